@@ -1,0 +1,144 @@
+//! Collections and what belongs to them, as plain data.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::proto::common::{IndexState, KeyValuePair};
+use crate::proto::milvus as pb;
+use crate::schema::Schema;
+
+/// A collection's name with its database.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CollectionName {
+    /// The database.
+    pub db: String,
+    /// The collection.
+    pub name: String,
+}
+
+impl CollectionName {
+    /// Names a collection.
+    pub fn new(db: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { db: db.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for CollectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.db, self.name)
+    }
+}
+
+/// A collection as its server describes it.
+#[derive(Clone, Debug)]
+pub struct Collection {
+    /// Its real name, also where it was asked for by an alias.
+    pub name: CollectionName,
+    /// Number the server gave it; 0 on lite.
+    pub id: i64,
+    /// Hybrid timestamp of its creation; 0 where the server says none.
+    pub created_timestamp: u64,
+    /// Number of shards.
+    pub shards: i32,
+    /// Consistency of reads that ask for none, as the protocol's number.
+    pub consistency: i32,
+    /// Other names.
+    pub aliases: Vec<String>,
+    /// Collection properties.
+    pub properties: Vec<KeyValuePair>,
+    /// Number of partitions; only meaningful with a partition key.
+    pub num_partitions: i64,
+    /// Its schema.
+    pub schema: Schema,
+}
+
+/// A collection to make.
+#[derive(Clone, Debug)]
+pub struct NewCollection {
+    /// Where and under which name.
+    pub name: CollectionName,
+    /// Encoded `CollectionSchema`.
+    pub schema: Bytes,
+    /// Number of shards.
+    pub shards: i32,
+    /// Consistency of reads that ask for none, as the protocol's number.
+    pub consistency: i32,
+    /// Collection properties.
+    pub properties: Vec<KeyValuePair>,
+    /// Number of partitions of a collection with a partition key; 0 leaves it to the server.
+    pub num_partitions: i64,
+}
+
+/// An index and how far its build is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Index {
+    /// Its name.
+    pub name: String,
+    /// The indexed field.
+    pub field: String,
+    /// index_type, metric_type, params …
+    pub params: Vec<KeyValuePair>,
+    /// Rows that the index covers.
+    pub indexed_rows: i64,
+    /// Rows that it is to cover.
+    pub total_rows: i64,
+    /// Whether the build failed, and why.
+    pub failure: Option<String>,
+}
+
+impl Index {
+    /// The value of a parameter.
+    pub fn param(&self, key: &str) -> Option<&str> {
+        crate::schema::parameter(&self.params, key)
+    }
+}
+
+/// Whether a collection or partition answers queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadState {
+    /// It does not.
+    NotLoaded,
+    /// It is on its way.
+    Loading,
+    /// It does; whether all its rows are there is another question.
+    Loaded,
+}
+
+/// A unit of storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Number of the segment.
+    pub id: i64,
+    /// Number of its partition.
+    pub partition_id: i64,
+    /// Rows, deleted and duplicate ones too.
+    pub rows: i64,
+}
+
+/// A segment in a query node's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuerySegment {
+    /// Number of the segment.
+    pub id: i64,
+    /// Number of its partition.
+    pub partition_id: i64,
+    /// Rows, deleted and duplicate ones too.
+    pub rows: i64,
+    /// Bytes it occupies, where the server says so.
+    pub memory_bytes: i64,
+}
+
+impl From<pb::IndexDescription> for Index {
+    fn from(index: pb::IndexDescription) -> Self {
+        let failed = index.state() == IndexState::Failed;
+        Self {
+            failure: failed.then_some(index.index_state_fail_reason),
+            name: index.index_name,
+            field: index.field_name,
+            params: index.params,
+            indexed_rows: index.indexed_rows,
+            total_rows: index.total_rows,
+        }
+    }
+}

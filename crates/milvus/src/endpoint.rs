@@ -1,0 +1,230 @@
+//! Where a server is, and how to be let in.
+
+use std::fmt;
+
+use base64::Engine as _;
+
+use crate::error::{Error, ErrorKind};
+
+/// A text that must not be seen: its `Debug` shows nothing of it, and it has no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself; for the wire only.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Certificates for a connection over TLS; all PEM.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Certificate authorities to trust besides the system's and the web's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// The client's certificate chain, for servers that ask for one.
+    pub certificate_pem: Option<Vec<u8>>,
+    /// The private key of the client's certificate.
+    pub key_pem: Option<Secret>,
+}
+
+/// A server's address and the credentials for it.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+    token: Option<Secret>,
+    tls: Tls,
+}
+
+/// Whether the connection is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP/2 in the clear.
+    Http,
+    /// HTTP/2 over TLS.
+    Https,
+}
+
+/// Port of a Milvus proxy when the address names none.
+const PORT_DEFAULT: u16 = 19530;
+/// Port of an encrypted endpoint (Zilliz Cloud) when the address names none.
+const PORT_HTTPS_DEFAULT: u16 = 443;
+
+impl Endpoint {
+    /// Reads `http[s]://host[:port]`. An address without a scheme is refused, because guessing would either send a
+    /// password in the clear or fail in a way nobody understands. A path, query or user in the address is refused too.
+    pub fn parse(address: &str) -> Result<Self, Error> {
+        let bad = |why: &str| {
+            Error::new(ErrorKind::InvalidEndpoint, "connect", format!("`{}` {why}", redact(address)))
+        };
+        let (scheme, rest) = match address.split_once("://") {
+            Some(("http", rest)) => (Scheme::Http, rest),
+            Some(("https", rest)) => (Scheme::Https, rest),
+            Some(_) => return Err(bad("must start with http:// or https://")),
+            None => return Err(bad("has no scheme; write http:// or https:// in front of it")),
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains('@') {
+            return Err(bad("contains credentials; give them as a token instead"));
+        }
+        if authority.is_empty() || authority.contains(['/', '?', '#', ' ']) {
+            return Err(bad("is not of the form http[s]://host:port"));
+        }
+        let uri: http::Uri = format!("http://{authority}")
+            .parse()
+            .map_err(|_| bad("is not of the form http[s]://host:port"))?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("names no host"))?.to_owned();
+        let after_host = &authority[host.len().min(authority.len())..];
+        let port = match (uri.port_u16(), scheme) {
+            (Some(0), _) => return Err(bad("names port 0")),
+            (Some(port), _) => port,
+            (None, _) if after_host.starts_with(':') => {
+                return Err(bad("names a port that is not a number up to 65535"));
+            }
+            (None, Scheme::Http) => PORT_DEFAULT,
+            (None, Scheme::Https) => PORT_HTTPS_DEFAULT,
+        };
+        Ok(Self { scheme, host, port, token: None, tls: Tls::default() })
+    }
+
+    /// With a `user:password` or an API key.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<Secret>) -> Self {
+        self.token = token;
+        self
+    }
+
+    /// With certificates. They are an error on a plain address, because the user then believes to be encrypted.
+    pub fn with_tls(mut self, tls: Tls) -> Result<Self, Error> {
+        let given = tls.ca_pem.is_some() || tls.certificate_pem.is_some() || tls.key_pem.is_some();
+        if given && self.scheme == Scheme::Http {
+            let message = format!("certificates are given, but `{self}` is not https");
+            return Err(Error::new(ErrorKind::InvalidEndpoint, "connect", message));
+        }
+        if tls.certificate_pem.is_some() != tls.key_pem.is_some() {
+            let message =
+                "a client certificate and its key belong together; one of them is missing".to_owned();
+            return Err(Error::new(ErrorKind::InvalidEndpoint, "connect", message));
+        }
+        self.tls = tls;
+        Ok(self)
+    }
+
+    /// The host as written.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Plain or encrypted.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Whether a credential goes with the calls.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    pub(crate) fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    /// Value of the `authorization` metadata: base64 of `user:password` or of the API key, with no scheme word.
+    pub(crate) fn authorization(&self) -> Result<Option<http::HeaderValue>, Error> {
+        let Some(token) = &self.token else { return Ok(None) };
+        let encoded = base64::engine::general_purpose::STANDARD.encode(token.reveal());
+        let mut value = http::HeaderValue::from_str(&encoded).map_err(|_| {
+            Error::new(ErrorKind::InvalidEndpoint, "connect", "the token cannot be sent".to_owned())
+        })?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+}
+
+/// What an error may show of an address: everything but what stands before an `@`.
+fn redact(address: &str) -> String {
+    match (address.find("://"), address.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => {
+            format!("{}://…@{}", &address[..scheme], &address[at + 1..])
+        }
+        (None, Some(at)) => format!("…@{}", &address[at + 1..]),
+        _ => address.to_owned(),
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_addresses_with_and_without_port() {
+        for (address, shown) in [
+            ("http://localhost:19530", "http://localhost:19530"),
+            ("http://10.0.0.1", "http://10.0.0.1:19530"),
+            ("https://in01-abc.zilliz.example/", "https://in01-abc.zilliz.example:443"),
+            ("http://[::1]:19530", "http://[::1]:19530"),
+        ] {
+            assert_eq!(Endpoint::parse(address).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_address() {
+        for (address, why) in [
+            ("localhost:19530", "no scheme"),
+            ("ftp://h:1", "must start with"),
+            ("http://", "not of the form"),
+            ("http://h:99999", "not a number up to 65535"),
+            ("http://h:0", "port 0"),
+            ("http://h:1/path", "not of the form"),
+        ] {
+            let error = Endpoint::parse(address).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidEndpoint);
+            assert!(error.to_string().contains(why), "{address}: {error}");
+        }
+    }
+
+    #[test]
+    fn never_shows_a_credential() {
+        let error = Endpoint::parse("http://root:hunter2@h:1").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        let endpoint = Endpoint::parse("http://h:1").unwrap().with_token(Some(Secret::new("root:hunter2")));
+        assert!(!format!("{endpoint:?} {endpoint}").contains("hunter2"));
+    }
+
+    #[test]
+    fn certificates_need_https_and_each_other() {
+        let ca = Tls { ca_pem: Some(vec![1]), ..Tls::default() };
+        assert!(Endpoint::parse("http://h:1").unwrap().with_tls(ca).is_err());
+        let half = Tls { certificate_pem: Some(vec![1]), ..Tls::default() };
+        assert!(Endpoint::parse("https://h:1").unwrap().with_tls(half).is_err());
+    }
+}

@@ -1,0 +1,312 @@
+//! One error type for everything a server, or the way to it, can do wrong.
+
+use std::fmt;
+
+use crate::proto::common::{ErrorCode, Status};
+
+/// What went wrong, as far as a caller acts differently on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The address or the certificates given are unusable; nothing was sent.
+    InvalidEndpoint,
+    /// The host name does not resolve.
+    UnknownHost,
+    /// The host answers, but nothing listens on the port.
+    ConnectionRefused,
+    /// No answer from the host in time.
+    ConnectTimeout,
+    /// The network says the host can't be reached, or the connection breaks at once.
+    Unreachable,
+    /// Plain http was spoken to a port that speaks TLS.
+    ServerSpeaksTls,
+    /// TLS was spoken to a port that does not.
+    ServerSpeaksPlain,
+    /// The server's certificate is not trusted (unknown authority, other name, out of date).
+    UntrustedCertificate,
+    /// The server wants a client certificate, and got none or one that it does not trust.
+    ClientCertificateRefused,
+    /// Something answers, but it does not speak gRPC.
+    NotGrpc,
+    /// A gRPC server answers, but not a Milvus.
+    NotMilvus,
+    /// The credentials are wrong or missing.
+    Unauthenticated,
+    /// The credentials are right, the role is too small.
+    PermissionDenied,
+    /// The server does not have this call.
+    Unsupported,
+    /// No such database.
+    DatabaseNotFound,
+    /// No such collection (or alias).
+    CollectionNotFound,
+    /// No such partition.
+    PartitionNotFound,
+    /// No such index.
+    IndexNotFound,
+    /// The name is taken.
+    AlreadyExists,
+    /// The collection or partition is not loaded, or not yet in full.
+    NotLoaded,
+    /// Too many calls or bytes a second; the call was not carried out and works later.
+    RateLimited,
+    /// The server refuses writes (memory, disk or quota exhausted); not carried out, may work much later.
+    WritesDenied,
+    /// The request or its answer is over a size limit; a smaller one works.
+    TooLarge,
+    /// The server is busy or starting; not carried out and works later.
+    Busy,
+    /// The connection broke while the call was under way: it may or may not have been carried out.
+    ConnectionLost,
+    /// No answer in time: the call may or may not have been carried out.
+    Timeout,
+    /// The server understood the call and refuses it for good.
+    Rejected,
+    /// The answer breaks the protocol.
+    Malformed,
+}
+
+impl ErrorKind {
+    /// Whether the server may have carried the call out although it failed.
+    pub fn is_ambiguous(self) -> bool {
+        matches!(self, Self::ConnectionLost | Self::Timeout)
+    }
+
+    /// Whether the same call can work later without anybody changing anything.
+    pub fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::RateLimited
+                | Self::WritesDenied
+                | Self::Busy
+                | Self::ConnectionLost
+                | Self::Timeout
+                | Self::ConnectionRefused
+                | Self::ConnectTimeout
+                | Self::Unreachable
+        )
+    }
+}
+
+/// A call that failed: its name, its kind, what the server said, and the cause below it.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    call: &'static str,
+    message: String,
+    code: i32,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `call` with a message for people.
+    pub fn new(kind: ErrorKind, call: &'static str, message: String) -> Self {
+        Self { kind, call, message, code: 0, source: None }
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn malformed(call: &'static str, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Malformed, call, message.into())
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The call that failed, as `Insert`.
+    pub fn call(&self) -> &'static str {
+        self.call
+    }
+
+    /// What the server, or the way to it, said.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The server's own error number, 0 where it gave none.
+    pub fn server_code(&self) -> i32 {
+        self.code
+    }
+
+    /// Turns the status inside an answer into a result. Servers before 2.4 may fill only `error_code`, later ones
+    /// only `code`: the call succeeded only if both are zero.
+    pub(crate) fn check(call: &'static str, status: Option<&Status>) -> Result<(), Self> {
+        let Some(status) = status else {
+            return Err(Self::malformed(call, "the answer has no status"));
+        };
+        if status.code == 0 && status.error_code == 0 {
+            return Ok(());
+        }
+        let kind = kind_of_status(status);
+        let code = if status.code == 0 { status.error_code } else { status.code };
+        let message = match (status.reason.is_empty(), status.detail.is_empty()) {
+            (false, _) => status.reason.clone(),
+            (true, false) => status.detail.clone(),
+            (true, true) => "the server gives no reason".to_owned(),
+        };
+        Err(Self { kind, call, message, code, source: None })
+    }
+}
+
+/// Error numbers of servers since 2.3 (`pkg/util/merr`) that are told apart; the older ones are in [`ErrorCode`].
+mod code {
+    pub(super) const SERVICE_NOT_READY: i32 = 1;
+    pub(super) const SERVICE_UNAVAILABLE: i32 = 2;
+    pub(super) const MEMORY_LIMIT_EXCEEDED: i32 = 3;
+    pub(super) const REQUEST_LIMIT_EXCEEDED: i32 = 4;
+    pub(super) const DISK_LIMIT_EXCEEDED: i32 = 7;
+    pub(super) const RATE_LIMIT: i32 = 8;
+    pub(super) const QUOTA_EXCEEDED: i32 = 9;
+    pub(super) const TIME_TICK_LONG_DELAY: i32 = 11;
+    pub(super) const SERVICE_TRY_LATER: i32 = 12;
+    pub(super) const COLLECTION_NOT_FOUND: i32 = 100;
+    pub(super) const COLLECTION_NOT_LOADED: i32 = 101;
+    pub(super) const COLLECTION_NOT_FULLY_LOADED: i32 = 103;
+    pub(super) const COLLECTION_ON_RECOVERING: i32 = 106;
+    pub(super) const PARTITION_NOT_FOUND: i32 = 200;
+    pub(super) const PARTITION_NOT_LOADED: i32 = 201;
+    pub(super) const PARTITION_NOT_FULLY_LOADED: i32 = 202;
+    pub(super) const INDEX_NOT_FOUND: i32 = 700;
+    pub(super) const DATABASE_NOT_FOUND: i32 = 800;
+    pub(super) const PARAMETER_TOO_LARGE: i32 = 1102;
+    pub(super) const PRIVILEGE_NOT_AUTHENTICATED: i32 = 1400;
+    pub(super) const PRIVILEGE_NOT_PERMITTED: i32 = 1401;
+    pub(super) const ALIAS_NOT_FOUND: i32 = 1600;
+}
+
+fn kind_of_status(status: &Status) -> ErrorKind {
+    match status.code {
+        code::RATE_LIMIT => return ErrorKind::RateLimited,
+        code::QUOTA_EXCEEDED
+        | code::MEMORY_LIMIT_EXCEEDED
+        | code::DISK_LIMIT_EXCEEDED
+        | code::TIME_TICK_LONG_DELAY => return ErrorKind::WritesDenied,
+        code::SERVICE_NOT_READY
+        | code::SERVICE_UNAVAILABLE
+        | code::REQUEST_LIMIT_EXCEEDED
+        | code::SERVICE_TRY_LATER => return ErrorKind::Busy,
+        code::COLLECTION_NOT_FOUND | code::ALIAS_NOT_FOUND => return ErrorKind::CollectionNotFound,
+        code::COLLECTION_NOT_LOADED
+        | code::COLLECTION_NOT_FULLY_LOADED
+        | code::COLLECTION_ON_RECOVERING
+        | code::PARTITION_NOT_LOADED
+        | code::PARTITION_NOT_FULLY_LOADED => return ErrorKind::NotLoaded,
+        code::PARTITION_NOT_FOUND => return ErrorKind::PartitionNotFound,
+        code::INDEX_NOT_FOUND => return ErrorKind::IndexNotFound,
+        code::DATABASE_NOT_FOUND => return ErrorKind::DatabaseNotFound,
+        code::PARAMETER_TOO_LARGE => return ErrorKind::TooLarge,
+        code::PRIVILEGE_NOT_AUTHENTICATED => return ErrorKind::Unauthenticated,
+        code::PRIVILEGE_NOT_PERMITTED => return ErrorKind::PermissionDenied,
+        _ => {}
+    }
+    match ErrorCode::try_from(status.error_code) {
+        Ok(ErrorCode::RateLimit) => ErrorKind::RateLimited,
+        Ok(
+            ErrorCode::ForceDeny
+            | ErrorCode::MemoryQuotaExhausted
+            | ErrorCode::DiskQuotaExhausted
+            | ErrorCode::TimeTickLongDelay,
+        ) => ErrorKind::WritesDenied,
+        Ok(ErrorCode::NotReadyServe) => ErrorKind::Busy,
+        Ok(ErrorCode::CollectionNotExists | ErrorCode::CollectionNameNotFound) => {
+            ErrorKind::CollectionNotFound
+        }
+        Ok(ErrorCode::IndexNotExist) => ErrorKind::IndexNotFound,
+        Ok(ErrorCode::PermissionDenied) => ErrorKind::PermissionDenied,
+        Ok(
+            ErrorCode::Success
+            | ErrorCode::UnexpectedError
+            | ErrorCode::IllegalArgument
+            | ErrorCode::GetCredentialFailure
+            | ErrorCode::SchemaMismatch,
+        )
+        | Err(_) => kind_of_text(status),
+    }
+}
+
+/// Servers of 2.2 and 2.3 answer much with the catch-all codes 1 and 65535; only the text tells these apart.
+fn kind_of_text(status: &Status) -> ErrorKind {
+    let reason = status.reason.as_str();
+    let has = |part: &str| reason.contains(part);
+    if status.retriable {
+        ErrorKind::Busy
+    } else if has("maxOutputSize") || has("message larger than max") {
+        ErrorKind::TooLarge
+    } else if has("database not found") || has("database:") && has("not exist") {
+        ErrorKind::DatabaseNotFound
+    } else if has("collection not loaded") || has("not fully loaded") {
+        ErrorKind::NotLoaded
+    } else if has("can't find collection") || has("collection not found") {
+        ErrorKind::CollectionNotFound
+    } else if has("index not found") || has("index doesn't exist") || has("index not exist") {
+        ErrorKind::IndexNotFound
+    } else if has("already exist") {
+        ErrorKind::AlreadyExists
+    } else if has("context deadline exceeded") || has("context canceled") {
+        ErrorKind::Timeout
+    } else if has("service unavailable") || has("is not ready") || has("connection refused") {
+        ErrorKind::Busy
+    } else {
+        ErrorKind::Rejected
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.call, self.message)?;
+        if self.code != 0 {
+            write!(f, " (server code {})", self.code)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: i32, error_code: i32, reason: &str) -> Status {
+        Status { code, error_code, reason: reason.into(), ..Status::default() }
+    }
+
+    #[test]
+    fn success_needs_both_codes_zero() {
+        assert!(Error::check("Insert", Some(&status(0, 0, ""))).is_ok());
+        for (code, error_code, kind) in [
+            (0, 49, ErrorKind::RateLimited),
+            (8, 0, ErrorKind::RateLimited),
+            (0, 48, ErrorKind::WritesDenied),
+            (101, 1, ErrorKind::NotLoaded),
+            (65535, 1, ErrorKind::Rejected),
+            (0, 1, ErrorKind::Rejected),
+        ] {
+            let error = Error::check("Insert", Some(&status(code, error_code, "x"))).unwrap_err();
+            assert_eq!(error.kind(), kind, "{code}/{error_code}");
+        }
+        assert_eq!(Error::check("Insert", None).unwrap_err().kind(), ErrorKind::Malformed);
+    }
+
+    #[test]
+    fn catch_all_codes_are_told_apart_by_text() {
+        for (reason, kind) in [
+            ("query results exceed the maxOutputSize Limit 104857600", ErrorKind::TooLarge),
+            ("grpc: received message larger than max (75497509 vs. 67108864)", ErrorKind::TooLarge),
+            ("DescribeCollection failed: can't find collection: x", ErrorKind::CollectionNotFound),
+            ("something else", ErrorKind::Rejected),
+        ] {
+            let error = Error::check("Query", Some(&status(65535, 1, reason))).unwrap_err();
+            assert_eq!(error.kind(), kind, "{reason}");
+            assert!(error.to_string().contains(reason) && error.to_string().contains("65535"));
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The Milvus wire protocol: a thin gRPC client, and the codec that turns a page that one server answered into the
+//! insert that another server takes.
+//!
+//! It knows endpoints, credentials, TLS, calls, statuses, messages and bytes. It may not know what a migration is:
+//! no jobs, plans, retries or progress, and nothing is printed here.
+//!
+//! - [`endpoint`]: where a server is and how to be let in. [`Client`]: its calls.
+//! - [`wire`]: the data path. Pages stay the bytes they came as; only what must be read is read.
+//! - [`schema`]: collection schemas as raw bytes, so that what this version does not know survives.
+//! - [`error`]: one error type; its kind says what a caller can do about it.
+
+mod buffer;
+mod client;
+mod collection;
+mod diagnose;
+pub mod endpoint;
+pub mod error;
+pub mod key;
+pub mod proto;
+mod query;
+pub mod schema;
+mod transport;
+pub mod version;
+pub mod wire;
+
+pub use client::{Client, DB_DEFAULT, FlushHandle, ServerIdentity, WriteMode};
+pub use collection::{Collection, CollectionName, Index, LoadState, NewCollection, QuerySegment, Segment};
+pub use endpoint::{Endpoint, Secret, Tls};
+pub use error::{Error, ErrorKind};
+pub use key::{Key, KeyRange};
+pub use query::{Consistency, Query};
+pub use version::{Flavor, ServerVersion};

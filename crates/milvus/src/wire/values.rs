@@ -1,0 +1,230 @@
+//! The values of a column, row by row, as slices of the page: for rewriting the few columns that need it, and for
+//! comparing what two servers hold.
+
+use super::WireError;
+use super::page::{
+    ARRAY_DATA, COLUMN_SCALARS, COLUMN_VALID, COLUMN_VECTORS, Column, Page, SCALAR_LONG, SCALAR_STRING,
+};
+use super::scan::{self, Payload, fields, take_varint};
+use crate::schema::{Family, FieldSpec, family};
+
+// Members of `ScalarField`'s oneof that are laid out differently; see proto/schema.proto.
+const SCALAR_BOOL: u32 = 1;
+const SCALAR_INT: u32 = 2;
+const SCALAR_FLOAT: u32 = 4;
+const SCALAR_DOUBLE: u32 = 5;
+const SCALAR_TIMESTAMPTZ: u32 = 11;
+const SCALAR_DATE: u32 = 15;
+const SCALAR_TIME: u32 = 16;
+// Members of `VectorField`.
+const VECTOR_DIM: u32 = 1;
+const VECTOR_FLOAT: u32 = 2;
+const VECTOR_SPARSE: u32 = 6;
+const VECTOR_ARRAY: u32 = 8;
+
+/// How the values of a column lie one behind the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Numbers of varying length, packed.
+    Varint,
+    /// Values of this many bytes each, packed.
+    Fixed(usize),
+    /// Values with tag and length each.
+    Delimited,
+}
+
+/// A column taken apart: the null mask, and the values without it.
+#[derive(Debug)]
+pub(super) struct Values<'a> {
+    /// Number of the member that holds the values inside `ScalarField` or `VectorField`; 0 if there are no values.
+    pub(super) member: u32,
+    /// How `cells` were cut.
+    pub(super) layout: Layout,
+    /// One entry a row; empty if no row is null as far as the page says.
+    pub(super) valid: Vec<bool>,
+    /// The values that are there, in order.
+    pub(super) cells: Vec<&'a [u8]>,
+}
+
+/// The null mask of a column: one byte a row, 0 is null. Empty where the field is not nullable.
+pub(super) fn null_mask(column: &Column) -> Result<Vec<bool>, WireError> {
+    let mut valid = Vec::new();
+    for field in fields(&column.body) {
+        let field = field?;
+        if field.number == COLUMN_VALID {
+            match field.payload {
+                Payload::Bytes(mut packed) => {
+                    while !packed.is_empty() {
+                        valid.push(take_varint(&mut packed)? != 0);
+                    }
+                }
+                Payload::Varint(value) => valid.push(value != 0),
+                Payload::Fixed32(_) | Payload::Fixed64(_) => return Err(WireError::Encoding("null mask")),
+            }
+        }
+    }
+    Ok(valid)
+}
+
+impl<'a> Values<'a> {
+    pub(super) fn read(column: &'a Column, spec: &FieldSpec) -> Result<Self, WireError> {
+        let mut values =
+            Self { member: 0, layout: Layout::Delimited, valid: null_mask(column)?, cells: Vec::new() };
+        for field in fields(&column.body) {
+            let field = field?;
+            match field.number {
+                COLUMN_SCALARS => values.read_scalars(field.bytes()?)?,
+                COLUMN_VECTORS => values.read_vectors(field.bytes()?, spec)?,
+                _ => {}
+            }
+        }
+        Ok(values)
+    }
+
+    fn read_scalars(&mut self, scalars: &'a [u8]) -> Result<(), WireError> {
+        for array in fields(scalars) {
+            let array = array?;
+            let Some(layout) = scalar_layout(array.number) else { continue };
+            (self.member, self.layout) = (array.number, layout);
+            self.read_array(array.bytes()?)?;
+        }
+        Ok(())
+    }
+
+    fn read_vectors(&mut self, vectors: &'a [u8], spec: &FieldSpec) -> Result<(), WireError> {
+        for array in fields(vectors) {
+            let array = array?;
+            match array.number {
+                VECTOR_DIM => {}
+                VECTOR_SPARSE | VECTOR_ARRAY => {
+                    (self.member, self.layout) = (array.number, Layout::Delimited);
+                    self.read_array(array.bytes()?)?;
+                }
+                member => {
+                    let width =
+                        spec.vector_bytes().ok_or(WireError::Encoding("a vector without a dimension"))?;
+                    (self.member, self.layout) = (member, Layout::Fixed(width));
+                    if member == VECTOR_FLOAT {
+                        self.read_array(array.bytes()?)?;
+                    } else {
+                        self.cut(array.bytes()?)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_array(&mut self, array: &'a [u8]) -> Result<(), WireError> {
+        for data in fields(array) {
+            let data = data?;
+            if data.number != ARRAY_DATA {
+                continue;
+            }
+            match (self.layout, data.payload) {
+                (_, Payload::Bytes(bytes)) => self.cut(bytes)?,
+                (Layout::Varint, Payload::Varint(_))
+                | (Layout::Fixed(4), Payload::Fixed32(_))
+                | (Layout::Fixed(8), Payload::Fixed64(_)) => {
+                    // One value a field, which protobuf allows besides packing.
+                    let tag_bytes = scan::varint_len(u64::from(data.number) << 3);
+                    self.cells.push(&data.raw[tag_bytes..]);
+                }
+                _ => return Err(WireError::Encoding("values of another kind than the column")),
+            }
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, mut packed: &'a [u8]) -> Result<(), WireError> {
+        match self.layout {
+            Layout::Delimited => self.cells.push(packed),
+            Layout::Fixed(width) => {
+                if width == 0 || !packed.len().is_multiple_of(width) {
+                    return Err(WireError::Encoding("the length is no multiple of the value's width"));
+                }
+                self.cells.extend(packed.chunks_exact(width));
+            }
+            Layout::Varint => {
+                while !packed.is_empty() {
+                    let start = packed;
+                    take_varint(&mut packed)?;
+                    self.cells.push(&start[..start.len() - packed.len()]);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn scalar_layout(member: u32) -> Option<Layout> {
+    match member {
+        SCALAR_BOOL | SCALAR_INT | SCALAR_LONG | SCALAR_TIMESTAMPTZ | SCALAR_DATE | SCALAR_TIME => {
+            Some(Layout::Varint)
+        }
+        SCALAR_FLOAT => Some(Layout::Fixed(4)),
+        SCALAR_DOUBLE => Some(Layout::Fixed(8)),
+        SCALAR_STRING..=10 | 12..=14 => Some(Layout::Delimited),
+        _ => None,
+    }
+}
+
+/// A row's value of one field, in a form in which equal values are equal.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// No value.
+    Null,
+    /// The bytes as the server keeps them: numbers and vectors by their bits, texts by their bytes.
+    Bits(Vec<u8>),
+    /// A JSON document, as the text the server keeps. Servers may write one anew, with other white space or another
+    /// order of keys.
+    Json(Vec<u8>),
+}
+
+/// All values of a page, a list a row, in the order of `specs`.
+pub fn rows(page: &Page, specs: &[FieldSpec]) -> Result<Vec<Vec<Value>>, WireError> {
+    let mut rows = vec![Vec::with_capacity(specs.len()); page.rows];
+    for spec in specs {
+        let column = page.columns.iter().find(|column| column.name == spec.name).ok_or_else(|| {
+            WireError::Columns {
+                found: page.columns.iter().map(|column| column.name.clone()).collect(),
+                expected: vec![spec.name.clone()],
+            }
+        })?;
+        let values = Values::read(column, spec)?;
+        let all_there = values.cells.len() == page.rows;
+        let nulls = values.valid.iter().filter(|valid| !**valid).count();
+        let compact =
+            !all_there && values.cells.len() + nulls == page.rows && values.valid.len() == page.rows;
+        if !all_there && !compact {
+            return Err(WireError::RowCount {
+                column: spec.name.clone(),
+                values: values.cells.len(),
+                rows: page.rows,
+            });
+        }
+        let mut next = 0;
+        for (index, row) in rows.iter_mut().enumerate() {
+            let is_null = values.valid.get(index) == Some(&false);
+            row.push(if is_null { Value::Null } else { value(values.cells[next], spec) });
+            next += usize::from(all_there || !is_null);
+        }
+    }
+    Ok(rows)
+}
+
+fn value(cell: &[u8], spec: &FieldSpec) -> Value {
+    match family(spec.data_type) {
+        Family::Json => Value::Json(cell.to_vec()),
+        // An empty array comes as no member at all or as an empty one.
+        Family::Array if fields(cell).all(|field| field.is_ok_and(|field| field.bytes() == Ok(&[]))) => {
+            Value::Bits(Vec::new())
+        }
+        Family::Array
+        | Family::Fixed(_)
+        | Family::Text
+        | Family::Dense { .. }
+        | Family::Sparse
+        | Family::Nested => Value::Bits(cell.to_vec()),
+    }
+}
