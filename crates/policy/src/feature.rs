@@ -1,0 +1,202 @@
+//! Which server holds what.
+//!
+//! From the protocol notes: milvus-proto's branches 2.2 to 3.0, and measurements on 2.3.5 and on milvus-lite 2.5.1 and
+//! 3.2.2. What a table here gets wrong is caught after the creation, when the target is described and compared.
+
+use std::fmt;
+
+/// A server product, with its release where it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// Milvus or Zilliz Cloud; the release is unknown where the server does not say a number.
+    Milvus(Option<(u32, u32)>),
+    /// milvus-lite 2.x, the C++ engine.
+    LiteNative,
+    /// milvus-lite 3.x, the Python engine.
+    LitePython,
+}
+
+/// Something that a collection may need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Feature {
+    /// JSON fields, and the dynamic field, which is one.
+    Json,
+    /// Array fields.
+    Array,
+    /// Binary vectors.
+    BinaryVector,
+    /// float16 and bfloat16 vectors.
+    HalfVector,
+    /// Sparse vectors.
+    SparseVector,
+    /// int8 vectors.
+    Int8Vector,
+    /// Geometry fields.
+    Geometry,
+    /// Timestamps with time zone.
+    Timestamptz,
+    /// Text fields without a length.
+    Text,
+    /// Arrays of structs and arrays of vectors.
+    Struct,
+    /// A type that no release knows that this table was made for.
+    UnknownType,
+    /// Scalars that may be null.
+    Nullable,
+    /// Vectors that may be null.
+    NullableVector,
+    /// Default values.
+    DefaultValue,
+    /// BM25 and other functions.
+    Function,
+    /// Partitions that users make.
+    Partition,
+    /// Partitions by the value of a field.
+    PartitionKey,
+    /// Clustering key.
+    ClusteringKey,
+    /// Aliases.
+    Alias,
+    /// Databases beside `default`.
+    Database,
+}
+
+/// Whether a server holds something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// It does.
+    Yes,
+    /// This product does, from a later release on.
+    Since(u32, u32),
+    /// This product does not.
+    No,
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "JSON or dynamic fields",
+            Self::Array => "array fields",
+            Self::BinaryVector => "binary vectors",
+            Self::HalfVector => "float16 and bfloat16 vectors",
+            Self::SparseVector => "sparse vectors",
+            Self::Int8Vector => "int8 vectors",
+            Self::Geometry => "geometry fields",
+            Self::Timestamptz => "timestamps with time zone",
+            Self::Text => "text fields",
+            Self::Struct => "arrays of structs or vectors",
+            Self::UnknownType => "fields of this type",
+            Self::Nullable => "nullable fields",
+            Self::NullableVector => "nullable vectors",
+            Self::DefaultValue => "default values",
+            Self::Function => "functions",
+            Self::Partition => "partitions",
+            Self::PartitionKey => "partition keys",
+            Self::ClusteringKey => "clustering keys",
+            Self::Alias => "aliases",
+            Self::Database => "databases beside `default`",
+        })
+    }
+}
+
+/// Whether a product holds a feature.
+pub fn support(product: Product, feature: Feature) -> Support {
+    match product {
+        Product::Milvus(release) => match (release, milvus_since(feature)) {
+            (_, None) => Support::No,
+            // A server that says no number is Zilliz Cloud, which runs the newest release.
+            (None, Some(_)) => Support::Yes,
+            (Some(release), Some(since)) if release >= since => Support::Yes,
+            (Some(_), Some((major, minor))) => Support::Since(major, minor),
+        },
+        Product::LiteNative => yes(LITE_NATIVE.contains(&feature)),
+        Product::LitePython => yes(LITE_PYTHON.contains(&feature)),
+    }
+}
+
+fn yes(holds: bool) -> Support {
+    if holds { Support::Yes } else { Support::No }
+}
+
+/// First release of Milvus with a feature; `None` if there is none yet.
+fn milvus_since(feature: Feature) -> Option<(u32, u32)> {
+    match feature {
+        Feature::BinaryVector | Feature::Partition | Feature::Alias => Some((2, 0)),
+        Feature::Json | Feature::PartitionKey | Feature::Database => Some((2, 2)),
+        Feature::Array | Feature::DefaultValue => Some((2, 3)),
+        Feature::HalfVector | Feature::SparseVector | Feature::ClusteringKey => Some((2, 4)),
+        Feature::Nullable | Feature::Function => Some((2, 5)),
+        Feature::Int8Vector | Feature::Geometry | Feature::Timestamptz | Feature::Struct => Some((2, 6)),
+        Feature::Text | Feature::NullableVector => Some((3, 0)),
+        Feature::UnknownType => None,
+    }
+}
+
+const LITE_NATIVE: &[Feature] =
+    &[Feature::Json, Feature::Array, Feature::BinaryVector, Feature::HalfVector, Feature::SparseVector];
+
+const LITE_PYTHON: &[Feature] = &[
+    Feature::Json,
+    Feature::Array,
+    Feature::SparseVector,
+    Feature::Geometry,
+    Feature::Timestamptz,
+    Feature::Nullable,
+    Feature::DefaultValue,
+    Feature::Function,
+    Feature::Partition,
+    Feature::PartitionKey,
+    Feature::Alias,
+    Feature::Database,
+];
+
+/// Most shards a collection can have (`proxy.maxShardNum`; lite has one).
+pub fn shards_max(product: Product) -> i32 {
+    match product {
+        Product::Milvus(_) => 16,
+        Product::LiteNative | Product::LitePython => 1,
+    }
+}
+
+/// A vector type, as far as indexes differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VectorKind {
+    /// float32.
+    Float,
+    /// Other dense vectors of numbers.
+    OtherDense,
+    /// Bits.
+    Binary,
+    /// Pairs of index and value.
+    Sparse,
+}
+
+/// The index a target builds on a vector: AUTOINDEX by contract, and the nearest thing where lite has none
+/// (measured on milvus-lite 2.5.1 and 3.2.2: each kind of vector takes just the one named here).
+pub fn vector_index(product: Product, kind: VectorKind) -> &'static str {
+    match (product, kind) {
+        (Product::Milvus(_), _)
+        | (Product::LiteNative | Product::LitePython, VectorKind::Float)
+        | (Product::LitePython, VectorKind::OtherDense | VectorKind::Binary) => "AUTOINDEX",
+        (Product::LiteNative | Product::LitePython, VectorKind::Sparse) => "SPARSE_INVERTED_INDEX",
+        (Product::LiteNative, VectorKind::OtherDense) => "FLAT",
+        (Product::LiteNative, VectorKind::Binary) => "BIN_FLAT",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_come_with_their_release() {
+        let at = |major, minor| Product::Milvus(Some((major, minor)));
+        assert_eq!(support(at(2, 3), Feature::Nullable), Support::Since(2, 5));
+        assert_eq!(support(at(2, 5), Feature::Nullable), Support::Yes);
+        assert_eq!(support(at(2, 6), Feature::Text), Support::Since(3, 0));
+        assert_eq!(support(Product::Milvus(None), Feature::Text), Support::Yes);
+        assert_eq!(support(at(9, 0), Feature::UnknownType), Support::No);
+        assert_eq!(support(Product::LitePython, Feature::BinaryVector), Support::No);
+        assert_eq!(support(Product::LiteNative, Feature::Alias), Support::No);
+    }
+}
