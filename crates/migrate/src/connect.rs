@@ -1,0 +1,113 @@
+//! Connections to the two clusters, and what their failures mean to a person.
+
+use vecferry_milvus::{Client, Endpoint, Error, ErrorKind, Flavor};
+use vecferry_policy::Product;
+
+use crate::plan::Cluster;
+use crate::problem::{Code, Problem};
+
+/// TCP connections to each server. More than one, because each is served by one task on both ends.
+const CONNECTIONS: usize = 4;
+
+/// One of the two clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Source,
+    Target,
+}
+
+impl Side {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        }
+    }
+}
+
+/// Opens connections and logs in.
+pub(crate) async fn connect(side: Side, endpoint: &Endpoint) -> Result<Client, Problem> {
+    Client::connect(endpoint.clone(), CONNECTIONS).await.map_err(|error| refusal(side, &error))
+}
+
+/// A failure before anything was written, as a problem.
+pub(crate) fn refusal(side: Side, error: &Error) -> Problem {
+    let code = match error.kind() {
+        ErrorKind::InvalidEndpoint => Code::Endpoint,
+        ErrorKind::UnknownHost => Code::UnknownHost,
+        ErrorKind::ConnectionRefused => Code::ConnectionRefused,
+        ErrorKind::ConnectTimeout | ErrorKind::Unreachable | ErrorKind::Timeout => Code::NoAnswer,
+        ErrorKind::ServerSpeaksTls => Code::ServerSpeaksTls,
+        ErrorKind::ServerSpeaksPlain => Code::ServerSpeaksPlain,
+        ErrorKind::UntrustedCertificate => Code::UntrustedCertificate,
+        ErrorKind::ClientCertificateRefused => Code::ClientCertificate,
+        ErrorKind::NotGrpc => Code::NotGrpc,
+        // A Milvus has the first call of all.
+        ErrorKind::NotMilvus => Code::NotMilvus,
+        ErrorKind::Unauthenticated => Code::Unauthenticated,
+        ErrorKind::PermissionDenied => Code::PermissionDenied,
+        ErrorKind::Unsupported
+        | ErrorKind::DatabaseNotFound
+        | ErrorKind::CollectionNotFound
+        | ErrorKind::PartitionNotFound
+        | ErrorKind::IndexNotFound
+        | ErrorKind::AlreadyExists
+        | ErrorKind::NotLoaded
+        | ErrorKind::RateLimited
+        | ErrorKind::WritesDenied
+        | ErrorKind::TooLarge
+        | ErrorKind::Busy
+        | ErrorKind::ConnectionLost
+        | ErrorKind::Rejected
+        | ErrorKind::Malformed => Code::CheckFailed,
+    };
+    // On the way to a server the call does not matter; behind it the call is half of the story.
+    let detail = if code == Code::CheckFailed { error.to_string() } else { error.message().to_owned() };
+    Problem::new(code).with("side", side.name()).with("flag", side.name()).with("detail", detail)
+}
+
+/// The product behind a client, as the policy names it.
+pub(crate) fn product(client: &Client) -> Product {
+    match client.version().flavor {
+        Flavor::Milvus => Product::Milvus(client.version().release),
+        Flavor::LiteNative => Product::LiteNative,
+        Flavor::LitePython => Product::LitePython,
+    }
+}
+
+/// Address and version for reports.
+pub(crate) fn cluster(client: &Client) -> Cluster {
+    Cluster { address: client.endpoint().to_string(), version: client.version().to_string() }
+}
+
+/// Whether two clients talk to one server. Milvus says who it is; lite does not, so there the addresses decide.
+pub(crate) async fn same_server(source: &Client, target: &Client) -> Result<Option<String>, Problem> {
+    let identity = |side, client: &Client| {
+        let client = client.clone();
+        async move { client.identity().await.map_err(|error| refusal(side, &error)) }
+    };
+    match (identity(Side::Source, source).await?, identity(Side::Target, target).await?) {
+        (Some(one), Some(other)) => {
+            Ok((one == other).then(|| "both answer with the same node identities and start times".to_owned()))
+        }
+        _ => {
+            let (one, other) = (addresses(source.endpoint()).await, addresses(target.endpoint()).await);
+            let shared = one.iter().find(|address| other.contains(address));
+            Ok(shared.map(|address| format!("both names lead to {address}")))
+        }
+    }
+}
+
+/// What a host name leads to; every loopback address counts as one.
+async fn addresses(endpoint: &Endpoint) -> Vec<std::net::SocketAddr> {
+    let host = endpoint.host().trim_start_matches('[').trim_end_matches(']');
+    let Ok(found) = tokio::net::lookup_host((host, endpoint.port())).await else { return Vec::new() };
+    found
+        .map(|mut address| {
+            if address.ip().is_loopback() || address.ip().is_unspecified() {
+                address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+            }
+            address
+        })
+        .collect()
+}

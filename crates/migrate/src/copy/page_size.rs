@@ -1,0 +1,121 @@
+//! How many rows to ask for, so that a page has the size wanted.
+
+use vecferry_milvus::schema::FieldSpec;
+
+/// Size of a page that is aimed at; larger ones were not faster on 2.3.5, smaller ones cost a round trip more each.
+pub(crate) const PAGE_BYTES_TARGET: usize = 6 << 20;
+/// Largest page that is passed on: servers take 64 MiB, with room for what they add.
+pub(crate) const PAGE_BYTES_MAX: usize = 48 << 20;
+/// Most rows a query may answer (`quotaAndLimits.limits.maxQueryResultWindow`).
+pub(crate) const PAGE_ROWS_MAX: u32 = 16_384;
+/// Rows of the first page where values can be of any size.
+const FIRST_ROWS_MAX: u32 = 64;
+/// Growth from one page to the next.
+const GROWTH_MAX: u32 = 4;
+
+/// Rows to ask for next; follows the size of what came.
+#[derive(Clone, Debug)]
+pub(crate) struct PageSize {
+    rows: u32,
+    bytes_target: usize,
+    /// Pages of more rows were refused as too large; forgotten step by step.
+    ceiling: u32,
+}
+
+impl PageSize {
+    /// Starts with what the schema says of a row's size.
+    pub(crate) fn new(columns: &[FieldSpec], bytes_target: usize) -> Self {
+        let known: usize = columns.iter().filter_map(FieldSpec::fixed_bytes).sum();
+        let all_known = columns.iter().all(|column| column.fixed_bytes().is_some());
+        let fitting = u32::try_from(bytes_target / known.max(1)).unwrap_or(u32::MAX);
+        let most = if all_known { PAGE_ROWS_MAX } else { FIRST_ROWS_MAX };
+        Self { rows: fitting.clamp(1, most), bytes_target, ceiling: PAGE_ROWS_MAX }
+    }
+
+    /// Never more than some rows a page.
+    pub(crate) fn fixed(rows: usize) -> Self {
+        let rows = u32::try_from(rows).unwrap_or(PAGE_ROWS_MAX).clamp(1, PAGE_ROWS_MAX);
+        Self { rows, bytes_target: PAGE_BYTES_TARGET, ceiling: rows }
+    }
+
+    /// Rows to ask for.
+    pub(crate) fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Bytes that the next page will have, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes_target
+    }
+
+    /// A page came.
+    pub(crate) fn came(&mut self, rows: usize, bytes: usize) {
+        if rows == 0 {
+            return;
+        }
+        let row_bytes = (bytes / rows).max(1);
+        let fitting = u32::try_from(self.bytes_target / row_bytes).unwrap_or(u32::MAX);
+        let grown = self.rows.saturating_mul(GROWTH_MAX);
+        self.ceiling = self.ceiling.saturating_add(self.ceiling / 8 + 1).min(PAGE_ROWS_MAX);
+        self.rows = fitting.min(grown).clamp(1, self.ceiling);
+    }
+
+    /// A page was refused as too large. False if it was a single row already.
+    pub(crate) fn refused(&mut self) -> bool {
+        if self.rows <= 1 {
+            return false;
+        }
+        self.rows /= 2;
+        self.ceiling = self.rows;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vecferry_milvus::proto::schema::DataType;
+
+    use super::*;
+
+    fn column(data_type: DataType, dim: Option<u64>) -> FieldSpec {
+        FieldSpec {
+            name: String::new(),
+            data_type,
+            element_type: DataType::None,
+            nullable: false,
+            has_default: false,
+            dim,
+            is_function_output: false,
+        }
+    }
+
+    #[test]
+    fn the_first_page_fits_what_is_known() {
+        let vectors = [column(DataType::FloatVector, Some(32_768))];
+        assert_eq!(PageSize::new(&vectors, 6 << 20).rows(), 48);
+        let texts = [column(DataType::Int64, None), column(DataType::VarChar, None)];
+        assert_eq!(PageSize::new(&texts, 6 << 20).rows(), FIRST_ROWS_MAX);
+        assert_eq!(PageSize::new(&[column(DataType::Int64, None)], 6 << 20).rows(), PAGE_ROWS_MAX);
+    }
+
+    #[test]
+    fn sizes_adapt_down_and_up_again() {
+        let mut size = PageSize::new(&[column(DataType::VarChar, None)], 1 << 20);
+        for _ in 0..8 {
+            size.came(size.rows() as usize, size.rows() as usize * 100);
+        }
+        assert_eq!(size.rows(), (1 << 20) / 100);
+        assert!(size.refused());
+        let halved = size.rows();
+        assert_eq!(halved, (1 << 20) / 200);
+        size.came(10, 1000);
+        assert!(size.rows() > halved && size.rows() < (1 << 20) / 100);
+        for _ in 0..20 {
+            size.came(10, 1000);
+        }
+        assert_eq!(size.rows(), (1 << 20) / 100);
+        size.came(1, 4 << 20);
+        assert_eq!(size.rows(), 1);
+        assert!(!size.refused());
+    }
+}

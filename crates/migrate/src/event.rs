@@ -1,0 +1,84 @@
+//! What happens while a migration runs, for whoever shows it.
+
+use serde::Serialize;
+use vecferry_milvus::CollectionName;
+
+use crate::problem::Problem;
+
+/// Told of everything that happens. Called from several tasks at once, and often: it must return at once.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn on_event(&self, event: Event);
+}
+
+/// Step of one collection, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Waits for its turn.
+    Waiting,
+    /// The source loads it.
+    LoadingSource,
+    /// The target makes it and its partitions.
+    Creating,
+    /// Rows are on their way.
+    Copying,
+    /// The target stores what it took.
+    Flushing,
+    /// Index builds are started (or waited for).
+    Indexing,
+    /// Source and target are compared.
+    Verifying,
+    /// Complete.
+    Done,
+    /// Ended with a problem.
+    Failed,
+    /// Ended by cancellation.
+    Canceled,
+}
+
+/// Why it goes slowly or stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// The source limits reads.
+    SourceLimit,
+    /// The source is busy, starting or not reachable; tried again.
+    SourceBusy,
+    /// The target limits writes.
+    TargetLimit,
+    /// The target refuses writes (memory, disk, quota); tried again.
+    TargetDenies,
+    /// The target is busy, starting or not reachable; tried again.
+    TargetBusy,
+}
+
+/// Something that happened. Collections are named as on the source.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A collection enters a step.
+    Phase {
+        /// The collection.
+        collection: CollectionName,
+        /// The step.
+        phase: Phase,
+    },
+    /// Rows were acknowledged by the target.
+    Copied {
+        /// The collection.
+        collection: CollectionName,
+        /// Rows since the last such event.
+        rows: u64,
+        /// Bytes of these rows on the wire.
+        bytes: u64,
+    },
+    /// Something waits before it is tried again.
+    Waiting {
+        /// The collection.
+        collection: CollectionName,
+        /// Why.
+        reason: Wait,
+    },
+    /// Worth knowing, but nothing that stops.
+    Warning(Problem),
+}

@@ -1,0 +1,135 @@
+//! What a cluster holds: databases, collections, partitions, aliases, indexes, rows, load state. Reads only, but for
+//! one flush of collections that look empty and can't be queried: rows that were never flushed show in no statistic.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio_util::sync::CancellationToken;
+use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Error, ErrorKind, Index, Query};
+
+use crate::connect::{Side, refusal};
+use crate::problem::{Code, Problem};
+use crate::request::{Selection, Selector};
+use crate::source_load::LoadedParts;
+use crate::target::flush;
+
+/// Collections that are described at once.
+const DESCRIBE_PARALLEL: usize = 8;
+
+/// A collection with all that belongs to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) described: Collection,
+    /// Names and numbers of the partitions.
+    pub(crate) partitions: Vec<(String, i64)>,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) indexes: Vec<Index>,
+    pub(crate) load: LoadedParts,
+    pub(crate) rows_estimate: u64,
+}
+
+impl Found {
+    /// First vector field without an index; such a collection can't be loaded, except on lite.
+    pub(crate) fn unindexed_vector(&self) -> Option<String> {
+        let indexed = |field: &str| self.indexes.iter().any(|index| index.field == field);
+        self.described
+            .schema
+            .vector_fields()
+            .into_iter()
+            .map(|field| field.name)
+            .find(|field| !indexed(field))
+    }
+}
+
+/// Names of the selected collections of a cluster, sorted.
+pub(crate) async fn select(
+    client: &Client,
+    side: Side,
+    selection: &Selection,
+) -> Result<Vec<CollectionName>, Vec<Problem>> {
+    let refused = |error: Error| vec![refusal(side, &error)];
+    let databases = client.databases().await.map_err(refused)?;
+    let mut names = Vec::new();
+    let mut problems = Vec::new();
+    if selection.included().is_empty() {
+        for db in &databases {
+            names.extend(all_of(client, db).await.map_err(refused)?);
+        }
+    }
+    for selector in selection.included() {
+        let db = match selector {
+            Selector::Database(db) => db,
+            Selector::Collection(name) => &name.db,
+        };
+        if !databases.contains(db) {
+            problems.push(Problem::new(Code::UnknownDatabase).with("side", side.name()).with("db", db));
+            continue;
+        }
+        match selector {
+            Selector::Database(db) => names.extend(all_of(client, db).await.map_err(refused)?),
+            Selector::Collection(name) => match client.describe(name).await {
+                Ok(found) => names.push(found.name),
+                Err(error) if error.kind() == ErrorKind::CollectionNotFound => problems.push(
+                    Problem::new(Code::UnknownCollection).with("side", side.name()).with("collection", name),
+                ),
+                Err(error) => return Err(refused(error)),
+            },
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    names.sort_unstable();
+    names.dedup();
+    names.retain(|name| !selection.excludes(name));
+    if names.is_empty() {
+        return Err(vec![Problem::new(Code::NothingSelected)]);
+    }
+    Ok(names)
+}
+
+async fn all_of(client: &Client, db: &str) -> Result<Vec<CollectionName>, Error> {
+    let names = client.collections(db).await?;
+    Ok(names.into_iter().map(|name| CollectionName::new(db, name)).collect())
+}
+
+/// Reads everything about some collections.
+pub(crate) async fn read(client: &Client, names: &[CollectionName]) -> Result<Vec<Found>, Error> {
+    stream::iter(names).map(|name| read_one(client, name)).buffered(DESCRIBE_PARALLEL).try_collect().await
+}
+
+async fn read_one(client: &Client, name: &CollectionName) -> Result<Found, Error> {
+    let described = client.describe(name).await?;
+    let partitions = client.partitions(name).await?;
+    let aliases = client.aliases(&described).await?;
+    let indexes = client.indexes(name).await?;
+    let load = LoadedParts::read(client, &described, &partitions).await?;
+    let mut found = Found { described, partitions, aliases, indexes, load, rows_estimate: 0 };
+    found.rows_estimate = rows(client, &found).await?;
+    Ok(found)
+}
+
+async fn rows(client: &Client, found: &Found) -> Result<u64, Error> {
+    let name = &found.described.name;
+    if found.load.is_complete() {
+        return client.count(&everything(name, found.described.id)).await;
+    }
+    let rows = client.row_estimate(name).await?;
+    if rows > 0 || found.unindexed_vector().is_none() {
+        return Ok(rows);
+    }
+    // It can't be loaded and looks empty: only a flush brings rows to light that are still in the log.
+    flush(client, name, &CancellationToken::new()).await?;
+    client.row_estimate(name).await
+}
+
+/// A query for all rows, as fresh as can be.
+pub(crate) fn everything(name: &CollectionName, id: i64) -> Query<'_> {
+    Query {
+        collection: name,
+        collection_id: id,
+        expression: String::new(),
+        columns: &[],
+        partition: None,
+        rows_max: None,
+        consistency: Consistency::Strong,
+    }
+}

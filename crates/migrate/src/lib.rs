@@ -1,0 +1,32 @@
+//! Migrates collections from one Milvus cluster to another: pre-check, plan, copy, verification, report.
+//!
+//! [`Migration::prepare`] reads both clusters, checks everything that can be known and writes nothing. The plan it
+//! gives is shown to a person; [`Migration::run`] then carries it out and always ends with a [`Report`], also after a
+//! failure. [`verify`] compares two clusters without copying, [`load`] loads collections of a target.
+//!
+//! This crate knows clusters (through `vecferry-milvus`) and rules (through `vecferry-policy`). It may not know how
+//! anything is shown: it prints nothing, tells [`event::Observer`] what happens, and describes every failure as a
+//! [`Problem`] with a stable code and its text in English and Chinese.
+
+mod connect;
+mod copy;
+pub mod event;
+mod inventory;
+mod plan;
+mod precheck;
+pub mod problem;
+mod proof;
+pub mod report;
+pub mod request;
+mod retry;
+mod run;
+mod source_load;
+mod target;
+
+pub use plan::{Change, Cluster, Plan, PlannedCollection};
+pub use problem::{Code, Exit, Lang, Problem};
+pub use report::{JobState, Report};
+pub use request::{
+    Duplicates, LoadRequest, MigrateRequest, Selection, SourceLoad, VerifyLevel, VerifyRequest,
+};
+pub use run::{Migration, load, verify};

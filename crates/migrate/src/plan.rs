@@ -1,0 +1,102 @@
+//! What a job will do, before it does it.
+
+use serde::Serialize;
+use vecferry_milvus::{Collection, CollectionName, NewCollection};
+
+use crate::problem::Problem;
+use crate::source_load::LoadedParts;
+
+/// One of the two servers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cluster {
+    /// Its address, without credentials.
+    pub address: String,
+    /// What it is.
+    pub version: String,
+}
+
+/// Everything a job will do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Address and version of the source.
+    pub source: Cluster,
+    /// Address and version of the target.
+    pub target: Cluster,
+    /// Collection by collection.
+    pub collections: Vec<PlannedCollection>,
+    /// Databases that are made on the target.
+    pub new_databases: Vec<String>,
+    /// What is worth knowing before the start.
+    pub warnings: Vec<Problem>,
+}
+
+/// A difference from the source that the target can't avoid, or that is part of the contract.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// What differs, as `shards_num` or `index embedding`.
+    pub what: String,
+    /// On the source.
+    pub source: String,
+    /// On the target.
+    pub target: String,
+}
+
+/// One collection of a plan.
+#[derive(Clone, Debug)]
+pub struct PlannedCollection {
+    /// Its name on the source.
+    pub source: CollectionName,
+    /// Its name on the target.
+    pub target: CollectionName,
+    /// Rows by the source's statistics; the exact number is counted later.
+    pub rows_estimate: u64,
+    /// Names of its partitions.
+    pub partitions: Vec<String>,
+    /// Other names, given last.
+    pub aliases: Vec<String>,
+    /// What differs from the source.
+    pub changes: Vec<Change>,
+    /// Whether the source must load it, or a part of it, for the copy.
+    pub needs_load: bool,
+    /// As the source describes it.
+    pub(crate) described: Collection,
+    /// As the target is asked to make it.
+    pub(crate) new: NewCollection,
+    /// Whether the source can be read. Where it can't, for want of an index, it holds no rows.
+    pub(crate) readable: bool,
+    /// Indexes of the target.
+    pub(crate) indexes: Vec<NewIndex>,
+    /// The source's load state before the job.
+    pub(crate) load: LoadedParts,
+    /// Properties that are set when everything else is done.
+    pub(crate) late_properties: Vec<(String, String)>,
+}
+
+/// An index to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewIndex {
+    pub(crate) name: String,
+    pub(crate) field: String,
+    pub(crate) params: Vec<(String, String)>,
+}
+
+impl PlannedCollection {
+    /// Whether rows are placed by a field's value, so that no partition can be named.
+    pub fn has_partition_key(&self) -> bool {
+        self.described.schema.has_partition_key()
+    }
+
+    /// Parts that are read one by one: the partitions, or a single nameless one where they can't be named.
+    pub(crate) fn parts(&self) -> Vec<Option<String>> {
+        match self.partitions.as_slice() {
+            [] => vec![None],
+            names => names.iter().cloned().map(Some).collect(),
+        }
+    }
+
+    /// Whether a vector field has no index, so that the collection can't be loaded. Only empty ones get into a plan.
+    pub(crate) fn has_unindexed_vector(&self) -> bool {
+        let indexed = |field: &str| self.indexes.iter().any(|index| index.field == field);
+        self.described.schema.vector_fields().iter().any(|field| !indexed(&field.name))
+    }
+}

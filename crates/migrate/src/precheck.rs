@@ -1,0 +1,484 @@
+//! The pre-check: everything that can be known before the first write. Finds all refusals at once, and makes the plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vecferry_milvus::proto::common::ConsistencyLevel;
+use vecferry_milvus::proto::schema::DataType;
+use vecferry_milvus::schema::{Family, FieldSpec, family};
+use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, Error, ErrorKind, Flavor, NewCollection};
+use vecferry_policy::{Feature, Product, Support, VectorKind, check_name, shards_max, support, vector_index};
+
+use crate::connect::{Side, cluster, product, refusal, same_server};
+use crate::inventory::{self, Found};
+use crate::plan::{Change, NewIndex, Plan, PlannedCollection};
+use crate::problem::{Code, Problem};
+use crate::request::{MigrateRequest, SourceLoad};
+use crate::source_load;
+
+/// Properties that change what happens to rows or who writes them; set when everything else is done, or never.
+const PROPERTY_TTL: &str = "collection.ttl.seconds";
+const PROPERTIES_OF_THE_SERVER: [&str; 1] = ["replicate.id"];
+/// Partition every collection has.
+const PARTITION_DEFAULT: &str = "_default";
+/// Partitions of a partition-key collection on lite, which counts them together with `_default`.
+const LITE_KEY_PARTITION_PREFIX: &str = "_pk_";
+
+/// Checks a request against both clusters and makes the plan.
+pub(crate) async fn check(
+    request: &MigrateRequest,
+    source: &Client,
+    target: &Client,
+) -> Result<Plan, Vec<Problem>> {
+    let source_side = |error: Error| vec![refusal(Side::Source, &error)];
+    if let Product::Milvus(Some(release)) = product(source)
+        && release < (2, 3)
+    {
+        return Err(vec![Problem::new(Code::SourceTooOld).with("version", source.version())]);
+    }
+    let names = inventory::select(source, Side::Source, &request.selection).await?;
+    if let Some(detail) = same_server(source, target).await.map_err(|problem| vec![problem])?
+        && names.iter().any(|name| target_db(request, &name.db) == name.db)
+    {
+        return Err(vec![Problem::new(Code::SameCluster).with("detail", detail)]);
+    }
+    let found = inventory::read(source, &names).await.map_err(source_side)?;
+    let mut checks = Checks { request, source, target, product: product(target), problems: Vec::new() };
+    let mut collections = Vec::new();
+    for found in &found {
+        collections.push(checks.collection(found).await.map_err(source_side)?);
+    }
+    let new_databases = checks.databases(&collections).await?;
+    checks.free_names(&collections, &new_databases).await?;
+    if checks.problems.is_empty() {
+        let plan = Plan {
+            source: cluster(source),
+            target: cluster(target),
+            collections,
+            new_databases,
+            warnings: vec![],
+        };
+        Ok(plan)
+    } else {
+        Err(checks.problems)
+    }
+}
+
+/// Database of the target for a database of the source.
+pub(crate) fn target_db(request: &MigrateRequest, db: &str) -> String {
+    request.target_dbs.get(db).map_or(db, String::as_str).to_owned()
+}
+
+struct Checks<'a> {
+    request: &'a MigrateRequest,
+    source: &'a Client,
+    target: &'a Client,
+    product: Product,
+    problems: Vec<Problem>,
+}
+
+impl Checks<'_> {
+    async fn collection(&mut self, found: &Found) -> Result<PlannedCollection, Error> {
+        let name = &found.described.name;
+        self.readable(found).await?;
+        self.features(found);
+        self.names(found);
+        let mut changes = Vec::new();
+        let new = self.new_collection(found, &mut changes);
+        let indexes = indexes(self.product, found, &mut changes);
+        let late_properties = found
+            .described
+            .properties
+            .iter()
+            .filter(|property| property.key == PROPERTY_TTL && self.product != Product::LiteNative)
+            .map(|property| (property.key.clone(), property.value.clone()))
+            .collect();
+        Ok(PlannedCollection {
+            source: name.clone(),
+            target: new.name.clone(),
+            rows_estimate: found.rows_estimate,
+            partitions: self.partitions(found),
+            aliases: found.aliases.clone(),
+            changes,
+            needs_load: self.can_load(found) && !found.load.is_complete(),
+            described: found.described.clone(),
+            new,
+            readable: self.can_load(found),
+            indexes,
+            load: found.load.clone(),
+            late_properties,
+        })
+    }
+
+    /// Lite reads collections without an index; Milvus does not load them.
+    fn can_load(&self, found: &Found) -> bool {
+        self.source.version().flavor != Flavor::Milvus || found.unindexed_vector().is_none()
+    }
+
+    async fn readable(&mut self, found: &Found) -> Result<(), Error> {
+        let name = &found.described.name;
+        if !self.can_load(found) {
+            if found.rows_estimate > 0 {
+                let field = found.unindexed_vector().unwrap_or_default();
+                self.problems.push(
+                    Problem::new(Code::NoIndex)
+                        .with("collection", name)
+                        .with("rows", found.rows_estimate)
+                        .with("field", field),
+                );
+            }
+            return Ok(());
+        }
+        if found.load.is_complete() {
+            return Ok(());
+        }
+        if self.request.source_load == SourceLoad::Never {
+            let detail = found.load.describe();
+            self.problems
+                .push(Problem::new(Code::SourceNotLoaded).with("collection", name).with("detail", detail));
+            return Ok(());
+        }
+        let rows = source_load::stored_rows(self.source, name).await?.unwrap_or(found.rows_estimate);
+        let needed = source_load::memory_estimate(&found.described, rows);
+        if let Some(free) = source_load::free_memory(self.source).await?
+            && needed > free
+        {
+            self.problems.push(does_not_fit(name, Side::Source, needed, free));
+        }
+        Ok(())
+    }
+
+    fn features(&mut self, found: &Found) {
+        let schema = &found.described.schema;
+        let mut wanted: BTreeMap<Feature, BTreeSet<String>> = BTreeMap::new();
+        let mut want = |feature, what: &str| {
+            wanted.entry(feature).or_default().insert(what.to_owned());
+        };
+        for field in &schema.decoded().fields {
+            let data_type = DataType::try_from(field.data_type).ok();
+            if let Some(feature) = data_type.map_or(Some(Feature::UnknownType), feature_of) {
+                want(feature, &field.name);
+            }
+            if field.nullable {
+                let vector = matches!(data_type.map(family), Some(Family::Dense { .. } | Family::Sparse));
+                want(if vector { Feature::NullableVector } else { Feature::Nullable }, &field.name);
+            }
+            if field.default_value.as_ref().is_some_and(|value| value.data.is_some()) {
+                want(Feature::DefaultValue, &field.name);
+            }
+            if field.is_partition_key {
+                want(Feature::PartitionKey, &field.name);
+            }
+            if field.is_clustering_key {
+                want(Feature::ClusteringKey, &field.name);
+            }
+        }
+        schema.decoded().functions.iter().for_each(|function| want(Feature::Function, &function.name));
+        schema.decoded().struct_array_fields.iter().for_each(|field| want(Feature::Struct, &field.name));
+        if schema.decoded().enable_dynamic_field {
+            want(Feature::Json, "$meta");
+        }
+        for partition in self.partitions(found) {
+            if partition != PARTITION_DEFAULT {
+                want(Feature::Partition, &partition);
+            }
+        }
+        found.aliases.iter().for_each(|alias| want(Feature::Alias, alias));
+        let db = target_db(self.request, &found.described.name.db);
+        if db != DB_DEFAULT {
+            want(Feature::Database, &db);
+        }
+        for (feature, names) in wanted {
+            self.refuse_unsupported(found, feature, &names);
+        }
+        // Servers give new rows new keys, and the old ones would be lost (2.6 has a property that allows to keep them).
+        if schema.is_auto_id() {
+            self.problems.push(Problem::new(Code::AutoId).with("collection", &found.described.name));
+        }
+    }
+
+    fn refuse_unsupported(&mut self, found: &Found, feature: Feature, names: &BTreeSet<String>) {
+        let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let detail = match support(self.product, feature) {
+            Support::Yes => return,
+            Support::Since(major, minor) => {
+                format!("it needs {feature} ({names}), which come with {major}.{minor}")
+            }
+            Support::No => format!("it needs {feature} ({names}), which this product does not have"),
+        };
+        self.problems.push(
+            Problem::new(Code::TargetCannotHold)
+                .with("collection", &found.described.name)
+                .with("target", self.target.version())
+                .with("detail", detail),
+        );
+    }
+
+    fn names(&mut self, found: &Found) {
+        let name = &found.described.name;
+        // Milvus' rules hold everywhere but on lite, which takes any name.
+        if self.product == Product::LitePython {
+            return;
+        }
+        let db = target_db(self.request, &name.db);
+        let partitions = self.partitions(found);
+        let all = [("database", &db), ("collection", &name.name)]
+            .into_iter()
+            .chain(partitions.iter().map(|partition| ("partition", partition)))
+            .chain(found.aliases.iter().map(|alias| ("alias", alias)));
+        for (kind, checked) in all {
+            if let Err(fault) = check_name(checked) {
+                let problem = Problem::new(Code::ForbiddenName)
+                    .with("name", checked)
+                    .with("kind", format!("{kind} of `{name}`"))
+                    .with("detail", fault);
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    /// Partitions that the target is to have; a partition key makes its own.
+    fn partitions(&self, found: &Found) -> Vec<String> {
+        if found.described.schema.has_partition_key() {
+            return Vec::new();
+        }
+        found.partitions.iter().map(|(partition, _)| partition.clone()).collect()
+    }
+
+    fn new_collection(&mut self, found: &Found, changes: &mut Vec<Change>) -> NewCollection {
+        let described = &found.described;
+        let mut change = |what: &str, source: String, target: String| {
+            if source != target {
+                changes.push(Change { what: what.to_owned(), source, target });
+            }
+        };
+        // lite 2.x says 0 shards.
+        let shards = described.shards.clamp(1, shards_max(self.product));
+        change("shards_num", described.shards.max(1).to_string(), shards.to_string());
+        let lite = self.product != Product::Milvus(None) && !matches!(self.product, Product::Milvus(_));
+        if lite {
+            change(
+                "consistency_level",
+                consistency_name(described.consistency),
+                consistency_name(ConsistencyLevel::Strong as i32),
+            );
+        }
+        let num_partitions = key_partitions(found);
+        if self.product == Product::LitePython && described.schema.has_partition_key() {
+            change("num_partitions", num_partitions.to_string(), "16".to_owned());
+        }
+        if self.product == Product::LitePython && has_description(found) {
+            change("descriptions", "kept".into(), "dropped by milvus-lite 3".into());
+        }
+        let kept: Vec<_> = described
+            .properties
+            .iter()
+            .filter(|property| !PROPERTIES_OF_THE_SERVER.contains(&property.key.as_str()))
+            .filter(|property| property.key != PROPERTY_TTL)
+            .cloned()
+            .collect();
+        if self.product == Product::LiteNative {
+            for property in &described.properties {
+                change(
+                    &format!("property {}", property.key),
+                    property.value.clone(),
+                    "not kept by milvus-lite 2".into(),
+                );
+            }
+        }
+        let schema = match described.schema.creation_bytes() {
+            Ok(schema) => schema,
+            Err(error) => {
+                let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
+                self.problems
+                    .push(problem.with("detail", format!("schema of `{}`: {error}", described.name)));
+                bytes::Bytes::new()
+            }
+        };
+        NewCollection {
+            name: CollectionName::new(target_db(self.request, &described.name.db), &described.name.name),
+            schema,
+            shards,
+            consistency: described.consistency,
+            properties: kept,
+            num_partitions: if described.schema.has_partition_key() { num_partitions } else { 0 },
+        }
+    }
+
+    /// Databases that must be made; a database that the user renamed to must be allowed.
+    async fn databases(&mut self, collections: &[PlannedCollection]) -> Result<Vec<String>, Vec<Problem>> {
+        let existing = self.target.databases().await.map_err(|error| vec![refusal(Side::Target, &error)])?;
+        let wanted: BTreeSet<_> = collections.iter().map(|planned| planned.target.db.clone()).collect();
+        Ok(wanted.into_iter().filter(|db| !existing.contains(db)).collect())
+    }
+
+    /// Nothing that exists on the target may bear the name of what is to be made.
+    async fn free_names(
+        &mut self,
+        collections: &[PlannedCollection],
+        new_databases: &[String],
+    ) -> Result<(), Vec<Problem>> {
+        for planned in collections.iter().filter(|planned| !new_databases.contains(&planned.target.db)) {
+            // A name that the target forbids is refused already; asking for it is an error of its own.
+            if self.product != Product::LitePython && check_name(&planned.target.name).is_err() {
+                continue;
+            }
+            if self.is_taken(&planned.target).await?.is_some() {
+                self.problems.push(Problem::new(Code::TargetExists).with("collection", &planned.target));
+                continue;
+            }
+            for alias in &planned.aliases {
+                if self.is_taken(&CollectionName::new(&planned.target.db, alias)).await?.is_some() {
+                    let problem = Problem::new(Code::AliasTaken).with("alias", alias);
+                    self.problems.push(problem.with("collection", &planned.source));
+                }
+            }
+        }
+        // Two source databases can be sent into one.
+        let mut seen = BTreeSet::new();
+        let twice = collections.iter().filter(|planned| !seen.insert(planned.target.clone()));
+        self.problems.extend(twice.map(|planned| {
+            Problem::new(Code::Selector)
+                .with("selector", &planned.target)
+                .with("detail", "two collections would arrive under this name")
+        }));
+        Ok(())
+    }
+}
+
+impl Checks<'_> {
+    /// The target's collection behind a name or alias.
+    async fn is_taken(&self, name: &CollectionName) -> Result<Option<CollectionName>, Vec<Problem>> {
+        match self.target.describe(name).await {
+            Ok(found) => Ok(Some(found.name)),
+            Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(None),
+            Err(error) => Err(vec![refusal(Side::Target, &error)]),
+        }
+    }
+}
+
+/// A load that does not fit.
+pub(crate) fn does_not_fit(name: &CollectionName, side: Side, needed: u64, free: u64) -> Problem {
+    let mebibytes = |bytes: u64| format!("{} MiB", bytes >> 20);
+    Problem::new(Code::LoadDoesNotFit)
+        .with("collection", name)
+        .with("side", side.name())
+        .with("needed", mebibytes(needed))
+        .with("free", mebibytes(free))
+}
+
+fn feature_of(data_type: DataType) -> Option<Feature> {
+    match data_type {
+        DataType::Bool
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::Float
+        | DataType::Double
+        | DataType::String
+        | DataType::VarChar
+        | DataType::FloatVector => None,
+        DataType::Json => Some(Feature::Json),
+        DataType::Array => Some(Feature::Array),
+        DataType::Geometry => Some(Feature::Geometry),
+        DataType::Timestamptz => Some(Feature::Timestamptz),
+        DataType::Text => Some(Feature::Text),
+        DataType::BinaryVector => Some(Feature::BinaryVector),
+        DataType::Float16Vector | DataType::BFloat16Vector => Some(Feature::HalfVector),
+        DataType::SparseFloatVector => Some(Feature::SparseVector),
+        DataType::Int8Vector => Some(Feature::Int8Vector),
+        DataType::ArrayOfVector | DataType::ArrayOfStruct | DataType::Struct => Some(Feature::Struct),
+        DataType::None | DataType::Mol | DataType::Date | DataType::Time | DataType::Decimal => {
+            Some(Feature::UnknownType)
+        }
+    }
+}
+
+fn consistency_name(level: i32) -> String {
+    ConsistencyLevel::try_from(level)
+        .map_or_else(|_| level.to_string(), |level| level.as_str_name().to_owned())
+}
+
+/// Number of partitions that a partition key spreads rows over.
+fn key_partitions(found: &Found) -> i64 {
+    let of_lite =
+        found.partitions.iter().filter(|(name, _)| name.starts_with(LITE_KEY_PARTITION_PREFIX)).count()
+            as i64;
+    match of_lite {
+        0 => found.described.num_partitions,
+        counted => counted,
+    }
+}
+
+fn has_description(found: &Found) -> bool {
+    let schema = found.described.schema.decoded();
+    !schema.description.is_empty() || schema.fields.iter().any(|field| !field.description.is_empty())
+}
+
+/// AUTOINDEX on every vector field that the source has an index for, with the source's metric; scalar indexes as they
+/// are.
+fn indexes(product: Product, found: &Found, changes: &mut Vec<Change>) -> Vec<NewIndex> {
+    let vectors = found.described.schema.vector_fields();
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let mut indexes = Vec::new();
+    for index in &found.indexes {
+        let (name, field) = (index.name.clone(), index.field.clone());
+        let Some(vector) = vectors.iter().find(|vector| vector.name == field) else {
+            let params = index.params.iter().map(|param| pair(&param.key, &param.value)).collect();
+            indexes.push(NewIndex { name, field, params });
+            continue;
+        };
+        let of_target = vector_index(product, vector_kind(vector));
+        let of_source = index.param("index_type").unwrap_or_default();
+        if of_source != of_target {
+            let (source, target) = (of_source.to_owned(), of_target.to_owned());
+            changes.push(Change { what: format!("index on {field}"), source, target });
+        }
+        let metric = index.param("metric_type").map(|metric| pair("metric_type", metric));
+        let params = std::iter::once(pair("index_type", of_target)).chain(metric).collect();
+        indexes.push(NewIndex { name, field, params });
+    }
+    // A source that reads without an index (lite) says no metric; the target needs an index to be loaded later.
+    let unindexed =
+        vectors.iter().filter(|vector| found.indexes.iter().all(|index| index.field != vector.name));
+    for vector in unindexed.filter(|_| found.rows_estimate > 0) {
+        let (index_type, metric) = (vector_index(product, vector_kind(vector)), default_metric(vector));
+        changes.push(Change {
+            what: format!("index on {}", vector.name),
+            source: "none".to_owned(),
+            target: format!("{index_type}, {metric}"),
+        });
+        let params = vec![pair("index_type", index_type), pair("metric_type", metric)];
+        indexes.push(NewIndex { name: String::new(), field: vector.name.clone(), params });
+    }
+    indexes
+}
+
+fn vector_kind(vector: &FieldSpec) -> VectorKind {
+    match family(vector.data_type) {
+        Family::Sparse => VectorKind::Sparse,
+        Family::Dense { bits: 1 } => VectorKind::Binary,
+        Family::Dense { bits: 32 } => VectorKind::Float,
+        Family::Dense { .. }
+        | Family::Fixed(_)
+        | Family::Text
+        | Family::Json
+        | Family::Array
+        | Family::Nested => VectorKind::OtherDense,
+    }
+}
+
+/// The metric that servers assume for a type when none is given.
+fn default_metric(field: &FieldSpec) -> &'static str {
+    match family(field.data_type) {
+        Family::Sparse if field.is_function_output => "BM25",
+        Family::Sparse => "IP",
+        Family::Dense { bits: 1 } => "HAMMING",
+        Family::Dense { .. }
+        | Family::Fixed(_)
+        | Family::Text
+        | Family::Json
+        | Family::Array
+        | Family::Nested => "COSINE",
+    }
+}

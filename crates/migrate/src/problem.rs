@@ -1,0 +1,175 @@
+//! Everything that can go wrong for a person: a stable code, what happened to what, and what to do next, in English
+//! and Chinese. The texts are data in [`CATALOGUE`], so that the command line, the service and the documentation say
+//! the same.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+mod catalogue;
+
+pub use catalogue::{CATALOGUE, Code, Entry, Text};
+
+/// A language that people are spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lang {
+    /// English.
+    En,
+    /// Simplified Chinese.
+    Zh,
+}
+
+/// How far things had gone, which decides the exit code of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// It worked, perhaps with warnings.
+    Done,
+    /// Arguments or configuration are unusable.
+    Usage,
+    /// Refused before anything was written.
+    Refused,
+    /// Failed after the first write.
+    Failed,
+    /// Verification found differences.
+    Different,
+    /// Canceled.
+    Canceled,
+}
+
+impl Exit {
+    /// The exit code of a process.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::Failed => 4,
+            Self::Different => 5,
+            Self::Canceled => 130,
+        }
+    }
+}
+
+/// One thing that went wrong: its code, and the values that its texts name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which kind of problem.
+    pub code: Code,
+    /// The values that the texts name, by placeholder.
+    pub values: Vec<(&'static str, String)>,
+}
+
+impl Problem {
+    /// A problem whose texts name no values yet.
+    pub fn new(code: Code) -> Self {
+        Self { code, values: Vec::new() }
+    }
+
+    /// With a value for the placeholder `{name}`.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.values.push((name, value.to_string()));
+        self
+    }
+
+    /// What happened, to what.
+    pub fn what(&self, lang: Lang) -> String {
+        self.fill(self.code.entry().text(lang).what, lang)
+    }
+
+    /// What to do next.
+    pub fn hint(&self, lang: Lang) -> String {
+        self.fill(self.code.entry().text(lang).hint, lang)
+    }
+
+    fn fill(&self, template: &str, lang: Lang) -> String {
+        let mut text = String::with_capacity(template.len() + 64);
+        let mut rest = template;
+        while let Some(open) = rest.find('{') {
+            let Some(close) = rest[open..].find('}') else { break };
+            text.push_str(&rest[..open]);
+            let name = &rest[open + 1..open + close];
+            let value = self.values.iter().find(|(known, _)| *known == name);
+            debug_assert!(value.is_some(), "{:?} has no value for `{name}`", self.code);
+            text.push_str(match (value, lang) {
+                (None, _) => "?",
+                // The one value that is a word of the language, and not a name or a server's message.
+                (Some(("side", value)), Lang::Zh) if value == "source" => "源",
+                (Some(("side", value)), Lang::Zh) if value == "target" => "目标",
+                (Some((_, value)), _) => value,
+            });
+            rest = &rest[open + close + 1..];
+        }
+        text.push_str(rest);
+        text
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ({})", self.code, self.what(Lang::En), self.hint(Lang::En))
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VF-{:04}", self.entry().number)
+    }
+}
+
+/// For machines: the code, and both texts.
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("code", &self.code.to_string())?;
+        map.serialize_entry("message", &self.what(Lang::En))?;
+        map.serialize_entry("hint", &self.hint(Lang::En))?;
+        map.serialize_entry("message_zh", &self.what(Lang::Zh))?;
+        map.serialize_entry("hint_zh", &self.hint(Lang::Zh))?;
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn placeholders(template: &str) -> BTreeSet<&str> {
+        template.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn both_languages_name_the_same_values() {
+        let named = |text: &Text| -> BTreeSet<_> {
+            [text.what, text.hint].into_iter().flat_map(placeholders).collect()
+        };
+        for entry in CATALOGUE {
+            assert_eq!(placeholders(entry.en.what), placeholders(entry.zh.what), "{:?}", entry.code);
+            assert_eq!(named(&entry.en), named(&entry.zh), "{:?}", entry.code);
+            for text in [&entry.en, &entry.zh] {
+                assert!(!text.what.is_empty() && !text.hint.is_empty(), "{:?}", entry.code);
+            }
+        }
+    }
+
+    #[test]
+    fn codes_are_unique_and_complete() {
+        let numbers: BTreeSet<_> = CATALOGUE.iter().map(|entry| entry.number).collect();
+        assert_eq!(numbers.len(), CATALOGUE.len());
+        for entry in CATALOGUE {
+            assert_eq!(entry.code.entry().number, entry.number);
+        }
+    }
+
+    #[test]
+    fn values_are_filled_in_and_their_braces_left_alone() {
+        let problem = Problem::new(Code::UnknownDatabase).with("side", "source").with("db", "{side}");
+        assert!(problem.what(Lang::En).contains("{side}"), "{}", problem.what(Lang::En));
+        assert!(problem.to_string().starts_with("VF-0201: "));
+    }
+}

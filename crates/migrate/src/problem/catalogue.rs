@@ -1,0 +1,378 @@
+//! The codes and their texts.
+
+use super::{Exit, Lang};
+
+/// A message in one language: what happened to what, and what to do next. `{name}` stands for a value.
+#[derive(Debug)]
+pub struct Text {
+    /// What happened, to what.
+    pub what: &'static str,
+    /// What to do next.
+    pub hint: &'static str,
+}
+
+/// A code with all that is known of it.
+#[derive(Debug)]
+pub struct Entry {
+    /// Which kind of problem.
+    pub code: Code,
+    /// The number people see, as 203 for `VF-0203`. Never given to another problem.
+    pub number: u16,
+    /// How it ends a command, where nothing worse happened.
+    pub exit: Exit,
+    /// English.
+    pub en: Text,
+    /// Chinese.
+    pub zh: Text,
+}
+
+impl Entry {
+    /// The text in a language.
+    pub fn text(&self, lang: Lang) -> &Text {
+        match lang {
+            Lang::En => &self.en,
+            Lang::Zh => &self.zh,
+        }
+    }
+}
+
+macro_rules! catalogue {
+    ($( $(#[$doc:meta])* $code:ident $number:literal $exit:ident
+        en $en_what:literal $en_hint:literal zh $zh_what:literal $zh_hint:literal; )*) => {
+        /// Which kind of problem.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code { $( $(#[$doc])* $code, )* }
+
+        /// Every code, by number.
+        pub static CATALOGUE: &[Entry] = &[ $( Entry {
+            code: Code::$code,
+            number: $number,
+            exit: Exit::$exit,
+            en: Text { what: $en_what, hint: $en_hint },
+            zh: Text { what: $zh_what, hint: $zh_hint },
+        }, )* ];
+    };
+}
+
+impl Code {
+    /// All that is known of the code.
+    pub fn entry(self) -> &'static Entry {
+        // The catalogue is written in the order of the codes (asserted by a test).
+        &CATALOGUE[self as usize]
+    }
+}
+
+catalogue! {
+    /// The command line does not parse.
+    Arguments 1 Usage
+        en "these arguments can't be used: {detail}"
+           "run the command with --help to see what it takes"
+        zh "无法使用这些参数：{detail}"
+           "加上 --help 查看可用的参数";
+    /// An address, a token or a certificate can't be used.
+    Endpoint 2 Usage
+        en "the {side} address can't be used: {detail}"
+           "write http://host:port or https://host:port; give credentials with --{flag}-token and certificates with --{flag}-ca, --{flag}-cert and --{flag}-key"
+        zh "无法使用{side}的地址：{detail}"
+           "地址写作 http://host:port 或 https://host:port；凭证用 --{flag}-token，证书用 --{flag}-ca、--{flag}-cert、--{flag}-key";
+    /// A question can't be asked because there is no terminal.
+    NeedsYes 3 Usage
+        en "there is no terminal to ask on whether to start"
+           "add --yes to start without being asked"
+        zh "没有终端，无法询问是否开始"
+           "加上 --yes 即可不询问直接开始";
+    /// A `--collection`, `--exclude` or `--target-db` is not understood.
+    Selector 4 Usage
+        en "`{selector}` names no collection: {detail}"
+           "write NAME (in database `default`), DB.NAME, or DB.* for a whole database; --target-db takes SOURCE_DB=TARGET_DB"
+        zh "`{selector}` 不是有效的 Collection 名称：{detail}"
+           "写作 NAME（位于数据库 `default`）、DB.NAME，或用 DB.* 表示整个数据库；--target-db 写作 源数据库=目标数据库";
+    /// A file named on the command line can't be read.
+    File 5 Usage
+        en "the file `{file}` can't be read: {detail}"
+           "check the path and its permissions"
+        zh "无法读取文件 `{file}`：{detail}"
+           "请检查路径和权限";
+    /// The directory for reports can't be written.
+    StateDir 6 Usage
+        en "the state directory `{dir}` can't be written: {detail}"
+           "name a writable directory with --state-dir"
+        zh "无法写入状态目录 `{dir}`：{detail}"
+           "用 --state-dir 指定一个可写的目录";
+
+    /// The host name does not resolve.
+    UnknownHost 101 Refused
+        en "the {side} can't be reached: {detail}"
+           "check the spelling of the host name and the DNS of this machine"
+        zh "无法连接{side}：{detail}"
+           "请检查主机名拼写和本机的 DNS";
+    /// Nothing listens there.
+    ConnectionRefused 102 Refused
+        en "the {side} can't be reached: {detail}"
+           "check that the server runs and that the port is its gRPC port (Milvus: 19530; Zilliz Cloud: see the cluster's public endpoint)"
+        zh "无法连接{side}：{detail}"
+           "请确认服务正在运行，且端口是其 gRPC 端口（Milvus 为 19530；Zilliz Cloud 见集群的公网 Endpoint）";
+    /// No answer in time, or no route.
+    NoAnswer 103 Refused
+        en "the {side} does not answer: {detail}"
+           "check the network path: firewall, security group, and the cluster's list of allowed addresses"
+        zh "{side}没有应答：{detail}"
+           "请检查网络路径：防火墙、安全组以及集群的 IP 白名单";
+    /// http to a TLS port.
+    ServerSpeaksTls 104 Refused
+        en "the {side} expects an encrypted connection: {detail}"
+           "write https:// in the address; for a certificate of your own, add --{flag}-ca FILE"
+        zh "{side}要求加密连接：{detail}"
+           "地址改用 https://；若使用自签证书，请加上 --{flag}-ca 文件";
+    /// TLS to a plain port.
+    ServerSpeaksPlain 105 Refused
+        en "the {side} does not encrypt: {detail}"
+           "write http:// in the address, or use the server's TLS port"
+        zh "{side}未启用加密：{detail}"
+           "地址改用 http://，或改用服务的 TLS 端口";
+    /// The server's certificate is not trusted.
+    UntrustedCertificate 106 Refused
+        en "the {side}'s certificate is refused: {detail}"
+           "name the authority that signed it with --{flag}-ca FILE, and use the host name that stands in the certificate"
+        zh "{side}的证书不被信任：{detail}"
+           "用 --{flag}-ca 指定签发它的 CA 证书文件，并使用证书中的主机名";
+    /// The server wants another client certificate.
+    ClientCertificate 107 Refused
+        en "the {side} refuses this client's certificate: {detail}"
+           "give a certificate that the server trusts with --{flag}-cert FILE and --{flag}-key FILE"
+        zh "{side}拒绝了客户端证书：{detail}"
+           "用 --{flag}-cert 和 --{flag}-key 提供服务端信任的证书";
+    /// Something else than gRPC listens there.
+    NotGrpc 108 Refused
+        en "the {side} address is not a Milvus gRPC port: {detail}"
+           "use the port of the Milvus proxy (19530), not of its metrics, its REST gateway or its web page"
+        zh "{side}的地址不是 Milvus 的 gRPC 端口：{detail}"
+           "请使用 Milvus Proxy 的端口（19530），而不是指标、REST 或网页的端口";
+    /// A gRPC server that is not Milvus.
+    NotMilvus 109 Refused
+        en "the {side} speaks gRPC but is not a Milvus: {detail}"
+           "use the port of the Milvus proxy (19530), not of etcd or another part of the cluster"
+        zh "{side}是 gRPC 服务，但不是 Milvus：{detail}"
+           "请使用 Milvus Proxy 的端口（19530），而不是 etcd 等其他组件的端口";
+    /// Wrong or missing credentials.
+    Unauthenticated 110 Refused
+        en "the {side} refuses the credentials: {detail}"
+           "give user:password or an API key in VECFERRY_SOURCE_TOKEN or VECFERRY_TARGET_TOKEN, or with --{flag}-token"
+        zh "{side}拒绝了凭证：{detail}"
+           "用环境变量 VECFERRY_SOURCE_TOKEN / VECFERRY_TARGET_TOKEN 或 --{flag}-token 提供 用户名:密码 或 API 密钥";
+    /// The role is too small.
+    PermissionDenied 111 Refused
+        en "the {side} does not let this user do that: {detail}"
+           "use a user whose role may read all of the source, or create and write on the target"
+        zh "{side}不允许该用户执行此操作：{detail}"
+           "请使用对源有完整读权限、对目标有创建和写入权限的用户";
+
+    /// No such database.
+    UnknownDatabase 201 Refused
+        en "the {side} has no database `{db}`"
+           "check the name; the part before the dot in --collection is the database"
+        zh "{side}没有数据库 `{db}`"
+           "请检查名称；--collection 中点号之前的部分是数据库";
+    /// No such collection.
+    UnknownCollection 202 Refused
+        en "the {side} has no collection `{collection}`"
+           "check the name; a name without a dot is looked for in the database `default`"
+        zh "{side}没有 Collection `{collection}`"
+           "请检查名称；不带点号的名称在数据库 `default` 中查找";
+    /// The target already has a collection or alias of that name.
+    TargetExists 203 Refused
+        en "the target already has `{collection}`"
+           "nothing that exists is touched: drop or rename it on the target, leave it out with --exclude {collection}, or send the database elsewhere with --target-db"
+        zh "目标上已存在 `{collection}`"
+           "不会改动已有的数据：请在目标上删除或重命名它，用 --exclude {collection} 跳过，或用 --target-db 写入其他数据库";
+    /// The target already has something of an alias' name.
+    AliasTaken 215 Refused
+        en "`{alias}`, an alias of `{collection}`, is already taken on the target"
+           "drop or rename it on the target, or leave the collection out with --exclude {collection}"
+        zh "`{collection}` 的别名 `{alias}` 在目标上已被占用"
+           "请在目标上删除或重命名它，或用 --exclude {collection} 跳过该 Collection";
+    /// Source and target are one server.
+    SameCluster 204 Refused
+        en "source and target are the same cluster: {detail}"
+           "name another cluster as target, or copy into another database with --target-db SOURCE_DB=TARGET_DB"
+        zh "源和目标是同一个集群：{detail}"
+           "请指定另一个目标集群，或用 --target-db 源数据库=目标数据库 复制到其他数据库";
+    /// Not loaded, and the user forbade to load.
+    SourceNotLoaded 205 Refused
+        en "`{collection}` is not completely loaded on the source ({detail}), and --source-load never forbids to load it"
+           "load it on the source, or let Vecferry load it for the copy and release it again with --source-load temporary"
+        zh "源上的 `{collection}` 未完全加载（{detail}），而 --source-load never 禁止加载"
+           "请在源上加载它，或使用 --source-load temporary 让 Vecferry 临时加载、复制后释放";
+    /// Rows, but a vector field without an index.
+    NoIndex 206 Refused
+        en "`{collection}` holds about {rows} rows, but its vector field `{field}` has no index, so the source can't load and read it"
+           "create an index on `{field}` at the source (AUTOINDEX will do), or leave the collection out with --exclude {collection}"
+        zh "`{collection}` 约有 {rows} 行数据，但其向量字段 `{field}` 没有索引，源无法加载和读取"
+           "请在源上为 `{field}` 创建索引（AUTOINDEX 即可），或用 --exclude {collection} 跳过";
+    /// The target can't hold something.
+    TargetCannotHold 207 Refused
+        en "the target ({target}) can't hold `{collection}`: {detail}"
+           "use a target of a version that can, or leave the collection out with --exclude {collection}"
+        zh "目标（{target}）无法容纳 `{collection}`：{detail}"
+           "请使用支持它的目标版本，或用 --exclude {collection} 跳过";
+    /// A name against the rules.
+    ForbiddenName 208 Refused
+        en "the target does not allow the name `{name}` ({kind}): {detail}"
+           "names start with a letter or underscore and go on with letters, digits and underscores, 255 at most; rename it at the source, or choose another with --target-db"
+        zh "目标不允许名称 `{name}`（{kind}）：{detail}"
+           "名称须以字母或下划线开头，只含字母、数字和下划线，最多 255 个字符；请在源上重命名，或用 --target-db 另选";
+    /// Loading would not fit.
+    LoadDoesNotFit 209 Refused
+        en "`{collection}` would need about {needed} of memory on the {side} to be loaded, and {free} is free"
+           "release other collections on the {side}, or give it more memory (CU)"
+        zh "在{side}上加载 `{collection}` 约需 {needed} 内存，而可用内存为 {free}"
+           "请在{side}上释放其他 Collection，或增加内存（CU）";
+    /// Auto-generated keys can't be kept.
+    AutoId 210 Refused
+        en "the keys of `{collection}` are made by the server (auto id): the target would give every row a new one"
+           "this version keeps no keys of such collections; leave it out with --exclude {collection}"
+        zh "`{collection}` 的主键由服务端生成（auto id）：目标会为每一行生成新的主键"
+           "此版本不支持保留这类 Collection 的主键；请用 --exclude {collection} 跳过";
+    /// Nothing selected.
+    NothingSelected 211 Refused
+        en "there is nothing to do: the source has no collection that is selected"
+           "check --collection and --exclude; without --collection every collection of every database is taken"
+        zh "没有可迁移的内容：源上没有被选中的 Collection"
+           "请检查 --collection 和 --exclude；不写 --collection 表示所有数据库的所有 Collection";
+    /// A server failed while everything was only read.
+    CheckFailed 212 Refused
+        en "the {side} failed while it was looked at: {detail}"
+           "nothing was written; look at the server's log, then run the command again"
+        zh "检查{side}时出错：{detail}"
+           "尚未写入任何内容；请查看服务日志后重新运行";
+    /// Duplicate keys, and the user wants that refused.
+    DuplicatesRefused 213 Refused
+        en "`{collection}` holds {surplus} rows more than it has keys (first keys: {keys}), and --duplicates fail refuses that"
+           "remove the surplus rows at the source, or take one row of each key with --duplicates warn"
+        zh "`{collection}` 的行数比主键数多 {surplus}（前几个主键：{keys}），而 --duplicates fail 要求拒绝"
+           "请在源上清理重复行，或用 --duplicates warn 为每个主键保留一行";
+    /// Version too old to be read safely.
+    SourceTooOld 214 Refused
+        en "the source ({version}) does not return rows in key order, so that none can be lost"
+           "upgrade the source to Milvus 2.3 or later first"
+        zh "源（{version}）不能按主键顺序返回数据，无法保证不丢行"
+           "请先将源升级到 Milvus 2.3 或更高版本";
+
+    /// The source failed in the middle.
+    SourceFailed 301 Failed
+        en "the source failed while `{collection}` was copied: {detail}"
+           "what landed is listed; drop the incomplete collections on the target, then run the command again with --exclude for the complete ones"
+        zh "复制 `{collection}` 时源出错：{detail}"
+           "已完成的部分见列表；请在目标上删除未完成的 Collection，并用 --exclude 跳过已完成的后重新运行";
+    /// The target failed in the middle.
+    TargetFailed 302 Failed
+        en "the target failed while `{collection}` was written: {detail}"
+           "what landed is listed; drop the incomplete collections on the target, then run the command again with --exclude for the complete ones"
+        zh "写入 `{collection}` 时目标出错：{detail}"
+           "已完成的部分见列表；请在目标上删除未完成的 Collection，并用 --exclude 跳过已完成的后重新运行";
+    /// The target refuses rows.
+    RowsRefused 303 Failed
+        en "the target refuses rows of `{collection}` with keys from {first} to {last}: {detail}"
+           "mend these rows at the source, drop the incomplete collection on the target, and run the command again"
+        zh "目标拒绝 `{collection}` 中主键从 {first} 到 {last} 的行：{detail}"
+           "请在源上修正这些行，删除目标上未完成的 Collection 后重新运行";
+    /// The created collection is not what was planned.
+    SchemaDiffers 304 Failed
+        en "the target made `{collection}` differently from the plan: {detail}"
+           "no row was copied into it; drop it on the target, and report this with both server versions"
+        zh "目标创建的 `{collection}` 与计划不一致：{detail}"
+           "尚未复制任何行；请在目标上删除它，并附上两端版本反馈此问题";
+    /// A server breaks the protocol.
+    Protocol 305 Failed
+        en "the source's answer for `{collection}` can't be trusted: {detail}"
+           "nothing of that page was written; report this with the source's version"
+        zh "源返回的 `{collection}` 数据不可信：{detail}"
+           "该页没有写入；请附上源版本反馈此问题";
+    /// The target denies writes for too long.
+    WritesDenied 306 Failed
+        en "the target refused all writes to `{collection}` for {minutes} minutes: {detail}"
+           "its memory, disk or quota is exhausted: give it more (CU), drop the incomplete collections, and run the command again"
+        zh "目标已连续 {minutes} 分钟拒绝写入 `{collection}`：{detail}"
+           "其内存、磁盘或配额已耗尽：请扩容（CU），删除未完成的 Collection 后重新运行";
+    /// The source could not be put back.
+    SourceNotRestored 307 Failed
+        en "`{collection}` could not be put back into its former load state on the source: {detail}"
+           "it was {state} before: put it back by hand"
+        zh "无法将源上的 `{collection}` 恢复到原来的加载状态：{detail}"
+           "原来的状态：{state}，请手动恢复";
+    /// The report can't be stored.
+    ReportNotStored 308 Failed
+        en "the report could not be stored in `{dir}`: {detail}"
+           "free space there or name another directory with --state-dir; the result above is complete"
+        zh "无法将报告保存到 `{dir}`：{detail}"
+           "请清理空间或用 --state-dir 指定其他目录；上面的结果是完整的";
+
+    /// Rows did not arrive.
+    RowsMissing 401 Different
+        en "`{collection}`: {rows} row(s) of the source are missing on the target ({where})"
+           "the target is not complete; drop the collection there and run the migration again"
+        zh "`{collection}`：目标缺少源的 {rows} 行（{where}）"
+           "目标数据不完整；请在目标上删除该 Collection 后重新迁移";
+    /// Rows too many.
+    RowsExtra 402 Different
+        en "`{collection}`: the target has {rows} row(s) more than the source ({where})"
+           "somebody else wrote into the target, or the source lost rows meanwhile; compare again when both are quiet"
+        zh "`{collection}`：目标比源多 {rows} 行（{where}）"
+           "可能有其他程序写入目标，或源在此期间删除了行；请在两端静止后重新比对";
+    /// Rows with other values.
+    RowsChanged 403 Different
+        en "`{collection}`: {rows} of {compared} compared rows differ; first: key {key}, field `{field}`"
+           "the target's values are not the source's; drop the collection there and run the migration again"
+        zh "`{collection}`：比对的 {compared} 行中有 {rows} 行不一致；首个：主键 {key}，字段 `{field}`"
+           "目标的值与源不同；请在目标上删除该 Collection 后重新迁移";
+    /// Counted, but returned by no query.
+    RowsUnreadable 404 Different
+        en "`{collection}`: the source counts {rows} row(s) that none of its queries returns ({where})"
+           "such rows can't be copied over the API (on Milvus 2.3 a row with the key 9223372036854775807); give them other keys at the source"
+        zh "`{collection}`：源统计到 {rows} 行无法被任何查询返回（{where}）"
+           "这些行无法通过 API 复制（如 Milvus 2.3 中主键为 9223372036854775807 的行）；请在源上更换其主键";
+    /// The source changed.
+    Drift 405 Different
+        en "`{collection}`: the source changed during the copy: {before} rows at its start, {after} at its end"
+           "stop the writers of the source, drop the collection on the target and run the migration again"
+        zh "`{collection}`：复制期间源发生了变化：开始时 {before} 行，结束时 {after} 行"
+           "请停止对源的写入，在目标上删除该 Collection 后重新迁移";
+    /// Duplicate keys.
+    Duplicates 406 Done
+        en "`{collection}`: {surplus} rows of the source repeat a key; of each key one row was copied, the one that the source answered (first keys: {keys})"
+           "a server of version 2.3 answers any of the rows: where it matters which, remove the others at the source; --duplicates fail refuses such collections"
+        zh "`{collection}`：源中有 {surplus} 行主键重复；每个主键复制了一行，即源所返回的那一行（前几个主键：{keys}）"
+           "2.3 版本的服务会返回其中任意一行；若有影响，请先在源上清理其余的行；--duplicates fail 会拒绝这样的 Collection";
+    /// Schemas differ at the end.
+    SchemaChanged 407 Different
+        en "`{collection}`: source and target differ in their definition: {detail}"
+           "drop the collection on the target and run the migration again"
+        zh "`{collection}`：源和目标的定义不一致：{detail}"
+           "请在目标上删除该 Collection 后重新迁移";
+    /// The proof could not be carried out.
+    NotVerified 408 Failed
+        en "`{collection}` was copied but could not be verified: {detail}"
+           "the rows are on the target, unproven; run `vecferry verify` when the cause is gone"
+        zh "`{collection}` 已复制但无法校验：{detail}"
+           "数据已在目标上但未经证实；排除原因后运行 `vecferry verify`";
+
+    /// Canceled by the user.
+    Canceled 501 Canceled
+        en "canceled; complete on the target (rows): {complete}; incomplete: {incomplete}"
+           "nothing else was touched; to go on, drop the incomplete collections on the target and run the command again with --exclude for the complete ones"
+        zh "已取消；目标上已完成（行数）：{complete}；未完成：{incomplete}"
+           "其他内容未被改动；继续时请在目标上删除未完成的 Collection，并用 --exclude 跳过已完成的";
+
+    /// The servers of the demo can't be started.
+    Sandbox 601 Refused
+        en "the local servers can't be started: {detail}"
+           "the demo needs Linux on x86-64, Python 3 with pip, access to the Python package index, and 2 GB of free memory and disk"
+        zh "无法启动本地服务：{detail}"
+           "演示需要 x86-64 Linux、带 pip 的 Python 3、可访问的 Python 软件源，以及 2 GB 可用内存和磁盘";
+    /// A load did not end.
+    LoadFailed 602 Failed
+        en "`{collection}` could not be loaded on the target: {detail}"
+           "look at the target's log and its free memory, then run `vecferry load` again"
+        zh "无法在目标上加载 `{collection}`：{detail}"
+           "请查看目标的日志和可用内存，然后重新运行 `vecferry load`";
+}

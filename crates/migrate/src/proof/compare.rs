@@ -1,0 +1,94 @@
+//! What the target holds, against what is expected of it.
+
+use vecferry_milvus::{CollectionName, Key};
+
+use super::expect::{Expected, Part, ProofError, Reader};
+use crate::problem::{Code, Problem};
+
+/// Keys looked up on the source to tell a repeated key from a changed row.
+const DOUBTED_KEYS_MAX: usize = 100;
+
+/// Result of a comparison.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) target_rows: u64,
+    pub(crate) counts_compared: u64,
+    pub(crate) rows_compared: u64,
+    /// Rows that differ, with the first field that does; the caller asks the source whether their key is repeated.
+    pub(crate) changed: Vec<(Option<String>, Key, String)>,
+}
+
+/// Counts the target's rows and compares the sampled ones. `name` is the source's, for messages.
+pub(crate) async fn compare(
+    reader: &Reader,
+    name: &CollectionName,
+    expected: &Expected,
+) -> Result<Outcome, ProofError> {
+    let mut outcome = Outcome::default();
+    for (part, rows) in &expected.counts {
+        reader.stop_if_canceled()?;
+        let of_target = reader.count(part).await?;
+        outcome.counts_compared += 1;
+        if part.range == Default::default() {
+            outcome.target_rows += of_target;
+        }
+        let (code, difference) = if of_target < *rows {
+            (Code::RowsMissing, rows - of_target)
+        } else {
+            (Code::RowsExtra, of_target - rows)
+        };
+        if difference > 0 {
+            let problem = Problem::new(code).with("collection", name).with("rows", difference);
+            outcome.problems.push(problem.with("where", place(part)));
+        }
+    }
+    compare_rows(reader, name, expected, &mut outcome).await?;
+    Ok(outcome)
+}
+
+async fn compare_rows(
+    reader: &Reader,
+    name: &CollectionName,
+    expected: &Expected,
+    outcome: &mut Outcome,
+) -> Result<(), ProofError> {
+    let mut missing = Vec::new();
+    for (partition, rows) in &expected.rows {
+        let keys: Vec<_> = rows.keys().cloned().collect();
+        let found = reader.digests(partition.as_deref(), &keys).await?;
+        for (key, row) in rows {
+            outcome.rows_compared += 1;
+            match found.get(key) {
+                None => missing.push(key),
+                Some(of_target) if of_target == row => {}
+                Some(of_target) => {
+                    let field = (0..row.len()).find(|&field| row.get(field) != of_target.get(field));
+                    let field = field.and_then(|field| reader.columns.get(field));
+                    if outcome.changed.len() < DOUBTED_KEYS_MAX {
+                        let field = field.map_or_else(String::new, |field| field.name.clone());
+                        outcome.changed.push((partition.clone(), key.clone(), field));
+                    }
+                }
+            }
+        }
+    }
+    if !missing.is_empty() {
+        let shown = missing.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        outcome.problems.push(
+            Problem::new(Code::RowsMissing)
+                .with("collection", name)
+                .with("rows", missing.len())
+                .with("where", format!("sampled keys {shown}")),
+        );
+    }
+    Ok(())
+}
+
+fn place(part: &Part) -> String {
+    let partition = part.partition.as_ref().map(|partition| format!("partition `{partition}`"));
+    let bound = |key: &Option<Key>, word: &str| key.as_ref().map(|key| format!("{word} {key}"));
+    let range = [bound(&part.range.after, "key after"), bound(&part.range.until, "key up to")];
+    let all: Vec<_> = partition.into_iter().chain(range.into_iter().flatten()).collect();
+    if all.is_empty() { "in all".to_owned() } else { all.join(", ") }
+}

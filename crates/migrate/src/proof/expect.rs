@@ -1,0 +1,250 @@
+//! What the source holds: counts, and digests of sampled rows.
+
+use std::collections::BTreeMap;
+
+use tokio_util::sync::CancellationToken;
+use vecferry_milvus::schema::FieldSpec;
+use vecferry_milvus::wire::values::rows as values_of;
+use vecferry_milvus::wire::{Page, WireError};
+use vecferry_milvus::{
+    Client, CollectionName, Consistency, Error, ErrorKind, Flavor, Key, KeyRange, Query, key,
+};
+
+use super::digest::{Digest, digest};
+use crate::copy::{KeySample, PAGE_ROWS_MAX};
+use crate::retry::repeat;
+
+/// Keys asked for in one query.
+const LOOKUP_KEYS_MAX: usize = 256;
+/// Key ranges whose rows are counted where partitions can't be named.
+const COUNTED_RANGES_MAX: usize = 16;
+/// Rows of a page of keys only.
+const KEY_PAGE_ROWS: u32 = 8192;
+
+/// Reads one collection of one server for the proof.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    pub(crate) client: Client,
+    pub(crate) name: CollectionName,
+    pub(crate) id: i64,
+    pub(crate) key_field: String,
+    pub(crate) columns: Vec<FieldSpec>,
+    pub(crate) consistency: Consistency,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// A part whose rows are counted: a partition, or a range of keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) partition: Option<String>,
+    pub(crate) range: KeyRange,
+}
+
+/// What the target must hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expected {
+    /// Rows with distinct keys, part by part. Parts may overlap: each is a statement of its own.
+    pub(crate) counts: Vec<(Part, u64)>,
+    /// Rows that the source counts.
+    pub(crate) source_rows: u64,
+    /// Digest of every column of the sampled rows, by partition and key: two partitions may hold one key.
+    pub(crate) rows: BTreeMap<Option<String>, BTreeMap<Key, Vec<Digest>>>,
+}
+
+/// Why a proof can't be carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProofError {
+    #[error("{0}")]
+    Server(#[from] Error),
+    #[error("{0}")]
+    Protocol(#[from] WireError),
+    #[error("canceled")]
+    Canceled,
+}
+
+impl Reader {
+    /// With a timestamp of now instead of the strongest consistency: the same freshness, at a hundredth of the cost.
+    pub(crate) async fn fresh(mut self) -> Result<Self, Error> {
+        let now = repeat(&self.cancel, || self.client.timestamp()).await?;
+        self.consistency = now.map_or(Consistency::Strong, Consistency::At);
+        Ok(self)
+    }
+
+    /// Half a look proves nothing: a canceled proof is none.
+    pub(crate) fn stop_if_canceled(&self) -> Result<(), ProofError> {
+        if self.cancel.is_cancelled() { Err(ProofError::Canceled) } else { Ok(()) }
+    }
+
+    pub(crate) async fn count(&self, part: &Part) -> Result<u64, Error> {
+        self.count_where(part.partition.as_deref(), part.range.expression(&self.key_field)).await
+    }
+
+    pub(crate) async fn count_where(
+        &self,
+        partition: Option<&str>,
+        mut expression: String,
+    ) -> Result<u64, Error> {
+        // milvus-lite 3 forgets the partition when it counts without an expression.
+        if partition.is_some() && expression.is_empty() && self.client.version().flavor == Flavor::LitePython
+        {
+            let key = self.columns.iter().find(|column| column.name == self.key_field);
+            let is_text = key.is_some_and(|key| key.fixed_bytes().is_none());
+            expression = key::every_row(&self.key_field, is_text);
+        }
+        let query = Query {
+            collection: &self.name,
+            collection_id: self.id,
+            expression,
+            columns: &[],
+            partition,
+            rows_max: None,
+            consistency: self.consistency,
+        };
+        repeat(&self.cancel, || self.client.count(&query)).await
+    }
+
+    /// The next page of keys of a range.
+    pub(crate) async fn keys(
+        &self,
+        partition: Option<&str>,
+        range: &KeyRange,
+    ) -> Result<Vec<Key>, ProofError> {
+        let columns = [self.key_field.clone()];
+        let query = Query {
+            collection: &self.name,
+            collection_id: self.id,
+            expression: range.expression(&self.key_field),
+            columns: &columns,
+            partition,
+            rows_max: Some(KEY_PAGE_ROWS),
+            consistency: self.consistency,
+        };
+        let answer = repeat(&self.cancel, || self.client.query(&query)).await?;
+        Ok(Page::read(&answer, &self.key_field, range.after.as_ref())?.all_keys(&self.key_field)?)
+    }
+
+    /// Digests of the rows of some keys; a key that is not there is absent.
+    pub(crate) async fn digests(
+        &self,
+        partition: Option<&str>,
+        keys: &[Key],
+    ) -> Result<BTreeMap<Key, Vec<Digest>>, ProofError> {
+        let names: Vec<_> = self.columns.iter().map(|column| column.name.clone()).collect();
+        let mut found = BTreeMap::new();
+        let mut rest = keys;
+        let mut chunk = LOOKUP_KEYS_MAX;
+        while !rest.is_empty() {
+            self.stop_if_canceled()?;
+            let (now, later) = rest.split_at(chunk.min(rest.len()));
+            let query = Query {
+                collection: &self.name,
+                collection_id: self.id,
+                expression: key::any_of(&self.key_field, now),
+                columns: &names,
+                partition,
+                // Not the number of keys: 2.3.5 counts every copy of a repeated key against the limit.
+                rows_max: Some(PAGE_ROWS_MAX),
+                consistency: self.consistency,
+            };
+            let answer = match repeat(&self.cancel, || self.client.query(&query)).await {
+                Err(error) if error.kind() == ErrorKind::TooLarge && chunk > 1 => {
+                    chunk /= 2;
+                    continue;
+                }
+                answer => answer?,
+            };
+            let page = Page::read(&answer, &self.key_field, None)?;
+            if page.rows > 0 {
+                page.check_columns(names.iter().map(String::as_str))?;
+                let digests = values_of(&page, &self.columns)?
+                    .iter()
+                    .map(|row| row.iter().map(digest).collect())
+                    .collect::<Vec<Vec<_>>>();
+                found.extend(page.all_keys(&self.key_field)?.into_iter().zip(digests));
+            }
+            rest = later;
+            // Pages of lookups follow the rows' size like all others.
+            chunk = if answer.len() > 8 << 20 { (chunk / 2).max(1) } else { chunk };
+        }
+        Ok(found)
+    }
+}
+
+/// Reads all keys of a part of the source: their number, and a sample of them.
+pub(crate) async fn scan_keys(
+    reader: &Reader,
+    partition: Option<&str>,
+    mut sample: KeySample,
+) -> Result<(u64, KeySample), ProofError> {
+    let mut range = KeyRange::default();
+    let mut rows = 0;
+    loop {
+        let keys = reader.keys(partition, &range).await?;
+        let (Some(first), Some(last)) = (keys.first().cloned(), keys.last().cloned()) else {
+            return Ok((rows, sample));
+        };
+        rows += keys.len() as u64;
+        sample.pass(keys.len(), (&first, &last), || keys);
+        range.after = Some(last);
+        reader.stop_if_canceled()?;
+    }
+}
+
+/// Adds what the source holds in one partition to what is expected of the target. `rows` is the number of distinct
+/// keys that were read from it, `counted` the number of rows that it counts, `keys` the sampled ones.
+///
+/// Returns how many of the sampled rows the source does not answer any more.
+pub(crate) async fn expect(
+    reader: &Reader,
+    expected: &mut Expected,
+    partition: Option<&str>,
+    rows: u64,
+    counted: u64,
+    mut keys: Vec<Key>,
+) -> Result<usize, ProofError> {
+    expected
+        .counts
+        .push((Part { partition: partition.map(str::to_owned), range: KeyRange::default() }, rows));
+    expected.source_rows += counted;
+    if counted > rows {
+        keys = unrepeated(reader, partition, keys).await?;
+    }
+    let digests = reader.digests(partition, &keys).await?;
+    let gone = keys.len() - digests.len();
+    expected.rows.insert(partition.map(str::to_owned), digests);
+    // Without named partitions the whole is counted in ranges as well; repeated keys make the source's counts larger.
+    if partition.is_none() && rows == counted && keys.len() >= COUNTED_RANGES_MAX {
+        let step = keys.len() / COUNTED_RANGES_MAX;
+        let mut after = None;
+        for until in keys.iter().skip(step).step_by(step).map(Some).chain([None]) {
+            let range = KeyRange { after: after.clone(), until: until.cloned() };
+            let part = Part { partition: None, range };
+            let rows = reader.count(&part).await?;
+            expected.counts.push((part, rows));
+            after = until.cloned();
+        }
+    }
+    Ok(gone)
+}
+
+/// The keys that stand for one row only. Which copy of a repeated key a lookup answers is not fixed.
+async fn unrepeated(
+    reader: &Reader,
+    partition: Option<&str>,
+    keys: Vec<Key>,
+) -> Result<Vec<Key>, ProofError> {
+    let mut single = Vec::with_capacity(keys.len());
+    for chunk in keys.chunks(LOOKUP_KEYS_MAX) {
+        let copies = |keys: &[Key]| reader.count_where(partition, key::any_of(&reader.key_field, keys));
+        if copies(chunk).await? == chunk.len() as u64 {
+            single.extend_from_slice(chunk);
+            continue;
+        }
+        for key in chunk {
+            if copies(std::slice::from_ref(key)).await? == 1 {
+                single.push(key.clone());
+            }
+        }
+    }
+    Ok(single)
+}

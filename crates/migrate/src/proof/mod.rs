@@ -1,0 +1,14 @@
+//! The proof that everything arrived: exact counts, and random rows bit for bit.
+//!
+//! The source is asked right after the copy, while it is loaded; what it says is kept as counts and digests
+//! ([`Expected`]), so that it can be released. The target is asked when it has stored everything and is loaded
+//! ([`compare`]).
+
+mod compare;
+mod digest;
+mod expect;
+mod surplus;
+
+pub(crate) use compare::{Outcome, compare};
+pub(crate) use expect::{Expected, ProofError, Reader, expect, scan_keys};
+pub(crate) use surplus::{Surplus, diagnose};

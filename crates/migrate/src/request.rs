@@ -1,0 +1,220 @@
+//! What a caller can ask for.
+
+use std::collections::BTreeMap;
+
+use vecferry_milvus::{CollectionName, DB_DEFAULT, Endpoint};
+
+use crate::problem::{Code, Problem};
+
+/// Which collections are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    include: Vec<Selector>,
+    exclude: Vec<Selector>,
+}
+
+/// One `--collection` or `--exclude`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// All collections of a database.
+    Database(String),
+    /// One collection, or the collection behind an alias.
+    Collection(CollectionName),
+}
+
+impl Selector {
+    /// Reads `NAME`, `DB.NAME` or `DB.*`.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let bad = |detail: &str| Problem::new(Code::Selector).with("selector", text).with("detail", detail);
+        let (db, name) = text.split_once('.').unwrap_or((DB_DEFAULT, text));
+        if db.is_empty() || name.is_empty() {
+            return Err(bad("a part of it is empty"));
+        }
+        if name.contains('.') {
+            return Err(bad("it has more than one dot"));
+        }
+        if db.contains('*') || name != "*" && name.contains('*') {
+            return Err(bad("`*` stands only for all collections of a database"));
+        }
+        Ok(if name == "*" {
+            Self::Database(db.to_owned())
+        } else {
+            Self::Collection(CollectionName::new(db, name))
+        })
+    }
+
+    fn matches(&self, collection: &CollectionName) -> bool {
+        match self {
+            Self::Database(db) => *db == collection.db,
+            Self::Collection(name) => name == collection,
+        }
+    }
+}
+
+impl Selection {
+    /// Reads the texts of `--collection` (none means everything) and `--exclude`.
+    pub fn parse<Text: AsRef<str>>(include: &[Text], exclude: &[Text]) -> Result<Self, Problem> {
+        let parse = |texts: &[Text]| -> Result<Vec<_>, Problem> {
+            texts.iter().map(|text| Selector::parse(text.as_ref())).collect()
+        };
+        Ok(Self { include: parse(include)?, exclude: parse(exclude)? })
+    }
+
+    /// What is asked for by name; empty for everything.
+    pub fn included(&self) -> &[Selector] {
+        &self.include
+    }
+
+    /// Whether a collection is left out.
+    pub fn excludes(&self, collection: &CollectionName) -> bool {
+        self.exclude.iter().any(|selector| selector.matches(collection))
+    }
+}
+
+/// How thoroughly source and target are compared after the copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyLevel {
+    /// Not at all; rows read and rows acknowledged must still be equal.
+    None,
+    /// Exact counts, partition by partition.
+    Count,
+    /// Counts, and random rows bit for bit.
+    Sample,
+}
+
+/// What may be done to a source collection that is not loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceLoad {
+    /// Load it for the copy and release it again.
+    Temporary,
+    /// Nothing: refuse it.
+    Never,
+}
+
+/// What repeated keys in the source mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duplicates {
+    /// A warning.
+    Warn,
+    /// A refusal or failure.
+    Fail,
+}
+
+/// A migration.
+#[derive(Clone, Debug)]
+pub struct MigrateRequest {
+    /// Where from.
+    pub source: Endpoint,
+    /// Where to.
+    pub target: Endpoint,
+    /// Which collections.
+    pub selection: Selection,
+    /// Databases that are named otherwise on the target.
+    pub target_dbs: BTreeMap<String, String>,
+    /// How to verify.
+    pub verify: VerifyLevel,
+    /// What may be done to unloaded source collections.
+    pub source_load: SourceLoad,
+    /// How many of them may be loaded at once.
+    pub source_load_parallel: usize,
+    /// What repeated keys mean.
+    pub duplicates: Duplicates,
+    /// Whether to wait until all indexes are built.
+    pub wait_index: bool,
+    /// Whether the source may change meanwhile.
+    pub allow_drift: bool,
+}
+
+impl MigrateRequest {
+    /// A migration of everything with the defaults.
+    pub fn new(source: Endpoint, target: Endpoint) -> Self {
+        Self {
+            source,
+            target,
+            selection: Selection::default(),
+            target_dbs: BTreeMap::new(),
+            verify: VerifyLevel::Sample,
+            source_load: SourceLoad::Temporary,
+            source_load_parallel: 1,
+            duplicates: Duplicates::Warn,
+            wait_index: false,
+            allow_drift: false,
+        }
+    }
+}
+
+/// Reads `--target-db SOURCE=TARGET`.
+pub fn parse_target_db(text: &str) -> Result<(String, String), Problem> {
+    match text.split_once('=') {
+        Some((source, target)) if !source.is_empty() && !target.is_empty() && !target.contains('=') => {
+            Ok((source.to_owned(), target.to_owned()))
+        }
+        _ => Err(Problem::new(Code::Selector)
+            .with("selector", text)
+            .with("detail", "it is not SOURCE_DB=TARGET_DB")),
+    }
+}
+
+/// A comparison without a copy.
+#[derive(Clone, Debug)]
+pub struct VerifyRequest {
+    /// One side.
+    pub source: Endpoint,
+    /// The other side.
+    pub target: Endpoint,
+    /// Which collections.
+    pub selection: Selection,
+    /// Databases that are named otherwise on the target.
+    pub target_dbs: BTreeMap<String, String>,
+    /// How thoroughly.
+    pub level: VerifyLevel,
+}
+
+/// A request to load collections of a target.
+#[derive(Clone, Debug)]
+pub struct LoadRequest {
+    /// The cluster.
+    pub target: Endpoint,
+    /// Which collections.
+    pub selection: Selection,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_name_a_collection_or_a_database() {
+        for (text, selector) in [
+            ("books", Selector::Collection(CollectionName::new("default", "books"))),
+            ("shop.books", Selector::Collection(CollectionName::new("shop", "books"))),
+            ("shop.*", Selector::Database("shop".into())),
+            ("*", Selector::Database("default".into())),
+        ] {
+            assert_eq!(Selector::parse(text).unwrap(), selector);
+        }
+        for (text, why) in
+            [("", "empty"), (".a", "empty"), ("a.", "empty"), ("a.b.c", "dot"), ("a.b*", "`*`")]
+        {
+            let problem = Selector::parse(text).unwrap_err();
+            assert_eq!(problem.code, Code::Selector);
+            assert!(problem.to_string().contains(why), "{problem}");
+        }
+    }
+
+    #[test]
+    fn target_databases_need_both_names() {
+        assert_eq!(parse_target_db("a=b").unwrap(), ("a".into(), "b".into()));
+        for text in ["a", "a=", "=b", "a=b=c"] {
+            assert_eq!(parse_target_db(text).unwrap_err().code, Code::Selector);
+        }
+    }
+
+    #[test]
+    fn exclusion_wins() {
+        let selection = Selection::parse(&["a.*"], &["a.x"]).unwrap();
+        assert!(selection.excludes(&CollectionName::new("a", "x")));
+        assert!(!selection.excludes(&CollectionName::new("a", "y")));
+    }
+}

@@ -1,0 +1,142 @@
+//! Waiting before a call is tried again: how long, how often, and when to give up.
+
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use tokio_util::sync::CancellationToken;
+use vecferry_milvus::{Error, ErrorKind};
+
+/// First wait; every further one is twice as long, up to a limit.
+const WAIT_MIN: Duration = Duration::from_millis(50);
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// A server that can't be reached this long is gone. Long enough for a restart of a proxy.
+const UNREACHABLE_MAX: Duration = Duration::from_secs(60);
+/// A collection that was seen loaded is reported missing for about 36 s after a restart of 2.3.5.
+const NOT_LOADED_MAX: Duration = Duration::from_secs(180);
+/// Limits are waited out: they say "later", not "no".
+const LIMITED_MAX: Duration = Duration::from_secs(3600);
+/// Denied writes (memory, disk, quota) rarely end by themselves.
+pub(crate) const DENIED_MAX: Duration = Duration::from_secs(600);
+
+/// The waits of one operation, until it succeeds.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    next: Duration,
+    since: Option<Instant>,
+}
+
+/// Whether to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// After this wait.
+    Wait(Duration),
+    /// No: it has gone on for too long, or it can't help.
+    GiveUp,
+}
+
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Self { next: WAIT_MIN, since: None }
+    }
+
+    /// What to do after a failure.
+    pub(crate) fn after(&mut self, kind: ErrorKind) -> Verdict {
+        let Some(patience) = patience(kind) else { return Verdict::GiveUp };
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if since.elapsed() > patience {
+            return Verdict::GiveUp;
+        }
+        let wait = self.next;
+        self.next = (wait * 2).min(WAIT_MAX);
+        // Full jitter, so that many writers don't come back at the same moment.
+        Verdict::Wait(wait.mul_f64(rand::rng().random_range(0.5..1.0)))
+    }
+}
+
+/// How long a kind of failure is waited out; `None` if waiting can't help.
+fn patience(kind: ErrorKind) -> Option<Duration> {
+    match kind {
+        ErrorKind::RateLimited => Some(LIMITED_MAX),
+        ErrorKind::WritesDenied => Some(DENIED_MAX),
+        ErrorKind::NotLoaded => Some(NOT_LOADED_MAX),
+        ErrorKind::Busy
+        | ErrorKind::ConnectionLost
+        | ErrorKind::Timeout
+        | ErrorKind::ConnectionRefused
+        | ErrorKind::ConnectTimeout
+        | ErrorKind::Unreachable => Some(UNREACHABLE_MAX),
+        ErrorKind::InvalidEndpoint
+        | ErrorKind::UnknownHost
+        | ErrorKind::ServerSpeaksTls
+        | ErrorKind::ServerSpeaksPlain
+        | ErrorKind::UntrustedCertificate
+        | ErrorKind::ClientCertificateRefused
+        | ErrorKind::NotGrpc
+        | ErrorKind::NotMilvus
+        | ErrorKind::Unauthenticated
+        | ErrorKind::PermissionDenied
+        | ErrorKind::Unsupported
+        | ErrorKind::DatabaseNotFound
+        | ErrorKind::CollectionNotFound
+        | ErrorKind::PartitionNotFound
+        | ErrorKind::IndexNotFound
+        | ErrorKind::AlreadyExists
+        | ErrorKind::TooLarge
+        | ErrorKind::Rejected
+        | ErrorKind::Malformed => None,
+    }
+}
+
+/// Sleeps, unless canceled.
+pub(crate) async fn sleep(wait: Duration, cancel: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(wait) => {}
+        () = cancel.cancelled() => {}
+    }
+}
+
+/// Repeats a call that can be repeated without harm, while its failures are of the kind that passes.
+pub(crate) async fn repeat<Answer, Fut>(
+    cancel: &CancellationToken,
+    mut call: impl FnMut() -> Fut,
+) -> Result<Answer, Error>
+where
+    Fut: Future<Output = Result<Answer, Error>>,
+{
+    let mut backoff = Backoff::new();
+    loop {
+        match call().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) if cancel.is_cancelled() => return Err(error),
+            Err(error) => match backoff.after(error.kind()) {
+                Verdict::Wait(wait) => sleep(wait, cancel).await,
+                Verdict::GiveUp => return Err(error),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_limit_and_are_never_zero() {
+        let mut backoff = Backoff::new();
+        let waits: Vec<_> = (0..12).map(|_| backoff.after(ErrorKind::RateLimited)).collect();
+        for verdict in waits {
+            let Verdict::Wait(wait) = verdict else { panic!("gave up") };
+            assert!(wait >= WAIT_MIN / 2 && wait <= WAIT_MAX);
+        }
+        assert_eq!(backoff.next, WAIT_MAX);
+    }
+
+    #[test]
+    fn what_can_not_pass_is_not_waited_for() {
+        for kind in
+            [ErrorKind::Rejected, ErrorKind::Unauthenticated, ErrorKind::Malformed, ErrorKind::TooLarge]
+        {
+            assert_eq!(Backoff::new().after(kind), Verdict::GiveUp);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Comparisons of one collection on two servers, and what their findings mean.
+
+use tokio_util::sync::CancellationToken;
+use vecferry_milvus::schema::differences;
+use vecferry_milvus::{Client, CollectionName, Error, Flavor};
+
+use super::{Ended, new_verification, reader};
+use crate::copy::{KeySample, SAMPLE_ROWS_MIN};
+use crate::event::{Event, Observer, Phase};
+use crate::inventory::Found;
+use crate::plan::{Plan, PlannedCollection};
+use crate::problem::{Code, Problem};
+use crate::proof::{Expected, Outcome, ProofError, Reader, Surplus, compare, diagnose, expect, scan_keys};
+use crate::report::CollectionReport;
+use crate::request::{Duplicates, VerifyLevel};
+use crate::target::show;
+
+/// Least number of rows compared a collection.
+const SAMPLE_ROWS_PER_COLLECTION_MIN: u64 = 1000;
+/// Most rows compared a collection: they are digests in memory.
+const SAMPLE_ROWS_PER_COLLECTION_MAX: u64 = 100_000;
+
+/// Rows to sample of each of some parts: together at least 1,000 and a thousandth of all, and at least 64 a part.
+pub(super) fn sample_rows(rows_estimate: u64, parts: usize) -> usize {
+    let wanted = (rows_estimate / 1000).clamp(SAMPLE_ROWS_PER_COLLECTION_MIN, SAMPLE_ROWS_PER_COLLECTION_MAX);
+    let per_part = usize::try_from(wanted).unwrap_or(usize::MAX).div_ceil(parts.max(1));
+    // A part may hold all rows while others are empty; but thousands of parts need not take a thousand each.
+    if parts <= 16 { per_part.max(1000) } else { per_part.max(SAMPLE_ROWS_MIN) }
+}
+
+/// What the source's counts say beside the rows that were read.
+pub(super) struct Finding<'a> {
+    name: &'a CollectionName,
+    before: u64,
+    after: u64,
+    drifted: bool,
+    pub(super) surplus: Surplus,
+}
+
+impl<'a> Finding<'a> {
+    pub(super) fn new(name: &'a CollectionName) -> Self {
+        Self { name, before: 0, after: 0, drifted: false, surplus: Surplus::default() }
+    }
+
+    /// Rows of a part before and after it was read.
+    pub(super) fn drift(&mut self, before: u64, after: u64) {
+        self.before += before;
+        self.after += after;
+        self.drifted |= before != after;
+    }
+
+    /// Sampled rows that the source does not answer any more.
+    pub(super) fn gone(&mut self, rows: usize) {
+        self.drifted |= rows > 0;
+    }
+
+    /// Finds out why a part counts more rows than it returned.
+    pub(super) async fn explain(
+        &mut self,
+        reader: &Reader,
+        partition: Option<&str>,
+        returned: u64,
+        counted: u64,
+    ) -> Result<(), ProofError> {
+        if counted < returned {
+            self.drifted = true;
+        }
+        if counted <= returned {
+            return Ok(());
+        }
+        let found = diagnose(reader, partition).await?;
+        self.drifted |= found.duplicates + found.unreadable != counted - returned;
+        self.surplus.duplicates += found.duplicates;
+        self.surplus.unreadable += found.unreadable;
+        self.surplus.keys.extend(found.keys);
+        self.surplus.unreadable_at.extend(found.unreadable_at);
+        Ok(())
+    }
+
+    /// Sorts the findings into problems and warnings.
+    pub(super) fn conclude(
+        self,
+        duplicates: Duplicates,
+        allow_drift: bool,
+        problems: &mut Vec<Problem>,
+        warnings: &mut Vec<Problem>,
+    ) {
+        if self.surplus.duplicates > 0 {
+            let problem = duplicate_problem(self.name, &self.surplus, duplicates);
+            match duplicates {
+                Duplicates::Warn => warnings.push(problem),
+                Duplicates::Fail => problems.push(problem),
+            }
+        }
+        if self.surplus.unreadable > 0 {
+            problems.push(
+                Problem::new(Code::RowsUnreadable)
+                    .with("collection", self.name)
+                    .with("rows", self.surplus.unreadable)
+                    .with("where", self.surplus.unreadable_at.join("; ")),
+            );
+        }
+        if self.drifted {
+            let problem = Problem::new(Code::Drift)
+                .with("collection", self.name)
+                .with("before", self.before)
+                .with("after", self.after);
+            if allow_drift { warnings.push(problem) } else { problems.push(problem) }
+        }
+    }
+}
+
+fn duplicate_problem(name: &CollectionName, surplus: &Surplus, duplicates: Duplicates) -> Problem {
+    let keys = surplus.keys.iter().take(100).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let code = match duplicates {
+        Duplicates::Warn => Code::Duplicates,
+        Duplicates::Fail => Code::DuplicatesRefused,
+    };
+    Problem::new(code).with("collection", name).with("surplus", surplus.duplicates).with("keys", keys)
+}
+
+/// Rows that differ, as a problem.
+pub(super) fn changed(name: &CollectionName, outcome: &Outcome) -> Problem {
+    let (key, field) =
+        outcome.changed.first().map(|(_, key, field)| (key.to_string(), field.clone())).unwrap_or_default();
+    Problem::new(Code::RowsChanged)
+        .with("collection", name)
+        .with("rows", outcome.changed.len())
+        .with("compared", outcome.rows_compared)
+        .with("key", key)
+        .with("field", field)
+}
+
+/// Refuses, before anything is written, loaded collections that repeat a key.
+pub(super) async fn refuse_duplicates(source: &Client, plan: &Plan) -> Result<(), Vec<Problem>> {
+    let mut problems = Vec::new();
+    let cancel = CancellationToken::new();
+    let loaded = |planned: &&PlannedCollection| planned.readable && !planned.needs_load;
+    for planned in plan.collections.iter().filter(loaded) {
+        let reader = reader(source, &planned.described, &planned.described, &cancel);
+        match find_duplicates(&reader, &planned.source, &planned.parts()).await {
+            Ok(found) => problems.extend(found),
+            Err(error) => {
+                let problem = Problem::new(Code::CheckFailed).with("side", "source");
+                return Err(vec![problem.with("detail", error)]);
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// The refusal of a collection that repeats a key; none if it does not.
+pub(super) async fn find_duplicates(
+    reader: &Reader,
+    name: &CollectionName,
+    parts: &[Option<String>],
+) -> Result<Option<Problem>, ProofError> {
+    let reader = reader.clone().fresh().await?;
+    let mut surplus = Surplus::default();
+    for part in parts {
+        let part = part.as_deref();
+        let counted = reader.count_where(part, String::new()).await?;
+        let (rows, _) = scan_keys(&reader, part, KeySample::new(0, 0)).await?;
+        if counted > rows {
+            let found = diagnose(&reader, part).await?;
+            surplus.duplicates += found.duplicates;
+            surplus.keys.extend(found.keys);
+        }
+    }
+    Ok((surplus.duplicates > 0).then(|| duplicate_problem(name, &surplus, Duplicates::Fail)))
+}
+
+/// Two servers to compare.
+pub(super) struct Sides<'a> {
+    pub(super) source: &'a Client,
+    pub(super) target: &'a Client,
+    pub(super) level: VerifyLevel,
+    pub(super) seed: u64,
+    pub(super) observer: &'a dyn Observer,
+    pub(super) cancel: &'a CancellationToken,
+}
+
+/// Compares one collection. Both sides are loaded if need be, and put back.
+pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target: &Found) -> Ended {
+    let started = std::time::Instant::now();
+    let name = &of_source.described.name;
+    let enter = |phase| sides.observer.on_event(Event::Phase { collection: name.clone(), phase });
+    enter(Phase::Verifying);
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    let mut verification = new_verification(sides.level);
+    match compare_loaded(sides, of_source, of_target, &mut problems, &mut warnings).await {
+        Ok((expected, outcome, duplicates)) => {
+            verification.source_rows = expected.source_rows;
+            verification.target_rows = outcome.target_rows;
+            verification.counts_compared = outcome.counts_compared;
+            verification.rows_compared = outcome.rows_compared;
+            verification.duplicate_rows = duplicates;
+            if !outcome.changed.is_empty() {
+                problems.push(changed(name, &outcome));
+            }
+            problems.extend(outcome.problems);
+        }
+        Err(_) if sides.cancel.is_cancelled() => {}
+        Err(error) => {
+            problems.push(Problem::new(Code::NotVerified).with("collection", name).with("detail", error))
+        }
+    }
+    verification.passed = problems.is_empty() && !sides.cancel.is_cancelled();
+    let phase = match (verification.passed, problems.is_empty()) {
+        (true, _) => Phase::Done,
+        (false, true) => Phase::Canceled,
+        (false, false) => Phase::Failed,
+    };
+    enter(phase);
+    let report = CollectionReport {
+        source_db: name.db.clone(),
+        collection: name.name.clone(),
+        target_db: of_target.described.name.db.clone(),
+        phase,
+        rows: verification.target_rows,
+        bytes: 0,
+        copy_seconds: 0.0,
+        seconds: started.elapsed().as_secs_f64(),
+        partitions: Vec::new(),
+        verification: Some(verification),
+        indexes: Vec::new(),
+        aliases: of_target.aliases.clone(),
+        changes: Vec::new(),
+        loaded: of_target.load.is_complete(),
+        created: false,
+    };
+    Ended { report, problems, warnings }
+}
+
+async fn compare_loaded(
+    sides: &Sides<'_>,
+    of_source: &Found,
+    of_target: &Found,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Result<(Expected, Outcome, u64), ProofError> {
+    let name = &of_source.described.name;
+    let differing = differences(&of_source.described.schema, &of_target.described.schema)?;
+    if !differing.is_empty() {
+        let problem = Problem::new(Code::SchemaChanged).with("collection", name);
+        problems.push(problem.with("detail", show(&differing)));
+    }
+    let expected = while_loaded(sides, sides.source, of_source, async |reader| {
+        let mut finding = Finding::new(name);
+        let mut expected = Expected::default();
+        let parts: Vec<_> = parts(of_source);
+        let size = if sides.level == VerifyLevel::Sample {
+            sample_rows(of_source.rows_estimate, parts.len())
+        } else {
+            0
+        };
+        for part in parts {
+            let counted = reader.count_where(part, String::new()).await?;
+            let (rows, sample) = scan_keys(&reader, part, KeySample::new(size, sides.seed)).await?;
+            finding.explain(&reader, part, rows, counted).await?;
+            let gone = expect(&reader, &mut expected, part, rows, counted, sample.into_keys()).await?;
+            finding.gone(gone);
+        }
+        let duplicates = finding.surplus.duplicates;
+        finding.conclude(Duplicates::Warn, false, problems, warnings);
+        Ok((expected, duplicates))
+    })
+    .await?;
+    let (expected, duplicates) = expected.unwrap_or_default();
+    let outcome = while_loaded(sides, sides.target, of_target, async |mut reader| {
+        reader.columns = of_source.described.schema.columns();
+        compare(&reader, name, &expected).await
+    })
+    .await?;
+    let outcome = match outcome {
+        Some(outcome) => outcome,
+        None => {
+            let mut outcome = Outcome { counts_compared: 1, ..Outcome::default() };
+            if expected.source_rows > 0 {
+                let problem = Problem::new(Code::RowsMissing).with("collection", name);
+                let problem = problem.with("rows", expected.source_rows).with("where", "in all");
+                outcome.problems.push(problem);
+            }
+            outcome
+        }
+    };
+    Ok((expected, outcome, duplicates))
+}
+
+fn parts(found: &Found) -> Vec<Option<&str>> {
+    if found.described.schema.has_partition_key() || found.partitions.is_empty() {
+        return vec![None];
+    }
+    found.partitions.iter().map(|(name, _)| Some(name.as_str())).collect()
+}
+
+/// Does something with a collection while it is completely loaded, and puts it back. `None` if it holds no rows and
+/// can't be loaded.
+async fn while_loaded<Answer>(
+    sides: &Sides<'_>,
+    client: &Client,
+    found: &Found,
+    act: impl AsyncFnOnce(Reader) -> Result<Answer, ProofError>,
+) -> Result<Option<Answer>, ProofError> {
+    let name = &found.described.name;
+    if client.version().flavor == Flavor::Milvus && found.unindexed_vector().is_some() {
+        if found.rows_estimate == 0 {
+            return Ok(None);
+        }
+        let text = format!("`{name}` has a vector field without an index and can't be loaded");
+        return Err(Error::new(vecferry_milvus::ErrorKind::NotLoaded, "LoadCollection", text).into());
+    }
+    let result = async {
+        tokio::select! {
+            loaded = found.load.complete(client, name) => loaded?,
+            () = sides.cancel.cancelled() => return Err(ProofError::Canceled),
+        }
+        let reader = reader(client, &found.described, &found.described, sides.cancel).fresh().await?;
+        act(reader).await
+    }
+    .await;
+    found.load.restore(client, name).await?;
+    result.map(Some)
+}

@@ -1,0 +1,232 @@
+//! The load state of a source collection: read before the job, completed for the copy, and put back exactly.
+//!
+//! "Loaded" does not mean complete: with one of two partitions loaded a 2.3.5 answers queries for that part without an
+//! error, and after a load answers stay short for seconds (protocol notes, trap 11). So every partition is asked for
+//! its state, and after a load the loaded segments must hold the stored rows.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use vecferry_milvus::schema::parameter;
+use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, LoadState};
+
+/// Longest wait for a load: a server that reads hundreds of gigabytes from its object store.
+const LOAD_WAIT_MAX: Duration = Duration::from_secs(3600);
+const LOAD_POLL: Duration = Duration::from_millis(150);
+/// Loads a started server still reports as missing for a while.
+const RECOVERY_WAIT_MAX: Duration = Duration::from_secs(180);
+
+/// Which partitions of a collection were loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LoadedParts {
+    loaded: Vec<String>,
+    missing: Vec<String>,
+}
+
+impl LoadedParts {
+    /// Asks for the state of every partition.
+    pub(crate) async fn read(
+        client: &Client,
+        collection: &Collection,
+        partitions: &[(String, i64)],
+    ) -> Result<Self, Error> {
+        let name = &collection.name;
+        let names: Vec<_> = partitions.iter().map(|(partition, _)| partition.clone()).collect();
+        let whole = client.load_state(name, None).await?;
+        if whole == LoadState::NotLoaded {
+            return Ok(Self { loaded: Vec::new(), missing: names });
+        }
+        // Where a key places the rows, parts can't be loaded, and lite knows no parts.
+        if names.len() <= 1 || collection.schema.has_partition_key() {
+            return Ok(Self { loaded: names, missing: Vec::new() });
+        }
+        let mut parts = Self { loaded: Vec::new(), missing: Vec::new() };
+        for partition in names {
+            match client.load_state(name, Some(&partition)).await {
+                Ok(LoadState::NotLoaded) => parts.missing.push(partition),
+                Ok(LoadState::Loading | LoadState::Loaded) => parts.loaded.push(partition),
+                // Servers without partition loads answer for the whole.
+                Err(error) if error.kind() == ErrorKind::Unsupported => parts.loaded.push(partition),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Whether every partition is loaded.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.missing.is_empty()
+    }
+
+    /// For people: what was loaded.
+    pub(crate) fn describe(&self) -> String {
+        match (self.loaded.len(), self.missing.len()) {
+            (0, _) => "not loaded".to_owned(),
+            (_, 0) => "loaded".to_owned(),
+            (loaded, missing) => {
+                format!(
+                    "only partition {} of {} loaded: {}",
+                    loaded,
+                    loaded + missing,
+                    self.loaded.join(", ")
+                )
+            }
+        }
+    }
+
+    /// Loads what is missing and waits until all rows are there.
+    pub(crate) async fn complete(&self, client: &Client, name: &CollectionName) -> Result<(), Error> {
+        if self.loaded.is_empty() && !self.missing.is_empty() {
+            client.load_collection(name, 1).await?;
+        } else if !self.missing.is_empty() {
+            client.load_partitions(name, &self.missing).await?;
+        }
+        wait_until_complete(client, name).await
+    }
+
+    /// Releases what [`LoadedParts::complete`] loaded.
+    pub(crate) async fn restore(&self, client: &Client, name: &CollectionName) -> Result<(), Error> {
+        if self.missing.is_empty() {
+            return Ok(());
+        }
+        if self.loaded.is_empty() {
+            client.release_collection(name).await?;
+        } else {
+            client.release_partitions(name, &self.missing).await?;
+        }
+        let still_loaded = async {
+            for partition in &self.missing {
+                if client.load_state(name, Some(partition)).await? != LoadState::NotLoaded {
+                    return Ok::<_, Error>(true);
+                }
+            }
+            Ok(false)
+        };
+        if self.loaded.is_empty() || !still_loaded.await? {
+            return Ok(());
+        }
+        let text = "partitions are still loaded after their release".to_owned();
+        Err(Error::new(ErrorKind::Rejected, "ReleasePartitions", text))
+    }
+}
+
+/// Waits until a collection that is loaded, or on its way, answers for all its rows.
+pub(crate) async fn wait_until_complete(client: &Client, name: &CollectionName) -> Result<(), Error> {
+    let started = Instant::now();
+    loop {
+        let state = client.load_state(name, None).await?;
+        if state == LoadState::Loaded && holds_stored_rows(client, name).await? {
+            return Ok(());
+        }
+        let limit = if state == LoadState::NotLoaded { RECOVERY_WAIT_MAX } else { LOAD_WAIT_MAX };
+        if started.elapsed() > limit {
+            let text = format!("`{name}` is not completely loaded after {} s", limit.as_secs());
+            return Err(Error::new(ErrorKind::NotLoaded, "LoadCollection", text));
+        }
+        tokio::time::sleep(LOAD_POLL).await;
+    }
+}
+
+/// Whether the loaded segments hold at least the stored rows, partition by partition.
+async fn holds_stored_rows(client: &Client, name: &CollectionName) -> Result<bool, Error> {
+    let Some(stored) = client.stored_segments(name).await? else { return Ok(true) };
+    let loaded = match client.loaded_segments(name).await {
+        Ok(Some(loaded)) => loaded,
+        Ok(None) => return Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotLoaded => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let mut missing: BTreeMap<i64, i64> = BTreeMap::new();
+    for segment in stored {
+        *missing.entry(segment.partition_id).or_default() += segment.rows;
+    }
+    for segment in loaded {
+        *missing.entry(segment.partition_id).or_default() -= segment.rows;
+    }
+    Ok(missing.values().all(|rows| *rows <= 0))
+}
+
+/// Rows a load would bring into memory, deleted ones too; `None` where the server can't say.
+pub(crate) async fn stored_rows(client: &Client, name: &CollectionName) -> Result<Option<u64>, Error> {
+    let stored = client.stored_segments(name).await?;
+    Ok(stored.map(|segments| segments.iter().map(|segment| segment.rows.unsigned_abs()).sum()))
+}
+
+/// Assumed size of values that can be of any size.
+const VALUE_BYTES_GUESS: u64 = 512;
+
+/// Bytes of memory a load needs, roughly: the values, and a third more for the server's own structures.
+pub(crate) fn memory_estimate(collection: &Collection, rows: u64) -> u64 {
+    let fields = &collection.schema.decoded().fields;
+    let longest = |name: &str| {
+        let field = fields.iter().find(|field| field.name == name)?;
+        parameter(&field.type_params, "max_length")?.parse().ok()
+    };
+    // Texts are rarely as long as they may be.
+    let any_size =
+        |name: &str| longest(name).map_or(VALUE_BYTES_GUESS, |bytes: u64| bytes.min(VALUE_BYTES_GUESS));
+    let columns = collection.schema.columns();
+    let row: u64 = columns
+        .iter()
+        .map(|column| column.fixed_bytes().map_or_else(|| any_size(&column.name), |b| b as u64))
+        .sum();
+    rows.saturating_mul(row).saturating_mul(4) / 3
+}
+
+/// Memory that the query nodes have left, by their own account; `None` where the server gives none.
+pub(crate) async fn free_memory(client: &Client) -> Result<Option<u64>, Error> {
+    let Some(info) = client.system_info().await? else { return Ok(None) };
+    let Some(nodes) = info["nodes_info"].as_array() else { return Ok(None) };
+    let free = nodes
+        .iter()
+        .filter(|node| node["infos"]["type"] == "querynode")
+        .filter_map(|node| {
+            let hardware = &node["infos"]["hardware_infos"];
+            let (memory, used) = (hardware["memory"].as_u64()?, hardware["memory_usage"].as_u64()?);
+            // Servers refuse to load beyond 90 % (`queryNode.overloadedMemoryThresholdPercentage`).
+            Some((memory / 10 * 9).saturating_sub(used))
+        })
+        .max();
+    Ok(free)
+}
+
+#[cfg(test)]
+mod tests {
+    use vecferry_milvus::proto::common::KeyValuePair;
+    use vecferry_milvus::proto::schema::{CollectionSchema, DataType, FieldSchema};
+    use vecferry_milvus::schema::Schema;
+
+    use super::*;
+
+    #[test]
+    fn memory_counts_every_column_by_its_own_size() {
+        let field = |name: &str, data_type: DataType, key: &str, value: &str| FieldSchema {
+            name: name.into(),
+            data_type: data_type as i32,
+            type_params: vec![KeyValuePair { key: key.into(), value: value.into() }],
+            ..FieldSchema::default()
+        };
+        let output = field("bm25", DataType::SparseFloatVector, "", "");
+        let schema = CollectionSchema {
+            fields: vec![
+                FieldSchema { is_function_output: true, ..output },
+                field("text", DataType::VarChar, "max_length", "30"),
+                field("long", DataType::VarChar, "max_length", "60000"),
+                field("vector", DataType::FloatVector, "dim", "100"),
+            ],
+            ..CollectionSchema::default()
+        };
+        let collection = Collection {
+            name: CollectionName::new("d", "c"),
+            id: 0,
+            created_timestamp: 0,
+            shards: 1,
+            consistency: 0,
+            aliases: Vec::new(),
+            properties: Vec::new(),
+            num_partitions: 1,
+            schema: Schema::of(&schema),
+        };
+        assert_eq!(memory_estimate(&collection, 3), (30 + 512 + 400) * 4);
+    }
+}

@@ -1,0 +1,239 @@
+//! What is made on the target: databases, collections, partitions, indexes, aliases, late properties.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use vecferry_milvus::schema::{Difference, Schema, differences, parameters};
+use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Flavor};
+
+use crate::plan::PlannedCollection;
+use crate::report::IndexReport;
+use crate::retry::{repeat, sleep};
+
+const FLUSH_POLL: Duration = Duration::from_millis(100);
+/// Storing what is still in memory takes seconds; a server that needs longer than this has a fault.
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1800);
+const INDEX_POLL: Duration = Duration::from_millis(500);
+
+/// Makes the collection and its partitions, and describes what came of it.
+pub(crate) async fn create(
+    target: &Client,
+    planned: &PlannedCollection,
+    cancel: &CancellationToken,
+) -> Result<Collection, Error> {
+    let name = &planned.target;
+    repeat(cancel, || async {
+        match target.create_collection(&planned.new).await {
+            // The answer was lost; whether the collection was made shows when it is described.
+            Err(error) if error.kind().is_ambiguous() => match target.describe(name).await {
+                Ok(_) => Ok(()),
+                Err(_) => Err(error),
+            },
+            answered => answered,
+        }
+    })
+    .await?;
+    let existing = target.partitions(name).await?;
+    for partition in &planned.partitions {
+        if existing.iter().all(|(known, _)| known != partition) {
+            create_partition(target, name, partition, cancel).await?;
+        }
+    }
+    target.describe(name).await
+}
+
+async fn create_partition(
+    target: &Client,
+    name: &CollectionName,
+    partition: &str,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    let made = repeat(cancel, || target.create_partition(name, partition)).await;
+    match made {
+        // A repeated call may find what the first one made.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// Every difference between the plan and what the target made; none if it is what was planned.
+pub(crate) fn schema_differences(
+    target: &Client,
+    planned: &PlannedCollection,
+    made: &Collection,
+) -> Result<Vec<Difference>, vecferry_milvus::wire::WireError> {
+    let wanted = Schema::read(planned.new.schema.clone())?;
+    let mut found = differences(&wanted, &made.schema)?;
+    let flavor = target.version().flavor;
+    // milvus-lite 3 keeps no descriptions; the plan lists that.
+    if flavor == Flavor::LitePython {
+        found
+            .retain(|difference| !(difference.path.ends_with("description") && difference.target.is_empty()));
+    }
+    let mut compare = |path: &str, source: String, target: String| {
+        if source != target {
+            found.push(Difference { path: path.to_owned(), source, target });
+        }
+    };
+    match flavor {
+        Flavor::Milvus => {
+            compare("shards_num", planned.new.shards.to_string(), made.shards.to_string());
+            compare("consistency_level", planned.new.consistency.to_string(), made.consistency.to_string());
+            if planned.has_partition_key() && planned.new.num_partitions > 0 {
+                let wanted = planned.new.num_partitions.to_string();
+                compare("num_partitions", wanted, made.num_partitions.to_string());
+            }
+        }
+        // Its plan lists that shards, consistency and partition count are its own.
+        Flavor::LitePython => {}
+        Flavor::LiteNative => return Ok(found),
+    }
+    for property in &planned.new.properties {
+        let of_target = made.properties.iter().find(|known| known.key == property.key);
+        let path = format!("properties[{}]", property.key);
+        compare(
+            &path,
+            property.value.clone(),
+            of_target.map_or_else(String::new, |known| known.value.clone()),
+        );
+    }
+    Ok(found)
+}
+
+/// Differences in one line for people.
+pub(crate) fn show(differences: &[Difference]) -> String {
+    let absent = |text: &str| if text.is_empty() { "absent".to_owned() } else { format!("`{text}`") };
+    let one = |difference: &Difference| {
+        format!("{}: {} became {}", difference.path, absent(&difference.source), absent(&difference.target))
+    };
+    differences.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// Has the rows written so far stored, and waits for it.
+pub(crate) async fn flush(
+    server: &Client,
+    name: &CollectionName,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    let names = [name.name.clone()];
+    // Flushes are limited to one in ten seconds a collection by default; the answer says "later".
+    let started = Instant::now();
+    for handle in repeat(cancel, || server.flush(&name.db, &names)).await? {
+        while !repeat(cancel, || server.is_flushed(&handle)).await? && !cancel.is_cancelled() {
+            if started.elapsed() > FLUSH_WAIT_MAX {
+                let text = format!("`{name}` is not stored after {} s", FLUSH_WAIT_MAX.as_secs());
+                return Err(Error::new(ErrorKind::Timeout, "Flush", text));
+            }
+            sleep(FLUSH_POLL, cancel).await;
+        }
+    }
+    Ok(())
+}
+
+/// Starts all index builds.
+pub(crate) async fn create_indexes(
+    target: &Client,
+    planned: &PlannedCollection,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    for index in &planned.indexes {
+        repeat(cancel, || {
+            target.create_index(&planned.target, &index.field, &index.name, parameters(&index.params))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// The indexes of the target and how far they are.
+pub(crate) async fn index_report(target: &Client, name: &CollectionName) -> Result<Vec<IndexReport>, Error> {
+    let indexes = target.indexes(name).await?;
+    Ok(indexes
+        .into_iter()
+        .map(|index| IndexReport {
+            index_type: index.param("index_type").unwrap_or_default().to_owned(),
+            metric_type: index.param("metric_type").unwrap_or_default().to_owned(),
+            built_rows: index.indexed_rows.max(0).unsigned_abs(),
+            total_rows: index.total_rows.max(0).unsigned_abs(),
+            index: index.name,
+            field: index.field,
+        })
+        .collect())
+}
+
+/// Waits until all indexes are built, or one of them failed.
+pub(crate) async fn wait_for_indexes(
+    target: &Client,
+    name: &CollectionName,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    loop {
+        let indexes = repeat(cancel, || target.indexes(name)).await?;
+        if let Some(failed) = indexes.iter().find_map(|index| index.failure.as_ref().map(|why| (index, why)))
+        {
+            let text = format!("the index `{}` on `{}` failed: {}", failed.0.name, failed.0.field, failed.1);
+            return Err(Error::new(ErrorKind::Rejected, "CreateIndex", text));
+        }
+        if cancel.is_cancelled() || indexes.iter().all(|index| index.indexed_rows >= index.total_rows) {
+            return Ok(());
+        }
+        sleep(INDEX_POLL, cancel).await;
+    }
+}
+
+/// The indexes that are not as planned.
+pub(crate) async fn index_differences(
+    target: &Client,
+    planned: &PlannedCollection,
+) -> Result<Vec<Difference>, Error> {
+    let made = target.indexes(&planned.target).await?;
+    let mut found = Vec::new();
+    for wanted in &planned.indexes {
+        let of_field = made.iter().find(|index| {
+            index.field == wanted.field && (wanted.name.is_empty() || index.name == wanted.name)
+        });
+        let path = format!("indexes[{}]", wanted.field);
+        let Some(index) = of_field else {
+            found.push(Difference { path, source: wanted.name.clone(), target: String::new() });
+            continue;
+        };
+        for (key, value) in
+            wanted.params.iter().filter(|(key, _)| key == "index_type" || key == "metric_type")
+        {
+            let of_target = index.param(key).unwrap_or_default();
+            if of_target != value {
+                found.push(Difference {
+                    path: format!("{path}.{key}"),
+                    source: value.clone(),
+                    target: of_target.to_owned(),
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Sets what must come last: properties that act on rows, then aliases.
+pub(crate) async fn finish(
+    target: &Client,
+    planned: &PlannedCollection,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    if !planned.late_properties.is_empty() {
+        let properties = parameters(&planned.late_properties);
+        repeat(cancel, || target.alter_collection(&planned.target, properties.clone())).await?;
+    }
+    for alias in &planned.aliases {
+        match repeat(cancel, || target.create_alias(&planned.target, alias)).await {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                // A repeated call finds what the first one made; anybody else's alias is not touched.
+                let owner = target.describe(&CollectionName::new(&planned.target.db, alias)).await?;
+                if owner.name != planned.target {
+                    return Err(error);
+                }
+            }
+            made => made?,
+        }
+    }
+    Ok(())
+}
