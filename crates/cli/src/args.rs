@@ -1,0 +1,378 @@
+//! What the command line takes. Parsing only: what the values mean is found out elsewhere.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use vecferry_migrate::{Duplicates, Lang, SourceLoad, VerifyLevel};
+use vecferry_milvus::Secret;
+
+use crate::output::ColorChoice;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vecferry",
+    version,
+    about = "Moves whole Milvus and Zilliz Cloud clusters and proves that every row arrived",
+    after_help = "Exit codes: 0 done, 2 unusable arguments, 3 refused before anything was written, 4 failed after the \
+                  first write, 5 verification found differences, 130 canceled.\n\nTry it: vecferry demo",
+    arg_required_else_help = false,
+    propagate_version = true,
+    max_term_width = 110
+)]
+pub(crate) struct Cli {
+    /// How results are shown.
+    #[command(flatten)]
+    pub(crate) shown: Shown,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How results are shown.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct Shown {
+    /// Write one JSON object a line to stdout: progress, and the result as the last line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Show no plan and no progress, only the result, warnings and errors
+    #[arg(long, global = true)]
+    pub(crate) quiet: bool,
+    /// Language of messages [default: from LC_ALL, LC_MESSAGES or LANG]
+    #[arg(long, global = true, value_name = "LANG", value_parser = lang_parser())]
+    pub(crate) lang: Option<Lang>,
+    /// Use colors; `auto` uses them on a terminal unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]
+    pub(crate) color: ColorChoice,
+}
+
+fn lang_parser() -> impl TypedValueParser<Value = Lang> {
+    PossibleValuesParser::new(["en", "zh"]).map(|name| if name == "zh" { Lang::Zh } else { Lang::En })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the form that clap wants")]
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Try it: two real Milvus servers, sample data, one migration, its report
+    Demo(DemoArgs),
+    /// Copy collections from one cluster into another and prove that they arrived
+    Migrate(Box<MigrateArgs>),
+    /// Compare collections of two clusters without copying anything
+    Verify(Box<VerifyArgs>),
+    /// Load collections of the target, so that they can be searched
+    Load(LoadArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Own the servers of the demo or of a test until standard input closes
+    #[command(hide = true)]
+    Sandbox,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {}
+
+/// Address and credentials of the source.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Source")]
+pub(crate) struct SourceArgs {
+    /// Address of the source: http://host:port or https://host:port
+    #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url)]
+    source: String,
+    /// Credentials: user:password or an API key; better given in the environment, where `ps` does not show them
+    #[arg(long, value_name = "TOKEN", env = "VECFERRY_SOURCE_TOKEN", hide_env_values = true, value_parser = secret)]
+    source_token: Option<Secret>,
+    /// Certificate authority to trust (PEM)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    source_ca: Option<PathBuf>,
+    /// Client certificate (PEM), for servers that ask for one
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    source_cert: Option<PathBuf>,
+    /// Private key of the client certificate (PEM)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    source_key: Option<PathBuf>,
+}
+
+/// Address and credentials of the target.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Target")]
+pub(crate) struct TargetArgs {
+    /// Address of the target: http://host:port or https://host:port
+    #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url)]
+    target: String,
+    /// Credentials: user:password or an API key; better given in the environment, where `ps` does not show them
+    #[arg(long, value_name = "TOKEN", env = "VECFERRY_TARGET_TOKEN", hide_env_values = true, value_parser = secret)]
+    target_token: Option<Secret>,
+    /// Certificate authority to trust (PEM)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    target_ca: Option<PathBuf>,
+    /// Client certificate (PEM), for servers that ask for one
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    target_cert: Option<PathBuf>,
+    /// Private key of the client certificate (PEM)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    target_key: Option<PathBuf>,
+}
+
+/// Address and credentials of either side.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionArgs<'a> {
+    /// `source` or `target`, as in the names of the flags.
+    pub(crate) side: &'static str,
+    /// Address.
+    pub(crate) uri: &'a str,
+    /// Credentials.
+    pub(crate) token: Option<&'a Secret>,
+    /// Files.
+    pub(crate) files: TlsFiles,
+}
+
+/// Certificate files as named on the command line.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TlsFiles {
+    /// Certificate authority.
+    pub(crate) ca: Option<PathBuf>,
+    /// Client certificate.
+    pub(crate) cert: Option<PathBuf>,
+    /// Its key.
+    pub(crate) key: Option<PathBuf>,
+}
+
+impl SourceArgs {
+    /// The side as a whole.
+    pub(crate) fn connection(&self) -> ConnectionArgs<'_> {
+        ConnectionArgs {
+            side: "source",
+            uri: &self.source,
+            token: self.source_token.as_ref(),
+            files: TlsFiles {
+                ca: self.source_ca.clone(),
+                cert: self.source_cert.clone(),
+                key: self.source_key.clone(),
+            },
+        }
+    }
+}
+
+impl TargetArgs {
+    /// The side as a whole.
+    pub(crate) fn connection(&self) -> ConnectionArgs<'_> {
+        ConnectionArgs {
+            side: "target",
+            uri: &self.target,
+            token: self.target_token.as_ref(),
+            files: TlsFiles {
+                ca: self.target_ca.clone(),
+                cert: self.target_cert.clone(),
+                key: self.target_key.clone(),
+            },
+        }
+    }
+}
+
+/// Which collections.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Selection")]
+pub(crate) struct SelectionArgs {
+    /// Only this collection (repeatable); DB.* is a whole database, a name without a dot is in `default`
+    #[arg(long, value_name = "DB.NAME")]
+    pub(crate) collection: Vec<String>,
+    /// Not this collection (repeatable)
+    #[arg(long, value_name = "DB.NAME")]
+    pub(crate) exclude: Vec<String>,
+    /// Database SRC of the source is database DST on the target (repeatable)
+    #[arg(long, value_name = "SRC=DST")]
+    pub(crate) target_db: Vec<String>,
+}
+
+/// `migrate`
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+}
+
+/// How a migration is carried out.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Migration")]
+pub(crate) struct JobArgs {
+    /// Start without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Proof after the copy: `count` compares exact counts, `sample` also random rows bit for bit
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = VerifyArg::Sample)]
+    pub(crate) verify: VerifyArg,
+    /// What to do with source collections that are not loaded: load them for the copy and release them again, or
+    /// refuse
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = SourceLoadArg::Temporary)]
+    pub(crate) source_load: SourceLoadArg,
+    /// How many source collections may be loaded for the copy at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) source_load_parallel: u8,
+    /// What repeated keys in the source are: a warning (one row of each key arrives), or a reason to refuse
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = DuplicatesArg::Warn)]
+    pub(crate) duplicates: DuplicatesArg,
+    /// Let the source change during the copy; what is written meanwhile may be missing on the target
+    #[arg(long)]
+    pub(crate) allow_drift: bool,
+    /// Wait until all indexes of the target are built
+    #[arg(long)]
+    pub(crate) wait_index: bool,
+    /// Directory for reports [default: $XDG_STATE_HOME/vecferry or ~/.local/state/vecferry]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+    /// `count` compares exact counts, `sample` also random rows bit for bit
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LevelArg::Sample)]
+    pub(crate) level: LevelArg,
+}
+
+/// `load`
+#[derive(Debug, Args)]
+pub(crate) struct LoadArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// The collection (repeatable); DB.* is a whole database, a name without a dot is in `default`
+    #[arg(long, value_name = "DB.NAME", required = true)]
+    pub(crate) collection: Vec<String>,
+}
+
+/// `--verify`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyArg {
+    None,
+    Count,
+    Sample,
+}
+
+impl From<VerifyArg> for VerifyLevel {
+    fn from(arg: VerifyArg) -> Self {
+        match arg {
+            VerifyArg::None => Self::None,
+            VerifyArg::Count => Self::Count,
+            VerifyArg::Sample => Self::Sample,
+        }
+    }
+}
+
+/// `--level`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LevelArg {
+    Count,
+    Sample,
+}
+
+impl From<LevelArg> for VerifyLevel {
+    fn from(arg: LevelArg) -> Self {
+        match arg {
+            LevelArg::Count => Self::Count,
+            LevelArg::Sample => Self::Sample,
+        }
+    }
+}
+
+/// `--source-load`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SourceLoadArg {
+    Temporary,
+    Never,
+}
+
+impl From<SourceLoadArg> for SourceLoad {
+    fn from(arg: SourceLoadArg) -> Self {
+        match arg {
+            SourceLoadArg::Temporary => Self::Temporary,
+            SourceLoadArg::Never => Self::Never,
+        }
+    }
+}
+
+/// `--duplicates`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DuplicatesArg {
+    Warn,
+    Fail,
+}
+
+impl From<DuplicatesArg> for Duplicates {
+    fn from(arg: DuplicatesArg) -> Self {
+        match arg {
+            DuplicatesArg::Warn => Self::Warn,
+            DuplicatesArg::Fail => Self::Fail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn migrate_has_the_documented_defaults() {
+        let cli = parse("vecferry migrate --source http://a:1 --target http://b:2").unwrap();
+        let Command::Migrate(args) = cli.command else { panic!("another command") };
+        assert_eq!(args.job.verify, VerifyArg::Sample);
+        assert_eq!(args.job.source_load, SourceLoadArg::Temporary);
+        assert_eq!(args.job.source_load_parallel, 1);
+        assert_eq!(args.job.duplicates, DuplicatesArg::Warn);
+        assert!(!args.job.yes && !args.job.allow_drift && !args.job.wait_index);
+        assert_eq!(args.source.connection().uri, "http://a:1");
+        assert_eq!(args.target.connection().side, "target");
+    }
+
+    #[test]
+    fn numbers_have_limits_and_loads_need_a_collection() {
+        let migrate = "vecferry migrate --source http://a:1 --target http://b:2 --source-load-parallel";
+        assert!(parse(&format!("{migrate} 64")).is_ok());
+        for wrong in ["0", "65", "x"] {
+            assert!(parse(&format!("{migrate} {wrong}")).is_err());
+        }
+        assert!(parse("vecferry load --target http://b:2").is_err());
+        assert!(parse("vecferry load --target http://b:2 --collection a --collection b.*").is_ok());
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_behind_the_command() {
+        assert!(parse("vecferry --json --lang zh demo").unwrap().shown.json);
+        assert_eq!(parse("vecferry demo --lang zh").unwrap().shown.lang, Some(Lang::Zh));
+        assert!(parse("vecferry demo --lang fr").is_err());
+    }
+}

@@ -1,0 +1,8 @@
+//! One module a command: from arguments to a call of the library, and from its answer to what is shown.
+
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod load;
+pub(crate) mod migrate;
+pub(crate) mod sandbox;
+pub(crate) mod verify;

@@ -1,0 +1,132 @@
+//! `vecferry demo`: everything at once, on servers of its own.
+
+mod sample;
+
+use std::process::Command;
+
+use vecferry_migrate::{Code, Exit, MigrateRequest, Problem};
+use vecferry_milvus::{Client, Endpoint, Secret};
+use vecferry_sandbox::{Sandbox, SandboxSpec, ServerKind, ServerSpec, SetupStep};
+
+use crate::commands::migrate;
+use crate::output::{Output, Style};
+use crate::signals::Signals;
+use crate::text;
+
+/// Name of the server that is copied from.
+const SOURCE: &str = "source";
+/// Name of the server that is copied to.
+const TARGET: &str = "target";
+
+/// Starts two servers, fills one, migrates, and ends them.
+pub(crate) async fn run(output: &Output, signals: &mut Signals) -> Exit {
+    let lang = output.lang;
+    step(output, text::demo_start(lang));
+    let sandbox = match signals.unless_signaled(start(output)).await {
+        Some(Ok(sandbox)) => sandbox,
+        Some(Err(problem)) => return output.refuse(&[problem]),
+        None => return stopped(output),
+    };
+    let exit = migrate_sample(output, signals, &sandbox).await;
+    // Ends both servers and waits for that; it takes a moment.
+    let gone = tokio::task::spawn_blocking(move || drop(sandbox)).await;
+    drop(gone);
+    match exit {
+        Exit::Done => {
+            if !output.quiet && !output.json {
+                output.result(&format!("\n{}", text::demo_explained(lang)));
+            }
+        }
+        Exit::Canceled => return stopped(output),
+        Exit::Usage | Exit::Refused | Exit::Failed | Exit::Different => output.note(text::demo_failed(lang)),
+    }
+    exit
+}
+
+fn stopped(output: &Output) -> Exit {
+    output.note(text::demo_stopped(output.lang));
+    Exit::Canceled
+}
+
+/// A line about where the demo is.
+fn step(output: &Output, line: &str) {
+    if !output.quiet {
+        output.note(&output.styled_note(Style::Strong, line));
+    }
+}
+
+/// Starts both servers. They live in a process of their own, which ends them when this one ends, however it does.
+async fn start(output: &Output) -> Result<Sandbox, Problem> {
+    let failed = |detail: String, remedy: &str| {
+        Problem::new(Code::Sandbox).with("detail", detail).with("remedy", remedy)
+    };
+    let again = text::run_again(output.lang);
+    let program = std::env::current_exe().map_err(|error| failed(error.to_string(), again))?;
+    let output = output.clone();
+    let started = tokio::task::spawn_blocking(move || {
+        let mut supervisor = Command::new(program);
+        supervisor.arg("sandbox");
+        let server = |name| ServerSpec::new(name, ServerKind::Milvus235).with_authorization();
+        let spec = SandboxSpec::new([server(SOURCE), server(TARGET)]);
+        Sandbox::start(supervisor, &spec, &|step: SetupStep| {
+            if !output.quiet {
+                output.note(&format!("  {}", text::setup_step(output.lang, &step)));
+            }
+        })
+    });
+    match started.await {
+        Ok(Ok(sandbox)) => Ok(sandbox),
+        Ok(Err(error)) => Err(failed(error.to_string(), error.hint())),
+        Err(error) => Err(failed(error.to_string(), again)),
+    }
+}
+
+async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbox) -> Exit {
+    let lang = output.lang;
+    let endpoints =
+        endpoint(output, sandbox, SOURCE).and_then(|source| Ok((source, endpoint(output, sandbox, TARGET)?)));
+    let (source, target) = match endpoints {
+        Ok(endpoints) => endpoints,
+        Err(problem) => return output.refuse(&[problem]),
+    };
+    step(output, text::demo_filling(lang));
+    let filled = async {
+        let client = Client::connect(source.clone(), 1).await?;
+        sample::fill(&client).await
+    };
+    match signals.unless_signaled(Box::pin(filled)).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => return output.refuse(&[sample_problem(output, &error.to_string())]),
+        None => return Exit::Canceled,
+    }
+    step(output, text::demo_migrating(lang));
+    let migration = match migrate::prepare(output, signals, MigrateRequest::new(source, target)).await {
+        Ok(migration) => migration,
+        Err(exit) => return exit,
+    };
+    match migrate::carry_out(output, signals, migration).await {
+        Some(report) => {
+            migrate::finish(output, &report, None);
+            report.exit()
+        }
+        None => Exit::Canceled,
+    }
+}
+
+fn endpoint(output: &Output, sandbox: &Sandbox, name: &str) -> Result<Endpoint, Problem> {
+    let server = sandbox.server(name).map_err(|error| {
+        Problem::new(Code::Sandbox).with("detail", error.to_string()).with("remedy", error.hint())
+    })?;
+    let endpoint = Endpoint::parse(&server.uri).map_err(|error| {
+        Problem::new(Code::Sandbox)
+            .with("detail", error.to_string())
+            .with("remedy", text::run_again(output.lang))
+    })?;
+    Ok(endpoint.with_token(server.token.as_deref().map(Secret::new)))
+}
+
+fn sample_problem(output: &Output, detail: &str) -> Problem {
+    Problem::new(Code::Sandbox)
+        .with("detail", text::demo_sample_failed(output.lang, detail))
+        .with("remedy", text::demo_sample_remedy(output.lang))
+}

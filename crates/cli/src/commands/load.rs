@@ -1,0 +1,56 @@
+//! `vecferry load`
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use vecferry_migrate::{Exit, LoadRequest, Problem, Selection, load};
+
+use crate::args::LoadArgs;
+use crate::connection::{both, endpoint};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::signals::Signals;
+use crate::text;
+
+/// The last line of `--json`.
+#[derive(Serialize)]
+struct Loaded {
+    event: &'static str,
+    collections: Vec<String>,
+}
+
+/// Loads as the arguments say.
+pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &LoadArgs) -> Exit {
+    let request = match request(args) {
+        Ok(request) => request,
+        Err(problems) => return output.refuse(&problems),
+    };
+    let progress = Progress::start(output, None);
+    let cancel = CancellationToken::new();
+    let work = Box::pin(load(request, Arc::new(progress.listener()), cancel.clone()));
+    let result = signals.cancelable(&cancel, || progress.note(text::ending(output.lang)), work).await;
+    progress.end();
+    let collections = match result {
+        Some(Ok(collections)) => collections,
+        Some(Err(problems)) => return output.refuse(&problems),
+        None => return Exit::Canceled,
+    };
+    if output.json {
+        let collections = collections.iter().map(ToString::to_string).collect();
+        output.json_line(&Loaded { event: "loaded", collections });
+    } else if collections.is_empty() {
+        output.result(text::nothing_loaded(output.lang));
+    } else {
+        for collection in collections {
+            output.result(&format!("{}{}{collection}", text::loaded(output.lang), text::colon(output.lang)));
+        }
+    }
+    Exit::Done
+}
+
+fn request(args: &LoadArgs) -> Result<LoadRequest, Vec<Problem>> {
+    let selection = Selection::parse::<String>(&args.collection, &[]).map_err(|problem| vec![problem]);
+    let (target, selection) = both(endpoint(&args.target.connection()), selection)?;
+    Ok(LoadRequest { target, selection })
+}

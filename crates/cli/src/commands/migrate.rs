@@ -1,0 +1,285 @@
+//! `vecferry migrate`
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use vecferry_migrate::request::parse_target_db;
+use vecferry_migrate::{Code, Exit, MigrateRequest, Migration, Plan, Problem, Report, Selection};
+use vecferry_milvus::Endpoint;
+
+use crate::args::{JobArgs, MigrateArgs, SelectionArgs, TlsFiles};
+use crate::connection::{both, endpoint};
+use crate::output::{Output, Severity, Style};
+use crate::progress::Progress;
+use crate::reports::Reports;
+use crate::signals::Signals;
+use crate::{present, text};
+
+/// The last line of `--json`.
+#[derive(Serialize)]
+pub(crate) struct Finished<'a> {
+    event: &'static str,
+    report: &'a Report,
+}
+
+impl<'a> Finished<'a> {
+    /// The line for a report.
+    pub(crate) fn new(report: &'a Report) -> Self {
+        Self { event: "report", report }
+    }
+}
+
+/// A line of `--json` before the start.
+#[derive(Serialize)]
+struct Planned {
+    event: &'static str,
+    new_databases: Vec<String>,
+    collections: Vec<PlannedCollection>,
+    warnings: Vec<Problem>,
+}
+
+#[derive(Serialize)]
+struct PlannedCollection {
+    collection: String,
+    target: String,
+    rows_estimate: u64,
+    partitions: Vec<String>,
+    aliases: Vec<String>,
+    changes: Vec<vecferry_migrate::Change>,
+    needs_load: bool,
+}
+
+impl Planned {
+    fn new(plan: &Plan) -> Self {
+        let collections = plan.collections.iter().map(|planned| PlannedCollection {
+            collection: planned.source.to_string(),
+            target: planned.target.to_string(),
+            rows_estimate: planned.rows_estimate,
+            partitions: planned.partitions.clone(),
+            aliases: planned.aliases.clone(),
+            changes: planned.changes.clone(),
+            needs_load: planned.needs_load,
+        });
+        Self {
+            event: "plan",
+            new_databases: plan.new_databases.clone(),
+            collections: collections.collect(),
+            warnings: plan.warnings.clone(),
+        }
+    }
+}
+
+/// A line of `--json` about something that went wrong beside the job.
+#[derive(Serialize)]
+struct Trouble<'a> {
+    event: &'static str,
+    problem: &'a Problem,
+}
+
+/// A line of `--json` that has nothing more to say, as the last one where a job never began or was left.
+#[derive(Serialize)]
+struct Event {
+    event: &'static str,
+}
+
+/// Migrates as the arguments say.
+pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateArgs) -> Exit {
+    let reports = Reports::open(args.job.state_dir.clone()).map_err(|problem| vec![problem]);
+    let (request, reports) = match both(request(args), reports) {
+        Ok(checked) => checked,
+        Err(problems) => return output.refuse(&problems),
+    };
+    let files = args.target.connection().files;
+    let target = request.target.clone();
+    let migration = match prepare(output, signals, request).await {
+        Ok(migration) => migration,
+        Err(exit) => return exit,
+    };
+    if !args.job.yes {
+        if !output.can_ask() {
+            return output.refuse(&[Problem::new(Code::NeedsYes)]);
+        }
+        match signals.unless_signaled(confirmed(output)).await {
+            Some(true) => {}
+            Some(false) => return not_started(output, text::not_started(output.lang)),
+            None => {
+                output.note("");
+                return not_started(output, text::stopped_before_start(output.lang));
+            }
+        }
+    }
+    let Some(report) = carry_out(output, signals, migration).await else { return Exit::Canceled };
+    let stored = reports.store(&report);
+    if let (true, Err(problem)) = (output.json, &stored) {
+        output.json_line(&Trouble { event: "problem", problem });
+    }
+    finish(output, &report, Some((&target, &files)));
+    match stored {
+        Ok(path) => {
+            if !output.quiet && !output.json {
+                let (label, colon) = (text::report_stored(output.lang), text::colon(output.lang));
+                output.note(&format!("{label}{colon}{}", path.display()));
+            }
+            report.exit()
+        }
+        Err(problem) => {
+            output.problem(Severity::Error, &problem);
+            match report.exit() {
+                Exit::Done => Exit::Failed,
+                exit @ (Exit::Usage | Exit::Refused | Exit::Failed | Exit::Different | Exit::Canceled) => {
+                    exit
+                }
+            }
+        }
+    }
+}
+
+/// Nothing began, and a person wanted that.
+fn not_started(output: &Output, sentence: &str) -> Exit {
+    output.note(sentence);
+    if output.json {
+        output.json_line(&Event { event: "not_started" });
+    }
+    Exit::Canceled
+}
+
+/// What the arguments ask for, or everything that is wrong with them.
+fn request(args: &MigrateArgs) -> Result<MigrateRequest, Vec<Problem>> {
+    let endpoints = both(endpoint(&args.source.connection()), endpoint(&args.target.connection()));
+    let ((source, target), (selection, target_dbs)) = both(endpoints, selection(&args.selection))?;
+    let JobArgs { verify, source_load, source_load_parallel, duplicates, allow_drift, wait_index, .. } =
+        args.job;
+    Ok(MigrateRequest {
+        source,
+        target,
+        selection,
+        target_dbs,
+        verify: verify.into(),
+        source_load: source_load.into(),
+        source_load_parallel: usize::from(source_load_parallel),
+        duplicates: duplicates.into(),
+        wait_index,
+        allow_drift,
+    })
+}
+
+/// Which collections are meant, and where their databases go.
+pub(crate) fn selection(args: &SelectionArgs) -> Result<(Selection, BTreeMap<String, String>), Vec<Problem>> {
+    let selection = Selection::parse(&args.collection, &args.exclude).map_err(|problem| vec![problem]);
+    let target_dbs = target_dbs(&args.target_db).map_err(|problem| vec![problem]);
+    both(selection, target_dbs)
+}
+
+fn target_dbs(texts: &[String]) -> Result<BTreeMap<String, String>, Problem> {
+    let mut target_dbs = BTreeMap::new();
+    for text in texts {
+        let (source, target) = parse_target_db(text)?;
+        if target_dbs.get(&source).is_some_and(|known| *known != target) {
+            let problem = Problem::new(Code::Selector).with("selector", text);
+            return Err(problem.with("detail", format!("the database `{source}` is sent to two databases")));
+        }
+        target_dbs.insert(source, target);
+    }
+    Ok(target_dbs)
+}
+
+/// Checks both clusters and shows the plan.
+pub(crate) async fn prepare(
+    output: &Output,
+    signals: &mut Signals,
+    request: MigrateRequest,
+) -> Result<Migration, Exit> {
+    if !output.quiet {
+        output.note(&output.styled_note(Style::Dim, text::checking(output.lang)));
+    }
+    let migration = match signals.unless_signaled(Box::pin(Migration::prepare(request))).await {
+        Some(Ok(migration)) => migration,
+        Some(Err(problems)) => return Err(output.refuse(&problems)),
+        None => return Err(not_started(output, text::stopped_before_start(output.lang))),
+    };
+    let plan = migration.plan();
+    if output.json && !output.quiet {
+        output.json_line(&Planned::new(plan));
+    }
+    if !output.quiet {
+        output.note(&output.styled_note(Style::Strong, text::plan(output.lang)));
+        for line in present::plan_lines(output.lang, plan) {
+            output.note(&line);
+        }
+    }
+    for warning in &plan.warnings {
+        output.problem(Severity::Warning, warning);
+    }
+    Ok(migration)
+}
+
+/// Asks whether to start.
+async fn confirmed(output: &Output) -> bool {
+    output.ask(text::start_question(output.lang));
+    let (sender, answer) = oneshot::channel();
+    // A thread of its own, because a read from a terminal can't be ended.
+    let reader = std::thread::Builder::new().name("vecferry-question".to_owned()).spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().lock().read_line(&mut line);
+        let line = read.map(|_| line).unwrap_or_default();
+        let _ = sender.send(matches!(line.trim().to_lowercase().as_str(), "y" | "yes" | "是"));
+    });
+    reader.is_ok() && answer.await.unwrap_or(false)
+}
+
+/// Runs a migration with its progress. `None` if a person did not want to wait for its end.
+pub(crate) async fn carry_out(
+    output: &Output,
+    signals: &mut Signals,
+    migration: Migration,
+) -> Option<Report> {
+    let progress = Progress::start(output, Some(migration.plan()));
+    let cancel = CancellationToken::new();
+    let work = Box::pin(migration.run(Arc::new(progress.listener()), cancel.clone()));
+    let report = signals.cancelable(&cancel, || progress.note(text::ending(output.lang)), work).await;
+    progress.end();
+    if report.is_none() {
+        output.note(text::ended_at_once(output.lang));
+        if output.json {
+            output.json_line(&Event { event: "ended_at_once" });
+        }
+    }
+    report
+}
+
+/// Shows how it ended.
+pub(crate) fn finish(output: &Output, report: &Report, load_with: Option<(&Endpoint, &TlsFiles)>) {
+    if output.json {
+        present::problems(output, report);
+        output.json_line(&Finished::new(report));
+    } else {
+        present::migration(output, report, load_with);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_goes_to_one_place() {
+        let texts =
+            |texts: &[&str]| target_dbs(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert_eq!(texts(&["a=b", "c=b", "a=b"]).unwrap().len(), 2);
+        assert_eq!(texts(&["a=b", "a=c"]).unwrap_err().code, Code::Selector);
+    }
+
+    #[test]
+    fn everything_wrong_with_a_selection_is_named() {
+        let args = SelectionArgs {
+            collection: vec!["a.b.c".into()],
+            exclude: Vec::new(),
+            target_db: vec!["x".into()],
+        };
+        assert_eq!(selection(&args).unwrap_err().len(), 2);
+    }
+}

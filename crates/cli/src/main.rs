@@ -1,0 +1,93 @@
+//! The `vecferry` command line: it parses arguments, calls the migration library, and presents what comes back.
+//!
+//! It may not know how anything is copied or compared, and it never speaks to a server itself, except to write the
+//! sample data of `demo`. Every sentence for people is in [`text`] or in the library's catalogue of problems.
+
+mod args;
+mod commands;
+mod connection;
+mod format;
+mod language;
+mod output;
+mod present;
+mod progress;
+mod reports;
+mod signals;
+mod table;
+mod text;
+mod usage;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+use vecferry_migrate::Exit;
+
+use crate::args::{Cli, Command};
+use crate::output::Output;
+use crate::signals::Signals;
+
+// Pages of many megabytes come and go in several threads; this allocator gives their memory back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let exit = match Cli::try_parse() {
+        Ok(cli) => run(&cli),
+        Err(error) => usage::explain(&error),
+    };
+    ExitCode::from(exit.code())
+}
+
+fn run(cli: &Cli) -> Exit {
+    log_if_asked();
+    let shown = &cli.shown;
+    let lang = shown.lang.unwrap_or_else(usage::lang_of_environment);
+    let output = Output::new(lang, shown.json, shown.quiet, shown.color);
+    match &cli.command {
+        Command::Completions { shell } => commands::completions::run(&output, *shell),
+        Command::Sandbox => commands::sandbox::run(),
+        Command::Demo(_) => in_runtime(&output, async |signals| commands::demo::run(&output, signals).await),
+        Command::Migrate(args) => {
+            in_runtime(&output, async |signals| commands::migrate::run(&output, signals, args).await)
+        }
+        Command::Verify(args) => {
+            in_runtime(&output, async |signals| commands::verify::run(&output, signals, args).await)
+        }
+        Command::Load(args) => {
+            in_runtime(&output, async |signals| commands::load::run(&output, signals, args).await)
+        }
+    }
+}
+
+/// Runs a command on this thread alone, and leaves at once when it ends.
+///
+/// Pages are passed on and not computed with: one thread moves more than any server takes. With several, every frame
+/// wakes another thread, and these wake-ups cost more than all work on the pages (measured: see docs/benchmarks.md).
+fn in_runtime(output: &Output, command: impl AsyncFnOnce(&mut Signals) -> Exit) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return output.refuse(&[usage::no_runtime(&error)]),
+    };
+    let exit = runtime.block_on(boxed(command));
+    // After a second Ctrl-C tasks may still be under way; nobody waits for them.
+    runtime.shutdown_background();
+    exit
+}
+
+/// The signals are listened to from the first moment on, so that none is lost.
+fn boxed(command: impl AsyncFnOnce(&mut Signals) -> Exit) -> impl Future<Output = Exit> {
+    Box::pin(async move { command(&mut Signals::listen()).await })
+}
+
+/// Developers see what the libraries log with `VECFERRY_LOG`, as in `VECFERRY_LOG=debug`.
+fn log_if_asked() {
+    if std::env::var_os("VECFERRY_LOG").is_some_and(|filter| !filter.is_empty()) {
+        tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::from_env("VECFERRY_LOG"))
+            .with_writer(std::io::stderr)
+            .init();
+    }
+}

@@ -1,0 +1,241 @@
+//! stdout carries results, stderr the rest. A reader that went away (a closed pipe) never ends a job.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use serde::Serialize;
+use vecferry_migrate::{Exit, Lang, Problem};
+
+use crate::{format, text};
+
+/// `--color`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Also into files and pipes.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+impl ColorChoice {
+    fn applies(self, is_terminal: bool) -> bool {
+        let variable = |name| std::env::var_os(name).unwrap_or_default();
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => is_terminal && variable("NO_COLOR").is_empty() && variable("TERM") != "dumb",
+        }
+    }
+}
+
+/// How something is emphasized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// It is wrong.
+    Error,
+    /// It is worth a look.
+    Warning,
+    /// It is good.
+    Success,
+    /// It is a heading.
+    Strong,
+    /// It is less important.
+    Dim,
+}
+
+impl Style {
+    /// The text with the codes that a terminal understands.
+    pub(crate) fn paint(self, text: &str, colored: bool) -> String {
+        let code = match self {
+            Self::Error => "1;31",
+            Self::Warning => "1;33",
+            Self::Success => "1;32",
+            Self::Strong => "1",
+            Self::Dim => "2",
+        };
+        if colored { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+/// Whether a problem stops something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Severity {
+    /// It does.
+    Error,
+    /// It does not.
+    Warning,
+}
+
+/// Where everything that people and machines read goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    /// Language of everything for people.
+    pub(crate) lang: Lang,
+    /// Whether results are for machines.
+    pub(crate) json: bool,
+    /// Whether only results, warnings and errors are shown.
+    pub(crate) quiet: bool,
+    stdout_colored: bool,
+    stderr_colored: bool,
+}
+
+/// The last line of `--json` where a command was refused.
+#[derive(Serialize)]
+struct Refused<'a> {
+    event: &'static str,
+    problems: &'a [Problem],
+}
+
+impl Output {
+    /// Output in a language.
+    pub(crate) fn new(lang: Lang, json: bool, quiet: bool, color: ColorChoice) -> Self {
+        Self {
+            lang,
+            json,
+            quiet,
+            stdout_colored: color.applies(io::stdout().is_terminal()),
+            stderr_colored: color.applies(io::stderr().is_terminal()),
+        }
+    }
+
+    /// Whether a person sees stderr and can answer.
+    pub(crate) fn can_ask(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Whether progress is drawn as bars.
+    pub(crate) fn has_bars(&self) -> bool {
+        !self.quiet && !self.json && io::stderr().is_terminal()
+    }
+
+    /// A line of the result.
+    pub(crate) fn result(&self, line: &str) {
+        ignore(writeln!(io::stdout().lock(), "{line}"));
+    }
+
+    /// A result as it is, without a line end of its own.
+    pub(crate) fn raw(&self, bytes: &[u8]) {
+        let mut stdout = io::stdout().lock();
+        ignore(stdout.write_all(bytes).and_then(|()| stdout.flush()));
+    }
+
+    /// A line of the result for machines.
+    pub(crate) fn json_line(&self, value: &impl Serialize) {
+        if let Ok(line) = serde_json::to_string(value) {
+            let mut stdout = io::stdout().lock();
+            ignore(writeln!(stdout, "{line}").and_then(|()| stdout.flush()));
+        }
+    }
+
+    /// A line beside the result.
+    pub(crate) fn note(&self, line: &str) {
+        ignore(writeln!(io::stderr().lock(), "{line}"));
+    }
+
+    /// An empty line between what was shown on the way and the result.
+    pub(crate) fn gap(&self) {
+        if !self.quiet && io::stderr().is_terminal() {
+            self.note("");
+        }
+    }
+
+    /// A question, with the cursor left behind it.
+    pub(crate) fn ask(&self, question: &str) {
+        let mut stderr = io::stderr().lock();
+        ignore(write!(stderr, "{question} ").and_then(|()| stderr.flush()));
+    }
+
+    /// A text for stdout.
+    pub(crate) fn styled(&self, style: Style, text: &str) -> String {
+        style.paint(text, self.stdout_colored)
+    }
+
+    /// A text for stderr.
+    pub(crate) fn styled_note(&self, style: Style, text: &str) -> String {
+        style.paint(text, self.stderr_colored)
+    }
+
+    /// A problem without its hint, for stderr.
+    pub(crate) fn problem_line(&self, severity: Severity, problem: &Problem) -> String {
+        let style = match severity {
+            Severity::Error => Style::Error,
+            Severity::Warning => Style::Warning,
+        };
+        let head = text::problem_head(self.lang, severity, &problem.code.to_string());
+        let what = format::harmless(&problem.what(self.lang));
+        format!("{}{}{what}", self.styled_note(style, &head), text::colon(self.lang))
+    }
+
+    /// The lines of a problem, for stderr.
+    pub(crate) fn problem_lines(&self, severity: Severity, problem: &Problem) -> String {
+        let hint = text::hint(self.lang, &format::harmless(&problem.hint(self.lang)));
+        format!("{}\n  {}", self.problem_line(severity, problem), self.styled_note(Style::Dim, &hint))
+    }
+
+    /// A problem, on stderr.
+    pub(crate) fn problem(&self, severity: Severity, problem: &Problem) {
+        self.note(&self.problem_lines(severity, problem));
+    }
+
+    /// Why a command can't begin, and how it therefore ends.
+    pub(crate) fn refuse(&self, problems: &[Problem]) -> Exit {
+        for problem in problems {
+            self.problem(Severity::Error, problem);
+        }
+        if self.json {
+            self.json_line(&Refused { event: "refused", problems });
+        }
+        worst(problems)
+    }
+}
+
+/// How a command with these problems ends.
+fn worst(problems: &[Problem]) -> Exit {
+    problems.iter().map(|problem| problem.code.entry().exit).max().unwrap_or(Exit::Refused)
+}
+
+/// A reader that went away is its own affair; there is nobody left to tell.
+fn ignore(written: io::Result<()>) {
+    drop(written);
+}
+
+#[cfg(test)]
+mod tests {
+    use vecferry_migrate::Code;
+
+    use super::*;
+
+    fn output(lang: Lang) -> Output {
+        Output { lang, json: false, quiet: false, stdout_colored: false, stderr_colored: false }
+    }
+
+    #[test]
+    fn a_problem_has_its_code_and_its_hint() {
+        let problem = Problem::new(Code::TargetExists).with("collection", "default.books");
+        let english = output(Lang::En).problem_lines(Severity::Error, &problem);
+        assert!(
+            english.starts_with("error[VF-0203]: the target already has `default.books`\n  hint: "),
+            "{english}"
+        );
+        let chinese = output(Lang::Zh).problem_lines(Severity::Warning, &problem);
+        assert!(chinese.starts_with("警告[VF-0203]：目标上已存在 `default.books`\n  建议："), "{chinese}");
+    }
+
+    #[test]
+    fn the_worst_problem_decides_the_exit() {
+        let problems = [Problem::new(Code::NeedsYes), Problem::new(Code::NothingSelected)];
+        assert_eq!(worst(&problems), Exit::Refused);
+    }
+
+    #[test]
+    fn colors_only_where_they_are_wanted() {
+        assert_eq!(Style::Error.paint("x", false), "x");
+        assert_eq!(Style::Error.paint("x", true), "\u{1b}[1;31mx\u{1b}[0m");
+        assert!(ColorChoice::Always.applies(false));
+        assert!(!ColorChoice::Never.applies(true));
+        assert!(!ColorChoice::Auto.applies(false));
+    }
+}

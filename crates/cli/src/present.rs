@@ -1,0 +1,344 @@
+//! Plans and reports for people: tables and sentences.
+
+use vecferry_migrate::event::Phase;
+use vecferry_migrate::report::CollectionReport;
+use vecferry_migrate::{Change, Exit, JobState, Lang, Plan, Report, VerifyLevel};
+use vecferry_milvus::{CollectionName, Endpoint};
+
+use crate::args::TlsFiles;
+use crate::output::{Output, Severity, Style};
+use crate::table::{Align, Table};
+use crate::{format, text};
+
+/// Longer lists are cut; the report holds them in full.
+const LIST_MAX: usize = 20;
+
+/// A name, and where it goes if the database differs.
+fn name(source: &CollectionName, target_db: &str) -> String {
+    let shown = format::harmless(&source.to_string());
+    if source.db == target_db { shown } else { text::destination(&shown, &format::harmless(target_db)) }
+}
+
+/// The first lines of a list, and how many were left out.
+fn cut(lang: Lang, lines: Vec<String>) -> Vec<String> {
+    let total = lines.len();
+    let mut lines: Vec<_> = lines.into_iter().take(LIST_MAX).map(|line| format!("  {line}")).collect();
+    if total > LIST_MAX {
+        lines.push(format!("  {}", text::more(lang, total - LIST_MAX)));
+    }
+    lines
+}
+
+fn change_lines<'a>(changes: impl Iterator<Item = (CollectionName, &'a Change)>) -> Vec<String> {
+    changes
+        .map(|(collection, change)| {
+            format::harmless(&format!("{collection}: {}: {} → {}", change.what, change.source, change.target))
+        })
+        .collect()
+}
+
+/// The lines of a plan.
+pub(crate) fn plan_lines(lang: Lang, plan: &Plan) -> Vec<String> {
+    let address = |label: &str, cluster: &vecferry_migrate::Cluster| {
+        let width = format::width(text::from(lang)).max(format::width(text::to(lang)));
+        format!(
+            "  {} {} ({})",
+            format::pad(label, width),
+            cluster.address,
+            format::harmless(&cluster.version)
+        )
+    };
+    let mut lines =
+        vec![address(text::from(lang), &plan.source), address(text::to(lang), &plan.target), String::new()];
+    let mut table = Table::new([
+        (text::collection(lang), Align::Left),
+        (text::rows_estimated(lang), Align::Right),
+        (text::partitions(lang), Align::Right),
+        (text::aliases(lang), Align::Left),
+        (text::remark(lang), Align::Left),
+    ]);
+    for collection in &plan.collections {
+        table.row(vec![
+            name(&collection.source, &collection.target.db),
+            format::count(collection.rows_estimate),
+            format::count(collection.partitions.len() as u64),
+            format::harmless(&collection.aliases.join(text::comma(lang))),
+            if collection.needs_load { text::loaded_for_copy(lang).to_owned() } else { String::new() },
+        ]);
+    }
+    let rows = plan.collections.iter().map(|collection| collection.rows_estimate).sum();
+    table.totals(vec![
+        text::some_collections(lang, plan.collections.len()),
+        format::count(rows),
+        String::new(),
+        String::new(),
+        String::new(),
+    ]);
+    lines.extend(table.lines());
+    if !plan.new_databases.is_empty() {
+        let names = format::harmless(&plan.new_databases.join(text::comma(lang)));
+        lines.push(format!("{}{}{names}", text::new_databases(lang), text::colon(lang)));
+    }
+    let changes = plan.collections.iter().flat_map(|collection| {
+        collection.changes.iter().map(move |change| (collection.source.clone(), change))
+    });
+    let changes = change_lines(changes);
+    if !changes.is_empty() {
+        lines.push(format!("{}{}", text::changes(lang), text::colon(lang).trim_end()));
+        lines.extend(cut(lang, changes));
+    }
+    lines.push(text::plan_promise(lang).to_owned());
+    lines
+}
+
+/// Codes of the problems that name a collection.
+fn codes_of(report: &Report, collection: &CollectionName) -> String {
+    let name = collection.to_string();
+    let mut codes: Vec<_> = report
+        .problems
+        .iter()
+        .filter(|problem| problem.values.iter().any(|(key, value)| *key == "collection" && *value == name))
+        .map(|problem| problem.code.to_string())
+        .collect();
+    codes.dedup();
+    codes.join(" ")
+}
+
+fn level(level: VerifyLevel) -> &'static str {
+    match level {
+        VerifyLevel::None => "none",
+        VerifyLevel::Count => "count",
+        VerifyLevel::Sample => "sample",
+    }
+}
+
+/// How the proof of a collection came out.
+fn verification(lang: Lang, report: &Report, collection: &CollectionReport) -> String {
+    let codes = codes_of(report, &collection.source_name());
+    let with_codes = |text: &str| format!("{text} {codes}").trim_end().to_owned();
+    let Some(proof) = &collection.verification else {
+        return match collection.phase {
+            Phase::Failed => with_codes(text::phase(lang, Phase::Failed)),
+            Phase::Canceled => text::phase(lang, Phase::Canceled).to_owned(),
+            Phase::Done if report.verify == VerifyLevel::None => text::verified_none(lang).to_owned(),
+            Phase::Done
+            | Phase::Waiting
+            | Phase::LoadingSource
+            | Phase::Creating
+            | Phase::Copying
+            | Phase::Flushing
+            | Phase::Indexing
+            | Phase::Verifying => with_codes(text::not_verified(lang)),
+        };
+    };
+    let mut cell = match (proof.passed, proof.level) {
+        (true, VerifyLevel::None) => text::verified_none(lang).to_owned(),
+        (true, VerifyLevel::Count) => "count ✓".to_owned(),
+        (true, VerifyLevel::Sample) => text::sample_passed(lang, proof.rows_compared),
+        (false, failed) => with_codes(&format!("{} ✗", level(failed))),
+    };
+    // Where the proof failed, nobody knows which of the rows too many are repeated keys.
+    if proof.passed && proof.duplicate_rows > 0 {
+        cell.push_str(text::comma(lang));
+        cell.push_str(&text::duplicates(lang, proof.duplicate_rows));
+    }
+    cell
+}
+
+/// The table of a migration.
+fn migration_table(lang: Lang, report: &Report) -> Table {
+    let mut table = Table::new([
+        (text::collection(lang), Align::Left),
+        (text::rows(lang), Align::Right),
+        (text::size(lang), Align::Right),
+        (text::time(lang), Align::Right),
+        (text::rows_per_second(lang), Align::Right),
+        (text::rate(lang), Align::Right),
+        (text::partitions(lang), Align::Right),
+        (text::verification(lang), Align::Left),
+    ]);
+    let rate = |rows: u64, bytes: u64, seconds: f64| {
+        let rows_rate =
+            if rows == 0 { "-".to_owned() } else { format::count(format::per_second(rows, seconds)) };
+        (rows_rate, format::byte_rate(bytes, seconds))
+    };
+    for collection in &report.collections {
+        let (rows_rate, byte_rate) = rate(collection.rows, collection.bytes, collection.copy_seconds);
+        table.row(vec![
+            name(&collection.source_name(), &collection.target_db),
+            format::count(collection.rows),
+            format::size(collection.bytes),
+            format::seconds(collection.seconds),
+            rows_rate,
+            byte_rate,
+            format::count(collection.partitions.len() as u64),
+            verification(lang, report, collection),
+        ]);
+    }
+    let (rows_rate, byte_rate) = rate(report.rows(), report.bytes(), report.seconds);
+    table.totals(vec![
+        text::some_collections(lang, report.collections.len()),
+        format::count(report.rows()),
+        format::size(report.bytes()),
+        format::seconds(report.seconds),
+        rows_rate,
+        byte_rate,
+        String::new(),
+        String::new(),
+    ]);
+    table
+}
+
+/// The table of a comparison.
+fn comparison_table(lang: Lang, report: &Report) -> Table {
+    let mut table = Table::new([
+        (text::collection(lang), Align::Left),
+        (text::source_rows(lang), Align::Right),
+        (text::target_rows(lang), Align::Right),
+        (text::time(lang), Align::Right),
+        (text::verification(lang), Align::Left),
+    ]);
+    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), format::count);
+    let (mut source_rows, mut target_rows) = (0, 0);
+    for collection in &report.collections {
+        let proof = collection.verification.as_ref();
+        source_rows += proof.map_or(0, |proof| proof.source_rows);
+        target_rows += proof.map_or(0, |proof| proof.target_rows);
+        table.row(vec![
+            name(&collection.source_name(), &collection.target_db),
+            number(proof.map(|proof| proof.source_rows)),
+            number(proof.map(|proof| proof.target_rows)),
+            format::seconds(collection.seconds),
+            verification(lang, report, collection),
+        ]);
+    }
+    table.totals(vec![
+        text::some_collections(lang, report.collections.len()),
+        format::count(source_rows),
+        format::count(target_rows),
+        format::seconds(report.seconds),
+        String::new(),
+    ]);
+    table
+}
+
+fn index_lines(report: &Report) -> Vec<String> {
+    let lines = report.collections.iter().flat_map(|collection| {
+        collection.indexes.iter().map(move |index| {
+            let kind = format!("{} {}", index.index_type, index.metric_type);
+            format::harmless(&format!(
+                "{}.{}: {} ({} / {})",
+                collection.target_name(),
+                index.field,
+                kind.trim_end(),
+                format::count(index.built_rows),
+                format::count(index.total_rows)
+            ))
+        })
+    });
+    lines.collect()
+}
+
+/// The command that loads what a job made, exactly as it can be typed.
+pub(crate) fn load_command(target: &Endpoint, files: &TlsFiles, collections: &[CollectionName]) -> String {
+    let mut command = format!("vecferry load --target {}", format::shell(&target.to_string()));
+    for (flag, file) in
+        [("--target-ca", &files.ca), ("--target-cert", &files.cert), ("--target-key", &files.key)]
+    {
+        if let Some(file) = file {
+            command.push_str(&format!(" {flag} {}", format::shell(&file.to_string_lossy())));
+        }
+    }
+    for collection in collections {
+        command.push_str(&format!(" --collection {}", format::shell(&collection.to_string())));
+    }
+    command
+}
+
+/// What is on the target, complete and not loaded.
+fn loadable(report: &Report) -> Vec<CollectionName> {
+    report
+        .collections
+        .iter()
+        .filter(|collection| collection.phase == Phase::Done && collection.created && !collection.loaded)
+        .map(CollectionReport::target_name)
+        .collect()
+}
+
+/// Problems and warnings of a report, on stderr.
+pub(crate) fn problems(output: &Output, report: &Report) {
+    for warning in &report.warnings {
+        output.problem(Severity::Warning, warning);
+    }
+    for problem in &report.problems {
+        output.problem(Severity::Error, problem);
+    }
+}
+
+/// How a job ended, in the color it deserves.
+fn job_line(output: &Output, report: &Report) -> String {
+    let style = match report.state {
+        JobState::Successful => Style::Success,
+        JobState::Failed => Style::Error,
+        JobState::Canceled => Style::Warning,
+    };
+    let state = output.styled(style, text::state(output.lang, report.state));
+    text::job(output.lang, &report.job_id, &state, level(report.verified), report.sample_seed)
+}
+
+/// Shows what a migration did. With an endpoint it also says how to load.
+pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&Endpoint, &TlsFiles)>) {
+    let lang = output.lang;
+    // What came before stands on stderr; on a terminal the result begins with a gap.
+    output.gap();
+    problems(output, report);
+    for line in migration_table(lang, report).lines() {
+        output.result(&line);
+    }
+    let sections = [
+        (text::indexes(lang), index_lines(report)),
+        (
+            text::changes(lang),
+            change_lines(report.collections.iter().flat_map(|collection| {
+                collection.changes.iter().map(move |change| (collection.source_name(), change))
+            })),
+        ),
+    ];
+    for (heading, lines) in sections {
+        if !lines.is_empty() {
+            output.result(&format!(
+                "\n{}{}",
+                output.styled(Style::Strong, heading),
+                text::colon(lang).trim_end()
+            ));
+            for line in cut(lang, lines) {
+                output.result(&line);
+            }
+        }
+    }
+    output.result(&format!("\n{}", job_line(output, report)));
+    let loadable = loadable(report);
+    if let Some((target, files)) = load_with.filter(|_| !loadable.is_empty()) {
+        output.result(text::load_hint(lang));
+        output.result(&format!("  {}", load_command(target, files, &loadable)));
+        if target.has_token() {
+            output.result(&format!("  {}", text::load_hint_token(lang)));
+        }
+    }
+}
+
+/// Shows what a comparison found.
+pub(crate) fn comparison(output: &Output, report: &Report) {
+    let lang = output.lang;
+    output.gap();
+    problems(output, report);
+    for line in comparison_table(lang, report).lines() {
+        output.result(&line);
+    }
+    output.result(&format!("\n{}", job_line(output, report)));
+    match report.exit() {
+        Exit::Done => output.result(text::equal(lang)),
+        Exit::Canceled => {}
+        Exit::Usage | Exit::Refused | Exit::Failed | Exit::Different => output.result(text::not_equal(lang)),
+    }
+}

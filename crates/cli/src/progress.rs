@@ -1,0 +1,681 @@
+//! Shows what happens while a job runs: bars on a terminal, plain lines elsewhere, or lines of JSON.
+//!
+//! Events arrive from many tasks and are only passed on; one thread owns all numbers and everything that is written,
+//! so that neither a slow terminal nor a stopped pipe holds a copy up.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use vecferry_migrate::event::{Event, Observer, Phase, Wait};
+use vecferry_migrate::{Lang, Plan, Problem};
+use vecferry_milvus::CollectionName;
+
+use crate::output::{Output, Severity, Style};
+use crate::{format, text};
+
+/// Columns for a name in front of its bar.
+const NAME_COLUMNS_MAX: usize = 24;
+/// Bars that are shown at once.
+const BARS_MAX: usize = 10;
+/// How often bars are drawn anew.
+const BARS_INTERVAL: Duration = Duration::from_millis(200);
+/// How often a plain line of progress is written.
+const LINES_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a JSON line of progress is written.
+const JSON_INTERVAL: Duration = Duration::from_secs(1);
+/// Rates are those of the last seconds.
+const RATE_WINDOW: Duration = Duration::from_secs(10);
+/// The same reason to wait is told so often at most.
+const WAIT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What the thread is told.
+enum Message {
+    Happened(Event),
+    Note(String),
+    End,
+}
+
+/// The display of a running job.
+pub(crate) struct Progress {
+    sender: Sender<Message>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The end that the job sees.
+pub(crate) struct Listener {
+    sender: Sender<Message>,
+}
+
+impl Observer for Listener {
+    fn on_event(&self, event: Event) {
+        // Events after the end (a task that was still on its way) interest nobody.
+        let _ = self.sender.send(Message::Happened(event));
+    }
+}
+
+impl Progress {
+    /// Begins to show a job; of a migration the plan says what is to be expected.
+    pub(crate) fn start(output: &Output, plan: Option<&Plan>) -> Self {
+        let (sender, receiver) = channel();
+        let view = View::new(output.clone());
+        let job = Job::new(plan);
+        let thread = std::thread::Builder::new()
+            .name("vecferry-progress".to_owned())
+            .spawn(move || show(&receiver, job, view))
+            // Without a thread there is no progress to see; the job itself can do without.
+            .ok();
+        Self { sender, thread }
+    }
+
+    /// For the job.
+    pub(crate) fn listener(&self) -> Listener {
+        Listener { sender: self.sender.clone() }
+    }
+
+    /// Says something in between, on stderr.
+    pub(crate) fn note(&self, line: &str) {
+        let _ = self.sender.send(Message::Note(line.to_owned()));
+    }
+
+    /// Ends the display; everything it had to say is written by then.
+    pub(crate) fn end(mut self) {
+        let _ = self.sender.send(Message::End);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn show(receiver: &Receiver<Message>, mut job: Job, mut view: View) {
+    let interval = view.interval();
+    let mut next = Instant::now() + interval;
+    loop {
+        match receiver.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(Message::Happened(event)) => {
+                let now = Instant::now();
+                if let Some(news) = job.take(event, now) {
+                    view.tell(&news, &job, now);
+                }
+            }
+            Ok(Message::Note(line)) => view.note(&line),
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => break,
+        }
+        let now = Instant::now();
+        if now >= next {
+            job.sample(now);
+            view.tick(&job, now);
+            next = now + interval;
+        }
+    }
+    view.end();
+}
+
+/// Rows and bytes over the last seconds.
+#[derive(Debug, Default)]
+struct Meter {
+    rows: u64,
+    bytes: u64,
+    samples: VecDeque<(Instant, u64, u64)>,
+}
+
+impl Meter {
+    fn add(&mut self, rows: u64, bytes: u64) {
+        self.rows += rows;
+        self.bytes += bytes;
+    }
+
+    fn sample(&mut self, now: Instant) {
+        self.samples.push_back((now, self.rows, self.bytes));
+        while self.samples.len() > 2
+            && self.samples.get(1).is_some_and(|(time, ..)| now.duration_since(*time) >= RATE_WINDOW)
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Rows and bytes a second.
+    fn rates(&self, now: Instant) -> (f64, f64) {
+        let Some((time, rows, bytes)) = self.samples.front() else { return (0.0, 0.0) };
+        let seconds = now.duration_since(*time).as_secs_f64();
+        if seconds < 0.1 {
+            return (0.0, 0.0);
+        }
+        ((self.rows - rows) as f64 / seconds, (self.bytes - bytes) as f64 / seconds)
+    }
+
+    /// Time until so many rows are done; `None` while nothing moves.
+    fn left(&self, total: u64, now: Instant) -> Option<Duration> {
+        let (rows_rate, _) = self.rates(now);
+        (rows_rate > 0.0 && total > 0)
+            .then(|| Duration::from_secs_f64((total.saturating_sub(self.rows) as f64 / rows_rate).min(1e8)))
+    }
+}
+
+/// One collection.
+#[derive(Debug)]
+struct Item {
+    phase: Phase,
+    rows_total: u64,
+    meter: Meter,
+    waited: Option<(Wait, Instant)>,
+}
+
+impl Item {
+    fn new(rows_total: u64) -> Self {
+        Self { phase: Phase::Waiting, rows_total, meter: Meter::default(), waited: None }
+    }
+
+    fn has_ended(&self) -> bool {
+        match self.phase {
+            Phase::Done | Phase::Failed | Phase::Canceled => true,
+            Phase::Waiting
+            | Phase::LoadingSource
+            | Phase::Creating
+            | Phase::Copying
+            | Phase::Flushing
+            | Phase::Indexing
+            | Phase::Verifying => false,
+        }
+    }
+}
+
+/// All collections.
+#[derive(Debug)]
+struct Job {
+    items: BTreeMap<CollectionName, Item>,
+    meter: Meter,
+    /// Whether it was known from the beginning which collections there are.
+    planned: bool,
+}
+
+/// What is worth telling at once.
+enum News {
+    Phase(CollectionName),
+    Waiting(CollectionName, Wait),
+    Warning(Problem),
+}
+
+impl Job {
+    fn new(plan: Option<&Plan>) -> Self {
+        let planned = plan.map(|plan| plan.collections.as_slice()).unwrap_or_default();
+        let items = planned
+            .iter()
+            .map(|collection| (collection.source.clone(), Item::new(collection.rows_estimate)))
+            .collect();
+        Self { items, meter: Meter::default(), planned: plan.is_some() }
+    }
+
+    fn item(&mut self, collection: &CollectionName, now: Instant) -> &mut Item {
+        self.items.entry(collection.clone()).or_insert_with(|| {
+            let mut item = Item::new(0);
+            item.meter.sample(now);
+            item
+        })
+    }
+
+    fn take(&mut self, event: Event, now: Instant) -> Option<News> {
+        match event {
+            Event::Phase { collection, phase } => {
+                let item = self.item(&collection, now);
+                if item.phase == phase {
+                    return None;
+                }
+                item.phase = phase;
+                if phase == Phase::Copying {
+                    item.meter.samples.clear();
+                    item.meter.sample(now);
+                    if self.meter.samples.is_empty() {
+                        self.meter.sample(now);
+                    }
+                }
+                Some(News::Phase(collection))
+            }
+            Event::Copied { collection, rows, bytes } => {
+                self.item(&collection, now).meter.add(rows, bytes);
+                self.meter.add(rows, bytes);
+                None
+            }
+            Event::Waiting { collection, reason } => {
+                let item = self.item(&collection, now);
+                let told = item
+                    .waited
+                    .is_some_and(|(known, time)| known == reason && now.duration_since(time) < WAIT_INTERVAL);
+                if told {
+                    return None;
+                }
+                item.waited = Some((reason, now));
+                Some(News::Waiting(collection, reason))
+            }
+            Event::Warning(problem) => Some(News::Warning(problem)),
+        }
+    }
+
+    fn sample(&mut self, now: Instant) {
+        if !self.meter.samples.is_empty() {
+            self.meter.sample(now);
+        }
+        for item in self.items.values_mut().filter(|item| item.phase == Phase::Copying) {
+            item.meter.sample(now);
+        }
+    }
+
+    /// Rows that are expected in all; estimates that were too low do not make it go backwards.
+    fn rows_total(&self) -> u64 {
+        self.items.values().map(|item| item.rows_total.max(item.meter.rows)).sum()
+    }
+
+    fn ended(&self) -> usize {
+        self.items.values().filter(|item| item.has_ended()).count()
+    }
+
+    fn summary(&self, lang: Lang, now: Instant) -> String {
+        let total = self.rows_total();
+        let known = self.planned.then_some(self.items.len());
+        let mut parts = vec![text::collections_done(lang, self.ended(), known)];
+        if self.meter.rows > 0 || total > 0 {
+            parts.push(rows_text(lang, &self.meter, total, now, self.meter.rows < total));
+        }
+        parts.join(text::comma(lang))
+    }
+}
+
+/// Rows, bytes, rates and time left.
+fn rows_text(lang: Lang, meter: &Meter, total: u64, now: Instant, under_way: bool) -> String {
+    let mut parts = vec![text::rows_of(lang, meter.rows, total)];
+    parts.push(format::size(meter.bytes));
+    if under_way {
+        let (rows_rate, bytes_rate) = meter.rates(now);
+        parts.push(format!("{} {}", format::count(rows_rate.round() as u64), text::rows_per_second(lang)));
+        parts.push(format!("{}/s", format::size(bytes_rate.round() as u64)));
+        let left = meter.left(total, now).map(format::clock);
+        parts.push(text::left(lang, left.as_deref()));
+    }
+    parts.join(text::comma(lang))
+}
+
+/// The same for a bar, where there is less space.
+fn bar_text(lang: Lang, meter: &Meter, total: u64, now: Instant, under_way: bool) -> String {
+    let mut parts = vec![text::rows_of_short(lang, meter.rows, total)];
+    if under_way {
+        let (_, bytes_rate) = meter.rates(now);
+        parts.push(format!("{}/s", format::size(bytes_rate.round() as u64)));
+        parts.extend(meter.left(total, now).map(|left| text::left(lang, Some(&format::clock(left)))));
+    } else {
+        parts.push(format::size(meter.bytes));
+    }
+    parts.join(text::comma(lang))
+}
+
+/// How it is shown.
+struct View {
+    output: Output,
+    kind: Kind,
+}
+
+enum Kind {
+    Bars(Bars),
+    Lines { last: String },
+    Json { last: (u64, usize) },
+    Nothing,
+}
+
+/// A line of JSON while a job runs.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum JsonEvent<'a> {
+    Phase {
+        collection: String,
+        phase: Phase,
+    },
+    Progress {
+        rows_done: u64,
+        rows_total: u64,
+        bytes_done: u64,
+        rows_per_second: u64,
+        bytes_per_second: u64,
+        seconds_left: Option<u64>,
+        collections_done: usize,
+        collections_total: usize,
+        collections: Vec<JsonCollection>,
+    },
+    Waiting {
+        collection: String,
+        reason: Wait,
+    },
+    Warning {
+        problem: &'a Problem,
+    },
+}
+
+/// A collection that is under way.
+#[derive(Serialize)]
+struct JsonCollection {
+    collection: String,
+    phase: Phase,
+    rows_done: u64,
+    rows_total: u64,
+    bytes_done: u64,
+}
+
+impl View {
+    fn new(output: Output) -> Self {
+        let kind = if output.quiet {
+            Kind::Nothing
+        } else if output.json {
+            Kind::Json { last: (0, 0) }
+        } else if output.has_bars() {
+            Kind::Bars(Bars::new())
+        } else {
+            Kind::Lines { last: String::new() }
+        };
+        Self { output, kind }
+    }
+
+    fn interval(&self) -> Duration {
+        match self.kind {
+            Kind::Bars(_) => BARS_INTERVAL,
+            Kind::Json { .. } => JSON_INTERVAL,
+            Kind::Lines { .. } | Kind::Nothing => LINES_INTERVAL,
+        }
+    }
+
+    fn note(&self, line: &str) {
+        match &self.kind {
+            Kind::Bars(bars) => bars.multi.suspend(|| self.output.note(line)),
+            Kind::Lines { .. } | Kind::Json { .. } | Kind::Nothing => self.output.note(line),
+        }
+    }
+
+    fn tell(&mut self, news: &News, job: &Job, now: Instant) {
+        let lang = self.output.lang;
+        match (&mut self.kind, news) {
+            (Kind::Json { .. }, news) => {
+                let event = match news {
+                    News::Phase(collection) => {
+                        let Some(item) = job.items.get(collection) else { return };
+                        JsonEvent::Phase { collection: collection.to_string(), phase: item.phase }
+                    }
+                    News::Waiting(collection, reason) => {
+                        JsonEvent::Waiting { collection: collection.to_string(), reason: *reason }
+                    }
+                    News::Warning(problem) => JsonEvent::Warning { problem },
+                };
+                self.output.json_line(&event);
+            }
+            (Kind::Nothing, _) => {}
+            // In short; the end repeats it with its hint.
+            (Kind::Bars(_) | Kind::Lines { .. }, News::Warning(problem)) => {
+                self.note(&self.output.problem_line(Severity::Warning, problem));
+            }
+            (Kind::Bars(_) | Kind::Lines { .. }, News::Waiting(collection, reason)) => {
+                let colon = text::colon(lang);
+                self.note(&format::harmless(&format!("{collection}{colon}{}", text::wait(lang, *reason))));
+            }
+            (Kind::Lines { .. }, News::Phase(collection)) => {
+                if let Some(item) = job.items.get(collection) {
+                    let line = phase_line(lang, collection, item);
+                    self.note(&line);
+                }
+            }
+            (Kind::Bars(bars), News::Phase(collection)) => {
+                let ended = job.items.get(collection).filter(|item| item.has_ended());
+                if let Some(item) = ended {
+                    bars.remove(collection);
+                    let line = phase_line(lang, collection, item);
+                    self.note(&line);
+                }
+                if let Kind::Bars(bars) = &mut self.kind {
+                    bars.draw(lang, job, now);
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, job: &Job, now: Instant) {
+        let lang = self.output.lang;
+        match &mut self.kind {
+            Kind::Nothing => {}
+            Kind::Bars(bars) => bars.draw(lang, job, now),
+            Kind::Lines { last } => {
+                let line = job.summary(lang, now);
+                if job.rows_total() > 0 && *last != line {
+                    self.output.note(&self.output.styled_note(Style::Dim, &line));
+                    *last = line;
+                }
+            }
+            Kind::Json { last } => {
+                let state = (job.meter.rows, job.ended());
+                if *last != state {
+                    *last = state;
+                    self.output.json_line(&json_progress(job, now));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        if let Kind::Bars(bars) = &mut self.kind {
+            bars.clear();
+        }
+    }
+}
+
+fn json_progress(job: &Job, now: Instant) -> JsonEvent<'static> {
+    let (rows_rate, bytes_rate) = job.meter.rates(now);
+    let total = job.rows_total();
+    let collections = job.items.iter().filter(|(_, item)| item.phase != Phase::Waiting && !item.has_ended());
+    JsonEvent::Progress {
+        rows_done: job.meter.rows,
+        rows_total: total,
+        bytes_done: job.meter.bytes,
+        rows_per_second: rows_rate.round() as u64,
+        bytes_per_second: bytes_rate.round() as u64,
+        seconds_left: job.meter.left(total, now).map(|left| left.as_secs()),
+        collections_done: job.ended(),
+        collections_total: job.items.len(),
+        collections: collections
+            .map(|(name, item)| JsonCollection {
+                collection: name.to_string(),
+                phase: item.phase,
+                rows_done: item.meter.rows,
+                rows_total: item.rows_total.max(item.meter.rows),
+                bytes_done: item.meter.bytes,
+            })
+            .collect(),
+    }
+}
+
+/// A collection that entered a step.
+fn phase_line(lang: Lang, collection: &CollectionName, item: &Item) -> String {
+    let mut line = format!("{collection}{}{}", text::colon(lang), text::phase(lang, item.phase));
+    let detail = match item.phase {
+        Phase::Copying if item.rows_total > 0 => text::about_rows(lang, item.rows_total),
+        Phase::Done | Phase::Failed | Phase::Canceled if item.meter.rows > 0 => {
+            text::some_rows(lang, item.meter.rows)
+        }
+        Phase::Copying
+        | Phase::Done
+        | Phase::Failed
+        | Phase::Canceled
+        | Phase::Waiting
+        | Phase::LoadingSource
+        | Phase::Creating
+        | Phase::Flushing
+        | Phase::Indexing
+        | Phase::Verifying => String::new(),
+    };
+    if !detail.is_empty() {
+        line.push_str(text::comma(lang));
+        line.push_str(&detail);
+    }
+    format::harmless(&line)
+}
+
+/// Bars of the collections that are under way, and a line for all of them.
+struct Bars {
+    multi: MultiProgress,
+    total: ProgressBar,
+    shown: BTreeMap<CollectionName, ProgressBar>,
+}
+
+impl Bars {
+    fn new() -> Self {
+        let multi = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let total = multi.add(ProgressBar::new(0));
+        total.set_style(style());
+        Self { multi, total, shown: BTreeMap::new() }
+    }
+
+    fn remove(&mut self, collection: &CollectionName) {
+        if let Some(bar) = self.shown.remove(collection) {
+            bar.finish_and_clear();
+            self.multi.remove(&bar);
+        }
+    }
+
+    fn draw(&mut self, lang: Lang, job: &Job, now: Instant) {
+        let widest = job.items.keys().map(|name| format::width(&name.to_string())).max().unwrap_or(0);
+        let columns = widest.max(format::width(text::total(lang))).min(NAME_COLUMNS_MAX);
+        for (name, item) in &job.items {
+            if item.phase == Phase::Waiting || item.has_ended() {
+                continue;
+            }
+            if !self.shown.contains_key(name) {
+                if self.shown.len() >= BARS_MAX {
+                    continue;
+                }
+                let bar = self.multi.insert_before(&self.total, ProgressBar::new(0));
+                bar.set_style(style());
+                self.shown.insert(name.clone(), bar);
+            }
+            let Some(bar) = self.shown.get(name) else { continue };
+            bar.set_prefix(format::fit(&format::harmless(&name.to_string()), columns));
+            let rows_total = item.rows_total.max(item.meter.rows);
+            bar.set_length(rows_total.max(1));
+            bar.set_position(item.meter.rows);
+            let mut message = text::phase(lang, item.phase).to_owned();
+            if rows_total > 0 {
+                message.push(' ');
+                message.push_str(&bar_text(lang, &item.meter, rows_total, now, item.phase == Phase::Copying));
+            }
+            bar.set_message(message);
+        }
+        let rows_total = job.rows_total();
+        self.total.set_prefix(format::fit(text::total(lang), columns));
+        self.total.set_length(rows_total.max(1));
+        self.total.set_position(job.meter.rows);
+        let known = job.planned.then_some(job.items.len());
+        let mut message = text::collections_done(lang, job.ended(), known);
+        if rows_total > 0 {
+            let under_way = job.meter.rows < rows_total;
+            message.push_str(text::comma(lang));
+            message.push_str(&bar_text(lang, &job.meter, rows_total, now, under_way));
+        }
+        self.total.set_message(message);
+    }
+
+    fn clear(&mut self) {
+        for bar in self.shown.values() {
+            bar.finish_and_clear();
+        }
+        self.shown.clear();
+        self.total.finish_and_clear();
+    }
+}
+
+fn style() -> ProgressStyle {
+    // The template is fixed, so that it can't be wrong at run time (asserted by a test).
+    ProgressStyle::with_template(TEMPLATE)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("█▉▊▋▌▍▎▏ ")
+}
+
+/// How a bar looks.
+const TEMPLATE: &str = "{prefix} {bar:12} {wide_msg}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn books() -> CollectionName {
+        CollectionName::new("default", "books")
+    }
+
+    fn job(rows_total: u64) -> Job {
+        Job { items: [(books(), Item::new(rows_total))].into(), meter: Meter::default(), planned: true }
+    }
+
+    #[test]
+    fn the_template_of_bars_is_valid() {
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    }
+
+    #[test]
+    fn rates_are_those_of_the_last_seconds() {
+        let start = Instant::now();
+        let mut meter = Meter::default();
+        meter.sample(start);
+        for second in 1..=20 {
+            // Slow at first, then ten times as fast.
+            meter.add(if second <= 10 { 100 } else { 1000 }, 4000);
+            meter.sample(start + Duration::from_secs(second));
+        }
+        let (rows, bytes) = meter.rates(start + Duration::from_secs(20));
+        assert!((rows - 1000.0).abs() < 1.0, "{rows}");
+        assert!((bytes - 4000.0).abs() < 1.0, "{bytes}");
+        assert_eq!(meter.left(21_000, start + Duration::from_secs(20)), Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_standstill_has_no_end() {
+        let meter = Meter::default();
+        assert_eq!(meter.left(10, Instant::now()), None);
+    }
+
+    #[test]
+    fn estimates_that_are_too_low_grow() {
+        let mut job = job(10);
+        let now = Instant::now();
+        assert!(job.take(Event::Phase { collection: books(), phase: Phase::Copying }, now).is_some());
+        assert!(job.take(Event::Phase { collection: books(), phase: Phase::Copying }, now).is_none());
+        assert!(job.take(Event::Copied { collection: books(), rows: 25, bytes: 100 }, now).is_none());
+        assert_eq!(job.rows_total(), 25);
+        assert_eq!(job.summary(Lang::En, now), "0 of 1 collections, 25 of about 25 rows (100 %), 100 B");
+    }
+
+    #[test]
+    fn the_same_wait_is_told_once_in_a_while() {
+        let mut job = job(10);
+        let now = Instant::now();
+        let wait = || Event::Waiting { collection: books(), reason: Wait::TargetLimit };
+        assert!(job.take(wait(), now).is_some());
+        assert!(job.take(wait(), now + Duration::from_secs(1)).is_none());
+        assert!(job.take(wait(), now + WAIT_INTERVAL).is_some());
+    }
+
+    #[test]
+    fn lines_of_phases_name_the_collection_and_its_rows() {
+        let mut item = Item::new(15_000);
+        item.phase = Phase::Copying;
+        assert_eq!(phase_line(Lang::En, &books(), &item), "default.books: copying, about 15,000 rows");
+        item.phase = Phase::Done;
+        item.meter.add(15_001, 1);
+        assert_eq!(phase_line(Lang::Zh, &books(), &item), "default.books：完成，15,001 行");
+    }
+
+    #[test]
+    fn json_lines_are_tagged() {
+        let event = JsonEvent::Phase { collection: "default.books".into(), phase: Phase::Copying };
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"event":"phase","collection":"default.books","phase":"copying"}"#
+        );
+        let line = serde_json::to_string(&json_progress(&job(7), Instant::now())).unwrap();
+        assert!(line.starts_with(r#"{"event":"progress","rows_done":0,"rows_total":7,"#), "{line}");
+    }
+}

@@ -1,0 +1,387 @@
+//! Every sentence that people read and that is no problem of the catalogue, in English and Chinese.
+
+use vecferry_migrate::event::{Phase, Wait};
+use vecferry_migrate::{JobState, Lang};
+use vecferry_sandbox::SetupStep;
+
+use crate::format;
+use crate::output::Severity;
+
+fn pick<T>(lang: Lang, en: T, zh: T) -> T {
+    match lang {
+        Lang::En => en,
+        Lang::Zh => zh,
+    }
+}
+
+macro_rules! sentences {
+    ($( $(#[$doc:meta])* $name:ident $en:literal $zh:literal; )*) => { $(
+        $(#[$doc])*
+        pub(crate) fn $name(lang: Lang) -> &'static str {
+            pick(lang, $en, $zh)
+        }
+    )* };
+}
+
+sentences! {
+    /// Between a label and its text.
+    colon ": " "：";
+    /// Between the members of a list, and between facts.
+    comma ", " "，";
+
+    // Names of columns.
+    /// Column.
+    collection "collection" "Collection";
+    /// Column.
+    rows "rows" "行数";
+    /// Column.
+    rows_estimated "rows (about)" "行数（约）";
+    /// Column.
+    size "size" "大小";
+    /// Column.
+    time "time" "用时";
+    /// Column.
+    rows_per_second "rows/s" "行/秒";
+    /// Column.
+    rate "rate" "速率";
+    /// Column.
+    partitions "partitions" "分区";
+    /// Column.
+    aliases "aliases" "别名";
+    /// Column.
+    verification "verification" "校验";
+    /// Column.
+    remark "remark" "备注";
+    /// Column.
+    source_rows "source rows" "源行数";
+    /// Column.
+    target_rows "target rows" "目标行数";
+
+    // The plan.
+    /// Heading of a plan.
+    plan "Plan" "迁移计划";
+    /// Address of the source.
+    from "from" "源";
+    /// Address of the target.
+    to "to" "目标";
+    /// Remark of a collection that has to be loaded.
+    loaded_for_copy "loaded on the source for the copy, then released" "复制时在源上临时加载，随后释放";
+    /// Databases to be made.
+    new_databases "New databases on the target" "目标上将创建的数据库";
+    /// Differences to come or made.
+    changes "Differences from the source" "与源的差异";
+    /// What happens to rows of the source.
+    plan_promise
+        "The source is only read. Collections on the target end not loaded; nothing that exists there is touched."
+        "源只会被读取。目标上的 Collection 最终不加载；目标上已有的数据不会被改动。";
+    /// The question.
+    start_question "Start? [y/N]" "开始迁移？[y/N]";
+    /// The answer was no.
+    not_started "Not started; nothing was written." "未开始；没有写入任何内容。";
+    /// Ctrl-C before the start.
+    stopped_before_start "Stopped before the start; nothing was written." "已在开始前停止；没有写入任何内容。";
+
+    // While it runs.
+    /// While both servers are looked at.
+    checking "Checking both clusters ..." "正在检查两端集群 ...";
+    /// The first Ctrl-C.
+    ending
+        "Ending at the next safe point; press Ctrl-C once more to end at once."
+        "正在下一个安全点结束；再按一次 Ctrl-C 立即退出。";
+    /// The second Ctrl-C.
+    ended_at_once
+        "Ended at once. Incomplete collections may be left on the target, and source collections may still be loaded."
+        "已立即退出。目标上可能留有未完成的 Collection，源上的 Collection 可能仍处于加载状态。";
+    /// Name of the line of all collections.
+    total "total" "合计";
+
+    // Results.
+    /// No proof was asked for.
+    verified_none "none" "未校验";
+    /// The proof did not take place.
+    not_verified "not verified" "未校验";
+    /// Heading of the indexes.
+    indexes "Indexes on the target (rows built / rows)" "目标上的索引（已构建行数 / 总行数）";
+    /// What is left to do.
+    load_hint
+        "These collections are on the target but not loaded: they can't be searched before they are loaded. To load them:"
+        "这些 Collection 已在目标上，但未加载：加载之前无法搜索。加载命令：";
+    /// Where credentials go.
+    load_hint_token
+        "(credentials: set VECFERRY_TARGET_TOKEN)"
+        "（凭证：请设置环境变量 VECFERRY_TARGET_TOKEN）";
+    /// Both sides are the same.
+    equal "Source and target are equal as far as they were compared." "在比对范围内，源和目标一致。";
+    /// They are not, or it is not known.
+    not_equal
+        "Source and target were not found to be equal; see the errors."
+        "未能确认源和目标一致；请查看错误信息。";
+    /// Where the report is.
+    report_stored "report" "报告";
+    /// What was loaded.
+    loaded "loaded" "已加载";
+    /// What `load` found nothing of.
+    nothing_loaded "no collection was loaded" "没有加载任何 Collection";
+
+    /// A remedy where nothing better is known.
+    run_again "run the command again" "请重新运行该命令";
+
+    // The demo.
+    /// First words of the demo.
+    demo_start
+        "This demo starts two real Milvus 2.3.5 servers on this machine, fills one with sample data and migrates it to the other."
+        "本演示将在本机启动两个真实的 Milvus 2.3.5 服务，向其中一个写入示例数据，并迁移到另一个。";
+    /// Before the sample data is written.
+    demo_filling "filling the source with sample data" "正在向源写入示例数据";
+    /// Before the migration.
+    demo_migrating "migrating" "开始迁移";
+    /// Why the demo failed.
+    demo_failed "The demo did not succeed; both servers and their data are gone again." "演示未成功；两个服务及其数据均已清除。";
+    /// The demo was stopped.
+    demo_stopped "The demo was stopped; both servers and their data are gone." "演示已停止；两个服务及其数据均已清除。";
+    /// What to do where the sample data can't be written.
+    demo_sample_remedy
+        "make sure that some 4 GB of memory and disk are free, then run the demo again"
+        "请确认有约 4 GB 空闲内存和磁盘，然后重新运行演示";
+    /// What the demo showed.
+    demo_explained
+        "\
+What just happened:
+  Two collections, `books` and `sensors`, went from one Milvus server to the other: schemas, partitions (an empty one
+  too), the alias, every row. Vector indexes became AUTOINDEX with the same metric, other indexes arrived as they were.
+  `sensors` was not loaded on the source: it was loaded for the copy and released again.
+  Then the rows of both servers were counted, partition by partition, and random rows compared bit for bit.
+  The collections on the target were left unloaded, so that they cost no memory before you want to search them:
+  `vecferry load` does that, and after a migration of your own the whole command is printed.
+  Both servers and their data are gone now.
+
+What to try next, with servers of your own (credentials in VECFERRY_SOURCE_TOKEN and VECFERRY_TARGET_TOKEN):
+  vecferry migrate --source http://HOST:19530 --target http://HOST:19530
+  vecferry verify  --source http://HOST:19530 --target http://HOST:19530
+  vecferry migrate --help"
+        "\
+刚才发生了什么：
+  两个 Collection（`books` 和 `sensors`）从一个 Milvus 服务迁移到了另一个：Schema、分区（包括空分区）、别名和每一行数据。
+  向量索引变为度量类型相同的 AUTOINDEX，其他索引原样保留。
+  `sensors` 在源上未加载：复制时临时加载，随后释放。
+  之后逐分区比对了两端的行数，并逐位比对了随机抽取的行。
+  目标上的 Collection 没有加载，在需要搜索之前不占用内存：`vecferry load` 可加载它们，正式迁移结束时会打印完整的命令。
+  两个服务及其数据现已清除。
+
+接下来可以用自己的服务试试（凭证放在 VECFERRY_SOURCE_TOKEN 和 VECFERRY_TARGET_TOKEN 中）：
+  vecferry migrate --source http://HOST:19530 --target http://HOST:19530
+  vecferry verify  --source http://HOST:19530 --target http://HOST:19530
+  vecferry migrate --help";
+}
+
+/// `error[VF-0001]`
+pub(crate) fn problem_head(lang: Lang, severity: Severity, code: &str) -> String {
+    let word = match severity {
+        Severity::Error => pick(lang, "error", "错误"),
+        Severity::Warning => pick(lang, "warning", "警告"),
+    };
+    format!("{word}[{code}]")
+}
+
+/// `hint: …`
+pub(crate) fn hint(lang: Lang, hint: &str) -> String {
+    format!("{}{}{hint}", pick(lang, "hint", "建议"), colon(lang))
+}
+
+/// A step of a collection.
+pub(crate) fn phase(lang: Lang, phase: Phase) -> &'static str {
+    match phase {
+        Phase::Waiting => pick(lang, "waiting", "等待中"),
+        Phase::LoadingSource => pick(lang, "loading", "加载中"),
+        Phase::Creating => pick(lang, "creating", "创建中"),
+        Phase::Copying => pick(lang, "copying", "复制中"),
+        Phase::Flushing => pick(lang, "flushing", "落盘中"),
+        Phase::Indexing => pick(lang, "indexing", "建索引"),
+        Phase::Verifying => pick(lang, "verifying", "校验中"),
+        Phase::Done => pick(lang, "done", "完成"),
+        Phase::Failed => pick(lang, "failed", "失败"),
+        Phase::Canceled => pick(lang, "canceled", "已取消"),
+    }
+}
+
+/// Why something waits.
+pub(crate) fn wait(lang: Lang, wait: Wait) -> &'static str {
+    match wait {
+        Wait::SourceLimit => pick(lang, "the source limits reads", "源限制读取速率"),
+        Wait::SourceBusy => {
+            pick(lang, "the source is busy or not reachable, trying again", "源繁忙或无法连接，正在重试")
+        }
+        Wait::TargetLimit => pick(lang, "the target limits writes", "目标限制写入速率"),
+        Wait::TargetDenies => pick(
+            lang,
+            "the target refuses writes (memory, disk or quota), trying again",
+            "目标拒绝写入（内存、磁盘或配额），正在重试",
+        ),
+        Wait::TargetBusy => {
+            pick(lang, "the target is busy or not reachable, trying again", "目标繁忙或无法连接，正在重试")
+        }
+    }
+}
+
+/// State of a job. The English word is the one that interfaces use, so it stays in both languages.
+pub(crate) fn state(lang: Lang, state: JobState) -> &'static str {
+    match state {
+        JobState::Successful => pick(lang, "SUCCESSFUL", "SUCCESSFUL（成功）"),
+        JobState::Failed => pick(lang, "FAILED", "FAILED（失败）"),
+        JobState::Canceled => pick(lang, "CANCELED", "CANCELED（已取消）"),
+    }
+}
+
+/// `about 1,000 rows`
+pub(crate) fn about_rows(lang: Lang, rows: u64) -> String {
+    let rows = format::count(rows);
+    pick(lang, format!("about {rows} rows"), format!("约 {rows} 行"))
+}
+
+/// `12 rows`
+pub(crate) fn some_rows(lang: Lang, rows: u64) -> String {
+    let number = format::count(rows);
+    let noun = if rows == 1 { "row" } else { "rows" };
+    pick(lang, format!("{number} {noun}"), format!("{number} 行"))
+}
+
+/// `3 collections`
+pub(crate) fn some_collections(lang: Lang, collections: usize) -> String {
+    let noun = if collections == 1 { "collection" } else { "collections" };
+    pick(lang, format!("{collections} {noun}"), format!("{collections} 个 Collection"))
+}
+
+/// What comes after a list that was cut.
+pub(crate) fn more(lang: Lang, number: usize) -> String {
+    pick(
+        lang,
+        format!("... and {number} more, see the report (--json)"),
+        format!("……另有 {number} 项，见报告（--json）"),
+    )
+}
+
+/// `12,000 of about 20,000 rows`
+pub(crate) fn rows_of(lang: Lang, done: u64, total: u64) -> String {
+    let (done_text, total_text) = (format::count(done), format::count(total));
+    if total == 0 {
+        return some_rows(lang, done);
+    }
+    let percent = format::percent(done, total);
+    pick(
+        lang,
+        format!("{done_text} of about {total_text} rows ({percent} %)"),
+        format!("{done_text} / 约 {total_text} 行（{percent} %）"),
+    )
+}
+
+/// Time that is left, where it can be told.
+pub(crate) fn left(lang: Lang, time: Option<&str>) -> String {
+    match time {
+        Some(time) => pick(lang, format!("{time} left"), format!("剩余 {time}")),
+        None => pick(lang, "time left unknown".to_owned(), "剩余时间未知".to_owned()),
+    }
+}
+
+/// `12,000/20,000 rows`
+pub(crate) fn rows_of_short(lang: Lang, done: u64, total: u64) -> String {
+    let (done, total) = (format::count(done), format::count(total));
+    pick(lang, format!("{done}/{total} rows"), format!("{done}/{total} 行"))
+}
+
+/// `5 of 8 collections`, or `5 collections done` where it is not known how many there are.
+pub(crate) fn collections_done(lang: Lang, done: usize, total: Option<usize>) -> String {
+    match total {
+        Some(total) => {
+            pick(lang, format!("{done} of {total} collections"), format!("{done}/{total} 个 Collection"))
+        }
+        None => pick(
+            lang,
+            format!("{} done", some_collections(lang, done)),
+            format!("已完成 {}", some_collections(lang, done)),
+        ),
+    }
+}
+
+/// How a job ended, and how that was proved.
+pub(crate) fn job(lang: Lang, id: &str, state: &str, level: &str, seed: u64) -> String {
+    let seed = if level == "sample" { format!("{}seed {seed}", comma(lang)) } else { String::new() };
+    pick(
+        lang,
+        format!("Job {id}: {state} (verified: {level}{seed})"),
+        format!("任务 {id}：{state}，校验：{level}{seed}"),
+    )
+}
+
+/// How many rows a proof compared.
+pub(crate) fn sample_passed(lang: Lang, rows: u64) -> String {
+    format!("sample ✓ {}", some_rows(lang, rows))
+}
+
+/// A database that has another name on the target.
+pub(crate) fn destination(source: &str, target_db: &str) -> String {
+    format!("{source} → {target_db}")
+}
+
+/// Repeated keys.
+pub(crate) fn duplicates(lang: Lang, rows: u64) -> String {
+    let rows = format::count(rows);
+    pick(lang, format!("{rows} duplicates"), format!("{rows} 行重复"))
+}
+
+/// A step of the demo's set-up.
+pub(crate) fn setup_step(lang: Lang, step: &SetupStep) -> String {
+    match lang {
+        Lang::En => step.to_string(),
+        Lang::Zh => match step {
+            SetupStep::Downloading { package, size_megabytes } => {
+                format!("正在下载 {package}（{size_megabytes} MB）")
+            }
+            SetupStep::Unpacking { package } => format!("正在解压 {package}"),
+            SetupStep::Starting { name, kind } => format!("正在启动 {name}（{}）", kind.title()),
+            SetupStep::Ready { name, elapsed_seconds } => format!("{name} 已就绪（{elapsed_seconds:.1} 秒）"),
+            other => other.to_string(),
+        },
+    }
+}
+
+/// A problem while the demo was prepared.
+pub(crate) fn demo_sample_failed(lang: Lang, detail: &str) -> String {
+    pick(
+        lang,
+        format!("the sample data could not be written: {detail}"),
+        format!("无法写入示例数据：{detail}"),
+    )
+}
+
+/// Arguments without a command.
+pub(crate) fn no_command(lang: Lang, commands: &str) -> String {
+    pick(
+        lang,
+        format!("no command is given (there are {commands})"),
+        format!("没有指定命令（可用的命令：{commands}）"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_nouns_agree() {
+        assert_eq!(some_rows(Lang::En, 1), "1 row");
+        assert_eq!(some_rows(Lang::En, 1000), "1,000 rows");
+        assert_eq!(some_collections(Lang::En, 1), "1 collection");
+        assert_eq!(rows_of(Lang::Zh, 10, 2000), "10 / 约 2,000 行（0 %）");
+        assert_eq!(rows_of(Lang::En, 10, 0), "10 rows");
+    }
+
+    #[test]
+    fn the_seed_is_only_shown_where_there_is_a_sample() {
+        assert_eq!(
+            job(Lang::En, "j", "SUCCESSFUL", "sample", 7),
+            "Job j: SUCCESSFUL (verified: sample, seed 7)"
+        );
+        assert_eq!(job(Lang::En, "j", "SUCCESSFUL", "count", 7), "Job j: SUCCESSFUL (verified: count)");
+        assert_eq!(job(Lang::Zh, "j", "FAILED（失败）", "none", 7), "任务 j：FAILED（失败），校验：none");
+    }
+}

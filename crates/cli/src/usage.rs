@@ -1,0 +1,127 @@
+//! Arguments that do not parse: explained in the words of the catalogue, with its code.
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use vecferry_migrate::{Code, Exit, Lang, Problem};
+
+use crate::args::Cli;
+use crate::output::{ColorChoice, Output, Style};
+use crate::{language, text};
+
+/// The language of the locale.
+pub(crate) fn lang_of_environment() -> Lang {
+    language::of_environment(|name| std::env::var(name).ok())
+}
+
+/// What the arguments say about the form of messages, although they do not parse.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wishes {
+    lang: Option<Lang>,
+    json: bool,
+    color: ColorChoice,
+}
+
+impl Wishes {
+    fn of(arguments: impl Iterator<Item = String>) -> Self {
+        let mut wishes = Self::default();
+        let mut arguments = arguments.peekable();
+        while let Some(argument) = arguments.next() {
+            let (flag, value) = match argument.split_once('=') {
+                Some((flag, value)) => (flag.to_owned(), Some(value.to_owned())),
+                None => (argument, arguments.peek().cloned()),
+            };
+            match (flag.as_str(), value.as_deref()) {
+                ("--json", _) => wishes.json = true,
+                ("--lang", Some("zh")) => wishes.lang = Some(Lang::Zh),
+                ("--lang", Some("en")) => wishes.lang = Some(Lang::En),
+                ("--color", Some("always")) => wishes.color = ColorChoice::Always,
+                ("--color", Some("never")) => wishes.color = ColorChoice::Never,
+                _ => {}
+            }
+        }
+        wishes
+    }
+}
+
+/// Shows help or the version where that was asked for, and otherwise what is wrong with the arguments.
+pub(crate) fn explain(error: &clap::Error) -> Exit {
+    let wishes =
+        Wishes::of(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()));
+    let lang = wishes.lang.unwrap_or_else(lang_of_environment);
+    let output = Output::new(lang, wishes.json, false, wishes.color);
+    if !error.use_stderr() {
+        // A reader that went away does not mind.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    let (detail, usage) = explanation(lang, error);
+    let exit = output.refuse(&[Problem::new(Code::Arguments).with("detail", detail)]);
+    if let Some(usage) = usage {
+        output.note(&format!("  {}", output.styled_note(Style::Dim, &usage)));
+    }
+    exit
+}
+
+/// What is wrong, in one line, and how it would be right.
+fn explanation(lang: Lang, error: &clap::Error) -> (String, Option<String>) {
+    if error.kind() == ErrorKind::MissingSubcommand {
+        let command = Cli::command();
+        let visible = command.get_subcommands().filter(|command| !command.is_hide_set());
+        let commands: Vec<_> = visible.map(clap::Command::get_name).collect();
+        return (text::no_command(lang, &commands.join(text::comma(lang))), None);
+    }
+    let rendered = error.render().to_string();
+    let text = rendered.strip_prefix("error: ").unwrap_or(&rendered);
+    let mut detail = Vec::new();
+    let mut usage = None;
+    for paragraph in text.split("\n\n") {
+        let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        if line.starts_with("Usage:") {
+            usage = Some(line);
+        } else if !line.is_empty() && !line.starts_with("For more information") {
+            detail.push(line);
+        }
+    }
+    (detail.join("; "), usage)
+}
+
+/// The system gives no threads.
+pub(crate) fn no_runtime(error: &std::io::Error) -> Problem {
+    Problem::new(Code::Arguments).with("detail", format!("the system gives no threads: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn wishes(line: &str) -> Wishes {
+        Wishes::of(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn the_form_is_known_before_the_arguments_are() {
+        assert_eq!(wishes("migrate --lang zh --nonsense").lang, Some(Lang::Zh));
+        assert_eq!(
+            wishes("--lang=en --json --color=never x"),
+            Wishes { lang: Some(Lang::En), json: true, color: ColorChoice::Never }
+        );
+        assert_eq!(wishes("--lang"), Wishes::default());
+    }
+
+    #[test]
+    fn an_explanation_is_one_line() {
+        let error = Cli::try_parse_from(["vecferry", "migrate"]).unwrap_err();
+        let (detail, usage) = explanation(Lang::En, &error);
+        assert_eq!(
+            detail,
+            "the following required arguments were not provided: --source <URI> --target <URI>"
+        );
+        assert!(usage.unwrap().starts_with("Usage: vecferry migrate"));
+        let error = Cli::try_parse_from(["vecferry"]).unwrap_err();
+        assert!(
+            explanation(Lang::En, &error).0.starts_with("no command is given (there are demo, migrate, ")
+        );
+    }
+}

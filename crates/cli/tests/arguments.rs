@@ -1,0 +1,300 @@
+//! The real binary with arguments that need no server: what it refuses, with which code, in both languages.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The binary without anything of the environment that could change what it says.
+fn vecferry(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vecferry"));
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("VECFERRY_") || name_text.starts_with("LC_") || name_text.starts_with("XDG_")
+        {
+            command.env_remove(&name);
+        }
+    }
+    command.env("LANG", "C").env_remove("NO_COLOR").args(arguments).stdin(std::process::Stdio::null());
+    command
+}
+
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn ended(command: &mut Command) -> Ended {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    Ended {
+        code: status.code(),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+fn run(arguments: &[&str]) -> Ended {
+    ended(&mut vecferry(arguments))
+}
+
+/// `migrate` between two addresses at which nothing listens, with its state in `dir`.
+fn migrate(dir: &Path, more: &[&str]) -> Ended {
+    let dir = dir.to_string_lossy();
+    let mut arguments = vec!["migrate", "--yes", "--state-dir", &dir];
+    arguments.extend(more);
+    run(&arguments)
+}
+
+/// A port at which nothing listens.
+fn dead_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+const SIDES: [&str; 4] = ["--source", "http://127.0.0.1:1", "--target", "http://127.0.0.1:2"];
+
+#[test]
+fn no_command_is_explained() {
+    let ended = run(&[]);
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(ended.stdout, "");
+    assert_eq!(
+        ended.stderr,
+        "error[VF-0001]: these arguments can't be used: no command is given (there are demo, migrate, verify, load, \
+         completions)\n  hint: run the command with --help to see what it takes\n"
+    );
+}
+
+#[test]
+fn help_and_version_are_results() {
+    for arguments in [&["--help"][..], &["migrate", "--help"], &["help"], &["help", "load"]] {
+        let ended = run(arguments);
+        assert_eq!(ended.code, Some(0), "{arguments:?}");
+        assert!(ended.stdout.contains("Usage: vecferry"), "{}", ended.stdout);
+        assert!(!ended.stdout.contains("sandbox"), "{}", ended.stdout);
+        assert_eq!(ended.stderr, "");
+    }
+    let version = run(&["--version"]);
+    assert_eq!((version.code, version.stderr.as_str()), (Some(0), ""));
+    assert_eq!(version.stdout, format!("vecferry {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn help_names_variables_but_never_their_values() {
+    let help = ended(vecferry(&["migrate", "--help"]).env("VECFERRY_SOURCE_TOKEN", "root:hunter2"));
+    assert!(help.stdout.contains("VECFERRY_SOURCE_TOKEN") && help.stdout.contains("VECFERRY_TARGET_TOKEN"));
+    assert!(!help.stdout.contains("hunter2"));
+}
+
+#[test]
+fn unknown_flags_are_explained() {
+    let ended = run(&["migrate", "--sauce", "http://h:1"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.starts_with(
+            "error[VF-0001]: these arguments can't be used: unexpected argument '--sauce' found"
+        ),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("Usage: vecferry migrate"), "{}", ended.stderr);
+}
+
+#[test]
+fn values_out_of_range_are_explained() {
+    let ended = run(&["migrate", "--verify", "everything"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.contains("VF-0001") && ended.stderr.contains("[possible values: none, count, sample]")
+    );
+    let ended = run(&["migrate", "--source-load-parallel", "0"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("VF-0001") && ended.stderr.contains("1..=64"), "{}", ended.stderr);
+}
+
+#[test]
+fn refusals_speak_chinese() {
+    let ended = run(&["--lang", "zh"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.starts_with("错误[VF-0001]：无法使用这些参数：没有指定命令"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("\n  建议：加上 --help 查看可用的参数\n"), "{}", ended.stderr);
+
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = [
+        "migrate",
+        "--state-dir",
+        &dir.path().to_string_lossy(),
+        "--source",
+        "h:1",
+        "--target",
+        "http://h:2",
+    ];
+    let by_locale = self::ended(vecferry(&arguments).env("LC_ALL", "zh_CN.UTF-8"));
+    assert!(by_locale.stderr.starts_with("错误[VF-0002]：无法使用源的地址："), "{}", by_locale.stderr);
+    let by_flag = self::ended(vecferry(&arguments).env("LC_ALL", "zh_CN.UTF-8").args(["--lang", "en"]));
+    assert!(
+        by_flag.stderr.starts_with("error[VF-0002]: the source address can't be used:"),
+        "{}",
+        by_flag.stderr
+    );
+}
+
+#[test]
+fn bad_addresses_are_refused_on_both_sides_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let ended = migrate(dir.path(), &["--source", "localhost:19530", "--target", "http://root:hunter2@h:1"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains(
+        "error[VF-0002]: the source address can't be used: `localhost:19530` has no scheme; write http:// or https:// \
+         in front of it\n  hint: write http://host:port"
+    ));
+    assert!(ended.stderr.contains("error[VF-0002]: the target address can't be used: "), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+}
+
+#[test]
+fn bad_selectors_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (flag, value) in [("--collection", "a.b.c"), ("--exclude", "a.b*"), ("--target-db", "a")] {
+        let mut arguments = SIDES.to_vec();
+        arguments.extend([flag, value]);
+        let ended = migrate(dir.path(), &arguments);
+        assert_eq!(ended.code, Some(2));
+        let expected = format!("error[VF-0004]: `{value}` names no collection: ");
+        assert!(ended.stderr.starts_with(&expected), "{}", ended.stderr);
+    }
+    let mut arguments = SIDES.to_vec();
+    arguments.extend(["--target-db", "a=b", "--target-db", "a=c"]);
+    let ended = migrate(dir.path(), &arguments);
+    assert!(
+        ended.stderr.contains("VF-0004") && ended.stderr.contains("is sent to two databases"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn missing_files_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let ended = migrate(
+        dir.path(),
+        &["--source", "https://h:1", "--source-ca", "/nonexistent/ca.pem", "--target", "http://h:2"],
+    );
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(
+        ended.stderr,
+        "error[VF-0005]: the file `/nonexistent/ca.pem` can't be read: No such file or directory (os error 2)\n  hint: \
+         check the path and its permissions\n"
+    );
+}
+
+#[test]
+fn certificates_without_encryption_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca.pem");
+    fs::write(&ca, "x").unwrap();
+    let ended =
+        run(&["load", "--target", "http://h:1", "--collection", "a", "--target-ca", &ca.to_string_lossy()]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("VF-0002") && ended.stderr.contains("is not https"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_written_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let ended = migrate(&file, &SIDES);
+    assert_eq!(ended.code, Some(2));
+    let expected = format!("error[VF-0006]: the state directory `{}` can't be written: ", file.display());
+    assert!(ended.stderr.starts_with(&expected), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("\n  hint: name a writable directory with --state-dir\n"),
+        "{}",
+        ended.stderr
+    );
+
+    let mut homeless = vecferry(&["migrate", "--yes"]);
+    homeless.args(SIDES).env_remove("HOME");
+    let ended = self::ended(&mut homeless);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("neither XDG_STATE_HOME nor HOME is set"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_dead_port_is_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = format!("http://127.0.0.1:{}", dead_port());
+    let sides = ["--source", &address, "--target", &address];
+    let ended = migrate(dir.path(), &sides);
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("error[VF-0102]: the source can't be reached: "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("  hint: check that the server runs"), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "");
+
+    let verify = run(&["verify", sides[0], sides[1], sides[2], sides[3]]);
+    assert_eq!(verify.code, Some(3), "{}", verify.stderr);
+    assert!(verify.stderr.contains("VF-0102"), "{}", verify.stderr);
+
+    let load = run(&["load", "--target", &address, "--collection", "a"]);
+    assert_eq!(load.code, Some(3), "{}", load.stderr);
+    assert!(load.stderr.contains("error[VF-0102]: the target can't be reached: "), "{}", load.stderr);
+}
+
+#[test]
+fn machines_get_refusals_as_json() {
+    let ended = run(&["--json", "migrate", "--nonsense"]);
+    assert_eq!(ended.code, Some(2));
+    let line: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(line["event"], "refused");
+    assert_eq!(line["problems"][0]["code"], "VF-0001");
+    assert!(line["problems"][0]["message_zh"].as_str().unwrap().starts_with("无法使用这些参数"));
+    assert!(ended.stderr.starts_with("error[VF-0001]"));
+}
+
+#[test]
+fn tokens_are_never_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = format!("http://127.0.0.1:{}", dead_port());
+    let ended = migrate(
+        dir.path(),
+        &[
+            "--source",
+            &address,
+            "--target",
+            &address,
+            "--source-token",
+            "root:hunter2",
+            "--target-token",
+            "hunter2",
+        ],
+    );
+    assert!(!ended.stderr.contains("hunter2") && !ended.stdout.contains("hunter2"));
+}
+
+#[test]
+fn colors_are_as_asked_for() {
+    assert!(!run(&[]).stderr.contains('\u{1b}'));
+    assert!(run(&["--color", "always"]).stderr.starts_with("\u{1b}[1;31merror[VF-0001]\u{1b}[0m"));
+    assert!(!run(&["--color", "never"]).stderr.contains('\u{1b}'));
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ended = run(&["completions", shell]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        assert!(ended.stdout.contains("source-load-parallel"), "{shell}");
+    }
+    assert_eq!(run(&["completions", "dos"]).code, Some(2));
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_failure() {
+    use std::process::Stdio;
+    let mut child = vecferry(&["completions", "bash"]).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

@@ -1,0 +1,199 @@
+//! Awkward keys, rows and collections between two Milvus 2.3.5.
+
+use serde_json::json;
+use vecferry_testkit::Vecferry;
+
+use crate::{oracle, servers};
+
+#[test]
+fn keys_of_any_characters_arrive() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        keys = ["", " ", "a", "A", "\"", "'", "\\", "\\\\", "\\n", "\n", "a\nb", "\t", "\r\n", "a\"b\\c'd", "%", "_", "{x}", "$",
+            "\u0001", "\u007f", "é", "e\u0301", "书", "📚", "📚\"", "\uffff", "\U0010ffff", "null", "0", "-1", 'id > ""', "x" * 200]
+        # Few rows to a page make every key the end of a page sooner or later.
+        rows = [{"id": key + suffix, "vector": vectors(1, 8, at)[0]} for at, key in enumerate(keys) for suffix in ["", "\\", "\"", "\n"]
+            if len(key) < 200 or not suffix]
+        assert len({row["id"] for row in rows}) >= 110
+        rows = list({row["id"]: row for row in rows}.values())
+        # A value of some kilobytes a row, for more pages than one.
+        for row in rows:
+            row["text"] = "填" * 600
+        source.make("odd_keys", [TEXT_KEY, TEXT, VECTOR], index={"vector": FLAT})
+        for at in range(0, len(rows), 40):
+            source.client.insert("odd_keys", rows[at:at + 40])
+            source.client.flush("odd_keys")
+        source.load("odd_keys")
+        "#,
+    );
+    Vecferry::migrate(servers(), "source", "target", &["--collection", "odd_keys"]).succeeded();
+    oracle.run(
+        r#"
+        target.load("odd_keys")
+        assert same(source, target, "odd_keys") >= 110
+        "#,
+    );
+}
+
+#[test]
+fn many_segments_partitions_and_rows_arrive() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        names = ["_default", "one", "two", "three"]
+        source.make("many", [KEY, TEXT, VECTOR], partitions=names[1:], num_shards=2, index={"vector": FLAT})
+        # Keys of all partitions and segments lie among each other; the order of insertion is not theirs.
+        made = books(80_000)
+        np.random.default_rng(3).shuffle(made)
+        for at, name in enumerate(names):
+            for piece in range(3):
+                source.client.insert("many", made[at::4][piece::3], partition_name=name)
+                if piece < 2 and at == 3:
+                    source.client.flush("many")
+        source.load("many")
+        "#,
+    );
+    let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "many"]);
+    let collection = &run.succeeded()["collections"][0];
+    assert_eq!(collection["rows"], 80_000);
+    for partition in collection["partitions"].as_array().unwrap() {
+        assert_eq!((&partition["rows_read"], &partition["rows_written"]), (&json!(20_000), &json!(20_000)));
+    }
+    assert_eq!(collection["verification"]["target_rows"], 80_000);
+    assert!(collection["verification"]["rows_compared"].as_u64().unwrap() >= 1000);
+    oracle.run(
+        r#"
+        target.load("many")
+        assert same(source, target, "many") == 80_000
+        "#,
+    );
+}
+
+#[test]
+fn rows_of_four_megabytes_and_the_largest_dimension_arrive() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        texts = ("texts", DataType.ARRAY, dict(element_type=DataType.VARCHAR, max_capacity=100, max_length=65535))
+        source.make("heavy", [KEY, texts, VECTOR], index={"vector": FLAT})
+        for key in range(5):
+            source.client.insert("heavy", [{"id": key, "texts": [chr(97 + at % 26) * 65535 for at in range(61)], "vector": [key] * 8}])
+        source.client.insert("heavy", [{"id": key, "texts": [], "vector": [key] * 8} for key in range(5, 10)])
+        source.make("wide", [KEY, ("vector", DataType.FLOAT_VECTOR, dict(dim=32768))], index={"vector": FLAT})
+        for at in range(0, 200, 50):
+            source.client.insert("wide", [{"id": at + key, "vector": vector} for key, vector in enumerate(vectors(50, 32768, at))])
+        for name in ["heavy", "wide"]:
+            source.client.flush(name)
+            source.load(name)
+        "#,
+    );
+    let arguments = ["--collection", "heavy", "--collection", "wide"];
+    let run = Vecferry::migrate(servers(), "source", "target", &arguments);
+    let report = run.succeeded();
+    assert!(report["collections"][0]["bytes"].as_u64().unwrap() > 5 * 61 * 65535);
+    oracle.run(
+        r#"
+        for name, rows in [("heavy", 10), ("wide", 200)]:
+            target.load(name)
+            assert same(source, target, name) == rows
+        "#,
+    );
+}
+
+#[test]
+fn deleted_rows_stay_deleted() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        simple(source, "deleted", 400, partitions=["p"], load=True)
+        source.client.delete("deleted", ids=list(range(0, 300, 3)))
+        source.client.flush("deleted")
+        source.client.delete("deleted", ids=[1, 2])
+        source.client.insert("deleted", books(1, 3, text="again"))
+        source.client.upsert("deleted", books(5, 350, text="changed"), partition_name="p")
+        rows = source.rows("deleted")
+        result = [len(rows), source.count("deleted")]
+        "#,
+    );
+    let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "deleted"]);
+    run.succeeded();
+    oracle.run(
+        r#"
+        target.load("deleted")
+        rows = same(source, target, "deleted")
+        found = {key for _, key in target.rows("deleted")}
+        assert not found & ({1, 2} | set(range(0, 300, 3)) - {3}) and 3 in found
+        "#,
+    );
+}
+
+/// 2.3.5 answers any of the copies, a different one from query to query: there is no "newest" to insist on.
+#[test]
+fn repeated_keys_are_named_and_one_whole_row_of_each_arrives() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        simple(source, "repeated", 100, load=True)
+        source.client.insert("repeated", books(10, 20, text="newest"))
+        source.client.flush("repeated")
+        source.load("repeated")
+        assert source.count("repeated") == 110
+        "#,
+    );
+    let refused = Vecferry::migrate(
+        servers(),
+        "source",
+        "target",
+        &["--collection", "repeated", "--duplicates", "fail"],
+    );
+    refused.failed(3, "VF-0213", "`default.repeated`");
+    oracle.run(r#"assert "repeated" not in target.names()"#);
+    // What must be loaded first is refused before its first row.
+    oracle.run(r#"source.client.release_collection("repeated")"#);
+    let arguments = ["--collection", "repeated", "--duplicates", "fail", "--verify", "none"];
+    let refused = Vecferry::migrate(servers(), "source", "target", &arguments);
+    refused.failed(4, "VF-0213", "`default.repeated`");
+    assert_eq!(refused.report()["collections"][0]["rows"], 0);
+    oracle.run(r#"target.client.drop_collection("repeated"); source.load("repeated")"#);
+
+    let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "repeated"]);
+    let report = run.succeeded();
+    let warning =
+        report["warnings"].as_array().unwrap().iter().find(|warning| warning["code"] == "VF-0406").unwrap();
+    let message = warning["message"].as_str().unwrap();
+    assert!(message.contains("10 rows of the source repeat a key"), "{message}");
+    assert!((20..30).all(|key| message.contains(&key.to_string())), "{message}");
+    let verification = &report["collections"][0]["verification"];
+    assert_eq!(verification["duplicate_rows"], 10);
+    assert_eq!((&verification["source_rows"], &verification["target_rows"]), (&json!(110), &json!(100)));
+    oracle.run(
+        r#"
+        target.load("repeated")
+        arrived = target.client.query("repeated", "id >= 0", output_fields=["*"])
+        assert len(arrived) == 100 == target.count("repeated"), len(arrived)
+        copies = books(100) + books(10, 20, text="newest")
+        exact = lambda row: (row["id"], row["text"], np.array(row["vector"], dtype=np.float32).tobytes())
+        assert {exact(row) for row in arrived} <= {exact(row) for row in copies}
+        "#,
+    );
+}
+
+#[test]
+fn a_row_that_is_counted_but_returned_by_no_query_fails_the_job() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        simple(source, "unreachable", 20, partitions=["p"])
+        source.client.insert("unreachable", books(1, 2**63 - 1), partition_name="p")
+        "#,
+    );
+    let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "unreachable"]);
+    run.failed(
+        5,
+        "VF-0404",
+        "`default.unreachable`: the source counts 1 row(s) that none of its queries returns",
+    );
+    assert_eq!(run.report()["state"], "FAILED");
+    assert_eq!(run.report()["verified"], "none");
+}

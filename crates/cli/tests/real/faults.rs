@@ -1,0 +1,176 @@
+//! What happens in the middle: limits, Ctrl-C, and a target that dies.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use vecferry_sandbox::ServerSpec;
+use vecferry_testkit::{Oracle, Run, Servers, Vecferry};
+
+use crate::{PROGRAM, milvus};
+
+/// One source, and targets that take one megabyte a second; two of them for tests that kill them.
+fn slow() -> &'static Servers {
+    static SERVERS: OnceLock<Servers> = OnceLock::new();
+    let limited = |name: &str| -> ServerSpec {
+        milvus(name)
+            .with_setting("quotaAndLimits.enabled", true)
+            .with_setting("quotaAndLimits.dml.enabled", true)
+            .with_setting("quotaAndLimits.dml.insertRate.max", 1)
+            .with_setting("quotaAndLimits.dml.upsertRate.max", 1)
+    };
+    SERVERS.get_or_init(|| {
+        Servers::start(PROGRAM, [milvus("origin"), limited("limited"), limited("victim"), limited("reborn")])
+    })
+}
+
+/// Makes a collection of some megabytes in two partitions, of which one is loaded.
+fn make(oracle: &mut Oracle, name: &str, thousands: u32) {
+    oracle.run(&format!(
+        r#"
+        simple(origin, "{name}", 0, partitions=["p"], load=False)
+        for first in range(0, {thousands}000, 1000):
+            # The limit of the server counts what is sent: about a kilobyte a row.
+            rows = [dict(row, text=f"{{row['id']:010d}}" * 100) for row in books(1000, first)]
+            origin.client.insert("{name}", rows, partition_name=["_default", "p"][first // 1000 % 2])
+        origin.client.flush("{name}")
+        origin.client.load_partitions("{name}", ["p"])
+        "#
+    ));
+}
+
+/// Starts a migration of one collection and waits until its first rows have landed.
+fn start(name: &str, target: &str) -> Started {
+    let command = Vecferry::between(slow(), "migrate", "origin", target, &["--collection", name]);
+    let (mut child, command) = command.spawn();
+    let mut stderr = child.stderr.take().unwrap();
+    let stderr = thread::spawn(move || {
+        let mut text = Vec::new();
+        stderr.read_to_end(&mut text).map(|_| text).unwrap()
+    });
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut stdout = String::new();
+    for line in lines.by_ref() {
+        let line = line.unwrap();
+        let event: Value = serde_json::from_str(&line).unwrap();
+        stdout.push_str(&line);
+        stdout.push('\n');
+        if event["event"] == "progress" && event["rows_done"].as_u64().unwrap() > 0 {
+            break;
+        }
+        assert_ne!(event["event"], "report", "it ended too early: {line}");
+    }
+    let rest = thread::spawn(move || lines.map(|line| line.unwrap() + "\n").collect::<String>());
+    Started { child, stdout, rest, stderr, _command: command }
+}
+
+struct Started {
+    child: Child,
+    stdout: String,
+    rest: thread::JoinHandle<String>,
+    stderr: thread::JoinHandle<Vec<u8>>,
+    _command: Vecferry,
+}
+
+impl Started {
+    fn ended(mut self) -> Run {
+        let status = self.child.wait().unwrap();
+        let stdout = self.stdout + &self.rest.join().unwrap();
+        let stderr = self.stderr.join().unwrap();
+        Run::new(std::process::Output { status, stdout: stdout.into_bytes(), stderr })
+    }
+}
+
+#[test]
+fn a_rate_limit_slows_a_job_down_and_never_fails_it() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "limited_rows", 6);
+    let begin = Instant::now();
+    let run = Vecferry::migrate(slow(), "origin", "limited", &["--collection", "limited_rows"]);
+    let collection = &run.succeeded()["collections"][0];
+    assert_eq!(collection["rows"], 6000);
+    // More than six megabytes at one a second, and the burst that the server allows at first.
+    assert!(begin.elapsed() > Duration::from_secs(3), "the limit of the server does not work");
+    oracle.run(
+        r#"
+        origin.load("limited_rows")
+        limited.load("limited_rows")
+        assert same(origin, limited, "limited_rows") == 6000
+        "#,
+    );
+}
+
+#[test]
+fn an_interrupt_ends_cleanly_says_what_landed_and_leaves_the_source_as_it_was() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "interrupted", 20);
+    let started = start("interrupted", "limited");
+    let begin = Instant::now();
+    let killed = Command::new("kill").args(["-INT", &started.child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let run = started.ended();
+    assert!(begin.elapsed() < Duration::from_secs(30), "it took {:?} to end", begin.elapsed());
+    run.failed(
+        130,
+        "VF-0501",
+        "canceled; complete on the target (rows): –; incomplete: default.interrupted (",
+    );
+    let report = run.report();
+    assert_eq!((report["state"].as_str(), report["verified"].as_str()), (Some("CANCELED"), Some("none")));
+    let rows = report["collections"][0]["rows"].as_u64().unwrap();
+    assert!((1..20_000).contains(&rows), "{rows}");
+    oracle.run(&format!(
+        r#"
+        assert origin.loaded("interrupted") == {{"_default": "LoadStateNotLoad", "p": "LoadStateLoaded"}}, origin.loaded("interrupted")
+        # What the report names is there.
+        if not limited.client.list_indexes("interrupted"):
+            limited.index("interrupted", "vector", **FLAT)
+        limited.load("interrupted")
+        assert limited.count("interrupted") == {rows}, limited.count("interrupted")
+        "#
+    ));
+}
+
+#[test]
+fn a_target_that_dies_and_comes_back_ends_with_every_row_once() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "reborn_rows", 20);
+    let started = start("reborn_rows", "reborn");
+    slow().sandbox().kill("reborn").unwrap();
+    slow().sandbox().start_server("reborn").unwrap();
+    let run = started.ended();
+    assert_eq!(run.succeeded()["collections"][0]["rows"], 20_000);
+    assert!(run.stdout.contains("target_busy"), "the restart was met: {}", run.stdout);
+    oracle.run(
+        r#"
+        origin.load("reborn_rows")
+        reborn.load("reborn_rows")
+        assert reborn.count("reborn_rows") == 20000, reborn.count("reborn_rows")
+        assert same(origin, reborn, "reborn_rows") == 20000
+        "#,
+    );
+}
+
+#[test]
+fn a_target_that_dies_fails_the_job_in_time_and_leaves_the_source_as_it_was() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "orphaned", 20);
+    let started = start("orphaned", "victim");
+    let begin = Instant::now();
+    slow().sandbox().kill("victim").unwrap();
+    let run = started.ended();
+    assert!(begin.elapsed() < Duration::from_secs(120), "it took {:?} to give up", begin.elapsed());
+    run.failed(4, "VF-0302", "the target failed while `default.orphaned` was written");
+    let report = run.report();
+    assert_eq!(report["state"], "FAILED");
+    let rows = report["collections"][0]["rows"].as_u64().unwrap();
+    assert!((1..20_000).contains(&rows), "{rows}");
+    oracle.run(
+        r#"
+        assert origin.loaded("orphaned") == {"_default": "LoadStateNotLoad", "p": "LoadStateLoaded"}, origin.loaded("orphaned")
+        "#,
+    );
+}

@@ -1,0 +1,252 @@
+//! What is refused before anything is written: with its own code, a sentence that names it, and a way out.
+
+use vecferry_testkit::{Run, Vecferry, free_port, web_server};
+
+use crate::{oracle, servers};
+
+/// `migrate` with addresses of its own.
+fn migrate(source: &str, target: &str) -> Run {
+    Vecferry::new(servers(), "migrate", &["--source", source, "--target", target]).run()
+}
+
+#[test]
+fn hosts_and_ports_that_are_no_milvus() {
+    let target = servers().uri("target");
+
+    let dead = format!("127.0.0.1:{}", free_port());
+    let run = migrate(&format!("http://{dead}"), &target);
+    run.failed(3, "VF-0102", &format!("the source can't be reached: nothing listens on http://{dead}"));
+    assert!(run.stderr.contains("check that the server runs"), "{}", run.stderr);
+    let run = migrate(&servers().uri("source"), &format!("http://{dead}"));
+    run.failed(3, "VF-0102", "the target can't be reached");
+    let run = migrate(&format!("https://{dead}"), &target);
+    run.failed(3, "VF-0102", "the source can't be reached");
+
+    let run = migrate("http://no-such-host.invalid:19530", &target);
+    run.failed(3, "VF-0101", "the host `no-such-host.invalid` does not resolve");
+
+    let web = web_server();
+    let run = migrate(&format!("http://127.0.0.1:{web}"), &target);
+    run.failed(3, "VF-0108", "is a web server (HTTP/1), not gRPC");
+    let metrics = servers().server("source").metrics_port.unwrap();
+    let run = migrate(&format!("http://127.0.0.1:{metrics}"), &target);
+    run.failed(3, "VF-0108", "the source address is not a Milvus gRPC port");
+
+    // Both at once: a person wants to mend both.
+    let run = migrate(&format!("http://{dead}"), &format!("http://127.0.0.1:{web}"));
+    run.failed(3, "VF-0102", "the source can't be reached");
+    run.failed(3, "VF-0108", "the target address is not a Milvus gRPC port");
+}
+
+#[test]
+fn wrong_and_missing_passwords() {
+    let arguments = ["--collection", "whatever"];
+    let between = || Vecferry::between(servers(), "migrate", "source", "target", &arguments);
+    let run = between().env("VECFERRY_SOURCE_TOKEN", "root:a-wrong-secret").run();
+    run.failed(3, "VF-0110", "the source refuses the credentials");
+    assert!(
+        !run.stderr.contains("a-wrong-secret") && !run.stdout.contains("a-wrong-secret"),
+        "{}",
+        run.stderr
+    );
+    let run = between().env("VECFERRY_TARGET_TOKEN", "nobody:Milvus").run();
+    run.failed(3, "VF-0110", "the target refuses the credentials");
+    let run = between().env("VECFERRY_TARGET_TOKEN", "").run();
+    run.failed(3, "VF-0110", "the target refuses the credentials");
+}
+
+#[test]
+fn a_user_without_rights() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        simple(source, "not_for_you", 10, load=False)
+        source.client.create_user("reader", "Secret-123")
+        "#,
+    );
+    let arguments = ["--collection", "not_for_you"];
+    let run = Vecferry::between(servers(), "migrate", "source", "target", &arguments)
+        .env("VECFERRY_SOURCE_TOKEN", "reader:Secret-123")
+        .run();
+    run.failed(3, "VF-0111", "the source does not let this user do that");
+    oracle.run(r#"assert "not_for_you" not in target.names()"#);
+}
+
+#[test]
+fn databases_and_collections_that_do_not_exist() {
+    let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "no_such_db.books"]);
+    run.failed(3, "VF-0201", "the source has no database `no_such_db`");
+    let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "no_such_db.*"]);
+    run.failed(3, "VF-0201", "the source has no database `no_such_db`");
+    let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "no_such_books"]);
+    run.failed(3, "VF-0202", "the source has no collection `default.no_such_books`");
+
+    let mut oracle = oracle();
+    oracle.run(r#"source.client.create_database("hollow")"#);
+    let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "hollow.*"]);
+    run.failed(3, "VF-0211", "there is nothing to do");
+}
+
+#[test]
+fn unusable_arguments() {
+    let pair =
+        |arguments: &[&str]| Vecferry::between(servers(), "migrate", "source", "target", arguments).run();
+    pair(&["--collection", "a.b.c"]).failed(2, "VF-0004", "`a.b.c` names no collection");
+    pair(&["--target-db", "x"]).failed(2, "VF-0004", "`x`");
+    pair(&["--rename", "a=b"]).failed(2, "VF-0001", "--rename");
+    pair(&["--source-ca", "/no/such.pem"]).failed(2, "VF-0005", "/no/such.pem");
+    migrate("ftp://a:1", &servers().uri("target")).failed(2, "VF-0002", "ftp://a:1");
+}
+
+#[test]
+fn what_exists_on_the_target_is_not_touched() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        simple(source, "taken", 60)
+        simple(source, "free", 10, load=False)
+        simple(target, "taken", 20, load=False)
+        simple(source, "aliased", 10, load=False)
+        source.client.create_alias("aliased", "the_alias")
+        target.client.create_alias("taken", "the_alias")
+        "#,
+    );
+    let arguments = ["--collection", "taken", "--collection", "free", "--collection", "aliased"];
+    let run = Vecferry::migrate(servers(), "source", "target", &arguments);
+    run.failed(3, "VF-0203", "the target already has `default.taken`");
+    run.failed(3, "VF-0215", "`the_alias`, an alias of `default.aliased`, is already taken on the target");
+    assert_eq!(run.lines.last().unwrap()["event"], "refused");
+    assert_eq!(run.lines.last().unwrap()["problems"].as_array().unwrap().len(), 2);
+    oracle.run(
+        r#"
+        assert "free" not in target.names() and "aliased" not in target.names(), target.names()
+        assert set(target.loaded("taken").values()) == {"LoadStateNotLoad"}
+        target.load("taken")
+        assert target.count("taken") == 20
+        "#,
+    );
+}
+
+#[test]
+fn one_cluster_under_two_names() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        simple(source, "twice", 10, load=False)
+        lite.make("twice", [KEY, VECTOR])
+        "#,
+    );
+    for name in ["source", "lite"] {
+        let one = servers().uri(name);
+        let other = one.replace("127.0.0.1", "localhost");
+        assert_ne!(one, other);
+        for target in [&one, &other] {
+            let sides = ["--source", &one, "--target", target, "--collection", "twice"];
+            let run = Vecferry::new(servers(), "migrate", &sides).run();
+            run.failed(3, "VF-0204", "source and target are the same cluster");
+        }
+    }
+}
+
+#[test]
+fn a_source_that_may_not_be_loaded() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        simple(source, "asleep", 30, load=False)
+        simple(source, "half_asleep", 30, partitions=["p"], load=False)
+        source.client.load_partitions("half_asleep", ["p"])
+        "#,
+    );
+    let arguments = ["--collection", "asleep", "--collection", "half_asleep", "--source-load", "never"];
+    let run = Vecferry::migrate(servers(), "source", "target", &arguments);
+    run.failed(3, "VF-0205", "`default.asleep` is not completely loaded on the source (not loaded)");
+    run.failed(3, "VF-0205", "(only partition 1 of 2 loaded: p)");
+    oracle.run(
+        r#"
+        assert source.loaded("half_asleep") == {"_default": "LoadStateNotLoad", "p": "LoadStateLoaded"}
+        assert set(source.loaded("asleep").values()) == {"LoadStateNotLoad"}
+        assert "asleep" not in target.names() and "half_asleep" not in target.names()
+        "#,
+    );
+}
+
+#[test]
+fn rows_without_an_index() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        for name in ["stored_bare", "growing_bare"]:
+            source.make(name, [KEY, TEXT, VECTOR])
+            source.client.insert(name, books(40))
+        source.client.flush("stored_bare")
+        "#,
+    );
+    for name in ["stored_bare", "growing_bare"] {
+        let run = Vecferry::migrate(servers(), "source", "target", &["--collection", name]);
+        run.failed(3, "VF-0206", &format!("`default.{name}` holds"));
+        assert!(run.stderr.contains("its vector field `vector` has no index"), "{}", run.stderr);
+    }
+    oracle.run(
+        r#"
+        assert not {"stored_bare", "growing_bare"} & set(target.names()), target.names()
+        for name in ["stored_bare", "growing_bare"]:
+            assert source.client.list_indexes(name) == []
+        "#,
+    );
+}
+
+#[test]
+fn what_the_target_can_not_hold() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        old_lite.make("half_precision", [KEY, ("vector", DataType.FLOAT16_VECTOR, dict(dim=8))])
+        lite.make("with_nulls", [KEY, ("year", DataType.INT64, dict(nullable=True)), VECTOR])
+        lite.make("with_defaults", [KEY, ("text", DataType.VARCHAR, dict(max_length=20, default_value="none")), VECTOR])
+        lite.make("places", [KEY, ("place", DataType.GEOMETRY, {}), VECTOR])
+        "#,
+    );
+    let run = Vecferry::migrate(servers(), "old_lite", "target", &["--collection", "half_precision"]);
+    run.failed(3, "VF-0207", "can't hold `default.half_precision`");
+    assert!(run.stderr.contains("`vector`"), "{}", run.stderr);
+    for (name, field) in [("with_nulls", "`year`"), ("places", "`place`")] {
+        let run = Vecferry::migrate(servers(), "lite", "target", &["--collection", name]);
+        run.failed(3, "VF-0207", &format!("can't hold `default.{name}`"));
+        assert!(run.stderr.contains(field), "{}", run.stderr);
+    }
+    let run = Vecferry::migrate(servers(), "lite", "old_lite", &["--collection", "places"]);
+    run.failed(3, "VF-0207", "can't hold `default.places`");
+    oracle.run(r#"assert not {"half_precision", "with_nulls", "places"} & set(target.names())"#);
+}
+
+#[test]
+fn names_that_the_target_forbids() {
+    let mut oracle = oracle();
+    oracle.run(r#"lite.make("a-b", [KEY, VECTOR], partitions=["p-1"])"#);
+    let run = Vecferry::migrate(servers(), "lite", "target", &["--collection", "a-b"]);
+    run.failed(3, "VF-0208", "the target does not allow the name `a-b`");
+    run.failed(3, "VF-0208", "the target does not allow the name `p-1`");
+    let run = Vecferry::migrate(
+        servers(),
+        "lite",
+        "target",
+        &["--collection", "default.*", "--target-db", "default=a b"],
+    );
+    run.failed(3, "VF-0208", "the target does not allow the name `a b`");
+    oracle.run(r#"assert "a b" not in target.client.list_databases()"#);
+}
+
+#[test]
+fn keys_that_the_server_makes() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        source.make("auto", [KEY, VECTOR], auto_id=True, index={"vector": FLAT})
+        source.client.insert("auto", [{"vector": vector} for vector in vectors(10, 8)])
+        "#,
+    );
+    let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "auto"]);
+    run.failed(3, "VF-0210", "the keys of `default.auto` are made by the server (auto id)");
+    oracle.run(r#"assert "auto" not in target.names()"#);
+}
