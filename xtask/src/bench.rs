@@ -1,0 +1,29 @@
+//! Benchmarks against real servers.
+
+mod child;
+mod copy;
+mod data;
+mod direct;
+mod machine;
+mod meter;
+mod process;
+mod report;
+mod servers;
+
+use clap::Subcommand;
+
+use crate::Failure;
+
+/// What to measure
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Copy one collection between two real servers, against the usual script and against what the servers can do
+    Copy(copy::Arguments),
+}
+
+/// Runs a benchmark.
+pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
+    match bench {
+        Bench::Copy(arguments) => copy::run(arguments),
+    }
+}

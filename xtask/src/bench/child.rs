@@ -1,0 +1,222 @@
+//! Legs that another program walks: Vecferry, and the usual script.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::meter::{Leg, Meter};
+use super::process;
+use super::servers::{Servers, Side};
+use crate::Failure;
+
+/// How often a child's memory is looked at. The kernel keeps the peak, so only its last moments could be missed.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Runs `vecferry migrate` for one collection; its report must name as many rows as expected.
+pub(crate) fn vecferry(
+    servers: &Servers,
+    program: &Path,
+    collection: &str,
+    verify: &str,
+    rows: usize,
+) -> Result<Leg, Failure> {
+    let state = tempfile::tempdir()?;
+    let (source, target) = (servers.info(Side::Source), servers.info(Side::Target));
+    let mut command = Command::new(program);
+    command.args(["migrate", "--yes", "--json", "--lang", "en", "--verify", verify]);
+    command.args(["--collection", collection, "--source", &source.uri, "--target", &target.uri]);
+    command.arg("--state-dir").arg(state.path());
+    // The plan, for people; what went wrong stands in the last line of its output too.
+    command.stderr(Stdio::null());
+    command.env("VECFERRY_SOURCE_TOKEN", source.token.as_deref().unwrap_or_default());
+    command.env("VECFERRY_TARGET_TOKEN", target.token.as_deref().unwrap_or_default());
+    let (mut flush, mut moved) = ((None, None), None);
+    let leg = run(servers, command, |line, meter| {
+        moved = Moved::read(line).or(moved);
+        match phase(line).as_deref() {
+            Some("flushing") => {
+                flush.0 = Some(meter.seconds());
+                meter.flush_begins(servers)?;
+            }
+            Some("indexing") => {
+                flush.1 = Some(meter.seconds());
+                // The target builds its indexes from now on: no part of the copy, and nobody waits for it.
+                meter.servers_end_here(servers)?;
+            }
+            Some(_) | None => {}
+        }
+        Ok(())
+    })?;
+    let flush_seconds = if let (Some(begin), Some(end)) = flush { Some(end - begin) } else { None };
+    // Without a proof a job that reads nothing would be the fastest.
+    match moved {
+        Some(moved) if moved.rows != rows as u64 => {
+            Err(format!("vecferry was to move {rows} rows and moved {}", moved.rows).into())
+        }
+        Some(moved) if moved.loaded => Err("vecferry left the target collection loaded".into()),
+        Some(moved) => Ok(Leg {
+            flush_seconds,
+            copy_seconds: Some(moved.copy_seconds),
+            indexed_rows_at_end: Some(moved.indexed_rows),
+            ..leg
+        }),
+        None => Err("vecferry printed no report".into()),
+    }
+}
+
+/// What the report of a job says of its one collection.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Moved {
+    rows: u64,
+    copy_seconds: f64,
+    /// Rows that the target's indexes covered when the job ended.
+    indexed_rows: u64,
+    loaded: bool,
+}
+
+impl Moved {
+    /// Reads the line of `--json` that holds the report.
+    fn read(line: &str) -> Option<Self> {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        let collection = line.pointer("/report/collections/0")?;
+        let indexes = collection.get("indexes")?.as_array()?;
+        Some(Self {
+            rows: collection.get("rows")?.as_u64()?,
+            copy_seconds: collection.get("copy_seconds")?.as_f64()?,
+            indexed_rows: indexes.iter().filter_map(|index| index["built_rows"].as_u64()).sum(),
+            loaded: collection.get("loaded")?.as_bool()?,
+        })
+    }
+}
+
+/// The phase that a line of `--json` says a collection enters.
+fn phase(line: &str) -> Option<String> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    if line.get("event")?.as_str()? != "phase" {
+        return None;
+    }
+    line.get("phase")?.as_str().map(str::to_owned)
+}
+
+/// What the usual script says in the end.
+#[derive(Debug, Deserialize)]
+struct Said {
+    rows: u64,
+    pymilvus: String,
+}
+
+/// Runs the usual script for one collection; it must report as many rows as expected. Returns also the version of
+/// pymilvus: its speed depends much on it.
+pub(crate) fn script(servers: &Servers, collection: &str, rows: u64) -> Result<(Leg, String), Failure> {
+    let pymilvus: PathBuf = servers.pymilvus().ok_or("pymilvus was not asked for")?;
+    let (source, target) = (servers.info(Side::Source), servers.info(Side::Target));
+    let mut command = Command::new("python3");
+    // What it warns of is of no use here.
+    command.args(["-W", "ignore"]).arg(workspace().join("bench/usual_script.py"));
+    command.args([&source.uri, &target.uri, collection]);
+    command.env("PYTHONPATH", pymilvus);
+    command.env("SOURCE_TOKEN", source.token.as_deref().unwrap_or_default());
+    command.env("TARGET_TOKEN", target.token.as_deref().unwrap_or_default());
+    let mut last = String::new();
+    let leg = run(servers, command, |line, _| {
+        line.clone_into(&mut last);
+        Ok(())
+    })?;
+    let said: Said = serde_json::from_str(&last)?;
+    if said.rows != rows {
+        return Err(format!("the script moved {} rows instead of {rows}", said.rows).into());
+    }
+    Ok((leg, said.pymilvus))
+}
+
+/// The directory of the workspace.
+pub(crate) fn workspace() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_path_buf()
+}
+
+fn run(
+    servers: &Servers,
+    mut command: Command,
+    mut on_line: impl FnMut(&str, &mut Meter) -> Result<(), Failure>,
+) -> Result<Leg, Failure> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut meter = Meter::start(servers)?;
+    let mut child = command.spawn()?;
+    let pid = child.id();
+    let ended = AtomicBool::new(false);
+    let (last, status, peak) = thread::scope(|scope| {
+        let watcher = scope.spawn(|| watch(pid, &ended));
+        let last = follow(&mut child, |line| on_line(line, &mut meter));
+        let status = child.wait();
+        ended.store(true, Ordering::Relaxed);
+        (last, status, watcher.join().unwrap_or_default())
+    });
+    let leg = meter.stop(servers)?;
+    let (last, status) = (last?, status?);
+    if !status.success() {
+        return Err(format!("{} ended with {status}: {last}", command.get_program().display()).into());
+    }
+    Ok(Leg { peak_bytes: peak, ..leg })
+}
+
+/// Reads all lines of a child's output. Returns the last.
+fn follow(
+    child: &mut Child,
+    mut on_line: impl FnMut(&str) -> Result<(), Failure>,
+) -> Result<String, Failure> {
+    let mut output = BufReader::new(child.stdout.take().ok_or("a child without output")?);
+    let (mut line, mut last) = (String::new(), String::new());
+    while output.read_line(&mut line)? > 0 {
+        if let Err(failure) = on_line(line.trim_end()) {
+            // It must not wait for a reader.
+            std::io::copy(&mut output.by_ref(), &mut std::io::sink())?;
+            return Err(failure);
+        }
+        std::mem::swap(&mut line, &mut last);
+        line.clear();
+    }
+    Ok(last)
+}
+
+/// Most memory that a process occupied before it ended.
+fn watch(pid: u32, ended: &AtomicBool) -> Option<u64> {
+    let mut peak = None;
+    while !ended.load(Ordering::Relaxed) {
+        peak = peak.max(process::peak_memory(pid));
+        thread::sleep(POLL_INTERVAL);
+    }
+    peak
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_of_phases_name_one() {
+        let line = r#"{"event":"phase","collection":"default.a","phase":"indexing"}"#;
+        assert_eq!(phase(line).as_deref(), Some("indexing"));
+        assert_eq!(phase(r#"{"event":"progress","phase":"indexing"}"#), None);
+        assert_eq!(phase("12"), None);
+    }
+
+    #[test]
+    fn the_report_says_what_was_moved() {
+        let line = r#"{"event":"report","report":{"collections":[{"rows":7,"copy_seconds":0.5,"loaded":false,
+            "indexes":[{"built_rows":3},{"built_rows":4}]}]}}"#;
+        let moved = Moved { rows: 7, copy_seconds: 0.5, indexed_rows: 7, loaded: false };
+        assert_eq!(Moved::read(line), Some(moved));
+        assert_eq!(Moved::read(r#"{"event":"phase","phase":"done"}"#), None);
+    }
+
+    #[test]
+    fn the_script_is_where_it_is_looked_for() {
+        assert!(workspace().join("bench/usual_script.py").is_file());
+    }
+}

@@ -1,0 +1,168 @@
+//! The collection that is copied: the same rows every time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::task::JoinSet;
+use vecferry_milvus::proto::common::ConsistencyLevel;
+use vecferry_milvus::proto::schema::{
+    ArrayArray, CollectionSchema, DataType, FieldData, FieldSchema, FloatArray, LongArray, ScalarField,
+    StringArray, scalar_field,
+};
+use vecferry_milvus::schema::{field, parameters};
+use vecferry_milvus::wire::insert::{Rows, float_vectors, scalars};
+use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, LoadState, NewCollection, WriteMode};
+
+use crate::Failure;
+
+/// The key's field.
+pub(crate) const KEY_FIELD: &str = "id";
+/// The vector's field.
+const VECTOR_FIELD: &str = "embedding";
+/// Writes under way at once.
+pub(crate) const WRITES_MAX: usize = 4;
+/// How often it is looked whether something has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Few cells: the index is only there because a collection without one can't be loaded.
+const INDEX: [(&str, &str); 3] =
+    [("index_type", "IVF_FLAT"), ("metric_type", "L2"), ("params", r#"{"nlist":16}"#)];
+
+/// A collection by its name.
+pub(crate) fn collection(name: &str) -> CollectionName {
+    CollectionName::new(DB_DEFAULT, name)
+}
+
+/// Makes a collection of the benchmark's schema.
+pub(crate) async fn create(client: &Client, name: &CollectionName, dim: usize) -> Result<(), Failure> {
+    let schema =
+        CollectionSchema { name: name.name.clone(), fields: fields(dim), ..CollectionSchema::default() };
+    let new = NewCollection {
+        name: name.clone(),
+        schema: Bytes::from(schema.encode_to_vec()),
+        shards: 1,
+        consistency: ConsistencyLevel::Bounded as i32,
+        properties: Vec::new(),
+        num_partitions: 0,
+    };
+    Ok(client.create_collection(&new).await?)
+}
+
+/// Fills a collection with keys from 0 on. Returns the size of a row in bytes, rounded up; 0 without rows.
+pub(crate) async fn fill(
+    client: &Client,
+    name: &CollectionName,
+    rows: usize,
+    dim: usize,
+) -> Result<usize, Failure> {
+    let batch = (4 << 20) / (dim * 4);
+    let batch = batch.clamp(1, 16_384);
+    let (mut numbers, mut bytes) = (StdRng::seed_from_u64(1), 0);
+    let mut writes = JoinSet::new();
+    for first in (0..rows).step_by(batch) {
+        let count = batch.min(rows - first);
+        let page = Rows::of(&columns(&mut numbers, first, count, dim), count);
+        bytes += page.bytes();
+        write_behind(&mut writes, client, name, page).await?;
+    }
+    finish(&mut writes).await?;
+    Ok(bytes.div_ceil(rows.max(1)))
+}
+
+/// Starts a write as soon as fewer than [`WRITES_MAX`] are under way.
+pub(crate) async fn write_behind(
+    writes: &mut JoinSet<Result<(), vecferry_milvus::Error>>,
+    client: &Client,
+    name: &CollectionName,
+    rows: Rows,
+) -> Result<(), Failure> {
+    while writes.len() >= WRITES_MAX {
+        if let Some(write) = writes.join_next().await {
+            write??;
+        }
+    }
+    let (client, name) = (client.clone(), name.clone());
+    writes.spawn(async move { client.write(&name, None, &rows, WriteMode::Insert).await });
+    Ok(())
+}
+
+/// Waits for all writes.
+pub(crate) async fn finish(writes: &mut JoinSet<Result<(), vecferry_milvus::Error>>) -> Result<(), Failure> {
+    while let Some(write) = writes.join_next().await {
+        write??;
+    }
+    Ok(())
+}
+
+/// Flushes a collection and waits for it.
+pub(crate) async fn flush(client: &Client, name: &CollectionName) -> Result<(), Failure> {
+    for handle in client.flush(&name.db, std::slice::from_ref(&name.name)).await? {
+        while !client.is_flushed(&handle).await? {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+    Ok(())
+}
+
+/// Indexes and loads a collection.
+pub(crate) async fn load(client: &Client, name: &CollectionName) -> Result<(), Failure> {
+    client.create_index(name, VECTOR_FIELD, "embedding_index", parameters(&INDEX)).await?;
+    // Loaded earlier, the server would exchange segments while it is measured.
+    while client.indexes(name).await?.iter().any(|index| index.indexed_rows < index.total_rows) {
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    client.load_collection(name, 1).await?;
+    while client.load_state(name, None).await? != LoadState::Loaded {
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    Ok(())
+}
+
+fn fields(dim: usize) -> Vec<FieldSchema> {
+    vec![
+        FieldSchema { is_primary_key: true, ..field(KEY_FIELD, DataType::Int64, &[]) },
+        field("title", DataType::VarChar, &[("max_length", "64")]),
+        field("price", DataType::Float, &[]),
+        FieldSchema {
+            element_type: DataType::Int64 as i32,
+            ..field("tags", DataType::Array, &[("max_capacity", "8")])
+        },
+        field(VECTOR_FIELD, DataType::FloatVector, &[("dim", &dim.to_string())]),
+    ]
+}
+
+fn columns(numbers: &mut StdRng, first: usize, count: usize, dim: usize) -> Vec<FieldData> {
+    let keys: Vec<_> = (first..first + count).map(|row| row as i64).collect();
+    let titles = keys.iter().map(|key| format!("row {key} of the benchmark")).collect();
+    let prices = keys.iter().map(|_| numbers.random_range(-1.0f32..1.0) * 100.0).collect();
+    let tags = keys
+        .iter()
+        .map(|key| {
+            let data = (0..key % 8).map(|tag| key * 8 + tag).collect();
+            ScalarField { data: Some(scalar_field::Data::LongData(LongArray { data })) }
+        })
+        .collect();
+    let tags = ArrayArray { data: tags, element_type: DataType::Int64 as i32 };
+    let vectors = (0..count * dim).map(|_| numbers.random_range(-1.0f32..1.0)).collect();
+    vec![
+        scalars(KEY_FIELD, DataType::Int64, scalar_field::Data::LongData(LongArray { data: keys })),
+        scalars("title", DataType::VarChar, scalar_field::Data::StringData(StringArray { data: titles })),
+        scalars("price", DataType::Float, scalar_field::Data::FloatData(FloatArray { data: prices })),
+        scalars("tags", DataType::Array, scalar_field::Data::ArrayData(tags)),
+        float_vectors(VECTOR_FIELD, dim, vectors),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_are_the_same_every_time() {
+        let rows = || columns(&mut StdRng::seed_from_u64(1), 0, 20, 8);
+        assert_eq!(rows(), rows());
+        assert_eq!(rows().len(), fields(8).len());
+    }
+}

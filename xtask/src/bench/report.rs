@@ -1,0 +1,361 @@
+//! The figures, and what they are worth.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::machine::Machine;
+use super::meter::Leg;
+
+/// Least rate, in rates of the usual script.
+const SCRIPT_RATES_MIN: f64 = 9.0;
+/// Most time, in floors with flush.
+const FLOORS_MAX: f64 = 1.2;
+/// Most CPU of the client for 10^9 bytes, beside what a run costs without rows.
+const CPU_SECONDS_PER_GB_MAX: f64 = 2.0;
+/// Most memory of the client.
+const PEAK_MIB_MAX: f64 = 256.0;
+/// Share of the cores used by others from which on a run counts as disturbed.
+const DISTURBED_SHARE: f64 = 0.1;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Row {
+    /// pymilvus, `query_iterator` and `insert`.
+    Script,
+    /// The source alone.
+    ReadOnly,
+    /// The target alone.
+    WriteOnly,
+    /// `vecferry migrate --verify none`.
+    Vecferry,
+    /// The same, over a collection without rows.
+    Empty,
+    /// `vecferry migrate --verify sample`.
+    Verified,
+}
+
+impl Row {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Script => "usual script",
+            Self::ReadOnly => "read only",
+            Self::WriteOnly => "write only",
+            Self::Vecferry => "Vecferry",
+            Self::Empty => "Vecferry, no rows",
+            Self::Verified => "Vecferry, verified",
+        }
+    }
+}
+
+/// What was copied, and every run.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Subject {
+    /// Rows.
+    pub(crate) rows: u64,
+    /// Their bytes on the wire.
+    pub(crate) bytes: u64,
+    /// Dimension of the vectors.
+    pub(crate) dim: usize,
+    /// Version of the client that the usual script uses; none where it was left out.
+    pub(crate) pymilvus: Option<String>,
+    /// The runs of each leg.
+    pub(crate) legs: Vec<(Row, Vec<Leg>)>,
+}
+
+/// All that is known in the end.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    machine: Machine,
+    subject: Subject,
+    medians: Vec<Line>,
+    aims: Vec<Aim>,
+    /// Time in floors with flush, where the flush's own CPU is not in the floor too.
+    strict_floors: Option<f64>,
+}
+
+/// Medians of a leg.
+#[derive(Clone, Debug, Serialize)]
+struct Line {
+    leg: Row,
+    runs: usize,
+    seconds: f64,
+    flush_seconds: Option<f64>,
+    rows_per_second: Option<f64>,
+    megabytes_per_second: Option<f64>,
+    client_cpu_seconds: f64,
+    source_cpu_seconds: f64,
+    target_cpu_seconds: f64,
+    other_cpu_seconds: f64,
+    /// Beside what a run costs without rows; only of Vecferry.
+    client_cpu_seconds_per_gigabyte: Option<f64>,
+    /// The largest of all runs.
+    peak_mebibytes: Option<f64>,
+    /// Runs that others disturbed, or that began while the servers still worked.
+    disturbed_runs: usize,
+}
+
+/// Something to reach.
+#[derive(Clone, Debug, Serialize)]
+struct Aim {
+    aim: String,
+    /// None where a leg was left out.
+    figure: Option<f64>,
+    met: Option<bool>,
+}
+
+impl Report {
+    /// Judges the runs.
+    pub(crate) fn new(machine: Machine, subject: Subject) -> Self {
+        let empty_cpu = subject.median(Row::Empty, |leg| Some(leg.client_cpu_seconds)).unwrap_or_default();
+        let medians: Vec<_> = subject
+            .legs
+            .iter()
+            .map(|(row, legs)| Line::new(*row, legs, &subject, &machine, empty_cpu))
+            .collect();
+        let aims = aims(&medians, &subject, &machine);
+        let strict = |leg: &Leg| Some(leg.seconds / leg.strict_floor_and_flush(machine.cores)?);
+        let strict_floors = subject.median(Row::Vecferry, strict);
+        Self { machine, subject, medians, aims, strict_floors }
+    }
+}
+
+impl Subject {
+    /// The median of a figure over a leg's runs.
+    fn median(&self, row: Row, figure: impl Fn(&Leg) -> Option<f64>) -> Option<f64> {
+        let (_, legs) = self.legs.iter().find(|(other, _)| *other == row)?;
+        median(legs, figure)
+    }
+}
+
+fn median(legs: &[Leg], figure: impl Fn(&Leg) -> Option<f64>) -> Option<f64> {
+    let mut figures: Vec<_> = legs.iter().filter_map(figure).collect();
+    figures.sort_by(f64::total_cmp);
+    let upper = *figures.get(figures.len() / 2)?;
+    let lower = *figures.get(figures.len().saturating_sub(1) / 2)?;
+    Some(f64::midpoint(lower, upper))
+}
+
+impl Line {
+    fn new(row: Row, legs: &[Leg], subject: &Subject, machine: &Machine, empty_cpu: f64) -> Self {
+        let of = |figure: fn(&Leg) -> f64| median(legs, |leg| Some(figure(leg))).unwrap_or_default();
+        let (seconds, client) = (of(|leg| leg.seconds), of(|leg| leg.client_cpu_seconds));
+        let (rows, bytes) = (subject.rows as f64, subject.bytes as f64);
+        let (moves_rows, is_vecferry) = match row {
+            Row::Script | Row::ReadOnly | Row::WriteOnly => (true, false),
+            Row::Vecferry | Row::Verified => (true, true),
+            Row::Empty => (false, true),
+        };
+        Self {
+            leg: row,
+            runs: legs.len(),
+            seconds,
+            flush_seconds: median(legs, |leg| leg.flush_seconds),
+            rows_per_second: moves_rows.then_some(rows / seconds),
+            megabytes_per_second: moves_rows.then_some(bytes / 1e6 / seconds),
+            client_cpu_seconds: client,
+            source_cpu_seconds: of(|leg| leg.source_cpu_seconds),
+            target_cpu_seconds: of(|leg| leg.target_cpu_seconds),
+            other_cpu_seconds: of(|leg| leg.other_cpu_seconds + leg.stolen_cpu_seconds),
+            client_cpu_seconds_per_gigabyte: (moves_rows && is_vecferry)
+                .then_some((client - empty_cpu) / (bytes / 1e9)),
+            peak_mebibytes: legs
+                .iter()
+                .filter_map(|leg| leg.peak_bytes)
+                .max()
+                .map(|bytes| bytes as f64 / f64::from(1 << 20)),
+            disturbed_runs: legs.iter().filter(|leg| leg.is_disturbed(machine.cores)).count(),
+        }
+    }
+}
+
+impl Leg {
+    fn is_disturbed(&self, cores: usize) -> bool {
+        let others = self.other_cpu_seconds + self.stolen_cpu_seconds;
+        !self.started_idle || others > DISTURBED_SHARE * self.seconds * cores as f64
+    }
+
+    /// The least time that these cores need for what the servers did, with the flush, which is waiting.
+    ///
+    /// What the servers work during the flush is in both terms.
+    fn floor_and_flush(&self, cores: usize) -> Option<f64> {
+        Some((self.source_cpu_seconds + self.target_cpu_seconds) / cores as f64 + self.flush_seconds?)
+    }
+}
+
+impl Leg {
+    /// The same with the CPU only until the flush began, so that nothing is counted twice.
+    fn strict_floor_and_flush(&self, cores: usize) -> Option<f64> {
+        Some(self.servers_cpu_before_flush_seconds? / cores as f64 + self.flush_seconds?)
+    }
+}
+
+fn aims(medians: &[Line], subject: &Subject, machine: &Machine) -> Vec<Aim> {
+    let line = |row: Row| medians.iter().find(|line| line.leg == row);
+    let rate = |row: Row| line(row).and_then(|line| line.rows_per_second);
+    let vecferry = line(Row::Vecferry);
+    let script_rates = rate(Row::Vecferry).zip(rate(Row::Script)).map(|(own, script)| own / script);
+    let floors = subject.median(Row::Vecferry, |leg| Some(leg.seconds / leg.floor_and_flush(machine.cores)?));
+    let at_most = |aim: String, figure: Option<f64>, most: f64| Aim {
+        aim,
+        figure,
+        met: figure.map(|figure| figure <= most),
+    };
+    vec![
+        Aim {
+            aim: format!("rate in rates of the usual script, at least {SCRIPT_RATES_MIN}"),
+            figure: script_rates,
+            met: script_rates.map(|figure| figure >= SCRIPT_RATES_MIN),
+        },
+        at_most(format!("time in floors with flush, at most {FLOORS_MAX}"), floors, FLOORS_MAX),
+        at_most(
+            format!("CPU seconds of the client per GB, net, at most {CPU_SECONDS_PER_GB_MAX}"),
+            vecferry.and_then(|line| line.client_cpu_seconds_per_gigabyte),
+            CPU_SECONDS_PER_GB_MAX,
+        ),
+        at_most(
+            format!("peak memory of the client in MiB, at most {PEAK_MIB_MAX}"),
+            vecferry.and_then(|line| line.peak_mebibytes),
+            PEAK_MIB_MAX,
+        ),
+    ]
+}
+
+/// A figure with some digits behind the point, or a dash.
+struct Shown(Option<f64>, usize);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(figure) => f.pad(&format!("{figure:.*}", self.1)),
+            None => f.pad("-"),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Subject { rows, bytes, dim, pymilvus, .. } = &self.subject;
+        writeln!(f, "\n{}", self.machine)?;
+        let megabytes = *bytes as f64 / 1e6;
+        write!(f, "{rows} rows, dimension {dim}, {megabytes:.1} MB on the wire; medians")?;
+        match pymilvus {
+            Some(version) => writeln!(f, "; the script with pymilvus {version}\n")?,
+            None => writeln!(f, "\n")?,
+        }
+        writeln!(
+            f,
+            "| leg                | runs | seconds | flush s |  rows/s |  MB/s | CPU s client | source | target | others \
+             | client CPU s/GB net | peak MiB |\n\
+             |--------------------|-----:|--------:|--------:|--------:|------:|-------------:|-------:|-------:|-------:\
+             |--------------------:|---------:|"
+        )?;
+        for line in &self.medians {
+            writeln!(
+                f,
+                "| {:<18} | {:>4} | {:>7.2} | {:>7} | {:>7} | {:>5} | {:>12.2} | {:>6.2} | {:>6.2} | {:>6.2} | {:>19} | {:>8} |",
+                line.leg.title(),
+                line.runs,
+                line.seconds,
+                Shown(line.flush_seconds, 2),
+                Shown(line.rows_per_second, 0),
+                Shown(line.megabytes_per_second, 1),
+                line.client_cpu_seconds,
+                line.source_cpu_seconds,
+                line.target_cpu_seconds,
+                line.other_cpu_seconds,
+                Shown(line.client_cpu_seconds_per_gigabyte, 2),
+                Shown(line.peak_mebibytes, 1),
+            )?;
+        }
+        writeln!(f)?;
+        let disturbed: Vec<_> = self
+            .medians
+            .iter()
+            .filter(|line| line.disturbed_runs > 0)
+            .map(|line| format!("{} ({} of {})", line.leg.title(), line.disturbed_runs, line.runs))
+            .collect();
+        if !disturbed.is_empty() {
+            writeln!(
+                f,
+                "Disturbed runs, because others used more than a tenth of the cores or the servers were not idle \
+                 at the start: {}\n",
+                disturbed.join(", ")
+            )?;
+        }
+        for aim in &self.aims {
+            let verdict = match aim.met {
+                Some(true) => "met",
+                Some(false) => "missed",
+                None => "not measured",
+            };
+            writeln!(f, "{verdict:<12}  {}: {}", aim.aim, Shown(aim.figure, 2))?;
+        }
+        let strict = Shown(self.strict_floors, 2);
+        writeln!(
+            f,
+            "for information: time in floors with flush, the flush's CPU not counted twice: {strict}"
+        )?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leg(seconds: f64, cpu: f64) -> Leg {
+        Leg {
+            seconds,
+            flush_seconds: Some(1.0),
+            client_cpu_seconds: cpu,
+            source_cpu_seconds: 4.0,
+            target_cpu_seconds: 12.0,
+            peak_bytes: Some(64 << 20),
+            started_idle: true,
+            ..Leg::default()
+        }
+    }
+
+    fn report(with_script: bool) -> Report {
+        let machine = Machine { cores: 2, memory_bytes: 8 << 30, cpu: "a CPU".into(), kernel: "6".into() };
+        let mut legs = vec![
+            (Row::Vecferry, vec![leg(30.0, 3.0), leg(9.0, 1.0), leg(9.9, 1.1)]),
+            (Row::Empty, vec![leg(0.5, 0.1)]),
+        ];
+        if with_script {
+            legs.push((Row::Script, vec![leg(90.0, 80.0)]));
+        }
+        Report::new(machine, Subject { rows: 1000, bytes: 1_000_000_000, dim: 8, pymilvus: None, legs })
+    }
+
+    #[test]
+    fn medians_are_of_the_middle() {
+        assert_eq!(
+            median(&[leg(3.0, 0.0), leg(1.0, 0.0), leg(2.0, 0.0)], |leg| Some(leg.seconds)),
+            Some(2.0)
+        );
+        assert_eq!(median(&[leg(3.0, 0.0), leg(1.0, 0.0)], |leg| Some(leg.seconds)), Some(2.0));
+        assert_eq!(median(&[], |leg| Some(leg.seconds)), None);
+    }
+
+    #[test]
+    fn aims_are_judged_by_the_medians() {
+        let report = report(true);
+        let figures: Vec<_> = report.aims.iter().filter_map(|aim| aim.figure).collect();
+        let expected = [90.0 / 9.9, 9.9 / 9.0, 1.0, 64.0];
+        assert_eq!(figures.len(), expected.len());
+        for (figure, expected) in figures.iter().zip(expected) {
+            assert!((figure - expected).abs() < 1e-9, "{figure} is not {expected}");
+        }
+        assert!(report.aims.iter().all(|aim| aim.met == Some(true)));
+    }
+
+    #[test]
+    fn what_was_left_out_is_neither_met_nor_missed() {
+        let report = report(false);
+        assert_eq!(report.aims[0].met, None);
+        assert!(report.to_string().contains("not measured"));
+    }
+}

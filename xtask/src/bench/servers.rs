@@ -1,0 +1,102 @@
+//! The two servers that are measured with.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use vecferry_milvus::{Client, Endpoint, Secret};
+use vecferry_sandbox::{Sandbox, SandboxSpec, ServerInfo, ServerKind, ServerSpec, SetupStep};
+
+use super::process;
+use crate::{Failure, output};
+
+/// Servers count as idle below this share of a core, both together.
+const IDLE_SHARE: f64 = 0.1;
+/// Over so long.
+const IDLE_WINDOW: Duration = Duration::from_secs(2);
+/// How long it is waited for that.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Connections to a server, as many as Vecferry opens.
+const CONNECTIONS: usize = 4;
+
+/// Source and target; dropping it ends both.
+pub(crate) struct Servers {
+    sandbox: Sandbox,
+    source: ServerInfo,
+    target: ServerInfo,
+}
+
+/// One of the two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Side {
+    /// Copied from.
+    Source,
+    /// Copied to.
+    Target,
+}
+
+impl Servers {
+    /// Starts both. `program` is a `vecferry`, which owns them.
+    pub(crate) fn start(program: &Path, with_pymilvus: bool) -> Result<Self, Failure> {
+        let server = |name| ServerSpec::new(name, ServerKind::Milvus235).with_authorization();
+        let mut spec = SandboxSpec::new([server("source"), server("target")]);
+        if with_pymilvus {
+            spec = spec.with_pymilvus();
+        }
+        let mut supervisor = Command::new(program);
+        supervisor.arg("sandbox");
+        let on_step = |step: SetupStep| output::note(&step.to_string());
+        let sandbox = Sandbox::start(supervisor, &spec, &on_step)
+            .map_err(|error| format!("{error}; {}", error.hint()))?;
+        let (source, target) = (sandbox.server("source")?.clone(), sandbox.server("target")?.clone());
+        Ok(Self { sandbox, source, target })
+    }
+
+    /// What is known of one.
+    pub(crate) fn info(&self, side: Side) -> &ServerInfo {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+
+    /// Where the Python client is, if it was asked for.
+    pub(crate) fn pymilvus(&self) -> Option<PathBuf> {
+        self.sandbox.pymilvus().map(Path::to_path_buf)
+    }
+
+    /// A new client of one.
+    pub(crate) async fn connect(&self, side: Side) -> Result<Client, Failure> {
+        let info = self.info(side);
+        let endpoint = Endpoint::parse(&info.uri)?.with_token(info.token.as_deref().map(Secret::new));
+        Ok(Client::connect(endpoint, CONNECTIONS).await?)
+    }
+
+    /// CPU seconds that one has used since its start.
+    pub(crate) fn cpu_seconds(&self, side: Side) -> Result<f64, Failure> {
+        let info = self.info(side);
+        process::cpu_seconds(info.pid.ok_or_else(|| format!("server '{}' does not run", info.name))?)
+    }
+
+    /// Waits until neither works any more. False if they still did when the patience was at its end.
+    pub(crate) fn wait_until_idle(&self) -> Result<bool, Failure> {
+        let begin = Instant::now();
+        loop {
+            let (before, window) = (self.cpu_of_both()?, Instant::now());
+            thread::sleep(IDLE_WINDOW);
+            let share = (self.cpu_of_both()? - before) / window.elapsed().as_secs_f64();
+            if share < IDLE_SHARE {
+                return Ok(true);
+            }
+            if begin.elapsed() > IDLE_TIMEOUT {
+                output::note(&format!("the servers still use {share:.2} cores; going on all the same"));
+                return Ok(false);
+            }
+        }
+    }
+
+    fn cpu_of_both(&self) -> Result<f64, Failure> {
+        Ok(self.cpu_seconds(Side::Source)? + self.cpu_seconds(Side::Target)?)
+    }
+}

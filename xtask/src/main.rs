@@ -1,0 +1,45 @@
+//! Developer chores: `cargo xtask` lists them.
+//!
+//! It may use Vecferry's crates and its binary, but nothing of Vecferry may depend on it.
+
+mod bench;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Whatever went wrong; a chore ends at once and says it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+// The one of `vecferry`, so that what the benchmark does in this process costs what it would cost there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Developer chores
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Measure speed and memory on real servers
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().chore {
+        Chore::Bench(bench) => bench::run(&bench),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::note(&format!("error: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
