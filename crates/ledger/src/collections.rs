@@ -1,0 +1,190 @@
+//! Collections of a job: what was made, and how far they are.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::error::Error;
+use crate::jobs::{signed, signed_size};
+use crate::store::{Attempt, Ledger};
+
+/// A collection to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCollectionRecord {
+    /// Its name on the source, for lists.
+    pub source: String,
+    /// Its name on the target, for lists.
+    pub target: String,
+    /// Rows by the source's estimate.
+    pub rows_total: u64,
+}
+
+/// A collection as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionRecord {
+    /// Its place in the job.
+    pub position: usize,
+    /// Its name on the source.
+    pub source: String,
+    /// Its name on the target.
+    pub target: String,
+    /// Rows by the source's estimate.
+    pub rows_total: u64,
+    /// Whether its creation was begun.
+    pub creation_intended: bool,
+    /// The target's time when its creation was begun, where the target has such.
+    pub creation_timestamp: Option<u64>,
+    /// The number that the target gave it; only then it is the job's own.
+    pub target_id: Option<i64>,
+    /// Rows that the source counted at the beginning, part by part; the caller's document.
+    pub source_counts: Option<String>,
+    /// Whether its splits are planned.
+    pub splits_planned: bool,
+    /// Whether all its rows are on the target.
+    pub copied: bool,
+    /// Whether nothing is left to do.
+    pub done: bool,
+    /// Its report, when it is done.
+    pub report: Option<String>,
+}
+
+const COLUMNS: &str = "position, source, target, rows_total, creation_intended, creation_timestamp, target_id, \
+                       source_counts, splits_planned, copied, done, report";
+
+impl Ledger {
+    /// The collections of a job, in order.
+    pub async fn collections(&self, job_id: &str) -> Result<Vec<CollectionRecord>, Error> {
+        let id = job_id.to_owned();
+        self.read(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM collections WHERE job_id = ?1 ORDER BY position");
+            let mut statement = connection.prepare(&sql)?;
+            Ok(statement.query_map(params![id], collection_of)?.collect::<Result<Vec<_>, _>>()?)
+        })
+        .await
+    }
+
+    /// One collection of a job.
+    pub async fn collection(&self, job_id: &str, position: usize) -> Result<CollectionRecord, Error> {
+        let id = job_id.to_owned();
+        self.read(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM collections WHERE job_id = ?1 AND position = ?2");
+            Ok(connection.query_row(&sql, params![id, signed_size(position)], collection_of)?)
+        })
+        .await
+    }
+
+    async fn update(
+        &self,
+        attempt: &Attempt,
+        position: usize,
+        set: &'static str,
+        value: impl rusqlite::ToSql + Send + 'static,
+    ) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            connection.execute(
+                &format!("UPDATE collections SET {set} WHERE job_id = ?1 AND position = ?2"),
+                params![attempt.job_id(), signed_size(position), value],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Records, before it is begun, that a collection is about to be made, and the target's time.
+    pub async fn intend_creation(
+        &self,
+        attempt: &Attempt,
+        position: usize,
+        timestamp: Option<u64>,
+    ) -> Result<(), Error> {
+        let set = "creation_intended = 1, creation_timestamp = coalesce(creation_timestamp, ?3)";
+        self.update(attempt, position, set, timestamp.map(signed)).await
+    }
+
+    /// Records that a collection is the job's own.
+    pub async fn record_creation(
+        &self,
+        attempt: &Attempt,
+        position: usize,
+        target_id: i64,
+    ) -> Result<(), Error> {
+        self.update(attempt, position, "target_id = ?3", target_id).await
+    }
+
+    /// Forgets that a collection was made, and everything that was written into it: it is gone, and starts again.
+    pub async fn forget_creation(&self, attempt: &Attempt, position: usize) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            let at = params![attempt.job_id(), signed_size(position)];
+            connection.execute(
+                "UPDATE collections SET creation_intended = 0, creation_timestamp = NULL, target_id = NULL, copied = 0, \
+                 splits_planned = 0 WHERE job_id = ?1 AND position = ?2",
+                at,
+            )?;
+            for table in ["splits", "doubts", "samples", "quarantine"] {
+                connection.execute(&format!("DELETE FROM {table} WHERE job_id = ?1 AND collection = ?2"), at)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Records what the source counted before the first row was read; only the first time.
+    pub async fn record_source_counts(
+        &self,
+        attempt: &Attempt,
+        position: usize,
+        counts: String,
+    ) -> Result<String, Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            let at = params![attempt.job_id(), signed_size(position), counts];
+            connection.execute(
+                "UPDATE collections SET source_counts = coalesce(source_counts, ?3) WHERE job_id = ?1 AND position = ?2",
+                at,
+            )?;
+            let stored = connection
+                .query_row(
+                    "SELECT source_counts FROM collections WHERE job_id = ?1 AND position = ?2",
+                    params![attempt.job_id(), signed_size(position)],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            Ok(stored.unwrap_or(counts))
+        })
+        .await
+    }
+
+    /// Records the exact number of rows, once it is known.
+    pub async fn record_rows_total(
+        &self,
+        attempt: &Attempt,
+        position: usize,
+        rows: u64,
+    ) -> Result<(), Error> {
+        self.update(attempt, position, "rows_total = ?3", signed(rows)).await
+    }
+
+    /// Records that all rows of a collection are on the target.
+    pub async fn record_copied(&self, attempt: &Attempt, position: usize) -> Result<(), Error> {
+        self.update(attempt, position, "copied = ?3", true).await
+    }
+
+    /// Records that nothing is left to do for a collection.
+    pub async fn record_done(&self, attempt: &Attempt, position: usize, report: String) -> Result<(), Error> {
+        self.update(attempt, position, "done = 1, report = ?3", report).await
+    }
+}
+
+fn collection_of(row: &Row<'_>) -> rusqlite::Result<CollectionRecord> {
+    Ok(CollectionRecord {
+        position: usize::try_from(row.get::<_, i64>(0)?).unwrap_or_default(),
+        source: row.get(1)?,
+        target: row.get(2)?,
+        rows_total: row.get::<_, i64>(3)?.cast_unsigned(),
+        creation_intended: row.get(4)?,
+        creation_timestamp: row.get::<_, Option<i64>>(5)?.map(i64::cast_unsigned),
+        target_id: row.get(6)?,
+        source_counts: row.get(7)?,
+        splits_planned: row.get(8)?,
+        copied: row.get(9)?,
+        done: row.get(10)?,
+        report: row.get(11)?,
+    })
+}

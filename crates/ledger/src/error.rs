@@ -1,0 +1,99 @@
+//! What can go wrong with the file.
+
+use std::path::{Path, PathBuf};
+
+/// What went wrong, as far as a caller acts differently on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The directory or the file can't be made or opened.
+    Unusable,
+    /// The file can be read but not written.
+    ReadOnly,
+    /// The disk is full.
+    Full,
+    /// The file is damaged, or no ledger.
+    Corrupt,
+    /// A newer version of this program wrote the file.
+    Newer,
+    /// Another process holds the file for longer than is waited for.
+    Locked,
+    /// There is no such job.
+    UnknownJob,
+    /// Several jobs begin with what was given.
+    AmbiguousJob,
+    /// Another process works on the job.
+    JobIsLive,
+    /// A newer attempt of the job began: this one may not write any more.
+    Superseded,
+}
+
+/// A failure of the ledger.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// A file-system failure at a path.
+    pub(crate) fn io(path: &Path, error: std::io::Error) -> Self {
+        let kind = if error.kind() == std::io::ErrorKind::StorageFull {
+            ErrorKind::Full
+        } else if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem {
+            ErrorKind::ReadOnly
+        } else {
+            ErrorKind::Unusable
+        };
+        let message = format!("{}: {error}", path.display());
+        Self { kind, message, source: Some(Box::new(error)) }
+    }
+
+    /// The owner of the connection is gone; only at the end of the process.
+    pub(crate) fn closed() -> Self {
+        Self::new(ErrorKind::Unusable, "the ledger is closed")
+    }
+
+    pub(crate) fn at(self, path: &Path) -> Self {
+        let message = format!("{}: {}", PathBuf::from(path).display(), self.message);
+        Self { message, ..self }
+    }
+
+    /// The same failure for everything that was to be committed together.
+    pub(crate) fn repeated(&self) -> Self {
+        Self::new(self.kind, self.message.clone())
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        let kind = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => ErrorKind::Full,
+            Some(
+                ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+                | ErrorCode::AuthorizationForStatementDenied,
+            ) => ErrorKind::ReadOnly,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::Locked,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation) => {
+                ErrorKind::Corrupt
+            }
+            _ if matches!(error, rusqlite::Error::SqliteFailure(..)) => ErrorKind::Unusable,
+            // Rows that don't have the form that the schema gives them.
+            _ => ErrorKind::Corrupt,
+        };
+        Self { kind, message: error.to_string(), source: Some(Box::new(error)) }
+    }
+}

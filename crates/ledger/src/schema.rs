@@ -1,0 +1,130 @@
+//! The tables, version by version. A version that was released is never edited: changes are new steps.
+
+use rusqlite::Connection;
+
+use crate::error::{Error, ErrorKind};
+
+/// "VFry": tells a ledger from any other SQLite file.
+const APPLICATION_ID: i32 = 0x5646_7279;
+
+/// Step N leads from version N to version N + 1.
+const STEPS: &[&str] = &[r"
+CREATE TABLE jobs (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    source TEXT NOT NULL,
+    target TEXT NOT NULL,
+    request TEXT NOT NULL,
+    plan TEXT NOT NULL,
+    sample_seed INTEGER NOT NULL,
+    read_timestamp INTEGER,
+    created_at TEXT NOT NULL,
+    ended_at TEXT,
+    cancel_requested INTEGER NOT NULL DEFAULT 0,
+    max_rate TEXT,
+    report TEXT
+) STRICT;
+CREATE TABLE collections (
+    job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    target TEXT NOT NULL,
+    rows_total INTEGER NOT NULL,
+    creation_intended INTEGER NOT NULL DEFAULT 0,
+    creation_timestamp INTEGER,
+    target_id INTEGER,
+    source_counts TEXT,
+    splits_planned INTEGER NOT NULL DEFAULT 0,
+    copied INTEGER NOT NULL DEFAULT 0,
+    done INTEGER NOT NULL DEFAULT 0,
+    report TEXT,
+    PRIMARY KEY (job_id, position)
+) STRICT;
+CREATE TABLE databases (
+    job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    created INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (job_id, name)
+) STRICT;
+CREATE TABLE splits (
+    split_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id TEXT NOT NULL,
+    collection INTEGER NOT NULL,
+    partition TEXT,
+    after_key TEXT,
+    until_key TEXT,
+    rows_planned INTEGER NOT NULL,
+    cursor TEXT,
+    intent TEXT,
+    rows_read INTEGER NOT NULL DEFAULT 0,
+    rows_written INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    done INTEGER NOT NULL DEFAULT 0,
+    FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX splits_by_collection ON splits (job_id, collection);
+CREATE TABLE doubts (
+    doubt_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id TEXT NOT NULL,
+    collection INTEGER NOT NULL,
+    partition TEXT,
+    after_key TEXT,
+    until_key TEXT,
+    attempt INTEGER NOT NULL,
+    settled INTEGER NOT NULL DEFAULT 0,
+    FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX doubts_by_collection ON doubts (job_id, collection);
+CREATE TABLE samples (
+    job_id TEXT NOT NULL,
+    collection INTEGER NOT NULL,
+    partition TEXT NOT NULL,
+    key TEXT NOT NULL,
+    PRIMARY KEY (job_id, collection, partition, key),
+    FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE TABLE quarantine (
+    job_id TEXT NOT NULL,
+    collection INTEGER NOT NULL,
+    partition TEXT NOT NULL,
+    key TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (job_id, collection, partition, key),
+    FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
+) STRICT;
+CREATE TABLE events (
+    event_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+    attempt INTEGER NOT NULL,
+    at TEXT NOT NULL,
+    event TEXT NOT NULL
+) STRICT;
+"];
+
+/// Brings a file to the newest version, or says why it can't be used.
+pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Error> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let pragma =
+        |name: &str| transaction.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+    let version = usize::try_from(pragma("user_version")?).unwrap_or(usize::MAX);
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let is_new = version == 0 && tables == 0;
+    if !is_new && pragma("application_id")? != i64::from(APPLICATION_ID) {
+        return Err(Error::new(ErrorKind::Corrupt, "the file is not a ledger"));
+    }
+    if version > STEPS.len() {
+        let text = format!("the ledger has version {version}, this program knows up to {}", STEPS.len());
+        return Err(Error::new(ErrorKind::Newer, text));
+    }
+    for step in STEPS.iter().skip(version) {
+        transaction.execute_batch(step)?;
+    }
+    if version < STEPS.len() {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", i64::try_from(STEPS.len()).unwrap_or(i64::MAX))?;
+    }
+    transaction.commit()?;
+    Ok(())
+}

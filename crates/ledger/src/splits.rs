@@ -1,0 +1,378 @@
+//! Splits: key ranges, and how far each is copied.
+//!
+//! Before a page is sent, its last key is recorded as *intent*; when the target acknowledged it, the *cursor* moves
+//! there. So the rows between cursor and intent are exactly those of which nobody knows, after a crash, whether they
+//! landed. Ranges are never merged or moved, only divided.
+
+use rusqlite::{Connection, Row, params};
+
+use crate::error::{Error, ErrorKind};
+use crate::jobs::{signed, signed_size};
+use crate::store::{Attempt, Ledger};
+
+/// A split to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSplit {
+    /// Its partition; none where partitions can't be named.
+    pub partition: Option<String>,
+    /// The range starts behind this key.
+    pub after: Option<String>,
+    /// The range ends with this key.
+    pub until: Option<String>,
+    /// Rows it is thought to hold.
+    pub rows_planned: u64,
+}
+
+/// A split as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Its number.
+    pub split_id: i64,
+    /// Place of its collection in the job.
+    pub collection: usize,
+    /// Its partition.
+    pub partition: Option<String>,
+    /// The range starts behind this key.
+    pub after: Option<String>,
+    /// The range ends with this key.
+    pub until: Option<String>,
+    /// Rows it is thought to hold.
+    pub rows_planned: u64,
+    /// Last key that is on the target.
+    pub cursor: Option<String>,
+    /// Last key that may be on the target.
+    pub intent: Option<String>,
+    /// What was done.
+    pub progress: Progress,
+    /// Whether it is complete.
+    pub done: bool,
+}
+
+/// Rows and bytes of a split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Rows read from the source.
+    pub rows_read: u64,
+    /// Rows acknowledged by the target.
+    pub rows_written: u64,
+    /// Bytes of these rows on the wire.
+    pub bytes: u64,
+}
+
+/// A step forward of a split.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Advance {
+    /// The target holds everything up to this key; none while no page was acknowledged since the last step.
+    pub cursor: Option<String>,
+    /// Rows and bytes since the last step.
+    pub progress: Progress,
+    /// The page up to this key is about to be sent; none if no further page is.
+    pub intent: Option<String>,
+    /// Keys of the acknowledged rows that are to be compared later.
+    pub samples: Vec<String>,
+}
+
+/// A range whose rows may be on the target more than once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Its number.
+    pub doubt_id: i64,
+    /// Its partition.
+    pub partition: Option<String>,
+    /// The range starts behind this key.
+    pub after: Option<String>,
+    /// The range ends with this key.
+    pub until: Option<String>,
+}
+
+/// A row that the target refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Its partition; empty where partitions can't be named.
+    pub partition: String,
+    /// Its key.
+    pub key: String,
+    /// What the target said.
+    pub reason: String,
+}
+
+const COLUMNS: &str = "split_id, collection, partition, after_key, until_key, rows_planned, cursor, intent, rows_read, \
+                       rows_written, bytes, done";
+
+impl Ledger {
+    /// Records the splits of a collection, once. Returns those that are recorded, which after a crash may be others.
+    pub async fn plan_splits(
+        &self,
+        attempt: &Attempt,
+        collection: usize,
+        splits: Vec<NewSplit>,
+    ) -> Result<Vec<Split>, Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            let at = params![attempt.job_id(), signed_size(collection)];
+            let planned: bool = connection.query_row(
+                "SELECT splits_planned FROM collections WHERE job_id = ?1 AND position = ?2",
+                at,
+                |row| row.get(0),
+            )?;
+            if !planned {
+                for split in &splits {
+                    insert(connection, attempt.job_id(), collection, split)?;
+                }
+                connection.execute(
+                    "UPDATE collections SET splits_planned = 1 WHERE job_id = ?1 AND position = ?2",
+                    at,
+                )?;
+            }
+            splits_of(connection, attempt.job_id(), collection)
+        })
+        .await
+    }
+
+    /// The splits of a collection, by number.
+    pub async fn splits(&self, job_id: &str, collection: usize) -> Result<Vec<Split>, Error> {
+        let id = job_id.to_owned();
+        self.read(move |connection| splits_of(connection, &id, collection)).await
+    }
+
+    /// One split.
+    pub async fn split(&self, split_id: i64) -> Result<Split, Error> {
+        self.read(move |connection| one(connection, split_id)).await
+    }
+
+    /// Moves a split forward.
+    pub async fn advance(&self, attempt: &Attempt, split_id: i64, step: Advance) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            if let Some(cursor) = &step.cursor {
+                connection
+                    .prepare_cached(
+                        "UPDATE splits SET cursor = ?2, rows_read = rows_read + ?3, rows_written = rows_written + ?4, \
+                         bytes = bytes + ?5 WHERE split_id = ?1",
+                    )?
+                    .execute(params![
+                        split_id,
+                        cursor,
+                        signed(step.progress.rows_read),
+                        signed(step.progress.rows_written),
+                        signed(step.progress.bytes)
+                    ])?;
+            }
+            if let Some(intent) = &step.intent {
+                connection
+                    .prepare_cached("UPDATE splits SET intent = ?2 WHERE split_id = ?1")?
+                    .execute(params![split_id, intent])?;
+            }
+            if !step.samples.is_empty() {
+                let mut statement = connection.prepare_cached(
+                    "INSERT OR IGNORE INTO samples (job_id, collection, partition, key) \
+                     SELECT job_id, collection, coalesce(partition, ''), ?2 FROM splits WHERE split_id = ?1",
+                )?;
+                for key in &step.samples {
+                    statement.execute(params![split_id, key])?;
+                }
+            }
+            debug_assert!(attempt.number() > 0, "attempts are counted from one");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Records that a split is complete.
+    pub async fn finish_split(&self, attempt: &Attempt, split_id: i64) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, _| {
+            connection.execute("UPDATE splits SET done = 1 WHERE split_id = ?1", params![split_id])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Divides a split behind a key that it has not come to, neither by its cursor nor by its intent (the caller's
+    /// duty: only it can compare keys). Returns the new split, which is the upper part.
+    pub async fn divide(
+        &self,
+        attempt: &Attempt,
+        split_id: i64,
+        at: String,
+        rows_planned: (u64, u64),
+    ) -> Result<Split, Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            let lower = one(connection, split_id)?;
+            if lower.done {
+                return Err(Error::new(ErrorKind::Corrupt, format!("split {split_id} is complete")));
+            }
+            connection.execute(
+                "UPDATE splits SET until_key = ?2, rows_planned = ?3 WHERE split_id = ?1",
+                params![split_id, at, signed(rows_planned.0)],
+            )?;
+            let upper = NewSplit {
+                partition: lower.partition,
+                after: Some(at),
+                until: lower.until,
+                rows_planned: rows_planned.1,
+            };
+            let upper = insert(connection, attempt.job_id(), lower.collection, &upper)?;
+            one(connection, upper)
+        })
+        .await
+    }
+
+    /// Records that the rows of a range of a split may be on the target more than once.
+    pub async fn record_doubt(
+        &self,
+        attempt: &Attempt,
+        split_id: i64,
+        after: Option<String>,
+        until: Option<String>,
+    ) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            connection.execute(
+                "INSERT INTO doubts (job_id, collection, partition, after_key, until_key, attempt) \
+                 SELECT job_id, collection, partition, ?2, ?3, ?4 FROM splits WHERE split_id = ?1",
+                params![split_id, after, until, attempt.number()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The ranges of a collection that are still in doubt.
+    pub async fn doubts(&self, job_id: &str, collection: usize) -> Result<Vec<Doubt>, Error> {
+        let id = job_id.to_owned();
+        self.read(move |connection| {
+            let mut statement = connection.prepare(
+                "SELECT doubt_id, partition, after_key, until_key FROM doubts \
+                 WHERE job_id = ?1 AND collection = ?2 AND NOT settled ORDER BY doubt_id",
+            )?;
+            let found = statement.query_map(params![id, signed_size(collection)], |row| {
+                Ok(Doubt {
+                    doubt_id: row.get(0)?,
+                    partition: row.get(1)?,
+                    after: row.get(2)?,
+                    until: row.get(3)?,
+                })
+            })?;
+            Ok(found.collect::<Result<Vec<_>, _>>()?)
+        })
+        .await
+    }
+
+    /// How many ranges of a job were ever in doubt.
+    pub async fn doubts_total(&self, job_id: &str) -> Result<u64, Error> {
+        let id = job_id.to_owned();
+        self.read(move |connection| {
+            let count: i64 = connection.query_row(
+                "SELECT count(*) FROM doubts WHERE job_id = ?1",
+                params![id],
+                |row| row.get(0),
+            )?;
+            Ok(count.cast_unsigned())
+        })
+        .await
+    }
+
+    /// Records that the rows of a range are on the target exactly once.
+    pub async fn settle_doubt(&self, attempt: &Attempt, doubt_id: i64) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, _| {
+            connection.execute("UPDATE doubts SET settled = 1 WHERE doubt_id = ?1", params![doubt_id])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The keys of a part that are to be compared.
+    pub async fn samples(
+        &self,
+        job_id: &str,
+        collection: usize,
+        partition: Option<&str>,
+    ) -> Result<Vec<String>, Error> {
+        let (id, partition) = (job_id.to_owned(), partition.unwrap_or_default().to_owned());
+        self.read(move |connection| {
+            let mut statement = connection.prepare(
+                "SELECT key FROM samples WHERE job_id = ?1 AND collection = ?2 AND partition = ?3",
+            )?;
+            let found =
+                statement.query_map(params![id, signed_size(collection), partition], |row| row.get(0))?;
+            Ok(found.collect::<Result<Vec<_>, _>>()?)
+        })
+        .await
+    }
+
+    /// Records a row that the target refuses.
+    pub async fn record_quarantined(
+        &self,
+        attempt: &Attempt,
+        collection: usize,
+        row: Quarantined,
+    ) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            connection.execute(
+                "INSERT OR REPLACE INTO quarantine (job_id, collection, partition, key, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![attempt.job_id(), signed_size(collection), row.partition, row.key, row.reason],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The rows of a collection that the target refuses.
+    pub async fn quarantined(&self, job_id: &str, collection: usize) -> Result<Vec<Quarantined>, Error> {
+        let id = job_id.to_owned();
+        self.read(move |connection| {
+            let mut statement = connection.prepare(
+                "SELECT partition, key, reason FROM quarantine WHERE job_id = ?1 AND collection = ?2 ORDER BY partition, key",
+            )?;
+            let found = statement.query_map(params![id, signed_size(collection)], |row| {
+                Ok(Quarantined { partition: row.get(0)?, key: row.get(1)?, reason: row.get(2)? })
+            })?;
+            Ok(found.collect::<Result<Vec<_>, _>>()?)
+        })
+        .await
+    }
+}
+
+fn insert(connection: &Connection, job_id: &str, collection: usize, split: &NewSplit) -> Result<i64, Error> {
+    connection.execute(
+        "INSERT INTO splits (job_id, collection, partition, after_key, until_key, rows_planned) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            job_id,
+            signed_size(collection),
+            split.partition,
+            split.after,
+            split.until,
+            signed(split.rows_planned)
+        ],
+    )?;
+    Ok(connection.last_insert_rowid())
+}
+
+fn one(connection: &Connection, split_id: i64) -> Result<Split, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM splits WHERE split_id = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row(params![split_id], split_of)?)
+}
+
+fn splits_of(connection: &Connection, job_id: &str, collection: usize) -> Result<Vec<Split>, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM splits WHERE job_id = ?1 AND collection = ?2 ORDER BY split_id");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let found = statement.query_map(params![job_id, signed_size(collection)], split_of)?;
+    Ok(found.collect::<Result<Vec<_>, _>>()?)
+}
+
+fn split_of(row: &Row<'_>) -> rusqlite::Result<Split> {
+    Ok(Split {
+        split_id: row.get(0)?,
+        collection: usize::try_from(row.get::<_, i64>(1)?).unwrap_or_default(),
+        partition: row.get(2)?,
+        after: row.get(3)?,
+        until: row.get(4)?,
+        rows_planned: row.get::<_, i64>(5)?.cast_unsigned(),
+        cursor: row.get(6)?,
+        intent: row.get(7)?,
+        progress: Progress {
+            rows_read: row.get::<_, i64>(8)?.cast_unsigned(),
+            rows_written: row.get::<_, i64>(9)?.cast_unsigned(),
+            bytes: row.get::<_, i64>(10)?.cast_unsigned(),
+        },
+        done: row.get(11)?,
+    })
+}

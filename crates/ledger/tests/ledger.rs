@@ -1,0 +1,271 @@
+//! The ledger as its callers see it, on real files.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use vecferry_ledger::{
+    Advance, Attempt, ErrorKind, Ledger, NewCollectionRecord, NewJob, NewSplit, Progress, Quarantined,
+};
+
+fn job(job_id: &str) -> NewJob {
+    let collection = |name: &str, rows_total| NewCollectionRecord {
+        source: format!("default.{name}"),
+        target: format!("default.{name}"),
+        rows_total,
+    };
+    NewJob {
+        job_id: job_id.into(),
+        source: "http://a:1".into(),
+        target: "http://b:1".into(),
+        request: "{}".into(),
+        plan: "{}".into(),
+        sample_seed: u64::MAX,
+        read_timestamp: Some(7),
+        created_at: "2026-01-01T00:00:00Z".into(),
+        databases: vec!["shop".into()],
+        collections: vec![collection("books", 100), collection("films", 50)],
+        max_rate: None,
+    }
+}
+
+fn split(after: Option<&str>, until: Option<&str>) -> NewSplit {
+    NewSplit {
+        partition: Some("p".into()),
+        after: after.map(str::to_owned),
+        until: until.map(str::to_owned),
+        rows_planned: 10,
+    }
+}
+
+async fn begun(directory: &Path) -> (Ledger, Attempt) {
+    let ledger = Ledger::open(directory).unwrap();
+    ledger.create_job(job("j1")).await.unwrap();
+    let attempt = ledger.begin_attempt("j1").await.unwrap();
+    (ledger, attempt)
+}
+
+fn page(cursor: &str, intent: Option<&str>) -> Advance {
+    Advance {
+        cursor: Some(cursor.into()),
+        progress: Progress { rows_read: 5, rows_written: 5, bytes: 50 },
+        intent: intent.map(str::to_owned),
+        samples: vec![cursor.into()],
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_the_file_is_opened_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    let splits =
+        ledger.plan_splits(&attempt, 0, vec![split(None, Some("m")), split(Some("m"), None)]).await.unwrap();
+    let first = splits[0].split_id;
+    ledger
+        .advance(&attempt, first, Advance { intent: Some("e".into()), ..Advance::default() })
+        .await
+        .unwrap();
+    ledger.advance(&attempt, first, page("e", Some("k"))).await.unwrap();
+    ledger.record_doubt(&attempt, first, None, Some("e".into())).await.unwrap();
+    ledger.record_database(&attempt, "shop").await.unwrap();
+    ledger.intend_creation(&attempt, 0, Some(u64::MAX)).await.unwrap();
+    ledger.record_creation(&attempt, 0, 42).await.unwrap();
+    let bad = Quarantined { partition: "p".into(), key: "x\0\"".into(), reason: "too long".into() };
+    ledger.record_quarantined(&attempt, 0, bad.clone()).await.unwrap();
+    drop((ledger, attempt));
+
+    let ledger = Ledger::open(directory.path()).unwrap();
+    let stored = ledger.job("j").await.unwrap();
+    assert_eq!((stored.state.as_str(), stored.sample_seed, stored.attempt), ("IN_PROGRESS", u64::MAX, 1));
+    let splits = ledger.splits("j1", 0).await.unwrap();
+    assert_eq!((splits[0].cursor.as_deref(), splits[0].intent.as_deref()), (Some("e"), Some("k")));
+    assert_eq!(splits[0].progress, Progress { rows_read: 5, rows_written: 5, bytes: 50 });
+    assert_eq!(ledger.samples("j1", 0, Some("p")).await.unwrap(), ["e"]);
+    let collection = ledger.collection("j1", 0).await.unwrap();
+    assert_eq!((collection.target_id, collection.creation_timestamp), (Some(42), Some(u64::MAX)));
+    assert_eq!(ledger.doubts("j1", 0).await.unwrap().len(), 1);
+    assert_eq!(ledger.quarantined("j1", 0).await.unwrap(), [bad]);
+    assert_eq!(ledger.databases("j1").await.unwrap(), [("shop".to_owned(), true)]);
+    let mode = fs::metadata(directory.path().join("ledger.sqlite3")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn splits_are_planned_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    let first = ledger.plan_splits(&attempt, 0, vec![split(None, None)]).await.unwrap();
+    let again =
+        ledger.plan_splits(&attempt, 0, vec![split(None, Some("a")), split(Some("a"), None)]).await.unwrap();
+    assert_eq!(first, again);
+}
+
+#[tokio::test]
+async fn a_divided_split_leaves_no_gap_and_no_overlap() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    let whole = ledger.plan_splits(&attempt, 0, vec![split(Some("a"), Some("z"))]).await.unwrap()[0].clone();
+    let upper = ledger.divide(&attempt, whole.split_id, "m".into(), (3, 4)).await.unwrap();
+    let lower = ledger.split(whole.split_id).await.unwrap();
+    assert_eq!(
+        (lower.after.as_deref(), lower.until.as_deref(), lower.rows_planned),
+        (Some("a"), Some("m"), 3)
+    );
+    assert_eq!(
+        (upper.after.as_deref(), upper.until.as_deref(), upper.rows_planned),
+        (Some("m"), Some("z"), 4)
+    );
+    assert_eq!(upper.partition, whole.partition);
+    ledger.finish_split(&attempt, whole.split_id).await.unwrap();
+    let error = ledger.divide(&attempt, whole.split_id, "b".into(), (1, 1)).await.unwrap_err();
+    assert!(error.to_string().contains("is complete"), "{error}");
+}
+
+#[tokio::test]
+async fn a_job_has_one_process_and_a_dead_attempt_may_not_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, zombie) = begun(directory.path()).await;
+    let splits = ledger.plan_splits(&zombie, 0, vec![split(None, None)]).await.unwrap();
+    let other = Ledger::open(directory.path()).unwrap();
+    let error = other.begin_attempt("j1").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::JobIsLive);
+    assert!(error.to_string().contains("another process works on job j1"));
+    assert!(other.jobs().await.unwrap()[0].live);
+    // The lease ends with the process, which a test can only play by removing what the kernel locks.
+    fs::remove_file(directory.path().join("leases/j1.lock")).unwrap();
+    let newer = other.begin_attempt("j1").await.unwrap();
+    assert_eq!(newer.number(), 2);
+    let error = ledger.advance(&zombie, splits[0].split_id, page("e", None)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Superseded);
+    assert!(error.to_string().contains("attempt 2 of job j1 began"), "{error}");
+    assert_eq!(other.split(splits[0].split_id).await.unwrap().cursor, None);
+    other.advance(&newer, splits[0].split_id, page("e", None)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_change_does_not_take_others_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    let splits = ledger.plan_splits(&attempt, 0, vec![split(None, None)]).await.unwrap();
+    let before = ledger.usage().commits;
+    let good = ledger.advance(&attempt, splits[0].split_id, page("e", None));
+    let bad = ledger.plan_splits(&attempt, 99, vec![split(None, None)]);
+    let (good, bad) = tokio::join!(good, bad);
+    good.unwrap();
+    bad.unwrap_err();
+    assert_eq!(ledger.split(splits[0].split_id).await.unwrap().cursor.as_deref(), Some("e"));
+    assert!(ledger.usage().commits <= before + 2);
+    assert!(ledger.usage().waited.as_nanos() > 0);
+}
+
+#[tokio::test]
+async fn jobs_are_listed_newest_first_with_their_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    ledger.create_job(job("j2")).await.unwrap();
+    let splits = ledger.plan_splits(&attempt, 0, vec![split(None, None)]).await.unwrap();
+    ledger.advance(&attempt, splits[0].split_id, page("e", None)).await.unwrap();
+    ledger.record_done(&attempt, 0, "{}".into()).await.unwrap();
+    ledger.end_attempt(&attempt, "FAILED", "{}".into(), "later".into()).await.unwrap();
+    let jobs = ledger.jobs().await.unwrap();
+    assert_eq!(jobs.iter().map(|job| job.job_id.as_str()).collect::<Vec<_>>(), ["j2", "j1"]);
+    let first = &jobs[1];
+    assert_eq!(
+        (first.rows_done, first.rows_total, first.collections_done, first.collections_total),
+        (5, 150, 1, 2)
+    );
+    assert_eq!((first.state.as_str(), first.ended_at.as_deref()), ("FAILED", Some("later")));
+    let error = ledger.job("j").await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::AmbiguousJob, "several jobs begin with `j`")
+    );
+    for unknown in ["x", ""] {
+        assert!(matches!(
+            ledger.job(unknown).await.unwrap_err().kind(),
+            ErrorKind::UnknownJob | ErrorKind::AmbiguousJob
+        ));
+    }
+}
+
+#[tokio::test]
+async fn a_running_job_can_be_told_what_others_want() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    let other = Ledger::open(directory.path()).unwrap();
+    other.request_cancel("j1").await.unwrap();
+    other.set_max_rate("j1", Some("5MB".into())).await.unwrap();
+    let control = ledger.control("j1").await.unwrap();
+    assert!(control.cancel);
+    assert_eq!(control.max_rate.as_deref(), Some("5MB"));
+    drop(attempt);
+    let _again = ledger.begin_attempt("j1").await.unwrap();
+    assert!(!ledger.control("j1").await.unwrap().cancel, "an old wish does not end a new attempt");
+}
+
+#[tokio::test]
+async fn a_collection_that_is_gone_starts_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    ledger.intend_creation(&attempt, 0, None).await.unwrap();
+    ledger.record_creation(&attempt, 0, 1).await.unwrap();
+    let splits = ledger.plan_splits(&attempt, 0, vec![split(None, None)]).await.unwrap();
+    ledger.advance(&attempt, splits[0].split_id, page("e", None)).await.unwrap();
+    ledger.forget_creation(&attempt, 0).await.unwrap();
+    let collection = ledger.collection("j1", 0).await.unwrap();
+    assert_eq!((collection.target_id, collection.splits_planned), (None, false));
+    assert!(ledger.splits("j1", 0).await.unwrap().is_empty());
+    assert!(ledger.samples("j1", 0, Some("p")).await.unwrap().is_empty());
+}
+
+#[test]
+fn files_that_are_no_ledger_are_refused_and_left_alone() {
+    let newer = tempfile::tempdir().unwrap();
+    drop(Ledger::open(newer.path()).unwrap());
+    let file = newer.path().join("ledger.sqlite3");
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(connection);
+    let error = Ledger::open(newer.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Newer);
+    assert!(error.to_string().contains("has version 99, this program knows up to 1"), "{error}");
+
+    let garbage = tempfile::tempdir().unwrap();
+    fs::write(
+        garbage.path().join("ledger.sqlite3"),
+        b"no database at all, but long enough to be read as one....",
+    )
+    .unwrap();
+    assert_eq!(Ledger::open(garbage.path()).unwrap_err().kind(), ErrorKind::Corrupt);
+    let kept = fs::read(garbage.path().join("ledger.sqlite3")).unwrap();
+    assert!(kept.starts_with(b"no database at all"));
+
+    let foreign = tempfile::tempdir().unwrap();
+    let connection = rusqlite::Connection::open(foreign.path().join("ledger.sqlite3")).unwrap();
+    connection.execute_batch("CREATE TABLE jobs (mine TEXT)").unwrap();
+    drop(connection);
+    let error = Ledger::open(foreign.path()).unwrap_err();
+    assert_eq!((error.kind(), error.to_string().contains("not a ledger")), (ErrorKind::Corrupt, true));
+
+    let damaged = tempfile::tempdir().unwrap();
+    drop(Ledger::open(damaged.path()).unwrap());
+    let path = damaged.path().join("ledger.sqlite3");
+    let mut bytes = fs::read(&path).unwrap();
+    for byte in bytes.iter_mut().skip(100).take(8000) {
+        *byte ^= 0x5a;
+    }
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(Ledger::open(damaged.path()).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let error = Ledger::open(&file.join("state")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unusable);
+    assert!(error.to_string().contains("file"), "{error}");
+}
