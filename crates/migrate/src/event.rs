@@ -1,6 +1,6 @@
 //! What happens while a migration runs, for whoever shows it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vecferry_milvus::CollectionName;
 
 use crate::problem::Problem;
@@ -12,7 +12,7 @@ pub trait Observer: Send + Sync {
 }
 
 /// Step of one collection, in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Waits for its turn.
@@ -68,6 +68,15 @@ pub enum Event {
         /// The collection.
         collection: CollectionName,
         /// Rows since the last such event.
+        rows: u64,
+        /// Bytes of these rows on the wire.
+        bytes: u64,
+    },
+    /// An earlier attempt of the job copied these rows already.
+    Resumed {
+        /// The collection.
+        collection: CollectionName,
+        /// Rows that are on the target.
         rows: u64,
         /// Bytes of these rows on the wire.
         bytes: u64,

@@ -1,13 +1,15 @@
 //! What a job will do, before it does it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vecferry_milvus::{Collection, CollectionName, NewCollection};
 
 use crate::problem::Problem;
 use crate::source_load::LoadedParts;
 
+pub(crate) mod stored;
+
 /// One of the two servers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cluster {
     /// Its address, without credentials.
     pub address: String,
@@ -31,7 +33,7 @@ pub struct Plan {
 }
 
 /// A difference from the source that the target can't avoid, or that is part of the contract.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// What differs, as `shards_num` or `index embedding`.
     pub what: String,
@@ -73,7 +75,7 @@ pub struct PlannedCollection {
 }
 
 /// An index to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NewIndex {
     pub(crate) name: String,
     pub(crate) field: String,

@@ -2,9 +2,11 @@
 //! and Chinese. The texts are data in [`CATALOGUE`], so that the command line, the service and the documentation say
 //! the same.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 mod catalogue;
 
@@ -56,7 +58,7 @@ pub struct Problem {
     /// Which kind of problem.
     pub code: Code,
     /// The values that the texts name, by placeholder.
-    pub values: Vec<(&'static str, String)>,
+    pub values: Vec<(Cow<'static, str>, String)>,
 }
 
 impl Problem {
@@ -68,7 +70,7 @@ impl Problem {
     /// With a value for the placeholder `{name}`.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.values.push((name, value.to_string()));
+        self.values.push((Cow::Borrowed(name), value.to_string()));
         self
     }
 
@@ -94,8 +96,8 @@ impl Problem {
             text.push_str(match (value, lang) {
                 (None, _) => "?",
                 // The one value that is a word of the language, and not a name or a server's message.
-                (Some(("side", value)), Lang::Zh) if value == "source" => "源",
-                (Some(("side", value)), Lang::Zh) if value == "target" => "目标",
+                (Some((known, value)), Lang::Zh) if known == "side" && value == "source" => "源",
+                (Some((known, value)), Lang::Zh) if known == "side" && value == "target" => "目标",
                 (Some((_, value)), _) => value,
             });
             rest = &rest[open + close + 1..];
@@ -119,7 +121,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// For machines: the code, and both texts.
+/// For machines: the code, both texts, and the values in them.
 impl Serialize for Problem {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap;
@@ -129,7 +131,24 @@ impl Serialize for Problem {
         map.serialize_entry("hint", &self.hint(Lang::En))?;
         map.serialize_entry("message_zh", &self.what(Lang::Zh))?;
         map.serialize_entry("hint_zh", &self.hint(Lang::Zh))?;
+        map.serialize_entry("values", &self.values)?;
         map.end()
+    }
+}
+
+/// From a stored report: the code and the values; the texts are those of this version.
+impl<'de> Deserialize<'de> for Problem {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Stored {
+            code: String,
+            values: Vec<(String, String)>,
+        }
+        let stored = Stored::deserialize(deserializer)?;
+        let entry = CATALOGUE.iter().find(|entry| entry.code.to_string() == stored.code);
+        let code = entry.ok_or_else(|| D::Error::custom(format!("unknown code `{}`", stored.code)))?.code;
+        let values = stored.values.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect();
+        Ok(Self { code, values })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a job did and proved, as plain data for people and machines.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vecferry_milvus::CollectionName;
 
 use crate::event::Phase;
@@ -9,9 +9,13 @@ use crate::problem::{Exit, Problem};
 use crate::request::VerifyLevel;
 
 /// State of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobState {
+    /// Recorded, and not begun.
+    Pending,
+    /// Begun and not ended; without a process that works on it, it was interrupted and can be resumed.
+    InProgress,
     /// Everything arrived and, unless verification was switched off, that was proved.
     Successful,
     /// Something did not.
@@ -20,8 +24,21 @@ pub enum JobState {
     Canceled,
 }
 
+impl JobState {
+    /// Its name in records and for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::InProgress => "IN_PROGRESS",
+            Self::Successful => "SUCCESSFUL",
+            Self::Failed => "FAILED",
+            Self::Canceled => "CANCELED",
+        }
+    }
+}
+
 /// The whole job.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Number of the job.
     pub job_id: String,
@@ -39,6 +56,8 @@ pub struct Report {
     pub ended_at: String,
     /// Seconds from beginning to end.
     pub seconds: f64,
+    /// How often the job was begun: once, and once more with every `resume`.
+    pub attempts: u64,
     /// Which proof was asked for.
     pub verify: VerifyLevel,
     /// `none`, `count`, `sample`: the proof that every collection passed.
@@ -54,7 +73,7 @@ pub struct Report {
 }
 
 /// One collection.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CollectionReport {
     /// Its database and name on the source.
     pub source_db: String,
@@ -101,7 +120,7 @@ impl CollectionReport {
 }
 
 /// Rows of a partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionReport {
     /// Its name; empty where a partition key places the rows.
     pub partition: String,
@@ -112,7 +131,7 @@ pub struct PartitionReport {
 }
 
 /// A comparison of source and target.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Verification {
     /// How thorough it was.
     pub level: VerifyLevel,
@@ -131,7 +150,7 @@ pub struct Verification {
 }
 
 /// An index of the target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexReport {
     /// Its name.
     pub index: String,
@@ -153,7 +172,7 @@ impl Report {
         match self.state {
             JobState::Successful => Exit::Done,
             JobState::Canceled => Exit::Canceled,
-            JobState::Failed => {
+            JobState::Pending | JobState::InProgress | JobState::Failed => {
                 let mut exits = self.problems.iter().map(|problem| problem.code.entry().exit);
                 // Differences are the finding. Whatever else ended a job came after its first write, also what would
                 // have been a refusal before it.
@@ -189,6 +208,7 @@ mod tests {
             started_at: String::new(),
             ended_at: String::new(),
             seconds: 0.0,
+            attempts: 1,
             verify: VerifyLevel::Sample,
             verified: VerifyLevel::None,
             sample_seed: 0,

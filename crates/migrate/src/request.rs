@@ -72,7 +72,7 @@ impl Selection {
 }
 
 /// How thoroughly source and target are compared after the copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VerifyLevel {
     /// Not at all; rows read and rows acknowledged must still be equal.
@@ -84,7 +84,8 @@ pub enum VerifyLevel {
 }
 
 /// What may be done to a source collection that is not loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SourceLoad {
     /// Load it for the copy and release it again.
     Temporary,
@@ -93,7 +94,8 @@ pub enum SourceLoad {
 }
 
 /// What repeated keys in the source mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Duplicates {
     /// A warning.
     Warn,

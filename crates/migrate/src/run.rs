@@ -5,12 +5,14 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
+use vecferry_ledger::{Attempt, JobRecord, Ledger, NewCollectionRecord, NewJob};
 use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Flavor};
 
 use crate::connect::{Side, cluster, connect, refusal};
 use crate::copy::Budget;
 use crate::event::{Event, Observer};
 use crate::inventory;
+use crate::plan::stored::{write_plan, write_request};
 use crate::plan::{Plan, PlannedCollection};
 use crate::precheck;
 use crate::problem::{Code, Problem};
@@ -21,11 +23,14 @@ use crate::source_load::wait_until_complete;
 
 mod collection;
 mod comparison;
+mod control;
+mod resume;
+
+pub use control::{Canceled, cancel};
+pub use resume::Resumed;
 
 /// Collections under way at once. More only divide the same servers among more copies.
 const COLLECTIONS_PARALLEL: usize = 4;
-/// Partitions that are read at once.
-const READERS_PARALLEL: usize = 4;
 /// Inserts under way at once.
 const WRITERS_PARALLEL: usize = 6;
 /// Bytes in flight; the process needs about twice that at most.
@@ -38,6 +43,8 @@ pub struct Migration {
     source: Client,
     target: Client,
     plan: Plan,
+    /// Where it goes on; none for a new job.
+    record: Option<JobRecord>,
 }
 
 /// What the collections of a job share.
@@ -47,8 +54,9 @@ pub(crate) struct Job {
     target: Client,
     /// Freshness of all pages, from one timestamp for the whole job.
     consistency: Consistency,
+    ledger: Ledger,
+    attempt: Attempt,
     budget: Budget,
-    readers: Arc<Semaphore>,
     writers: Arc<Semaphore>,
     /// Source collections that this job may hold loaded at once.
     source_loads: Semaphore,
@@ -71,7 +79,7 @@ impl Migration {
         if request.duplicates == Duplicates::Fail {
             comparison::refuse_duplicates(&source, &plan).await?;
         }
-        Ok(Self { request, source, target, plan })
+        Ok(Self { request, source, target, plan, record: None })
     }
 
     /// What [`Migration::run`] will do.
@@ -79,68 +87,188 @@ impl Migration {
         &self.plan
     }
 
-    /// Carries the plan out. Ends with a report whatever happens; the source is put back into the load state it had.
-    pub async fn run(self, observer: Arc<dyn Observer>, cancel: CancellationToken) -> Report {
+    /// Carries the plan out, and records every step in the ledger. Ends with a report whatever happens; the source is put
+    /// back into the load state it had.
+    ///
+    /// # Errors
+    /// The job can't be recorded, or another process works on it: nothing was written anywhere.
+    pub async fn run(
+        self,
+        ledger: &Ledger,
+        observer: Arc<dyn Observer>,
+        cancel: CancellationToken,
+    ) -> Result<Report, Problem> {
         let clock = Clock::start();
-        let job_id = uuid::Uuid::now_v7().to_string();
-        let timestamp = self.source.timestamp().await.unwrap_or(None);
+        let record = match &self.record {
+            Some(record) => record.clone(),
+            None => self.record_new(ledger, &clock).await?,
+        };
+        let attempt = ledger
+            .begin_attempt(&record.job_id)
+            .await
+            .map_err(|error| ledger_problem(ledger.directory(), &record.job_id, &error))?;
         let job = Job {
-            consistency: timestamp.map_or(Consistency::Strong, Consistency::At),
+            consistency: record.read_timestamp.map_or(Consistency::Strong, Consistency::At),
+            ledger: ledger.clone(),
+            attempt,
             budget: Budget::new(IN_FLIGHT_BYTES_MAX),
-            readers: Arc::new(Semaphore::new(READERS_PARALLEL)),
             writers: Arc::new(Semaphore::new(WRITERS_PARALLEL)),
             source_loads: Semaphore::new(self.request.source_load_parallel.max(1)),
             target_load: Mutex::new(()),
-            sample_seed: rand::random(),
+            sample_seed: record.sample_seed,
             observer,
             cancel,
             request: self.request,
             source: self.source,
             target: self.target,
         };
-        let mut problems = Vec::new();
-        for db in &self.plan.new_databases {
-            if let Err(problem) = job.create_database(db).await {
-                problems.push(problem);
+        let mut report = {
+            let work = job.carry_out(&self.plan, &record, &clock);
+            tokio::pin!(work);
+            tokio::select! {
+                report = &mut work => report,
+                // Ends only with the work.
+                never = control::obey(&job) => match never {},
             }
+        };
+        job.record_end(&mut report).await;
+        Ok(report)
+    }
+
+    /// Records a new job before anything is written.
+    async fn record_new(&self, ledger: &Ledger, clock: &Clock) -> Result<JobRecord, Problem> {
+        let job_id = uuid::Uuid::now_v7().to_string();
+        let failed = |error: &dyn std::fmt::Display| {
+            let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
+            problem.with("detail", error)
+        };
+        let read_timestamp = self.source.timestamp().await.map_err(|error| failed(&error))?;
+        let collections = self.plan.collections.iter().map(|planned| NewCollectionRecord {
+            source: planned.source.to_string(),
+            target: planned.target.to_string(),
+            rows_total: planned.rows_estimate,
+        });
+        let new = NewJob {
+            job_id: job_id.clone(),
+            source: self.source.endpoint().to_string(),
+            target: self.target.endpoint().to_string(),
+            request: write_request(&self.request).map_err(|error| failed(&error))?,
+            plan: write_plan(&self.plan).map_err(|error| failed(&error))?,
+            sample_seed: rand::random(),
+            read_timestamp,
+            created_at: clock.started_at(),
+            databases: self.plan.new_databases.clone(),
+            collections: collections.collect(),
+            max_rate: None,
+        };
+        let recorded = async {
+            ledger.create_job(new).await?;
+            ledger.job(&job_id).await
+        };
+        recorded.await.map_err(|error| ledger_problem(ledger.directory(), &job_id, &error))
+    }
+}
+
+impl Job {
+    async fn carry_out(&self, plan: &Plan, record: &JobRecord, clock: &Clock) -> Report {
+        let mut problems = Vec::new();
+        if let Err(problem) = self.create_databases().await {
+            problems.push(problem);
         }
         let mut ended = Vec::new();
         if problems.is_empty() {
-            ended = stream::iter(&self.plan.collections)
-                .map(|planned| collection::migrate(&job, planned))
+            ended = stream::iter(plan.collections.iter().enumerate())
+                .map(|(position, planned)| self.collection(position, planned))
                 .buffered(COLLECTIONS_PARALLEL)
                 .collect()
                 .await;
         }
         let mut report = Report {
-            job_id,
+            job_id: record.job_id.clone(),
             state: JobState::Successful,
             vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
-            source: self.plan.source.clone(),
-            target: self.plan.target.clone(),
-            started_at: clock.started_at(),
+            source: plan.source.clone(),
+            target: plan.target.clone(),
+            started_at: record.created_at.clone(),
             ended_at: clock.now(),
             seconds: clock.seconds(),
-            verify: job.request.verify,
-            verified: job.request.verify,
-            sample_seed: job.sample_seed,
+            attempts: self.attempt.number().unsigned_abs(),
+            verify: self.request.verify,
+            verified: self.request.verify,
+            sample_seed: self.sample_seed,
             collections: Vec::new(),
             problems,
-            warnings: self.plan.warnings.clone(),
+            warnings: plan.warnings.clone(),
         };
         for outcome in ended {
             report.problems.extend(outcome.problems);
             report.warnings.extend(outcome.warnings);
             report.collections.push(outcome.report);
         }
-        conclude(&mut report, job.cancel.is_cancelled());
+        conclude(&mut report, self.cancel.is_cancelled());
         report
     }
-}
 
-impl Job {
-    /// Databases are made with the source's properties, before anything else.
-    async fn create_database(&self, db: &str) -> Result<(), Problem> {
+    /// One collection, if no earlier attempt completed it.
+    async fn collection(&self, position: usize, planned: &PlannedCollection) -> Ended {
+        let record = self.ledger.collection(self.attempt.job_id(), position).await;
+        if let Ok(record) = &record
+            && let Some(document) = record.report.as_ref().filter(|_| record.done)
+            && let Ok(complete) = serde_json::from_str::<Ended>(document)
+        {
+            let (collection, rows) = (planned.source.clone(), complete.report.rows);
+            self.observer.on_event(Event::Resumed {
+                collection: collection.clone(),
+                rows,
+                bytes: complete.report.bytes,
+            });
+            self.observer.on_event(Event::Phase { collection, phase: complete.report.phase });
+            return complete;
+        }
+        let mut ended = collection::migrate(self, position, planned).await;
+        if ended.report.phase == crate::event::Phase::Done
+            && let Err(problem) = self.record_done(position, &ended).await
+        {
+            ended.problems.push(problem);
+        }
+        ended
+    }
+
+    async fn record_done(&self, position: usize, ended: &Ended) -> Result<(), Problem> {
+        let failed = |error: &dyn std::fmt::Display| ledger_failed(self.attempt.job_id(), error);
+        let document = serde_json::to_string(ended).map_err(|error| failed(&error))?;
+        self.ledger.record_done(&self.attempt, position, document).await.map_err(|error| failed(&error))
+    }
+
+    /// The job is not over before its end is recorded.
+    async fn record_end(&self, report: &mut Report) {
+        let recorded = async {
+            let document = serde_json::to_string(&*report).map_err(|error| error.to_string())?;
+            let (state, ended_at) = (report.state.name(), report.ended_at.clone());
+            let ended = self.ledger.end_attempt(&self.attempt, state, document, ended_at).await;
+            ended.map_err(|error| error.to_string())
+        };
+        if let Err(error) = recorded.await {
+            report.problems.push(ledger_failed(self.attempt.job_id(), error));
+            report.state = JobState::Failed;
+            report.verified = VerifyLevel::None;
+        }
+    }
+
+    /// Makes the databases that no earlier attempt made.
+    async fn create_databases(&self) -> Result<(), Problem> {
+        let failed = |error| ledger_failed(self.attempt.job_id(), error);
+        for (db, made) in self.ledger.databases(self.attempt.job_id()).await.map_err(failed)? {
+            if !made && self.create_database(&db).await? {
+                self.ledger.record_database(&self.attempt, &db).await.map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Databases are made with the source's properties, before anything else. Tells whether this call made it: an earlier
+    /// attempt may have, or somebody else since the plan, and then it is not the job's to remove.
+    async fn create_database(&self, db: &str) -> Result<bool, Problem> {
         let failed = |error| {
             Problem::new(Code::TargetFailed).with("collection", format!("{db}.*")).with("detail", error)
         };
@@ -151,8 +279,36 @@ impl Job {
                 .with("collection", format!("{source_db}.*"))
                 .with("detail", error)
         })?;
-        self.target.create_database(db, properties).await.map_err(failed)
+        match self.target.create_database(db, properties).await {
+            Ok(()) => Ok(true),
+            Err(_)
+                if self.target.databases().await.is_ok_and(|known| known.iter().any(|name| name == db)) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
+}
+
+/// The record of a job can't be written while it runs.
+pub(crate) fn ledger_failed(job_id: &str, error: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::LedgerFailed).with("job", job_id).with("detail", error)
+}
+
+/// What a failure of the ledger means before anything was written.
+pub fn ledger_problem(directory: &std::path::Path, job_id: &str, error: &vecferry_ledger::Error) -> Problem {
+    use vecferry_ledger::ErrorKind;
+    let code = match error.kind() {
+        ErrorKind::Unusable | ErrorKind::ReadOnly | ErrorKind::Full | ErrorKind::Locked => Code::StateDir,
+        ErrorKind::Corrupt => Code::LedgerCorrupt,
+        ErrorKind::Newer => Code::LedgerNewer,
+        ErrorKind::UnknownJob | ErrorKind::AmbiguousJob => Code::UnknownJob,
+        ErrorKind::JobIsLive => Code::JobIsLive,
+        ErrorKind::Superseded => Code::LedgerFailed,
+    };
+    let problem = Problem::new(code).with("dir", directory.display()).with("job", job_id);
+    problem.with("detail", error)
 }
 
 async fn connect_both(
@@ -182,8 +338,10 @@ fn conclude(report: &mut Report, canceled: bool) {
         report.state = JobState::Failed;
     } else if canceled && !all_done {
         report.state = JobState::Canceled;
-        let problem =
-            Problem::new(Code::Canceled).with("complete", named(true)).with("incomplete", named(false));
+        let problem = Problem::new(Code::Canceled)
+            .with("job", &report.job_id)
+            .with("complete", named(true))
+            .with("incomplete", named(false));
         report.problems.push(problem);
     }
     if report.state != JobState::Successful {
@@ -232,6 +390,7 @@ pub async fn verify(
         started_at: clock.started_at(),
         ended_at: String::new(),
         seconds: 0.0,
+        attempts: 1,
         verify: request.level,
         verified: request.level,
         sample_seed: rand::random(),
@@ -257,6 +416,9 @@ pub async fn verify(
         }
     }
     conclude(&mut report, cancel.is_cancelled());
+    if report.state == JobState::Canceled {
+        report.problems = vec![Problem::new(Code::VerifyCanceled)];
+    }
     (report.ended_at, report.seconds) = (clock.now(), clock.seconds());
     Ok(report)
 }
@@ -294,6 +456,7 @@ pub async fn load(
 }
 
 /// What a collection's part of a job came to.
+#[derive(serde::Serialize, serde::Deserialize)]
 pub(crate) struct Ended {
     pub(crate) report: CollectionReport,
     pub(crate) problems: Vec<Problem>,

@@ -17,7 +17,7 @@ const LOAD_POLL: Duration = Duration::from_millis(150);
 const RECOVERY_WAIT_MAX: Duration = Duration::from_secs(180);
 
 /// Which partitions of a collection were loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct LoadedParts {
     loaded: Vec<String>,
     missing: Vec<String>,

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
+use vecferry_ledger::Attempt;
 use vecferry_milvus::schema::{Difference, Schema, differences, parameters};
 use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Flavor};
 
-use crate::plan::PlannedCollection;
+use crate::plan::{NewIndex, PlannedCollection};
 use crate::report::IndexReport;
 use crate::retry::{repeat, sleep};
 
@@ -15,31 +16,157 @@ const FLUSH_POLL: Duration = Duration::from_millis(100);
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1800);
 const INDEX_POLL: Duration = Duration::from_millis(500);
 
-/// Makes the collection and its partitions, and describes what came of it.
+/// Makes the collection (unless an earlier attempt did) and its partitions, and describes what came of it.
 pub(crate) async fn create(
     target: &Client,
     planned: &PlannedCollection,
+    exists: bool,
     cancel: &CancellationToken,
 ) -> Result<Collection, Error> {
     let name = &planned.target;
+    if !exists {
+        create_collection(target, planned, cancel).await?;
+    }
+    let existing = repeat(cancel, || target.partitions(name)).await?;
+    for partition in &planned.partitions {
+        if existing.iter().all(|(known, _)| known != partition) {
+            create_partition(target, name, partition, cancel).await?;
+        }
+    }
+    repeat(cancel, || target.describe(name)).await
+}
+
+async fn create_collection(
+    target: &Client,
+    planned: &PlannedCollection,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
     repeat(cancel, || async {
         match target.create_collection(&planned.new).await {
             // The answer was lost; whether the collection was made shows when it is described.
-            Err(error) if error.kind().is_ambiguous() => match target.describe(name).await {
+            Err(error) if error.kind().is_ambiguous() => match target.describe(&planned.target).await {
                 Ok(_) => Ok(()),
                 Err(_) => Err(error),
             },
             answered => answered,
         }
     })
-    .await?;
-    let existing = target.partitions(name).await?;
-    for partition in &planned.partitions {
-        if existing.iter().all(|(known, _)| known != partition) {
-            create_partition(target, name, partition, cancel).await?;
-        }
+    .await
+}
+
+/// The collection of a name, if it is the one that the target gave this number (lite gives none).
+pub(crate) async fn describe_own(
+    target: &Client,
+    name: &CollectionName,
+    id: i64,
+) -> Result<Option<Collection>, Error> {
+    let never = CancellationToken::new();
+    match repeat(&never, || target.describe(name)).await {
+        Ok(found) if found.id == id && found.name == *name => Ok(Some(found)),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(None),
+        Err(error) => Err(error),
     }
-    target.describe(name).await
+}
+
+/// Whether a collection is there that was made after a moment of the target's own clock and holds nothing: only then it
+/// can be the one whose creation was begun at that moment.
+///
+/// # Errors
+/// [`ErrorKind::AlreadyExists`] if it is another one.
+pub(crate) async fn made_after(
+    target: &Client,
+    name: &CollectionName,
+    moment: Option<u64>,
+) -> Result<bool, Error> {
+    let never = CancellationToken::new();
+    let found = match repeat(&never, || target.describe(name)).await {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::CollectionNotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let later = moment.is_none_or(|moment| found.created_timestamp >= moment);
+    if later && found.name == *name && target.row_estimate(name).await? == 0 {
+        return Ok(true);
+    }
+    let text = format!("`{name}` is there, and it is not the one that this job began to make");
+    Err(Error::new(ErrorKind::AlreadyExists, "CreateCollection", text))
+}
+
+/// Name of the alias that only one attempt of a job writes through.
+fn write_alias(job_id: &str, attempt: i64, position: usize) -> String {
+    format!("{}{attempt}_{position}", write_alias_prefix(job_id))
+}
+
+fn write_alias_prefix(job_id: &str) -> String {
+    format!("vf_{}_", job_id.replace('-', ""))
+}
+
+/// Gives the collection a name that only this attempt knows, and takes away those of earlier attempts: what these still
+/// have on its way finds no collection then. Where the target has no aliases, it is the collection's own name.
+pub(crate) async fn open_write_alias(
+    target: &Client,
+    name: &CollectionName,
+    attempt: &Attempt,
+    position: usize,
+    cancel: &CancellationToken,
+) -> Result<CollectionName, Error> {
+    close_write_aliases(target, name, attempt, position).await?;
+    let alias = write_alias(attempt.job_id(), attempt.number(), position);
+    match repeat(cancel, || target.create_alias(name, &alias)).await {
+        Ok(()) => Ok(CollectionName::new(&name.db, alias)),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(name.clone()),
+        // A repeated call finds what the first one made.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(CollectionName::new(&name.db, alias)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes away every name that an attempt of the job wrote through.
+pub(crate) async fn close_write_aliases(
+    target: &Client,
+    name: &CollectionName,
+    attempt: &Attempt,
+    position: usize,
+) -> Result<(), Error> {
+    let never = CancellationToken::new();
+    let described = repeat(&never, || target.describe(name)).await?;
+    let prefix = write_alias_prefix(attempt.job_id());
+    let mut aliases = repeat(&never, || target.aliases(&described)).await?;
+    aliases.retain(|alias| alias.starts_with(&prefix));
+    // The last attempt's, also if the target does not list it yet.
+    if attempt.number() > 1 {
+        aliases.push(write_alias(attempt.job_id(), attempt.number() - 1, position));
+    }
+    for alias in aliases {
+        close_write_alias(target, name, &CollectionName::new(&name.db, alias)).await?;
+    }
+    Ok(())
+}
+
+/// Takes away the name that an attempt wrote through.
+pub(crate) async fn close_write_alias(
+    target: &Client,
+    name: &CollectionName,
+    alias: &CollectionName,
+) -> Result<(), Error> {
+    let never = CancellationToken::new();
+    repeat(&never, || try_close_write_alias(target, name, alias)).await
+}
+
+/// The same, without a second try.
+pub(crate) async fn try_close_write_alias(
+    target: &Client,
+    name: &CollectionName,
+    alias: &CollectionName,
+) -> Result<(), Error> {
+    if alias == name {
+        return Ok(());
+    }
+    match target.drop_alias(&alias.db, &alias.name).await {
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),
+        dropped => dropped,
+    }
 }
 
 async fn create_partition(
@@ -130,13 +257,19 @@ pub(crate) async fn flush(
     Ok(())
 }
 
-/// Starts all index builds.
+/// Starts all index builds that no earlier attempt started.
 pub(crate) async fn create_indexes(
     target: &Client,
     planned: &PlannedCollection,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    for index in &planned.indexes {
+    let existing = repeat(cancel, || target.indexes(&planned.target)).await?;
+    let is_missing = |wanted: &&NewIndex| {
+        existing
+            .iter()
+            .all(|index| index.field != wanted.field || !wanted.name.is_empty() && index.name != wanted.name)
+    };
+    for index in planned.indexes.iter().filter(is_missing) {
         repeat(cancel, || {
             target.create_index(&planned.target, &index.field, &index.name, parameters(&index.params))
         })

@@ -293,6 +293,15 @@ impl Client {
         self.command("CreateAlias", &name.db, &request).await
     }
 
+    /// Takes a name away that is not a collection's own. That it was not there is no failure.
+    pub async fn drop_alias(&self, db: &str, alias: &str) -> Result<(), Error> {
+        let request = pb::DropAliasRequest { db_name: db.to_owned(), alias: alias.to_owned() };
+        match self.command("DropAlias", db, &request).await {
+            Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(()),
+            answer => answer,
+        }
+    }
+
     /// Other names of a collection. `DescribeCollection` and `ListAliases` are both asked, because servers exist on
     /// which one of them keeps silent.
     pub async fn aliases(&self, collection: &Collection) -> Result<Vec<String>, Error> {

@@ -173,6 +173,11 @@ pub struct Schema {
 }
 
 impl Schema {
+    /// The schema as the bytes that the server sent.
+    pub fn raw(&self) -> &Bytes {
+        &self.raw
+    }
+
     /// Reads an encoded `CollectionSchema`.
     pub fn read(raw: Bytes) -> Result<Self, WireError> {
         let decoded = CollectionSchema::decode(raw.clone())

@@ -1,14 +1,23 @@
 //! The copier: rows of one collection from the source to the target, page by page, as the bytes they are.
 //!
-//! One reader a partition follows the keys upwards; each page goes to a writer while the next is read. Bytes in flight
-//! are bounded by one [`Budget`] for the whole job. A range ends only on an empty page: a short page is not the end.
+//! A collection is divided into splits, which a [`Dispatcher`] has copied slice by slice. Each page goes to the target
+//! while the next one of its split is read. Bytes in flight are bounded by one [`Budget`] for the whole job. A range ends
+//! only on an empty page: a short page is not the end.
 
 mod budget;
+mod dispatch;
+mod doubt;
+mod key_text;
 mod page_size;
-mod partition;
+mod plan;
 mod sample;
+mod slice;
 
 pub(crate) use budget::Budget;
+pub(crate) use dispatch::{Dispatcher, InProcess, Slice};
+pub(crate) use doubt::settle_doubts;
+pub(crate) use key_text::{key_of, key_text};
 pub(crate) use page_size::{PAGE_BYTES_TARGET, PAGE_ROWS_MAX};
-pub(crate) use partition::{Copied, CopyError, CopyJob, PartitionTask, copy_partition};
-pub(crate) use sample::{KeySample, SAMPLE_ROWS_MIN};
+pub(crate) use plan::{Limits, PartCounter, PlannedRange, plan};
+pub(crate) use sample::{KeySample, SAMPLE_ROWS_MIN, SampleRule};
+pub(crate) use slice::{CopyError, CopyJob};

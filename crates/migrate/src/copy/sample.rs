@@ -1,11 +1,60 @@
 //! Keys for the random sample, drawn while the pages pass.
 
+use std::collections::BTreeMap;
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use vecferry_milvus::Key;
+use vecferry_milvus::wire::{Page, WireError};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::key_text::key_text;
 
 /// Least number of rows compared a partition.
 pub(crate) const SAMPLE_ROWS_MIN: usize = 64;
+
+/// Which rows are compared after the copy: those whose key has a small digest. No state is kept, so that it does not
+/// matter how often, by which attempt or in which order pages pass.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SampleRule {
+    seed: u64,
+    /// Greatest digest that is in, by partition; none where nothing is compared.
+    digest_max: BTreeMap<Option<String>, u64>,
+}
+
+impl SampleRule {
+    /// About `wanted` rows of each part, given how many it holds. A tenth more is taken, since it is a matter of chance.
+    pub(crate) fn new(
+        seed: u64,
+        parts: impl IntoIterator<Item = (Option<String>, u64)>,
+        wanted: usize,
+    ) -> Self {
+        let share = |rows: u64| (wanted as f64 * 1.1 + 32.0) / rows.max(1) as f64;
+        // The cast saturates: everything is in where there are few rows.
+        let digest_max = |rows| (share(rows).min(1.0) * u64::MAX as f64) as u64;
+        let digest_max = parts.into_iter().map(|(partition, rows)| (partition, digest_max(rows))).collect();
+        Self { seed, digest_max: if wanted == 0 { BTreeMap::new() } else { digest_max } }
+    }
+
+    /// Whether anything is compared.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.digest_max.is_empty()
+    }
+
+    /// The keys of a page that are in, as the ledger keeps them.
+    pub(crate) fn of_page(
+        &self,
+        page: &Page,
+        key_field: &str,
+        partition: Option<&str>,
+    ) -> Result<Vec<String>, WireError> {
+        let Some(digest_max) = self.digest_max.get(&partition.map(str::to_owned)) else {
+            return Ok(Vec::new());
+        };
+        let texts = page.all_keys(key_field)?.into_iter().map(|key| key_text(&key));
+        Ok(texts.filter(|text| xxh3_64_with_seed(text.as_bytes(), self.seed) <= *digest_max).collect())
+    }
+}
 
 /// A uniform sample of all keys seen (reservoir, algorithm L), and the first and the last of them.
 #[derive(Clone, Debug)]

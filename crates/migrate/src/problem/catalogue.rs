@@ -99,6 +99,36 @@ catalogue! {
            "name a writable directory with --state-dir"
         zh "无法写入状态目录 `{dir}`：{detail}"
            "用 --state-dir 指定一个可写的目录";
+    /// No job bears the number given.
+    UnknownJob 7 Usage
+        en "there is no such job: {detail}"
+           "`vecferry jobs` lists the jobs of this state directory; --state-dir names another"
+        zh "没有这个任务：{detail}"
+           "用 `vecferry jobs` 列出该状态目录中的任务；用 --state-dir 指定其他目录";
+    /// The record of jobs was written by a newer version.
+    LedgerNewer 8 Usage
+        en "the record of jobs in `{dir}` is of a newer version: {detail}"
+           "use the version of vecferry that wrote it, or another --state-dir"
+        zh "`{dir}` 中的任务记录来自更新的版本：{detail}"
+           "请使用写入它的 vecferry 版本，或指定其他 --state-dir";
+    /// The record of jobs is damaged.
+    LedgerCorrupt 9 Usage
+        en "the record of jobs in `{dir}` is damaged or no record of vecferry: {detail}"
+           "nothing was changed; restore the file from a backup, or give another --state-dir (jobs in the damaged file can't be resumed then)"
+        zh "`{dir}` 中的任务记录已损坏，或不是 vecferry 的记录：{detail}"
+           "没有做任何改动；请从备份恢复该文件，或指定其他 --state-dir（损坏文件中的任务将无法继续）";
+    /// A job has no report yet.
+    NoReport 10 Usage
+        en "job {job} has no report yet"
+           "`vecferry status {job}` shows how far it is; it has a report when it ended"
+        zh "任务 {job} 还没有报告"
+           "用 `vecferry status {job}` 查看进度；任务结束后才有报告";
+    /// A file that was asked for can't be written.
+    FileNotWritten 11 Usage
+        en "`{file}` can't be written: {detail}"
+           "name a file in a writable directory"
+        zh "无法写入 `{file}`：{detail}"
+           "请指定可写目录中的文件";
 
     /// The host name does not resolve.
     UnknownHost 101 Refused
@@ -257,6 +287,30 @@ catalogue! {
            "upgrade the source to Milvus 2.3 or later first"
         zh "源（{version}）不能按主键顺序返回数据，无法保证不丢行"
            "请先将源升级到 Milvus 2.3 或更高版本";
+    /// Another process works on the job.
+    JobIsLive 216 Refused
+        en "another process works on job {job}"
+           "wait for it, or stop it with `vecferry cancel {job}`"
+        zh "另一个进程正在处理任务 {job}"
+           "请等待它结束，或用 `vecferry cancel {job}` 停止它";
+    /// The source is not what the job was planned for.
+    SourceChanged 217 Refused
+        en "`{collection}` on the source is not what job {job} was planned for: {detail}"
+           "start a new job with `vecferry migrate`; `vecferry cancel {job} --clean` removes what this one made"
+        zh "源端的 `{collection}` 与任务 {job} 的计划不一致：{detail}"
+           "请用 `vecferry migrate` 新建任务；`vecferry cancel {job} --clean` 会删除该任务创建的内容";
+    /// What the job made on the target is not there any more, or something else is.
+    TargetReplaced 218 Refused
+        en "`{collection}` on the target is not the one that job {job} made: {detail}"
+           "it is not touched; move it away or start a new job with `vecferry migrate`"
+        zh "目标端的 `{collection}` 不是任务 {job} 创建的那个：{detail}"
+           "不会改动它；请移走它，或用 `vecferry migrate` 新建任务";
+    /// A job that has no way on.
+    NotResumable 219 Refused
+        en "job {job} can't go on: {detail}"
+           "start a new job with `vecferry migrate`"
+        zh "任务 {job} 无法继续：{detail}"
+           "请用 `vecferry migrate` 新建任务";
 
     /// The source failed in the middle.
     SourceFailed 301 Failed
@@ -300,12 +354,12 @@ catalogue! {
            "it was {state} before: put it back by hand"
         zh "无法将源上的 `{collection}` 恢复到原来的加载状态：{detail}"
            "原来的状态：{state}，请手动恢复";
-    /// The report can't be stored.
-    ReportNotStored 308 Failed
-        en "the report could not be stored in `{dir}`: {detail}"
-           "free space there or name another directory with --state-dir; the result above is complete"
-        zh "无法将报告保存到 `{dir}`：{detail}"
-           "请清理空间或用 --state-dir 指定其他目录；上面的结果是完整的";
+    /// The record of the job can't be written.
+    LedgerFailed 309 Failed
+        en "the record of the job can't be written: {detail}"
+           "nothing is lost; make room for the state directory or mend it, then run `vecferry resume {job}`"
+        zh "无法写入任务记录：{detail}"
+           "没有丢失数据；请为状态目录腾出空间或修复它，然后运行 `vecferry resume {job}`";
 
     /// Rows did not arrive.
     RowsMissing 401 Different
@@ -359,9 +413,15 @@ catalogue! {
     /// Canceled by the user.
     Canceled 501 Canceled
         en "canceled; complete on the target (rows): {complete}; incomplete: {incomplete}"
-           "nothing else was touched; to go on, drop the incomplete collections on the target and run the command again with --exclude for the complete ones"
+           "nothing else was touched; `vecferry resume {job}` goes on, `vecferry cancel {job} --clean` removes what the job made"
         zh "已取消；目标上已完成（行数）：{complete}；未完成：{incomplete}"
-           "其他内容未被改动；继续时请在目标上删除未完成的 Collection，并用 --exclude 跳过已完成的";
+           "其他内容未被改动；用 `vecferry resume {job}` 继续，或用 `vecferry cancel {job} --clean` 删除该任务创建的内容";
+    /// The user stopped a comparison.
+    VerifyCanceled 502 Canceled
+        en "the comparison was canceled: nothing is proved"
+           "nothing was changed; run the command again"
+        zh "比对已取消：未证明任何结论"
+           "没有做任何改动；请重新运行该命令";
 
     /// The servers of the demo can't be started.
     Sandbox 601 Refused

@@ -75,6 +75,12 @@ impl Reader {
         if self.cancel.is_cancelled() { Err(ProofError::Canceled) } else { Ok(()) }
     }
 
+    /// Whether keys are texts.
+    pub(crate) fn key_is_text(&self) -> bool {
+        let key = self.columns.iter().find(|column| column.name == self.key_field);
+        key.is_some_and(|key| key.fixed_bytes().is_none())
+    }
+
     pub(crate) async fn count(&self, part: &Part) -> Result<u64, Error> {
         self.count_where(part.partition.as_deref(), part.range.expression(&self.key_field)).await
     }
@@ -87,9 +93,7 @@ impl Reader {
         // milvus-lite 3 forgets the partition when it counts without an expression.
         if partition.is_some() && expression.is_empty() && self.client.version().flavor == Flavor::LitePython
         {
-            let key = self.columns.iter().find(|column| column.name == self.key_field);
-            let is_text = key.is_some_and(|key| key.fixed_bytes().is_none());
-            expression = key::every_row(&self.key_field, is_text);
+            expression = key::every_row(&self.key_field, self.key_is_text());
         }
         let query = Query {
             collection: &self.name,
@@ -109,6 +113,24 @@ impl Reader {
         partition: Option<&str>,
         range: &KeyRange,
     ) -> Result<Vec<Key>, ProofError> {
+        self.some_keys(partition, range, KEY_PAGE_ROWS).await
+    }
+
+    /// The first key of a range.
+    pub(crate) async fn first_key(
+        &self,
+        partition: Option<&str>,
+        range: &KeyRange,
+    ) -> Result<Option<Key>, ProofError> {
+        Ok(self.some_keys(partition, range, 1).await?.into_iter().next())
+    }
+
+    async fn some_keys(
+        &self,
+        partition: Option<&str>,
+        range: &KeyRange,
+        rows_max: u32,
+    ) -> Result<Vec<Key>, ProofError> {
         let columns = [self.key_field.clone()];
         let query = Query {
             collection: &self.name,
@@ -116,7 +138,7 @@ impl Reader {
             expression: range.expression(&self.key_field),
             columns: &columns,
             partition,
-            rows_max: Some(KEY_PAGE_ROWS),
+            rows_max: Some(rows_max),
             consistency: self.consistency,
         };
         let answer = repeat(&self.cancel, || self.client.query(&query)).await?;

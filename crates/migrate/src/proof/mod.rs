@@ -10,5 +10,5 @@ mod expect;
 mod surplus;
 
 pub(crate) use compare::{Outcome, compare};
-pub(crate) use expect::{Expected, ProofError, Reader, expect, scan_keys};
+pub(crate) use expect::{Expected, Part, ProofError, Reader, expect, scan_keys};
 pub(crate) use surplus::{Surplus, diagnose};

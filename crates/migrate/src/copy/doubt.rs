@@ -1,0 +1,76 @@
+//! Ranges whose rows may be on the target twice: an insert without an answer, and what replaced it.
+
+use vecferry_ledger::Doubt;
+use vecferry_milvus::WriteMode;
+
+use super::key_text::range_of;
+use super::slice::{CopyError, CopyJob};
+use crate::proof::{Part, ProofError, Reader};
+
+/// Rounds after which a surplus that does not go away is a failure.
+const ROUNDS_MAX: u32 = 5;
+
+/// Counts every doubtful range on the target, and upserts the rows of those that hold a key twice: one upsert removes all
+/// copies of a key. To be called when nobody can insert any more, with a job whose source is the target itself.
+///
+/// Returns how many rows were too many.
+pub(crate) async fn settle_doubts(
+    copy: &CopyJob,
+    target: &Reader,
+    position: usize,
+) -> Result<u64, SettleError> {
+    let mut removed = 0;
+    for doubt in copy.ledger.doubts(copy.attempt.job_id(), position).await.map_err(CopyError::from)? {
+        removed += settle(copy, target, &doubt).await?;
+        copy.ledger.settle_doubt(&copy.attempt, doubt.doubt_id).await.map_err(CopyError::from)?;
+    }
+    Ok(removed)
+}
+
+/// Why doubts can't be settled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettleError {
+    #[error("{0}")]
+    Copy(#[from] CopyError),
+    #[error("{0}")]
+    Proof(#[from] ProofError),
+    #[error("{0} rows are on the target more than once and upserts don't remove them")]
+    Stays(u64),
+}
+
+async fn settle(copy: &CopyJob, target: &Reader, doubt: &Doubt) -> Result<u64, SettleError> {
+    let range = range_of(doubt.after.as_deref(), doubt.until.as_deref()).map_err(CopyError::from)?;
+    let part = Part { partition: doubt.partition.clone(), range };
+    let (mut reader, mut removed) = (target.clone(), 0);
+    for round in 0.. {
+        reader = reader.fresh().await.map_err(ProofError::from)?;
+        let surplus = surplus(&reader, &part).await?;
+        if surplus == 0 {
+            break;
+        }
+        if round == ROUNDS_MAX {
+            return Err(SettleError::Stays(surplus));
+        }
+        removed += surplus;
+        let rows = crate::copy::PAGE_ROWS_MAX as usize / 16;
+        copy.copy_in_smaller_pages(None, part.partition.as_deref(), &part.range, rows, WriteMode::Upsert)
+            .await?;
+    }
+    Ok(removed)
+}
+
+/// Rows of a part beyond one a key.
+async fn surplus(reader: &Reader, part: &Part) -> Result<u64, ProofError> {
+    let counted = reader.count(part).await?;
+    if counted == 0 {
+        return Ok(0);
+    }
+    let (mut range, mut distinct) = (part.range.clone(), 0);
+    loop {
+        let keys = reader.keys(part.partition.as_deref(), &range).await?;
+        let Some(last) = keys.last() else { return Ok(counted.saturating_sub(distinct)) };
+        distinct += keys.len() as u64;
+        range.after = Some(last.clone());
+        reader.stop_if_canceled()?;
+    }
+}

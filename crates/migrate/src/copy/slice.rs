@@ -1,0 +1,431 @@
+//! One slice of one split: pages follow the keys upwards, each on its way to the target while the next is read.
+//!
+//! What is in the ledger before a page is sent, and what only after it was acknowledged, is what makes a copy exact
+//! after any crash; see the module documentation of `vecferry_ledger`'s splits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use vecferry_ledger::{Advance, Attempt, Ledger, Progress, Split};
+use vecferry_milvus::schema::FieldSpec;
+use vecferry_milvus::wire::insert::Rows;
+use vecferry_milvus::wire::rewrite::insertable;
+use vecferry_milvus::wire::{Page, WireError};
+use vecferry_milvus::{
+    Client, CollectionName, Consistency, Error, ErrorKind, Key, KeyRange, Query, WriteMode,
+};
+
+use super::budget::{Budget, Share};
+use super::dispatch::{Slice, SliceRunner};
+use super::key_text::{NoKey, key_of, key_text, range_of};
+use super::page_size::{PAGE_BYTES_MAX, PageSize};
+use super::sample::SampleRule;
+use crate::event::{Event, Observer, Wait};
+use crate::retry::{Backoff, Verdict, sleep};
+use crate::source_load::wait_until_complete;
+
+/// What all splits of a collection share.
+pub(crate) struct CopyJob {
+    pub(crate) source: Client,
+    pub(crate) target: Client,
+    pub(crate) ledger: Ledger,
+    pub(crate) attempt: Attempt,
+    pub(crate) source_name: CollectionName,
+    /// The collection as observers know it.
+    pub(crate) shown_name: CollectionName,
+    /// The source's number of the collection, so that a rename or an alias can't lead elsewhere; 0 on lite.
+    pub(crate) source_id: i64,
+    /// Where rows are written: an alias that only this attempt uses, where the target has aliases.
+    pub(crate) write_name: CollectionName,
+    pub(crate) key_field: String,
+    pub(crate) columns: Vec<FieldSpec>,
+    /// Names of `columns`.
+    pub(crate) names: Vec<String>,
+    pub(crate) consistency: Consistency,
+    pub(crate) budget: Budget,
+    /// Inserts under way at once, over the whole job.
+    pub(crate) writers: Arc<Semaphore>,
+    pub(crate) page_bytes_target: usize,
+    /// Which rows are compared later, by partition.
+    pub(crate) sample: SampleRule,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// Why a copy ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CopyError {
+    #[error("source: {0}")]
+    Source(Error),
+    #[error("target: {0}")]
+    Target(Error),
+    #[error("{0}")]
+    Protocol(#[from] WireError),
+    #[error("rows {first} to {last} refused: {error}")]
+    RowsRefused { first: Key, last: Key, error: Error },
+    #[error("{0}")]
+    Ledger(#[from] vecferry_ledger::Error),
+    #[error("{0}")]
+    Record(#[from] NoKey),
+    #[error("canceled")]
+    Canceled,
+}
+
+/// Rows and bytes of acknowledged writes.
+pub(crate) type Written = Result<(u64, u64), CopyError>;
+
+/// A page that the target acknowledged and the ledger does not know of yet.
+struct Acknowledged {
+    last: Key,
+    rows: u64,
+    bytes: u64,
+    samples: Vec<String>,
+}
+
+impl SliceRunner for CopyJob {
+    type Error = CopyError;
+
+    async fn run_slice(&self, split_id: i64, time: Duration) -> Result<Slice, CopyError> {
+        let ended = self.copy_split(split_id, time).await;
+        if ended.is_err() {
+            // The other splits of this collection need not go on.
+            self.cancel.cancel();
+        }
+        ended
+    }
+}
+
+impl CopyJob {
+    async fn copy_split(&self, split_id: i64, time: Duration) -> Result<Slice, CopyError> {
+        let split = self.ledger.split(split_id).await?;
+        if split.done {
+            return Ok(Slice::Done);
+        }
+        let started = Instant::now();
+        let mut range = range_of(split.cursor.as_deref().or(split.after.as_deref()), split.until.as_deref())?;
+        let mut size = PageSize::new(&self.columns, self.page_bytes_target);
+        if let Some(intent) = split.intent.as_ref().filter(|intent| Some(*intent) != split.cursor.as_ref()) {
+            let intent = key_of(intent)?;
+            self.resend(&split, &mut range, intent, &mut size).await?;
+        }
+        let out_of_time = || started.elapsed() >= time;
+        self.copy_range(&split, range, &mut size, WriteMode::Insert, &out_of_time).await
+    }
+
+    /// Sends what an earlier attempt may or may not have sent: by upsert, which leaves one row of each key. The range is
+    /// remembered as doubtful, because a late insert of the dead attempt may still be on its way.
+    async fn resend(
+        &self,
+        split: &Split,
+        range: &mut KeyRange,
+        intent: Key,
+        size: &mut PageSize,
+    ) -> Result<(), CopyError> {
+        let (after, until) = (range.after.as_ref().map(key_text), Some(key_text(&intent)));
+        self.ledger.record_doubt(&self.attempt, split.split_id, after, until).await?;
+        let doubtful = KeyRange { after: range.after.clone(), until: Some(intent.clone()) };
+        // However long it takes: a slice that stopped in between would begin with the same doubt.
+        let slice = self.copy_range(split, doubtful, size, WriteMode::Upsert, &|| false).await?;
+        if slice == Slice::Canceled {
+            return Err(CopyError::Canceled);
+        }
+        // Also where the source does not hold the intended rows any more, nothing up to the intent is in doubt now.
+        let step = Advance { cursor: Some(key_text(&intent)), ..Advance::default() };
+        self.ledger.advance(&self.attempt, split.split_id, step).await?;
+        range.after = Some(intent);
+        Ok(())
+    }
+
+    /// Copies a range to its end, or until the time is up.
+    async fn copy_range(
+        &self,
+        split: &Split,
+        mut range: KeyRange,
+        size: &mut PageSize,
+        mode: WriteMode,
+        out_of_time: &dyn Fn() -> bool,
+    ) -> Result<Slice, CopyError> {
+        let partition = split.partition.as_deref();
+        let is_new = split.cursor.is_none();
+        let mut next = self.next_page(partition, &range, size).await?;
+        let mut acknowledged: Option<Acknowledged> = None;
+        loop {
+            let (page, share) = next;
+            let Some((first, last)) = page.keys.clone() else {
+                let mut step = self.step(acknowledged.take(), None);
+                // The ends of a range are always compared: that is where rows are lost first.
+                step.samples.extend(step.cursor.clone().filter(|_| self.sample.is_on()));
+                self.ledger.advance(&self.attempt, split.split_id, step).await?;
+                if mode == WriteMode::Insert {
+                    self.ledger.finish_split(&self.attempt, split.split_id).await?;
+                }
+                return Ok(Slice::Done);
+            };
+            let mut samples = self.sample.of_page(&page, &self.key_field, partition)?;
+            if is_new
+                && acknowledged.is_none()
+                && range.after == range_of(split.after.as_deref(), None)?.after
+            {
+                samples.extend(self.sample.is_on().then(|| key_text(&first)));
+            }
+            let intent = (mode == WriteMode::Insert).then(|| key_text(&last));
+            let step = self.step(acknowledged.take(), intent);
+            self.ledger.advance(&self.attempt, split.split_id, step).await?;
+            let of_page = KeyRange { after: range.after.replace(last.clone()), until: Some(last.clone()) };
+            let (written, read) = tokio::join!(
+                self.write_page(split, of_page, first, page, share, mode),
+                self.next_page(partition, &range, size),
+            );
+            let (rows, bytes) = written?;
+            acknowledged = Some(Acknowledged { last, rows, bytes, samples });
+            let stop = match read {
+                Ok(page) if self.cancel.is_cancelled() => {
+                    drop(page);
+                    Ok(Slice::Canceled)
+                }
+                Ok(page) if out_of_time() => {
+                    drop(page);
+                    Ok(Slice::More { divided: Vec::new() })
+                }
+                Ok(page) => {
+                    next = page;
+                    continue;
+                }
+                Err(CopyError::Canceled) => Ok(Slice::Canceled),
+                Err(error) => Err(error),
+            };
+            // What landed is recorded also where it can't go on.
+            let step = self.step(acknowledged.take(), None);
+            self.ledger.advance(&self.attempt, split.split_id, step).await?;
+            return stop;
+        }
+    }
+
+    fn step(&self, acknowledged: Option<Acknowledged>, intent: Option<String>) -> Advance {
+        let Some(page) = acknowledged else { return Advance { intent, ..Advance::default() } };
+        Advance {
+            cursor: Some(key_text(&page.last)),
+            progress: Progress { rows_read: page.rows, rows_written: page.rows, bytes: page.bytes },
+            intent,
+            samples: page.samples,
+        }
+    }
+
+    /// Reads the next page, when there is room for it.
+    async fn next_page(
+        &self,
+        partition: Option<&str>,
+        range: &KeyRange,
+        size: &mut PageSize,
+    ) -> Result<(Page, Share), CopyError> {
+        let mut share = tokio::select! {
+            share = self.budget.take(size.bytes()) => share.ok_or(CopyError::Canceled)?,
+            () = self.cancel.cancelled() => return Err(CopyError::Canceled),
+        };
+        let page = self.read_page(partition, range, size).await?;
+        share.resize(page.bytes);
+        size.came(page.rows, page.bytes);
+        Ok((page, share))
+    }
+
+    /// Reads the next page of a range. Empty only if the range has no more rows.
+    async fn read_page(
+        &self,
+        partition: Option<&str>,
+        range: &KeyRange,
+        size: &mut PageSize,
+    ) -> Result<Page, CopyError> {
+        let mut backoff = Backoff::new();
+        loop {
+            let query = Query {
+                collection: &self.source_name,
+                collection_id: self.source_id,
+                expression: range.expression(&self.key_field),
+                columns: &self.names,
+                partition,
+                rows_max: Some(size.rows()),
+                consistency: self.consistency,
+            };
+            let answer = tokio::select! {
+                answer = self.source.query(&query) => answer,
+                () = self.cancel.cancelled() => return Err(CopyError::Canceled),
+            };
+            let error = match answer {
+                // A page beyond what one insert may hold is asked for again, smaller.
+                Ok(answer) if answer.len() > PAGE_BYTES_MAX && size.refused() => continue,
+                Ok(answer) => return self.parse(&answer, range),
+                Err(error) => error,
+            };
+            if error.kind() == ErrorKind::TooLarge && size.refused() {
+                continue;
+            }
+            let Verdict::Wait(wait) = backoff.after(error.kind()) else {
+                return Err(CopyError::Source(error));
+            };
+            self.tell_waiting(if error.kind() == ErrorKind::RateLimited {
+                Wait::SourceLimit
+            } else {
+                Wait::SourceBusy
+            });
+            sleep(wait, &self.cancel).await;
+            if error.kind() != ErrorKind::RateLimited {
+                // A server that was away answers short while it loads again, without an error.
+                let complete = tokio::select! {
+                    complete = wait_until_complete(&self.source, &self.source_name) => complete,
+                    () = self.cancel.cancelled() => return Err(CopyError::Canceled),
+                };
+                if let Err(error) = complete
+                    && !error.kind().is_transient()
+                {
+                    return Err(CopyError::Source(error));
+                }
+            }
+        }
+    }
+
+    fn parse(&self, answer: &Bytes, range: &KeyRange) -> Result<Page, CopyError> {
+        let page = Page::read(answer, &self.key_field, range.after.as_ref()).map_err(CopyError::Protocol)?;
+        if page.rows > 0 {
+            page.check_columns(self.names.iter().map(String::as_str)).map_err(CopyError::Protocol)?;
+        }
+        Ok(page)
+    }
+
+    fn rows_of(&self, page: &Page) -> Result<Rows, WireError> {
+        let mut columns = Vec::with_capacity(page.columns.len());
+        for column in &page.columns {
+            if let Some(spec) = self.columns.iter().find(|spec| spec.name == column.name) {
+                columns.push(insertable(column, spec, page.rows)?);
+            }
+        }
+        Ok(Rows { columns, count: page.rows })
+    }
+
+    /// Writes a page until it is acknowledged. Returns rows and bytes written.
+    async fn write_page(
+        &self,
+        split: &Split,
+        range: KeyRange,
+        first: Key,
+        page: Page,
+        share: Share,
+        mode: WriteMode,
+    ) -> Written {
+        let (rows, of_page) = (self.rows_of(&page)?, page.rows as u64);
+        // The columns hold what they need of the page's buffer.
+        drop(page);
+        let written =
+            self.write_rows(Some(split), split.partition.as_deref(), &rows, &range, first, mode).await;
+        drop(rows);
+        drop(share);
+        let (rows, bytes) = written?;
+        if rows != of_page {
+            // It was read again in smaller pages, and the source answered other rows than before.
+            let text = format!("{of_page} rows were read and {rows} acknowledged");
+            return Err(CopyError::Target(Error::new(ErrorKind::Malformed, "Insert", text)));
+        }
+        Ok((rows, bytes))
+    }
+
+    async fn write_rows(
+        &self,
+        split: Option<&Split>,
+        partition: Option<&str>,
+        rows: &Rows,
+        range: &KeyRange,
+        first: Key,
+        mut mode: WriteMode,
+    ) -> Written {
+        let mut backoff = Backoff::new();
+        loop {
+            let attempt = {
+                let _slot = self.writers.acquire().await.map_err(|_| CopyError::Canceled)?;
+                self.target.write(&self.write_name, partition, rows, mode).await
+            };
+            let error = match attempt {
+                Ok(()) => {
+                    let (count, bytes) = (rows.count as u64, rows.bytes() as u64);
+                    let collection = self.shown_name.clone();
+                    self.observer.on_event(Event::Copied { collection, rows: count, bytes });
+                    return Ok((count, bytes));
+                }
+                Err(error) => error,
+            };
+            tracing::debug!(%error, rows = rows.count, "a write failed");
+            if error.kind() == ErrorKind::TooLarge && rows.count > 1 {
+                return Box::pin(self.copy_in_smaller_pages(split, partition, range, rows.count / 2, mode))
+                    .await;
+            }
+            if may_have_landed(error.kind()) && mode == WriteMode::Insert {
+                // From now on only by upsert, which leaves one copy of each key; and counted at the end, because the
+                // insert may be held up on its way and land after the upsert.
+                mode = WriteMode::Upsert;
+                if let Some(split) = split {
+                    let (after, until) =
+                        (range.after.as_ref().map(key_text), range.until.as_ref().map(key_text));
+                    self.ledger.record_doubt(&self.attempt, split.split_id, after, until).await?;
+                }
+            }
+            match backoff.after(error.kind()) {
+                // A page that may have landed is brought to its end even if the user cancels meanwhile.
+                Verdict::Wait(_) if self.cancel.is_cancelled() && mode == WriteMode::Insert => {
+                    return Err(CopyError::Canceled);
+                }
+                Verdict::Wait(wait) => {
+                    self.tell_waiting(target_wait(error.kind()));
+                    tokio::time::sleep(wait).await;
+                }
+                Verdict::GiveUp if matches!(error.kind(), ErrorKind::Rejected | ErrorKind::TooLarge) => {
+                    let last = range.until.clone().unwrap_or_else(|| first.clone());
+                    return Err(CopyError::RowsRefused { first, last, error });
+                }
+                Verdict::GiveUp => return Err(CopyError::Target(error)),
+            }
+        }
+    }
+
+    /// The target refuses a page for its size: its range is read again in smaller pages.
+    pub(crate) async fn copy_in_smaller_pages(
+        &self,
+        split: Option<&Split>,
+        partition: Option<&str>,
+        range: &KeyRange,
+        rows_max: usize,
+        mode: WriteMode,
+    ) -> Written {
+        let (mut range, mut total) = (range.clone(), (0, 0));
+        loop {
+            let mut size = PageSize::fixed(rows_max);
+            let page = self.read_page(partition, &range, &mut size).await?;
+            let Some((first, last)) = page.keys.clone() else { return Ok(total) };
+            let rows = self.rows_of(&page).map_err(CopyError::Protocol)?;
+            drop(page);
+            let of_page = KeyRange { after: range.after.replace(last.clone()), until: Some(last) };
+            let (count, bytes) =
+                Box::pin(self.write_rows(split, partition, &rows, &of_page, first, mode)).await?;
+            total = (total.0 + count, total.1 + bytes);
+        }
+    }
+
+    fn tell_waiting(&self, reason: Wait) {
+        self.observer.on_event(Event::Waiting { collection: self.shown_name.clone(), reason });
+    }
+}
+
+/// Whether some or all rows of a failed write may be on the target. A busy server may have taken those of one shard.
+fn may_have_landed(kind: ErrorKind) -> bool {
+    kind.is_ambiguous() || kind == ErrorKind::Busy
+}
+
+fn target_wait(kind: ErrorKind) -> Wait {
+    if kind == ErrorKind::RateLimited {
+        Wait::TargetLimit
+    } else if kind == ErrorKind::WritesDenied {
+        Wait::TargetDenies
+    } else {
+        Wait::TargetBusy
+    }
+}

@@ -1,0 +1,234 @@
+//! Plans and requests as documents of the ledger: a job that goes on does exactly what it was begun for, whatever the
+//! clusters say by then. Documents hold no credentials.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use vecferry_milvus::schema::{Schema, parameters};
+use vecferry_milvus::{Collection, CollectionName, Endpoint, NewCollection};
+
+use super::{Change, Cluster, NewIndex, Plan, PlannedCollection};
+use crate::problem::Problem;
+use crate::request::{Duplicates, MigrateRequest, Selection, SourceLoad, VerifyLevel};
+use crate::source_load::LoadedParts;
+
+/// Why a document can't be read: it was written by another version, or not by this program.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DocumentError {
+    #[error("{0}")]
+    Form(#[from] serde_json::Error),
+    #[error("a schema in it does not decode: {0}")]
+    Schema(String),
+}
+
+type Pairs = Vec<(String, String)>;
+
+#[derive(Serialize, Deserialize)]
+struct StoredPlan {
+    source: Cluster,
+    target: Cluster,
+    collections: Vec<StoredCollection>,
+    new_databases: Vec<String>,
+    warnings: Vec<Problem>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredCollection {
+    source: (String, String),
+    target: (String, String),
+    rows_estimate: u64,
+    partitions: Vec<String>,
+    aliases: Vec<String>,
+    changes: Vec<Change>,
+    needs_load: bool,
+    readable: bool,
+    described: StoredDescription,
+    new: StoredNew,
+    indexes: Vec<NewIndex>,
+    load: LoadedParts,
+    late_properties: Pairs,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredDescription {
+    id: i64,
+    created_timestamp: u64,
+    shards: i32,
+    consistency: i32,
+    aliases: Vec<String>,
+    properties: Pairs,
+    num_partitions: i64,
+    schema: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredNew {
+    schema: String,
+    shards: i32,
+    consistency: i32,
+    properties: Pairs,
+    num_partitions: i64,
+}
+
+/// A plan as a document.
+pub(crate) fn write_plan(plan: &Plan) -> Result<String, DocumentError> {
+    let stored = StoredPlan {
+        source: plan.source.clone(),
+        target: plan.target.clone(),
+        collections: plan.collections.iter().map(StoredCollection::of).collect(),
+        new_databases: plan.new_databases.clone(),
+        warnings: plan.warnings.clone(),
+    };
+    Ok(serde_json::to_string(&stored)?)
+}
+
+/// A plan from its document.
+pub(crate) fn read_plan(document: &str) -> Result<Plan, DocumentError> {
+    let stored: StoredPlan = serde_json::from_str(document)?;
+    Ok(Plan {
+        source: stored.source,
+        target: stored.target,
+        collections: stored
+            .collections
+            .into_iter()
+            .map(StoredCollection::planned)
+            .collect::<Result<_, DocumentError>>()?,
+        new_databases: stored.new_databases,
+        warnings: stored.warnings,
+    })
+}
+
+fn pairs(properties: &[vecferry_milvus::proto::common::KeyValuePair]) -> Pairs {
+    properties.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
+}
+
+fn bytes_of(text: &str) -> Result<Bytes, DocumentError> {
+    BASE64.decode(text).map(Bytes::from).map_err(|error| DocumentError::Schema(error.to_string()))
+}
+
+fn name((db, name): (String, String)) -> CollectionName {
+    CollectionName::new(db, name)
+}
+
+impl StoredCollection {
+    fn of(planned: &PlannedCollection) -> Self {
+        let described = &planned.described;
+        let split = |name: &CollectionName| (name.db.clone(), name.name.clone());
+        Self {
+            source: split(&planned.source),
+            target: split(&planned.target),
+            rows_estimate: planned.rows_estimate,
+            partitions: planned.partitions.clone(),
+            aliases: planned.aliases.clone(),
+            changes: planned.changes.clone(),
+            needs_load: planned.needs_load,
+            readable: planned.readable,
+            described: StoredDescription {
+                id: described.id,
+                created_timestamp: described.created_timestamp,
+                shards: described.shards,
+                consistency: described.consistency,
+                aliases: described.aliases.clone(),
+                properties: pairs(&described.properties),
+                num_partitions: described.num_partitions,
+                schema: BASE64.encode(described.schema.raw()),
+            },
+            new: StoredNew {
+                schema: BASE64.encode(&planned.new.schema),
+                shards: planned.new.shards,
+                consistency: planned.new.consistency,
+                properties: pairs(&planned.new.properties),
+                num_partitions: planned.new.num_partitions,
+            },
+            indexes: planned.indexes.clone(),
+            load: planned.load.clone(),
+            late_properties: planned.late_properties.clone(),
+        }
+    }
+
+    fn planned(self) -> Result<PlannedCollection, DocumentError> {
+        let (source, target) = (name(self.source), name(self.target));
+        let schema = Schema::read(bytes_of(&self.described.schema)?)
+            .map_err(|error| DocumentError::Schema(error.to_string()))?;
+        Ok(PlannedCollection {
+            described: Collection {
+                name: source.clone(),
+                id: self.described.id,
+                created_timestamp: self.described.created_timestamp,
+                shards: self.described.shards,
+                consistency: self.described.consistency,
+                aliases: self.described.aliases,
+                properties: parameters(&self.described.properties),
+                num_partitions: self.described.num_partitions,
+                schema,
+            },
+            new: NewCollection {
+                name: target.clone(),
+                schema: bytes_of(&self.new.schema)?,
+                shards: self.new.shards,
+                consistency: self.new.consistency,
+                properties: parameters(&self.new.properties),
+                num_partitions: self.new.num_partitions,
+            },
+            source,
+            target,
+            rows_estimate: self.rows_estimate,
+            partitions: self.partitions,
+            aliases: self.aliases,
+            changes: self.changes,
+            needs_load: self.needs_load,
+            readable: self.readable,
+            indexes: self.indexes,
+            load: self.load,
+            late_properties: self.late_properties,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRequest {
+    target_dbs: BTreeMap<String, String>,
+    verify: VerifyLevel,
+    source_load: SourceLoad,
+    source_load_parallel: usize,
+    duplicates: Duplicates,
+    wait_index: bool,
+    allow_drift: bool,
+}
+
+/// A request as a document, without addresses and credentials.
+pub(crate) fn write_request(request: &MigrateRequest) -> Result<String, DocumentError> {
+    Ok(serde_json::to_string(&StoredRequest {
+        target_dbs: request.target_dbs.clone(),
+        verify: request.verify,
+        source_load: request.source_load,
+        source_load_parallel: request.source_load_parallel,
+        duplicates: request.duplicates,
+        wait_index: request.wait_index,
+        allow_drift: request.allow_drift,
+    })?)
+}
+
+/// A request from its document; the selection is in the plan by now.
+pub(crate) fn read_request(
+    document: &str,
+    source: Endpoint,
+    target: Endpoint,
+) -> Result<MigrateRequest, DocumentError> {
+    let stored: StoredRequest = serde_json::from_str(document)?;
+    Ok(MigrateRequest {
+        source,
+        target,
+        selection: Selection::default(),
+        target_dbs: stored.target_dbs,
+        verify: stored.verify,
+        source_load: stored.source_load,
+        source_load_parallel: stored.source_load_parallel,
+        duplicates: stored.duplicates,
+        wait_index: stored.wait_index,
+        allow_drift: stored.allow_drift,
+    })
+}

@@ -1,0 +1,227 @@
+//! What others want of a job: that it ends, and that nothing of it stays.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use vecferry_ledger::{Attempt, CollectionRecord, JobRecord, Ledger};
+use vecferry_milvus::{Client, Endpoint, ErrorKind};
+
+use super::{Job, ledger_failed, ledger_problem};
+use crate::connect::{Side, connect};
+use crate::plan::stored::read_plan;
+use crate::plan::{Plan, PlannedCollection};
+use crate::problem::{Code, Problem};
+use crate::report::JobState;
+use crate::retry::repeat;
+use crate::target;
+
+/// How often a running job looks whether it is to end.
+const CONTROL_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the end of another process is looked for.
+const END_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Looks after what others want of a running job.
+pub(super) async fn obey(job: &Job) -> Infallible {
+    loop {
+        tokio::time::sleep(CONTROL_INTERVAL).await;
+        // A ledger that can't be read ends the job where it can't be written.
+        if let Ok(control) = job.ledger.control(job.attempt.job_id()).await
+            && control.cancel
+        {
+            job.cancel.cancel();
+        }
+    }
+}
+
+/// What a cancellation came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canceled {
+    /// The job's whole number.
+    pub job_id: String,
+    /// Its state now.
+    pub state: String,
+    /// What was removed from the target; only where that was asked for.
+    pub removed: Vec<String>,
+}
+
+/// Ends a job: one that runs in another process is asked to end, and waited for; of one whose process died the source is
+/// put back into the load state it had, where its address can be reached with what is given. With `clean`, everything is
+/// removed from the target that the job's own record says it made, and nothing else.
+///
+/// # Errors
+/// There is no such job, a server that is needed can't be reached, or something can't be removed.
+pub async fn cancel(
+    ledger: &Ledger,
+    job_id: &str,
+    source: Option<Endpoint>,
+    target: Option<Endpoint>,
+    clean: bool,
+) -> Result<Canceled, Vec<Problem>> {
+    let directory = ledger.directory().to_owned();
+    let failed = |error: vecferry_ledger::Error| vec![ledger_problem(&directory, job_id, &error)];
+    let record = ledger.job(job_id).await.map_err(failed)?;
+    let plan = read_plan(&record.plan).map_err(|error| vec![unreadable(&directory, &error)])?;
+    let job_id = record.job_id.as_str();
+    if ledger.is_live(job_id).map_err(failed)? {
+        ledger.request_cancel(job_id).await.map_err(failed)?;
+        while ledger.is_live(job_id).map_err(failed)? {
+            tokio::time::sleep(END_INTERVAL).await;
+        }
+    }
+    let record = ledger.job(job_id).await.map_err(failed)?;
+    let died = record.state == JobState::InProgress.name() || record.state == JobState::Pending.name();
+    let mut removed = Vec::new();
+    if died || clean {
+        let attempt = ledger.begin_attempt(job_id).await.map_err(failed)?;
+        let ended = end(ledger, &attempt, &plan, source, target, clean).await;
+        let state = if died || clean { JobState::Canceled.name().to_owned() } else { record.state.clone() };
+        let report = record.report.clone().unwrap_or_default();
+        let at = format!("{:.3}", jiff::Timestamp::now());
+        ledger.end_attempt(&attempt, &state, report, at).await.map_err(failed)?;
+        removed = ended?;
+    }
+    let JobRecord { job_id, state, .. } = ledger.job(job_id).await.map_err(failed)?;
+    Ok(Canceled { job_id, state, removed })
+}
+
+/// A document of the ledger that this version can't read.
+pub(super) fn unreadable(directory: &Path, error: &dyn std::fmt::Display) -> Problem {
+    let problem = Problem::new(Code::LedgerCorrupt).with("dir", directory.display());
+    problem.with("detail", error)
+}
+
+/// Does what the process of the job would have done at its end.
+async fn end(
+    ledger: &Ledger,
+    attempt: &Attempt,
+    plan: &Plan,
+    source: Option<Endpoint>,
+    target: Option<Endpoint>,
+    clean: bool,
+) -> Result<Vec<String>, Vec<Problem>> {
+    let records = ledger.collections(attempt.job_id()).await;
+    let records = records.map_err(|error| vec![ledger_failed(attempt.job_id(), error)])?;
+    let mut problems = Vec::new();
+    if let Some(endpoint) = source {
+        match connect(Side::Source, &endpoint).await {
+            Ok(client) => problems.extend(restore_source(&client, plan, &records).await),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let mut removed = Vec::new();
+    if let Some(endpoint) = target {
+        let client = connect(Side::Target, &endpoint).await.map_err(|problem| vec![problem])?;
+        for (planned, record) in plan.collections.iter().zip(&records) {
+            match clean_up(ledger, attempt, &client, planned, record, clean).await {
+                Ok(names) => removed.extend(names),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if clean {
+            remove_databases(ledger, attempt, &client, &mut removed, &mut problems).await;
+        }
+    }
+    if problems.is_empty() { Ok(removed) } else { Err(problems) }
+}
+
+async fn restore_source(source: &Client, plan: &Plan, records: &[CollectionRecord]) -> Vec<Problem> {
+    let never = CancellationToken::new();
+    let mut problems = Vec::new();
+    let begun = |record: &CollectionRecord| record.creation_intended && !record.done;
+    for (planned, _) in
+        plan.collections.iter().zip(records).filter(|(planned, record)| planned.needs_load && begun(record))
+    {
+        if let Err(error) = repeat(&never, || planned.load.restore(source, &planned.source)).await {
+            problems.push(
+                Problem::new(Code::SourceNotRestored)
+                    .with("collection", &planned.source)
+                    .with("detail", error)
+                    .with("state", planned.load.describe()),
+            );
+        }
+    }
+    problems
+}
+
+/// Takes the names away that rows were written through, and with `clean` the collection itself.
+async fn clean_up(
+    ledger: &Ledger,
+    attempt: &Attempt,
+    target: &Client,
+    planned: &PlannedCollection,
+    record: &CollectionRecord,
+    clean: bool,
+) -> Result<Vec<String>, Problem> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Problem::new(Code::TargetFailed).with("collection", &planned.target).with("detail", error)
+    };
+    let mut id = record.target_id;
+    if id.is_none() && record.creation_intended {
+        // Made, perhaps, by an attempt that ended before it could say so.
+        match target::made_after(target, &planned.target, record.creation_timestamp).await {
+            Ok(true) => {
+                let found = target.describe(&planned.target).await.map_err(|error| failed(&error))?;
+                id = Some(found.id);
+            }
+            Ok(false) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    let Some(id) = id else { return Ok(Vec::new()) };
+    let own = target::describe_own(target, &planned.target, id).await.map_err(|error| failed(&error))?;
+    let Some(own) = own else { return Ok(Vec::new()) };
+    target::close_write_aliases(target, &own.name, attempt, record.position)
+        .await
+        .map_err(|error| failed(&error))?;
+    if !clean {
+        return Ok(Vec::new());
+    }
+    let mut removed = Vec::new();
+    for alias in target.aliases(&own).await.map_err(|error| failed(&error))? {
+        // Others' aliases hold the collection: the server refuses to drop it then, and says so.
+        if planned.aliases.contains(&alias) {
+            target.drop_alias(&own.name.db, &alias).await.map_err(|error| failed(&error))?;
+        }
+    }
+    let never = CancellationToken::new();
+    repeat(&never, || target.release_collection(&own.name)).await.map_err(|error| failed(&error))?;
+    repeat(&never, || target.drop_collection(&own.name)).await.map_err(|error| failed(&error))?;
+    removed.push(own.name.to_string());
+    let forgotten = ledger.forget_creation(attempt, record.position).await;
+    forgotten.map_err(|error| ledger_failed(attempt.job_id(), error))?;
+    Ok(removed)
+}
+
+/// Databases that the job made go if nobody put anything into them.
+async fn remove_databases(
+    ledger: &Ledger,
+    attempt: &Attempt,
+    target: &Client,
+    removed: &mut Vec<String>,
+    problems: &mut Vec<Problem>,
+) {
+    let databases = match ledger.databases(attempt.job_id()).await {
+        Ok(databases) => databases,
+        Err(error) => return problems.push(ledger_failed(attempt.job_id(), error)),
+    };
+    for (db, _) in databases.into_iter().filter(|(_, made)| *made) {
+        let gone = async {
+            if !target.databases().await?.contains(&db) || !target.collections(&db).await?.is_empty() {
+                return Ok(false);
+            }
+            target.drop_database(&db).await.map(|()| true)
+        };
+        match gone.await {
+            Ok(true) => removed.push(format!("{db}.*")),
+            Ok(false) => {}
+            Err(error) => {
+                let error: vecferry_milvus::Error = error;
+                let problem = Problem::new(Code::TargetFailed).with("collection", format!("{db}.*"));
+                problems.push(problem.with("detail", error));
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A job that goes on where an earlier attempt ended.
+
+use vecferry_ledger::{CollectionRecord, JobRecord, Ledger};
+use vecferry_milvus::schema::differences;
+use vecferry_milvus::{Client, Endpoint, ErrorKind};
+
+use super::control::unreadable;
+use super::{Migration, connect_both, ledger_problem};
+use crate::connect::{Side, refusal};
+use crate::plan::PlannedCollection;
+use crate::plan::stored::{read_plan, read_request};
+use crate::problem::{Code, Problem};
+use crate::report::{JobState, Report};
+use crate::target::{describe_own, show};
+
+/// What there is to do for a job.
+#[derive(Debug)]
+pub enum Resumed {
+    /// It goes on.
+    Ready(Box<Migration>),
+    /// It is complete already; this is its report.
+    Successful(Box<Report>),
+}
+
+impl Migration {
+    /// Reads what is recorded of a job, and checks that both clusters still are what it was planned for. Nothing is written
+    /// anywhere.
+    ///
+    /// # Errors
+    /// Every reason for which the job can't go on.
+    pub async fn resume(
+        ledger: &Ledger,
+        job_id: &str,
+        source: Endpoint,
+        target: Endpoint,
+    ) -> Result<Resumed, Vec<Problem>> {
+        let directory = ledger.directory().to_owned();
+        let failed = |error: vecferry_ledger::Error| vec![ledger_problem(&directory, job_id, &error)];
+        let record = ledger.job(job_id).await.map_err(failed)?;
+        if record.state == JobState::Successful.name() {
+            let report = record.report.as_deref().unwrap_or_default();
+            let report =
+                serde_json::from_str(report).map_err(|error| vec![unreadable(&directory, &error)])?;
+            return Ok(Resumed::Successful(Box::new(report)));
+        }
+        if ledger.is_live(&record.job_id).map_err(failed)? {
+            return Err(vec![Problem::new(Code::JobIsLive).with("job", &record.job_id)]);
+        }
+        let plan = read_plan(&record.plan).map_err(|error| vec![unreadable(&directory, &error)])?;
+        let request = read_request(&record.request, source, target)
+            .map_err(|error| vec![unreadable(&directory, &error)])?;
+        let records = ledger.collections(&record.job_id).await.map_err(failed)?;
+        let (source, target) = connect_both(&request.source, &request.target).await?;
+        let mut problems = Vec::new();
+        for (planned, of_ledger) in plan.collections.iter().zip(&records).filter(|(_, record)| !record.done) {
+            problems.extend(check_source(&source, planned, &record).await.err());
+            problems.extend(check_target(&target, planned, of_ledger, &record).await.err());
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Resumed::Ready(Box::new(Self { request, source, target, plan, record: Some(record) })))
+    }
+}
+
+/// The source collection must be the one that was planned, with the same schema.
+async fn check_source(
+    source: &Client,
+    planned: &PlannedCollection,
+    record: &JobRecord,
+) -> Result<(), Problem> {
+    let changed = |detail: String| {
+        Problem::new(Code::SourceChanged)
+            .with("collection", &planned.source)
+            .with("job", &record.job_id)
+            .with("detail", detail)
+    };
+    let now = match source.describe(&planned.source).await {
+        Ok(now) => now,
+        Err(error) if error.kind() == ErrorKind::CollectionNotFound => {
+            return Err(changed("it is gone".into()));
+        }
+        Err(error) => return Err(refusal(Side::Source, &error)),
+    };
+    if now.id != planned.described.id {
+        return Err(changed("it was dropped and made anew".into()));
+    }
+    let found =
+        differences(&planned.described.schema, &now.schema).map_err(|error| changed(error.to_string()))?;
+    if found.is_empty() { Ok(()) } else { Err(changed(show(&found))) }
+}
+
+/// What the job made must still be there.
+async fn check_target(
+    target: &Client,
+    planned: &PlannedCollection,
+    of_ledger: &CollectionRecord,
+    record: &JobRecord,
+) -> Result<(), Problem> {
+    let Some(id) = of_ledger.target_id else { return Ok(()) };
+    match describe_own(target, &planned.target, id).await {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(Problem::new(Code::TargetReplaced)
+            .with("collection", &planned.target)
+            .with("job", &record.job_id)
+            .with("detail", "it was dropped or replaced")),
+        Err(error) => Err(refusal(Side::Target, &error)),
+    }
+}
