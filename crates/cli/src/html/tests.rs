@@ -1,0 +1,386 @@
+use std::time::Instant;
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+use vecferry_migrate::report::IndexReport;
+
+use super::*;
+
+const LANGS: [Lang; 2] = [Lang::En, Lang::Zh];
+
+fn proof(rows: u64) -> Verification {
+    Verification {
+        level: VerifyLevel::Sample,
+        passed: true,
+        source_rows: rows,
+        target_rows: rows,
+        counts_compared: 2,
+        rows_compared: rows.min(1000),
+        duplicate_rows: 0,
+    }
+}
+
+fn collection(name: &str, rows: u64) -> CollectionReport {
+    let partition = |name: &str, rows| PartitionReport {
+        partition: name.to_owned(),
+        rows_read: rows,
+        rows_written: rows,
+    };
+    let index = |field: &str, index_type: &str, metric: &str, built_rows| IndexReport {
+        index: field.to_owned(),
+        field: field.to_owned(),
+        index_type: index_type.to_owned(),
+        metric_type: metric.to_owned(),
+        built_rows,
+        total_rows: rows,
+    };
+    CollectionReport {
+        source_db: "default".to_owned(),
+        collection: name.to_owned(),
+        target_db: "default".to_owned(),
+        phase: Phase::Done,
+        rows,
+        bytes: rows * 3110,
+        copy_seconds: rows as f64 / 9400.0,
+        seconds: rows as f64 / 7100.0 + 1.2,
+        partitions: vec![partition("_default", rows - rows / 3), partition("p2026", rows / 3)],
+        verification: Some(proof(rows)),
+        indexes: vec![
+            index("embedding", "AUTOINDEX", "COSINE", rows / 2),
+            index("year", "STL_SORT", "", rows),
+        ],
+        aliases: Vec::new(),
+        changes: vec![Change {
+            what: "index on embedding".to_owned(),
+            source: "HNSW, COSINE".to_owned(),
+            target: "AUTOINDEX, COSINE".to_owned(),
+        }],
+        loaded: false,
+        created: true,
+    }
+}
+
+fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
+    let cluster = |address: &str, version: &str| vecferry_migrate::Cluster {
+        address: address.to_owned(),
+        version: version.to_owned(),
+    };
+    Report {
+        job_id: "01985a3f-77c2-7d10-9a5e-3c1f0b6d2a44".to_owned(),
+        state,
+        vecferry_version: "0.1.0".to_owned(),
+        source: cluster("http://milvus-old.internal:19530", "Milvus 2.3.5"),
+        target: cluster("https://in01-4c7d9e.vectordb.zillizcloud.com:443", "Zilliz Cloud (Milvus 2.5.14)"),
+        started_at: "2026-07-28T23:10:05.123Z".to_owned(),
+        ended_at: "2026-07-28T23:16:41.900Z".to_owned(),
+        seconds: 396.7,
+        attempts: 1,
+        verify: VerifyLevel::Sample,
+        verified: if state == JobState::Successful { VerifyLevel::Sample } else { VerifyLevel::None },
+        sample_seed: 8_273_645_511_203,
+        collections,
+        problems: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+/// A good night.
+fn successful() -> Report {
+    let mut books = collection("books", 1_204_311);
+    books.aliases = vec!["library".to_owned(), "library_v2".to_owned()];
+    let mut sensors = collection("sensors", 310_020);
+    sensors.target_db = "iot_prod".to_owned();
+    let empty = CollectionReport { indexes: Vec::new(), changes: Vec::new(), ..collection("drafts", 0) };
+    let mut keyed = collection("tenant_documents_with_quite_a_long_name_2026", 640_900);
+    keyed.partitions =
+        vec![PartitionReport { partition: String::new(), rows_read: 640_900, rows_written: 640_900 }];
+    report(JobState::Successful, vec![books, sensors, collection("faces", 98_000), empty, keyed])
+}
+
+fn with_duplicates() -> Report {
+    let mut report = successful();
+    if let Some(proof) = report.collections[0].verification.as_mut() {
+        proof.duplicate_rows = 12;
+    }
+    report.warnings.push(
+        Problem::new(Code::Duplicates)
+            .with("collection", "default.books")
+            .with("surplus", 12)
+            .with("keys", "17, 18, 4711"),
+    );
+    report
+}
+
+/// A bad one.
+fn failed() -> Report {
+    let mut report = with_duplicates();
+    (report.state, report.verified) = (JobState::Failed, VerifyLevel::None);
+    let faces = &mut report.collections[2];
+    faces.phase = Phase::Failed;
+    faces.partitions[1].rows_written -= 3;
+    faces.verification =
+        Some(Verification { passed: false, target_rows: 97_997, rows_compared: 0, ..proof(98_000) });
+    report.problems.push(
+        Problem::new(Code::RowsMissing)
+            .with("collection", "default.faces")
+            .with("rows", 3)
+            .with("where", "partition p2026"),
+    );
+    report
+}
+
+fn canceled() -> Report {
+    let mut report = successful();
+    (report.state, report.verified) = (JobState::Canceled, VerifyLevel::None);
+    for (number, collection) in report.collections.iter_mut().enumerate().skip(2) {
+        (collection.phase, collection.verification) = (Phase::Canceled, None);
+        (collection.created, collection.rows) = (number < 4, collection.rows / 2);
+        collection.indexes.clear();
+    }
+    report.problems.push(
+        Problem::new(Code::Canceled)
+            .with("job", "0192")
+            .with("complete", "default.books (1204311), iot_prod.sensors (310020)")
+            .with("incomplete", "default.faces (49000)"),
+    );
+    report
+}
+
+fn many(number: usize) -> Report {
+    let collections = (0..number).map(|number| {
+        let mut collection = collection(&format!("collection_{number}"), 10_000 + number as u64);
+        let part = |number| PartitionReport {
+            partition: format!("_default_{number}"),
+            rows_read: 20,
+            rows_written: 20,
+        };
+        collection.partitions = (0..64).map(part).collect();
+        collection
+    });
+    report(JobState::Successful, collections.collect())
+}
+
+/// All text of a page. Fails where the page is no well-formed XML: every tag is closed, in order.
+fn text_of(page: &str) -> String {
+    let mut reader = Reader::from_str(page.strip_prefix("<!DOCTYPE html>").unwrap());
+    let (mut text, mut open, mut in_style) = (String::new(), 0, false);
+    loop {
+        match reader.read_event().unwrap() {
+            Event::Start(tag) => (open, in_style) = (open + 1, tag.name().as_ref() == b"style"),
+            Event::End(_) => (open, in_style) = (open - 1, false),
+            Event::Text(piece) if !in_style => text.push_str(&piece.decode().unwrap()),
+            Event::GeneralRef(name) => match name.resolve_char_ref().unwrap() {
+                Some(character) => text.push(character),
+                None => text.push_str(
+                    &quick_xml::escape::unescape(&format!("&{};", name.decode().unwrap())).unwrap(),
+                ),
+            },
+            Event::Eof => break,
+            Event::Text(_)
+            | Event::Empty(_)
+            | Event::CData(_)
+            | Event::Comment(_)
+            | Event::Decl(_)
+            | Event::PI(_)
+            | Event::DocType(_) => {}
+        }
+    }
+    assert_eq!(open, 0);
+    text
+}
+
+fn plain(report: &Report, lang: Lang) -> String {
+    text_of(&html(report, lang))
+}
+
+#[test]
+fn every_page_is_well_formed_and_needs_nothing_else() {
+    let empty = report(JobState::Failed, Vec::new());
+    let one = report(JobState::Successful, vec![collection("one", 3)]);
+    for report in [successful(), with_duplicates(), failed(), canceled(), many(60), empty, one] {
+        for lang in LANGS {
+            let page = html(&report, lang);
+            text_of(&page);
+            for foreign in ["<script", "<link", "<img", "@import", "url(", "src=", "http-equiv=\"refresh"] {
+                assert!(!page.contains(foreign), "{foreign}");
+            }
+            // Addresses are shown, and none is a link.
+            assert!(!page.contains("href=\"http"));
+            let links = page.split("href=\"#").skip(1).filter_map(|link| link.split('"').next());
+            for link in links {
+                assert_eq!(page.matches(&format!("id=\"{link}\"")).count(), 1, "{link}");
+            }
+        }
+    }
+}
+
+#[test]
+fn texts_of_others_stay_texts() {
+    let nasty = "<script>alert(1)</script>&amp;\"'</style><!--\u{202e}\u{7}";
+    let shown = "<script>alert(1)</script>&amp;\"'</style><!--\u{fffd}\u{fffd}";
+    let mut report = failed();
+    report.job_id = nasty.to_owned();
+    report.vecferry_version = nasty.to_owned();
+    report.started_at = nasty.to_owned();
+    for cluster in [&mut report.source, &mut report.target] {
+        (cluster.address, cluster.version) = (nasty.to_owned(), nasty.to_owned());
+    }
+    let collection = &mut report.collections[0];
+    for text in [&mut collection.source_db, &mut collection.collection, &mut collection.target_db] {
+        *text = nasty.to_owned();
+    }
+    collection.aliases = vec![nasty.to_owned()];
+    collection.partitions[0].partition = nasty.to_owned();
+    for text in [&mut collection.changes[0].what, &mut collection.indexes[0].field] {
+        *text = nasty.to_owned();
+    }
+    report
+        .problems
+        .push(Problem::new(Code::TargetFailed).with("collection", nasty).with("detail", format!("`{nasty}")));
+    for lang in LANGS {
+        for state in [JobState::Failed, JobState::Successful] {
+            report.state = state;
+            let page = html(&report, lang);
+            assert!(!page.contains("<script") && !page.contains("<!--") && !page.contains('\u{202e}'));
+            assert_eq!(page.matches("</style>").count(), 1);
+            assert!(text_of(&page).contains(shown));
+        }
+    }
+}
+
+#[test]
+fn chinese_pages_are_chinese() {
+    for report in [successful(), with_duplicates(), failed(), canceled()] {
+        let (english, chinese) = (plain(&report, Lang::En), plain(&report, Lang::Zh));
+        for (en, zh) in labels::PAIRS.iter().filter(|(en, zh)| en != zh && en.len() > 2) {
+            let shown = |text: &str, label: &str| text.contains(&label.replace('`', ""));
+            // Short words also stand in names and versions.
+            if en.contains(' ') || en.starts_with(char::is_uppercase) {
+                assert!(!shown(&chinese, en), "{en}");
+            }
+            let part_of_another = labels::PAIRS.iter().any(|(other, _)| other != en && other.contains(en));
+            if shown(&english, en) && !part_of_another {
+                assert!(shown(&chinese, zh), "{en} / {zh}");
+            }
+        }
+        for word in [" row", " the ", "complete", "copying", "collections"] {
+            assert!(!chinese.contains(word), "{word}");
+        }
+        assert!(html(&report, Lang::Zh).contains("<html lang=\"zh-CN\">"));
+    }
+    // Columns of the phone's table are named by the style sheet.
+    assert!(html(&successful(), Lang::Zh).contains("content: \"加载状态\""));
+}
+
+#[test]
+fn the_verdict_is_told_in_a_word_and_a_sentence() {
+    let verdict = |report: &Report, lang| {
+        let page = html(report, lang);
+        let after = page.split_once("class=\"verdict ").unwrap().1;
+        let tone = after.split('"').next().unwrap().to_owned();
+        let text = plain(report, lang);
+        (tone, text)
+    };
+    let unproved = Report { verified: VerifyLevel::None, verify: VerifyLevel::None, ..successful() };
+    let mut drifted = successful();
+    drifted.warnings.push(
+        Problem::new(Code::Drift).with("collection", "default.books").with("before", 1).with("after", 2),
+    );
+    let mut broken = canceled();
+    broken.state = JobState::Failed;
+    broken.problems = vec![
+        Problem::new(Code::TargetFailed).with("collection", "default.faces").with("detail", "out of disk"),
+    ];
+    for (report, tone, word, en, zh) in [
+        (successful(), "good", "SUCCESSFUL", "Every row arrived", "每一行都已到达"),
+        (
+            with_duplicates(),
+            "good",
+            "SUCCESSFUL",
+            "12 more rows of the source repeat a key",
+            "另有 12 行主键重复",
+        ),
+        (unproved, "caution", "SUCCESSFUL", "Nothing was compared", "未做任何比对"),
+        (drifted, "caution", "SUCCESSFUL", "The source changed during the copy", "复制期间源发生了变化"),
+        (
+            failed(),
+            "bad",
+            "FAILED",
+            "Source and target differ in 1 of 5 collections",
+            "5 个 Collection 中有 1 个在源和目标上不一致",
+        ),
+        (broken, "bad", "FAILED", "2 of 5 collections are complete", "5 个 Collection 中有 2 个已完成"),
+        (canceled(), "caution", "CANCELED", "stopped on request", "已按请求停止"),
+    ] {
+        for (lang, sentence) in [(Lang::En, en), (Lang::Zh, zh)] {
+            let (shown, text) = verdict(&report, lang);
+            assert_eq!(shown, tone, "{en}");
+            assert!(text.contains(word) && text.contains(sentence), "{sentence}");
+            let claims = text.contains("Every row arrived") || text.contains("每一行都已到达");
+            assert_eq!(claims, en == "Every row arrived", "{en}");
+        }
+    }
+}
+
+#[test]
+fn the_next_step_of_a_good_job_is_to_load_and_of_any_other_to_stay() {
+    let load = "vecferry load --target https://in01-4c7d9e.vectordb.zillizcloud.com:443 \\\n  \
+                --collection default.books \\\n  --collection iot_prod.sensors";
+    for lang in LANGS {
+        let t = Labels::of(lang);
+        assert!(plain(&successful(), lang).contains(load));
+        for report in [failed(), canceled()] {
+            let text = plain(&report, lang);
+            assert!(!text.contains("vecferry load") && text.contains(t.stay) && !text.contains(t.switch));
+        }
+    }
+}
+
+#[test]
+fn what_failed_comes_first_and_is_open() {
+    let page = html(&failed(), Lang::En);
+    let at = |text: &str| page.find(text).unwrap();
+    assert!(at("href=\"#c2\"") < at("href=\"#c0\""));
+    assert!(page.contains("<details class=\"bad\" open=\"open\">"));
+    assert!(at("VF-0401") < at("VF-0406"));
+    // The partition that lost rows comes before the others.
+    assert!(
+        page[at("id=\"c2\"")..].find("p2026").unwrap() < page[at("id=\"c2\"")..].find("_default").unwrap()
+    );
+}
+
+#[test]
+fn charts_show_the_largest_and_the_rest_as_one() {
+    let report = many(500);
+    let charts = charts(Labels::of(Lang::En), Lang::En, &report);
+    assert_eq!(charts.len(), 2);
+    for chart in &charts {
+        assert_eq!(chart.bars.len(), CHART_BARS_MAX + 1);
+        assert_eq!(chart.bars[0].name, "default.collection_499");
+        assert_eq!(chart.bars[CHART_BARS_MAX].name, "The rest: 480 collections");
+    }
+    assert!(super::charts(Labels::of(Lang::En), Lang::En, &many(1)).is_empty());
+    let bars = super::charts(Labels::of(Lang::En), Lang::En, &many(21)).remove(0).bars;
+    assert_eq!(bars.len(), 21);
+}
+
+#[test]
+fn times_without_a_known_form_are_shown_as_they_are() {
+    for (time, shown) in [
+        ("2026-07-28T23:10:05.123Z", "2026-07-28 23:10:05 UTC"),
+        ("2026-07-28T23:10:05Z", "2026-07-28 23:10:05 UTC"),
+        ("2026-07-28T23:10:05+08:00", "2026-07-28T23:10:05+08:00"),
+        ("", ""),
+    ] {
+        assert_eq!(moment(time).shown, shown);
+    }
+}
+
+#[test]
+fn hundreds_of_collections_make_a_small_page_soon() {
+    let report = many(500);
+    let start = Instant::now();
+    let page = html(&report, Lang::Zh);
+    assert!(page.len() < 1_000_000, "{}", page.len());
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+}
