@@ -65,6 +65,16 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Copy collections from one cluster into another and prove that they arrived
     Migrate(Box<MigrateArgs>),
+    /// List the jobs, newest first
+    Jobs(StateArgs),
+    /// Show how far a job is
+    Status(JobName),
+    /// Go on with a job that failed, was canceled or was interrupted
+    Resume(Box<ResumeArgs>),
+    /// End a job; it can be resumed, or with --clean everything that it made is removed
+    Cancel(Box<CancelArgs>),
+    /// Show the report of a job
+    Report(ReportArgs),
     /// Compare collections of two clusters without copying anything
     Verify(Box<VerifyArgs>),
     /// Load collections of the target, so that they can be searched
@@ -90,6 +100,14 @@ pub(crate) struct SourceArgs {
     /// Address of the source: http://host:port or https://host:port
     #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url)]
     source: String,
+    #[command(flatten)]
+    access: SourceAccess,
+}
+
+/// How to be let into the source.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Source")]
+pub(crate) struct SourceAccess {
     /// Credentials: user:password or an API key; better given in the environment, where `ps` does not show them
     #[arg(long, value_name = "TOKEN", env = "VECFERRY_SOURCE_TOKEN", hide_env_values = true, value_parser = secret)]
     source_token: Option<Secret>,
@@ -111,6 +129,14 @@ pub(crate) struct TargetArgs {
     /// Address of the target: http://host:port or https://host:port
     #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url)]
     target: String,
+    #[command(flatten)]
+    access: TargetAccess,
+}
+
+/// How to be let into the target.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Target")]
+pub(crate) struct TargetAccess {
     /// Credentials: user:password or an API key; better given in the environment, where `ps` does not show them
     #[arg(long, value_name = "TOKEN", env = "VECFERRY_TARGET_TOKEN", hide_env_values = true, value_parser = secret)]
     target_token: Option<Secret>,
@@ -152,9 +178,16 @@ pub(crate) struct TlsFiles {
 impl SourceArgs {
     /// The side as a whole.
     pub(crate) fn connection(&self) -> ConnectionArgs<'_> {
+        self.access.at(&self.source)
+    }
+}
+
+impl SourceAccess {
+    /// The side as a whole, at an address that is known from elsewhere.
+    pub(crate) fn at<'a>(&'a self, uri: &'a str) -> ConnectionArgs<'a> {
         ConnectionArgs {
             side: "source",
-            uri: &self.source,
+            uri,
             token: self.source_token.as_ref(),
             files: TlsFiles {
                 ca: self.source_ca.clone(),
@@ -168,9 +201,16 @@ impl SourceArgs {
 impl TargetArgs {
     /// The side as a whole.
     pub(crate) fn connection(&self) -> ConnectionArgs<'_> {
+        self.access.at(&self.target)
+    }
+}
+
+impl TargetAccess {
+    /// The side as a whole, at an address that is known from elsewhere.
+    pub(crate) fn at<'a>(&'a self, uri: &'a str) -> ConnectionArgs<'a> {
         ConnectionArgs {
             side: "target",
-            uri: &self.target,
+            uri,
             token: self.target_token.as_ref(),
             files: TlsFiles {
                 ca: self.target_ca.clone(),
@@ -235,9 +275,61 @@ pub(crate) struct JobArgs {
     /// Wait until all indexes of the target are built
     #[arg(long)]
     pub(crate) wait_index: bool,
-    /// Directory for reports [default: $XDG_STATE_HOME/vecferry or ~/.local/state/vecferry]
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+/// Where jobs are remembered.
+#[derive(Debug, Args)]
+pub(crate) struct StateArgs {
+    /// Directory of the record of jobs [default: $XDG_STATE_HOME/vecferry or ~/.local/state/vecferry]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// A job, by its number or the beginning of it.
+#[derive(Debug, Args)]
+pub(crate) struct JobName {
+    /// The job's number, or enough of its beginning
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+/// `resume`
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    pub(crate) job: JobName,
+    #[command(flatten)]
+    pub(crate) source: SourceAccess,
+    #[command(flatten)]
+    pub(crate) target: TargetAccess,
+}
+
+/// `cancel`
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    #[command(flatten)]
+    pub(crate) job: JobName,
+    /// Remove from the target everything that the job made, and nothing else
+    #[arg(long)]
+    pub(crate) clean: bool,
+    #[command(flatten)]
+    pub(crate) source: SourceAccess,
+    #[command(flatten)]
+    pub(crate) target: TargetAccess,
+}
+
+/// `report`
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) job: JobName,
+    /// Write the report as a page that needs no other file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// `verify`

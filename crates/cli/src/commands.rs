@@ -1,8 +1,11 @@
 //! One module a command: from arguments to a call of the library, and from its answer to what is shown.
 
+pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod jobs;
 pub(crate) mod load;
 pub(crate) mod migrate;
+pub(crate) mod resume;
 pub(crate) mod sandbox;
 pub(crate) mod verify;

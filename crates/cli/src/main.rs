@@ -7,12 +7,13 @@ mod args;
 mod commands;
 mod connection;
 mod format;
+mod html;
 mod language;
 mod output;
 mod present;
 mod progress;
-mod reports;
 mod signals;
+mod state;
 mod table;
 mod text;
 mod usage;
@@ -51,6 +52,15 @@ fn run(cli: &Cli) -> Exit {
         Command::Demo(_) => in_runtime(&output, async |signals| commands::demo::run(&output, signals).await),
         Command::Migrate(args) => {
             in_runtime(&output, async |signals| commands::migrate::run(&output, signals, args).await)
+        }
+        Command::Jobs(args) => in_runtime(&output, async |_| commands::jobs::list(&output, args).await),
+        Command::Status(args) => in_runtime(&output, async |_| commands::jobs::status(&output, args).await),
+        Command::Report(args) => in_runtime(&output, async |_| commands::jobs::report(&output, args).await),
+        Command::Resume(args) => {
+            in_runtime(&output, async |signals| commands::resume::run(&output, signals, args).await)
+        }
+        Command::Cancel(args) => {
+            in_runtime(&output, async |signals| commands::cancel::run(&output, signals, args).await)
         }
         Command::Verify(args) => {
             in_runtime(&output, async |signals| commands::verify::run(&output, signals, args).await)

@@ -97,14 +97,14 @@ fn codes_of(report: &Report, collection: &CollectionName) -> String {
     let mut codes: Vec<_> = report
         .problems
         .iter()
-        .filter(|problem| problem.values.iter().any(|(key, value)| *key == "collection" && *value == name))
+        .filter(|problem| problem.values.iter().any(|(key, value)| key == "collection" && *value == name))
         .map(|problem| problem.code.to_string())
         .collect();
     codes.dedup();
     codes.join(" ")
 }
 
-fn level(level: VerifyLevel) -> &'static str {
+pub(crate) fn level(level: VerifyLevel) -> &'static str {
     match level {
         VerifyLevel::None => "none",
         VerifyLevel::Count => "count",
@@ -113,7 +113,7 @@ fn level(level: VerifyLevel) -> &'static str {
 }
 
 /// How the proof of a collection came out.
-fn verification(lang: Lang, report: &Report, collection: &CollectionReport) -> String {
+pub(crate) fn verification(lang: Lang, report: &Report, collection: &CollectionReport) -> String {
     let codes = codes_of(report, &collection.source_name());
     let with_codes = |text: &str| format!("{text} {codes}").trim_end().to_owned();
     let Some(proof) = &collection.verification else {
@@ -256,7 +256,7 @@ pub(crate) fn load_command(target: &Endpoint, files: &TlsFiles, collections: &[C
 }
 
 /// What is on the target, complete and not loaded.
-fn loadable(report: &Report) -> Vec<CollectionName> {
+pub(crate) fn loadable(report: &Report) -> Vec<CollectionName> {
     report
         .collections
         .iter()
@@ -280,7 +280,7 @@ fn job_line(output: &Output, report: &Report) -> String {
     let style = match report.state {
         JobState::Successful => Style::Success,
         JobState::Failed => Style::Error,
-        JobState::Canceled => Style::Warning,
+        JobState::Pending | JobState::InProgress | JobState::Canceled => Style::Warning,
     };
     let state = output.styled(style, text::state(output.lang, report.state));
     text::job(output.lang, &report.job_id, &state, level(report.verified), report.sample_seed)

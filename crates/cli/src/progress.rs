@@ -129,6 +129,13 @@ impl Meter {
         self.bytes += bytes;
     }
 
+    /// Rows that were there before: they count, but not for the rate.
+    fn found(&mut self, rows: u64, bytes: u64, now: Instant) {
+        self.add(rows, bytes);
+        self.samples.clear();
+        self.sample(now);
+    }
+
     fn sample(&mut self, now: Instant) {
         self.samples.push_back((now, self.rows, self.bytes));
         while self.samples.len() > 2
@@ -238,6 +245,12 @@ impl Job {
             Event::Copied { collection, rows, bytes } => {
                 self.item(&collection, now).meter.add(rows, bytes);
                 self.meter.add(rows, bytes);
+                None
+            }
+            Event::Resumed { collection, rows, bytes } => {
+                // They came before: they count, but not for the rate.
+                self.item(&collection, now).meter.found(rows, bytes, now);
+                self.meter.found(rows, bytes, now);
                 None
             }
             Event::Waiting { collection, reason } => {

@@ -90,8 +90,8 @@ sentences! {
         "正在下一个安全点结束；再按一次 Ctrl-C 立即退出。";
     /// The second Ctrl-C.
     ended_at_once
-        "Ended at once. Incomplete collections may be left on the target, and source collections may still be loaded."
-        "已立即退出。目标上可能留有未完成的 Collection，源上的 Collection 可能仍处于加载状态。";
+        "Ended at once. Incomplete collections are left on the target, and source collections may still be loaded: `vecferry jobs` lists the job, `vecferry resume` goes on with it."
+        "已立即退出。目标上留有未完成的 Collection，源上的 Collection 可能仍处于加载状态：用 `vecferry jobs` 查看任务，用 `vecferry resume` 继续。";
     /// Name of the line of all collections.
     total "total" "合计";
 
@@ -116,8 +116,30 @@ sentences! {
     not_equal
         "Source and target were not found to be equal; see the errors."
         "未能确认源和目标一致；请查看错误信息。";
-    /// Where the report is.
-    report_stored "report" "报告";
+    /// A job that is complete was to be resumed.
+    nothing_to_resume "The job is complete already; this is its report." "任务已完成；以下是其报告。";
+    /// There is nothing to list.
+    no_jobs "no jobs are recorded here" "这里没有任务记录";
+    /// Column.
+    job_number "job" "任务";
+    /// Column.
+    job_state "state" "状态";
+    /// Column.
+    collections "collections" "Collection 数";
+    /// Column.
+    started "started" "开始时间";
+    /// Column.
+    splits "splits" "分片";
+    /// How far a collection is.
+    collection_done "done" "已完成";
+    /// How far a collection is.
+    collection_copied "copied, not yet verified" "已复制，尚未校验";
+    /// How far a collection is.
+    collection_copying "copying" "复制中";
+    /// How far a collection is.
+    collection_waiting "waiting" "等待中";
+    /// What a cancellation removed.
+    removed "removed from the target" "已从目标删除";
     /// What was loaded.
     loaded "loaded" "已加载";
     /// What `load` found nothing of.
@@ -226,10 +248,40 @@ pub(crate) fn wait(lang: Lang, wait: Wait) -> &'static str {
 /// State of a job. The English word is the one that interfaces use, so it stays in both languages.
 pub(crate) fn state(lang: Lang, state: JobState) -> &'static str {
     match state {
+        JobState::Pending => pick(lang, "PENDING", "PENDING（等待中）"),
+        JobState::InProgress => pick(lang, "IN_PROGRESS", "IN_PROGRESS（进行中）"),
         JobState::Successful => pick(lang, "SUCCESSFUL", "SUCCESSFUL（成功）"),
         JobState::Failed => pick(lang, "FAILED", "FAILED（失败）"),
         JobState::Canceled => pick(lang, "CANCELED", "CANCELED（已取消）"),
     }
+}
+
+/// State of a job as recorded; one that nobody works on although it did not end was interrupted.
+pub(crate) fn recorded_state(lang: Lang, state: &str, live: bool) -> String {
+    match (state, live) {
+        ("IN_PROGRESS" | "PENDING", false) => {
+            pick(lang, format!("{state} (interrupted)"), format!("{state}（已中断）"))
+        }
+        _ => state.to_owned(),
+    }
+}
+
+/// A job and its state.
+pub(crate) fn job_is(lang: Lang, job: &str, state: &str) -> String {
+    pick(lang, format!("Job {job}: {state}"), format!("任务 {job}：{state}"))
+}
+
+/// How to go on.
+pub(crate) fn resume_hint(lang: Lang, job: &str) -> String {
+    pick(
+        lang,
+        format!(
+            "To go on: vecferry resume {job}\nTo remove what the job made on the target: vecferry cancel {job} --clean"
+        ),
+        format!(
+            "继续任务：vecferry resume {job}\n删除该任务在目标上创建的内容：vecferry cancel {job} --clean"
+        ),
+    )
 }
 
 /// `about 1,000 rows`

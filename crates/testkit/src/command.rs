@@ -11,7 +11,7 @@ use crate::Servers;
 #[derive(Debug)]
 pub struct Vecferry {
     command: Command,
-    _state: TempDir,
+    state: TempDir,
 }
 
 /// What a run came to.
@@ -38,7 +38,7 @@ impl Vecferry {
             process.args(["--yes", "--state-dir"]).arg(state.path());
         }
         process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { command: process, _state: state }
+        Self { command: process, state }
     }
 
     /// `vecferry migrate` between two of the shared servers.
@@ -57,6 +57,22 @@ impl Vecferry {
         let mut all = vec!["--source", &source, "--target", &target];
         all.extend(arguments);
         Self::new(servers, command, &all)
+    }
+
+    /// A command about the jobs of this one's state directory, with the tokens of the shared servers.
+    pub fn of_same_state(&self, servers: &Servers, command: &str, arguments: &[&str]) -> Run {
+        let mut process = Command::new(servers.program());
+        process
+            .args([command, "--json", "--lang", "en", "--state-dir"])
+            .arg(self.state_dir())
+            .args(arguments);
+        process.env("VECFERRY_SOURCE_TOKEN", "root:Milvus").env("VECFERRY_TARGET_TOKEN", "root:Milvus");
+        Run::new(process.stdin(Stdio::null()).output().expect("vecferry runs"))
+    }
+
+    /// Where its jobs are remembered.
+    pub fn state_dir(&self) -> &std::path::Path {
+        self.state.path()
     }
 
     /// With an environment variable.

@@ -4,6 +4,7 @@ mod sample;
 
 use std::process::Command;
 
+use vecferry_ledger::Ledger;
 use vecferry_migrate::{Code, Exit, MigrateRequest, Problem};
 use vecferry_milvus::{Client, Endpoint, Secret};
 use vecferry_sandbox::{Sandbox, SandboxSpec, ServerKind, ServerSpec, SetupStep};
@@ -104,12 +105,23 @@ async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbo
         Ok(migration) => migration,
         Err(exit) => return exit,
     };
-    match migrate::carry_out(output, signals, migration).await {
-        Some(report) => {
+    // The servers end with the demo, so that its job is nothing to remember.
+    let directory = match tempfile::tempdir() {
+        Ok(directory) => directory,
+        Err(error) => return output.refuse(&[sample_problem(output, &error.to_string())]),
+    };
+    let ledger = Ledger::open(directory.path())
+        .map_err(|error| vecferry_migrate::ledger_problem(directory.path(), "", &error));
+    let ledger = match ledger {
+        Ok(ledger) => ledger,
+        Err(problem) => return output.refuse(&[problem]),
+    };
+    match migrate::carry_out(output, signals, migration, &ledger).await {
+        Ok(report) => {
             migrate::finish(output, &report, None);
             report.exit()
         }
-        None => Exit::Canceled,
+        Err(exit) => exit,
     }
 }
 

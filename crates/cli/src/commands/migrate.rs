@@ -7,17 +7,17 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use vecferry_ledger::Ledger;
 use vecferry_migrate::request::parse_target_db;
-use vecferry_migrate::{Code, Exit, MigrateRequest, Migration, Plan, Problem, Report, Selection};
+use vecferry_migrate::{Code, Exit, JobState, MigrateRequest, Migration, Plan, Problem, Report, Selection};
 use vecferry_milvus::Endpoint;
 
 use crate::args::{JobArgs, MigrateArgs, SelectionArgs, TlsFiles};
 use crate::connection::{both, endpoint};
 use crate::output::{Output, Severity, Style};
 use crate::progress::Progress;
-use crate::reports::Reports;
 use crate::signals::Signals;
-use crate::{present, text};
+use crate::{present, state, text};
 
 /// The last line of `--json`.
 #[derive(Serialize)]
@@ -73,13 +73,6 @@ impl Planned {
     }
 }
 
-/// A line of `--json` about something that went wrong beside the job.
-#[derive(Serialize)]
-struct Trouble<'a> {
-    event: &'static str,
-    problem: &'a Problem,
-}
-
 /// A line of `--json` that has nothing more to say, as the last one where a job never began or was left.
 #[derive(Serialize)]
 struct Event {
@@ -88,8 +81,8 @@ struct Event {
 
 /// Migrates as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateArgs) -> Exit {
-    let reports = Reports::open(args.job.state_dir.clone()).map_err(|problem| vec![problem]);
-    let (request, reports) = match both(request(args), reports) {
+    let ledger = state::ledger(&args.job.state).map_err(|problem| vec![problem]);
+    let (request, ledger) = match both(request(args), ledger) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
     };
@@ -112,29 +105,12 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
             }
         }
     }
-    let Some(report) = carry_out(output, signals, migration).await else { return Exit::Canceled };
-    let stored = reports.store(&report);
-    if let (true, Err(problem)) = (output.json, &stored) {
-        output.json_line(&Trouble { event: "problem", problem });
-    }
-    finish(output, &report, Some((&target, &files)));
-    match stored {
-        Ok(path) => {
-            if !output.quiet && !output.json {
-                let (label, colon) = (text::report_stored(output.lang), text::colon(output.lang));
-                output.note(&format!("{label}{colon}{}", path.display()));
-            }
+    match carry_out(output, signals, migration, &ledger).await {
+        Ok(report) => {
+            finish(output, &report, Some((&target, &files)));
             report.exit()
         }
-        Err(problem) => {
-            output.problem(Severity::Error, &problem);
-            match report.exit() {
-                Exit::Done => Exit::Failed,
-                exit @ (Exit::Usage | Exit::Refused | Exit::Failed | Exit::Different | Exit::Canceled) => {
-                    exit
-                }
-            }
-        }
+        Err(exit) => exit,
     }
 }
 
@@ -231,24 +207,32 @@ async fn confirmed(output: &Output) -> bool {
     reader.is_ok() && answer.await.unwrap_or(false)
 }
 
-/// Runs a migration with its progress. `None` if a person did not want to wait for its end.
+/// Runs a migration with its progress.
+///
+/// # Errors
+/// It did not begin, or a person did not want to wait for its end.
 pub(crate) async fn carry_out(
     output: &Output,
     signals: &mut Signals,
     migration: Migration,
-) -> Option<Report> {
+    ledger: &Ledger,
+) -> Result<Report, Exit> {
     let progress = Progress::start(output, Some(migration.plan()));
     let cancel = CancellationToken::new();
-    let work = Box::pin(migration.run(Arc::new(progress.listener()), cancel.clone()));
+    let work = Box::pin(migration.run(ledger, Arc::new(progress.listener()), cancel.clone()));
     let report = signals.cancelable(&cancel, || progress.note(text::ending(output.lang)), work).await;
     progress.end();
-    if report.is_none() {
-        output.note(text::ended_at_once(output.lang));
-        if output.json {
-            output.json_line(&Event { event: "ended_at_once" });
+    match report {
+        Some(Ok(report)) => Ok(report),
+        Some(Err(problem)) => Err(output.refuse(&[problem])),
+        None => {
+            output.note(text::ended_at_once(output.lang));
+            if output.json {
+                output.json_line(&Event { event: "ended_at_once" });
+            }
+            Err(Exit::Canceled)
         }
     }
-    report
 }
 
 /// Shows how it ended.
@@ -258,6 +242,9 @@ pub(crate) fn finish(output: &Output, report: &Report, load_with: Option<(&Endpo
         output.json_line(&Finished::new(report));
     } else {
         present::migration(output, report, load_with);
+    }
+    if report.state != JobState::Successful && load_with.is_some() {
+        output.note(&text::resume_hint(output.lang, &report.job_id));
     }
 }
 

@@ -13,7 +13,7 @@ use vecferry_testkit::{Oracle, Run, Servers, Vecferry};
 use crate::{PROGRAM, milvus};
 
 /// One source, and targets that take one megabyte a second; two of them for tests that kill them.
-fn slow() -> &'static Servers {
+pub(crate) fn slow() -> &'static Servers {
     static SERVERS: OnceLock<Servers> = OnceLock::new();
     let limited = |name: &str| -> ServerSpec {
         milvus(name)
@@ -28,7 +28,7 @@ fn slow() -> &'static Servers {
 }
 
 /// Makes a collection of some megabytes in two partitions, of which one is loaded.
-fn make(oracle: &mut Oracle, name: &str, thousands: u32) {
+pub(crate) fn make(oracle: &mut Oracle, name: &str, thousands: u32) {
     oracle.run(&format!(
         r#"
         simple(origin, "{name}", 0, partitions=["p"], load=False)
@@ -43,7 +43,7 @@ fn make(oracle: &mut Oracle, name: &str, thousands: u32) {
 }
 
 /// Starts a migration of one collection and waits until its first rows have landed.
-fn start(name: &str, target: &str) -> Started {
+pub(crate) fn start(name: &str, target: &str) -> Started {
     let command = Vecferry::between(slow(), "migrate", "origin", target, &["--collection", name]);
     let (mut child, command) = command.spawn();
     let mut stderr = child.stderr.take().unwrap();
@@ -64,19 +64,25 @@ fn start(name: &str, target: &str) -> Started {
         assert_ne!(event["event"], "report", "it ended too early: {line}");
     }
     let rest = thread::spawn(move || lines.map(|line| line.unwrap() + "\n").collect::<String>());
-    Started { child, stdout, rest, stderr, _command: command }
+    Started { child, stdout, rest, stderr, command }
 }
 
-struct Started {
-    child: Child,
+pub(crate) struct Started {
+    pub(crate) child: Child,
     stdout: String,
     rest: thread::JoinHandle<String>,
     stderr: thread::JoinHandle<Vec<u8>>,
-    _command: Vecferry,
+    pub(crate) command: Vecferry,
 }
 
 impl Started {
-    fn ended(mut self) -> Run {
+    /// Waits for its end, and gives its state directory.
+    pub(crate) fn command_after_end(mut self, code: i32) -> Vecferry {
+        assert_eq!(self.child.wait().unwrap().code(), Some(code));
+        self.command
+    }
+
+    pub(crate) fn ended(mut self) -> Run {
         let status = self.child.wait().unwrap();
         let stdout = self.stdout + &self.rest.join().unwrap();
         let stderr = self.stderr.join().unwrap();

@@ -8,6 +8,7 @@ mod faults;
 mod lite;
 mod load_state;
 mod refused;
+mod resume;
 mod tls;
 mod verify;
 

@@ -1,0 +1,62 @@
+//! `vecferry cancel`
+
+use serde::Serialize;
+use vecferry_ledger::Ledger;
+use vecferry_migrate::{Exit, Problem, cancel, ledger_problem};
+
+use super::resume::endpoints;
+use crate::args::CancelArgs;
+use crate::output::Output;
+use crate::signals::Signals;
+use crate::{state, text};
+
+/// The answer for machines.
+#[derive(Serialize)]
+struct Ended<'a> {
+    event: &'static str,
+    job_id: &'a str,
+    state: &'a str,
+    removed: &'a [String],
+}
+
+/// Ends a job.
+pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &CancelArgs) -> Exit {
+    let ledger = match state::ledger(&args.job.state) {
+        Ok(ledger) => ledger,
+        Err(problem) => return output.refuse(&[problem]),
+    };
+    let work = Box::pin(end(&ledger, args));
+    let canceled = match signals.unless_signaled(work).await {
+        Some(Ok(canceled)) => canceled,
+        Some(Err(problems)) => return output.refuse(&problems),
+        None => return Exit::Canceled,
+    };
+    if output.json {
+        let (job_id, state, removed) = (&canceled.job_id, &canceled.state, &canceled.removed);
+        output.json_line(&Ended { event: "canceled", job_id, state, removed });
+        return Exit::Done;
+    }
+    output.result(&text::job_is(output.lang, &canceled.job_id, &canceled.state));
+    for name in &canceled.removed {
+        output.result(&format!("{}{}{name}", text::removed(output.lang), text::colon(output.lang)));
+    }
+    if !args.clean {
+        output.note(&text::resume_hint(output.lang, &canceled.job_id));
+    }
+    Exit::Done
+}
+
+/// The servers are only needed where a process died, or for cleaning up.
+async fn end(ledger: &Ledger, args: &CancelArgs) -> Result<vecferry_migrate::Canceled, Vec<Problem>> {
+    let job = &args.job.job;
+    let failed = |error: vecferry_ledger::Error| vec![ledger_problem(ledger.directory(), job, &error)];
+    let record = ledger.job(job).await.map_err(failed)?;
+    let died = record.ended_at.is_none() && !ledger.is_live(&record.job_id).map_err(failed)?;
+    let (source, target) = if died || args.clean {
+        let (source, target) = endpoints(ledger, job, &args.source, &args.target).await?;
+        (Some(source), Some(target))
+    } else {
+        (None, None)
+    };
+    cancel(ledger, job, source, target, args.clean).await
+}

@@ -1,0 +1,223 @@
+//! `vecferry jobs`, `vecferry status`, `vecferry report`: what is recorded of jobs.
+
+use std::path::Path;
+
+use serde::Serialize;
+use vecferry_ledger::{JobSummary, Ledger};
+use vecferry_migrate::{Code, Exit, Problem, Report, ledger_problem};
+
+use crate::args::{JobName, ReportArgs, StateArgs};
+use crate::output::Output;
+use crate::table::{Align, Table};
+use crate::{format, html, present, state, text};
+
+/// A job for machines.
+#[derive(Serialize)]
+struct Job<'a> {
+    job_id: &'a str,
+    state: &'a str,
+    live: bool,
+    attempts: i64,
+    source: &'a str,
+    target: &'a str,
+    created_at: &'a str,
+    ended_at: Option<&'a str>,
+    collections_done: u64,
+    collections_total: u64,
+    rows_done: u64,
+    rows_total: u64,
+}
+
+impl<'a> Job<'a> {
+    fn new(job: &'a JobSummary) -> Self {
+        Self {
+            job_id: &job.job_id,
+            state: &job.state,
+            live: job.live,
+            attempts: job.attempt,
+            source: &job.source,
+            target: &job.target,
+            created_at: &job.created_at,
+            ended_at: job.ended_at.as_deref(),
+            collections_done: job.collections_done,
+            collections_total: job.collections_total,
+            rows_done: job.rows_done,
+            rows_total: job.rows_total,
+        }
+    }
+}
+
+/// A job with its collections, for machines.
+#[derive(Serialize)]
+struct Status<'a> {
+    #[serde(flatten)]
+    job: Job<'a>,
+    collections: Vec<CollectionStatus>,
+}
+
+#[derive(Serialize)]
+struct CollectionStatus {
+    collection: String,
+    target: String,
+    rows_done: u64,
+    rows_total: u64,
+    splits_done: usize,
+    splits_total: usize,
+    copied: bool,
+    done: bool,
+}
+
+/// What one of these commands needs: an open ledger, or a refusal.
+fn opened(args: &StateArgs) -> Result<Ledger, Vec<Problem>> {
+    state::ledger(args).map_err(|problem| vec![problem])
+}
+
+fn failed(ledger: &Ledger, job: &str) -> impl Fn(vecferry_ledger::Error) -> Vec<Problem> {
+    let (directory, job) = (ledger.directory().to_owned(), job.to_owned());
+    move |error| vec![ledger_problem(&directory, &job, &error)]
+}
+
+/// Ends a command that shows something.
+fn shown(output: &Output, result: Result<(), Vec<Problem>>) -> Exit {
+    match result {
+        Ok(()) => Exit::Done,
+        Err(problems) => output.refuse(&problems),
+    }
+}
+
+/// Lists all jobs.
+pub(crate) async fn list(output: &Output, args: &StateArgs) -> Exit {
+    let result = async {
+        let ledger = opened(args)?;
+        let jobs = ledger.jobs().await.map_err(failed(&ledger, ""))?;
+        if output.json {
+            output.json_line(&jobs.iter().map(Job::new).collect::<Vec<_>>());
+        } else if jobs.is_empty() {
+            output.result(text::no_jobs(output.lang));
+        } else {
+            job_table(output, &jobs).lines().iter().for_each(|line| output.result(line));
+        }
+        Ok(())
+    };
+    shown(output, result.await)
+}
+
+fn job_table(output: &Output, jobs: &[JobSummary]) -> Table {
+    let lang = output.lang;
+    let mut table = Table::new([
+        (text::job_number(lang), Align::Left),
+        (text::job_state(lang), Align::Left),
+        (text::collections(lang), Align::Right),
+        (text::rows(lang), Align::Right),
+        (text::started(lang), Align::Left),
+        (text::from(lang), Align::Left),
+        (text::to(lang), Align::Left),
+    ]);
+    for job in jobs {
+        table.row(vec![
+            job.job_id.clone(),
+            text::recorded_state(lang, &job.state, job.live),
+            format!("{}/{}", job.collections_done, job.collections_total),
+            text::rows_of_short(lang, job.rows_done, job.rows_total),
+            job.created_at.clone(),
+            format::harmless(&job.source),
+            format::harmless(&job.target),
+        ]);
+    }
+    table
+}
+
+/// Shows how far a job is.
+pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
+    let result = async {
+        let ledger = opened(&args.state)?;
+        let failed = failed(&ledger, &args.job);
+        let record = ledger.job(&args.job).await.map_err(&failed)?;
+        let jobs = ledger.jobs().await.map_err(&failed)?;
+        let job = jobs.into_iter().find(|job| job.job_id == record.job_id);
+        let Some(job) = job else { return Ok(()) };
+        let mut collections = Vec::new();
+        for collection in ledger.collections(&record.job_id).await.map_err(&failed)? {
+            let splits = ledger.splits(&record.job_id, collection.position).await.map_err(&failed)?;
+            collections.push(CollectionStatus {
+                rows_done: splits.iter().map(|split| split.progress.rows_written).sum(),
+                rows_total: collection.rows_total,
+                splits_done: splits.iter().filter(|split| split.done).count(),
+                splits_total: splits.len(),
+                copied: collection.copied,
+                done: collection.done,
+                collection: collection.source,
+                target: collection.target,
+            });
+        }
+        if output.json {
+            output.json_line(&Status { job: Job::new(&job), collections });
+            return Ok(());
+        }
+        job_table(output, std::slice::from_ref(&job)).lines().iter().for_each(|line| output.result(line));
+        output.result("");
+        status_table(output, &collections).lines().iter().for_each(|line| output.result(line));
+        if !job.live && record.state != "SUCCESSFUL" {
+            output.note(&text::resume_hint(output.lang, &job.job_id));
+        }
+        Ok(())
+    };
+    shown(output, result.await)
+}
+
+fn status_table(output: &Output, collections: &[CollectionStatus]) -> Table {
+    let lang = output.lang;
+    let mut table = Table::new([
+        (text::collection(lang), Align::Left),
+        (text::rows(lang), Align::Right),
+        (text::splits(lang), Align::Right),
+        (text::job_state(lang), Align::Left),
+    ]);
+    for collection in collections {
+        let state = match (collection.done, collection.copied, collection.splits_total) {
+            (true, ..) => text::collection_done(lang),
+            (false, true, _) => text::collection_copied(lang),
+            (false, false, 0) => text::collection_waiting(lang),
+            (false, false, _) => text::collection_copying(lang),
+        };
+        table.row(vec![
+            format::harmless(&collection.collection),
+            text::rows_of_short(lang, collection.rows_done, collection.rows_total),
+            format!("{}/{}", collection.splits_done, collection.splits_total),
+            state.to_owned(),
+        ]);
+    }
+    table
+}
+
+/// Shows the report of a job.
+pub(crate) async fn report(output: &Output, args: &ReportArgs) -> Exit {
+    let result = async {
+        let ledger = opened(&args.job.state)?;
+        let record = ledger.job(&args.job.job).await.map_err(failed(&ledger, &args.job.job))?;
+        let document = record.report.filter(|document| !document.is_empty()).ok_or_else(|| {
+            let problem = Problem::new(Code::NoReport).with("job", &record.job_id);
+            vec![problem]
+        })?;
+        let report: Report = serde_json::from_str(&document).map_err(|error| {
+            let problem = Problem::new(Code::LedgerCorrupt).with("dir", ledger.directory().display());
+            vec![problem.with("detail", error)]
+        })?;
+        if let Some(file) = &args.html {
+            write(file, &html::html(&report, output.lang)).map_err(|problem| vec![problem])?;
+        }
+        if output.json {
+            output.json_line(&report);
+        } else if args.html.is_none() {
+            present::migration(output, &report, None);
+        }
+        Ok(())
+    };
+    shown(output, result.await)
+}
+
+fn write(file: &Path, page: &str) -> Result<(), Problem> {
+    std::fs::write(file, page).map_err(|error| {
+        Problem::new(Code::FileNotWritten).with("file", file.display()).with("detail", error)
+    })
+}

@@ -1,0 +1,58 @@
+//! `vecferry resume`
+
+use vecferry_ledger::Ledger;
+use vecferry_migrate::{Exit, Migration, Problem, Resumed, ledger_problem};
+use vecferry_milvus::Endpoint;
+
+use super::migrate::{carry_out, finish};
+use crate::args::{ResumeArgs, SourceAccess, TargetAccess};
+use crate::connection::{both, endpoint};
+use crate::output::{Output, Style};
+use crate::signals::Signals;
+use crate::{state, text};
+
+/// Goes on with a job.
+pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArgs) -> Exit {
+    let ledger = match state::ledger(&args.job.state) {
+        Ok(ledger) => ledger,
+        Err(problem) => return output.refuse(&[problem]),
+    };
+    let (source, target) = match endpoints(&ledger, &args.job.job, &args.source, &args.target).await {
+        Ok(endpoints) => endpoints,
+        Err(problems) => return output.refuse(&problems),
+    };
+    if !output.quiet {
+        output.note(&output.styled_note(Style::Dim, text::checking(output.lang)));
+    }
+    let files = args.target.at("").files;
+    let resume = Box::pin(Migration::resume(&ledger, &args.job.job, source, target.clone()));
+    let report = match signals.unless_signaled(resume).await {
+        None => {
+            output.note(text::stopped_before_start(output.lang));
+            return Exit::Canceled;
+        }
+        Some(Err(problems)) => return output.refuse(&problems),
+        Some(Ok(Resumed::Successful(report))) => {
+            output.note(text::nothing_to_resume(output.lang));
+            *report
+        }
+        Some(Ok(Resumed::Ready(migration))) => match carry_out(output, signals, *migration, &ledger).await {
+            Ok(report) => report,
+            Err(exit) => return exit,
+        },
+    };
+    finish(output, &report, Some((&target, &files)));
+    report.exit()
+}
+
+/// Both sides of a job: where they are is recorded, how to be let in is not.
+pub(super) async fn endpoints(
+    ledger: &Ledger,
+    job: &str,
+    source: &SourceAccess,
+    target: &TargetAccess,
+) -> Result<(Endpoint, Endpoint), Vec<Problem>> {
+    let record = ledger.job(job).await;
+    let record = record.map_err(|error| vec![ledger_problem(ledger.directory(), job, &error)])?;
+    both(endpoint(&source.at(&record.source)), endpoint(&target.at(&record.target)))
+}

@@ -1,0 +1,44 @@
+//! Where jobs are remembered.
+
+use std::path::PathBuf;
+
+use vecferry_ledger::Ledger;
+use vecferry_migrate::{Code, Problem, ledger_problem};
+
+use crate::args::StateArgs;
+
+/// Opens the ledger of the state directory that is asked for, or of the platform's.
+pub(crate) fn ledger(args: &StateArgs) -> Result<Ledger, Problem> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let Some(directory) = args.state_dir.clone().or_else(|| platform_dir(variable)) else {
+        let problem = Problem::new(Code::StateDir).with("dir", "~/.local/state/vecferry");
+        return Err(problem.with("detail", "neither XDG_STATE_HOME nor HOME is set"));
+    };
+    Ledger::open(&directory).map_err(|error| ledger_problem(&directory, "", &error))
+}
+
+/// The platform's directory for what programs remember.
+fn platform_dir(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    // The XDG specification says to ignore relative paths.
+    let xdg = variable("XDG_STATE_HOME").filter(|path| path.is_absolute());
+    let base = xdg.or_else(|| Some(variable("HOME")?.join(".local").join("state")))?;
+    Some(base.join("vecferry"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_platform_decides_where_nothing_is_said() {
+        let set = |known: &'static [(&str, &str)]| {
+            move |name: &str| {
+                known.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
+            }
+        };
+        let dir = |known| platform_dir(set(known));
+        assert_eq!(dir(&[("XDG_STATE_HOME", "/x"), ("HOME", "/h")]), Some("/x/vecferry".into()));
+        assert_eq!(dir(&[("XDG_STATE_HOME", "x"), ("HOME", "/h")]), Some("/h/.local/state/vecferry".into()));
+        assert_eq!(dir(&[]), None);
+    }
+}

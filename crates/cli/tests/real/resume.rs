@@ -1,0 +1,164 @@
+//! Jobs that go on after anything: a kill, a cancellation, a target that was away.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use vecferry_testkit::{Oracle, Run, Vecferry};
+
+use crate::faults::{make, slow, start};
+use crate::{oracle, servers};
+
+/// Kills a migration of 20,000 rows when its first rows have landed; `signal` as `kill` names it.
+fn interrupted(name: &str, signal: &str) -> Vecferry {
+    let mut started = start(name, "limited");
+    let killed = Command::new("kill").args([signal, &started.child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    started.child.wait().unwrap();
+    started.command
+}
+
+/// The only job of a state directory.
+fn only_job(of: &Vecferry) -> Value {
+    let run = of.of_same_state(slow(), "jobs", &[]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let jobs: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(jobs.as_array().unwrap().len(), 1, "{jobs}");
+    jobs[0].clone()
+}
+
+fn resumed(of: &Vecferry, job: &Value) -> Run {
+    of.of_same_state(slow(), "resume", &[job["job_id"].as_str().unwrap()])
+}
+
+/// Source and target hold the same rows, and the source is as it was.
+fn assert_arrived(oracle: &mut Oracle, name: &str) {
+    oracle.run(&format!(
+        r#"
+        assert origin.loaded("{name}") == {{"_default": "LoadStateNotLoad", "p": "LoadStateLoaded"}}, origin.loaded("{name}")
+        assert described(origin, "{name}") == described(limited, "{name}")
+        origin.load("{name}")
+        limited.load("{name}")
+        assert limited.count("{name}") == 20000, limited.count("{name}")
+        assert same(origin, limited, "{name}") == 20000
+        "#
+    ));
+}
+
+#[test]
+fn a_killed_job_goes_on_and_ends_with_every_row_once() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "killed", 20);
+    let state = interrupted("killed", "-KILL");
+    let job = only_job(&state);
+    assert_eq!((&job["state"], &job["live"]), (&json!("IN_PROGRESS"), &json!(false)));
+    let done = job["rows_done"].as_u64().unwrap();
+    assert!(done < 20_000, "{job}");
+    assert_eq!(job["rows_total"], 20_000);
+
+    let run = resumed(&state, &job);
+    let report = run.succeeded();
+    assert_eq!((&report["job_id"], &report["attempts"]), (&job["job_id"], &json!(2)));
+    assert_eq!(report["collections"][0]["rows"], 20_000);
+    assert_eq!(report["collections"][0]["verification"]["target_rows"], 20_000);
+    assert_arrived(&mut oracle, "killed");
+
+    // Once more: it is complete, says so, and does nothing.
+    let run = resumed(&state, &job);
+    run.succeeded();
+    assert!(
+        run.stderr.contains("the job is complete already")
+            || run.stderr.contains("The job is complete already")
+    );
+    let shown = state.of_same_state(slow(), "report", &[job["job_id"].as_str().unwrap()]);
+    assert_eq!(shown.lines[0]["collections"][0]["rows"], 20_000);
+    let page = state.state_dir().join("report.html");
+    let of_page = ["--html", page.to_str().unwrap(), job["job_id"].as_str().unwrap()];
+    assert_eq!(state.of_same_state(slow(), "report", &of_page).code, 0);
+    assert!(std::fs::read_to_string(page).unwrap().contains("SUCCESSFUL"));
+}
+
+#[test]
+fn a_canceled_job_can_be_resumed() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "paused", 20);
+    let started = start("paused", "limited");
+    let job = only_job(&started.command);
+    assert_eq!(job["live"], true);
+    let id = job["job_id"].as_str().unwrap();
+    // While it runs nobody else may.
+    let second = started.command.of_same_state(slow(), "resume", &[id]);
+    second.failed(3, "VF-0216", &format!("another process works on job {id}"));
+    let canceled = started.command.of_same_state(slow(), "cancel", &[id]);
+    assert_eq!(canceled.code, 0, "{}", canceled.stderr);
+    assert_eq!((&canceled.lines[0]["job_id"], &canceled.lines[0]["state"]), (&json!(id), &json!("CANCELED")));
+    let state = started.command_after_end(130);
+
+    let status = state.of_same_state(slow(), "status", &[id]);
+    assert_eq!(status.lines[0]["collections"][0]["copied"], false);
+    let run = resumed(&state, &job);
+    assert_eq!(run.succeeded()["collections"][0]["rows"], 20_000);
+    assert_arrived(&mut oracle, "paused");
+}
+
+#[test]
+fn cleaning_up_removes_what_the_job_made_and_nothing_else() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "unwanted", 20);
+    oracle.run(r#"limited.make("kept", [KEY, TEXT, VECTOR])"#);
+    let state = interrupted("unwanted", "-KILL");
+    let job = only_job(&state);
+    let id = job["job_id"].as_str().unwrap();
+    let run = state.of_same_state(slow(), "cancel", &[id, "--clean"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(run.lines[0]["removed"], json!(["default.unwanted"]));
+    oracle.run(
+        r#"
+        assert "unwanted" not in limited.names() and "kept" in limited.names(), limited.names()
+        assert origin.loaded("unwanted") == {"_default": "LoadStateNotLoad", "p": "LoadStateLoaded"}, origin.loaded("unwanted")
+        "#,
+    );
+    // It starts from nothing, and still arrives.
+    let run = resumed(&state, &job);
+    assert_eq!(run.succeeded()["collections"][0]["rows"], 20_000);
+    assert_arrived(&mut oracle, "unwanted");
+}
+
+#[test]
+fn a_changed_source_or_target_is_not_gone_on_with() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "swapped", 20);
+    let state = interrupted("swapped", "-KILL");
+    let job = only_job(&state);
+    oracle.run(
+        r#"
+        for alias in limited.call("DescribeCollection", collection_name="swapped").aliases:
+            limited.client.drop_alias(alias)
+        limited.client.drop_collection("swapped")
+        limited.make("swapped", [KEY, TEXT, VECTOR])
+        "#,
+    );
+    resumed(&state, &job).failed(3, "VF-0218", "`default.swapped` on the target is not the one that job");
+    oracle.run(
+        r#"
+        origin.client.drop_collection("swapped")
+        origin.make("swapped", [KEY, TEXT, VECTOR])
+        "#,
+    );
+    resumed(&state, &job).failed(3, "VF-0217", "it was dropped and made anew");
+    // What is there now is not the job's, and stays.
+    let run = state.of_same_state(slow(), "cancel", &[job["job_id"].as_str().unwrap(), "--clean"]);
+    assert_eq!(run.lines[0]["removed"], json!([]), "{}", run.stderr);
+    oracle.run(r#"assert "swapped" in limited.names()"#);
+}
+
+#[test]
+fn unknown_jobs_are_named() {
+    let none = Vecferry::between(servers(), "migrate", "source", "target", &[]);
+    for command in ["resume", "status", "cancel", "report"] {
+        let run = none.of_same_state(servers(), command, &["nothing"]);
+        run.failed(2, "VF-0007", "there is no job `nothing`");
+    }
+    let run = none.of_same_state(servers(), "jobs", &[]);
+    assert_eq!((run.code, run.stdout.trim()), (0, "[]"));
+    drop(oracle());
+}
