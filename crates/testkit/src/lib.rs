@@ -1,13 +1,16 @@
 //! For tests only: one set of real servers for a whole test binary, an oracle that makes data and looks at servers
-//! with `pymilvus` (and so shares nothing with what is tested), and runs of the real `vecferry` binary.
+//! with `pymilvus` (and so shares nothing with what is tested), runs of the real `vecferry` binary, and a proxy that
+//! breaks calls on their way.
 //!
 //! It may not know the migration library: tests of the whole see what users see.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that can't be set up has failed")]
 
 mod command;
+pub mod fault_proxy;
 mod oracle;
 mod servers;
 
 pub use command::{Run, Vecferry};
+pub use fault_proxy::FaultProxy;
 pub use oracle::Oracle;
 pub use servers::{Servers, free_port, web_server};
