@@ -61,7 +61,10 @@ pub(super) enum Stage {
 impl Board {
     pub(super) fn arm(&self, calls: Calls, when: When, fault: Fault) -> usize {
         let seed = match when {
-            When::Chance { seed, .. } => seed,
+            When::Chance { probability, seed } => {
+                assert!((0.0..=1.0).contains(&probability), "a probability from 0 to 1");
+                seed
+            }
             When::Always | When::Times(_) | When::Nth(_) => 0,
         };
         let mut state = self.lock();

@@ -21,7 +21,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 const WINDOW_BYTES: u32 = 8 << 20;
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Nothing waits that long unless it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 type Body = BoxBody<Bytes, Infallible>;
 
