@@ -1,12 +1,17 @@
 //! Jobs that go on after anything: a kill, a cancellation, a target that was away.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use vecferry_testkit::fault_proxy::{Answer, Armed, Cut, Fault, FaultProxy, When};
 use vecferry_testkit::{Oracle, Run, Vecferry};
 
 use crate::faults::{make, slow, start};
 use crate::{oracle, servers};
+
+/// How long something that must come is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kills a migration of 20,000 rows when its first rows have landed; `signal` as `kill` names it.
 fn interrupted(name: &str, signal: &str) -> Vecferry {
@@ -161,4 +166,76 @@ fn unknown_jobs_are_named() {
     let run = none.of_same_state(servers(), "jobs", &[]);
     assert_eq!((run.code, run.stdout.trim()), (0, "[]"));
     drop(oracle());
+}
+
+/// Starts a migration through a proxy that holds its second insert, and kills it while the insert is held.
+fn killed_with_an_insert_on_its_way(
+    name: &str,
+    target: &str,
+    more: &[&str],
+) -> (FaultProxy, Armed, Vecferry) {
+    let proxy = FaultProxy::start(&slow().uri(target));
+    let held = proxy.arm("Insert", When::Nth(2), Fault::Hold(None));
+    let (source, target) = (slow().uri("origin"), proxy.uri());
+    let mut arguments = vec!["--source", source.as_str(), "--target", target.as_str(), "--collection", name];
+    arguments.extend(more);
+    let (mut child, state) = Vecferry::new(slow(), "migrate", &arguments).spawn();
+    assert!(held.wait_until_fired(PATIENCE), "no second insert");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    (proxy, held, state)
+}
+
+#[test]
+fn an_insert_of_a_dead_attempt_that_lands_before_the_job_goes_on_leaves_one_row_a_key() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "landed_late", 20);
+    // The source has no limits that could refuse the late insert, so that here it is the target as well.
+    let (_proxy, held, state) =
+        killed_with_an_insert_on_its_way("landed_late", "origin", &["--target-db", "default=late"]);
+    let reply = held.release(PATIENCE).unwrap();
+    assert_eq!(reply.status().map(|status| (status.code, status.error_code)), Some((0, 0)), "it landed");
+    let run = resumed(&state, &only_job(&state));
+    assert_eq!(run.succeeded()["collections"][0]["rows"], 20_000);
+    oracle.run(
+        r#"
+        origin.load("landed_late")
+        origin.load("landed_late", db="late")
+        assert origin.count("landed_late", db="late") == 20000, origin.count("landed_late", db="late")
+        assert same(origin, origin, "landed_late", target_db="late") == 20000
+        "#,
+    );
+}
+
+#[test]
+fn an_insert_of_a_dead_attempt_that_is_still_on_its_way_fails() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "never_landed", 20);
+    let (_proxy, held, state) = killed_with_an_insert_on_its_way("never_landed", "limited", &[]);
+    let run = resumed(&state, &only_job(&state));
+    assert_eq!(run.succeeded()["collections"][0]["rows"], 20_000);
+    let reply = held.release(PATIENCE).unwrap();
+    let status = reply.status().expect("the server answers");
+    assert!(status.reason.contains("collection not found"), "a dead attempt's insert: {status:?}");
+    assert_arrived(&mut oracle, "never_landed");
+}
+
+#[test]
+fn answers_that_get_lost_leave_one_row_a_key() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "unanswered", 20);
+    let proxy = FaultProxy::start(&slow().uri("limited"));
+    let faults = [
+        proxy.arm("Insert", When::Nth(2), Fault::CutAfterApply(Cut::Connection)),
+        proxy.arm("Insert", When::Nth(4), Fault::CutBeforeSend(Cut::Stream)),
+        proxy.arm("Insert", When::Nth(6), Fault::CutAfterApply(Cut::Stream)),
+        proxy.arm("Insert", When::Nth(8), Fault::Answer(Answer::RateLimit)),
+        proxy.arm("Insert", When::Nth(9), Fault::Answer(Answer::Oversize)),
+    ];
+    let (source, target) = (slow().uri("origin"), proxy.uri());
+    let arguments = ["--source", source.as_str(), "--target", target.as_str(), "--collection", "unanswered"];
+    let run = Vecferry::new(slow(), "migrate", &arguments).run();
+    assert_eq!(run.succeeded()["collections"][0]["rows"], 20_000);
+    assert!(faults.iter().all(|fault| fault.fired() > 0), "{faults:?}");
+    assert_arrived(&mut oracle, "unanswered");
 }
