@@ -240,6 +240,14 @@ impl Job {
                 self.meter.add(rows, bytes);
                 None
             }
+            Event::Compared { collection, rows } => {
+                // After a copy the rows were counted already.
+                if !self.planned {
+                    self.item(&collection, now).meter.add(rows, 0);
+                    self.meter.add(rows, 0);
+                }
+                None
+            }
             Event::Waiting { collection, reason } => {
                 let item = self.item(&collection, now);
                 let told = item

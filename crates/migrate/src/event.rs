@@ -72,6 +72,13 @@ pub enum Event {
         /// Bytes of these rows on the wire.
         bytes: u64,
     },
+    /// Rows were compared, each on both sides.
+    Compared {
+        /// The collection.
+        collection: CollectionName,
+        /// Rows since the last such event.
+        rows: u64,
+    },
     /// Something waits before it is tried again.
     Waiting {
         /// The collection.

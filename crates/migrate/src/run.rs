@@ -21,6 +21,7 @@ use crate::source_load::wait_until_complete;
 
 mod collection;
 mod comparison;
+mod every_row;
 
 /// Collections under way at once. More only divide the same servers among more copies.
 const COLLECTIONS_PARALLEL: usize = 4;
@@ -244,6 +245,7 @@ pub async fn verify(
             source: &source,
             target: &target,
             level: request.level,
+            repair: request.repair,
             seed: report.sample_seed,
             observer: &*observer,
             cancel: &cancel,
@@ -349,6 +351,8 @@ pub(crate) fn new_verification(level: VerifyLevel) -> Verification {
         counts_compared: 0,
         rows_compared: 0,
         duplicate_rows: 0,
+        findings: None,
+        repair: None,
     }
 }
 

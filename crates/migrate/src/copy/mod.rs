@@ -9,6 +9,6 @@ mod partition;
 mod sample;
 
 pub(crate) use budget::Budget;
-pub(crate) use page_size::{PAGE_BYTES_TARGET, PAGE_ROWS_MAX};
+pub(crate) use page_size::{PAGE_BYTES_TARGET, PAGE_ROWS_MAX, PageSize};
 pub(crate) use partition::{Copied, CopyError, CopyJob, PartitionTask, copy_partition};
 pub(crate) use sample::{KeySample, SAMPLE_ROWS_MIN};

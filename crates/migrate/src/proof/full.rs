@@ -1,0 +1,365 @@
+//! Every row of a range of keys: source against target, field by field.
+//!
+//! The source is read page by page. What the target holds up to the last key of a page (a *window*) is read next to it,
+//! while the source's next page is on its way. Columns whose bytes are the same on both sides are equal; only where
+//! bytes or keys differ are single values looked at. So memory holds a page of each side and one on its way, and a
+//! difference costs one window and not the rest of the range.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+
+use vecferry_milvus::schema::FieldSpec;
+use vecferry_milvus::wire::Page;
+use vecferry_milvus::wire::values::{Value, column, same_bytes};
+use vecferry_milvus::{ErrorKind, Key, KeyRange, Query};
+
+use super::digest::digest;
+use super::expect::{ProofError, Reader, unrepeated};
+use crate::copy::PageSize;
+use crate::report::{Findings, FoundRows, RowName};
+use crate::retry::{Backoff, Verdict, sleep};
+use crate::source_load::wait_until_complete;
+
+/// Size of a page that is aimed at: several ranges with three pages each are in memory at once.
+const PAGE_BYTES_TARGET: usize = 4 << 20;
+
+/// One side: its rows in key order.
+pub(crate) trait Pages {
+    /// The next rows of a range. Empty only if it has no more.
+    async fn page(
+        &self,
+        partition: Option<&str>,
+        range: &KeyRange,
+        size: &mut PageSize,
+    ) -> Result<Page, ProofError>;
+
+    /// The keys among these that stand for one row only.
+    async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ProofError>;
+}
+
+/// Told of every step of a comparison, in key order; the comparison goes on when it returns.
+pub(crate) trait Follow {
+    /// Something was compared.
+    async fn on_step(&self, step: &Step<'_>) -> Result<(), ProofError>;
+}
+
+/// A part of a range that was compared. All its differences are here, so that memory stays bounded.
+#[derive(Debug)]
+pub(crate) struct Step<'a> {
+    pub(crate) partition: Option<&'a str>,
+    /// The keys that were compared: a comparison that is to go on later starts behind `range.until`.
+    pub(crate) range: KeyRange,
+    /// Rows that both sides have.
+    pub(crate) rows_compared: u64,
+    pub(crate) differing: Differing,
+}
+
+/// Rows that differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Differing {
+    /// Only on the source.
+    pub(crate) missing: Vec<Key>,
+    /// Only on the target.
+    pub(crate) extra: Vec<Key>,
+    /// On both sides, with the fields that differ.
+    pub(crate) changed: Vec<(Key, Vec<String>)>,
+    /// Differing too, but the source holds several rows of the key, and which one it answers is not fixed.
+    pub(crate) repeated: Vec<Key>,
+}
+
+/// What a comparison came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FullOutcome {
+    /// Distinct keys of the source.
+    pub(crate) source_rows: u64,
+    /// Distinct keys of the target.
+    pub(crate) target_rows: u64,
+    /// Rows that both sides have.
+    pub(crate) rows_compared: u64,
+    pub(crate) findings: Findings,
+}
+
+impl FullOutcome {
+    /// Adds what another range came to. Ranges are added in their order, so that the first rows are the first.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.source_rows += other.source_rows;
+        self.target_rows += other.target_rows;
+        self.rows_compared += other.rows_compared;
+        self.findings.add(other.findings);
+    }
+
+    fn take(&mut self, step: &Step<'_>) {
+        let found = &step.differing;
+        let partition = || step.partition.map(str::to_owned);
+        let plain = |keys: &[Key], into: &mut FoundRows| {
+            into.extend(keys.iter().map(|key| RowName::new(partition(), key, Vec::new())));
+        };
+        plain(&found.missing, &mut self.findings.missing);
+        plain(&found.extra, &mut self.findings.extra);
+        plain(&found.repeated, &mut self.findings.repeated_keys);
+        let changed = found.changed.iter();
+        self.findings
+            .changed
+            .extend(changed.map(|(key, fields)| RowName::new(partition(), key, fields.clone())));
+        self.rows_compared += step.rows_compared;
+    }
+}
+
+/// What both sides have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout<'a> {
+    pub(crate) key_field: &'a str,
+    pub(crate) columns: &'a [FieldSpec],
+}
+
+/// Compares all rows of a range of keys of one partition, or of all where partitions can't be named.
+pub(crate) async fn full(
+    source: &impl Pages,
+    target: &impl Pages,
+    layout: Layout<'_>,
+    partition: Option<&str>,
+    range: KeyRange,
+    follow: &impl Follow,
+) -> Result<FullOutcome, ProofError> {
+    let mut outcome = FullOutcome::default();
+    let mut of_source = PageSize::new(layout.columns, PAGE_BYTES_TARGET);
+    let mut of_target = of_source.clone();
+    let mut after = range.after.clone();
+    let mut next = Some(source.page(partition, &range, &mut of_source).await?);
+    while let Some(page) = next.take() {
+        outcome.source_rows += page.rows as u64;
+        let last = page.keys.as_ref().map(|(_, last)| last.clone());
+        // Behind the source's last row the target may still have some.
+        let until = last.clone().or_else(|| range.until.clone());
+        let window = Window { layout, partition, range: KeyRange { after, until: until.clone() }, page };
+        let ahead = async {
+            match &last {
+                Some(last) if range.until.as_ref() != Some(last) => {
+                    let rest = KeyRange { after: Some(last.clone()), until: range.until.clone() };
+                    source.page(partition, &rest, &mut of_source).await.map(Some)
+                }
+                Some(_) | None => Ok(None),
+            }
+        };
+        let compared = window.compare(source, target, &mut of_target, follow, &mut outcome);
+        let (read, compared) = tokio::join!(ahead, compared);
+        compared?;
+        next = read?;
+        after = until;
+    }
+    Ok(outcome)
+}
+
+/// A page of the source, and the range that it covers.
+struct Window<'a> {
+    layout: Layout<'a>,
+    partition: Option<&'a str>,
+    range: KeyRange,
+    page: Page,
+}
+
+impl Window<'_> {
+    async fn compare(
+        &self,
+        source: &impl Pages,
+        target: &impl Pages,
+        size: &mut PageSize,
+        follow: &impl Follow,
+        outcome: &mut FullOutcome,
+    ) -> Result<(), ProofError> {
+        let keys = self.page.all_keys(self.layout.key_field)?;
+        let mut at = 0;
+        let mut rest = self.range.clone();
+        // In one page if it can be: then whole columns are compared.
+        size.at_least(self.page.rows);
+        loop {
+            let theirs = target.page(self.partition, &rest, size).await?;
+            outcome.target_rows += theirs.rows as u64;
+            let last = theirs.keys.as_ref().map(|(_, last)| last.clone());
+            let their_keys = theirs.all_keys(self.layout.key_field)?;
+            let mut merged = merge(&keys, at, &their_keys);
+            let is_end = last.is_none() || last == self.range.until;
+            if is_end {
+                merged.missing.extend_from_slice(&keys[merged.at..]);
+                merged.at = keys.len();
+            }
+            at = merged.at;
+            let changed = self.changed(&theirs, &merged.both)?;
+            let mut differing = Differing { missing: merged.missing, extra: merged.extra, ..Differing::default() };
+            if !changed.is_empty() {
+                let suspects = changed.keys().map(|&index| keys[index].clone()).collect();
+                let single: BTreeSet<_> =
+                    source.unrepeated(self.partition, suspects).await?.into_iter().collect();
+                for (index, fields) in changed {
+                    let key = keys[index].clone();
+                    if single.contains(&key) {
+                        differing.changed.push((key, fields));
+                    } else {
+                        differing.repeated.push(key);
+                    }
+                }
+            }
+            let until = if is_end { self.range.until.clone() } else { last };
+            let step = Step {
+                partition: self.partition,
+                range: KeyRange { after: rest.after, until: until.clone() },
+                rows_compared: merged.both.len() as u64,
+                differing,
+            };
+            outcome.take(&step);
+            follow.on_step(&step).await?;
+            if is_end {
+                return Ok(());
+            }
+            rest = KeyRange { after: until, until: self.range.until.clone() };
+        }
+    }
+
+    /// The rows of the source's page whose values differ, with the names of the fields that do.
+    fn changed(
+        &self,
+        theirs: &Page,
+        both: &[(usize, usize)],
+    ) -> Result<BTreeMap<usize, Vec<String>>, ProofError> {
+        let mut changed: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        if both.is_empty() {
+            return Ok(changed);
+        }
+        let all_rows = both.len() == self.page.rows && both.len() == theirs.rows;
+        for spec in self.layout.columns.iter().filter(|spec| spec.name != self.layout.key_field) {
+            if all_rows && same_bytes(&self.page, theirs, spec)? {
+                continue;
+            }
+            let (of_source, of_target) = (column(&self.page, spec)?, column(theirs, spec)?);
+            for &(mine, other) in both {
+                if !are_equal(&of_source[mine], &of_target[other]) {
+                    changed.entry(mine).or_default().push(spec.name.clone());
+                }
+            }
+        }
+        Ok(changed)
+    }
+}
+
+fn are_equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Json(one), Value::Json(other)) if one == other => true,
+        // By content, as servers write JSON anew.
+        (Value::Json(_), Value::Json(_)) => digest(one) == digest(other),
+        (one, other) => one == other,
+    }
+}
+
+/// Two sorted lists of keys, the second one used up.
+#[derive(Debug, Default)]
+struct Merged {
+    /// Indexes of the keys that stand in both.
+    both: Vec<(usize, usize)>,
+    missing: Vec<Key>,
+    extra: Vec<Key>,
+    /// Keys of the first list from here on are greater than all of the second.
+    at: usize,
+}
+
+/// Keys of `mine` from `at` on against `theirs`. What is behind the last of `theirs` is not judged.
+fn merge(mine: &[Key], at: usize, theirs: &[Key]) -> Merged {
+    let mut merged = Merged { at, ..Merged::default() };
+    for (index, key) in theirs.iter().enumerate() {
+        while mine.get(merged.at).is_some_and(|of_mine| of_mine < key) {
+            merged.missing.push(mine[merged.at].clone());
+            merged.at += 1;
+        }
+        match mine.get(merged.at).map(|of_mine| of_mine.cmp(key)) {
+            Some(Ordering::Equal) => {
+                merged.both.push((merged.at, index));
+                merged.at += 1;
+            }
+            Some(Ordering::Less | Ordering::Greater) | None => merged.extra.push(key.clone()),
+        }
+    }
+    merged
+}
+
+/// One side of a partition that may not exist there.
+pub(crate) struct Half<'a> {
+    pub(crate) reader: &'a Reader,
+    pub(crate) exists: bool,
+}
+
+impl Pages for Half<'_> {
+    async fn page(
+        &self,
+        partition: Option<&str>,
+        range: &KeyRange,
+        size: &mut PageSize,
+    ) -> Result<Page, ProofError> {
+        if !self.exists {
+            return Ok(Page { columns: Vec::new(), rows: 0, keys: None, bytes: 0, session_ts: 0 });
+        }
+        self.reader.page(partition, range, size).await
+    }
+
+    async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ProofError> {
+        unrepeated(self.reader, partition, keys).await
+    }
+}
+
+impl Reader {
+    /// The next page of rows, with all columns.
+    async fn page(
+        &self,
+        partition: Option<&str>,
+        range: &KeyRange,
+        size: &mut PageSize,
+    ) -> Result<Page, ProofError> {
+        let names: Vec<_> = self.columns.iter().map(|column| column.name.clone()).collect();
+        let mut backoff = Backoff::new();
+        loop {
+            self.stop_if_canceled()?;
+            let query = Query {
+                collection: &self.name,
+                collection_id: self.id,
+                expression: range.expression(&self.key_field),
+                columns: &names,
+                partition,
+                rows_max: Some(size.rows()),
+                consistency: self.consistency,
+            };
+            let answer = tokio::select! {
+                answer = self.client.query(&query) => answer,
+                () = self.cancel.cancelled() => return Err(ProofError::Canceled),
+            };
+            let error = match answer {
+                Ok(answer) => {
+                    let page = Page::read(&answer, &self.key_field, range.after.as_ref())?;
+                    if page.rows > 0 {
+                        page.check_columns(names.iter().map(String::as_str))?;
+                    }
+                    size.came(page.rows, page.bytes);
+                    return Ok(page);
+                }
+                Err(error) => error,
+            };
+            if error.kind() == ErrorKind::TooLarge && size.refused() {
+                continue;
+            }
+            let Verdict::Wait(wait) = backoff.after(error.kind()) else { return Err(error.into()) };
+            sleep(wait, &self.cancel).await;
+            if error.kind() != ErrorKind::RateLimited {
+                self.wait_until_complete().await?;
+            }
+        }
+    }
+
+    /// A server that was away answers short while it loads again, without an error: rows would look missing.
+    pub(crate) async fn wait_until_complete(&self) -> Result<(), ProofError> {
+        let complete = tokio::select! {
+            complete = wait_until_complete(&self.client, &self.name) => complete,
+            () = self.cancel.cancelled() => return Err(ProofError::Canceled),
+        };
+        match complete {
+            Err(error) if !error.kind().is_transient() => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
