@@ -240,10 +240,12 @@ impl Job {
                 self.meter.add(rows, bytes);
                 None
             }
-            Event::Compared { collection, rows } => {
+            Event::Compared { collection, rows, rows_total } => {
                 // After a copy the rows were counted already.
                 if !self.planned {
-                    self.item(&collection, now).meter.add(rows, 0);
+                    let item = self.item(&collection, now);
+                    item.rows_total = item.rows_total.max(rows_total);
+                    item.meter.add(rows, 0);
                     self.meter.add(rows, 0);
                 }
                 None

@@ -211,7 +211,9 @@ fn key_text<S: serde::Serializer>(key: &Key, serializer: S) -> Result<S::Ok, S::
 impl Findings {
     /// Whether nothing differs that must not.
     pub fn is_empty(&self) -> bool {
-        [&self.missing, &self.extra, &self.changed, &self.repeated_on_target].iter().all(|found| found.rows == 0)
+        [&self.missing, &self.extra, &self.changed, &self.repeated_on_target]
+            .iter()
+            .all(|found| found.rows == 0)
     }
 
     pub(crate) fn add(&mut self, other: Self) {

@@ -54,7 +54,9 @@ fn request(args: &VerifyArgs) -> Result<VerifyRequest, Vec<Problem>> {
     let ComparisonArgs { level, repair, .. } = args.comparison;
     if repair && level != LevelArg::Full {
         let problem = Problem::new(Code::Arguments);
-        return Err(vec![problem.with("detail", "--repair needs --level full: only then all differences are known")]);
+        return Err(vec![
+            problem.with("detail", "--repair needs --level full: only then all differences are known"),
+        ]);
     }
     Ok(VerifyRequest { source, target, selection, target_dbs, level: level.into(), repair })
 }

@@ -185,7 +185,8 @@ impl Window<'_> {
             }
             at = merged.at;
             let changed = self.changed(&theirs, &merged.both)?;
-            let mut differing = Differing { missing: merged.missing, extra: merged.extra, ..Differing::default() };
+            let mut differing =
+                Differing { missing: merged.missing, extra: merged.extra, ..Differing::default() };
             if !changed.is_empty() {
                 let suspects = changed.keys().map(|&index| keys[index].clone()).collect();
                 let single: BTreeSet<_> =
@@ -361,5 +362,255 @@ impl Reader {
             Err(error) if !error.kind().is_transient() => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use vecferry_milvus::proto::common::Status;
+    use vecferry_milvus::proto::milvus::QueryResults;
+    use vecferry_milvus::proto::schema::{
+        DataType, FieldData, JsonArray, LongArray, StringArray, scalar_field::Data,
+    };
+    use vecferry_milvus::wire::insert::{float_vectors, scalars};
+
+    use super::*;
+
+    /// A row: a text that may be null, a number inside of JSON, and the bits of a vector.
+    type Row = (Option<String>, i64, u32);
+    type Rows = BTreeMap<i64, Row>;
+
+    /// A server that answers pages of any length, and encodes in ways of its own.
+    struct Server {
+        rows: Rows,
+        repeated: BTreeSet<i64>,
+        /// Writes JSON with spaces, null rows without placeholders, and columns in another order.
+        is_other: bool,
+        turn: Cell<u32>,
+        limits: Vec<u32>,
+    }
+
+    fn spec(name: &str, data_type: DataType, dim: Option<u64>) -> FieldSpec {
+        FieldSpec {
+            name: name.into(),
+            data_type,
+            element_type: DataType::None,
+            nullable: true,
+            has_default: false,
+            dim,
+            is_function_output: false,
+        }
+    }
+
+    fn columns() -> Vec<FieldSpec> {
+        vec![
+            spec("id", DataType::Int64, None),
+            spec("text", DataType::VarChar, None),
+            spec("json", DataType::Json, None),
+            spec("vector", DataType::FloatVector, Some(1)),
+        ]
+    }
+
+    impl Server {
+        fn new(rows: &Rows, is_other: bool, limits: Vec<u32>) -> Self {
+            Self { rows: rows.clone(), repeated: BTreeSet::new(), is_other, turn: Cell::new(0), limits }
+        }
+
+        fn encoded(&self, rows: &[(&i64, &Row)]) -> Bytes {
+            let any_null = rows.iter().any(|(_, row)| row.0.is_none());
+            let texts = rows.iter().filter(|(_, row)| row.0.is_some() || !self.is_other);
+            let space = if self.is_other { " " } else { "" };
+            let json = |row: &Row| format!("{{\"n\":{space}{}}}", row.1).into_bytes().into();
+            let mut fields = vec![
+                scalars(
+                    "id",
+                    DataType::Int64,
+                    Data::LongData(LongArray { data: rows.iter().map(|(key, _)| **key).collect() }),
+                ),
+                FieldData {
+                    valid_data: if any_null {
+                        rows.iter().map(|(_, row)| row.0.is_some()).collect()
+                    } else {
+                        Vec::new()
+                    },
+                    ..scalars(
+                        "text",
+                        DataType::VarChar,
+                        Data::StringData(StringArray {
+                            data: texts.map(|(_, row)| row.0.clone().unwrap_or_default()).collect(),
+                        }),
+                    )
+                },
+                scalars(
+                    "json",
+                    DataType::Json,
+                    Data::JsonData(JsonArray { data: rows.iter().map(|(_, row)| json(row)).collect() }),
+                ),
+                float_vectors("vector", 1, rows.iter().map(|(_, row)| f32::from_bits(row.2)).collect()),
+            ];
+            if self.is_other {
+                fields.rotate_left(self.turn.get() as usize % 4);
+                fields.iter_mut().for_each(|field| field.field_id = 7);
+            }
+            let fields_data = if rows.is_empty() { Vec::new() } else { fields };
+            let results = QueryResults { status: Some(Status::default()), fields_data, ..Default::default() };
+            prost_bytes(&results)
+        }
+    }
+
+    fn prost_bytes(results: &QueryResults) -> Bytes {
+        use prost::Message;
+        results.encode_to_vec().into()
+    }
+
+    impl Pages for Server {
+        async fn page(
+            &self,
+            _partition: Option<&str>,
+            range: &KeyRange,
+            size: &mut PageSize,
+        ) -> Result<Page, ProofError> {
+            self.turn.set(self.turn.get() + 1);
+            let limit = self.limits[self.turn.get() as usize % self.limits.len()].min(size.rows());
+            let is_in = |key: &i64| {
+                let key = Key::Int(*key);
+                range.after.as_ref().is_none_or(|after| key > *after)
+                    && range.until.as_ref().is_none_or(|until| key <= *until)
+            };
+            let rows: Vec<_> = self.rows.iter().filter(|(key, _)| is_in(key)).take(limit as usize).collect();
+            Ok(Page::read(&self.encoded(&rows), "id", range.after.as_ref())?)
+        }
+
+        async fn unrepeated(&self, _: Option<&str>, mut keys: Vec<Key>) -> Result<Vec<Key>, ProofError> {
+            keys.retain(|key| matches!(key, Key::Int(key) if !self.repeated.contains(key)));
+            Ok(keys)
+        }
+    }
+
+    /// Collects the steps, and that they follow each other without a gap.
+    #[derive(Default)]
+    struct Steps {
+        all: RefCell<Differing>,
+        last: RefCell<Option<Key>>,
+    }
+
+    impl Follow for Steps {
+        async fn on_step(&self, step: &Step<'_>) -> Result<(), ProofError> {
+            assert_eq!(self.last.replace(step.range.until.clone()), step.range.after);
+            let mut all = self.all.borrow_mut();
+            let found = step.differing.clone();
+            all.missing.extend(found.missing);
+            all.extra.extend(found.extra);
+            all.changed.extend(found.changed);
+            all.repeated.extend(found.repeated);
+            Ok(())
+        }
+    }
+
+    fn run(source: &Server, target: &Server, range: KeyRange) -> (FullOutcome, Differing) {
+        let columns = columns();
+        let layout = Layout { key_field: "id", columns: &columns };
+        let steps = Steps { last: RefCell::new(range.after.clone()), ..Steps::default() };
+        let until = range.until.clone();
+        let compared = full(source, target, layout, Some("p"), range, &steps);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let outcome = runtime.block_on(compared).unwrap();
+        assert_eq!(*steps.last.borrow(), until, "the whole range was compared");
+        (outcome, steps.all.into_inner())
+    }
+
+    fn expected(source: &Server, target: &Server) -> Differing {
+        let mut differing = Differing::default();
+        for (key, row) in &source.rows {
+            let Some(other) = target.rows.get(key) else {
+                differing.missing.push(Key::Int(*key));
+                continue;
+            };
+            let fields =
+                [("text", row.0 != other.0), ("json", row.1 != other.1), ("vector", row.2 != other.2)];
+            let fields: Vec<_> =
+                fields.iter().filter(|(_, differs)| *differs).map(|(name, _)| (*name).to_owned()).collect();
+            if fields.is_empty() {
+                continue;
+            }
+            if source.repeated.contains(key) {
+                differing.repeated.push(Key::Int(*key));
+            } else {
+                differing.changed.push((Key::Int(*key), fields));
+            }
+        }
+        let extra = target.rows.keys().filter(|key| !source.rows.contains_key(key));
+        differing.extra = extra.map(|key| Key::Int(*key)).collect();
+        differing
+    }
+
+    /// Keys close together, so that edits meet, and the ends of all keys.
+    fn key() -> impl Strategy<Value = i64> {
+        prop_oneof![8 => -40..60_i64, 1 => Just(i64::MIN), 1 => Just(i64::MAX)]
+    }
+
+    fn row() -> impl Strategy<Value = Row> {
+        (proptest::option::of("[ab]{0,2}"), 0..4_i64, 0..4_u32)
+    }
+
+    proptest! {
+        #[test]
+        fn random_edits_are_found_exactly(
+            rows in proptest::collection::btree_map(key(), row(), 0..80),
+            edits in proptest::collection::btree_map(key(), proptest::option::of(row()), 0..12),
+            repeated in proptest::collection::btree_set(key(), 0..20),
+            limits in proptest::collection::vec(1..40_u32, 2..6),
+            is_other in any::<bool>(),
+            bounds in proptest::collection::btree_set(key(), 0..4),
+        ) {
+            let mut source = Server::new(&rows, false, limits.clone());
+            source.repeated = repeated;
+            let mut edited = rows;
+            for (key, edit) in edits {
+                match edit {
+                    Some(row) => edited.insert(key, row),
+                    None => edited.remove(&key),
+                };
+            }
+            let target = Server::new(&edited, is_other, limits.into_iter().rev().collect());
+            // In several ranges, as a resumed or divided comparison does it.
+            let (mut outcome, mut found, mut after) = (FullOutcome::default(), Differing::default(), None);
+            for until in bounds.into_iter().map(|bound| Some(Key::Int(bound))).chain([None]) {
+                let (of_range, differing) = run(&source, &target, KeyRange { after, until: until.clone() });
+                outcome.add(of_range);
+                found.missing.extend(differing.missing);
+                found.extra.extend(differing.extra);
+                found.changed.extend(differing.changed);
+                found.repeated.extend(differing.repeated);
+                after = until;
+            }
+            let both = source.rows.keys().filter(|key| target.rows.contains_key(key)).count() as u64;
+            prop_assert_eq!(outcome.rows_compared, both);
+            prop_assert_eq!(outcome.source_rows, source.rows.len() as u64);
+            prop_assert_eq!(outcome.target_rows, target.rows.len() as u64);
+            prop_assert_eq!(outcome.findings.missing.rows, found.missing.len() as u64);
+            prop_assert_eq!(outcome.findings.changed.rows, found.changed.len() as u64);
+            prop_assert_eq!(found, expected(&source, &target));
+        }
+    }
+
+    #[test]
+    fn the_first_hundred_are_named_and_all_are_counted() {
+        let rows: Rows = (0..1000).map(|key| (key, (None, key, 0))).collect();
+        let (outcome, found) = run(
+            &Server::new(&rows, false, vec![70, 30]),
+            &Server::new(&Rows::new(), true, vec![9]),
+            KeyRange::default(),
+        );
+        assert_eq!(outcome.findings.missing.rows, 1000);
+        assert_eq!(found.missing.len(), 1000);
+        let named: Vec<_> = outcome.findings.missing.first.iter().map(|row| row.key.clone()).collect();
+        assert_eq!(named, (0..100).map(Key::Int).collect::<Vec<_>>());
+        let json = serde_json::to_value(&outcome.findings.missing.first[7]).unwrap();
+        assert_eq!(json, serde_json::json!({"partition": "p", "key": "7"}));
     }
 }

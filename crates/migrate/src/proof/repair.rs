@@ -106,12 +106,7 @@ impl<'a> Repair<'a> {
     }
 
     /// Removes rows of the target's partition that the source's does not have; it is asked once more.
-    async fn remove(
-        &self,
-        partition: Option<&str>,
-        in_source: bool,
-        keys: &[Key],
-    ) -> Result<(), ProofError> {
+    async fn remove(&self, partition: Option<&str>, in_source: bool, keys: &[Key]) -> Result<(), ProofError> {
         let mut keys = self.allowed(partition, keys);
         if keys.is_empty() {
             return Ok(());

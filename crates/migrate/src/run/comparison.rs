@@ -191,7 +191,10 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
     enter(Phase::Verifying);
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     let mut verification = new_verification(sides.level);
-    let compared = if sides.level == VerifyLevel::Full && !is_bare(sides.source, of_source) && !is_bare(sides.target, of_target) {
+    let compared = if sides.level == VerifyLevel::Full
+        && !is_bare(sides.source, of_source)
+        && !is_bare(sides.target, of_target)
+    {
         Box::pin(compare_every_row(sides, of_source, of_target, &mut problems, &mut warnings)).await
     } else {
         Box::pin(compare_loaded(sides, of_source, of_target, &mut problems, &mut warnings)).await
@@ -349,9 +352,8 @@ async fn compare_loaded(
     })
     .await?;
     // A source without an index holds nothing, and the target must not either.
-    let (expected, duplicates) = expected.unwrap_or_else(|| {
-        (Expected { counts: vec![(Part::default(), 0)], ..Expected::default() }, 0)
-    });
+    let (expected, duplicates) = expected
+        .unwrap_or_else(|| (Expected { counts: vec![(Part::default(), 0)], ..Expected::default() }, 0));
     let outcome = while_loaded(sides, sides.target, of_target, async |mut reader| {
         reader.columns = of_source.described.schema.columns();
         compare(&reader, name, &expected).await
@@ -374,7 +376,9 @@ async fn compare_loaded(
 
 /// Whether a collection holds no rows and can't be loaded.
 fn is_bare(client: &Client, found: &Found) -> bool {
-    client.version().flavor == Flavor::Milvus && found.unindexed_vector().is_some() && found.rows_estimate == 0
+    client.version().flavor == Flavor::Milvus
+        && found.unindexed_vector().is_some()
+        && found.rows_estimate == 0
 }
 
 /// Does something with a collection while it is completely loaded, and puts it back. `None` if it holds no rows and

@@ -14,9 +14,10 @@ use crate::inventory::Found;
 use crate::plan::PlannedCollection;
 use crate::problem::{Code, Problem};
 use crate::proof::{
-    Follow, FullOutcome, Half, Layout, ProofError, Reader, Repair, Step, diagnose, full, keys_present, scan_keys,
+    Follow, FullOutcome, Half, Layout, ProofError, Reader, Repair, Step, diagnose, full, keys_present,
+    scan_keys,
 };
-use crate::report::{FoundRows, Findings, RepairReport, RowName, SwappedRow};
+use crate::report::{Findings, FoundRows, RepairReport, RowName, SwappedRow};
 use crate::retry::repeat;
 
 /// Ranges that are compared at once.
@@ -95,6 +96,8 @@ impl Hull {
 struct Pass<'a> {
     pair: &'a Pair<'a>,
     repair: Option<&'a Repair<'a>>,
+    /// Rows of the source that are compared in all, for the progress.
+    rows_total: u64,
     hull: Mutex<Hull>,
 }
 
@@ -105,8 +108,11 @@ struct PartPass<'a> {
 
 impl Follow for PartPass<'_> {
     async fn on_step(&self, step: &Step<'_>) -> Result<(), ProofError> {
-        let rows = step.rows_compared;
-        self.pass.pair.observer.on_event(Event::Compared { collection: self.pass.pair.name.clone(), rows });
+        self.pass.pair.observer.on_event(Event::Compared {
+            collection: self.pass.pair.name.clone(),
+            rows: step.rows_compared,
+            rows_total: self.pass.rows_total,
+        });
         let found = &step.differing;
         if found.missing.is_empty() && found.extra.is_empty() && found.changed.is_empty() {
             return Ok(());
@@ -136,7 +142,10 @@ impl Pass<'_> {
     }
 
     /// Compares some ranges, several at once. Returns what each came to.
-    async fn compare_all(&self, ranges: Vec<(usize, KeyRange)>) -> Result<Vec<(usize, FullOutcome)>, ProofError> {
+    async fn compare_all(
+        &self,
+        ranges: Vec<(usize, KeyRange)>,
+    ) -> Result<Vec<(usize, FullOutcome)>, ProofError> {
         stream::iter(ranges)
             .map(|(index, range)| async move {
                 Ok((index, self.compare(&self.pair.parts[index], range).await?))
@@ -173,7 +182,8 @@ impl Pair<'_> {
         for (index, (part, (counted, _))) in self.parts.iter().zip(&counts).enumerate() {
             ranges.extend(self.divide(part, *counted).await?.into_iter().map(|range| (index, range)));
         }
-        let pass = Pass { pair: self, repair, hull: Mutex::default() };
+        let rows_total = counts.iter().map(|(of_source, _)| of_source).sum();
+        let pass = Pass { pair: self, repair, rows_total, hull: Mutex::default() };
         let mut by_part = vec![FullOutcome::default(); self.parts.len()];
         for (index, outcome) in pass.compare_all(ranges).await? {
             by_part[index].add(outcome);
@@ -227,7 +237,11 @@ impl Pair<'_> {
     }
 
     /// Rows of the target beyond one a key. Returns their keys.
-    async fn surplus_of_target(&self, part: &PartOf, findings: &mut Findings) -> Result<Vec<Key>, ProofError> {
+    async fn surplus_of_target(
+        &self,
+        part: &PartOf,
+        findings: &mut Findings,
+    ) -> Result<Vec<Key>, ProofError> {
         let surplus = diagnose(&self.target, part.partition.as_deref()).await?;
         let name = |key: &Key| RowName::new(part.partition.clone(), key, Vec::new());
         let first = surplus.keys.iter().map(name).collect();
@@ -286,7 +300,7 @@ impl Pair<'_> {
             self.target = self.target.clone().fresh().await?;
             let repair = Repair::new(&self.source, &self.target, allow);
             let mending = (attempt == 0).then_some(&repair);
-            let pass = Pass { pair: self, repair: mending, hull: Mutex::default() };
+            let pass = Pass { pair: self, repair: mending, rows_total: 0, hull: Mutex::default() };
             let ranges = (0..self.parts.len()).map(|index| (index, hull.clone())).collect();
             let mut again = FullOutcome::default();
             for (_, outcome) in pass.compare_all(ranges).await? {
@@ -352,9 +366,10 @@ pub(super) fn conclude(
         );
     }
     if !swapped.is_empty() {
-        let shown = swapped.iter().take(LISTED_MAX).map(|row| {
-            format!("key {}: `{}` → `{}`", row.key, row.source_partition, row.target_partition)
-        });
+        let shown = swapped
+            .iter()
+            .take(LISTED_MAX)
+            .map(|row| format!("key {}: `{}` → `{}`", row.key, row.source_partition, row.target_partition));
         let place = shown.collect::<Vec<_>>().join("; ");
         problems.push(rows(Code::RowsSwapped, swapped.len() as u64, place));
     }
