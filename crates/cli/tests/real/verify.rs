@@ -226,6 +226,7 @@ fn every_row_is_compared_and_what_differs_is_named_and_mended() {
     let repair = &verification["repair"];
     assert_eq!((&repair["rows_written"], &repair["rows_deleted"]), (&4.into(), &2.into()), "{repair:#}");
     assert_eq!(repair["found"]["missing"]["rows"], 2);
+    assert_eq!(repair["found"]["swapped"][0]["target_partition"], "p");
     assert_eq!(found(report, "missing"), Vec::<String>::new());
     assert!(run.stderr.contains("VF-0413"), "{}", run.stderr);
     oracle.run(r#"assert same(source, target, "corrupted") == 3000"#);

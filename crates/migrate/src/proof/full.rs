@@ -22,6 +22,8 @@ use crate::source_load::wait_until_complete;
 
 /// Size of a page that is aimed at: several ranges with three pages each are in memory at once.
 const PAGE_BYTES_TARGET: usize = 4 << 20;
+/// A larger page is asked for again, smaller.
+const PAGE_BYTES_MAX: usize = 16 << 20;
 
 /// One side: its rows in key order.
 pub(crate) trait Pages {
@@ -331,6 +333,7 @@ impl Reader {
                 () = self.cancel.cancelled() => return Err(ProofError::Canceled),
             };
             let error = match answer {
+                Ok(answer) if answer.len() > PAGE_BYTES_MAX && size.refused() => continue,
                 Ok(answer) => {
                     let page = Page::read(&answer, &self.key_field, range.after.as_ref())?;
                     if page.rows > 0 {

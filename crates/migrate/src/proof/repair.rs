@@ -113,8 +113,7 @@ impl<'a> Repair<'a> {
         }
         if in_source {
             self.source.wait_until_complete().await?;
-            let kept = keys_present(self.source, partition, &keys).await?;
-            keys.retain(|key| !kept.contains(key));
+            keys = self.absent_in_source(partition, keys).await?;
         }
         // A list and a bound in one expression are more than a delete of 2.3 takes.
         let (lowest, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| *key == Key::Int(i64::MIN));
@@ -126,6 +125,31 @@ impl<'a> Repair<'a> {
             self.count(0, chunk.len());
         }
         Ok(())
+    }
+
+    /// The keys of which the source has no row: neither one that a query returns nor one that is only counted.
+    async fn absent_in_source(
+        &self,
+        partition: Option<&str>,
+        mut keys: Vec<Key>,
+    ) -> Result<Vec<Key>, ProofError> {
+        let present = keys_present(self.source, partition, &keys).await?;
+        keys.retain(|key| !present.contains(key));
+        let counted =
+            |keys: &[Key]| self.source.count_where(partition, key::any_of(&self.source.key_field, keys));
+        let mut absent = Vec::with_capacity(keys.len());
+        for chunk in keys.chunks(CHUNK_KEYS_MAX) {
+            if counted(chunk).await? == 0 {
+                absent.extend_from_slice(chunk);
+                continue;
+            }
+            for key in chunk {
+                if counted(std::slice::from_ref(key)).await? == 0 {
+                    absent.push(key.clone());
+                }
+            }
+        }
+        Ok(absent)
     }
 
     /// Copies rows from the source. By upsert: it leaves one row of each key, whatever was there.

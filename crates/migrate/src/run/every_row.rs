@@ -56,6 +56,8 @@ pub(super) struct Compared {
     /// What differs, after the repair if there was one.
     pub(super) findings: Findings,
     pub(super) repair: Option<RepairReport>,
+    /// What went wrong beside the comparison.
+    pub(super) problems: Vec<Problem>,
 }
 
 /// The partitions of both sides.
@@ -209,7 +211,7 @@ impl Pair<'_> {
                 }
             }
         }
-        self.find_swapped(&mut compared.findings).await?;
+        self.find_swapped(&mut compared.findings, repair.is_none()).await?;
         let hull = pass.hull.into_inner().unwrap_or_else(PoisonError::into_inner).0;
         Ok((compared, hull, distinct))
     }
@@ -245,38 +247,49 @@ impl Pair<'_> {
         let surplus = diagnose(&self.target, part.partition.as_deref()).await?;
         let name = |key: &Key| RowName::new(part.partition.clone(), key, Vec::new());
         let first = surplus.keys.iter().map(name).collect();
-        let mut repeated = Findings::default();
-        repeated.repeated_on_target = FoundRows { rows: surplus.duplicates, first };
-        repeated.extra.rows = surplus.unreadable;
-        findings.add(repeated);
+        findings.add(Findings {
+            repeated_on_target: FoundRows { rows: surplus.duplicates, first },
+            extra: FoundRows { rows: surplus.unreadable, first: Vec::new() },
+            ..Findings::default()
+        });
         Ok(surplus.keys)
     }
 
-    /// Finds, for the missing rows that are named, whether they stand in another partition of the target.
-    async fn find_swapped(&self, findings: &mut Findings) -> Result<(), ProofError> {
+    /// Finds, for the missing rows that are named, whether they stand in another partition of the target. After a repair
+    /// only what is named as extra can tell; else the servers are asked.
+    async fn find_swapped(&self, findings: &mut Findings, ask: bool) -> Result<(), ProofError> {
         if findings.missing.rows == 0 || findings.extra.rows == 0 || self.parts.len() < 2 {
             return Ok(());
         }
-        for part in self.parts.iter().filter(|part| part.in_target) {
-            let elsewhere = findings.missing.first.iter().filter(|row| row.partition != part.partition);
-            let keys: Vec<_> = elsewhere.map(|row| row.key.clone()).collect();
+        let extra: BTreeMap<_, _> =
+            findings.extra.first.iter().map(|row| (row.key.clone(), row.partition.clone())).collect();
+        let mut swapped: BTreeMap<Key, Option<String>> = BTreeMap::new();
+        for row in &findings.missing.first {
+            if let Some(place) = extra.get(&row.key).filter(|place| **place != row.partition) {
+                swapped.insert(row.key.clone(), place.clone());
+            }
+        }
+        // Where all extra rows are named, all was said.
+        let ask = ask && findings.extra.rows > findings.extra.first.len() as u64;
+        for part in self.parts.iter().filter(|part| ask && part.in_target) {
+            let rest = findings.missing.first.iter();
+            let rest = rest.filter(|row| row.partition != part.partition && !swapped.contains_key(&row.key));
+            let keys: Vec<_> = rest.map(|row| row.key.clone()).collect();
             let mut present = keys_present(&self.target, part.partition.as_deref(), &keys).await?;
             if part.in_source && !present.is_empty() {
                 let keys: Vec<_> = present.iter().cloned().collect();
                 let legal = keys_present(&self.source, part.partition.as_deref(), &keys).await?;
                 present.retain(|key| !legal.contains(key));
             }
-            for row in &findings.missing.first {
-                if row.partition != part.partition && present.contains(&row.key) {
-                    findings.swapped.push(SwappedRow {
-                        key: row.key.clone(),
-                        source_partition: row.partition.clone().unwrap_or_default(),
-                        target_partition: part.partition.clone().unwrap_or_default(),
-                    });
-                }
-            }
+            swapped.extend(present.into_iter().map(|key| (key, part.partition.clone())));
         }
-        findings.swapped.sort_by(|one, other| one.key.cmp(&other.key));
+        findings.swapped.extend(findings.missing.first.iter().filter_map(|row| {
+            Some(SwappedRow {
+                target_partition: swapped.get(&row.key)?.clone().unwrap_or_default(),
+                key: row.key.clone(),
+                source_partition: row.partition.clone().unwrap_or_default(),
+            })
+        }));
         Ok(())
     }
 
@@ -325,7 +338,7 @@ impl Pair<'_> {
                 compared.findings.missing.rows += distinct - counted;
             }
         }
-        self.find_swapped(&mut compared.findings).await?;
+        self.find_swapped(&mut compared.findings, true).await?;
         compared.repair = Some(RepairReport { found, rows_written: done.0, rows_deleted: done.1 });
         Ok(compared)
     }
@@ -338,6 +351,7 @@ pub(super) fn conclude(
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) {
+    problems.extend(compared.problems.iter().cloned());
     let Findings { missing, extra, changed, repeated_keys, repeated_on_target, swapped } = &compared.findings;
     let rows = |code, rows: u64, place: String| {
         Problem::new(code).with("collection", name).with("rows", rows).with("where", place)
@@ -433,12 +447,18 @@ pub(super) async fn after_copy(
         pair.compare(&mut finding, None).await.map(|(compared, _, _)| compared)
     };
     let compared = Box::pin(compared).await;
-    if planned.needs_load {
-        // Also after an error and after a cancellation, hence not to be canceled itself.
-        let never = tokio_util::sync::CancellationToken::new();
-        repeat(&never, || planned.load.restore(client, &planned.source)).await?;
+    if !planned.needs_load {
+        return compared;
     }
-    compared
+    // Also after an error and after a cancellation, hence not to be canceled itself.
+    let never = tokio_util::sync::CancellationToken::new();
+    let restored = repeat(&never, || planned.load.restore(client, &planned.source)).await;
+    let mut compared = compared?;
+    if let Err(error) = restored {
+        let problem = Problem::new(Code::SourceNotRestored).with("collection", &planned.source);
+        compared.problems.push(problem.with("detail", error).with("state", planned.load.describe()));
+    }
+    Ok(compared)
 }
 
 /// The parts of a collection: its partitions where these can be named.
