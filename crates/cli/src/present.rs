@@ -243,7 +243,7 @@ fn index_lines(report: &Report) -> Vec<String> {
 
 /// The rows that a comparison of all rows found.
 fn finding_lines(lang: Lang, collection: &CollectionReport, findings: &Findings) -> Vec<String> {
-    let name = collection.source_name();
+    let (name, colon) = (collection.source_name(), text::colon(lang));
     let kinds = [
         (text::missing(lang), &findings.missing),
         (text::extra(lang), &findings.extra),
@@ -254,13 +254,14 @@ fn finding_lines(lang: Lang, collection: &CollectionReport, findings: &Findings)
     let rows = kinds.into_iter().flat_map(|(kind, found)| {
         let name = &name;
         found.first.iter().map(move |row| {
-            let fields = row.fields.iter().map(|field| format!(" `{field}`")).collect::<String>();
-            format::harmless(&format!("{name}: {kind}: {row}{fields}"))
+            let row = text::row(lang, row.partition.as_deref(), &row.key.to_string(), &row.fields);
+            format::harmless(&format!("{name}{colon}{kind}{colon}{row}"))
         })
     });
     let swapped = findings.swapped.iter().map(|row| {
-        let places = format!("`{}` → `{}`", row.source_partition, row.target_partition);
-        format::harmless(&format!("{name}: {}: key {} {places}", text::swapped(lang), row.key))
+        let moved = text::destination(&row.source_partition, &row.target_partition);
+        let row = text::row(lang, None, &row.key.to_string(), &[moved]);
+        format::harmless(&format!("{name}{colon}{}{colon}{row}", text::swapped(lang)))
     });
     rows.chain(swapped).collect()
 }

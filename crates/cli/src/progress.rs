@@ -219,6 +219,7 @@ impl Job {
     }
 
     fn take(&mut self, event: Event, now: Instant) -> Option<News> {
+        let planned = self.planned;
         match event {
             Event::Phase { collection, phase } => {
                 let item = self.item(&collection, now);
@@ -226,7 +227,7 @@ impl Job {
                     return None;
                 }
                 item.phase = phase;
-                if phase == Phase::Copying {
+                if phase == Phase::Copying || !planned && phase == Phase::Verifying {
                     item.meter.samples.clear();
                     item.meter.sample(now);
                     if self.meter.samples.is_empty() {
@@ -240,13 +241,13 @@ impl Job {
                 self.meter.add(rows, bytes);
                 None
             }
-            Event::Compared { collection, rows, rows_total } => {
+            Event::Compared { collection, rows, bytes, rows_total } => {
                 // After a copy the rows were counted already.
-                if !self.planned {
+                if !planned {
                     let item = self.item(&collection, now);
                     item.rows_total = item.rows_total.max(rows_total);
-                    item.meter.add(rows, 0);
-                    self.meter.add(rows, 0);
+                    item.meter.add(rows, bytes);
+                    self.meter.add(rows, bytes);
                 }
                 None
             }
@@ -266,10 +267,13 @@ impl Job {
     }
 
     fn sample(&mut self, now: Instant) {
+        let planned = self.planned;
         if !self.meter.samples.is_empty() {
             self.meter.sample(now);
         }
-        for item in self.items.values_mut().filter(|item| item.phase == Phase::Copying) {
+        let is_measured =
+            |item: &&mut Item| item.phase == Phase::Copying || !planned && item.phase == Phase::Verifying;
+        for item in self.items.values_mut().filter(is_measured) {
             item.meter.sample(now);
         }
     }

@@ -347,6 +347,18 @@ pub(crate) fn destination(source: &str, target_db: &str) -> String {
     format!("{source} → {target_db}")
 }
 
+/// A row by partition and key, with what is to be said of it.
+pub(crate) fn row(lang: Lang, partition: Option<&str>, key: &str, remarks: &[String]) -> String {
+    let partition = partition
+        .map(|partition| pick(lang, format!(" in partition `{partition}`"), format!("，分区 `{partition}`")));
+    let mut text = format!("{} {key}{}", pick(lang, "key", "主键"), partition.unwrap_or_default());
+    if !remarks.is_empty() {
+        let remarks = remarks.join(comma(lang));
+        text.push_str(&pick(lang, format!(" ({remarks})"), format!("（{remarks}）")));
+    }
+    text
+}
+
 /// Repeated keys.
 pub(crate) fn duplicates(lang: Lang, rows: u64) -> String {
     let rows = format::count(rows);
@@ -398,6 +410,14 @@ mod tests {
         assert_eq!(some_collections(Lang::En, 1), "1 collection");
         assert_eq!(rows_of(Lang::Zh, 10, 2000), "10 / 约 2,000 行（0 %）");
         assert_eq!(rows_of(Lang::En, 10, 0), "10 rows");
+    }
+
+    #[test]
+    fn a_row_is_named_in_both_languages() {
+        let fields = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(row(Lang::En, Some("p"), "7", &fields), "key 7 in partition `p` (a, b)");
+        assert_eq!(row(Lang::Zh, Some("p"), "7", &fields), "主键 7，分区 `p`（a，b）");
+        assert_eq!(row(Lang::En, None, "7", &[]), "key 7");
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub enum Event {
         collection: CollectionName,
         /// Rows since the last such event.
         rows: u64,
+        /// Bytes of these rows on the wire, once and not for both sides.
+        bytes: u64,
         /// Rows of the source that are to be compared in all.
         rows_total: u64,
     },

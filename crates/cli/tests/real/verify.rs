@@ -1,8 +1,10 @@
 //! `vecferry verify`: equal is 0, every kind of difference has its code.
 
-use vecferry_testkit::{Run, Vecferry};
+use std::io::{BufRead, BufReader, Read};
 
-use crate::{oracle, servers};
+use vecferry_testkit::{Oracle, Run, Servers, Vecferry};
+
+use crate::{PROGRAM, milvus, oracle, servers};
 
 fn verify(name: &str, arguments: &[&str]) -> Run {
     let all = [&["--collection", name], arguments].concat();
@@ -278,6 +280,11 @@ fn repeated_keys_and_whole_partitions_that_differ() {
         target.client.load_partitions("repeated_full", ["more"])
         target.client.insert("repeated_full", books(2, 900), partition_name="more")
         target.client.upsert("repeated_full", books(1, 10, text="a third"), partition_name="_default")
+        # One key in both partitions, and on the target one of its rows is another.
+        for server in [source, target]:
+            server.client.insert("repeated_full", books(1, 50, text="twin"), partition_name="p")
+        target.client.delete("repeated_full", ids=[50], partition_name="_default")
+        target.client.insert("repeated_full", books(1, 50, text="changed"), partition_name="_default")
         "#,
     );
     let run = verify("repeated_full", &["--level", "full"]);
@@ -290,12 +297,13 @@ fn repeated_keys_and_whole_partitions_that_differ() {
     );
     assert_eq!(found(run.report(), "repeated_keys"), ["_default 10"]);
     assert_eq!(found(run.report(), "repeated_on_target"), ["_default 20"]);
+    assert_eq!(found(run.report(), "changed"), ["_default 50 text"]);
     let run = verify("repeated_full", &["--level", "full", "--repair", "--yes"]);
     run.succeeded();
     assert_eq!(found(run.report(), "repeated_keys"), ["_default 10"]);
     oracle.run(
         r#"
-        assert target.count("repeated_full") == 300, target.count("repeated_full")
+        assert target.count("repeated_full") == 301, target.count("repeated_full")
         assert target.count("repeated_full", "more") == 0
         one, other = ({key: row for key, row in server.rows("repeated_full", partitions=["_default", "p"]).items() if key[1] != 10}
             for server in [source, target])
@@ -397,4 +405,43 @@ fn a_migration_is_proved_by_every_row_also_where_the_source_is_loaded_for_it() {
         assert set(target.loaded("proved").values()) == {"LoadStateNotLoad"}
         "#,
     );
+}
+
+#[test]
+fn a_server_that_dies_while_every_row_is_compared_makes_nothing_look_different() {
+    let servers = Servers::start(PROGRAM, [milvus("mortal")]);
+    let mut oracle = Oracle::new(&servers);
+    oracle.run(
+        r#"
+        mortal.client.create_database("copy")
+        for db in [None, "copy"]:
+            simple(mortal, "long", 0, db=db, partitions=["p"], load=False)
+            for first in range(0, 60000, 3000):
+                rows = [dict(row, text=f"{row['id']:010d}" * 100) for row in books(3000, first)]
+                mortal.in_db(db).insert("long", rows, partition_name=["_default", "p"][first // 3000 % 2])
+            mortal.in_db(db).flush("long")
+            mortal.load("long", db or "default")
+        mortal.in_db("copy").delete("long", ids=[31234])
+        "#,
+    );
+    let arguments = ["--collection", "long", "--target-db", "default=copy", "--level", "full"];
+    let (mut child, _state) = Vecferry::between(&servers, "verify", "mortal", "mortal", &arguments).spawn();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    stdout.read_line(&mut first).unwrap();
+    assert!(first.contains("verifying"), "{first}");
+    servers.sandbox().kill("mortal").unwrap();
+    servers.sandbox().start_server("mortal").unwrap();
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    let mut output = child.wait_with_output().unwrap();
+    output.stdout = (first + &rest).into_bytes();
+    let run = Run::new(output);
+    assert_eq!(run.code, 5, "{}\n{}", run.stdout, run.stderr);
+    let verification = &run.report()["collections"][0]["verification"];
+    assert_eq!(verification["rows_compared"], 59_999);
+    let findings = &verification["findings"];
+    let number = |kind: &str| findings[kind]["rows"].as_u64().unwrap();
+    assert_eq!((number("missing"), number("extra"), number("changed")), (1, 0, 0), "{findings:#}");
+    assert_eq!(findings["missing"]["first"][0]["key"], "31234");
 }

@@ -53,6 +53,8 @@ pub(crate) struct Step<'a> {
     pub(crate) range: KeyRange,
     /// Rows that both sides have.
     pub(crate) rows_compared: u64,
+    /// Bytes of these rows on the wire, from the source, as far as whole pages were compared.
+    pub(crate) bytes: u64,
     pub(crate) differing: Differing,
 }
 
@@ -207,6 +209,7 @@ impl Window<'_> {
                 partition: self.partition,
                 range: KeyRange { after: rest.after, until: until.clone() },
                 rows_compared: merged.both.len() as u64,
+                bytes: if is_end { self.page.bytes as u64 } else { 0 },
                 differing,
             };
             outcome.take(&step);

@@ -98,8 +98,8 @@ impl Hull {
 struct Pass<'a> {
     pair: &'a Pair<'a>,
     repair: Option<&'a Repair<'a>>,
-    /// Rows of the source that are compared in all, for the progress.
-    rows_total: u64,
+    /// Rows of the source that are compared in all, for the progress; `None` for a second look.
+    rows_total: Option<u64>,
     hull: Mutex<Hull>,
 }
 
@@ -110,11 +110,11 @@ struct PartPass<'a> {
 
 impl Follow for PartPass<'_> {
     async fn on_step(&self, step: &Step<'_>) -> Result<(), ProofError> {
-        self.pass.pair.observer.on_event(Event::Compared {
-            collection: self.pass.pair.name.clone(),
-            rows: step.rows_compared,
-            rows_total: self.pass.rows_total,
-        });
+        // A second look at some rows is no progress.
+        if let Some(rows_total) = self.pass.rows_total {
+            let (collection, rows, bytes) = (self.pass.pair.name.clone(), step.rows_compared, step.bytes);
+            self.pass.pair.observer.on_event(Event::Compared { collection, rows, bytes, rows_total });
+        }
         let found = &step.differing;
         if found.missing.is_empty() && found.extra.is_empty() && found.changed.is_empty() {
             return Ok(());
@@ -184,7 +184,7 @@ impl Pair<'_> {
         for (index, (part, (counted, _))) in self.parts.iter().zip(&counts).enumerate() {
             ranges.extend(self.divide(part, *counted).await?.into_iter().map(|range| (index, range)));
         }
-        let rows_total = counts.iter().map(|(of_source, _)| of_source).sum();
+        let rows_total = Some(counts.iter().map(|(of_source, _)| of_source).sum());
         let pass = Pass { pair: self, repair, rows_total, hull: Mutex::default() };
         let mut by_part = vec![FullOutcome::default(); self.parts.len()];
         for (index, outcome) in pass.compare_all(ranges).await? {
@@ -313,7 +313,7 @@ impl Pair<'_> {
             self.target = self.target.clone().fresh().await?;
             let repair = Repair::new(&self.source, &self.target, allow);
             let mending = (attempt == 0).then_some(&repair);
-            let pass = Pass { pair: self, repair: mending, rows_total: 0, hull: Mutex::default() };
+            let pass = Pass { pair: self, repair: mending, rows_total: None, hull: Mutex::default() };
             let ranges = (0..self.parts.len()).map(|index| (index, hull.clone())).collect();
             let mut again = FullOutcome::default();
             for (_, outcome) in pass.compare_all(ranges).await? {
@@ -327,6 +327,10 @@ impl Pair<'_> {
             }
         }
         compared.findings.repeated_keys = found.repeated_keys.clone();
+        if compared.findings.is_empty() {
+            // Those that were missing at first were compared by now.
+            compared.rows_compared = distinct.iter().sum();
+        }
         compared.target_rows = 0;
         for (part, distinct) in self.parts.iter().zip(distinct) {
             let counted = count(&self.target, part, part.in_target).await?;
