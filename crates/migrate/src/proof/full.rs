@@ -4,6 +4,9 @@
 //! while the source's next page is on its way. Columns whose bytes are the same on both sides are equal; only where
 //! bytes or keys differ are single values looked at. So memory holds a page of each side and one on its way, and a
 //! difference costs one window and not the rest of the range.
+//!
+//! A server that was away answers short for a while, without an error. So a row that is not in an answer is asked for by
+//! its key before it counts as missing or extra; if it is there, the answer was short, and is read again.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,19 +14,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use vecferry_milvus::schema::FieldSpec;
 use vecferry_milvus::wire::Page;
 use vecferry_milvus::wire::values::{Value, column, same_bytes};
-use vecferry_milvus::{ErrorKind, Key, KeyRange, Query};
+use vecferry_milvus::{Error, ErrorKind, Key, KeyRange, Query};
 
 use super::digest::digest;
 use super::expect::{ProofError, Reader, unrepeated};
+use super::repair::keys_present;
 use crate::copy::PageSize;
 use crate::report::{Findings, FoundRows, RowName};
-use crate::retry::{Backoff, Verdict, sleep};
+use crate::retry::{Backoff, Verdict, repeat, sleep};
 use crate::source_load::wait_until_complete;
 
 /// Size of a page that is aimed at: several ranges with three pages each are in memory at once.
 const PAGE_BYTES_TARGET: usize = 4 << 20;
 /// A larger page is asked for again, smaller.
 const PAGE_BYTES_MAX: usize = 16 << 20;
+
+/// How often an answer may be short before that is no passing state.
+const SHORT_ANSWERS_MAX: u32 = 50;
 
 /// One side: its rows in key order.
 pub(crate) trait Pages {
@@ -34,6 +41,9 @@ pub(crate) trait Pages {
         range: &KeyRange,
         size: &mut PageSize,
     ) -> Result<Page, ProofError>;
+
+    /// The keys among these that have a row, asked when the server is complete.
+    async fn present(&self, partition: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ProofError>;
 
     /// The keys among these that stand for one row only.
     async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ProofError>;
@@ -106,6 +116,8 @@ impl FullOutcome {
             .changed
             .extend(changed.map(|(key, fields)| RowName::new(partition(), key, fields.clone())));
         self.rows_compared += step.rows_compared;
+        self.source_rows += step.rows_compared + found.missing.len() as u64;
+        self.target_rows += step.rows_compared + found.extra.len() as u64;
     }
 }
 
@@ -130,8 +142,8 @@ pub(crate) async fn full(
     let mut of_target = of_source.clone();
     let mut after = range.after.clone();
     let mut next = Some(source.page(partition, &range, &mut of_source).await?);
+    let mut patience = Patience(SHORT_ANSWERS_MAX);
     while let Some(page) = next.take() {
-        outcome.source_rows += page.rows as u64;
         let last = page.keys.as_ref().map(|(_, last)| last.clone());
         // Behind the source's last row the target may still have some.
         let until = last.clone().or_else(|| range.until.clone());
@@ -145,13 +157,43 @@ pub(crate) async fn full(
                 Some(_) | None => Ok(None),
             }
         };
-        let compared = window.compare(source, target, &mut of_target, follow, &mut outcome);
+        let compared = window.compare(source, target, &mut of_target, follow, &mut outcome, &mut patience);
         let (read, compared) = tokio::join!(ahead, compared);
-        compared?;
-        next = read?;
-        after = until;
+        match compared? {
+            Compared::Whole => {
+                next = read?;
+                after = until;
+            }
+            Compared::SourceWasShort { after: again } => {
+                let rest = KeyRange { after: again.clone(), until: range.until.clone() };
+                next = Some(source.page(partition, &rest, &mut of_source).await?);
+                after = again;
+            }
+        }
     }
     Ok(outcome)
+}
+
+/// Short answers that are still put up with.
+struct Patience(u32);
+
+impl Patience {
+    fn spend(&mut self) -> Result<(), ProofError> {
+        self.0 = self.0.checked_sub(1).ok_or_else(|| {
+            let text = "the server answers queries of the same rows differently from one time to the next";
+            Error::new(ErrorKind::Malformed, "Query", text.to_owned())
+        })?;
+        Ok(())
+    }
+}
+
+/// How far a window was compared.
+enum Compared {
+    Whole,
+    /// The source has rows that its page lacks: it must be read again from here on.
+    SourceWasShort {
+        after: Option<Key>,
+    },
 }
 
 /// A page of the source, and the range that it covers.
@@ -170,7 +212,8 @@ impl Window<'_> {
         size: &mut PageSize,
         follow: &impl Follow,
         outcome: &mut FullOutcome,
-    ) -> Result<(), ProofError> {
+        patience: &mut Patience,
+    ) -> Result<Compared, ProofError> {
         let keys = self.page.all_keys(self.layout.key_field)?;
         let mut at = 0;
         let mut rest = self.range.clone();
@@ -178,7 +221,6 @@ impl Window<'_> {
         size.at_least(self.page.rows);
         loop {
             let theirs = target.page(self.partition, &rest, size).await?;
-            outcome.target_rows += theirs.rows as u64;
             let last = theirs.keys.as_ref().map(|(_, last)| last.clone());
             let their_keys = theirs.all_keys(self.layout.key_field)?;
             let mut merged = merge(&keys, at, &their_keys);
@@ -186,6 +228,14 @@ impl Window<'_> {
             if is_end {
                 merged.missing.extend_from_slice(&keys[merged.at..]);
                 merged.at = keys.len();
+            }
+            if !target.present(self.partition, &merged.missing).await?.is_empty() {
+                patience.spend()?;
+                continue;
+            }
+            if !source.present(self.partition, &merged.extra).await?.is_empty() {
+                patience.spend()?;
+                return Ok(Compared::SourceWasShort { after: rest.after });
             }
             at = merged.at;
             let changed = self.changed(&theirs, &merged.both)?;
@@ -215,7 +265,7 @@ impl Window<'_> {
             outcome.take(&step);
             follow.on_step(&step).await?;
             if is_end {
-                return Ok(());
+                return Ok(Compared::Whole);
             }
             rest = KeyRange { after: until, until: self.range.until.clone() };
         }
@@ -305,6 +355,14 @@ impl Pages for Half<'_> {
         self.reader.page(partition, range, size).await
     }
 
+    async fn present(&self, partition: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ProofError> {
+        if !self.exists || keys.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        self.reader.wait_until_complete().await?;
+        keys_present(self.reader, partition, keys).await
+    }
+
     async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ProofError> {
         unrepeated(self.reader, partition, keys).await
     }
@@ -360,13 +418,10 @@ impl Reader {
 
     /// A server that was away answers short while it loads again, without an error: rows would look missing.
     pub(crate) async fn wait_until_complete(&self) -> Result<(), ProofError> {
-        let complete = tokio::select! {
-            complete = wait_until_complete(&self.client, &self.name) => complete,
-            () = self.cancel.cancelled() => return Err(ProofError::Canceled),
-        };
-        match complete {
-            Err(error) if !error.kind().is_transient() => Err(error.into()),
-            Ok(()) | Err(_) => Ok(()),
+        let complete = repeat(&self.cancel, || wait_until_complete(&self.client, &self.name));
+        tokio::select! {
+            complete = complete => Ok(complete?),
+            () = self.cancel.cancelled() => Err(ProofError::Canceled),
         }
     }
 }
@@ -398,6 +453,8 @@ mod tests {
         is_other: bool,
         turn: Cell<u32>,
         limits: Vec<u32>,
+        /// In these turns it answers only rows of even keys: a segment is not loaded yet.
+        short: BTreeSet<u32>,
     }
 
     fn spec(name: &str, data_type: DataType, dim: Option<u64>) -> FieldSpec {
@@ -423,7 +480,14 @@ mod tests {
 
     impl Server {
         fn new(rows: &Rows, is_other: bool, limits: Vec<u32>) -> Self {
-            Self { rows: rows.clone(), repeated: BTreeSet::new(), is_other, turn: Cell::new(0), limits }
+            Self {
+                rows: rows.clone(),
+                repeated: BTreeSet::new(),
+                is_other,
+                turn: Cell::new(0),
+                limits,
+                short: BTreeSet::new(),
+            }
         }
 
         fn encoded(&self, rows: &[(&i64, &Row)]) -> Bytes {
@@ -489,6 +553,11 @@ mod tests {
             };
             let rows: Vec<_> = self.rows.iter().filter(|(key, _)| is_in(key)).take(limit as usize).collect();
             Ok(Page::read(&self.encoded(&rows), "id", range.after.as_ref())?)
+        }
+
+        async fn present(&self, _: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ProofError> {
+            let is_there = |key: &&Key| matches!(key, Key::Int(key) if self.rows.contains_key(key));
+            Ok(keys.iter().filter(is_there).cloned().collect())
         }
 
         async fn unrepeated(&self, _: Option<&str>, mut keys: Vec<Key>) -> Result<Vec<Key>, ProofError> {
@@ -571,10 +640,12 @@ mod tests {
             repeated in proptest::collection::btree_set(key(), 0..20),
             limits in proptest::collection::vec(1..40_u32, 2..6),
             is_other in any::<bool>(),
+            short in proptest::collection::btree_set(0..12_u32, 0..4),
             bounds in proptest::collection::btree_set(key(), 0..4),
         ) {
             let mut source = Server::new(&rows, false, limits.clone());
             source.repeated = repeated;
+            source.short = short.iter().map(|turn| turn + 3).collect();
             let mut edited = rows;
             for (key, edit) in edits {
                 match edit {
@@ -582,7 +653,8 @@ mod tests {
                     None => edited.remove(&key),
                 };
             }
-            let target = Server::new(&edited, is_other, limits.into_iter().rev().collect());
+            let mut target = Server::new(&edited, is_other, limits.into_iter().rev().collect());
+            target.short = short;
             // In several ranges, as a resumed or divided comparison does it.
             let (mut outcome, mut found, mut after) = (FullOutcome::default(), Differing::default(), None);
             for until in bounds.into_iter().map(|bound| Some(Key::Int(bound))).chain([None]) {

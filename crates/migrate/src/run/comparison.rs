@@ -15,6 +15,7 @@ use crate::proof::{
 };
 use crate::report::{CollectionReport, RepairReport};
 use crate::request::{Duplicates, VerifyLevel};
+use crate::retry::repeat;
 use crate::target::{flush, show};
 
 /// Least number of rows compared a collection.
@@ -399,13 +400,15 @@ async fn while_loaded<Answer>(
     }
     let result = async {
         tokio::select! {
-            loaded = found.load.complete(client, name) => loaded?,
+            loaded = repeat(sides.cancel, || found.load.complete(client, name)) => loaded?,
             () = sides.cancel.cancelled() => return Err(ProofError::Canceled),
         }
         let reader = reader(client, &found.described, &found.described, sides.cancel).fresh().await?;
         act(reader).await
     }
     .await;
-    found.load.restore(client, name).await?;
+    // Also after a cancellation, hence not to be canceled itself.
+    let never = CancellationToken::new();
+    repeat(&never, || found.load.restore(client, name)).await?;
     result.map(Some)
 }
