@@ -12,6 +12,10 @@ mod servers;
 
 use clap::Subcommand;
 
+pub(crate) use copy::build;
+pub(crate) use data::{collection, flush};
+pub(crate) use servers::{Servers, Side};
+
 use crate::Failure;
 
 /// What to measure

@@ -4,6 +4,7 @@
 
 mod bench;
 mod output;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -29,11 +30,14 @@ enum Chore {
     /// Measure speed and memory on real servers
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Break everything a migration depends on, again and again, and look whether a row is lost or there twice
+    Torture(torture::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().chore {
         Chore::Bench(bench) => bench::run(&bench),
+        Chore::Torture(arguments) => torture::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

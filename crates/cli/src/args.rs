@@ -256,7 +256,7 @@ pub(crate) struct JobArgs {
     /// Start without asking
     #[arg(long)]
     pub(crate) yes: bool,
-    /// Proof after the copy: `count` compares exact counts, `sample` also random rows bit for bit
+    /// Proof after the copy: `count` compares exact counts, `sample` also random rows bit for bit, `full` every row
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = VerifyArg::Sample)]
     pub(crate) verify: VerifyArg,
     /// What to do with source collections that are not loaded: load them for the copy and release them again, or
@@ -341,9 +341,24 @@ pub(crate) struct VerifyArgs {
     pub(crate) target: TargetArgs,
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
-    /// `count` compares exact counts, `sample` also random rows bit for bit
+    #[command(flatten)]
+    pub(crate) comparison: ComparisonArgs,
+}
+
+/// How a comparison is carried out.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Comparison")]
+pub(crate) struct ComparisonArgs {
+    /// `count` compares exact counts, `sample` also random rows bit for bit, `full` every row bit for bit
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LevelArg::Sample)]
     pub(crate) level: LevelArg,
+    /// Mend the target: copy rows that are missing or differ anew, and remove rows that the source does not have; needs
+    /// `--level full`
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Repair without asking
+    #[arg(long, requires = "repair")]
+    pub(crate) yes: bool,
 }
 
 /// `load`
@@ -362,6 +377,7 @@ pub(crate) enum VerifyArg {
     None,
     Count,
     Sample,
+    Full,
 }
 
 impl From<VerifyArg> for VerifyLevel {
@@ -370,6 +386,7 @@ impl From<VerifyArg> for VerifyLevel {
             VerifyArg::None => Self::None,
             VerifyArg::Count => Self::Count,
             VerifyArg::Sample => Self::Sample,
+            VerifyArg::Full => Self::Full,
         }
     }
 }
@@ -379,6 +396,7 @@ impl From<VerifyArg> for VerifyLevel {
 pub(crate) enum LevelArg {
     Count,
     Sample,
+    Full,
 }
 
 impl From<LevelArg> for VerifyLevel {
@@ -386,6 +404,7 @@ impl From<LevelArg> for VerifyLevel {
         match arg {
             LevelArg::Count => Self::Count,
             LevelArg::Sample => Self::Sample,
+            LevelArg::Full => Self::Full,
         }
     }
 }
@@ -457,6 +476,9 @@ mod tests {
         for wrong in ["0", "65", "x"] {
             assert!(parse(&format!("{migrate} {wrong}")).is_err());
         }
+        let verify = "vecferry verify --source http://a:1 --target http://b:2";
+        assert!(parse(&format!("{verify} --level full --repair --yes")).is_ok());
+        assert!(parse(&format!("{verify} --level full --yes")).is_err(), "nothing to say yes to");
         assert!(parse("vecferry load --target http://b:2").is_err());
         assert!(parse("vecferry load --target http://b:2 --collection a --collection b.*").is_ok());
     }

@@ -364,6 +364,7 @@ fn proof_name(t: &Labels, level: VerifyLevel) -> &'static str {
         VerifyLevel::None => t.proof_none,
         VerifyLevel::Count => t.proof_count,
         VerifyLevel::Sample => t.proof_sample,
+        VerifyLevel::Full => t.proof_full,
     }
 }
 

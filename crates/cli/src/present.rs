@@ -1,7 +1,7 @@
 //! Plans and reports for people: tables and sentences.
 
 use vecferry_migrate::event::Phase;
-use vecferry_migrate::report::CollectionReport;
+use vecferry_migrate::report::{CollectionReport, Findings, Verification};
 use vecferry_migrate::{Change, Exit, JobState, Lang, Plan, Report, VerifyLevel};
 use vecferry_milvus::{CollectionName, Endpoint};
 
@@ -109,6 +109,7 @@ pub(crate) fn level(level: VerifyLevel) -> &'static str {
         VerifyLevel::None => "none",
         VerifyLevel::Count => "count",
         VerifyLevel::Sample => "sample",
+        VerifyLevel::Full => "full",
     }
 }
 
@@ -135,6 +136,7 @@ pub(crate) fn verification(lang: Lang, report: &Report, collection: &CollectionR
         (true, VerifyLevel::None) => text::verified_none(lang).to_owned(),
         (true, VerifyLevel::Count) => "count ✓".to_owned(),
         (true, VerifyLevel::Sample) => text::sample_passed(lang, proof.rows_compared),
+        (true, VerifyLevel::Full) => text::full_passed(lang, proof.rows_compared),
         (false, failed) => with_codes(&format!("{} ✗", level(failed))),
     };
     // Where the proof failed, nobody knows which of the rows too many are repeated keys.
@@ -239,6 +241,53 @@ fn index_lines(report: &Report) -> Vec<String> {
     lines.collect()
 }
 
+/// The rows that a comparison of all rows found.
+fn finding_lines(lang: Lang, collection: &CollectionReport, findings: &Findings) -> Vec<String> {
+    let (name, colon) = (collection.source_name(), text::colon(lang));
+    let kinds = [
+        (text::missing(lang), &findings.missing),
+        (text::extra(lang), &findings.extra),
+        (text::changed(lang), &findings.changed),
+        (text::repeated_keys(lang), &findings.repeated_keys),
+        (text::repeated_on_target(lang), &findings.repeated_on_target),
+    ];
+    let rows = kinds.into_iter().flat_map(|(kind, found)| {
+        let name = &name;
+        found.first.iter().map(move |row| {
+            let row = text::row(lang, row.partition.as_deref(), &row.key.to_string(), &row.fields);
+            format::harmless(&format!("{name}{colon}{kind}{colon}{row}"))
+        })
+    });
+    let swapped = findings.swapped.iter().map(|row| {
+        let moved = text::destination(&row.source_partition, &row.target_partition);
+        let row = text::row(lang, None, &row.key.to_string(), &[moved]);
+        format::harmless(&format!("{name}{colon}{}{colon}{row}", text::swapped(lang)))
+    });
+    rows.chain(swapped).collect()
+}
+
+/// Shows rows under a heading.
+fn show_findings<'a>(
+    output: &Output,
+    heading: &str,
+    report: &'a Report,
+    of: impl Fn(&'a Verification) -> Option<&'a Findings>,
+) {
+    let lines = report.collections.iter().flat_map(|collection| {
+        let findings = collection.verification.as_ref().and_then(&of);
+        findings.map(|findings| finding_lines(output.lang, collection, findings)).unwrap_or_default()
+    });
+    let lines: Vec<_> = lines.collect();
+    if lines.is_empty() {
+        return;
+    }
+    let colon = text::colon(output.lang).trim_end();
+    output.result(&format!("\n{}{colon}", output.styled(Style::Strong, heading)));
+    for line in cut(output.lang, lines) {
+        output.result(&line);
+    }
+}
+
 /// The command that loads what a job made, exactly as it can be typed.
 pub(crate) fn load_command(target: &Endpoint, files: &TlsFiles, collections: &[CollectionName]) -> String {
     let mut command = format!("vecferry load --target {}", format::shell(&target.to_string()));
@@ -335,6 +384,10 @@ pub(crate) fn comparison(output: &Output, report: &Report) {
     for line in comparison_table(lang, report).lines() {
         output.result(&line);
     }
+    show_findings(output, text::mended_rows(lang), report, |proof| {
+        proof.repair.as_ref().map(|repair| &repair.found)
+    });
+    show_findings(output, text::differing_rows(lang), report, |proof| proof.findings.as_ref());
     output.result(&format!("\n{}", job_line(output, report)));
     match report.exit() {
         Exit::Done => output.result(text::equal(lang)),

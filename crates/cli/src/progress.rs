@@ -226,6 +226,7 @@ impl Job {
     }
 
     fn take(&mut self, event: Event, now: Instant) -> Option<News> {
+        let planned = self.planned;
         match event {
             Event::Phase { collection, phase } => {
                 let item = self.item(&collection, now);
@@ -233,7 +234,7 @@ impl Job {
                     return None;
                 }
                 item.phase = phase;
-                if phase == Phase::Copying {
+                if phase == Phase::Copying || !planned && phase == Phase::Verifying {
                     item.meter.samples.clear();
                     item.meter.sample(now);
                     if self.meter.samples.is_empty() {
@@ -253,6 +254,16 @@ impl Job {
                 self.meter.found(rows, bytes, now);
                 None
             }
+            Event::Compared { collection, rows, bytes, rows_total } => {
+                // After a copy the rows were counted already.
+                if !planned {
+                    let item = self.item(&collection, now);
+                    item.rows_total = item.rows_total.max(rows_total);
+                    item.meter.add(rows, bytes);
+                    self.meter.add(rows, bytes);
+                }
+                None
+            }
             Event::Waiting { collection, reason } => {
                 let item = self.item(&collection, now);
                 let told = item
@@ -269,10 +280,13 @@ impl Job {
     }
 
     fn sample(&mut self, now: Instant) {
+        let planned = self.planned;
         if !self.meter.samples.is_empty() {
             self.meter.sample(now);
         }
-        for item in self.items.values_mut().filter(|item| item.phase == Phase::Copying) {
+        let is_measured =
+            |item: &&mut Item| item.phase == Phase::Copying || !planned && item.phase == Phase::Verifying;
+        for item in self.items.values_mut().filter(is_measured) {
             item.meter.sample(now);
         }
     }

@@ -76,6 +76,26 @@ sentences! {
         "源只会被读取。目标上的 Collection 最终不加载；目标上已有的数据不会被改动。";
     /// The question.
     start_question "Start? [y/N]" "开始迁移？[y/N]";
+    /// The question before a repair.
+    repair_question
+        "Rows of the target that differ from the source will be overwritten or removed. Start? [y/N]"
+        "目标上与源不一致的行将被覆盖或删除。开始修复？[y/N]";
+    /// Heading of the rows that differ.
+    differing_rows "Rows that differ" "不一致的行";
+    /// Heading of the rows that a repair found.
+    mended_rows "Rows that differed before the repair" "修复前不一致的行";
+    /// On the source only.
+    missing "missing" "缺失";
+    /// On the target only.
+    extra "extra" "多余";
+    /// With other values.
+    changed "changed" "改变";
+    /// Of a key that the source repeats.
+    repeated_keys "of a key that the source repeats" "源中主键重复";
+    /// Of a key that the target repeats.
+    repeated_on_target "repeated" "目标中主键重复";
+    /// In another partition.
+    swapped "in another partition" "位于错误的分区";
     /// The answer was no.
     not_started "Not started; nothing was written." "未开始；没有写入任何内容。";
     /// Ctrl-C before the start.
@@ -369,9 +389,26 @@ pub(crate) fn sample_passed(lang: Lang, rows: u64) -> String {
     format!("sample ✓ {}", some_rows(lang, rows))
 }
 
+/// How many rows a comparison of all rows compared.
+pub(crate) fn full_passed(lang: Lang, rows: u64) -> String {
+    format!("full ✓ {}", some_rows(lang, rows))
+}
+
 /// A database that has another name on the target.
 pub(crate) fn destination(source: &str, target_db: &str) -> String {
     format!("{source} → {target_db}")
+}
+
+/// A row by partition and key, with what is to be said of it.
+pub(crate) fn row(lang: Lang, partition: Option<&str>, key: &str, remarks: &[String]) -> String {
+    let partition = partition
+        .map(|partition| pick(lang, format!(" in partition `{partition}`"), format!("，分区 `{partition}`")));
+    let mut text = format!("{} {key}{}", pick(lang, "key", "主键"), partition.unwrap_or_default());
+    if !remarks.is_empty() {
+        let remarks = remarks.join(comma(lang));
+        text.push_str(&pick(lang, format!(" ({remarks})"), format!("（{remarks}）")));
+    }
+    text
 }
 
 /// Repeated keys.
@@ -425,6 +462,14 @@ mod tests {
         assert_eq!(some_collections(Lang::En, 1), "1 collection");
         assert_eq!(rows_of(Lang::Zh, 10, 2000), "10 / 约 2,000 行（0 %）");
         assert_eq!(rows_of(Lang::En, 10, 0), "10 rows");
+    }
+
+    #[test]
+    fn a_row_is_named_in_both_languages() {
+        let fields = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(row(Lang::En, Some("p"), "7", &fields), "key 7 in partition `p` (a, b)");
+        assert_eq!(row(Lang::Zh, Some("p"), "7", &fields), "主键 7，分区 `p`（a，b）");
+        assert_eq!(row(Lang::En, None, "7", &[]), "key 7");
     }
 
     #[test]

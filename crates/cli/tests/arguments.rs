@@ -62,8 +62,8 @@ fn no_command_is_explained() {
     assert_eq!(ended.stdout, "");
     assert_eq!(
         ended.stderr,
-        "error[VF-0001]: these arguments can't be used: no command is given (there are demo, migrate, verify, load, \
-         completions)\n  hint: run the command with --help to see what it takes\n"
+        "error[VF-0001]: these arguments can't be used: no command is given (there are demo, migrate, jobs, status, \
+         resume, cancel, report, verify, load, completions)\n  hint: run the command with --help to see what it takes\n"
     );
 }
 
@@ -107,7 +107,8 @@ fn values_out_of_range_are_explained() {
     let ended = run(&["migrate", "--verify", "everything"]);
     assert_eq!(ended.code, Some(2));
     assert!(
-        ended.stderr.contains("VF-0001") && ended.stderr.contains("[possible values: none, count, sample]")
+        ended.stderr.contains("VF-0001")
+            && ended.stderr.contains("[possible values: none, count, sample, full]")
     );
     let ended = run(&["migrate", "--source-load-parallel", "0"]);
     assert_eq!(ended.code, Some(2));

@@ -81,6 +81,17 @@ pub enum Event {
         /// Bytes of these rows on the wire.
         bytes: u64,
     },
+    /// Rows were compared, each on both sides.
+    Compared {
+        /// The collection.
+        collection: CollectionName,
+        /// Rows since the last such event.
+        rows: u64,
+        /// Bytes of these rows on the wire, once and not for both sides.
+        bytes: u64,
+        /// Rows of the source that are to be compared in all.
+        rows_total: u64,
+    },
     /// Something waits before it is tried again.
     Waiting {
         /// The collection.

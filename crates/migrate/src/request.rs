@@ -81,6 +81,8 @@ pub enum VerifyLevel {
     Count,
     /// Counts, and random rows bit for bit.
     Sample,
+    /// Every row bit for bit.
+    Full,
 }
 
 /// What may be done to a source collection that is not loaded.
@@ -171,6 +173,8 @@ pub struct VerifyRequest {
     pub target_dbs: BTreeMap<String, String>,
     /// How thoroughly.
     pub level: VerifyLevel,
+    /// Whether rows that differ are mended on the target; takes [`VerifyLevel::Full`].
+    pub repair: bool,
 }
 
 /// A request to load collections of a target.

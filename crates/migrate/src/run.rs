@@ -24,6 +24,7 @@ use crate::source_load::wait_until_complete;
 mod collection;
 mod comparison;
 mod control;
+mod every_row;
 mod resume;
 
 pub use control::{Canceled, cancel};
@@ -403,6 +404,7 @@ pub async fn verify(
             source: &source,
             target: &target,
             level: request.level,
+            repair: request.repair,
             seed: report.sample_seed,
             observer: &*observer,
             cancel: &cancel,
@@ -512,6 +514,8 @@ pub(crate) fn new_verification(level: VerifyLevel) -> Verification {
         counts_compared: 0,
         rows_compared: 0,
         duplicate_rows: 0,
+        findings: None,
+        repair: None,
     }
 }
 

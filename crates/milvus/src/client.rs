@@ -75,7 +75,7 @@ macro_rules! answers {
 answers! {
     AllocTimestampResponse DescribeDatabaseResponse DescribeIndexResponse FlushResponse GetCollectionStatisticsResponse
     GetFlushStateResponse GetLoadStateResponse GetMetricsResponse GetPersistentSegmentInfoResponse
-    GetQuerySegmentInfoResponse GetVersionResponse ListAliasesResponse ListDatabasesResponse QueryResults
+    GetQuerySegmentInfoResponse GetVersionResponse ListAliasesResponse ListDatabasesResponse MutationResult QueryResults
     ShowCollectionsResponse ShowPartitionsResponse
 }
 
@@ -545,6 +545,23 @@ impl Client {
         }
         let text = format!("{written} of {} rows were acknowledged", rows.count);
         Err(Error::malformed(call, text))
+    }
+
+    /// Removes the rows that an expression selects. How many these were is not said: servers answer the number of keys
+    /// in the expression, or of rows, or 0.
+    pub async fn delete(
+        &self,
+        name: &CollectionName,
+        partition: Option<&str>,
+        expression: &str,
+    ) -> Result<(), Error> {
+        let request = pb::DeleteRequest {
+            db_name: name.db.clone(),
+            collection_name: name.name.clone(),
+            partition_name: partition.unwrap_or_default().to_owned(),
+            expr: expression.to_owned(),
+        };
+        self.ask::<pb::MutationResult>("Delete", &name.db, &request, DATA_TIMEOUT).await.map(drop)
     }
 
     /// A hybrid timestamp of the server; `None` where the server has no such call (lite).

@@ -226,6 +226,15 @@ def books(count, first=0, text="book"):
     ]
 
 
+def documents(count, first=0):
+    """Rows with a document, an array (sometimes empty) and a dynamic value; row `key` is always the same."""
+    return [
+        dict(id=key, text=f"text {key}", document={"n": key, "deep": {"n": key, "list": [None, 0.5, "字"]}},
+             tags=[f"t{at}" for at in range(key % 4)], vector=vectors(1, 8, key)[0], extra={"key": key})
+        for key in range(first, first + count)
+    ]
+
+
 def simple(server, name, rows=100, db=None, partitions=(), load=True, **options):
     """A collection with keys 0, 1, …, spread over its partitions in turn, stored and loaded."""
     server.make(name, [KEY, TEXT, VECTOR], db=db, partitions=list(partitions), index={"vector": FLAT}, **options)

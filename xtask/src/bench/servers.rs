@@ -61,6 +61,13 @@ impl Servers {
         }
     }
 
+    /// Kills a server and starts it again with the data it has.
+    pub(crate) fn restart(&self, name: &str) -> Result<(), Failure> {
+        self.sandbox.kill(name)?;
+        self.sandbox.start_server(name)?;
+        Ok(())
+    }
+
     /// Where the Python client is, if it was asked for.
     pub(crate) fn pymilvus(&self) -> Option<PathBuf> {
         self.sandbox.pymilvus().map(Path::to_path_buf)

@@ -92,18 +92,10 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         Ok(migration) => migration,
         Err(exit) => return exit,
     };
-    if !args.job.yes {
-        if !output.can_ask() {
-            return output.refuse(&[Problem::new(Code::NeedsYes)]);
-        }
-        match signals.unless_signaled(confirmed(output)).await {
-            Some(true) => {}
-            Some(false) => return not_started(output, text::not_started(output.lang)),
-            None => {
-                output.note("");
-                return not_started(output, text::stopped_before_start(output.lang));
-            }
-        }
+    if !args.job.yes
+        && let Err(exit) = ask(output, signals, text::start_question(output.lang)).await
+    {
+        return exit;
     }
     match carry_out(output, signals, migration, &ledger).await {
         Ok(report) => {
@@ -111,6 +103,21 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
             report.exit()
         }
         Err(exit) => exit,
+    }
+}
+
+/// Asks whether to start. An error is how the command ends then.
+pub(crate) async fn ask(output: &Output, signals: &mut Signals, question: &str) -> Result<(), Exit> {
+    if !output.can_ask() {
+        return Err(output.refuse(&[Problem::new(Code::NeedsYes)]));
+    }
+    match signals.unless_signaled(confirmed(output, question)).await {
+        Some(true) => Ok(()),
+        Some(false) => Err(not_started(output, text::not_started(output.lang))),
+        None => {
+            output.note("");
+            Err(not_started(output, text::stopped_before_start(output.lang)))
+        }
     }
 }
 
@@ -193,9 +200,9 @@ pub(crate) async fn prepare(
     Ok(migration)
 }
 
-/// Asks whether to start.
-async fn confirmed(output: &Output) -> bool {
-    output.ask(text::start_question(output.lang));
+/// Asks, and waits for the answer.
+async fn confirmed(output: &Output, question: &str) -> bool {
+    output.ask(question);
     let (sender, answer) = oneshot::channel();
     // A thread of its own, because a read from a terminal can't be ended.
     let reader = std::thread::Builder::new().name("vecferry-question".to_owned()).spawn(move || {

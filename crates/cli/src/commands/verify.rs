@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::{Exit, Problem, VerifyRequest, verify};
+use vecferry_migrate::{Code, Exit, Problem, VerifyRequest, verify};
 
-use crate::args::VerifyArgs;
-use crate::commands::migrate::{Finished, selection};
+use crate::args::{ComparisonArgs, LevelArg, VerifyArgs};
+use crate::commands::migrate::{Finished, ask, selection};
 use crate::connection::{both, endpoint};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -19,6 +19,12 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &VerifyArg
         Ok(request) => request,
         Err(problems) => return output.refuse(&problems),
     };
+    if args.comparison.repair
+        && !args.comparison.yes
+        && let Err(exit) = ask(output, signals, text::repair_question(output.lang)).await
+    {
+        return exit;
+    }
     let progress = Progress::start(output, None);
     let cancel = CancellationToken::new();
     let work = Box::pin(verify(request, Arc::new(progress.listener()), cancel.clone()));
@@ -45,5 +51,12 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &VerifyArg
 fn request(args: &VerifyArgs) -> Result<VerifyRequest, Vec<Problem>> {
     let endpoints = both(endpoint(&args.source.connection()), endpoint(&args.target.connection()));
     let ((source, target), (selection, target_dbs)) = both(endpoints, selection(&args.selection))?;
-    Ok(VerifyRequest { source, target, selection, target_dbs, level: args.level.into() })
+    let ComparisonArgs { level, repair, .. } = args.comparison;
+    if repair && level != LevelArg::Full {
+        let problem = Problem::new(Code::Arguments);
+        return Err(vec![
+            problem.with("detail", "--repair needs --level full: only then all differences are known"),
+        ]);
+    }
+    Ok(VerifyRequest { source, target, selection, target_dbs, level: level.into(), repair })
 }

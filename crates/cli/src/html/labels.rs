@@ -58,6 +58,7 @@ labels! {
     proof_none "not verified" "未校验";
     proof_count "row counts" "行数比对";
     proof_sample "row counts and a random sample, bit for bit" "行数比对，并随机抽样逐位比对";
+    proof_full "every row, bit for bit" "逐行逐位比对所有行";
     proof_refuted "the comparison found differences" "比对发现差异";
     asked_for "asked for" "要求";
 

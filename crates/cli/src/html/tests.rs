@@ -17,6 +17,8 @@ fn proof(rows: u64) -> Verification {
         counts_compared: 2,
         rows_compared: rows.min(1000),
         duplicate_rows: 0,
+        findings: None,
+        repair: None,
     }
 }
 

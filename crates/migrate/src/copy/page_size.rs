@@ -43,6 +43,12 @@ impl PageSize {
         self.rows
     }
 
+    /// At least so many rows, if pages of as many were not refused.
+    pub(crate) fn at_least(&mut self, rows: usize) {
+        let rows = u32::try_from(rows).unwrap_or(PAGE_ROWS_MAX);
+        self.rows = self.rows.max(rows).clamp(1, self.ceiling);
+    }
+
     /// Bytes that the next page will have, roughly.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes_target

@@ -360,25 +360,31 @@ catalogue! {
            "nothing is lost; make room for the state directory or mend it, then run `vecferry resume {job}`"
         zh "无法写入任务记录：{detail}"
            "没有丢失数据；请为状态目录腾出空间或修复它，然后运行 `vecferry resume {job}`";
+    /// The repair failed in the middle.
+    RepairFailed 310 Failed
+        en "rows of `{collection}` could not be mended on the target: {detail}"
+           "what was mended so far stays; remove the cause and run the command again: it finds what is left"
+        zh "无法修复目标上 `{collection}` 的行：{detail}"
+           "已修复的部分会保留；排除原因后重新运行该命令，它会找出其余的差异";
 
     /// Rows did not arrive.
     RowsMissing 401 Different
         en "`{collection}`: {rows} row(s) of the source are missing on the target ({where})"
-           "the target is not complete; drop the collection there and run the migration again"
+           "the target is not complete; drop the collection there and run the migration again, or mend it with `vecferry verify --level full --repair`"
         zh "`{collection}`：目标缺少源的 {rows} 行（{where}）"
-           "目标数据不完整；请在目标上删除该 Collection 后重新迁移";
+           "目标数据不完整；请在目标上删除该 Collection 后重新迁移，或用 `vecferry verify --level full --repair` 修复";
     /// Rows too many.
     RowsExtra 402 Different
         en "`{collection}`: the target has {rows} row(s) more than the source ({where})"
-           "somebody else wrote into the target, or the source lost rows meanwhile; compare again when both are quiet"
+           "somebody else wrote into the target, or the source lost rows meanwhile; compare again when both are quiet; `vecferry verify --level full --repair` removes such rows"
         zh "`{collection}`：目标比源多 {rows} 行（{where}）"
-           "可能有其他程序写入目标，或源在此期间删除了行；请在两端静止后重新比对";
+           "可能有其他程序写入目标，或源在此期间删除了行；请在两端静止后重新比对；`vecferry verify --level full --repair` 会删除这些行";
     /// Rows with other values.
     RowsChanged 403 Different
         en "`{collection}`: {rows} of {compared} compared rows differ; first: key {key}, field `{field}`"
-           "the target's values are not the source's; drop the collection there and run the migration again"
+           "the target's values are not the source's; drop the collection there and run the migration again, or mend it with `vecferry verify --level full --repair`"
         zh "`{collection}`：比对的 {compared} 行中有 {rows} 行不一致；首个：主键 {key}，字段 `{field}`"
-           "目标的值与源不同；请在目标上删除该 Collection 后重新迁移";
+           "目标的值与源不同；请在目标上删除该 Collection 后重新迁移，或用 `vecferry verify --level full --repair` 修复";
     /// Counted, but returned by no query.
     RowsUnreadable 404 Different
         en "`{collection}`: the source counts {rows} row(s) that none of its queries returns ({where})"
@@ -409,6 +415,24 @@ catalogue! {
            "the rows are on the target, unproven; run `vecferry verify` when the cause is gone"
         zh "`{collection}` 已复制但无法校验：{detail}"
            "数据已在目标上但未经证实；排除原因后运行 `vecferry verify`";
+    /// Rows in another partition.
+    RowsSwapped 411 Different
+        en "`{collection}`: {rows} row(s) are swapped into another partition on the target ({where})"
+           "they count as missing in one partition and as extra in the other; `vecferry verify --level full --repair` puts them back"
+        zh "`{collection}`：目标上有 {rows} 行位于错误的分区（{where}）"
+           "它们在一个分区中算作缺失，在另一个分区中算作多余；可用 `vecferry verify --level full --repair` 恢复";
+    /// Rows of repeated keys that differ.
+    RepeatedKeysDiffer 412 Done
+        en "`{collection}`: {rows} row(s) differ whose key the source repeats ({where})"
+           "which of its rows a server answers is not fixed, so these are not counted as changed; remove the repeated keys at the source to be sure"
+        zh "`{collection}`：有 {rows} 行不一致，但其主键在源中重复（{where}）"
+           "服务返回其中哪一行并不固定，因此不计为改变；如需确认，请先清理源中重复的主键";
+    /// What a repair did.
+    Repaired 413 Done
+        en "`{collection}`: {written} row(s) were copied anew into the target, and {deleted} removed from it"
+           "the report names the rows that differed before"
+        zh "`{collection}`：已向目标重新复制 {written} 行，并从目标删除 {deleted} 行"
+           "报告中列出了修复前不一致的行";
 
     /// Canceled by the user.
     Canceled 501 Canceled

@@ -4,6 +4,7 @@ use vecferry_milvus::{CollectionName, Key};
 
 use super::expect::{Expected, Part, ProofError, Reader};
 use crate::problem::{Code, Problem};
+use crate::report::Findings;
 
 /// Keys looked up on the source to tell a repeated key from a changed row.
 const DOUBTED_KEYS_MAX: usize = 100;
@@ -17,6 +18,8 @@ pub(crate) struct Outcome {
     pub(crate) rows_compared: u64,
     /// Rows that differ, with the first field that does; the caller asks the source whether their key is repeated.
     pub(crate) changed: Vec<(Option<String>, Key, String)>,
+    /// What a comparison of every row found.
+    pub(crate) findings: Option<Findings>,
 }
 
 /// Counts the target's rows and compares the sampled ones. `name` is the source's, for messages.

@@ -60,6 +60,9 @@ pub(crate) enum ProofError {
     Protocol(#[from] WireError),
     #[error("canceled")]
     Canceled,
+    /// What was found could not be mended.
+    #[error("{0}")]
+    Repair(Box<ProofError>),
 }
 
 impl Reader {
@@ -250,7 +253,7 @@ pub(crate) async fn expect(
 }
 
 /// The keys that stand for one row only. Which copy of a repeated key a lookup answers is not fixed.
-async fn unrepeated(
+pub(super) async fn unrepeated(
     reader: &Reader,
     partition: Option<&str>,
     keys: Vec<Key>,

@@ -2,13 +2,18 @@
 //!
 //! The source is asked right after the copy, while it is loaded; what it says is kept as counts and digests
 //! ([`Expected`]), so that it can be released. The target is asked when it has stored everything and is loaded
-//! ([`compare`]).
+//! ([`compare`]). Where both sides are loaded at once, every row can be compared ([`full`]), and what differs be mended
+//! ([`Repair`]).
 
 mod compare;
 mod digest;
 mod expect;
+mod full;
+mod repair;
 mod surplus;
 
 pub(crate) use compare::{Outcome, compare};
 pub(crate) use expect::{Expected, Part, ProofError, Reader, expect, scan_keys};
+pub(crate) use full::{Follow, FullOutcome, Half, Layout, Step, full};
+pub(crate) use repair::{Repair, keys_present};
 pub(crate) use surplus::{Surplus, diagnose};

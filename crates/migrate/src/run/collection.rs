@@ -575,6 +575,7 @@ impl Work<'_> {
         verification.target_rows = outcome.target_rows;
         verification.counts_compared = outcome.counts_compared;
         verification.rows_compared = outcome.rows_compared;
+        verification.findings = outcome.findings;
         self.problems.append(&mut outcome.problems);
         verification.passed = self.problems.is_empty();
         self.report.verification = Some(verification);
@@ -625,6 +626,13 @@ impl Work<'_> {
         // Differing rows are the finding; which copy of a repeated key a server answers is not fixed.
         if !outcome.changed.is_empty() {
             outcome.problems.push(comparison::changed(&self.planned.source, &outcome));
+        }
+        if self.job.request.verify == VerifyLevel::Full {
+            let every_row = super::every_row::after_copy(self.job, self.planned, &of_target);
+            let compared = Box::pin(every_row).await.map_err(|error| self.not_verified(error))?;
+            let (problems, warnings) = (&mut outcome.problems, &mut self.warnings);
+            super::every_row::conclude(&self.planned.source, &compared, problems, warnings);
+            (outcome.rows_compared, outcome.findings) = (compared.rows_compared, Some(compared.findings));
         }
         Ok(outcome)
     }

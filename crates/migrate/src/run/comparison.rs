@@ -4,16 +4,19 @@ use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::differences;
 use vecferry_milvus::{Client, CollectionName, Error, Flavor};
 
-use super::{Ended, new_verification, reader};
+use super::{Ended, every_row, new_verification, reader};
 use crate::copy::{KeySample, SAMPLE_ROWS_MIN};
 use crate::event::{Event, Observer, Phase};
 use crate::inventory::Found;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::{Code, Problem};
-use crate::proof::{Expected, Outcome, ProofError, Reader, Surplus, compare, diagnose, expect, scan_keys};
-use crate::report::CollectionReport;
+use crate::proof::{
+    Expected, Outcome, Part, ProofError, Reader, Surplus, compare, diagnose, expect, scan_keys,
+};
+use crate::report::{CollectionReport, RepairReport};
 use crate::request::{Duplicates, VerifyLevel};
-use crate::target::show;
+use crate::retry::repeat;
+use crate::target::{flush, show};
 
 /// Least number of rows compared a collection.
 const SAMPLE_ROWS_PER_COLLECTION_MIN: u64 = 1000;
@@ -175,6 +178,7 @@ pub(super) struct Sides<'a> {
     pub(super) source: &'a Client,
     pub(super) target: &'a Client,
     pub(super) level: VerifyLevel,
+    pub(super) repair: bool,
     pub(super) seed: u64,
     pub(super) observer: &'a dyn Observer,
     pub(super) cancel: &'a CancellationToken,
@@ -188,19 +192,31 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
     enter(Phase::Verifying);
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     let mut verification = new_verification(sides.level);
-    match compare_loaded(sides, of_source, of_target, &mut problems, &mut warnings).await {
-        Ok((expected, outcome, duplicates)) => {
-            verification.source_rows = expected.source_rows;
+    let compared = if sides.level == VerifyLevel::Full
+        && !is_bare(sides.source, of_source)
+        && !is_bare(sides.target, of_target)
+    {
+        Box::pin(compare_every_row(sides, of_source, of_target, &mut problems, &mut warnings)).await
+    } else {
+        Box::pin(compare_loaded(sides, of_source, of_target, &mut problems, &mut warnings)).await
+    };
+    match compared {
+        Ok(Answer { source_rows, outcome, duplicates, repair }) => {
+            verification.source_rows = source_rows;
             verification.target_rows = outcome.target_rows;
             verification.counts_compared = outcome.counts_compared;
             verification.rows_compared = outcome.rows_compared;
             verification.duplicate_rows = duplicates;
+            (verification.findings, verification.repair) = (outcome.findings.clone(), repair);
             if !outcome.changed.is_empty() {
                 problems.push(changed(name, &outcome));
             }
             problems.extend(outcome.problems);
         }
         Err(_) if sides.cancel.is_cancelled() => {}
+        Err(ProofError::Repair(error)) => {
+            problems.push(Problem::new(Code::RepairFailed).with("collection", name).with("detail", error));
+        }
         Err(error) => {
             problems.push(Problem::new(Code::NotVerified).with("collection", name).with("detail", error))
         }
@@ -232,23 +248,93 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
     Ended { report, problems, warnings }
 }
 
+/// What a comparison answers beside problems and warnings.
+struct Answer {
+    source_rows: u64,
+    outcome: Outcome,
+    duplicates: u64,
+    repair: Option<RepairReport>,
+}
+
+/// Whether the definitions are equal; if not, that is a problem.
+fn compare_definitions(
+    of_source: &Found,
+    of_target: &Found,
+    problems: &mut Vec<Problem>,
+) -> Result<bool, ProofError> {
+    let differing = differences(&of_source.described.schema, &of_target.described.schema)?;
+    if !differing.is_empty() {
+        let problem = Problem::new(Code::SchemaChanged).with("collection", &of_source.described.name);
+        problems.push(problem.with("detail", show(&differing)));
+    }
+    Ok(differing.is_empty())
+}
+
+/// Compares every row, both sides loaded at once, and mends what differs if that is wanted.
+async fn compare_every_row(
+    sides: &Sides<'_>,
+    of_source: &Found,
+    of_target: &Found,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Result<Answer, ProofError> {
+    let name = &of_source.described.name;
+    // Rows of one definition can't be written into another.
+    let repair = compare_definitions(of_source, of_target, problems)? && sides.repair;
+    let compared = while_loaded(sides, sides.source, of_source, async |source| {
+        while_loaded(sides, sides.target, of_target, async |mut target| {
+            target.columns.clone_from(&source.columns);
+            let mut pair = every_row::Pair {
+                name,
+                source,
+                target,
+                parts: every_row::parts_of(&every_row::parts(of_source), &every_row::parts(of_target)),
+                observer: sides.observer,
+            };
+            let mut finding = Finding::new(name);
+            let compared = if repair {
+                let compared = pair.compare_and_repair(&mut finding, &|_, _| true).await?;
+                if compared.repair.is_some() {
+                    let flushed = flush(sides.target, &of_target.described.name, sides.cancel).await;
+                    flushed.map_err(|error| ProofError::Repair(Box::new(error.into())))?;
+                }
+                compared
+            } else {
+                pair.compare(&mut finding, None).await?.0
+            };
+            let duplicates = finding.surplus.duplicates;
+            finding.conclude(Duplicates::Warn, false, problems, warnings);
+            every_row::conclude(name, &compared, problems, warnings);
+            Ok((compared, duplicates))
+        })
+        .await
+    })
+    .await?;
+    let (compared, duplicates) = compared.flatten().unwrap_or_default();
+    let outcome = Outcome {
+        problems: Vec::new(),
+        target_rows: compared.target_rows,
+        counts_compared: compared.counts_compared,
+        rows_compared: compared.rows_compared,
+        changed: Vec::new(),
+        findings: Some(compared.findings),
+    };
+    Ok(Answer { source_rows: compared.source_rows, outcome, duplicates, repair: compared.repair })
+}
+
 async fn compare_loaded(
     sides: &Sides<'_>,
     of_source: &Found,
     of_target: &Found,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
-) -> Result<(Expected, Outcome, u64), ProofError> {
+) -> Result<Answer, ProofError> {
     let name = &of_source.described.name;
-    let differing = differences(&of_source.described.schema, &of_target.described.schema)?;
-    if !differing.is_empty() {
-        let problem = Problem::new(Code::SchemaChanged).with("collection", name);
-        problems.push(problem.with("detail", show(&differing)));
-    }
+    compare_definitions(of_source, of_target, problems)?;
     let expected = while_loaded(sides, sides.source, of_source, async |reader| {
         let mut finding = Finding::new(name);
         let mut expected = Expected::default();
-        let parts: Vec<_> = parts(of_source);
+        let parts: Vec<_> = every_row::parts(of_source);
         let size = if sides.level == VerifyLevel::Sample {
             sample_rows(of_source.rows_estimate, parts.len())
         } else {
@@ -266,7 +352,9 @@ async fn compare_loaded(
         Ok((expected, duplicates))
     })
     .await?;
-    let (expected, duplicates) = expected.unwrap_or_default();
+    // A source without an index holds nothing, and the target must not either.
+    let (expected, duplicates) = expected
+        .unwrap_or_else(|| (Expected { counts: vec![(Part::default(), 0)], ..Expected::default() }, 0));
     let outcome = while_loaded(sides, sides.target, of_target, async |mut reader| {
         reader.columns = of_source.described.schema.columns();
         compare(&reader, name, &expected).await
@@ -284,14 +372,14 @@ async fn compare_loaded(
             outcome
         }
     };
-    Ok((expected, outcome, duplicates))
+    Ok(Answer { source_rows: expected.source_rows, outcome, duplicates, repair: None })
 }
 
-fn parts(found: &Found) -> Vec<Option<&str>> {
-    if found.described.schema.has_partition_key() || found.partitions.is_empty() {
-        return vec![None];
-    }
-    found.partitions.iter().map(|(name, _)| Some(name.as_str())).collect()
+/// Whether a collection holds no rows and can't be loaded.
+fn is_bare(client: &Client, found: &Found) -> bool {
+    client.version().flavor == Flavor::Milvus
+        && found.unindexed_vector().is_some()
+        && found.rows_estimate == 0
 }
 
 /// Does something with a collection while it is completely loaded, and puts it back. `None` if it holds no rows and
@@ -303,22 +391,24 @@ async fn while_loaded<Answer>(
     act: impl AsyncFnOnce(Reader) -> Result<Answer, ProofError>,
 ) -> Result<Option<Answer>, ProofError> {
     let name = &found.described.name;
+    if is_bare(client, found) {
+        return Ok(None);
+    }
     if client.version().flavor == Flavor::Milvus && found.unindexed_vector().is_some() {
-        if found.rows_estimate == 0 {
-            return Ok(None);
-        }
         let text = format!("`{name}` has a vector field without an index and can't be loaded");
         return Err(Error::new(vecferry_milvus::ErrorKind::NotLoaded, "LoadCollection", text).into());
     }
     let result = async {
         tokio::select! {
-            loaded = found.load.complete(client, name) => loaded?,
+            loaded = repeat(sides.cancel, || found.load.complete(client, name)) => loaded?,
             () = sides.cancel.cancelled() => return Err(ProofError::Canceled),
         }
         let reader = reader(client, &found.described, &found.described, sides.cancel).fresh().await?;
         act(reader).await
     }
     .await;
-    found.load.restore(client, name).await?;
+    // Also after a cancellation, hence not to be canceled itself.
+    let never = CancellationToken::new();
+    repeat(&never, || found.load.restore(client, name)).await?;
     result.map(Some)
 }

@@ -185,32 +185,65 @@ pub enum Value {
 pub fn rows(page: &Page, specs: &[FieldSpec]) -> Result<Vec<Vec<Value>>, WireError> {
     let mut rows = vec![Vec::with_capacity(specs.len()); page.rows];
     for spec in specs {
-        let column = page.columns.iter().find(|column| column.name == spec.name).ok_or_else(|| {
-            WireError::Columns {
-                found: page.columns.iter().map(|column| column.name.clone()).collect(),
-                expected: vec![spec.name.clone()],
-            }
-        })?;
-        let values = Values::read(column, spec)?;
-        let all_there = values.cells.len() == page.rows;
-        let nulls = values.valid.iter().filter(|valid| !**valid).count();
-        let compact =
-            !all_there && values.cells.len() + nulls == page.rows && values.valid.len() == page.rows;
-        if !all_there && !compact {
-            return Err(WireError::RowCount {
-                column: spec.name.clone(),
-                values: values.cells.len(),
-                rows: page.rows,
-            });
-        }
-        let mut next = 0;
-        for (index, row) in rows.iter_mut().enumerate() {
-            let is_null = values.valid.get(index) == Some(&false);
-            row.push(if is_null { Value::Null } else { value(values.cells[next], spec) });
-            next += usize::from(all_there || !is_null);
+        for (row, value) in rows.iter_mut().zip(column(page, spec)?) {
+            row.push(value);
         }
     }
     Ok(rows)
+}
+
+/// The values of one field, one a row.
+pub fn column(page: &Page, spec: &FieldSpec) -> Result<Vec<Value>, WireError> {
+    let values = Values::read(find(page, spec)?, spec)?;
+    let all_there = values.cells.len() == page.rows;
+    let nulls = values.valid.iter().filter(|valid| !**valid).count();
+    let compact = !all_there && values.cells.len() + nulls == page.rows && values.valid.len() == page.rows;
+    if !all_there && !compact {
+        return Err(WireError::RowCount {
+            column: spec.name.clone(),
+            values: values.cells.len(),
+            rows: page.rows,
+        });
+    }
+    let mut next = 0;
+    let mut column = Vec::with_capacity(page.rows);
+    for index in 0..page.rows {
+        let is_null = values.valid.get(index) == Some(&false);
+        column.push(if is_null { Value::Null } else { value(values.cells[next], spec) });
+        next += usize::from(all_there || !is_null);
+    }
+    Ok(column)
+}
+
+/// Whether the columns of one field hold the same bytes on two pages: then all their values are equal. If not, they may
+/// still be, because servers write nulls, empty arrays and JSON in more than one way.
+pub fn same_bytes(one: &Page, other: &Page, spec: &FieldSpec) -> Result<bool, WireError> {
+    let (mut one, mut other) = (payload(find(one, spec)?), payload(find(other, spec)?));
+    loop {
+        match (one.next().transpose()?, other.next().transpose()?) {
+            (None, None) => return Ok(true),
+            (Some(part), Some(of_other)) if part == of_other => {}
+            _ => return Ok(false),
+        }
+    }
+}
+
+/// The parts of a column that hold values. The rest is its name and what every server numbers anew.
+fn payload(column: &Column) -> impl Iterator<Item = Result<(u32, &[u8]), WireError>> {
+    fields(&column.body).filter_map(|field| match field {
+        Ok(field) if matches!(field.number, COLUMN_SCALARS | COLUMN_VECTORS | COLUMN_VALID) => {
+            Some(Ok((field.number, field.raw)))
+        }
+        Ok(_) => None,
+        Err(error) => Some(Err(error)),
+    })
+}
+
+fn find<'a>(page: &'a Page, spec: &FieldSpec) -> Result<&'a Column, WireError> {
+    page.columns.iter().find(|column| column.name == spec.name).ok_or_else(|| WireError::Columns {
+        found: page.columns.iter().map(|column| column.name.clone()).collect(),
+        expected: vec![spec.name.clone()],
+    })
 }
 
 fn value(cell: &[u8], spec: &FieldSpec) -> Value {

@@ -1,0 +1,216 @@
+//! Mends what a comparison of every row found: rows that differ or are missing are copied anew, rows that the source
+//! does not have are removed.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use vecferry_milvus::wire::Page;
+use vecferry_milvus::wire::insert::Rows;
+use vecferry_milvus::wire::rewrite::insertable;
+use vecferry_milvus::{Error, ErrorKind, Key, Query, WriteMode, key};
+
+use super::expect::{ProofError, Reader};
+use super::full::Differing;
+use crate::copy::PAGE_ROWS_MAX;
+use crate::retry::repeat;
+
+/// Keys in one expression.
+const CHUNK_KEYS_MAX: usize = 256;
+/// Rows of more bytes are read, or written, in smaller chunks.
+const CHUNK_BYTES_MAX: usize = 16 << 20;
+
+/// Decides about a row of the target, by partition and key.
+pub(crate) type Allow<'a> = &'a (dyn Fn(Option<&str>, &Key) -> bool + Send + Sync);
+
+/// Mends one collection of the target.
+pub(crate) struct Repair<'a> {
+    source: &'a Reader,
+    target: &'a Reader,
+    /// Rows that may be written or removed; the others are left as they are.
+    allow: Allow<'a>,
+    done: Mutex<(u64, u64)>,
+}
+
+/// Which of some keys have a row.
+pub(crate) async fn keys_present(
+    reader: &Reader,
+    partition: Option<&str>,
+    keys: &[Key],
+) -> Result<BTreeSet<Key>, ProofError> {
+    let columns = [reader.key_field.clone()];
+    let mut present = BTreeSet::new();
+    for chunk in keys.chunks(CHUNK_KEYS_MAX) {
+        reader.stop_if_canceled()?;
+        let page = read(reader, partition, chunk, &columns).await?;
+        present.extend(page.all_keys(&reader.key_field)?);
+    }
+    Ok(present)
+}
+
+async fn read(
+    reader: &Reader,
+    partition: Option<&str>,
+    keys: &[Key],
+    columns: &[String],
+) -> Result<Page, ProofError> {
+    let query = Query {
+        collection: &reader.name,
+        collection_id: reader.id,
+        expression: key::any_of(&reader.key_field, keys),
+        columns,
+        partition,
+        // Not the number of keys: 2.3.5 counts every copy of a repeated key against the limit.
+        rows_max: Some(PAGE_ROWS_MAX),
+        consistency: reader.consistency,
+    };
+    let answer = repeat(&reader.cancel, || reader.client.query(&query)).await?;
+    let page = Page::read(&answer, &reader.key_field, None)?;
+    if page.rows > 0 {
+        page.check_columns(columns.iter().map(String::as_str))?;
+    }
+    Ok(page)
+}
+
+impl<'a> Repair<'a> {
+    pub(crate) fn new(source: &'a Reader, target: &'a Reader, allow: Allow<'a>) -> Self {
+        Self { source, target, allow, done: Mutex::new((0, 0)) }
+    }
+
+    /// Rows written and rows deleted so far.
+    pub(crate) fn done(&self) -> (u64, u64) {
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, written: usize, deleted: usize) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.0 += written as u64;
+        done.1 += deleted as u64;
+    }
+
+    /// Mends the rows of one step. Of a key that the source repeats nothing is touched.
+    pub(crate) async fn mend(
+        &self,
+        partition: Option<&str>,
+        in_source: bool,
+        differing: &Differing,
+    ) -> Result<(), ProofError> {
+        // Removed first: a server that does not tell partitions apart would remove what was just written.
+        self.remove(partition, in_source, &differing.extra).await?;
+        let changed = differing.changed.iter().map(|(key, _)| key);
+        let keys: Vec<_> = differing.missing.iter().chain(changed).cloned().collect();
+        self.copy(partition, &keys).await
+    }
+
+    fn allowed(&self, partition: Option<&str>, keys: &[Key]) -> Vec<Key> {
+        keys.iter().filter(|key| (self.allow)(partition, key)).cloned().collect()
+    }
+
+    /// Removes rows of the target's partition that the source's does not have; it is asked once more.
+    async fn remove(&self, partition: Option<&str>, in_source: bool, keys: &[Key]) -> Result<(), ProofError> {
+        let mut keys = self.allowed(partition, keys);
+        if keys.is_empty() {
+            return Ok(());
+        }
+        if in_source {
+            self.source.wait_until_complete().await?;
+            keys = self.absent_in_source(partition, keys).await?;
+        }
+        // A list and a bound in one expression are more than a delete of 2.3 takes.
+        let (lowest, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| *key == Key::Int(i64::MIN));
+        for chunk in others.chunks(CHUNK_KEYS_MAX).chain(lowest.chunks(1)) {
+            self.target.stop_if_canceled()?;
+            let expression = key::any_of(&self.target.key_field, chunk);
+            let (client, name) = (&self.target.client, &self.target.name);
+            repeat(&self.target.cancel, || client.delete(name, partition, &expression)).await?;
+            self.count(0, chunk.len());
+        }
+        Ok(())
+    }
+
+    /// The keys of which the source has no row: neither one that a query returns nor one that is only counted.
+    async fn absent_in_source(
+        &self,
+        partition: Option<&str>,
+        mut keys: Vec<Key>,
+    ) -> Result<Vec<Key>, ProofError> {
+        let present = keys_present(self.source, partition, &keys).await?;
+        keys.retain(|key| !present.contains(key));
+        let counted =
+            |keys: &[Key]| self.source.count_where(partition, key::any_of(&self.source.key_field, keys));
+        let mut absent = Vec::with_capacity(keys.len());
+        for chunk in keys.chunks(CHUNK_KEYS_MAX) {
+            if counted(chunk).await? == 0 {
+                absent.extend_from_slice(chunk);
+                continue;
+            }
+            for key in chunk {
+                if counted(std::slice::from_ref(key)).await? == 0 {
+                    absent.push(key.clone());
+                }
+            }
+        }
+        Ok(absent)
+    }
+
+    /// Copies rows from the source. By upsert: it leaves one row of each key, whatever was there.
+    pub(crate) async fn copy(&self, partition: Option<&str>, keys: &[Key]) -> Result<(), ProofError> {
+        let keys = self.allowed(partition, keys);
+        let names: Vec<_> = self.source.columns.iter().map(|column| column.name.clone()).collect();
+        let mut rest = &keys[..];
+        let mut chunk = CHUNK_KEYS_MAX;
+        while !rest.is_empty() {
+            self.target.stop_if_canceled()?;
+            let (now, later) = rest.split_at(chunk.min(rest.len()));
+            match self.copy_chunk(partition, now, &names).await {
+                Ok(bytes) => {
+                    rest = later;
+                    chunk = if bytes > CHUNK_BYTES_MAX { (chunk / 2).max(1) } else { chunk };
+                }
+                Err(ProofError::Server(error)) if error.kind() == ErrorKind::TooLarge && now.len() > 1 => {
+                    chunk = now.len() / 2;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the bytes that were copied.
+    async fn copy_chunk(
+        &self,
+        partition: Option<&str>,
+        keys: &[Key],
+        names: &[String],
+    ) -> Result<usize, ProofError> {
+        let mut rest: BTreeSet<_> = keys.iter().cloned().collect();
+        let mut bytes = 0;
+        // An answer may be short; only an empty one says that the source has no more of these rows.
+        while !rest.is_empty() {
+            let asked: Vec<_> = rest.iter().cloned().collect();
+            let page = read(self.source, partition, &asked, names).await?;
+            if page.rows == 0 {
+                break;
+            }
+            if page.bytes > 2 * CHUNK_BYTES_MAX && keys.len() > 1 {
+                let text = "the rows are too large to be written at once".to_owned();
+                return Err(Error::new(ErrorKind::TooLarge, "Upsert", text).into());
+            }
+            let found = page.all_keys(&self.source.key_field)?;
+            let mut columns = Vec::with_capacity(page.columns.len());
+            for column in &page.columns {
+                if let Some(spec) = self.source.columns.iter().find(|spec| spec.name == column.name) {
+                    columns.push(insertable(column, spec, page.rows)?);
+                }
+            }
+            let rows = Rows { columns, count: page.rows };
+            let (client, name) = (&self.target.client, &self.target.name);
+            repeat(&self.target.cancel, || client.write(name, partition, &rows, WriteMode::Upsert)).await?;
+            self.count(rows.count, 0);
+            bytes += page.bytes;
+            for key in &found {
+                rest.remove(key);
+            }
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,214 @@
+//! Runs of the real program.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::Torture;
+use super::data::COLLECTIONS;
+use crate::Failure;
+use crate::bench::Side;
+
+/// How often it is looked whether a process has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How a run ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Successful {
+        number: String,
+    },
+    /// It can be resumed.
+    Failed,
+    Killed,
+    Refused {
+        text: String,
+    },
+}
+
+/// What a run says of itself.
+#[derive(Debug, Default)]
+struct Said {
+    phase: String,
+    last: Value,
+}
+
+/// A run of `migrate` or `resume`.
+pub(super) struct Job {
+    child: Child,
+    said: Arc<Mutex<Said>>,
+    readers: Vec<JoinHandle<String>>,
+    state: std::path::PathBuf,
+    begun: Option<String>,
+}
+
+fn command(torture: &Torture, verb: &str) -> Command {
+    let mut command = Command::new(&torture.program);
+    command.arg(verb).args(["--json", "--lang", "en"]);
+    for (side, name) in [(Side::Source, "VECFERRY_SOURCE_TOKEN"), (Side::Target, "VECFERRY_TARGET_TOKEN")] {
+        command.env(name, torture.servers.info(side).token.as_deref().unwrap_or_default());
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Job {
+    /// Begins a new job, or goes on with one.
+    pub(super) fn start(torture: &Torture, number: Option<&str>) -> Result<Self, Failure> {
+        let mut command = match number {
+            Some(number) => {
+                let mut command = command(torture, "resume");
+                command.arg(number);
+                command
+            }
+            None => {
+                let mut command = command(torture, "migrate");
+                command.args(["--yes", "--source", &torture.source.uri(), "--target", &torture.target.uri()]);
+                for name in COLLECTIONS {
+                    command.args(["--collection", name]);
+                }
+                command
+            }
+        };
+        command.arg("--state-dir").arg(torture.state.path());
+        let mut child = command.spawn()?;
+        let said = Arc::new(Mutex::new(Said::default()));
+        let stdout = BufReader::new(child.stdout.take().ok_or("no stdout")?);
+        let stderr = BufReader::new(child.stderr.take().ok_or("no stderr")?);
+        let of_reader = Arc::clone(&said);
+        let listen = std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+                let mut said = of_reader.lock().unwrap_or_else(PoisonError::into_inner);
+                if event["event"] == "phase" {
+                    said.phase = event["phase"].as_str().unwrap_or_default().to_owned();
+                }
+                said.last = event;
+            }
+            String::new()
+        });
+        let remember = std::thread::spawn(move || {
+            let lines: Vec<_> = stderr.lines().map_while(Result::ok).collect();
+            lines[lines.len().saturating_sub(12)..].join("\n")
+        });
+        let (readers, begun) = (vec![listen, remember], number.map(str::to_owned));
+        Ok(Self { child, said, readers, state: torture.state.path().to_owned(), begun })
+    }
+
+    /// Waits so long. Returns the step it is in, if it has not ended.
+    pub(super) fn wait(&self, time: Duration) -> Option<String> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            if !std::path::Path::new(&format!("/proc/{}/fd/0", self.child.id())).exists() {
+                return None;
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        Some(self.said.lock().unwrap_or_else(PoisonError::into_inner).phase.clone())
+    }
+
+    /// The job's number, once it is recorded.
+    pub(super) fn number(&self) -> Option<String> {
+        if self.begun.is_some() {
+            return self.begun.clone();
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
+        let ledger = vecferry_ledger::Ledger::open(&self.state).ok()?;
+        let jobs = runtime.block_on(ledger.jobs()).ok()?;
+        jobs.into_iter().find(|job| job.live).map(|job| job.job_id)
+    }
+
+    /// Kills it.
+    pub(super) fn kill(mut self) -> Result<Outcome, Failure> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(Outcome::Killed)
+    }
+
+    /// Waits for its end.
+    pub(super) fn end(mut self, timeout: Duration) -> Result<Outcome, Failure> {
+        let end = Instant::now() + timeout;
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            if Instant::now() > end {
+                self.child.kill()?;
+                self.child.wait()?;
+                return Err(format!("a job did not end within {} s", timeout.as_secs()).into());
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        };
+        let text =
+            self.readers.drain(..).filter_map(|reader| reader.join().ok()).collect::<Vec<_>>().join("\n");
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        match status.code() {
+            Some(0) => {
+                let number = said.last["report"]["job_id"].as_str().unwrap_or_default().to_owned();
+                Ok(Outcome::Successful { number })
+            }
+            // A server was away too long, before or after the first write: it goes on.
+            Some(4) => Ok(Outcome::Failed),
+            Some(3) if text.contains("VF-0102") || text.contains("VF-0103") || text.contains("VF-0212") => {
+                Ok(Outcome::Failed)
+            }
+            code => Ok(Outcome::Refused { text: format!("exit {code:?}: {text}") }),
+        }
+    }
+}
+
+/// Rows that differ.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) rows: u64,
+    pub(super) missing: u64,
+    pub(super) extra: u64,
+    pub(super) changed: u64,
+    pub(super) repeated: u64,
+    pub(super) problems: String,
+}
+
+/// Compares every row of both servers.
+pub(super) fn compare(torture: &Torture) -> Result<Found, Failure> {
+    let mut command = command(torture, "verify");
+    let (source, target) = (torture.servers.info(Side::Source), torture.servers.info(Side::Target));
+    command.args(["--level", "full", "--source", &source.uri, "--target", &target.uri]);
+    for name in COLLECTIONS {
+        command.args(["--collection", name]);
+    }
+    let output = command.output()?;
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let last: Value = serde_json::from_str(stdout.lines().last().unwrap_or_default())
+        .map_err(|error| format!("verify said nothing ({error}): {stderr}"))?;
+    let mut found = Found::default();
+    for collection in last["report"]["collections"].as_array().into_iter().flatten() {
+        let proof = &collection["verification"];
+        let number = |value: &Value| value.as_u64().unwrap_or_default();
+        found.rows += number(&proof["target_rows"]);
+        let findings = &proof["findings"];
+        found.missing += number(&findings["missing"]["rows"]);
+        found.extra += number(&findings["extra"]["rows"]);
+        found.changed += number(&findings["changed"]["rows"]);
+        found.repeated += number(&findings["repeated_on_target"]["rows"]);
+    }
+    if !output.status.success() {
+        found.problems = stderr;
+    }
+    Ok(found)
+}
+
+/// Removes what a job made.
+pub(super) fn clean(torture: &Torture, number: &str) -> Result<(), Failure> {
+    let mut command = command(torture, "cancel");
+    command.args(["--clean", number, "--state-dir"]).arg(torture.state.path());
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("cancel --clean: {}", String::from_utf8_lossy(&output.stderr)).into())
+}
