@@ -297,7 +297,10 @@ fn repeated_keys_and_whole_partitions_that_differ() {
     );
     assert_eq!(found(run.report(), "repeated_keys"), ["_default 10"]);
     assert_eq!(found(run.report(), "repeated_on_target"), ["_default 20"]);
-    assert_eq!(found(run.report(), "changed"), ["_default 50 text"]);
+    // Which of the two rows of the key 20 the target answers is not fixed.
+    let mut changed = found(run.report(), "changed");
+    changed.retain(|row| !row.starts_with("_default 20 "));
+    assert_eq!(changed, ["_default 50 text,vector"]);
     let run = verify("repeated_full", &["--level", "full", "--repair", "--yes"]);
     run.succeeded();
     assert_eq!(found(run.report(), "repeated_keys"), ["_default 10"]);
