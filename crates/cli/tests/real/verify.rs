@@ -328,6 +328,7 @@ fn every_row_where_a_key_places_them_and_with_keys_at_the_ends() {
             if server is target:
                 rows[0]["vector"][0] = 3.0
                 rows[500]["vector"][0] = 4.0
+                rows[600]["tenant"] = "of another partition"
                 rows = rows[:-1] + [dict(id=2**62, tenant="t1", vector=rows[1]["vector"])]
             else:
                 rows = rows[:1] + rows[2:]
@@ -342,7 +343,10 @@ fn every_row_where_a_key_places_them_and_with_keys_at_the_ends() {
     let lowest = i64::MIN;
     assert_eq!(found(run.report(), "missing"), [format!("- {}", i64::MAX - 1)]);
     assert_eq!(found(run.report(), "extra"), [format!("- {}", lowest + 1), format!("- {}", 1_i64 << 62)]);
-    assert_eq!(found(run.report(), "changed"), [format!("- {lowest} vector"), "- -2 vector".to_owned()]);
+    assert_eq!(
+        found(run.report(), "changed"),
+        [format!("- {lowest} vector"), "- -2 vector".to_owned(), "- 98 tenant".to_owned()]
+    );
     verify("placed_full", &["--level", "full", "--repair", "--yes"]).succeeded();
     oracle.run(
         r#"
