@@ -107,7 +107,8 @@ fn values_out_of_range_are_explained() {
     let ended = run(&["migrate", "--verify", "everything"]);
     assert_eq!(ended.code, Some(2));
     assert!(
-        ended.stderr.contains("VF-0001") && ended.stderr.contains("[possible values: none, count, sample]")
+        ended.stderr.contains("VF-0001")
+            && ended.stderr.contains("[possible values: none, count, sample, full]")
     );
     let ended = run(&["migrate", "--source-load-parallel", "0"]);
     assert_eq!(ended.code, Some(2));

@@ -132,6 +132,9 @@ fn another_schema_and_a_missing_collection() {
     let run = verify("other_schema", &[]);
     run.failed(5, "VF-0407", "source and target differ in their definition");
     assert!(run.stderr.contains("max_length") && run.stderr.contains("2001"), "{}", run.stderr);
+    oracle.run(r#"target.client.delete("other_schema", ids=[3])"#);
+    let run = verify("other_schema", &["--level", "full", "--repair", "--yes"]);
+    run.failed(5, "VF-0414", "were not mended: the definitions of source and target differ");
     verify("only_here", &[]).failed(3, "VF-0202", "the target has no collection `default.only_here`");
 }
 
@@ -451,4 +454,22 @@ fn a_server_that_dies_while_every_row_is_compared_makes_nothing_look_different()
     let number = |kind: &str| findings[kind]["rows"].as_u64().unwrap();
     assert_eq!((number("missing"), number("extra"), number("changed")), (1, 0, 0), "{findings:#}");
     assert_eq!(findings["missing"]["first"][0]["key"], "31234");
+}
+
+#[test]
+fn rows_whose_keys_the_server_makes_are_compared_and_never_written() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        for server in [source, target]:
+            server.make("made_keys", [KEY, VECTOR], auto_id=True, index={"vector": FLAT})
+            server.client.insert("made_keys", [dict(vector=vector) for vector in vectors(5, 8)])
+            server.client.flush("made_keys")
+            server.load("made_keys")
+        "#,
+    );
+    let run = verify("made_keys", &["--level", "full", "--repair", "--yes"]);
+    run.failed(5, "VF-0414", "the server makes the keys of this collection (auto id)");
+    assert_eq!((found(run.report(), "missing").len(), found(run.report(), "extra").len()), (5, 5));
+    oracle.run(r#"assert target.count("made_keys") == 5"#);
 }
