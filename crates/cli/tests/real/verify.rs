@@ -132,6 +132,9 @@ fn another_schema_and_a_missing_collection() {
     let run = verify("other_schema", &[]);
     run.failed(5, "VF-0407", "source and target differ in their definition");
     assert!(run.stderr.contains("max_length") && run.stderr.contains("2001"), "{}", run.stderr);
+    oracle.run(r#"target.client.delete("other_schema", ids=[3])"#);
+    let run = verify("other_schema", &["--level", "full", "--repair", "--yes"]);
+    run.failed(5, "VF-0414", "were not mended: the definitions of source and target differ");
     verify("only_here", &[]).failed(3, "VF-0202", "the target has no collection `default.only_here`");
 }
 
@@ -297,7 +300,10 @@ fn repeated_keys_and_whole_partitions_that_differ() {
     );
     assert_eq!(found(run.report(), "repeated_keys"), ["_default 10"]);
     assert_eq!(found(run.report(), "repeated_on_target"), ["_default 20"]);
-    assert_eq!(found(run.report(), "changed"), ["_default 50 text"]);
+    // Which of the two rows of the key 20 the target answers is not fixed.
+    let mut changed = found(run.report(), "changed");
+    changed.retain(|row| !row.starts_with("_default 20 "));
+    assert_eq!(changed, ["_default 50 text,vector"]);
     let run = verify("repeated_full", &["--level", "full", "--repair", "--yes"]);
     run.succeeded();
     assert_eq!(found(run.report(), "repeated_keys"), ["_default 10"]);
@@ -325,6 +331,7 @@ fn every_row_where_a_key_places_them_and_with_keys_at_the_ends() {
             if server is target:
                 rows[0]["vector"][0] = 3.0
                 rows[500]["vector"][0] = 4.0
+                rows[600]["tenant"] = "of another partition"
                 rows = rows[:-1] + [dict(id=2**62, tenant="t1", vector=rows[1]["vector"])]
             else:
                 rows = rows[:1] + rows[2:]
@@ -339,7 +346,10 @@ fn every_row_where_a_key_places_them_and_with_keys_at_the_ends() {
     let lowest = i64::MIN;
     assert_eq!(found(run.report(), "missing"), [format!("- {}", i64::MAX - 1)]);
     assert_eq!(found(run.report(), "extra"), [format!("- {}", lowest + 1), format!("- {}", 1_i64 << 62)]);
-    assert_eq!(found(run.report(), "changed"), [format!("- {lowest} vector"), "- -2 vector".to_owned()]);
+    assert_eq!(
+        found(run.report(), "changed"),
+        [format!("- {lowest} vector"), "- -2 vector".to_owned(), "- 98 tenant".to_owned()]
+    );
     verify("placed_full", &["--level", "full", "--repair", "--yes"]).succeeded();
     oracle.run(
         r#"
@@ -444,4 +454,22 @@ fn a_server_that_dies_while_every_row_is_compared_makes_nothing_look_different()
     let number = |kind: &str| findings[kind]["rows"].as_u64().unwrap();
     assert_eq!((number("missing"), number("extra"), number("changed")), (1, 0, 0), "{findings:#}");
     assert_eq!(findings["missing"]["first"][0]["key"], "31234");
+}
+
+#[test]
+fn rows_whose_keys_the_server_makes_are_compared_and_never_written() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        for server in [source, target]:
+            server.make("made_keys", [KEY, VECTOR], auto_id=True, index={"vector": FLAT})
+            server.client.insert("made_keys", [dict(vector=vector) for vector in vectors(5, 8)])
+            server.client.flush("made_keys")
+            server.load("made_keys")
+        "#,
+    );
+    let run = verify("made_keys", &["--level", "full", "--repair", "--yes"]);
+    run.failed(5, "VF-0414", "the server makes the keys of this collection (auto id)");
+    assert_eq!((found(run.report(), "missing").len(), found(run.report(), "extra").len()), (5, 5));
+    oracle.run(r#"assert target.count("made_keys") == 5"#);
 }

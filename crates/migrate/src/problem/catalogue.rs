@@ -433,6 +433,12 @@ catalogue! {
            "the report names the rows that differed before"
         zh "`{collection}`：已向目标重新复制 {written} 行，并从目标删除 {deleted} 行"
            "报告中列出了修复前不一致的行";
+    /// Rows that can't be mended.
+    NotRepairable 414 Different
+        en "`{collection}`: the rows that differ were not mended: {detail}"
+           "nothing was written into it; drop the collection on the target and run the migration again"
+        zh "`{collection}`：未修复不一致的行：{detail}"
+           "没有向其写入任何内容；请在目标上删除该 Collection 后重新迁移";
 
     /// Canceled by the user.
     Canceled 501 Canceled

@@ -279,8 +279,16 @@ async fn compare_every_row(
     warnings: &mut Vec<Problem>,
 ) -> Result<Answer, ProofError> {
     let name = &of_source.described.name;
-    // Rows of one definition can't be written into another.
-    let repair = compare_definitions(of_source, of_target, problems)? && sides.repair;
+    let is_same = compare_definitions(of_source, of_target, problems)?;
+    let hindrance = if !is_same {
+        Some("the definitions of source and target differ")
+    } else if of_target.described.schema.is_auto_id() {
+        // A server would give the copied row another key, and the row would be there twice.
+        Some("the server makes the keys of this collection (auto id)")
+    } else {
+        None
+    };
+    let repair = sides.repair && hindrance.is_none();
     let compared = while_loaded(sides, sides.source, of_source, async |source| {
         while_loaded(sides, sides.target, of_target, async |mut target| {
             target.columns.clone_from(&source.columns);
@@ -305,6 +313,10 @@ async fn compare_every_row(
             let duplicates = finding.surplus.duplicates;
             finding.conclude(Duplicates::Warn, false, problems, warnings);
             every_row::conclude(name, &compared, problems, warnings);
+            if let Some(hindrance) = hindrance.filter(|_| sides.repair && !compared.findings.is_empty()) {
+                let problem = Problem::new(Code::NotRepairable).with("collection", name);
+                problems.push(problem.with("detail", hindrance));
+            }
             Ok((compared, duplicates))
         })
         .await
