@@ -123,7 +123,7 @@ impl Torture {
     fn round(&mut self, round: u32, job: Option<String>) -> Result<Option<String>, Failure> {
         let hit = Hit::draw(&mut self.random);
         let running = Job::start(self, job.as_deref())?;
-        let delay = Duration::from_millis(self.random.random_range(300..6000));
+        let delay = Duration::from_millis(self.random.random_range(100..3500));
         let hit_at = running.wait(delay);
         let (outcome, number) = match hit_at {
             // It was faster than the fault; the round does not count.

@@ -299,3 +299,29 @@ fn a_reader_that_went_away_is_no_failure() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_record_of_jobs_that_cannot_be_read_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let jobs = || run(&["jobs", "--state-dir", dir.path().to_str().unwrap()]);
+    assert_eq!((jobs().code, jobs().stdout.as_str()), (Some(0), "no jobs are recorded here\n"));
+    let file = dir.path().join("ledger.sqlite3");
+    let mut bytes = fs::read(&file).unwrap();
+    // The version stands in the file's header.
+    bytes[60..64].copy_from_slice(&99u32.to_be_bytes());
+    fs::write(&file, &bytes).unwrap();
+    let ended = jobs();
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.contains("error[VF-0008]") && ended.stderr.contains("version 99"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("hint: use the version of vecferry that wrote it"), "{}", ended.stderr);
+
+    fs::write(&file, "this is no record of jobs, and it stays what it is").unwrap();
+    let ended = jobs();
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("error[VF-0009]"), "{}", ended.stderr);
+    assert!(fs::read_to_string(&file).unwrap().starts_with("this is no record"));
+}

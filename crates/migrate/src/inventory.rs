@@ -8,6 +8,7 @@ use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Error, Er
 use crate::connect::{Side, refusal};
 use crate::problem::{Code, Problem};
 use crate::request::{Selection, Selector};
+use crate::retry::repeat;
 use crate::source_load::LoadedParts;
 use crate::target::flush;
 
@@ -110,7 +111,10 @@ async fn read_one(client: &Client, name: &CollectionName) -> Result<Found, Error
 async fn rows(client: &Client, found: &Found) -> Result<u64, Error> {
     let name = &found.described.name;
     if found.load.is_complete() {
-        return client.count(&everything(name, found.described.id)).await;
+        // A server that was just started reports loaded collections as missing for half a minute.
+        let never = CancellationToken::new();
+        let query = everything(name, found.described.id);
+        return repeat(&never, || client.count(&query)).await;
     }
     let rows = client.row_estimate(name).await?;
     if rows > 0 || found.unindexed_vector().is_none() {
