@@ -305,12 +305,6 @@ catalogue! {
            "it is not touched; move it away or start a new job with `vecferry migrate`"
         zh "目标端的 `{collection}` 不是任务 {job} 创建的那个：{detail}"
            "不会改动它；请移走它，或用 `vecferry migrate` 新建任务";
-    /// A job that has no way on.
-    NotResumable 219 Refused
-        en "job {job} can't go on: {detail}"
-           "start a new job with `vecferry migrate`"
-        zh "任务 {job} 无法继续：{detail}"
-           "请用 `vecferry migrate` 新建任务";
 
     /// The source failed in the middle.
     SourceFailed 301 Failed
