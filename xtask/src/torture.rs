@@ -3,9 +3,10 @@
 //! One job after the other goes through fault proxies to real servers. In every round one fault hits: Vecferry is killed,
 //! the source or the target is killed and started again, or the network is cut in one of several ways. Then the job is
 //! resumed. When it ends successfully, every row of both servers is compared directly, what the job made is removed by
-//! `cancel --clean`, and the next one begins.
+//! `cancel --clean`, and the next one begins. In which step a fault hit is what the job's ledger says.
 
 mod data;
+mod hit;
 mod job;
 mod tally;
 
@@ -14,17 +15,23 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use tokio::runtime::Runtime;
-use vecferry_testkit::fault_proxy::{Answer, Armed, Cut, Fault, FaultProxy, Garbage, When};
+use vecferry_testkit::fault_proxy::{Armed, FaultProxy, When};
 
 use crate::bench::{Servers, Side, build};
 use crate::{Failure, output};
+use hit::{Hit, Moment};
 use job::{Job, Outcome};
 use tally::Tally;
 
 /// Longest time that a job may take between a fault and its end.
 const END_TIMEOUT: Duration = Duration::from_secs(400);
+/// How often it is looked whether a fault has hit.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// A fault misses a job that is faster; so many tries in all, for each round.
+const TRIES_PER_ROUND_MAX: usize = 4;
 
 /// How long, and with how many rows
 #[derive(Debug, Args)]
@@ -38,43 +45,6 @@ pub(crate) struct Arguments {
     /// Seed of all that is random
     #[arg(long)]
     seed: Option<u64>,
-}
-
-/// What hits a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Hit {
-    KillVecferry,
-    KillSource,
-    KillTarget,
-    NetworkGone,
-    CutBeforeSend,
-    CutAfterApply,
-    Delayed,
-    HalfOpen,
-    RateLimited,
-    Oversize,
-    Garbage,
-    HeldInsert,
-}
-
-impl Hit {
-    /// A round's fault; the three kinds of kills are frequent enough that a hundred rounds have fifteen of each.
-    fn draw(random: &mut StdRng) -> Self {
-        match random.random_range(0..100) {
-            0..30 => Self::KillVecferry,
-            30..49 => Self::KillSource,
-            49..68 => Self::KillTarget,
-            68..72 => Self::NetworkGone,
-            72..76 => Self::CutBeforeSend,
-            76..82 => Self::CutAfterApply,
-            82..85 => Self::Delayed,
-            85..87 => Self::HalfOpen,
-            87..90 => Self::RateLimited,
-            90..92 => Self::Oversize,
-            92..95 => Self::Garbage,
-            _ => Self::HeldInsert,
-        }
-    }
 }
 
 /// Runs all rounds.
@@ -97,11 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         rows,
     };
     let begin = Instant::now();
-    let mut job = None;
-    for round in 1..=arguments.rounds {
-        job = torture.round(round, job)?;
-    }
-    torture.finish(job)?;
+    torture.all_rounds(arguments.rounds)?;
     torture.tally.print(begin.elapsed(), seed);
     torture.tally.verdict()
 }
@@ -119,33 +85,85 @@ struct Torture {
 }
 
 impl Torture {
-    /// One fault, and what follows from it. Returns the job's number if it is not complete.
-    fn round(&mut self, round: u32, job: Option<String>) -> Result<Option<String>, Failure> {
-        let hit = Hit::draw(&mut self.random);
-        let running = Job::start(self, job.as_deref())?;
-        let delay = Duration::from_millis(self.random.random_range(100..3500));
-        let hit_at = running.wait(delay);
-        let (outcome, number) = match hit_at {
-            // It was faster than the fault; the round does not count.
-            None => (running.end(END_TIMEOUT)?, None),
-            Some(phase) => {
-                self.tally.hit(hit, &phase);
-                let number = running.number();
-                (self.strike(hit, running)?, number)
+    fn all_rounds(&mut self, rounds: u32) -> Result<(), Failure> {
+        let mut hits = hit::deck(rounds);
+        hits.shuffle(&mut self.random);
+        let (mut job, mut tries) = (None, 0);
+        while let Some(hit) = hits.last().copied() {
+            tries += 1;
+            if tries > rounds as usize * TRIES_PER_ROUND_MAX {
+                return Err(format!("{} faults did not hit in {tries} tries", hits.len()).into());
             }
-        };
-        self.settle(round, hit, outcome, job.or(number))
+            let begin = Instant::now();
+            let (has_hit, outcome, number) = self.round(hit, job.as_deref())?;
+            let (round, seconds) = (rounds as usize - hits.len() + 1, begin.elapsed().as_secs());
+            let missed = if has_hit { "" } else { " (missed)" };
+            output::note(&format!("round {round}: {hit:?}{missed}, {outcome:?}, {seconds} s"));
+            if has_hit {
+                hits.pop();
+            }
+            job = self.settle(hit, outcome, job.or(number))?;
+        }
+        self.finish(job)
     }
 
-    /// Applies a fault, and waits until the job has ended in one way or the other.
-    fn strike(&mut self, hit: Hit, running: Job) -> Result<Outcome, Failure> {
-        let armed: Option<Armed> = match hit {
-            Hit::KillVecferry => return running.kill(),
-            Hit::KillSource | Hit::KillTarget => {
-                let name = if hit == Hit::KillSource { "source" } else { "target" };
-                self.servers.restart(name)?;
-                None
+    /// One fault, and what follows from it. Tells whether it hit, how the job ended, and its number.
+    fn round(&mut self, hit: Hit, job: Option<&str>) -> Result<(bool, Outcome, Option<String>), Failure> {
+        // What hits a single call is there before the job is, so that it can't miss it.
+        let armed = hit.fault().map(|fault| {
+            let proxy = if fault.on_source { &self.source } else { &self.target };
+            let at = When::Nth(self.random.random_range(1..=fault.calls_max));
+            proxy.arm(fault.method, at, fault.fault)
+        });
+        let running = Job::start(self, job)?;
+        let has_hit = match &armed {
+            Some(armed) => {
+                while !armed.wait_until_fired(LOOK_INTERVAL) && running.is_alive() {}
+                armed.fired() > 0
             }
+            None => {
+                let moment = Moment::draw(&mut self.random);
+                running.wait_for(moment, END_TIMEOUT)
+            }
+        };
+        let number = running.number();
+        if !has_hit {
+            if let Some(armed) = armed {
+                armed.disarm();
+            }
+            return Ok((false, running.end(END_TIMEOUT)?, number));
+        }
+        let steps = number.as_deref().map(|number| self.steps(number)).transpose()?.unwrap_or_default();
+        self.tally.hit(hit, &steps);
+        let outcome = self.strike(hit, running, armed, number.as_deref())?;
+        Ok((true, outcome, number))
+    }
+
+    /// The step that each collection is in, by the job's ledger.
+    fn steps(&self, number: &str) -> Result<Vec<String>, Failure> {
+        let ledger = vecferry_ledger::Ledger::open(self.state.path())?;
+        let events = self.runtime.block_on(ledger.events(number))?;
+        let mut steps = std::collections::BTreeMap::new();
+        for (_, _, document) in events {
+            let event: serde_json::Value = serde_json::from_str(&document)?;
+            let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+            steps.insert(text("collection"), text("phase"));
+        }
+        Ok(steps.into_values().collect())
+    }
+
+    /// Applies a fault, if that has not happened yet, and waits until the job has ended in one way or the other.
+    fn strike(
+        &mut self,
+        hit: Hit,
+        running: Job,
+        armed: Option<Armed>,
+        number: Option<&str>,
+    ) -> Result<Outcome, Failure> {
+        match hit {
+            Hit::KillVecferry => return running.kill(),
+            Hit::KillSource => self.servers.restart("source")?,
+            Hit::KillTarget => self.servers.restart("target")?,
             Hit::NetworkGone => {
                 for proxy in [&self.source, &self.target] {
                     proxy.refuse_all(true);
@@ -154,71 +172,44 @@ impl Torture {
                 for proxy in [&self.source, &self.target] {
                     proxy.refuse_all(false);
                 }
-                None
             }
-            Hit::CutBeforeSend => Some(self.writes(Fault::CutBeforeSend(Cut::Connection))),
-            Hit::CutAfterApply => Some(self.writes(Fault::CutAfterApply(Cut::Connection))),
-            Hit::Delayed => Some(self.writes(Fault::Delay(Duration::from_secs(3)))),
-            Hit::HalfOpen => Some(self.source.arm("Query", When::Times(1), Fault::HalfOpen)),
-            Hit::RateLimited => Some(self.writes(Fault::Answer(Answer::RateLimit))),
-            Hit::Oversize => Some(self.writes(Fault::Answer(Answer::Oversize))),
-            Hit::Garbage => Some(self.writes(Fault::Garbage(Garbage::Noise(7)))),
-            Hit::HeldInsert => return self.hold(running),
-        };
-        if hit == Hit::HalfOpen {
             // Nothing tells a slow server from a connection that is dead on the other side but time: a person ends it.
-            running.wait(Duration::from_secs(5));
-            let outcome = running.kill()?;
-            drop(armed);
-            return Ok(outcome);
+            Hit::HalfOpen => return running.kill(),
+            Hit::HeldInsert => return self.release_after_resume(running, armed, number),
+            Hit::CutBeforeSend
+            | Hit::CutAfterApply
+            | Hit::Delayed
+            | Hit::RateLimited
+            | Hit::Oversize
+            | Hit::Garbage => {}
         }
-        let outcome = running.end(END_TIMEOUT)?;
-        if let Some(armed) = armed {
-            armed.disarm();
-        }
-        Ok(outcome)
+        running.end(END_TIMEOUT)
     }
 
-    fn writes(&self, fault: Fault) -> Armed {
-        self.target.arm("Insert", When::Times(2), fault)
-    }
-
-    /// An insert is held, Vecferry killed and resumed to its end, and the insert let go.
-    fn hold(&mut self, running: Job) -> Result<Outcome, Failure> {
-        let armed = self.target.arm("Insert", When::Nth(1), Fault::Hold(None));
-        if !armed.wait_until_fired(Duration::from_secs(20)) {
-            // No insert came any more: the copy was over.
-            armed.disarm();
-            return running.end(END_TIMEOUT);
-        }
-        let number = running.number();
-        let outcome = running.kill()?;
-        armed.disarm();
-        if let Some(number) = number {
-            let resumed = Job::start(self, Some(&number))?.end(END_TIMEOUT)?;
-            let reply = armed.release(Duration::from_secs(60))?;
-            let refused = reply.status().is_some_and(|status| status.code != 0 || status.error_code != 0);
-            self.tally.late_insert(refused);
-            return Ok(resumed);
-        }
-        Ok(outcome)
-    }
-
-    fn settle(
+    /// While an insert is held on its way, Vecferry is killed and the job resumed to its end; then the insert is let go.
+    fn release_after_resume(
         &mut self,
-        round: u32,
-        hit: Hit,
-        outcome: Outcome,
-        job: Option<String>,
-    ) -> Result<Option<String>, Failure> {
-        output::note(&format!("round {round}: {hit:?}, {outcome:?}"));
+        running: Job,
+        armed: Option<Armed>,
+        number: Option<&str>,
+    ) -> Result<Outcome, Failure> {
+        let outcome = running.kill()?;
+        let (Some(armed), Some(number)) = (armed, number) else { return Ok(outcome) };
+        let resumed = Job::start(self, Some(number))?.end(END_TIMEOUT)?;
+        let reply = armed.release(Duration::from_secs(60))?;
+        let refused = reply.status().is_some_and(|status| status.code != 0 || status.error_code != 0);
+        self.tally.late_insert(refused);
+        Ok(resumed)
+    }
+
+    fn settle(&mut self, hit: Hit, outcome: Outcome, job: Option<String>) -> Result<Option<String>, Failure> {
         match outcome {
             Outcome::Successful { number } => {
                 self.check(&number)?;
                 Ok(None)
             }
             Outcome::Killed | Outcome::Failed => Ok(job),
-            Outcome::Refused { text } => Err(format!("round {round}, {hit:?}: {text}").into()),
+            Outcome::Refused { text } => Err(format!("{hit:?}: {text}").into()),
         }
     }
 

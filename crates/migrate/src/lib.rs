@@ -29,4 +29,4 @@ pub use report::{JobState, Report};
 pub use request::{
     Duplicates, LoadRequest, MigrateRequest, Selection, SourceLoad, VerifyLevel, VerifyRequest,
 };
-pub use run::{Canceled, Migration, Resumed, cancel, ledger_problem, load, verify};
+pub use run::{Canceled, Migration, Passed, Resumed, cancel, history, ledger_problem, load, verify};

@@ -25,9 +25,11 @@ mod collection;
 mod comparison;
 mod control;
 mod every_row;
+mod history;
 mod resume;
 
 pub use control::{Canceled, cancel};
+pub use history::{Passed, history};
 pub use resume::Resumed;
 
 /// Collections under way at once. More only divide the same servers among more copies.
@@ -108,6 +110,7 @@ impl Migration {
             .begin_attempt(&record.job_id)
             .await
             .map_err(|error| ledger_problem(ledger.directory(), &record.job_id, &error))?;
+        let (recorder, mut recording) = history::record(observer, ledger, &attempt);
         let job = Job {
             consistency: record.read_timestamp.map_or(Consistency::Strong, Consistency::At),
             ledger: ledger.clone(),
@@ -117,7 +120,7 @@ impl Migration {
             source_loads: Semaphore::new(self.request.source_load_parallel.max(1)),
             target_load: Mutex::new(()),
             sample_seed: record.sample_seed,
-            observer,
+            observer: Arc::new(recorder),
             cancel,
             request: self.request,
             source: self.source,
@@ -128,10 +131,12 @@ impl Migration {
             tokio::pin!(work);
             tokio::select! {
                 report = &mut work => report,
-                // Ends only with the work.
+                // Both end only with the work.
                 never = control::obey(&job) => match never {},
+                never = recording.go_on() => match never {},
             }
         };
+        recording.finish().await;
         job.record_end(&mut report).await;
         Ok(report)
     }

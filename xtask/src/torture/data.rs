@@ -16,7 +16,7 @@ use crate::bench::{Servers, Side, collection, flush};
 /// Keys that are numbers, keys that are texts.
 pub(super) const COLLECTIONS: [&str; 2] = ["torture_numbers", "torture_texts"];
 const PARTITIONS: [&str; 3] = ["_default", "north", "south"];
-const DIM: usize = 32;
+const DIM: usize = 64;
 const BATCH: u32 = 2000;
 const INDEX: [(&str, &str); 3] =
     [("index_type", "IVF_FLAT"), ("metric_type", "L2"), ("params", r#"{"nlist":16}"#)];

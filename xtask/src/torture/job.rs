@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Torture;
 use super::data::COLLECTIONS;
+use super::hit::Moment;
 use crate::Failure;
 use crate::bench::Side;
 
@@ -99,16 +100,26 @@ impl Job {
         Ok(Self { child, said, readers, state: torture.state.path().to_owned(), begun })
     }
 
-    /// Waits so long. Returns the step it is in, if it has not ended.
-    pub(super) fn wait(&self, time: Duration) -> Option<String> {
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            if !std::path::Path::new(&format!("/proc/{}/fd/0", self.child.id())).exists() {
-                return None;
+    /// Whether the process runs.
+    pub(super) fn is_alive(&self) -> bool {
+        std::path::Path::new(&format!("/proc/{}/fd/0", self.child.id())).exists()
+    }
+
+    /// Waits for a moment. False if the process ended before it came.
+    pub(super) fn wait_for(&self, moment: Moment, timeout: Duration) -> bool {
+        let begin = Instant::now();
+        let mut since = moment.step.is_none().then_some(begin);
+        while self.is_alive() && begin.elapsed() < timeout {
+            let said = || self.said.lock().unwrap_or_else(PoisonError::into_inner).phase.clone();
+            if since.is_none() && moment.step.is_some_and(|step| said() == step) {
+                since = Some(Instant::now());
+            }
+            if since.is_some_and(|since| since.elapsed() >= moment.delay) {
+                return true;
             }
             std::thread::sleep(POLL_INTERVAL);
         }
-        Some(self.said.lock().unwrap_or_else(PoisonError::into_inner).phase.clone())
+        false
     }
 
     /// The job's number, once it is recorded.

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Hit;
+use super::hit::Hit;
 use super::job::Found;
 use crate::{Failure, output};
 
 /// Steps in which a fault is worth something.
 const STEPS: [&str; 4] = ["copying", "flushing", "indexing", "verifying"];
+
+/// In so many rounds four of five have to hit such a step.
+const ROUNDS_JUDGED: u32 = 20;
 
 /// Counts of everything.
 #[derive(Debug, Default)]
@@ -29,9 +32,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn hit(&mut self, hit: Hit, step: &str) {
+    /// A fault hit while the collections were in these steps.
+    pub(super) fn hit(&mut self, hit: Hit, steps: &[String]) {
         *self.hits.entry(hit).or_default() += 1;
-        self.in_step += u32::from(STEPS.contains(&step));
+        self.in_step += u32::from(steps.iter().any(|step| STEPS.contains(&step.as_str())));
     }
 
     pub(super) fn late_insert(&mut self, refused: bool) {
@@ -79,6 +83,10 @@ impl Tally {
     /// Whether everything was as it must be.
     pub(super) fn verdict(&self) -> Result<(), Failure> {
         let wrong = self.lost + self.repeated + self.extra + self.changed;
+        let rounds: u32 = self.hits.values().sum();
+        if rounds >= ROUNDS_JUDGED && self.in_step * 5 < rounds * 4 {
+            return Err(format!("only {} of {rounds} faults hit a step that matters", self.in_step).into());
+        }
         if wrong == 0 && self.miscounted == 0 && self.problems.is_empty() && self.jobs > 0 {
             return Ok(());
         }

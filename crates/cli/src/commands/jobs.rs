@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use vecferry_ledger::{JobSummary, Ledger};
-use vecferry_migrate::{Code, Exit, Problem, Report, ledger_problem};
+use vecferry_migrate::event::Phase;
+use vecferry_migrate::{Code, Exit, Passed, Problem, Report, history, ledger_problem};
 
 use crate::args::{JobName, ReportArgs, StateArgs};
 use crate::output::Output;
@@ -53,6 +54,8 @@ struct Status<'a> {
     #[serde(flatten)]
     job: Job<'a>,
     collections: Vec<CollectionStatus>,
+    /// Every step that a collection entered, oldest first.
+    history: Vec<Passed>,
 }
 
 #[derive(Serialize)]
@@ -65,6 +68,8 @@ struct CollectionStatus {
     splits_total: usize,
     copied: bool,
     done: bool,
+    /// The last step that it entered.
+    phase: Option<Phase>,
 }
 
 /// What one of these commands needs: an open ledger, or a refusal.
@@ -136,6 +141,7 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
         let jobs = ledger.jobs().await.map_err(&failed)?;
         let job = jobs.into_iter().find(|job| job.job_id == record.job_id);
         let Some(job) = job else { return Ok(()) };
+        let history = history(&ledger, &record.job_id).await.map_err(&failed)?;
         let mut collections = Vec::new();
         for collection in ledger.collections(&record.job_id).await.map_err(&failed)? {
             let splits = ledger.splits(&record.job_id, collection.position).await.map_err(&failed)?;
@@ -146,17 +152,21 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
                 splits_total: splits.len(),
                 copied: collection.copied,
                 done: collection.done,
+                phase: history
+                    .iter()
+                    .rfind(|passed| passed.collection == collection.source)
+                    .map(|passed| passed.phase),
                 collection: collection.source,
                 target: collection.target,
             });
         }
         if output.json {
-            output.json_line(&Status { job: Job::new(&job), collections });
+            output.json_line(&Status { job: Job::new(&job), collections, history });
             return Ok(());
         }
         job_table(output, std::slice::from_ref(&job)).lines().iter().for_each(|line| output.result(line));
         output.result("");
-        status_table(output, &collections).lines().iter().for_each(|line| output.result(line));
+        status_table(output, &collections, job.live).lines().iter().for_each(|line| output.result(line));
         if !job.live && record.state != "SUCCESSFUL" {
             output.note(&text::resume_hint(output.lang, &job.job_id));
         }
@@ -165,7 +175,7 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
     shown(output, result.await)
 }
 
-fn status_table(output: &Output, collections: &[CollectionStatus]) -> Table {
+fn status_table(output: &Output, collections: &[CollectionStatus], live: bool) -> Table {
     let lang = output.lang;
     let mut table = Table::new([
         (text::collection(lang), Align::Left),
@@ -180,6 +190,8 @@ fn status_table(output: &Output, collections: &[CollectionStatus]) -> Table {
             (false, false, 0) => text::collection_waiting(lang),
             (false, false, _) => text::collection_copying(lang),
         };
+        // Without a process, the last step says less than what is left to do.
+        let state = collection.phase.filter(|_| live).map_or(state, |phase| text::phase(lang, phase));
         table.row(vec![
             format::harmless(&collection.collection),
             text::rows_of_short(lang, collection.rows_done, collection.rows_total),

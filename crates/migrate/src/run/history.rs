@@ -1,0 +1,106 @@
+//! What happened to a job, recorded for whoever asks later.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use vecferry_ledger::{Attempt, Ledger};
+
+use crate::event::{Event, Observer, Phase};
+
+/// A step that a collection entered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Passed {
+    /// Number of the attempt, from 1.
+    pub attempt: i64,
+    /// When, by the clock of the machine it ran on.
+    pub at: String,
+    /// The collection as named on the source.
+    pub collection: String,
+    /// The step.
+    pub phase: Phase,
+}
+
+/// As it is in the ledger.
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    collection: String,
+    phase: Phase,
+}
+
+/// The steps that the collections of a job entered, oldest first. Entries of newer versions that this one does not know
+/// are left out.
+///
+/// # Errors
+/// The ledger can't be read.
+pub async fn history(ledger: &Ledger, job_id: &str) -> Result<Vec<Passed>, vecferry_ledger::Error> {
+    let recorded = ledger.events(job_id).await?;
+    let known = recorded.into_iter().filter_map(|(attempt, at, document)| {
+        let Entry { collection, phase } = serde_json::from_str(&document).ok()?;
+        Some(Passed { attempt, at, collection, phase })
+    });
+    Ok(known.collect())
+}
+
+/// Passes all events on, and notes the steps.
+pub(super) struct Recorder {
+    observer: Arc<dyn Observer>,
+    // Some steps for each collection: they need no bound of their own.
+    entries: UnboundedSender<(String, Entry)>,
+}
+
+/// Brings what was noted to the ledger.
+pub(super) struct Recording {
+    ledger: Ledger,
+    attempt: Attempt,
+    entries: UnboundedReceiver<(String, Entry)>,
+}
+
+/// Begins to record: observers may not wait, the ledger must.
+pub(super) fn record(
+    observer: Arc<dyn Observer>,
+    ledger: &Ledger,
+    attempt: &Attempt,
+) -> (Recorder, Recording) {
+    let (sender, receiver) = unbounded_channel();
+    let recording = Recording { ledger: ledger.clone(), attempt: attempt.clone(), entries: receiver };
+    (Recorder { observer, entries: sender }, recording)
+}
+
+impl Observer for Recorder {
+    fn on_event(&self, event: Event) {
+        if let Event::Phase { collection, phase } = &event {
+            let entry = Entry { collection: collection.to_string(), phase: *phase };
+            // The receiver is there as long as the job runs.
+            let _ = self.entries.send((format!("{:.3}", jiff::Timestamp::now()), entry));
+        }
+        self.observer.on_event(event);
+    }
+}
+
+impl Recording {
+    pub(super) async fn go_on(&mut self) -> Infallible {
+        loop {
+            match self.entries.recv().await {
+                Some((at, entry)) => self.write(at, &entry).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Writes what the end of the work left.
+    pub(super) async fn finish(&mut self) {
+        while let Ok((at, entry)) = self.entries.try_recv() {
+            self.write(at, &entry).await;
+        }
+    }
+
+    async fn write(&self, at: String, entry: &Entry) {
+        let Ok(document) = serde_json::to_string(entry) else { return };
+        if let Err(error) = self.ledger.record_event(&self.attempt, at, document).await {
+            // A ledger that can't be written ends the job where that matters.
+            tracing::debug!(%error, "a step was not recorded");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What can hit a job, how often, and when.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use vecferry_testkit::fault_proxy::{Answer, Cut, Fault, Garbage};
+
+/// What hits a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Hit {
+    KillVecferry,
+    KillSource,
+    KillTarget,
+    NetworkGone,
+    CutBeforeSend,
+    CutAfterApply,
+    Delayed,
+    HalfOpen,
+    RateLimited,
+    Oversize,
+    Garbage,
+    HeldInsert,
+}
+
+/// How many rounds of a hundred each has.
+const SHARES: [(Hit, i64); 12] = [
+    (Hit::KillVecferry, 26),
+    (Hit::KillSource, 17),
+    (Hit::KillTarget, 17),
+    (Hit::HeldInsert, 8),
+    (Hit::CutAfterApply, 8),
+    (Hit::NetworkGone, 4),
+    (Hit::CutBeforeSend, 4),
+    (Hit::Oversize, 4),
+    (Hit::Delayed, 3),
+    (Hit::HalfOpen, 3),
+    (Hit::RateLimited, 3),
+    (Hit::Garbage, 3),
+];
+
+/// What hits a single call.
+pub(super) struct CallFault {
+    pub(super) on_source: bool,
+    pub(super) method: &'static str,
+    /// One of the first so many calls is hit.
+    pub(super) calls_max: u64,
+    pub(super) fault: Fault,
+}
+
+impl Hit {
+    /// What the proxy does to a call; none for what hits a process or the whole network.
+    pub(super) fn fault(self) -> Option<CallFault> {
+        let insert = |fault| Some(CallFault { on_source: false, method: "Insert", calls_max: 4, fault });
+        match self {
+            Self::KillVecferry | Self::KillSource | Self::KillTarget | Self::NetworkGone => None,
+            Self::CutBeforeSend => insert(Fault::CutBeforeSend(Cut::Connection)),
+            Self::CutAfterApply => insert(Fault::CutAfterApply(Cut::Connection)),
+            Self::Delayed => insert(Fault::Delay(Duration::from_secs(3))),
+            Self::RateLimited => insert(Fault::Answer(Answer::RateLimit)),
+            Self::Oversize => insert(Fault::Answer(Answer::Oversize)),
+            Self::Garbage => insert(Fault::Garbage(Garbage::Noise(7))),
+            Self::HeldInsert => insert(Fault::Hold(None)),
+            Self::HalfOpen => {
+                Some(CallFault { on_source: true, method: "Query", calls_max: 40, fault: Fault::HalfOpen })
+            }
+        }
+    }
+}
+
+/// The hits of so many rounds, each as often as its share says; the frequent ones are there in few rounds too.
+pub(super) fn deck(rounds: u32) -> Vec<Hit> {
+    let total: i64 = SHARES.iter().map(|(_, share)| share).sum();
+    let mut owed = [0; SHARES.len()];
+    let mut hits = Vec::new();
+    for _ in 0..rounds {
+        owed.iter_mut().zip(SHARES).for_each(|(owed, (_, share))| *owed += share);
+        // The first of equals, so that the order of the table counts.
+        let most = (0..owed.len()).rev().max_by_key(|&at| owed[at]).unwrap_or_default();
+        owed[most] -= total;
+        hits.push(SHARES[most].0);
+    }
+    hits
+}
+
+/// When a process or the network is hit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// In this step; in any if there is none.
+    pub(super) step: Option<&'static str>,
+    /// So long after its begin.
+    pub(super) delay: Duration,
+}
+
+impl Moment {
+    pub(super) fn draw(random: &mut StdRng) -> Self {
+        let (step, delay_max_ms) = match random.random_range(0..100) {
+            0..60 => (Some("copying"), 1500),
+            60..70 => (Some("flushing"), 500),
+            70..80 => (Some("indexing"), 100),
+            80..95 => (Some("verifying"), 1000),
+            _ => (None, 3500),
+        };
+        Self { step, delay: Duration::from_millis(random.random_range(0..delay_max_ms)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_rounds_have_what_the_shares_say_and_few_rounds_the_most_important() {
+        let hits = deck(100);
+        for (hit, share) in SHARES {
+            assert_eq!(hits.iter().filter(|found| **found == hit).count() as i64, share, "{hit:?}");
+        }
+        let few = deck(5);
+        for hit in [Hit::KillVecferry, Hit::KillSource, Hit::KillTarget, Hit::HeldInsert, Hit::CutAfterApply]
+        {
+            assert!(few.contains(&hit), "{hit:?} is not among {few:?}");
+        }
+    }
+}
