@@ -1,10 +1,16 @@
 //! Jobs: made, begun, ended, canceled, listed.
 
+use std::time::{Duration, Instant};
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::collections::NewCollectionRecord;
 use crate::error::{Error, ErrorKind};
+use crate::lease::Lease;
 use crate::store::{Attempt, Ledger};
+
+/// How long a lease is tried to be taken: whoever only looks holds it for less than a millisecond.
+const LOOKERS_WAIT_MAX: Duration = Duration::from_millis(400);
 
 /// A job to be recorded. Documents are the caller's; no secret may be in them.
 #[derive(Clone, Debug)]
@@ -138,7 +144,7 @@ impl Ledger {
     /// # Errors
     /// [`ErrorKind::JobIsLive`] while another process works on it.
     pub async fn begin_attempt(&self, job_id: &str) -> Result<Attempt, Error> {
-        let lease = self.lease(job_id)?;
+        let lease = self.take_lease(job_id).await?;
         let id = job_id.to_owned();
         let number = self
             .write(move |connection| {
@@ -213,10 +219,19 @@ impl Ledger {
 
     /// Whether a process works on a job now.
     pub fn is_live(&self, job_id: &str) -> Result<bool, Error> {
-        match self.lease(job_id) {
-            Ok(_) => Ok(false),
-            Err(error) if error.kind() == ErrorKind::JobIsLive => Ok(true),
-            Err(error) => Err(error),
+        Lease::is_taken(&self.leases(), job_id)
+    }
+
+    /// Whoever only looks whether a process works on the job is in the way for a moment.
+    async fn take_lease(&self, job_id: &str) -> Result<Lease, Error> {
+        let begin = Instant::now();
+        loop {
+            match Lease::take(&self.leases(), job_id) {
+                Err(error) if error.kind() == ErrorKind::JobIsLive && begin.elapsed() < LOOKERS_WAIT_MAX => {
+                    tokio::time::sleep(LOOKERS_WAIT_MAX / 20).await;
+                }
+                taken => return taken,
+            }
         }
     }
 

@@ -152,9 +152,9 @@ impl Ledger {
         }
     }
 
-    /// Takes the lease of a job.
-    pub(crate) fn lease(&self, job_id: &str) -> Result<Lease, Error> {
-        Lease::take(&self.directory.join(LEASES), job_id)
+    /// Where the leases of the jobs are.
+    pub(crate) fn leases(&self) -> PathBuf {
+        self.directory.join(LEASES)
     }
 
     pub(crate) async fn read<Answer: Send + 'static>(

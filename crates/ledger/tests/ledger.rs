@@ -145,6 +145,31 @@ async fn a_job_has_one_process_and_a_dead_attempt_may_not_write() {
 }
 
 #[tokio::test]
+async fn those_who_look_whether_a_job_runs_keep_nobody_from_going_on_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(begun(directory.path()).await);
+    let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let lookers: Vec<_> = (0..3)
+        .map(|_| {
+            let (path, over) = (directory.path().to_owned(), std::sync::Arc::clone(&over));
+            std::thread::spawn(move || {
+                let ledger = Ledger::open(&path).unwrap();
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    ledger.is_live("j1").unwrap();
+                    std::thread::yield_now();
+                }
+            })
+        })
+        .collect();
+    let ledger = Ledger::open(directory.path()).unwrap();
+    for number in 2..40 {
+        assert_eq!(ledger.begin_attempt("j1").await.unwrap().number(), number);
+    }
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    lookers.into_iter().for_each(|looker| looker.join().unwrap());
+}
+
+#[tokio::test]
 async fn a_refused_change_does_not_take_others_with_it() {
     let directory = tempfile::tempdir().unwrap();
     let (ledger, attempt) = begun(directory.path()).await;

@@ -61,12 +61,24 @@ impl Vecferry {
 
     /// A command about the jobs of this one's state directory, with the tokens of the shared servers.
     pub fn of_same_state(&self, servers: &Servers, command: &str, arguments: &[&str]) -> Run {
+        self.of_same_state_with(servers, command, arguments, &[])
+    }
+
+    /// The same with environment variables.
+    pub fn of_same_state_with(
+        &self,
+        servers: &Servers,
+        command: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Run {
         let mut process = Command::new(servers.program());
         process
             .args([command, "--json", "--lang", "en", "--state-dir"])
             .arg(self.state_dir())
             .args(arguments);
         process.env("VECFERRY_SOURCE_TOKEN", "root:Milvus").env("VECFERRY_TARGET_TOKEN", "root:Milvus");
+        process.envs(variables.iter().copied());
         Run::new(process.stdin(Stdio::null()).output().expect("vecferry runs"))
     }
 
@@ -86,6 +98,16 @@ impl Vecferry {
     pub fn run(mut self) -> Run {
         let output = self.command.output().expect("vecferry runs");
         Run::new(output)
+    }
+
+    /// Runs it to its end in the surroundings that another program makes, which gets it as its last arguments.
+    pub fn run_within(self, program: &str, arguments: &[&str]) -> (Run, Self) {
+        let mut outer = Command::new(program);
+        outer.args(arguments).arg(self.command.get_program()).args(self.command.get_args());
+        let variables = self.command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        outer.envs(variables).stdin(Stdio::null());
+        let run = Run::new(outer.output().expect("the program runs"));
+        (run, self)
     }
 
     /// Starts it; the state directory lives as long as the second part.

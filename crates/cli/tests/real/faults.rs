@@ -44,7 +44,13 @@ pub(crate) fn make(oracle: &mut Oracle, name: &str, thousands: u32) {
 
 /// Starts a migration of one collection and waits until its first rows have landed.
 pub(crate) fn start(name: &str, target: &str) -> Started {
+    start_with(name, target, &[])
+}
+
+/// The same with environment variables.
+pub(crate) fn start_with(name: &str, target: &str, variables: &[(&str, &str)]) -> Started {
     let command = Vecferry::between(slow(), "migrate", "origin", target, &["--collection", name]);
+    let command = variables.iter().fold(command, |command, (name, value)| command.env(name, value));
     let (mut child, command) = command.spawn();
     let mut stderr = child.stderr.take().unwrap();
     let stderr = thread::spawn(move || {

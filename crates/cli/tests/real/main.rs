@@ -9,6 +9,7 @@ mod lite;
 mod load_state;
 mod refused;
 mod resume;
+mod state;
 mod tls;
 mod verify;
 

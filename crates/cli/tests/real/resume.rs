@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vecferry_testkit::fault_proxy::{Answer, Armed, Cut, Fault, FaultProxy, When};
 use vecferry_testkit::{Oracle, Run, Vecferry};
 
-use crate::faults::{make, slow, start};
+use crate::faults::{make, slow, start, start_with};
 use crate::{oracle, servers};
 
 /// How long something that must come is waited for.
@@ -15,7 +15,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kills a migration of 20,000 rows when its first rows have landed; `signal` as `kill` names it.
 fn interrupted(name: &str, signal: &str) -> Vecferry {
-    let mut started = start(name, "limited");
+    interrupted_with(name, signal, &[])
+}
+
+/// The same with environment variables.
+pub(crate) fn interrupted_with(name: &str, signal: &str, variables: &[(&str, &str)]) -> Vecferry {
+    let mut started = start_with(name, "limited", variables);
     let killed = Command::new("kill").args([signal, &started.child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     started.child.wait().unwrap();
@@ -23,7 +28,7 @@ fn interrupted(name: &str, signal: &str) -> Vecferry {
 }
 
 /// The only job of a state directory.
-fn only_job(of: &Vecferry) -> Value {
+pub(crate) fn only_job(of: &Vecferry) -> Value {
     let run = of.of_same_state(slow(), "jobs", &[]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let jobs: Value = serde_json::from_str(&run.stdout).unwrap();
@@ -31,12 +36,12 @@ fn only_job(of: &Vecferry) -> Value {
     jobs[0].clone()
 }
 
-fn resumed(of: &Vecferry, job: &Value) -> Run {
+pub(crate) fn resumed(of: &Vecferry, job: &Value) -> Run {
     of.of_same_state(slow(), "resume", &[job["job_id"].as_str().unwrap()])
 }
 
 /// Source and target hold the same rows, and the source is as it was.
-fn assert_arrived(oracle: &mut Oracle, name: &str) {
+pub(crate) fn assert_arrived(oracle: &mut Oracle, name: &str) {
     oracle.run(&format!(
         r#"
         assert origin.loaded("{name}") == {{"_default": "LoadStateNotLoad", "p": "LoadStateLoaded"}}, origin.loaded("{name}")
