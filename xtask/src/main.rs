@@ -3,6 +3,7 @@
 //! It may use Vecferry's crates and its binary, but nothing of Vecferry may depend on it.
 
 mod bench;
+mod fuzz;
 mod output;
 mod torture;
 
@@ -30,6 +31,8 @@ enum Chore {
     /// Measure speed and memory on real servers
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Read random and damaged bytes as answers, and look for panics and memory without bounds
+    Fuzz(fuzz::Arguments),
     /// Break everything a migration depends on, again and again, and look whether a row is lost or there twice
     Torture(torture::Arguments),
 }
@@ -37,6 +40,7 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Cli::parse().chore {
         Chore::Bench(bench) => bench::run(&bench),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Torture(arguments) => torture::run(&arguments),
     };
     match result {

@@ -98,7 +98,7 @@ impl Torture {
             let (has_hit, outcome, number) = self.round(hit, job.as_deref())?;
             let (round, seconds) = (rounds as usize - hits.len() + 1, begin.elapsed().as_secs());
             let missed = if has_hit { "" } else { " (missed)" };
-            output::note(&format!("round {round}: {hit:?}{missed}, {outcome:?}, {seconds} s"));
+            output::note(&format!("round {round}: {hit:?}{missed}, {outcome}, {seconds} s"));
             if has_hit {
                 hits.pop();
             }
@@ -208,7 +208,7 @@ impl Torture {
                 self.check(&number)?;
                 Ok(None)
             }
-            Outcome::Killed | Outcome::Failed => Ok(job),
+            Outcome::Killed | Outcome::Failed { .. } => Ok(job),
             Outcome::Refused { text } => Err(format!("{hit:?}: {text}").into()),
         }
     }

@@ -18,17 +18,31 @@ use crate::bench::Side;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How a run ended.
-#[derive(Debug)]
 pub(super) enum Outcome {
     Successful {
         number: String,
     },
     /// It can be resumed.
-    Failed,
+    Failed {
+        text: String,
+    },
     Killed,
     Refused {
         text: String,
     },
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Successful { number } => write!(out, "successful ({number})"),
+            Self::Failed { text } | Self::Refused { text } => {
+                let said = text.lines().find(|line| line.starts_with("error")).unwrap_or(text);
+                write!(out, "ended: {said}")
+            }
+            Self::Killed => write!(out, "killed"),
+        }
+    }
 }
 
 /// What a run says of itself.
@@ -163,9 +177,9 @@ impl Job {
                 Ok(Outcome::Successful { number })
             }
             // A server was away too long, before or after the first write: it goes on.
-            Some(4) => Ok(Outcome::Failed),
+            Some(4) => Ok(Outcome::Failed { text }),
             Some(3) if text.contains("VF-0102") || text.contains("VF-0103") || text.contains("VF-0212") => {
-                Ok(Outcome::Failed)
+                Ok(Outcome::Failed { text })
             }
             code => Ok(Outcome::Refused { text: format!("exit {code:?}: {text}") }),
         }
