@@ -63,6 +63,8 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 pub(crate) enum Command {
     /// Try it: two real Milvus servers, sample data, one migration, its report
     Demo(DemoArgs),
+    /// Check both clusters and write down what a migration will do, without writing anything to them
+    Plan(Box<PlanArgs>),
     /// Copy collections from one cluster into another and prove that they arrived
     Migrate(Box<MigrateArgs>),
     /// List the jobs, newest first
@@ -236,9 +238,9 @@ pub(crate) struct SelectionArgs {
     pub(crate) target_db: Vec<String>,
 }
 
-/// `migrate`
+/// `plan`
 #[derive(Debug, Args)]
-pub(crate) struct MigrateArgs {
+pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
     #[command(flatten)]
@@ -247,15 +249,68 @@ pub(crate) struct MigrateArgs {
     pub(crate) selection: SelectionArgs,
     #[command(flatten)]
     pub(crate) job: JobArgs,
+    /// Write the plan to this file, for `migrate --plan`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `migrate`
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// Address of the source: http://host:port or https://host:port
+    #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url,
+          required_unless_present = "plan", help_heading = "Source")]
+    source: Option<String>,
+    #[command(flatten)]
+    source_access: SourceAccess,
+    /// Address of the target: http://host:port or https://host:port
+    #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url,
+          required_unless_present = "plan", help_heading = "Target")]
+    target: Option<String>,
+    #[command(flatten)]
+    target_access: TargetAccess,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+    /// Carry out this plan as `vecferry plan` wrote it: addresses, collections and options are those in it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Migration",
+          conflicts_with_all = ["SelectionArgs", "JobArgs"])]
+    pub(crate) plan: Option<PathBuf>,
+    /// How many percent of a collection's rows may have been added or removed since the plan
+    #[arg(long, value_name = "PERCENT", requires = "plan", default_value_t = 1.0, value_parser = percent,
+          help_heading = "Migration")]
+    pub(crate) row_tolerance: f64,
+    /// Start without asking
+    #[arg(long, help_heading = "Migration")]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+impl MigrateArgs {
+    /// The source, at the address that is given here or in a plan.
+    pub(crate) fn source<'a>(&'a self, planned: Option<&'a str>) -> ConnectionArgs<'a> {
+        self.source_access.at(planned.or(self.source.as_deref()).unwrap_or_default())
+    }
+
+    /// The target, at the address that is given here or in a plan.
+    pub(crate) fn target<'a>(&'a self, planned: Option<&'a str>) -> ConnectionArgs<'a> {
+        self.target_access.at(planned.or(self.target.as_deref()).unwrap_or_default())
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse() {
+        Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
+        _ => Err("it is not a number from 0 to 100".to_owned()),
+    }
 }
 
 /// How a migration is carried out.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Migration")]
 pub(crate) struct JobArgs {
-    /// Start without asking
-    #[arg(long)]
-    pub(crate) yes: bool,
     /// Proof after the copy: `count` compares exact counts, `sample` also random rows bit for bit, `full` every row
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = VerifyArg::Sample)]
     pub(crate) verify: VerifyArg,
@@ -275,8 +330,6 @@ pub(crate) struct JobArgs {
     /// Wait until all indexes of the target are built
     #[arg(long)]
     pub(crate) wait_index: bool,
-    #[command(flatten)]
-    pub(crate) state: StateArgs,
 }
 
 /// Where jobs are remembered.
@@ -464,9 +517,22 @@ mod tests {
         assert_eq!(args.job.source_load, SourceLoadArg::Temporary);
         assert_eq!(args.job.source_load_parallel, 1);
         assert_eq!(args.job.duplicates, DuplicatesArg::Warn);
-        assert!(!args.job.yes && !args.job.allow_drift && !args.job.wait_index);
-        assert_eq!(args.source.connection().uri, "http://a:1");
-        assert_eq!(args.target.connection().side, "target");
+        assert!(!args.yes && !args.job.allow_drift && !args.job.wait_index);
+        assert_eq!(args.source(None).uri, "http://a:1");
+        assert_eq!(args.target(None).side, "target");
+    }
+
+    #[test]
+    fn a_plan_says_what_the_flags_would() {
+        let plan = "vecferry migrate --plan plan.json";
+        for fits in ["", " --yes --source-token a:b", " --row-tolerance 5%", " --state-dir x"] {
+            assert!(parse(&format!("{plan}{fits}")).is_ok(), "{fits}");
+        }
+        for contradicts in [" --collection a", " --verify full", " --target-db a=b", " --row-tolerance 101"] {
+            assert!(parse(&format!("{plan}{contradicts}")).is_err(), "{contradicts}");
+        }
+        assert!(parse("vecferry migrate --source http://a:1").is_err(), "neither a target nor a plan");
+        assert!(parse("vecferry migrate --source http://a:1 --target http://b:1 --row-tolerance 2").is_err());
     }
 
     #[test]

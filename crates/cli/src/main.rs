@@ -50,6 +50,9 @@ fn run(cli: &Cli) -> Exit {
         Command::Completions { shell } => commands::completions::run(&output, *shell),
         Command::Sandbox => commands::sandbox::run(),
         Command::Demo(_) => in_runtime(&output, async |signals| commands::demo::run(&output, signals).await),
+        Command::Plan(args) => {
+            in_runtime(&output, async |signals| commands::plan::run(&output, signals, args).await)
+        }
         Command::Migrate(args) => {
             in_runtime(&output, async |signals| commands::migrate::run(&output, signals, args).await)
         }

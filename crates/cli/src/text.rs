@@ -246,6 +246,25 @@ pub(crate) fn phase(lang: Lang, phase: Phase) -> &'static str {
     }
 }
 
+/// A plan was shown, and not written down.
+pub(crate) fn plan_not_kept(lang: Lang) -> &'static str {
+    pick(
+        lang,
+        "Nothing was written. With --output FILE the plan is kept, to be reviewed and carried out by `vecferry migrate --plan FILE`.",
+        "没有写入任何内容。加上 --output FILE 可保存计划，评审后用 `vecferry migrate --plan FILE` 执行。",
+    )
+}
+
+/// A plan was written down.
+pub(crate) fn plan_kept(lang: Lang, file: &str, hash: &str) -> String {
+    match lang {
+        Lang::En => {
+            format!("The plan is in {file} ({hash}). To carry it out: vecferry migrate --plan {file}")
+        }
+        Lang::Zh => format!("计划已写入 {file}（{hash}）。执行：vecferry migrate --plan {file}"),
+    }
+}
+
 /// Why something waits.
 pub(crate) fn wait(lang: Lang, wait: Wait) -> &'static str {
     match wait {

@@ -121,7 +121,9 @@ mod tests {
         assert!(usage.unwrap().starts_with("Usage: vecferry migrate"));
         let error = Cli::try_parse_from(["vecferry"]).unwrap_err();
         assert!(
-            explanation(Lang::En, &error).0.starts_with("no command is given (there are demo, migrate, ")
+            explanation(Lang::En, &error)
+                .0
+                .starts_with("no command is given (there are demo, plan, migrate, ")
         );
     }
 }

@@ -62,7 +62,7 @@ fn no_command_is_explained() {
     assert_eq!(ended.stdout, "");
     assert_eq!(
         ended.stderr,
-        "error[VF-0001]: these arguments can't be used: no command is given (there are demo, migrate, jobs, status, \
+        "error[VF-0001]: these arguments can't be used: no command is given (there are demo, plan, migrate, jobs, status, \
          resume, cancel, report, verify, load, completions)\n  hint: run the command with --help to see what it takes\n"
     );
 }

@@ -23,6 +23,7 @@ mod run;
 mod source_load;
 mod target;
 
+pub use plan::file::PlanFile;
 pub use plan::{Change, Cluster, Plan, PlannedCollection};
 pub use problem::{Code, Exit, Lang, Problem};
 pub use report::{JobState, Report};

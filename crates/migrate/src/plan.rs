@@ -6,6 +6,7 @@ use vecferry_milvus::{Collection, CollectionName, NewCollection};
 use crate::problem::Problem;
 use crate::source_load::LoadedParts;
 
+pub(crate) mod file;
 pub(crate) mod stored;
 
 /// One of the two servers.

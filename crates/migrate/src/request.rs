@@ -60,6 +60,11 @@ impl Selection {
         Ok(Self { include: parse(include)?, exclude: parse(exclude)? })
     }
 
+    /// Exactly these collections.
+    pub(crate) fn of(names: impl IntoIterator<Item = CollectionName>) -> Self {
+        Self { include: names.into_iter().map(Selector::Collection).collect(), exclude: Vec::new() }
+    }
+
     /// What is asked for by name; empty for everything.
     pub fn included(&self) -> &[Selector] {
         &self.include

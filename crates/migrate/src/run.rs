@@ -6,12 +6,13 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::{Attempt, JobRecord, Ledger, NewCollectionRecord, NewJob};
-use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Flavor};
+use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Endpoint, Flavor};
 
 use crate::connect::{Side, cluster, connect, refusal};
 use crate::copy::Budget;
 use crate::event::{Event, Observer};
 use crate::inventory;
+use crate::plan::file::{PlanFile, outdated};
 use crate::plan::stored::{write_plan, write_request};
 use crate::plan::{Plan, PlannedCollection};
 use crate::precheck;
@@ -83,6 +84,52 @@ impl Migration {
             comparison::refuse_duplicates(&source, &plan).await?;
         }
         Ok(Self { request, source, target, plan, record: None })
+    }
+
+    /// A migration as a plan file says, checked once more: it is carried out exactly as planned, or refused.
+    ///
+    /// # Errors
+    /// Every reason for which the job can't start, and everything that is not any more what it was planned for.
+    pub async fn prepare_planned(
+        file: PlanFile,
+        source: Endpoint,
+        target: Endpoint,
+        row_tolerance_percent: f64,
+    ) -> Result<Self, Vec<Problem>> {
+        let request = file.request(source, target).map_err(|error| {
+            let problem = Problem::new(Code::PlanFile).with("file", file.hash());
+            vec![problem.with("detail", error)]
+        })?;
+        let mut migration = Self::prepare(request).await?;
+        let problems = outdated(file.plan(), &migration.plan, row_tolerance_percent);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        // What is loaded now is what counts: it is put back so.
+        for planned in &mut migration.plan.collections {
+            if let Some(reviewed) =
+                file.plan().collections.iter().find(|of_file| of_file.source == planned.source)
+            {
+                *planned = PlannedCollection {
+                    load: planned.load.clone(),
+                    needs_load: planned.needs_load,
+                    ..reviewed.clone()
+                };
+            }
+        }
+        Ok(migration)
+    }
+
+    /// The plan as a file to be reviewed.
+    ///
+    /// # Errors
+    /// The plan can't be written down.
+    pub fn plan_file(&self) -> Result<PlanFile, Problem> {
+        let written = PlanFile::of(&self.request, &self.plan, Clock::start().started_at());
+        written.map_err(|error| {
+            let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
+            problem.with("detail", error)
+        })
     }
 
     /// What [`Migration::run`] will do.

@@ -144,8 +144,8 @@ impl Error {
         let kind = kind_of_status(status);
         let code = if status.code == 0 { status.error_code } else { status.code };
         let message = match (status.reason.is_empty(), status.detail.is_empty()) {
-            (false, _) => status.reason.clone(),
-            (true, false) => status.detail.clone(),
+            (false, _) => without_stack(&status.reason),
+            (true, false) => without_stack(&status.detail),
             (true, true) => "the server gives no reason".to_owned(),
         };
         Err(Self { kind, call, message, code, source: None })
@@ -250,9 +250,34 @@ fn kind_of_text(status: &Status) -> ErrorKind {
         ErrorKind::Timeout
     } else if has("service unavailable") || has("is not ready") || has("connection refused") {
         ErrorKind::Busy
+    } else if has("node not match") || has("node not found") || has("session not found") {
+        // A part of the server was started anew, and the others still look for the old one.
+        ErrorKind::Busy
     } else {
         ErrorKind::Rejected
     }
+}
+
+/// A server's reason without the stack of its program, which some put into it: a line for each frame, and after the last
+/// one what matters.
+fn without_stack(reason: &str) -> String {
+    let is_frame = |text: &str| text.trim_start().starts_with('/') && text.contains(".go:");
+    let mut kept = String::new();
+    for line in reason.lines() {
+        let (before, frame) = match line.split_once("stack trace: ") {
+            Some((before, frame)) if is_frame(frame) => (before, frame),
+            _ if is_frame(line) => ("", line),
+            _ => (line, ""),
+        };
+        let behind = frame.split_once(": ").map_or("", |(_, behind)| behind);
+        for part in [before, behind].map(str::trim).into_iter().filter(|part| !part.is_empty()) {
+            if !kept.is_empty() {
+                kept.push(' ');
+            }
+            kept.push_str(part);
+        }
+    }
+    if kept.is_empty() { reason.to_owned() } else { kept }
 }
 
 impl fmt::Display for Error {
@@ -294,6 +319,22 @@ mod tests {
             assert_eq!(error.kind(), kind, "{code}/{error_code}");
         }
         assert_eq!(Error::check("Insert", None).unwrap_err().kind(), ErrorKind::Malformed);
+    }
+
+    #[test]
+    fn the_stack_of_the_servers_program_is_left_out() {
+        let reason = "failed to call flush to data coordinator: stack trace: /w/pkg/tracer/stack_trace.go:51 github.com/x/tracer.StackTrace\n\
+                      /w/internal/util/grpcclient/client.go:550 github.com/x/grpcclient.(*ClientBase[...]).Call\n\
+                      /w/internal/datacoord/services.go:116 github.com/x/datacoord.(*Server).Flush: attempt #0: node not match[expectedNodeID=1][actualNodeID=2]";
+        let error = Error::check("Flush", Some(&status(65535, 1, reason))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy);
+        assert_eq!(
+            error.message(),
+            "failed to call flush to data coordinator: attempt #0: node not match[expectedNodeID=1][actualNodeID=2]"
+        );
+        let plain = "a path /w/x.go:1\nin two lines";
+        let error = Error::check("Flush", Some(&status(65535, 1, plain))).unwrap_err();
+        assert_eq!(error.message(), "a path /w/x.go:1 in two lines");
     }
 
     #[test]

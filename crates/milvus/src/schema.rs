@@ -14,6 +14,8 @@ use crate::proto::schema::{CollectionSchema, DataType, FieldSchema};
 use crate::wire::WireError;
 use crate::wire::scan::{Payload, fields, put_bytes};
 
+mod outline;
+
 /// Name of the column that holds the keys of the dynamic field; never part of a schema.
 pub const DYNAMIC_FIELD: &str = "$meta";
 

@@ -101,7 +101,8 @@ async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbo
         None => return Exit::Canceled,
     }
     step(output, text::demo_migrating(lang));
-    let migration = match migrate::prepare(output, signals, MigrateRequest::new(source, target)).await {
+    let request = MigrateRequest::new(source, target);
+    let migration = match migrate::prepare(output, signals, migrate::Task::New(Box::new(request))).await {
         Ok(migration) => migration,
         Err(exit) => return exit,
     };

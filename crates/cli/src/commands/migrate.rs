@@ -9,10 +9,12 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Ledger;
 use vecferry_migrate::request::parse_target_db;
-use vecferry_migrate::{Code, Exit, JobState, MigrateRequest, Migration, Plan, Problem, Report, Selection};
+use vecferry_migrate::{
+    Code, Exit, JobState, MigrateRequest, Migration, Plan, PlanFile, Problem, Report, Selection,
+};
 use vecferry_milvus::Endpoint;
 
-use crate::args::{JobArgs, MigrateArgs, SelectionArgs, TlsFiles};
+use crate::args::{ConnectionArgs, JobArgs, MigrateArgs, SelectionArgs, TlsFiles};
 use crate::connection::{both, endpoint};
 use crate::output::{Output, Severity, Style};
 use crate::progress::Progress;
@@ -35,7 +37,7 @@ impl<'a> Finished<'a> {
 
 /// A line of `--json` before the start.
 #[derive(Serialize)]
-struct Planned {
+struct PlanLine {
     event: &'static str,
     new_databases: Vec<String>,
     collections: Vec<PlannedCollection>,
@@ -53,7 +55,7 @@ struct PlannedCollection {
     needs_load: bool,
 }
 
-impl Planned {
+impl PlanLine {
     fn new(plan: &Plan) -> Self {
         let collections = plan.collections.iter().map(|planned| PlannedCollection {
             collection: planned.source.to_string(),
@@ -81,18 +83,21 @@ struct Event {
 
 /// Migrates as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateArgs) -> Exit {
-    let ledger = state::ledger(&args.job.state).map_err(|problem| vec![problem]);
-    let (request, ledger) = match both(request(args), ledger) {
+    let ledger = state::ledger(&args.state).map_err(|problem| vec![problem]);
+    let (task, ledger) = match both(task(args), ledger) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
     };
-    let files = args.target.connection().files;
-    let target = request.target.clone();
-    let migration = match prepare(output, signals, request).await {
+    let files = args.target(None).files;
+    let target = task.target().clone();
+    let migration = match prepare(output, signals, task).await {
         Ok(migration) => migration,
         Err(exit) => return exit,
     };
-    if !args.job.yes
+    if output.json && !output.quiet {
+        output.json_line(&PlanLine::new(migration.plan()));
+    }
+    if !args.yes
         && let Err(exit) = ask(output, signals, text::start_question(output.lang)).await
     {
         return exit;
@@ -104,6 +109,73 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         }
         Err(exit) => exit,
     }
+}
+
+/// What is to be prepared: something new, or a plan that was reviewed.
+pub(crate) enum Task {
+    New(Box<MigrateRequest>),
+    Planned(Box<Planned>),
+}
+
+/// A plan that was reviewed, and how to be let into its clusters.
+pub(crate) struct Planned {
+    file: PlanFile,
+    source: Endpoint,
+    target: Endpoint,
+    row_tolerance_percent: f64,
+}
+
+impl Task {
+    fn target(&self) -> &Endpoint {
+        match self {
+            Self::New(request) => &request.target,
+            Self::Planned(planned) => &planned.target,
+        }
+    }
+
+    async fn prepare(self) -> Result<Migration, Vec<Problem>> {
+        match self {
+            Self::New(request) => Migration::prepare(*request).await,
+            Self::Planned(planned) => {
+                let Planned { file, source, target, row_tolerance_percent } = *planned;
+                Migration::prepare_planned(file, source, target, row_tolerance_percent).await
+            }
+        }
+    }
+}
+
+/// What the arguments ask for, or everything that is wrong with them.
+fn task(args: &MigrateArgs) -> Result<Task, Vec<Problem>> {
+    let Some(path) = &args.plan else {
+        let request = request(&args.source(None), &args.target(None), &args.selection, &args.job)?;
+        return Ok(Task::New(Box::new(request)));
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| vec![Problem::new(Code::File).with("file", path.display()).with("detail", error)])?;
+    let file = PlanFile::read(path, &text).map_err(|problem| vec![problem])?;
+    let (of_source, of_target) = (file.plan().source.address.clone(), file.plan().target.address.clone());
+    let (source, target) =
+        both(endpoint(&args.source(Some(&of_source))), endpoint(&args.target(Some(&of_target))))?;
+    let mut contradictions = Vec::new();
+    for (given, planned) in [(args.source(None), &source), (args.target(None), &target)] {
+        if given.uri.is_empty() {
+            continue;
+        }
+        let side = given.side;
+        match endpoint(&given) {
+            Ok(given) if given.to_string() == planned.to_string() => {}
+            Ok(given) => {
+                let detail = format!("--{side} says {given}, the plan says {planned}");
+                contradictions.push(Problem::new(Code::Arguments).with("detail", detail));
+            }
+            Err(mut problems) => contradictions.append(&mut problems),
+        }
+    }
+    if !contradictions.is_empty() {
+        return Err(contradictions);
+    }
+    let row_tolerance_percent = args.row_tolerance;
+    Ok(Task::Planned(Box::new(Planned { file, source, target, row_tolerance_percent })))
 }
 
 /// Asks whether to start. An error is how the command ends then.
@@ -130,12 +202,16 @@ fn not_started(output: &Output, sentence: &str) -> Exit {
     Exit::Canceled
 }
 
-/// What the arguments ask for, or everything that is wrong with them.
-fn request(args: &MigrateArgs) -> Result<MigrateRequest, Vec<Problem>> {
-    let endpoints = both(endpoint(&args.source.connection()), endpoint(&args.target.connection()));
-    let ((source, target), (selection, target_dbs)) = both(endpoints, selection(&args.selection))?;
-    let JobArgs { verify, source_load, source_load_parallel, duplicates, allow_drift, wait_index, .. } =
-        args.job;
+/// The request that some arguments make.
+pub(crate) fn request(
+    source: &ConnectionArgs<'_>,
+    target: &ConnectionArgs<'_>,
+    selected: &SelectionArgs,
+    job: &JobArgs,
+) -> Result<MigrateRequest, Vec<Problem>> {
+    let endpoints = both(endpoint(source), endpoint(target));
+    let ((source, target), (selection, target_dbs)) = both(endpoints, selection(selected))?;
+    let JobArgs { verify, source_load, source_load_parallel, duplicates, allow_drift, wait_index } = *job;
     Ok(MigrateRequest {
         source,
         target,
@@ -171,23 +247,16 @@ fn target_dbs(texts: &[String]) -> Result<BTreeMap<String, String>, Problem> {
 }
 
 /// Checks both clusters and shows the plan.
-pub(crate) async fn prepare(
-    output: &Output,
-    signals: &mut Signals,
-    request: MigrateRequest,
-) -> Result<Migration, Exit> {
+pub(crate) async fn prepare(output: &Output, signals: &mut Signals, task: Task) -> Result<Migration, Exit> {
     if !output.quiet {
         output.note(&output.styled_note(Style::Dim, text::checking(output.lang)));
     }
-    let migration = match signals.unless_signaled(Box::pin(Migration::prepare(request))).await {
+    let migration = match signals.unless_signaled(Box::pin(task.prepare())).await {
         Some(Ok(migration)) => migration,
         Some(Err(problems)) => return Err(output.refuse(&problems)),
         None => return Err(not_started(output, text::stopped_before_start(output.lang))),
     };
     let plan = migration.plan();
-    if output.json && !output.quiet {
-        output.json_line(&Planned::new(plan));
-    }
     if !output.quiet {
         output.note(&output.styled_note(Style::Strong, text::plan(output.lang)));
         for line in present::plan_lines(output.lang, plan) {

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use vecferry_milvus::schema::{Schema, parameters};
 use vecferry_milvus::{Collection, CollectionName, Endpoint, NewCollection};
 
@@ -75,19 +76,22 @@ struct StoredNew {
 
 /// A plan as a document.
 pub(crate) fn write_plan(plan: &Plan) -> Result<String, DocumentError> {
-    let stored = StoredPlan {
-        source: plan.source.clone(),
-        target: plan.target.clone(),
-        collections: plan.collections.iter().map(StoredCollection::of).collect(),
-        new_databases: plan.new_databases.clone(),
-        warnings: plan.warnings.clone(),
-    };
-    Ok(serde_json::to_string(&stored)?)
+    Ok(serde_json::to_string(&StoredPlan::of(plan))?)
+}
+
+/// A plan as a part of a document.
+pub(crate) fn plan_value(plan: &Plan) -> Result<Value, DocumentError> {
+    Ok(serde_json::to_value(StoredPlan::of(plan))?)
 }
 
 /// A plan from its document.
 pub(crate) fn read_plan(document: &str) -> Result<Plan, DocumentError> {
-    let stored: StoredPlan = serde_json::from_str(document)?;
+    read_plan_value(serde_json::from_str(document)?)
+}
+
+/// A plan from a part of a document.
+pub(crate) fn read_plan_value(document: Value) -> Result<Plan, DocumentError> {
+    let stored: StoredPlan = serde_json::from_value(document)?;
     Ok(Plan {
         source: stored.source,
         target: stored.target,
@@ -111,6 +115,18 @@ fn bytes_of(text: &str) -> Result<Bytes, DocumentError> {
 
 fn name((db, name): (String, String)) -> CollectionName {
     CollectionName::new(db, name)
+}
+
+impl StoredPlan {
+    fn of(plan: &Plan) -> Self {
+        Self {
+            source: plan.source.clone(),
+            target: plan.target.clone(),
+            collections: plan.collections.iter().map(StoredCollection::of).collect(),
+            new_databases: plan.new_databases.clone(),
+            warnings: plan.warnings.clone(),
+        }
+    }
 }
 
 impl StoredCollection {

@@ -129,6 +129,24 @@ catalogue! {
            "name a file in a writable directory"
         zh "无法写入 `{file}`：{detail}"
            "请指定可写目录中的文件";
+    /// A plan file is no plan, or not a whole one.
+    PlanFile 40 Usage
+        en "`{file}` is not a complete plan: {detail}"
+           "make the plan again with `vecferry plan`; copy the file as a whole"
+        zh "`{file}` 不是完整的计划文件：{detail}"
+           "请用 `vecferry plan` 重新生成计划，并完整地复制该文件";
+    /// A plan file was changed after it was written.
+    PlanEdited 41 Usage
+        en "`{file}` was changed after it was written: its content does not have the hash that stands in it"
+           "a plan is carried out only as it was reviewed; to change it, run `vecferry plan` with other options"
+        zh "`{file}` 在生成之后被修改过：内容与其中记录的哈希不符"
+           "计划只能按评审时的内容执行；如需修改，请用其他选项重新运行 `vecferry plan`";
+    /// A plan file of a later format.
+    PlanNewer 42 Usage
+        en "`{file}` was written by a newer version of vecferry ({version}, format {format})"
+           "carry it out with that version, or make the plan again with this one"
+        zh "`{file}` 由更新版本的 vecferry 写入（{version}，格式 {format}）"
+           "请用该版本执行，或用当前版本重新生成计划";
 
     /// The host name does not resolve.
     UnknownHost 101 Refused
@@ -305,6 +323,12 @@ catalogue! {
            "it is not touched; move it away or start a new job with `vecferry migrate`"
         zh "目标端的 `{collection}` 不是任务 {job} 创建的那个：{detail}"
            "不会改动它；请移走它，或用 `vecferry migrate` 新建任务";
+    /// The clusters are not any more what a plan was made for.
+    PlanOutdated 250 Refused
+        en "`{collection}` is not any more what the plan was made for: {detail}"
+           "make the plan again with `vecferry plan` and review it; if only rows were added, --row-tolerance allows more of them"
+        zh "`{collection}` 与制定计划时不同：{detail}"
+           "请用 `vecferry plan` 重新生成并评审计划；如果只是新增了行，可用 --row-tolerance 放宽";
 
     /// The source failed in the middle.
     SourceFailed 301 Failed

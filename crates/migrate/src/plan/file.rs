@@ -1,0 +1,308 @@
+//! A plan as a file: a person reviews it, and later it is carried out as it was reviewed or not at all.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use vecferry_milvus::schema::differences;
+use vecferry_milvus::{CollectionName, Endpoint};
+
+use super::stored::{DocumentError, plan_value, read_plan_value, read_request, write_request};
+use super::{Plan, PlannedCollection};
+use crate::problem::{Code, Problem};
+use crate::request::{MigrateRequest, Selection};
+use crate::target::show;
+
+/// Version of the file's form. A newer one is refused, an older one read.
+const FORMAT: u64 = 1;
+/// Member that holds the hash of all others.
+const HASH: &str = "content_hash";
+
+/// A plan that was read from a file, or will be written to one. It holds no credentials.
+#[derive(Clone, Debug)]
+pub struct PlanFile {
+    plan: Plan,
+    document: Value,
+}
+
+/// The file. Its members are written in the order of their names, whatever order they have here.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    vecferry_plan: u64,
+    vecferry_version: String,
+    created_at: String,
+    /// For people; what counts is `plan`.
+    summary: Vec<Value>,
+    request: Value,
+    plan: Value,
+    #[serde(default)]
+    content_hash: String,
+}
+
+/// A collection for people.
+#[derive(Serialize)]
+struct Summary<'a> {
+    source: String,
+    target: String,
+    rows: u64,
+    partitions: &'a [String],
+    aliases: &'a [String],
+    fields: Vec<String>,
+    indexes: Vec<String>,
+    changes: Vec<String>,
+    loaded_for_the_copy: bool,
+}
+
+impl<'a> Summary<'a> {
+    fn of(planned: &'a PlannedCollection) -> Self {
+        Self {
+            source: planned.source.to_string(),
+            target: planned.target.to_string(),
+            rows: planned.rows_estimate,
+            partitions: &planned.partitions,
+            aliases: &planned.aliases,
+            fields: planned.described.schema.outline(),
+            indexes: planned
+                .indexes
+                .iter()
+                .map(|index| format!("{}: {:?}", index.field, index.params))
+                .collect(),
+            changes: planned
+                .changes
+                .iter()
+                .map(|change| format!("{}: {} -> {}", change.what, change.source, change.target))
+                .collect(),
+            loaded_for_the_copy: planned.needs_load,
+        }
+    }
+}
+
+fn failed(path: &Path, detail: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::PlanFile).with("file", path.display()).with("detail", detail)
+}
+
+/// SHA-256 of a document without its hash. Members are in the order of their names, so that white space and order say
+/// nothing.
+fn hash(document: &Value) -> String {
+    let mut content = document.clone();
+    if let Some(members) = content.as_object_mut() {
+        members.remove(HASH);
+    }
+    let digest = Sha256::digest(content.to_string().as_bytes());
+    digest.iter().fold("sha256:".to_owned(), |mut text, byte| {
+        // Writing to a text can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl PlanFile {
+    /// A plan to be written.
+    pub(crate) fn of(
+        request: &MigrateRequest,
+        plan: &Plan,
+        created_at: String,
+    ) -> Result<Self, DocumentError> {
+        let summary = plan.collections.iter().map(|planned| serde_json::to_value(Summary::of(planned)));
+        let mut document = serde_json::to_value(Document {
+            vecferry_plan: FORMAT,
+            vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
+            created_at,
+            summary: summary.collect::<Result<_, _>>()?,
+            request: serde_json::from_str(&write_request(request)?)?,
+            plan: plan_value(plan)?,
+            content_hash: String::new(),
+        })?;
+        document[HASH] = hash(&document).into();
+        Ok(Self { plan: plan.clone(), document })
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It is no plan or not a whole one, it was changed, or its form is newer than this program.
+    pub fn read(path: &Path, text: &str) -> Result<Self, Problem> {
+        let document: Value = serde_json::from_str(text).map_err(|error| failed(path, error))?;
+        let Some(format) = document["vecferry_plan"].as_u64() else {
+            return Err(failed(path, "it does not say `vecferry_plan`"));
+        };
+        if format > FORMAT {
+            let version = document["vecferry_version"].as_str().unwrap_or_default();
+            let problem = Problem::new(Code::PlanNewer).with("file", path.display());
+            return Err(problem.with("version", version).with("format", format));
+        }
+        if document[HASH].as_str() != Some(&hash(&document)) {
+            return Err(Problem::new(Code::PlanEdited).with("file", path.display()));
+        }
+        let parts: Document =
+            serde_json::from_value(document.clone()).map_err(|error| failed(path, error))?;
+        let plan = read_plan_value(parts.plan).map_err(|error| failed(path, error))?;
+        Ok(Self { plan, document })
+    }
+
+    /// What will be done.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The hash of its content, `sha256:` and 64 hexadecimal digits.
+    pub fn hash(&self) -> &str {
+        self.document[HASH].as_str().unwrap_or_default()
+    }
+
+    /// The file's content.
+    pub fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// The file's text.
+    pub fn to_text(&self) -> String {
+        format!("{:#}\n", self.document)
+    }
+
+    /// The request that the plan was made for, with addresses and credentials of now. Selected is what is in the plan.
+    pub(crate) fn request(
+        &self,
+        source: Endpoint,
+        target: Endpoint,
+    ) -> Result<MigrateRequest, DocumentError> {
+        let mut request = read_request(&self.document["request"].to_string(), source, target)?;
+        request.selection = Selection::of(self.plan.collections.iter().map(|planned| planned.source.clone()));
+        Ok(request)
+    }
+}
+
+/// Why a plan that was made earlier is not carried out, by comparison with one made now.
+pub(crate) fn outdated(then: &Plan, now: &Plan, row_tolerance_percent: f64) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut report = |collection: &dyn std::fmt::Display, detail: String| {
+        problems.push(Problem::new(Code::PlanOutdated).with("collection", collection).with("detail", detail));
+    };
+    for planned in &then.collections {
+        match now.collections.iter().find(|found| found.source == planned.source) {
+            Some(found) => {
+                let found = changes(planned, found, row_tolerance_percent);
+                if !found.is_empty() {
+                    report(&planned.source, found.join("; "));
+                }
+            }
+            None => report(&planned.source, "it is gone, or another collection bears its name".to_owned()),
+        }
+    }
+    let databases = |plan: &Plan| plan.new_databases.iter().cloned().collect::<BTreeSet<_>>();
+    for db in databases(then).symmetric_difference(&databases(now)) {
+        let exists = then.new_databases.contains(db);
+        let text =
+            if exists { "the target has this database by now" } else { "the target lost this database" };
+        report(&CollectionName::new(db.as_str(), "*"), text.to_owned());
+    }
+    problems
+}
+
+/// What changed about a collection since it was planned.
+fn changes(then: &PlannedCollection, now: &PlannedCollection, row_tolerance_percent: f64) -> Vec<String> {
+    let mut found = Vec::new();
+    if then.described.id != now.described.id {
+        found.push("it was dropped and made anew on the source".to_owned());
+    }
+    match differences(&then.described.schema, &now.described.schema) {
+        Ok(differing) if differing.is_empty() => {}
+        Ok(differing) => found.push(show(&differing)),
+        Err(error) => found.push(error.to_string()),
+    }
+    let set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+    for (what, then, now) in [
+        ("partitions", set(&then.partitions), set(&now.partitions)),
+        ("aliases", set(&then.aliases), set(&now.aliases)),
+    ] {
+        let differing: Vec<_> = then.symmetric_difference(&now).cloned().collect();
+        if !differing.is_empty() {
+            found.push(format!("{what} were added or removed: {}", differing.join(", ")));
+        }
+    }
+    let properties = |planned: &PlannedCollection| {
+        let pairs = planned.described.properties.iter();
+        pairs.map(|pair| (pair.key.clone(), pair.value.clone())).collect::<BTreeSet<_>>()
+    };
+    if properties(then) != properties(now) {
+        found.push("its properties changed".to_owned());
+    }
+    let (mut of_then, mut of_now) = (then.indexes.clone(), now.indexes.clone());
+    of_then.sort_by(|one, other| (&one.field, &one.name).cmp(&(&other.field, &other.name)));
+    of_now.sort_by(|one, other| (&one.field, &one.name).cmp(&(&other.field, &other.name)));
+    if of_then != of_now {
+        found.push("its indexes changed".to_owned());
+    }
+    if then.changes != now.changes {
+        found.push("what would differ on the target changed".to_owned());
+    }
+    let (rows_then, rows_now) = (then.rows_estimate, now.rows_estimate);
+    if rows_then.abs_diff(rows_now) as f64 > rows_then as f64 * row_tolerance_percent / 100.0 {
+        found.push(format!("{rows_then} rows then, {rows_now} now"));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> PlanFile {
+        let cluster = super::super::Cluster { address: "http://a:1".into(), version: "2.3.5".into() };
+        let plan = Plan {
+            source: cluster.clone(),
+            target: cluster,
+            collections: Vec::new(),
+            new_databases: vec!["shop".into()],
+            warnings: Vec::new(),
+        };
+        let endpoint = || Endpoint::parse("http://a:1").unwrap();
+        PlanFile::of(&MigrateRequest::new(endpoint(), endpoint()), &plan, "2026-01-01T00:00:00Z".into())
+            .unwrap()
+    }
+
+    #[test]
+    fn a_file_is_read_as_it_was_written_whatever_its_white_space() {
+        let file = file();
+        let compact = serde_json::from_str::<Value>(&file.to_text()).unwrap().to_string();
+        for text in [file.to_text(), compact] {
+            let read = PlanFile::read(Path::new("plan.json"), &text).unwrap();
+            assert_eq!(read.plan().new_databases, ["shop"]);
+            assert_eq!(read.hash(), file.hash());
+        }
+        assert_eq!(file.hash().len(), "sha256:".len() + 64);
+    }
+
+    #[test]
+    fn files_that_are_cut_edited_or_newer_are_told_apart() {
+        let text = file().to_text();
+        let read = |text: &str| PlanFile::read(Path::new("plan.json"), text).unwrap_err();
+        for (text, code, says) in [
+            (text[..text.len() / 2].to_owned(), Code::PlanFile, "plan.json"),
+            ("{}".to_owned(), Code::PlanFile, "vecferry_plan"),
+            (text.replace("shop", "shoq"), Code::PlanEdited, "hash"),
+            (text.replace("sha256:", "sha256:0"), Code::PlanEdited, "hash"),
+            (text.replace("\"vecferry_plan\": 1", "\"vecferry_plan\": 2"), Code::PlanNewer, "format 2"),
+        ] {
+            let problem = read(&text);
+            assert_eq!(problem.code, code, "{problem}");
+            assert!(problem.to_string().contains(says), "{problem}");
+        }
+    }
+
+    #[test]
+    fn databases_that_came_or_went_make_a_plan_outdated() {
+        let then = file().plan().clone();
+        assert!(outdated(&then, &then, 0.0).is_empty());
+        let now = Plan { new_databases: Vec::new(), ..then.clone() };
+        let problems = outdated(&then, &now, 0.0);
+        assert!(
+            problems[0].to_string().contains("`shop.*` is not any more what the plan"),
+            "{}",
+            problems[0]
+        );
+    }
+}
