@@ -252,6 +252,11 @@ pub(crate) struct PlanArgs {
     /// Write the plan to this file, for `migrate --plan`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
+    /// Find out whether the target may be written to, by making and removing an empty collection of a random name there
+    #[arg(long)]
+    pub(crate) probe_write: bool,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
 }
 
 /// `migrate`

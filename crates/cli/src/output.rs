@@ -182,11 +182,16 @@ impl Output {
 
     /// Why a command can't begin, and how it therefore ends.
     pub(crate) fn refuse(&self, problems: &[Problem]) -> Exit {
+        self.refuse_with(problems, &Refused { event: "refused", problems })
+    }
+
+    /// The same with a last line of its own for machines.
+    pub(crate) fn refuse_with(&self, problems: &[Problem], for_machines: &impl Serialize) -> Exit {
         for problem in problems {
             self.problem(Severity::Error, problem);
         }
         if self.json {
-            self.json_line(&Refused { event: "refused", problems });
+            self.json_line(for_machines);
         }
         worst(problems)
     }

@@ -1,5 +1,6 @@
 //! Plans and reports for people: tables and sentences.
 
+use vecferry_migrate::checks::{Check, Outcome};
 use vecferry_migrate::event::Phase;
 use vecferry_migrate::report::{CollectionReport, Findings, Verification};
 use vecferry_migrate::{Change, Exit, JobState, Lang, Plan, Report, VerifyLevel};
@@ -89,6 +90,34 @@ pub(crate) fn plan_lines(lang: Lang, plan: &Plan) -> Vec<String> {
     }
     lines.push(text::plan_promise(lang).to_owned());
     lines
+}
+
+/// The checks, one a line.
+pub(crate) fn check_lines(lang: Lang, checks: &[Check]) -> Vec<String> {
+    let width = checks.iter().map(|check| format::width(text::check(lang, check.id))).max().unwrap_or(0);
+    let line = |check: &Check| {
+        let mark = match check.outcome {
+            Outcome::Pass => "✓",
+            Outcome::Warn => "!",
+            Outcome::Fail => "✗",
+            Outcome::Skipped | Outcome::NotApplicable => "–",
+        };
+        let mut said: Vec<_> = check.facts.iter().filter(|fact| !fact.is_empty()).cloned().collect();
+        match check.outcome {
+            Outcome::Skipped => said.push(text::check_skipped(lang).to_owned()),
+            Outcome::NotApplicable => said.push(text::check_not_applicable(lang).to_owned()),
+            Outcome::Pass => {}
+            Outcome::Warn | Outcome::Fail => {
+                let mut codes: Vec<_> =
+                    check.problems.iter().map(|problem| problem.code.to_string()).collect();
+                codes.dedup();
+                said.extend(codes);
+            }
+        }
+        let name = format::pad(text::check(lang, check.id), width);
+        format!("  {mark} {name}  {}", format::harmless(&said.join(text::comma(lang)))).trim_end().to_owned()
+    };
+    checks.iter().map(line).collect()
 }
 
 /// Codes of the problems that name a collection.

@@ -1,5 +1,6 @@
 //! Every sentence that people read and that is no problem of the catalogue, in English and Chinese.
 
+use vecferry_migrate::checks::CheckId;
 use vecferry_migrate::event::{Phase, Wait};
 use vecferry_migrate::{JobState, Lang};
 use vecferry_sandbox::SetupStep;
@@ -244,6 +245,43 @@ pub(crate) fn phase(lang: Lang, phase: Phase) -> &'static str {
         Phase::Failed => pick(lang, "failed", "失败"),
         Phase::Canceled => pick(lang, "canceled", "已取消"),
     }
+}
+
+/// Over the list of checks.
+pub(crate) fn checks(lang: Lang) -> &'static str {
+    pick(lang, "Checks", "预检")
+}
+
+/// A check's name.
+pub(crate) fn check(lang: Lang, id: CheckId) -> &'static str {
+    match id {
+        CheckId::Role => pick(lang, "role of the caller", "调用者的角色"),
+        CheckId::SourceReachable => pick(lang, "source reachable", "源可访问"),
+        CheckId::TargetReachable => pick(lang, "target reachable", "目标可访问"),
+        CheckId::Endpoints => pick(lang, "network of the addresses", "地址所在网络"),
+        CheckId::Versions => pick(lang, "versions", "版本"),
+        CheckId::SameCluster => pick(lang, "two different clusters", "源与目标不同"),
+        CheckId::Selection => pick(lang, "selected collections exist", "所选 Collection 存在"),
+        CheckId::Privileges => pick(lang, "rights of the credentials", "凭证的权限"),
+        CheckId::Schema => pick(lang, "target can hold the schemas", "目标支持 Schema"),
+        CheckId::Names => pick(lang, "names allowed and free", "名称合法且未占用"),
+        CheckId::SourceLoaded => pick(lang, "source loaded or loadable", "源已加载或可加载"),
+        CheckId::RowCounts => pick(lang, "rows (counted + estimated)", "行数（精确 + 估计）"),
+        CheckId::Writers => pick(lang, "no writes arrive at the source", "源没有写入"),
+        CheckId::ClockSkew => pick(lang, "clocks", "时钟"),
+        CheckId::Capacity => pick(lang, "memory needed / free on the target", "目标内存：所需 / 可用"),
+        CheckId::StateDirectory => pick(lang, "room for the record of the job", "任务记录的空间"),
+    }
+}
+
+/// A check that could not be made.
+pub(crate) fn check_skipped(lang: Lang) -> &'static str {
+    pick(lang, "not looked at, because of the failures", "因其他失败而未检查")
+}
+
+/// A check that does not concern the command line.
+pub(crate) fn check_not_applicable(lang: Lang) -> &'static str {
+    pick(lang, "not applicable on the command line", "不适用于命令行")
 }
 
 /// A plan was shown, and not written down.

@@ -8,6 +8,7 @@
 //! anything is shown: it prints nothing, tells [`event::Observer`] what happens, and describes every failure as a
 //! [`Problem`] with a stable code and its text in English and Chinese.
 
+pub mod checks;
 mod connect;
 mod copy;
 pub mod event;
@@ -30,4 +31,6 @@ pub use report::{JobState, Report};
 pub use request::{
     Duplicates, LoadRequest, MigrateRequest, Selection, SourceLoad, VerifyLevel, VerifyRequest,
 };
-pub use run::{Canceled, Migration, Passed, Resumed, cancel, history, ledger_problem, load, verify};
+pub use run::{
+    Canceled, Migration, Passed, PreCheck, Resumed, cancel, history, ledger_problem, load, verify,
+};

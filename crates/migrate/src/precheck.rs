@@ -8,6 +8,7 @@ use vecferry_milvus::schema::{Family, FieldSpec, family};
 use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, Error, ErrorKind, Flavor, NewCollection};
 use vecferry_policy::{Feature, Product, Support, VectorKind, check_name, shards_max, support, vector_index};
 
+use crate::checks::{CheckId, CheckList};
 use crate::connect::{Side, cluster, product, refusal, same_server};
 use crate::inventory::{self, Found};
 use crate::plan::{Change, NewIndex, Plan, PlannedCollection};
@@ -28,6 +29,7 @@ pub(crate) async fn check(
     request: &MigrateRequest,
     source: &Client,
     target: &Client,
+    list: &mut CheckList,
 ) -> Result<Plan, Vec<Problem>> {
     let source_side = |error: Error| vec![refusal(Side::Source, &error)];
     if let Product::Milvus(Some(release)) = product(source)
@@ -35,20 +37,29 @@ pub(crate) async fn check(
     {
         return Err(vec![Problem::new(Code::SourceTooOld).with("version", source.version())]);
     }
+    list.passed(CheckId::Versions, [format!("{} -> {}", source.version(), target.version())]);
     let names = inventory::select(source, Side::Source, &request.selection).await?;
+    list.passed(CheckId::Selection, [names.len().to_string()]);
     if let Some(detail) = same_server(source, target).await.map_err(|problem| vec![problem])?
         && names.iter().any(|name| target_db(request, &name.db) == name.db)
     {
         return Err(vec![Problem::new(Code::SameCluster).with("detail", detail)]);
     }
+    list.passed(CheckId::SameCluster, []);
     let found = inventory::read(source, &names).await.map_err(source_side)?;
+    // Everything that a copy reads was asked for by now.
+    list.passed(CheckId::Privileges, []);
+    list.passed(CheckId::RowCounts, [rows_known(&found)]);
     let mut checks = Checks { request, source, target, product: product(target), problems: Vec::new() };
     let mut collections = Vec::new();
     for found in &found {
         collections.push(checks.collection(found).await.map_err(source_side)?);
     }
+    list.passed(CheckId::SourceLoaded, [load_states(&collections)]);
+    list.passed(CheckId::Schema, []);
     let new_databases = checks.databases(&collections).await?;
     checks.free_names(&collections, &new_databases).await?;
+    list.passed(CheckId::Names, []);
     if checks.problems.is_empty() {
         let plan = Plan {
             source: cluster(source),
@@ -61,6 +72,21 @@ pub(crate) async fn check(
     } else {
         Err(checks.problems)
     }
+}
+
+/// How many rows there are: counted where the source can be asked, by its statistics elsewhere.
+fn rows_known(found: &[Found]) -> String {
+    let (mut counted, mut estimated) = (0, 0);
+    for collection in found {
+        let rows = if collection.load.is_complete() { &mut counted } else { &mut estimated };
+        *rows += collection.rows_estimate;
+    }
+    format!("{counted} + ~{estimated}")
+}
+
+fn load_states(collections: &[PlannedCollection]) -> String {
+    let waiting = collections.iter().filter(|planned| planned.needs_load).count();
+    format!("{} / {}", collections.len() - waiting, collections.len())
 }
 
 /// Database of the target for a database of the source.
@@ -356,9 +382,13 @@ impl Checks<'_> {
     }
 }
 
+/// Bytes for people.
+pub(crate) fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
+}
+
 /// A load that does not fit.
 pub(crate) fn does_not_fit(name: &CollectionName, side: Side, needed: u64, free: u64) -> Problem {
-    let mebibytes = |bytes: u64| format!("{} MiB", bytes >> 20);
     Problem::new(Code::LoadDoesNotFit)
         .with("collection", name)
         .with("side", side.name())

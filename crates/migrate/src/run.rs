@@ -1,5 +1,6 @@
 //! Jobs from their beginning to their end.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
@@ -8,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use vecferry_ledger::{Attempt, JobRecord, Ledger, NewCollectionRecord, NewJob};
 use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Endpoint, Flavor};
 
+use crate::checks::{self, Check, CheckId, CheckList};
 use crate::connect::{Side, cluster, connect, refusal};
 use crate::copy::Budget;
 use crate::event::{Event, Observer};
@@ -47,8 +49,30 @@ pub struct Migration {
     source: Client,
     target: Client,
     plan: Plan,
+    checks: Vec<Check>,
     /// Where it goes on; none for a new job.
     record: Option<JobRecord>,
+}
+
+/// What the pre-check came to.
+#[derive(Debug)]
+pub struct PreCheck {
+    /// Every check and its outcome.
+    pub checks: Vec<Check>,
+    /// Everything that stands in the way.
+    pub refusals: Vec<Problem>,
+    /// The migration, if nothing does.
+    pub migration: Option<Migration>,
+}
+
+impl PreCheck {
+    /// The migration, or everything that stands in its way.
+    ///
+    /// # Errors
+    /// See [`PreCheck::refusals`].
+    pub fn into_result(self) -> Result<Migration, Vec<Problem>> {
+        self.migration.ok_or(self.refusals)
+    }
 }
 
 /// What the collections of a job share.
@@ -73,17 +97,87 @@ pub(crate) struct Job {
 
 impl Migration {
     /// Connects to both clusters, checks everything that can be known before the start, and makes the plan. Nothing is
-    /// written anywhere.
+    /// written anywhere. `state_dir` is where the job will be recorded.
+    pub async fn check(request: MigrateRequest, state_dir: Option<&Path>) -> PreCheck {
+        let mut list = CheckList::default();
+        let migration = match Self::checked(request, state_dir, &mut list).await {
+            Ok(migration) => Some(migration),
+            Err(problems) => {
+                problems.into_iter().for_each(|problem| list.fail(problem));
+                None
+            }
+        };
+        let refusals = list.refusals();
+        let mut migration = migration.filter(|_| refusals.is_empty());
+        if let Some(migration) = &mut migration {
+            migration.plan.warnings.extend(list.warnings());
+        }
+        let checks = list.finish();
+        if let Some(migration) = &mut migration {
+            migration.checks.clone_from(&checks);
+        }
+        PreCheck { checks, refusals, migration }
+    }
+
+    /// [`Migration::check`], where only the outcome counts.
     ///
     /// # Errors
     /// Every reason for which the job can't start, all at once.
     pub async fn prepare(request: MigrateRequest) -> Result<Self, Vec<Problem>> {
-        let (source, target) = connect_both(&request.source, &request.target).await?;
-        let plan = precheck::check(&request, &source, &target).await?;
+        Self::check(request, None).await.into_result()
+    }
+
+    async fn checked(
+        request: MigrateRequest,
+        state_dir: Option<&Path>,
+        list: &mut CheckList,
+    ) -> Result<Self, Vec<Problem>> {
+        list.not_applicable(CheckId::Role);
+        checks::endpoints(list, &request.source, &request.target).await;
+        let (source, target) = match tokio::join!(
+            connect(Side::Source, &request.source),
+            connect(Side::Target, &request.target)
+        ) {
+            (Ok(source), Ok(target)) => (source, target),
+            (source, target) => {
+                for (id, side) in [(CheckId::SourceReachable, &source), (CheckId::TargetReachable, &target)] {
+                    if let Ok(client) = side {
+                        list.passed(id, [client.version().to_string()]);
+                    }
+                }
+                return Err([source.err(), target.err()].into_iter().flatten().collect());
+            }
+        };
+        list.passed(CheckId::SourceReachable, [source.version().to_string()]);
+        list.passed(CheckId::TargetReachable, [target.version().to_string()]);
+        let plan = precheck::check(&request, &source, &target, list).await?;
+        let asking = |side: Side| move |error: vecferry_milvus::Error| vec![refusal(side, &error)];
+        let census = checks::Census::take(&source, &plan).await.map_err(asking(Side::Source))?;
+        checks::clock_skew(list, Side::Source, &source).await.map_err(asking(Side::Source))?;
+        checks::clock_skew(list, Side::Target, &target).await.map_err(asking(Side::Target))?;
+        checks::memory(list, &target, &plan, request.verify).await.map_err(asking(Side::Target))?;
+        if let Some(directory) = state_dir {
+            let rows = plan.collections.iter().map(|planned| planned.rows_estimate).sum();
+            checks::state_directory(list, directory, rows);
+        }
         if request.duplicates == Duplicates::Fail {
             comparison::refuse_duplicates(&source, &plan).await?;
         }
-        Ok(Self { request, source, target, plan, record: None })
+        census.compare(list, &source).await.map_err(asking(Side::Source))?;
+        Ok(Self { request, source, target, plan, checks: Vec::new(), record: None })
+    }
+
+    /// Finds out whether the target may be written to, by making and removing an empty collection of a random name.
+    ///
+    /// # Errors
+    /// It may not, or what was made could not be removed.
+    pub async fn probe_write(&self) -> Result<(), Problem> {
+        checks::probe_write(&self.target, &self.plan).await
+    }
+
+    /// The checks that were made.
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
     }
 
     /// A migration as a plan file says, checked once more: it is carried out exactly as planned, or refused.
@@ -95,12 +189,13 @@ impl Migration {
         source: Endpoint,
         target: Endpoint,
         row_tolerance_percent: f64,
+        state_dir: Option<&Path>,
     ) -> Result<Self, Vec<Problem>> {
         let request = file.request(source, target).map_err(|error| {
             let problem = Problem::new(Code::PlanFile).with("file", file.hash());
             vec![problem.with("detail", error)]
         })?;
-        let mut migration = Self::prepare(request).await?;
+        let mut migration = Self::check(request, state_dir).await.into_result()?;
         let problems = outdated(file.plan(), &migration.plan, row_tolerance_percent);
         if !problems.is_empty() {
             return Err(problems);
@@ -125,7 +220,7 @@ impl Migration {
     /// # Errors
     /// The plan can't be written down.
     pub fn plan_file(&self) -> Result<PlanFile, Problem> {
-        let written = PlanFile::of(&self.request, &self.plan, Clock::start().started_at());
+        let written = PlanFile::of(&self.request, &self.plan, &self.checks, Clock::start().started_at());
         written.map_err(|error| {
             let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
             problem.with("detail", error)

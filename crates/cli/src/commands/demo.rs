@@ -102,7 +102,8 @@ async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbo
     }
     step(output, text::demo_migrating(lang));
     let request = MigrateRequest::new(source, target);
-    let migration = match migrate::prepare(output, signals, migrate::Task::New(Box::new(request))).await {
+    let migration = match migrate::prepare(output, signals, migrate::Task::New(Box::new(request)), None).await
+    {
         Ok(migration) => migration,
         Err(exit) => return exit,
     };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -90,7 +91,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
     };
     let files = args.target(None).files;
     let target = task.target().clone();
-    let migration = match prepare(output, signals, task).await {
+    let migration = match prepare(output, signals, task, Some(ledger.directory())).await {
         Ok(migration) => migration,
         Err(exit) => return exit,
     };
@@ -101,6 +102,12 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         && let Err(exit) = ask(output, signals, text::start_question(output.lang)).await
     {
         return exit;
+    }
+    // The first write of all: what the job itself will need is tried on something that is gone again at once.
+    match signals.unless_signaled(Box::pin(migration.probe_write())).await {
+        Some(Ok(())) => {}
+        Some(Err(problem)) => return output.refuse(&[problem]),
+        None => return not_started(output, text::stopped_before_start(output.lang)),
     }
     match carry_out(output, signals, migration, &ledger).await {
         Ok(report) => {
@@ -133,12 +140,12 @@ impl Task {
         }
     }
 
-    async fn prepare(self) -> Result<Migration, Vec<Problem>> {
+    async fn prepare(self, state_dir: Option<&Path>) -> Result<Migration, Vec<Problem>> {
         match self {
-            Self::New(request) => Migration::prepare(*request).await,
+            Self::New(request) => Migration::check(*request, state_dir).await.into_result(),
             Self::Planned(planned) => {
                 let Planned { file, source, target, row_tolerance_percent } = *planned;
-                Migration::prepare_planned(file, source, target, row_tolerance_percent).await
+                Migration::prepare_planned(file, source, target, row_tolerance_percent, state_dir).await
             }
         }
     }
@@ -194,7 +201,7 @@ pub(crate) async fn ask(output: &Output, signals: &mut Signals, question: &str) 
 }
 
 /// Nothing began, and a person wanted that.
-fn not_started(output: &Output, sentence: &str) -> Exit {
+pub(crate) fn not_started(output: &Output, sentence: &str) -> Exit {
     output.note(sentence);
     if output.json {
         output.json_line(&Event { event: "not_started" });
@@ -247,16 +254,26 @@ fn target_dbs(texts: &[String]) -> Result<BTreeMap<String, String>, Problem> {
 }
 
 /// Checks both clusters and shows the plan.
-pub(crate) async fn prepare(output: &Output, signals: &mut Signals, task: Task) -> Result<Migration, Exit> {
+pub(crate) async fn prepare(
+    output: &Output,
+    signals: &mut Signals,
+    task: Task,
+    state_dir: Option<&Path>,
+) -> Result<Migration, Exit> {
     if !output.quiet {
         output.note(&output.styled_note(Style::Dim, text::checking(output.lang)));
     }
-    let migration = match signals.unless_signaled(Box::pin(task.prepare())).await {
+    let migration = match signals.unless_signaled(Box::pin(task.prepare(state_dir))).await {
         Some(Ok(migration)) => migration,
         Some(Err(problems)) => return Err(output.refuse(&problems)),
         None => return Err(not_started(output, text::stopped_before_start(output.lang))),
     };
-    let plan = migration.plan();
+    show(output, migration.plan());
+    Ok(migration)
+}
+
+/// Shows a plan to a person.
+pub(crate) fn show(output: &Output, plan: &Plan) {
     if !output.quiet {
         output.note(&output.styled_note(Style::Strong, text::plan(output.lang)));
         for line in present::plan_lines(output.lang, plan) {
@@ -266,7 +283,6 @@ pub(crate) async fn prepare(output: &Output, signals: &mut Signals, task: Task) 
     for warning in &plan.warnings {
         output.problem(Severity::Warning, warning);
     }
-    Ok(migration)
 }
 
 /// Asks, and waits for the answer.

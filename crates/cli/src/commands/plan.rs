@@ -3,25 +3,52 @@
 use std::io::Write;
 use std::path::Path;
 
-use vecferry_migrate::{Code, Exit, PlanFile, Problem};
+use serde::Serialize;
+use vecferry_migrate::checks::Check;
+use vecferry_migrate::{Code, Exit, Migration, PlanFile, PreCheck, Problem};
 
-use super::migrate::{Task, prepare, request};
+use super::migrate::{not_started, request, show};
 use crate::args::PlanArgs;
-use crate::output::Output;
+use crate::connection::both;
+use crate::output::{Output, Severity, Style};
 use crate::signals::Signals;
-use crate::text;
+use crate::{present, state, text};
+
+/// A refusal for machines: everything that was looked at.
+#[derive(Serialize)]
+struct Refused<'a> {
+    event: &'static str,
+    checks: &'a [Check],
+    problems: &'a [Problem],
+}
 
 /// Checks both clusters, shows the plan, and writes it down where that is asked for.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &PlanArgs) -> Exit {
     let (source, target) = (args.source.connection(), args.target.connection());
-    let request = match request(&source, &target, &args.selection, &args.job) {
-        Ok(request) => request,
+    let request = request(&source, &target, &args.selection, &args.job);
+    let ledger = state::ledger(&args.state).map_err(|problem| vec![problem]);
+    let (request, ledger) = match both(request, ledger) {
+        Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
     };
-    let migration = match prepare(output, signals, Task::New(Box::new(request))).await {
-        Ok(migration) => migration,
-        Err(exit) => return exit,
+    if !output.quiet {
+        output.note(&output.styled_note(Style::Dim, text::checking(output.lang)));
+    }
+    let check = Box::pin(Migration::check(request, Some(ledger.directory())));
+    let Some(mut checked) = signals.unless_signaled(check).await else {
+        return not_started(output, text::stopped_before_start(output.lang));
     };
+    if let Some(migration) = checked.migration.as_ref().filter(|_| args.probe_write)
+        && let Err(problem) = migration.probe_write().await
+    {
+        checked = PreCheck { refusals: vec![problem], migration: None, ..checked };
+    }
+    if !output.quiet {
+        output.note(&output.styled_note(Style::Strong, text::checks(output.lang)));
+        present::check_lines(output.lang, &checked.checks).iter().for_each(|line| output.note(line));
+    }
+    let Some(migration) = &checked.migration else { return refuse(output, &checked) };
+    show(output, migration.plan());
     let written = migration.plan_file().and_then(|file| {
         write(output, args.output.as_deref(), &file)?;
         if output.json {
@@ -33,6 +60,16 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &PlanArgs)
         Ok(()) => Exit::Done,
         Err(problem) => output.refuse(&[problem]),
     }
+}
+
+fn refuse(output: &Output, checked: &PreCheck) -> Exit {
+    for warning in checked.checks.iter().flat_map(|check| &check.problems) {
+        if warning.code.entry().exit == Exit::Done {
+            output.problem(Severity::Warning, warning);
+        }
+    }
+    let for_machines = Refused { event: "refused", checks: &checked.checks, problems: &checked.refusals };
+    output.refuse_with(&checked.refusals, &for_machines)
 }
 
 /// A file is there as a whole or not at all.

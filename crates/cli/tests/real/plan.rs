@@ -42,7 +42,7 @@ fn a_reviewed_plan_is_carried_out_as_it_is() {
     assert_eq!(summary["aliases"][0], "reviewed_alias");
     assert!(summary["fields"].to_string().contains("Int64, primary key"), "{summary}");
     assert_eq!(run.lines.last().unwrap()["content_hash"], plan["content_hash"]);
-    assert!(!plan.to_string().contains("Milvus\""), "no password is in a plan: {plan}");
+    assert!(!plan.to_string().contains("root:"), "no password is in a plan: {plan}");
 
     let report = carried_out(&file, &[]);
     let report = report.succeeded();
@@ -117,4 +117,123 @@ fn what_changed_since_the_plan_is_named() {
     );
     let run = carried_out(&file, &["--row-tolerance", "5"]);
     assert_eq!(run.succeeded()["collections"][0]["rows"], 205);
+}
+
+/// The outcome of each check, by name.
+fn outcomes(document: &Value) -> std::collections::BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    document["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|check| (text(&check["id"]), text(&check["outcome"])))
+        .collect()
+}
+
+#[test]
+fn a_clean_pair_passes_every_check_and_nothing_is_written() {
+    let mut oracle = oracle();
+    oracle.run(r#"simple(source, "clean_pair", 100)"#);
+    let run = Vecferry::between(
+        servers(),
+        "plan",
+        "source",
+        "target",
+        &["--collection", "clean_pair", "--probe-write"],
+    );
+    let run = run.run();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let mut outcomes = outcomes(run.lines.last().unwrap());
+    assert_eq!(outcomes.remove("role").as_deref(), Some("not_applicable"));
+    assert!(outcomes.len() >= 15 && outcomes.values().all(|outcome| outcome == "pass"), "{outcomes:?}");
+    oracle.run(
+        r#"
+        left = [name for name in target.names() if name.startswith("vf_probe") or name == "clean_pair"]
+        assert not left, left
+        "#,
+    );
+    for (lang, shown) in [("en", "✓ source reachable"), ("zh", "✓ 源可访问")] {
+        let (source, target) = (servers().uri("source"), servers().uri("target"));
+        let output = std::process::Command::new(servers().program())
+            .args([
+                "plan",
+                "--lang",
+                lang,
+                "--source",
+                &source,
+                "--target",
+                &target,
+                "--collection",
+                "clean_pair",
+            ])
+            .env("VECFERRY_SOURCE_TOKEN", "root:Milvus")
+            .env("VECFERRY_TARGET_TOKEN", "root:Milvus")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && said.contains(shown), "{said}");
+    }
+}
+
+#[test]
+fn six_problems_at_once_are_all_reported_in_one_run() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        simple(lite, "six_taken", 10)
+        simple(target, "six_taken", 1)
+        simple(lite, "six-forbidden", 10)
+        lite.make("six_auto", [KEY, VECTOR], auto_id=True)
+        lite.make("six_nullable", [KEY, ("n", DataType.INT64, dict(nullable=True)), VECTOR])
+        lite.make("six_geometry", [KEY, ("g", DataType.GEOMETRY, {}), VECTOR])
+        simple(lite, "six_aliased", 10)
+        lite.client.create_alias("six_aliased", "six_alias")
+        simple(target, "six_alias", 1)
+        "#,
+    );
+    let names = ["six_taken", "six-forbidden", "six_auto", "six_nullable", "six_geometry", "six_aliased"];
+    let arguments: Vec<_> = names.iter().flat_map(|name| ["--collection", name]).collect();
+    let run = Vecferry::between(servers(), "plan", "lite", "target", &arguments).run();
+    for (code, text) in [
+        ("VF-0203", "`default.six_taken`"),
+        ("VF-0208", "`six-forbidden`"),
+        ("VF-0210", "`default.six_auto`"),
+        ("VF-0207", "nullable"),
+        ("VF-0207", "`g`"),
+        ("VF-0215", "`six_alias`"),
+    ] {
+        run.failed(3, code, text);
+    }
+    let outcomes = outcomes(run.lines.last().unwrap());
+    for (id, outcome) in
+        [("names", "fail"), ("schema", "fail"), ("source_reachable", "pass"), ("writers", "skipped")]
+    {
+        assert_eq!(outcomes[id], outcome, "{id}");
+    }
+}
+
+#[test]
+fn writes_that_still_arrive_are_seen() {
+    let mut oracle = oracle();
+    oracle.run(r#"simple(source, "busy_source", 100)"#);
+    let writer = std::thread::spawn(|| {
+        crate::oracle().run(
+            r#"
+            import time
+            begin = time.time()
+            while time.time() - begin < 12:
+                source.client.upsert("busy_source", books(10, int((time.time() - begin) * 1000) * 10 + 1000))
+            "#,
+        );
+    });
+    let mut seen = false;
+    while !seen && !writer.is_finished() {
+        let run =
+            Vecferry::between(servers(), "plan", "source", "target", &["--collection", "busy_source"]).run();
+        assert_eq!(run.code, 0, "a warning refuses nothing: {}", run.stderr);
+        seen = outcomes(run.lines.last().unwrap())["writers"] == "warn"
+            && run.stderr.contains("warning[VF-0421]");
+    }
+    writer.join().unwrap();
+    assert!(seen);
 }

@@ -12,6 +12,7 @@ use vecferry_milvus::{CollectionName, Endpoint};
 
 use super::stored::{DocumentError, plan_value, read_plan_value, read_request, write_request};
 use super::{Plan, PlannedCollection};
+use crate::checks::Check;
 use crate::problem::{Code, Problem};
 use crate::request::{MigrateRequest, Selection};
 use crate::target::show;
@@ -36,6 +37,8 @@ struct Document {
     created_at: String,
     /// For people; what counts is `plan`.
     summary: Vec<Value>,
+    /// What was looked at, and what was found.
+    checks: Vec<Check>,
     request: Value,
     plan: Value,
     #[serde(default)]
@@ -104,6 +107,7 @@ impl PlanFile {
     pub(crate) fn of(
         request: &MigrateRequest,
         plan: &Plan,
+        checks: &[Check],
         created_at: String,
     ) -> Result<Self, DocumentError> {
         let summary = plan.collections.iter().map(|planned| serde_json::to_value(Summary::of(planned)));
@@ -112,6 +116,7 @@ impl PlanFile {
             vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
             created_at,
             summary: summary.collect::<Result<_, _>>()?,
+            checks: checks.to_vec(),
             request: serde_json::from_str(&write_request(request)?)?,
             plan: plan_value(plan)?,
             content_hash: String::new(),
@@ -260,7 +265,7 @@ mod tests {
             warnings: Vec::new(),
         };
         let endpoint = || Endpoint::parse("http://a:1").unwrap();
-        PlanFile::of(&MigrateRequest::new(endpoint(), endpoint()), &plan, "2026-01-01T00:00:00Z".into())
+        PlanFile::of(&MigrateRequest::new(endpoint(), endpoint()), &plan, &[], "2026-01-01T00:00:00Z".into())
             .unwrap()
     }
 

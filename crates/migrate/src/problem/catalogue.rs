@@ -329,6 +329,12 @@ catalogue! {
            "make the plan again with `vecferry plan` and review it; if only rows were added, --row-tolerance allows more of them"
         zh "`{collection}` 与制定计划时不同：{detail}"
            "请用 `vecferry plan` 重新生成并评审计划；如果只是新增了行，可用 --row-tolerance 放宽";
+    /// The scratch collection of the write probe is still there.
+    ProbeLeft 251 Refused
+        en "the scratch collection `{collection}` could be made on the target but not removed: {detail}"
+           "it is empty: drop it; give credentials that may drop collections, since `cancel --clean` needs that too"
+        zh "目标上创建了试探用的 Collection `{collection}`，但无法删除：{detail}"
+           "它是空的，请删除它；并使用有权删除 Collection 的凭证，`cancel --clean` 也需要该权限";
 
     /// The source failed in the middle.
     SourceFailed 301 Failed
@@ -451,6 +457,24 @@ catalogue! {
            "the report names the rows that differed before"
         zh "`{collection}`：已向目标重新复制 {written} 行，并从目标删除 {deleted} 行"
            "报告中列出了修复前不一致的行";
+    /// Somebody writes to the source.
+    WritesArriving 421 Done
+        en "somebody writes to `{collection}` on the source: {before} rows, and {after} rows {seconds} s later, or updates in between"
+           "stop the writers before the migration: what changes during the copy makes the job fail (or is missing, with --allow-drift)"
+        zh "源上的 `{collection}` 仍有写入：先有 {before} 行，{seconds} 秒后为 {after} 行，或其间有更新"
+           "请在迁移前停止写入：复制期间的变化会使任务失败（使用 --allow-drift 时则可能缺失）";
+    /// A clock is wrong.
+    ClockSkew 422 Done
+        en "the clock of the {side} differs from this machine's by {seconds} s"
+           "nothing in a job relies on clocks, but time-to-live and the times in logs and reports do: check both clocks"
+        zh "{side}的时钟与本机相差 {seconds} 秒"
+           "任务本身不依赖时钟，但 TTL 以及日志和报告中的时间依赖它：请检查两端的时钟";
+    /// Not everything can be loaded at once.
+    MayNotFit 423 Done
+        en "all collections together need about {needed} of the target's memory when loaded, and {free} is free"
+           "the migration loads one at a time for its proof; to search all of them, give the target more memory (CU) or load fewer"
+        zh "全部 Collection 同时加载约需目标 {needed} 内存，而可用内存为 {free}"
+           "迁移校验时每次只加载一个；若要检索全部，请为目标增加内存（CU），或减少加载的数量";
     /// Rows that can't be mended.
     NotRepairable 414 Different
         en "`{collection}`: the rows that differ were not mended: {detail}"

@@ -1,0 +1,37 @@
+//! Clocks. Nothing in a job relies on them, but time-to-live, reports and the logs of both sides do.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use vecferry_milvus::{Client, Error};
+
+use super::{CheckId, CheckList};
+use crate::connect::Side;
+use crate::problem::{Code, Problem};
+
+/// Clocks that differ more are worth a warning.
+const SKEW_SECONDS_MAX: f64 = 5.0;
+/// Bits of a hybrid timestamp that count within a millisecond (protocol: `pkg/util/tsoutil`).
+const LOGICAL_BITS: u32 = 18;
+
+/// Compares the clock of a server with that of this machine; lite gives none.
+pub(crate) async fn clock_skew(list: &mut CheckList, side: Side, client: &Client) -> Result<(), Error> {
+    let before = since_epoch();
+    let timestamp = client.timestamp().await?;
+    let middle = (before + since_epoch()) / 2;
+    let Some(timestamp) = timestamp else {
+        list.passed(CheckId::ClockSkew, [format!("{}: -", side.name())]);
+        return Ok(());
+    };
+    let of_server = Duration::from_millis(timestamp >> LOGICAL_BITS);
+    let skew = of_server.as_secs_f64() - middle.as_secs_f64();
+    list.passed(CheckId::ClockSkew, [format!("{}: {skew:+.1} s", side.name())]);
+    if skew.abs() > SKEW_SECONDS_MAX {
+        let problem = Problem::new(Code::ClockSkew).with("side", side.name());
+        list.warn(CheckId::ClockSkew, problem.with("seconds", format!("{skew:+.0}")));
+    }
+    Ok(())
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

@@ -1,0 +1,69 @@
+//! Room: memory of the target for the proof and for the load afterwards, disk for the record of the job.
+
+use std::path::Path;
+
+use vecferry_milvus::{Client, Error};
+
+use super::{CheckId, CheckList};
+use crate::connect::Side;
+use crate::plan::Plan;
+use crate::precheck::{does_not_fit, mebibytes};
+use crate::problem::{Code, Problem};
+use crate::request::VerifyLevel;
+use crate::source_load::{free_memory, memory_estimate};
+
+/// Room that the record of a job needs in any case: its tables, and what SQLite writes ahead.
+const RECORD_BYTES_MIN: u64 = 16 << 20;
+/// Of each thousand rows some keys are recorded for the proof; with what SQLite adds.
+const RECORD_BYTES_PER_THOUSAND_ROWS: u64 = 400;
+
+/// Looks whether the target can load each collection for its proof, and all together afterwards.
+pub(crate) async fn memory(
+    list: &mut CheckList,
+    target: &Client,
+    plan: &Plan,
+    verify: VerifyLevel,
+) -> Result<(), Error> {
+    let Some(free) = free_memory(target).await? else {
+        list.passed(CheckId::Capacity, ["-".to_owned()]);
+        return Ok(());
+    };
+    let mut total = 0_u64;
+    for planned in &plan.collections {
+        let needed = memory_estimate(&planned.described, planned.rows_estimate);
+        total = total.saturating_add(needed);
+        if needed > free && verify != VerifyLevel::None {
+            list.fail(does_not_fit(&planned.target, Side::Target, needed, free));
+        }
+    }
+    list.passed(CheckId::Capacity, [format!("{} / {}", mebibytes(total), mebibytes(free))]);
+    if total > free {
+        let problem = Problem::new(Code::MayNotFit).with("needed", mebibytes(total));
+        list.warn(CheckId::Capacity, problem.with("free", mebibytes(free)));
+    }
+    Ok(())
+}
+
+/// Looks whether the record of the job fits into its directory, which exists.
+pub(crate) fn state_directory(list: &mut CheckList, directory: &Path, rows: u64) {
+    let needed = RECORD_BYTES_MIN + rows / 1000 * RECORD_BYTES_PER_THOUSAND_ROWS;
+    match rustix::fs::statvfs(directory) {
+        Ok(status) => {
+            let free = status.f_bavail.saturating_mul(status.f_frsize);
+            list.passed(CheckId::StateDirectory, [mebibytes(free)]);
+            if free < needed {
+                let detail = format!(
+                    "{} are free, the record of this job may need {}",
+                    mebibytes(free),
+                    mebibytes(needed)
+                );
+                let problem = Problem::new(Code::StateDir).with("dir", directory.display());
+                list.fail(problem.with("detail", detail));
+            }
+        }
+        Err(error) => {
+            let problem = Problem::new(Code::StateDir).with("dir", directory.display());
+            list.fail(problem.with("detail", error));
+        }
+    }
+}
