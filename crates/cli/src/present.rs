@@ -335,6 +335,14 @@ fn job_line(output: &Output, report: &Report) -> String {
     text::job(output.lang, &report.job_id, &state, level(report.verified), report.sample_seed)
 }
 
+/// What the copy waited for; parts that are no percent are left out.
+pub(crate) fn pace_line(lang: Lang, report: &Report) -> Option<String> {
+    let pace = report.pace.as_ref()?;
+    let shares = pace.waits.iter().map(|wait| (wait.on, (wait.share * 100.0).round() as u64));
+    let shares: Vec<_> = shares.filter(|(_, percent)| *percent > 0).collect();
+    (!shares.is_empty()).then(|| text::waited(lang, &shares, pace.ledger_commits))
+}
+
 /// Shows what a migration did. With an endpoint it also says how to load.
 pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&Endpoint, &TlsFiles)>) {
     let lang = output.lang;
@@ -366,6 +374,9 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
         }
     }
     output.result(&format!("\n{}", job_line(output, report)));
+    if let Some(line) = pace_line(lang, report) {
+        output.result(&line);
+    }
     let loadable = loadable(report);
     if let Some((target, files)) = load_with.filter(|_| !loadable.is_empty()) {
         output.result(text::load_hint(lang));

@@ -16,6 +16,7 @@ mod plan;
 mod precheck;
 pub mod problem;
 mod proof;
+mod rate;
 pub mod report;
 pub mod request;
 mod retry;
@@ -25,8 +26,9 @@ mod target;
 
 pub use plan::{Change, Cluster, Plan, PlannedCollection};
 pub use problem::{Code, Exit, Lang, Problem};
+pub use rate::MaxRate;
 pub use report::{JobState, Report};
 pub use request::{
     Duplicates, LoadRequest, MigrateRequest, Selection, SourceLoad, VerifyLevel, VerifyRequest,
 };
-pub use run::{Canceled, Migration, Resumed, cancel, ledger_problem, load, verify};
+pub use run::{Canceled, Migration, RateSet, Resumed, cancel, ledger_problem, load, set_max_rate, verify};

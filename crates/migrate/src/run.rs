@@ -9,7 +9,7 @@ use vecferry_ledger::{Attempt, JobRecord, Ledger, NewCollectionRecord, NewJob};
 use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Flavor};
 
 use crate::connect::{Side, cluster, connect, refusal};
-use crate::copy::Budget;
+use crate::copy::{Budget, Pace};
 use crate::event::{Event, Observer};
 use crate::inventory;
 use crate::plan::stored::{write_plan, write_request};
@@ -17,6 +17,7 @@ use crate::plan::{Plan, PlannedCollection};
 use crate::precheck;
 use crate::problem::{Code, Problem};
 use crate::proof::Reader;
+use crate::rate::MaxRate;
 use crate::report::{CollectionReport, JobState, Report, Verification};
 use crate::request::{Duplicates, LoadRequest, MigrateRequest, VerifyLevel, VerifyRequest};
 use crate::source_load::wait_until_complete;
@@ -25,15 +26,16 @@ mod collection;
 mod comparison;
 mod control;
 mod every_row;
+mod pace;
 mod resume;
 
-pub use control::{Canceled, cancel};
+pub use control::{Canceled, RateSet, cancel, set_max_rate};
 pub use resume::Resumed;
 
 /// Collections under way at once. More only divide the same servers among more copies.
 const COLLECTIONS_PARALLEL: usize = 4;
-/// Inserts under way at once.
-const WRITERS_PARALLEL: usize = 6;
+/// Inserts under way at once, where the target takes as many.
+const INSERTS_MAX: usize = 6;
 /// Bytes in flight; the process needs about twice that at most.
 const IN_FLIGHT_BYTES_MAX: usize = 72 << 20;
 
@@ -46,6 +48,8 @@ pub struct Migration {
     plan: Plan,
     /// Where it goes on; none for a new job.
     record: Option<JobRecord>,
+    /// Another limit of the data rate than the recorded one.
+    max_rate: Option<Option<MaxRate>>,
 }
 
 /// What the collections of a job share.
@@ -58,7 +62,7 @@ pub(crate) struct Job {
     ledger: Ledger,
     attempt: Attempt,
     budget: Budget,
-    writers: Arc<Semaphore>,
+    pace: Arc<Pace>,
     /// Source collections that this job may hold loaded at once.
     source_loads: Semaphore,
     /// Target collections are loaded for their proof one at a time.
@@ -80,12 +84,17 @@ impl Migration {
         if request.duplicates == Duplicates::Fail {
             comparison::refuse_duplicates(&source, &plan).await?;
         }
-        Ok(Self { request, source, target, plan, record: None })
+        Ok(Self { request, source, target, plan, record: None, max_rate: None })
     }
 
     /// What [`Migration::run`] will do.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Limits the data rate of the job, or lifts the limit that is recorded. Recorded when the job runs.
+    pub fn set_max_rate(&mut self, max_rate: Option<MaxRate>) {
+        self.max_rate = Some(max_rate);
     }
 
     /// Carries the plan out, and records every step in the ledger. Ends with a report whatever happens; the source is put
@@ -108,12 +117,15 @@ impl Migration {
             .begin_attempt(&record.job_id)
             .await
             .map_err(|error| ledger_problem(ledger.directory(), &record.job_id, &error))?;
+        let max_rate = self.max_rate_in_force(ledger, &record.job_id).await?;
+        observer.on_event(Event::MaxRate(max_rate));
+        let looked = pace::Looked::new(ledger);
         let job = Job {
             consistency: record.read_timestamp.map_or(Consistency::Strong, Consistency::At),
             ledger: ledger.clone(),
             attempt,
             budget: Budget::new(IN_FLIGHT_BYTES_MAX),
-            writers: Arc::new(Semaphore::new(WRITERS_PARALLEL)),
+            pace: Arc::new(Pace::new(INSERTS_MAX, max_rate)),
             source_loads: Semaphore::new(self.request.source_load_parallel.max(1)),
             target_load: Mutex::new(()),
             sample_seed: record.sample_seed,
@@ -129,11 +141,23 @@ impl Migration {
             tokio::select! {
                 report = &mut work => report,
                 // Ends only with the work.
-                never = control::obey(&job) => match never {},
+                never = control::obey(&job, &looked) => match never {},
             }
         };
+        report.pace = Some(looked.report(&job));
         job.record_end(&mut report).await;
         Ok(report)
+    }
+
+    /// Records another limit, if one is wanted, and gives the one in force.
+    async fn max_rate_in_force(&self, ledger: &Ledger, job_id: &str) -> Result<Option<MaxRate>, Problem> {
+        let failed = |error| ledger_problem(ledger.directory(), job_id, &error);
+        if let Some(max_rate) = self.max_rate {
+            ledger.set_max_rate(job_id, MaxRate::stored(max_rate)).await.map_err(failed)?;
+        }
+        let control = ledger.control(job_id).await.map_err(failed)?;
+        MaxRate::of_stored(control.max_rate.as_deref())
+            .map_err(|problem| control::unreadable(ledger.directory(), &problem))
     }
 
     /// Records a new job before anything is written.
@@ -160,7 +184,7 @@ impl Migration {
             created_at: clock.started_at(),
             databases: self.plan.new_databases.clone(),
             collections: collections.collect(),
-            max_rate: None,
+            max_rate: MaxRate::stored(self.max_rate.flatten()),
         };
         let recorded = async {
             ledger.create_job(new).await?;
@@ -200,6 +224,7 @@ impl Job {
             collections: Vec::new(),
             problems,
             warnings: plan.warnings.clone(),
+            pace: None,
         };
         for outcome in ended {
             report.problems.extend(outcome.problems);
@@ -398,6 +423,7 @@ pub async fn verify(
         collections: Vec::new(),
         problems: Vec::new(),
         warnings: Vec::new(),
+        pace: None,
     };
     for (of_source, of_target) in &pairs {
         let sides = comparison::Sides {

@@ -9,10 +9,12 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Ledger;
 use vecferry_migrate::request::parse_target_db;
-use vecferry_migrate::{Code, Exit, JobState, MigrateRequest, Migration, Plan, Problem, Report, Selection};
+use vecferry_migrate::{
+    Code, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, Problem, Report, Selection,
+};
 use vecferry_milvus::Endpoint;
 
-use crate::args::{JobArgs, MigrateArgs, SelectionArgs, TlsFiles};
+use crate::args::{JobArgs, MigrateArgs, PaceArgs, SelectionArgs, TlsFiles};
 use crate::connection::{both, endpoint};
 use crate::output::{Output, Severity, Style};
 use crate::progress::Progress;
@@ -82,16 +84,20 @@ struct Event {
 /// Migrates as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateArgs) -> Exit {
     let ledger = state::ledger(&args.job.state).map_err(|problem| vec![problem]);
-    let (request, ledger) = match both(request(args), ledger) {
+    let wanted = both(request(args), max_rate(&args.job.pace));
+    let ((request, max_rate), ledger) = match both(wanted, ledger) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
     };
     let files = args.target.connection().files;
     let target = request.target.clone();
-    let migration = match prepare(output, signals, request).await {
+    let mut migration = match prepare(output, signals, request).await {
         Ok(migration) => migration,
         Err(exit) => return exit,
     };
+    if let Some(max_rate) = max_rate {
+        migration.set_max_rate(max_rate);
+    }
     if !args.job.yes
         && let Err(exit) = ask(output, signals, text::start_question(output.lang)).await
     {
@@ -148,6 +154,11 @@ fn request(args: &MigrateArgs) -> Result<MigrateRequest, Vec<Problem>> {
         wait_index,
         allow_drift,
     })
+}
+
+/// The limit that is asked for, if one is; `none` asks for no limit.
+pub(crate) fn max_rate(args: &PaceArgs) -> Result<Option<Option<MaxRate>>, Vec<Problem>> {
+    args.max_rate.as_deref().map(MaxRate::parse).transpose().map_err(|problem| vec![problem])
 }
 
 /// Which collections are meant, and where their databases go.

@@ -83,6 +83,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
         collections,
         problems: Vec::new(),
         warnings: Vec::new(),
+        pace: None,
     }
 }
 

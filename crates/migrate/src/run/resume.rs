@@ -59,7 +59,14 @@ impl Migration {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Resumed::Ready(Box::new(Self { request, source, target, plan, record: Some(record) })))
+        Ok(Resumed::Ready(Box::new(Self {
+            request,
+            source,
+            target,
+            plan,
+            record: Some(record),
+            max_rate: None,
+        })))
     }
 }
 
