@@ -283,10 +283,14 @@ pub(crate) fn bound_by(lang: Lang, by: Bottleneck) -> String {
     pick(lang, format!("bound by: {by}"), format!("受限于：{by}"))
 }
 
-/// What an attempt waited for, in parts of the whole, and how often its record was written.
-pub(crate) fn waited(lang: Lang, shares: &[(Bottleneck, u64)], commits: u64) -> String {
+/// What was waited for, in parts of the whole.
+pub(crate) fn shares(lang: Lang, shares: &[(Bottleneck, u64)]) -> String {
     let shares = shares.iter().map(|(on, percent)| format!("{} {percent} %", bottleneck(lang, *on)));
-    let shares = shares.collect::<Vec<_>>().join(comma(lang));
+    shares.collect::<Vec<_>>().join(comma(lang))
+}
+
+/// What an attempt waited for, and how often its record was written.
+pub(crate) fn waited(lang: Lang, shares: &str, commits: u64) -> String {
     let commits = format::count(commits);
     pick(
         lang,
@@ -517,7 +521,7 @@ mod tests {
         assert_eq!(bound_by(Lang::En, Bottleneck::TargetLimit), "bound by: target rate limit");
         assert_eq!(bound_by(Lang::Zh, Bottleneck::MaxRate), "受限于：--max-rate");
         assert_eq!(
-            waited(Lang::En, &[(Bottleneck::Target, 70), (Bottleneck::Source, 30)], 1200),
+            waited(Lang::En, &shares(Lang::En, &[(Bottleneck::Target, 70), (Bottleneck::Source, 30)]), 1200),
             "The copy waited for: target ingest 70 %, source latency 30 %; the record was written 1,200 times"
         );
         assert_eq!(
