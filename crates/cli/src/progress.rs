@@ -750,7 +750,7 @@ mod tests {
         let mut job = job(10);
         let now = Instant::now();
         let mut told = |rate: &str| job.take(Event::MaxRate(MaxRate::parse(rate).unwrap()), now).is_some();
-        assert_eq!(["none", "1MB/s", "1MB/s", "none"].map(|rate| told(rate)), [false, true, false, true]);
+        assert_eq!(["none", "1MB/s", "1MB/s", "none"].map(&mut told), [false, true, false, true]);
         job.take(Event::MaxRate(MaxRate::parse("5MiB/s").unwrap()), now);
         let event = JsonEvent::MaxRate { max_rate: job.max_rate };
         let line = serde_json::to_string(&event).unwrap();

@@ -61,13 +61,19 @@ impl Vecferry {
 
     /// A command about the jobs of this one's state directory, with the tokens of the shared servers.
     pub fn of_same_state(&self, servers: &Servers, command: &str, arguments: &[&str]) -> Run {
+        Run::new(self.command_of_same_state(servers, command, arguments).output().expect("vecferry runs"))
+    }
+
+    /// The same, to be started.
+    pub fn command_of_same_state(&self, servers: &Servers, command: &str, arguments: &[&str]) -> Command {
         let mut process = Command::new(servers.program());
         process
             .args([command, "--json", "--lang", "en", "--state-dir"])
             .arg(self.state_dir())
             .args(arguments);
         process.env("VECFERRY_SOURCE_TOKEN", "root:Milvus").env("VECFERRY_TARGET_TOKEN", "root:Milvus");
-        Run::new(process.stdin(Stdio::null()).output().expect("vecferry runs"))
+        process.stdin(Stdio::null());
+        process
     }
 
     /// Where its jobs are remembered.

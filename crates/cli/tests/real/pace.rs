@@ -147,6 +147,15 @@ fn a_split_that_grew_is_divided_and_every_row_arrives_once() {
     assert_eq!(splits(), 1);
     insert_wide_rows(&mut oracle, 500, 18_000);
     oracle.run(r#"assert origin.count("grown") == 18000, origin.count("grown")"#);
+    // Slowly enough to be killed right after the division.
+    let mut dies =
+        state.command_of_same_state(slow(), "resume", &["--quiet", "--max-rate", "2000rows/s", &id]);
+    let mut dies = dies.spawn().unwrap();
+    while splits() == 1 {
+        assert_eq!(dies.try_wait().unwrap(), None, "it ended without a division");
+    }
+    dies.kill().unwrap();
+    assert_eq!(dies.wait().unwrap().code(), None, "it ended before it was killed");
     let run = state.of_same_state(slow(), "resume", &["--max-rate", "none", &id]);
     let report = run.succeeded();
     assert_eq!(limits_told(&run), [] as [Value; 0], "the recorded limit is lifted before the start");

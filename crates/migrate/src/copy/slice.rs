@@ -193,7 +193,7 @@ impl CopyJob {
                     drop(page);
                     Ok(Slice::Canceled)
                 }
-                Ok(page) if check_due => {
+                Ok(page) if check_due && page.0.rows > 0 => {
                     // The ledger knows before the split is divided how far it is.
                     let step = self.step(acknowledged.take(), None);
                     self.ledger.advance(&self.attempt, split.split_id, step).await?;
