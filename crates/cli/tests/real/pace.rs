@@ -1,12 +1,13 @@
 //! How fast a job goes: limits of the target, limits that a person sets, and splits that turn out too large.
 
+use std::process::Command;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use vecferry_testkit::{Oracle, Run, Vecferry};
 
 use crate::faults::{make, slow, start, start_with};
-use crate::{oracle, servers};
+use crate::{PROGRAM, oracle, servers};
 
 /// The limits that a run told of, in their order.
 fn limits_told(run: &Run) -> Vec<Value> {
@@ -81,8 +82,22 @@ fn a_limit_is_changed_while_the_job_runs_and_refused_when_it_is_complete() {
     let id = jobs.lines[0][0]["job_id"].as_str().unwrap().to_owned();
     assert_eq!(jobs.lines[0][0]["max_rate"], "100rows/s");
     let seen = started.until(|line| line["event"] == "progress" && line["bound_by"] == "max_rate");
-    let status = seen.command.of_same_state(slow(), "status", &[&id]);
-    assert_eq!(status.lines[0]["bound_by"], "max_rate", "{}", status.stdout);
+    // Recorded a little later: not more often than every few seconds.
+    loop {
+        let status = seen.command.of_same_state(slow(), "status", &[&id]);
+        assert_eq!(
+            (&status.lines[0]["live"], &status.lines[0]["max_rate"]),
+            (&json!(true), &json!("100rows/s"))
+        );
+        if status.lines[0]["bound_by"] == "max_rate" {
+            break;
+        }
+    }
+    let mut status = Command::new(PROGRAM);
+    status.args(["status", "--lang", "zh", "--state-dir"]).arg(seen.command.state_dir()).arg(&id);
+    let shown = status.output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("数据速率上限：100rows/s\n受限于：--max-rate\n"), "{shown}");
 
     let wrong = seen.command.of_same_state(slow(), "rate", &[&id, "fast"]);
     wrong.failed(2, "VF-0015", "`fast` is no data rate: it does not end with `/s`");
