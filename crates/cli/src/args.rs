@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Status(JobName),
     /// Go on with a job that failed, was canceled or was interrupted
     Resume(Box<ResumeArgs>),
+    /// Limit the data rate of a job, also while another process runs it
+    Rate(RateArgs),
     /// End a job; it can be resumed, or with --clean everything that it made is removed
     Cancel(Box<CancelArgs>),
     /// Show the report of a job
@@ -290,6 +292,8 @@ pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) job: JobArgs,
     #[command(flatten)]
+    pub(crate) pace: PaceArgs,
+    #[command(flatten)]
     pub(crate) state: StateArgs,
 }
 
@@ -337,6 +341,15 @@ pub(crate) struct JobArgs {
     pub(crate) wait_index: bool,
 }
 
+/// How fast rows are copied.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Migration")]
+pub(crate) struct PaceArgs {
+    /// Write no more than that: 20MB/s (B, KB, MB, GB, KiB, MiB, GiB), 5000rows/s, or `none`; `vecferry rate` changes it
+    #[arg(long, value_name = "RATE")]
+    pub(crate) max_rate: Option<String>,
+}
+
 /// Where jobs are remembered.
 #[derive(Debug, Args)]
 pub(crate) struct StateArgs {
@@ -355,11 +368,26 @@ pub(crate) struct JobName {
     pub(crate) state: StateArgs,
 }
 
+/// `rate`
+#[derive(Debug, Args)]
+pub(crate) struct RateArgs {
+    /// The job's number, or enough of its beginning
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+    /// 20MB/s (B, KB, MB, GB, KiB, MiB, GiB), 5000rows/s, or `none`
+    #[arg(value_name = "RATE")]
+    pub(crate) rate: String,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
 /// `resume`
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
     pub(crate) job: JobName,
+    #[command(flatten)]
+    pub(crate) pace: PaceArgs,
     #[command(flatten)]
     pub(crate) source: SourceAccess,
     #[command(flatten)]
@@ -552,6 +580,20 @@ mod tests {
         assert!(parse(&format!("{verify} --level full --yes")).is_err(), "nothing to say yes to");
         assert!(parse("vecferry load --target http://b:2").is_err());
         assert!(parse("vecferry load --target http://b:2 --collection a --collection b.*").is_ok());
+    }
+
+    #[test]
+    fn rates_are_texts_here_and_have_their_place() {
+        let migrate = "vecferry migrate --source http://a:1 --target http://b:2 --max-rate 20MB/s";
+        let Command::Migrate(args) = parse(migrate).unwrap().command else { panic!("another command") };
+        assert_eq!(args.job.pace.max_rate.as_deref(), Some("20MB/s"));
+        let resume = "vecferry resume 01 --max-rate none";
+        let Command::Resume(args) = parse(resume).unwrap().command else { panic!("another command") };
+        assert_eq!(args.pace.max_rate.as_deref(), Some("none"));
+        let rate = "vecferry rate 01 none --state-dir x";
+        let Command::Rate(args) = parse(rate).unwrap().command else { panic!("another command") };
+        assert_eq!((args.job.as_str(), args.rate.as_str()), ("01", "none"));
+        assert!(parse("vecferry rate 01").is_err());
     }
 
     #[test]

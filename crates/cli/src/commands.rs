@@ -7,6 +7,7 @@ pub(crate) mod jobs;
 pub(crate) mod load;
 pub(crate) mod migrate;
 pub(crate) mod plan;
+pub(crate) mod rate;
 pub(crate) mod resume;
 pub(crate) mod sandbox;
 pub(crate) mod verify;

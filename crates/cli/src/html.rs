@@ -53,6 +53,9 @@ struct Page {
     started: Moment,
     ended: Moment,
     duration: String,
+    /// What the copy waited for.
+    waits: Option<String>,
+    max_rate: Option<String>,
     done: String,
     total: String,
     rows: String,
@@ -230,6 +233,8 @@ impl Page {
             started: moment(&report.started_at),
             ended: moment(&report.ended_at),
             duration: format::seconds(report.seconds),
+            waits: report.pace.as_ref().and_then(|pace| present::wait_shares(lang, pace)),
+            max_rate: report.pace.as_ref().and_then(|pace| pace.max_rate.as_deref().map(clean)),
             done: format::count(done as u64),
             total: format::count(report.collections.len() as u64),
             rows: format::count(report.rows()),

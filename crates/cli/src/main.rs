@@ -58,6 +58,7 @@ fn run(cli: &Cli) -> Exit {
         }
         Command::Jobs(args) => in_runtime(&output, async |_| commands::jobs::list(&output, args).await),
         Command::Status(args) => in_runtime(&output, async |_| commands::jobs::status(&output, args).await),
+        Command::Rate(args) => in_runtime(&output, async |_| commands::rate::run(&output, args).await),
         Command::Report(args) => in_runtime(&output, async |_| commands::jobs::report(&output, args).await),
         Command::Resume(args) => {
             in_runtime(&output, async |signals| commands::resume::run(&output, signals, args).await)

@@ -2,7 +2,7 @@
 
 use vecferry_migrate::checks::{Check, Outcome};
 use vecferry_migrate::event::Phase;
-use vecferry_migrate::report::{CollectionReport, Findings, Verification};
+use vecferry_migrate::report::{CollectionReport, Findings, PaceReport, Verification};
 use vecferry_migrate::{Change, Exit, JobState, Lang, Plan, Report, VerifyLevel};
 use vecferry_milvus::{CollectionName, Endpoint};
 
@@ -364,6 +364,13 @@ fn job_line(output: &Output, report: &Report) -> String {
     text::job(output.lang, &report.job_id, &state, level(report.verified), report.sample_seed)
 }
 
+/// What the copy waited for, in percent; parts that are less than one are left out.
+pub(crate) fn wait_shares(lang: Lang, pace: &PaceReport) -> Option<String> {
+    let percents = pace.waits.iter().map(|wait| (wait.on, (wait.share * 100.0).round() as u64));
+    let percents: Vec<_> = percents.filter(|(_, percent)| *percent > 0).collect();
+    (!percents.is_empty()).then(|| text::shares(lang, &percents))
+}
+
 /// Shows what a migration did. With an endpoint it also says how to load.
 pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&Endpoint, &TlsFiles)>) {
     let lang = output.lang;
@@ -395,6 +402,13 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
         }
     }
     output.result(&format!("\n{}", job_line(output, report)));
+    if let Some(pace) = &report.pace {
+        let shares = wait_shares(lang, pace);
+        shares.iter().for_each(|shares| output.result(&text::waited(lang, shares, pace.ledger_commits)));
+        pace.max_rate
+            .iter()
+            .for_each(|rate| output.result(&text::max_rate(lang, Some(&format::harmless(rate)))));
+    }
     let loadable = loadable(report);
     if let Some((target, files)) = load_with.filter(|_| !loadable.is_empty()) {
         output.result(text::load_hint(lang));

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use vecferry_migrate::event::{Event, Observer, Phase, Wait};
-use vecferry_migrate::{Lang, Plan, Problem};
+use vecferry_migrate::event::{Bottleneck, Event, Observer, Phase, Wait};
+use vecferry_migrate::{Lang, MaxRate, Plan, Problem};
 use vecferry_milvus::CollectionName;
 
 use crate::output::{Output, Severity, Style};
@@ -198,12 +198,17 @@ struct Job {
     meter: Meter,
     /// Whether it was known from the beginning which collections there are.
     planned: bool,
+    /// What the copy waits for most.
+    bound_by: Option<Bottleneck>,
+    inserts_at_once: usize,
+    max_rate: Option<MaxRate>,
 }
 
 /// What is worth telling at once.
 enum News {
     Phase(CollectionName),
     Waiting(CollectionName, Wait),
+    MaxRate,
     Warning(Problem),
 }
 
@@ -214,7 +219,18 @@ impl Job {
             .iter()
             .map(|collection| (collection.source.clone(), Item::new(collection.rows_estimate)))
             .collect();
-        Self { items, meter: Meter::default(), planned: plan.is_some() }
+        Self { items, planned: plan.is_some(), ..Self::empty() }
+    }
+
+    fn empty() -> Self {
+        Self {
+            items: BTreeMap::new(),
+            meter: Meter::default(),
+            planned: false,
+            bound_by: None,
+            inserts_at_once: 0,
+            max_rate: None,
+        }
     }
 
     fn item(&mut self, collection: &CollectionName, now: Instant) -> &mut Item {
@@ -275,6 +291,16 @@ impl Job {
                 item.waited = Some((reason, now));
                 Some(News::Waiting(collection, reason))
             }
+            Event::Pace { bound_by, inserts_at_once } => {
+                (self.bound_by, self.inserts_at_once) = (bound_by, inserts_at_once);
+                None
+            }
+            Event::MaxRate(max_rate) => {
+                // That there is no limit is no news at the beginning.
+                let is_news = self.max_rate != max_rate;
+                self.max_rate = max_rate;
+                is_news.then_some(News::MaxRate)
+            }
             Event::Warning(problem) => Some(News::Warning(problem)),
         }
     }
@@ -305,7 +331,9 @@ impl Job {
         let known = self.planned.then_some(self.items.len());
         let mut parts = vec![text::collections_done(lang, self.ended(), known)];
         if self.meter.rows > 0 || total > 0 {
-            parts.push(rows_text(lang, &self.meter, total, now, self.meter.rows < total));
+            let under_way = self.meter.rows < total;
+            parts.push(rows_text(lang, &self.meter, total, now, under_way));
+            parts.extend(self.bound_by.filter(|_| under_way).map(|by| text::bound_by(lang, by)));
         }
         parts.join(text::comma(lang))
     }
@@ -347,7 +375,7 @@ struct View {
 enum Kind {
     Bars(Bars),
     Lines { last: String },
-    Json { last: (u64, usize) },
+    Json { last: (u64, usize, Option<Bottleneck>) },
     Nothing,
 }
 
@@ -368,7 +396,13 @@ enum JsonEvent<'a> {
         seconds_left: Option<u64>,
         collections_done: usize,
         collections_total: usize,
+        bound_by: Option<Bottleneck>,
+        inserts_at_once: usize,
+        max_rate: Option<MaxRate>,
         collections: Vec<JsonCollection>,
+    },
+    MaxRate {
+        max_rate: Option<MaxRate>,
     },
     Waiting {
         collection: String,
@@ -394,7 +428,7 @@ impl View {
         let kind = if output.quiet {
             Kind::Nothing
         } else if output.json {
-            Kind::Json { last: (0, 0) }
+            Kind::Json { last: (0, 0, None) }
         } else if output.has_bars() {
             Kind::Bars(Bars::new())
         } else {
@@ -430,6 +464,7 @@ impl View {
                     News::Waiting(collection, reason) => {
                         JsonEvent::Waiting { collection: collection.to_string(), reason: *reason }
                     }
+                    News::MaxRate => JsonEvent::MaxRate { max_rate: job.max_rate },
                     News::Warning(problem) => JsonEvent::Warning { problem },
                 };
                 self.output.json_line(&event);
@@ -442,6 +477,10 @@ impl View {
             (Kind::Bars(_) | Kind::Lines { .. }, News::Waiting(collection, reason)) => {
                 let colon = text::colon(lang);
                 self.note(&format::harmless(&format!("{collection}{colon}{}", text::wait(lang, *reason))));
+            }
+            (Kind::Bars(_) | Kind::Lines { .. }, News::MaxRate) => {
+                let rate = job.max_rate.map(|rate| rate.to_string());
+                self.note(&text::max_rate(lang, rate.as_deref()));
             }
             (Kind::Lines { .. }, News::Phase(collection)) => {
                 if let Some(item) = job.items.get(collection) {
@@ -476,7 +515,7 @@ impl View {
                 }
             }
             Kind::Json { last } => {
-                let state = (job.meter.rows, job.ended());
+                let state = (job.meter.rows, job.ended(), job.bound_by);
                 if *last != state {
                     *last = state;
                     self.output.json_line(&json_progress(job, now));
@@ -505,6 +544,9 @@ fn json_progress(job: &Job, now: Instant) -> JsonEvent<'static> {
         seconds_left: job.meter.left(total, now).map(|left| left.as_secs()),
         collections_done: job.ended(),
         collections_total: job.items.len(),
+        bound_by: job.bound_by,
+        inserts_at_once: job.inserts_at_once,
+        max_rate: job.max_rate,
         collections: collections
             .map(|(name, item)| JsonCollection {
                 collection: name.to_string(),
@@ -602,6 +644,10 @@ impl Bars {
             let under_way = job.meter.rows < rows_total;
             message.push_str(text::comma(lang));
             message.push_str(&bar_text(lang, &job.meter, rows_total, now, under_way));
+            if let Some(by) = job.bound_by.filter(|_| under_way) {
+                message.push_str(text::comma(lang));
+                message.push_str(&text::bound_by(lang, by));
+            }
         }
         self.total.set_message(message);
     }
@@ -634,7 +680,7 @@ mod tests {
     }
 
     fn job(rows_total: u64) -> Job {
-        Job { items: [(books(), Item::new(rows_total))].into(), meter: Meter::default(), planned: true }
+        Job { items: [(books(), Item::new(rows_total))].into(), planned: true, ..Job::empty() }
     }
 
     #[test]
@@ -683,6 +729,32 @@ mod tests {
         assert!(job.take(wait(), now).is_some());
         assert!(job.take(wait(), now + Duration::from_secs(1)).is_none());
         assert!(job.take(wait(), now + WAIT_INTERVAL).is_some());
+    }
+
+    #[test]
+    fn the_summary_says_what_the_copy_waits_for_while_it_copies() {
+        let mut job = job(10);
+        let now = Instant::now();
+        let pace = |bound_by| Event::Pace { bound_by, inserts_at_once: 3 };
+        assert!(job.take(pace(Some(Bottleneck::TargetLimit)), now).is_none());
+        assert!(job.summary(Lang::En, now).ends_with(", bound by: target rate limit"));
+        assert!(job.summary(Lang::Zh, now).ends_with("，受限于：目标的速率限制"));
+        let line = serde_json::to_string(&json_progress(&job, now)).unwrap();
+        assert!(line.contains(r#""bound_by":"target_limit","inserts_at_once":3,"max_rate":null"#), "{line}");
+        job.take(Event::Copied { collection: books(), rows: 10, bytes: 1 }, now);
+        assert!(!job.summary(Lang::En, now).contains("bound by"));
+    }
+
+    #[test]
+    fn a_limit_is_told_when_it_changes() {
+        let mut job = job(10);
+        let now = Instant::now();
+        let mut told = |rate: &str| job.take(Event::MaxRate(MaxRate::parse(rate).unwrap()), now).is_some();
+        assert_eq!(["none", "1MB/s", "1MB/s", "none"].map(&mut told), [false, true, false, true]);
+        job.take(Event::MaxRate(MaxRate::parse("5MiB/s").unwrap()), now);
+        let event = JsonEvent::MaxRate { max_rate: job.max_rate };
+        let line = serde_json::to_string(&event).unwrap();
+        assert_eq!(line, r#"{"event":"max_rate","max_rate":"5MiB/s"}"#);
     }
 
     #[test]

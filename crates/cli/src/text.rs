@@ -1,7 +1,7 @@
 //! Every sentence that people read and that is no problem of the catalogue, in English and Chinese.
 
 use vecferry_migrate::checks::CheckId;
-use vecferry_migrate::event::{Phase, Wait};
+use vecferry_migrate::event::{Bottleneck, Phase, Wait};
 use vecferry_migrate::{JobState, Lang};
 use vecferry_sandbox::SetupStep;
 
@@ -322,6 +322,58 @@ pub(crate) fn wait(lang: Lang, wait: Wait) -> &'static str {
     }
 }
 
+/// Something that the copy waits for.
+pub(crate) fn bottleneck(lang: Lang, bottleneck: Bottleneck) -> &'static str {
+    match bottleneck {
+        Bottleneck::Source => pick(lang, "source latency", "源的响应"),
+        Bottleneck::SourceLimit => pick(lang, "source rate limit", "源的速率限制"),
+        Bottleneck::Target => pick(lang, "target ingest", "目标的写入能力"),
+        Bottleneck::TargetLimit => pick(lang, "target rate limit", "目标的速率限制"),
+        Bottleneck::MaxRate => "--max-rate",
+        Bottleneck::Ledger => pick(lang, "state directory", "状态目录"),
+    }
+}
+
+/// What the copy waits for most.
+pub(crate) fn bound_by(lang: Lang, by: Bottleneck) -> String {
+    let by = bottleneck(lang, by);
+    pick(lang, format!("bound by: {by}"), format!("受限于：{by}"))
+}
+
+/// What was waited for, in parts of the whole.
+pub(crate) fn shares(lang: Lang, shares: &[(Bottleneck, u64)]) -> String {
+    let shares = shares.iter().map(|(on, percent)| format!("{} {percent} %", bottleneck(lang, *on)));
+    shares.collect::<Vec<_>>().join(comma(lang))
+}
+
+/// What an attempt waited for, and how often its record was written.
+pub(crate) fn waited(lang: Lang, shares: &str, commits: u64) -> String {
+    let commits = format::count(commits);
+    pick(
+        lang,
+        format!("The copy waited for: {shares}; the record was written {commits} times"),
+        format!("复制的等待时间：{shares}；任务记录写入 {commits} 次"),
+    )
+}
+
+/// The limit of the data rate.
+pub(crate) fn max_rate(lang: Lang, rate: Option<&str>) -> String {
+    match rate {
+        Some(rate) => pick(lang, format!("data rate limited to {rate}"), format!("数据速率上限：{rate}")),
+        None => pick(lang, "data rate not limited".to_owned(), "数据速率不受限制".to_owned()),
+    }
+}
+
+/// The limit of a job was recorded.
+pub(crate) fn rate_set(lang: Lang, job: &str, rate: Option<&str>, live: bool) -> String {
+    let limit = max_rate(lang, rate);
+    let when = match live {
+        true => pick(lang, "from now on", "立即生效"),
+        false => pick(lang, "when it is resumed", "继续任务时生效"),
+    };
+    pick(lang, format!("Job {job}: {limit}, {when}"), format!("任务 {job}：{limit}，{when}"))
+}
+
 /// State of a job. The English word is the one that interfaces use, so it stays in both languages.
 pub(crate) fn state(lang: Lang, state: JobState) -> &'static str {
     match state {
@@ -519,6 +571,21 @@ mod tests {
         assert_eq!(some_collections(Lang::En, 1), "1 collection");
         assert_eq!(rows_of(Lang::Zh, 10, 2000), "10 / 约 2,000 行（0 %）");
         assert_eq!(rows_of(Lang::En, 10, 0), "10 rows");
+    }
+
+    #[test]
+    fn the_pace_is_told_in_both_languages() {
+        assert_eq!(bound_by(Lang::En, Bottleneck::TargetLimit), "bound by: target rate limit");
+        assert_eq!(bound_by(Lang::Zh, Bottleneck::MaxRate), "受限于：--max-rate");
+        assert_eq!(
+            waited(Lang::En, &shares(Lang::En, &[(Bottleneck::Target, 70), (Bottleneck::Source, 30)]), 1200),
+            "The copy waited for: target ingest 70 %, source latency 30 %; the record was written 1,200 times"
+        );
+        assert_eq!(
+            rate_set(Lang::En, "j", Some("20MB/s"), true),
+            "Job j: data rate limited to 20MB/s, from now on"
+        );
+        assert_eq!(rate_set(Lang::Zh, "j", None, false), "任务 j：数据速率不受限制，继续任务时生效");
     }
 
     #[test]

@@ -63,7 +63,7 @@ fn no_command_is_explained() {
     assert_eq!(
         ended.stderr,
         "error[VF-0001]: these arguments can't be used: no command is given (there are demo, plan, migrate, jobs, status, \
-         resume, cancel, report, verify, load, completions)\n  hint: run the command with --help to see what it takes\n"
+         resume, rate, cancel, report, verify, load, completions)\n  hint: run the command with --help to see what it takes\n"
     );
 }
 
@@ -153,6 +153,25 @@ fn bad_addresses_are_refused_on_both_sides_at_once() {
     ));
     assert!(ended.stderr.contains("error[VF-0002]: the target address can't be used: "), "{}", ended.stderr);
     assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+}
+
+#[test]
+fn bad_rates_are_refused_with_the_way_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().to_string_lossy();
+    let of_migrate = migrate(dir.path(), &[&SIDES[..], &["--max-rate", "20MB"]].concat());
+    let of_resume = run(&["resume", "01", "--max-rate", "20MB", "--state-dir", &state]);
+    let of_rate = run(&["rate", "01", "20MB", "--state-dir", &state]);
+    for ended in [of_migrate, of_resume, of_rate] {
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("error[VF-0015]: `20MB` is no data rate"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("hint: write bytes or rows a second, as 20MB/s"), "{}", ended.stderr);
+    }
+    let unknown = run(&["rate", "01", "20MB/s", "--state-dir", &state]);
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("error[VF-0007]"), "{}", unknown.stderr);
+    let chinese = run(&["rate", "01", "0MB/s", "--lang", "zh", "--state-dir", &state]);
+    assert!(chinese.stderr.contains("错误[VF-0015]：`0MB/s` 不是有效的数据速率"), "{}", chinese.stderr);
 }
 
 #[test]

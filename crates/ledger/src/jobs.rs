@@ -35,7 +35,7 @@ pub struct NewJob {
     pub databases: Vec<String>,
     /// Its collections, in order.
     pub collections: Vec<NewCollectionRecord>,
-    /// Limit of the data rate, as the user wrote it.
+    /// Limit of the data rate; for the caller to read.
     pub max_rate: Option<String>,
 }
 
@@ -95,6 +95,10 @@ pub struct JobSummary {
     pub rows_done: u64,
     /// Rows that are to be copied, as far as known.
     pub rows_total: u64,
+    /// Limit of the data rate; for the caller to read.
+    pub max_rate: Option<String>,
+    /// What the newest attempt waited for most when it last said so; for the caller to read.
+    pub bottleneck: Option<String>,
 }
 
 /// What others want of a running job.
@@ -149,11 +153,15 @@ impl Ledger {
         let number = self
             .write(move |connection| {
                 connection.execute(
-                    "UPDATE jobs SET attempt = attempt + 1, state = 'IN_PROGRESS', cancel_requested = 0, ended_at = NULL \
-                     WHERE job_id = ?1",
+                    "UPDATE jobs SET attempt = attempt + 1, state = 'IN_PROGRESS', cancel_requested = 0, \
+                     ended_at = NULL, bottleneck = NULL WHERE job_id = ?1",
                     params![id],
                 )?;
-                Ok(connection.query_row("SELECT attempt FROM jobs WHERE job_id = ?1", params![id], |row| row.get(0))?)
+                Ok(connection.query_row(
+                    "SELECT attempt FROM jobs WHERE job_id = ?1",
+                    params![id],
+                    |row| row.get(0),
+                )?)
             })
             .await?;
         Ok(Attempt::new(job_id, number, lease))
@@ -170,7 +178,7 @@ impl Ledger {
         let state = state.to_owned();
         self.write_as(attempt, move |connection, attempt| {
             connection.execute(
-                "UPDATE jobs SET state = ?2, report = ?3, ended_at = ?4 WHERE job_id = ?1",
+                "UPDATE jobs SET state = ?2, report = ?3, ended_at = ?4, bottleneck = NULL WHERE job_id = ?1",
                 params![attempt.job_id(), state, report, ended_at],
             )?;
             Ok(())
@@ -204,7 +212,8 @@ impl Ledger {
                      (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND done), \
                      (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id), \
                      (SELECT coalesce(sum(rows_written), 0) FROM splits s WHERE s.job_id = j.job_id), \
-                     (SELECT coalesce(sum(rows_total), 0) FROM collections c WHERE c.job_id = j.job_id) \
+                     (SELECT coalesce(sum(rows_total), 0) FROM collections c WHERE c.job_id = j.job_id), \
+                     max_rate, bottleneck \
                      FROM jobs j ORDER BY sequence DESC",
                 )?;
                 let jobs = statement.query_map([], summary_of)?.collect::<Result<Vec<_>, _>>()?;
@@ -250,6 +259,22 @@ impl Ledger {
         let id = job_id.to_owned();
         self.write(move |connection| {
             connection.execute("UPDATE jobs SET max_rate = ?2 WHERE job_id = ?1", params![id, max_rate])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Records what an attempt waits for most.
+    pub async fn record_bottleneck(
+        &self,
+        attempt: &Attempt,
+        bottleneck: Option<String>,
+    ) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            connection.execute(
+                "UPDATE jobs SET bottleneck = ?2 WHERE job_id = ?1",
+                params![attempt.job_id(), bottleneck],
+            )?;
             Ok(())
         })
         .await
@@ -370,6 +395,8 @@ fn summary_of(row: &Row<'_>) -> rusqlite::Result<JobSummary> {
         collections_total: row.get::<_, i64>(8)?.cast_unsigned(),
         rows_done: row.get::<_, i64>(9)?.cast_unsigned(),
         rows_total: row.get::<_, i64>(10)?.cast_unsigned(),
+        max_rate: row.get(11)?,
+        bottleneck: row.get(12)?,
     })
 }
 

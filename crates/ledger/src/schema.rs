@@ -8,7 +8,8 @@ use crate::error::{Error, ErrorKind};
 const APPLICATION_ID: i32 = 0x5646_7279;
 
 /// Step N leads from version N to version N + 1.
-const STEPS: &[&str] = &[r"
+const STEPS: &[&str] = &[
+    r"
 CREATE TABLE jobs (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id TEXT NOT NULL UNIQUE,
@@ -101,7 +102,10 @@ CREATE TABLE events (
     at TEXT NOT NULL,
     event TEXT NOT NULL
 ) STRICT;
-"];
+",
+    "ALTER TABLE jobs ADD COLUMN bottleneck TEXT;
+",
+];
 
 /// Brings a file to the newest version, or says why it can't be used.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Error> {

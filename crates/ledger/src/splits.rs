@@ -186,7 +186,8 @@ impl Ledger {
     }
 
     /// Divides a split behind a key that it has not come to, neither by its cursor nor by its intent (the caller's
-    /// duty: only it can compare keys). Returns the new split, which is the upper part.
+    /// duty: only it can compare keys). Returns the new split, which is the upper part. `rows_planned` is of the lower and of
+    /// the upper part; rows of the lower part that were copied already count.
     pub async fn divide(
         &self,
         attempt: &Attempt,

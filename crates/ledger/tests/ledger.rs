@@ -231,6 +231,41 @@ async fn a_running_job_can_be_told_what_others_want() {
 }
 
 #[tokio::test]
+async fn what_an_attempt_waits_for_is_seen_until_it_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    let other = Ledger::open(directory.path()).unwrap();
+    let seen = async || {
+        let job = other.jobs().await.unwrap().remove(0);
+        (job.max_rate, job.bottleneck)
+    };
+    assert_eq!(seen().await, (None, None));
+    ledger.record_bottleneck(&attempt, Some("target".into())).await.unwrap();
+    other.set_max_rate("j1", Some("5MB/s".into())).await.unwrap();
+    assert_eq!(seen().await, (Some("5MB/s".into()), Some("target".into())));
+    ledger.end_attempt(&attempt, "FAILED", "{}".into(), "later".into()).await.unwrap();
+    assert_eq!(seen().await, (Some("5MB/s".into()), None), "the limit holds for the next attempt");
+}
+
+#[tokio::test]
+async fn a_ledger_of_the_first_version_is_taken_over_with_its_jobs() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    drop((ledger, attempt));
+    // What the first version would have left.
+    let file = directory.path().join("ledger.sqlite3");
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    connection.execute_batch("ALTER TABLE jobs DROP COLUMN bottleneck; PRAGMA user_version = 1").unwrap();
+    drop(connection);
+    let ledger = Ledger::open(directory.path()).unwrap();
+    let jobs = ledger.jobs().await.unwrap();
+    assert_eq!((jobs.len(), jobs[0].state.as_str(), jobs[0].rows_total), (1, "IN_PROGRESS", 150));
+    let attempt = ledger.begin_attempt("j1").await.unwrap();
+    ledger.record_bottleneck(&attempt, Some("source".into())).await.unwrap();
+    assert_eq!(ledger.jobs().await.unwrap()[0].bottleneck.as_deref(), Some("source"));
+}
+
+#[tokio::test]
 async fn a_collection_that_is_gone_starts_again() {
     let directory = tempfile::tempdir().unwrap();
     let (ledger, attempt) = begun(directory.path()).await;
@@ -255,7 +290,7 @@ fn files_that_are_no_ledger_are_refused_and_left_alone() {
     drop(connection);
     let error = Ledger::open(newer.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Newer);
-    assert!(error.to_string().contains("has version 99, this program knows up to 1"), "{error}");
+    assert!(error.to_string().contains("has version 99, this program knows up to 2"), "{error}");
 
     let garbage = tempfile::tempdir().unwrap();
     fs::write(

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use vecferry_milvus::CollectionName;
 
 use crate::problem::Problem;
+use crate::rate::MaxRate;
 
 /// Told of everything that happens. Called from several tasks at once, and often: it must return at once.
 pub trait Observer: Send + Sync {
@@ -53,6 +54,47 @@ pub enum Wait {
     TargetBusy,
 }
 
+/// What the copy waits for most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bottleneck {
+    /// Answers of the source.
+    Source,
+    /// The end of the source's refusals to be read faster.
+    SourceLimit,
+    /// The target, which stores what it is given.
+    Target,
+    /// The end of the target's refusals to be written faster.
+    TargetLimit,
+    /// The limit that a person set.
+    MaxRate,
+    /// The record of the job, on the disk of this machine.
+    Ledger,
+}
+
+impl Bottleneck {
+    /// All of them, in order.
+    pub const ALL: [Self; 6] =
+        [Self::Source, Self::SourceLimit, Self::Target, Self::TargetLimit, Self::MaxRate, Self::Ledger];
+
+    /// Its name in records and for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::SourceLimit => "source_limit",
+            Self::Target => "target",
+            Self::TargetLimit => "target_limit",
+            Self::MaxRate => "max_rate",
+            Self::Ledger => "ledger",
+        }
+    }
+
+    /// From its name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+}
+
 /// Something that happened. Collections are named as on the source.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -99,6 +141,30 @@ pub enum Event {
         /// Why.
         reason: Wait,
     },
+    /// What the copy waited for most over the last seconds; told twice a second while that is known.
+    Pace {
+        /// Nothing while nothing is copied.
+        bound_by: Option<Bottleneck>,
+        /// Inserts that the target takes at once.
+        inserts_at_once: usize,
+    },
+    /// The limit of the data rate, at the beginning and after every change.
+    MaxRate(Option<MaxRate>),
     /// Worth knowing, but nothing that stops.
     Warning(Problem),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_bottlenecks_are_those_of_machines() {
+        for (place, bottleneck) in Bottleneck::ALL.into_iter().enumerate() {
+            assert_eq!(bottleneck as usize, place);
+            assert_eq!(serde_json::to_value(bottleneck).unwrap(), bottleneck.name());
+            assert_eq!(Bottleneck::of_name(bottleneck.name()), Some(bottleneck));
+        }
+        assert_eq!(Bottleneck::of_name("moon"), None);
+    }
 }

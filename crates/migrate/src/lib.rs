@@ -17,6 +17,7 @@ mod plan;
 mod precheck;
 pub mod problem;
 mod proof;
+mod rate;
 pub mod report;
 pub mod request;
 mod retry;
@@ -27,10 +28,12 @@ mod target;
 pub use plan::file::PlanFile;
 pub use plan::{Change, Cluster, Plan, PlannedCollection};
 pub use problem::{Code, Exit, Lang, Problem};
+pub use rate::MaxRate;
 pub use report::{JobState, Report};
 pub use request::{
     Duplicates, LoadRequest, MigrateRequest, Selection, SourceLoad, VerifyLevel, VerifyRequest,
 };
 pub use run::{
-    Canceled, Migration, Passed, PreCheck, Resumed, cancel, history, ledger_problem, load, verify,
+    Canceled, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history, ledger_problem, load,
+    set_max_rate, verify,
 };

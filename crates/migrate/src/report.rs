@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::{CollectionName, Key};
 
-use crate::event::Phase;
+use crate::event::{Bottleneck, Phase};
 use crate::plan::{Change, Cluster};
 use crate::problem::{Exit, Problem};
 use crate::request::VerifyLevel;
@@ -73,6 +73,33 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What is worth knowing.
     pub warnings: Vec<Problem>,
+    /// What the last attempt waited for; absent for a comparison.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pace: Option<PaceReport>,
+}
+
+/// Where the time of an attempt went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PaceReport {
+    /// What was waited for, the longest first.
+    pub waits: Vec<WaitReport>,
+    /// How often the record of the job was brought to the disk.
+    pub ledger_commits: u64,
+    /// Fewest inserts at once that the target took.
+    pub inserts_at_once_min: usize,
+    /// The limit of the data rate at the end.
+    pub max_rate: Option<String>,
+}
+
+/// A part of the time waited.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaitReport {
+    /// What was waited for.
+    pub on: Bottleneck,
+    /// Seconds, summed up over everything that waited at once.
+    pub seconds: f64,
+    /// Part of all waits, from 0 to 1.
+    pub share: f64,
 }
 
 /// One collection.
@@ -349,6 +376,7 @@ mod tests {
             collections: Vec::new(),
             problems: codes.iter().copied().map(Problem::new).collect(),
             warnings: Vec::new(),
+            pace: None,
         }
     }
 

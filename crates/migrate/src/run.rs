@@ -11,7 +11,7 @@ use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Endpoint,
 
 use crate::checks::{self, Check, CheckId, CheckList};
 use crate::connect::{Side, cluster, connect, refusal};
-use crate::copy::Budget;
+use crate::copy::{Budget, Pace};
 use crate::event::{Event, Observer};
 use crate::inventory;
 use crate::plan::file::{PlanFile, outdated};
@@ -20,6 +20,7 @@ use crate::plan::{Plan, PlannedCollection};
 use crate::precheck;
 use crate::problem::{Code, Problem};
 use crate::proof::Reader;
+use crate::rate::MaxRate;
 use crate::report::{CollectionReport, JobState, Report, Verification};
 use crate::request::{Duplicates, LoadRequest, MigrateRequest, VerifyLevel, VerifyRequest};
 use crate::source_load::wait_until_complete;
@@ -29,16 +30,17 @@ mod comparison;
 mod control;
 mod every_row;
 mod history;
+mod pace;
 mod resume;
 
-pub use control::{Canceled, cancel};
+pub use control::{Canceled, RateSet, cancel, set_max_rate};
 pub use history::{Passed, history};
 pub use resume::Resumed;
 
 /// Collections under way at once. More only divide the same servers among more copies.
 const COLLECTIONS_PARALLEL: usize = 4;
-/// Inserts under way at once.
-const WRITERS_PARALLEL: usize = 6;
+/// Inserts under way at once, where the target takes as many.
+const INSERTS_MAX: usize = 6;
 /// Bytes in flight; the process needs about twice that at most.
 const IN_FLIGHT_BYTES_MAX: usize = 72 << 20;
 
@@ -52,6 +54,8 @@ pub struct Migration {
     checks: Vec<Check>,
     /// Where it goes on; none for a new job.
     record: Option<JobRecord>,
+    /// Another limit of the data rate than the recorded one.
+    max_rate: Option<Option<MaxRate>>,
 }
 
 /// What the pre-check came to.
@@ -85,7 +89,7 @@ pub(crate) struct Job {
     ledger: Ledger,
     attempt: Attempt,
     budget: Budget,
-    writers: Arc<Semaphore>,
+    pace: Arc<Pace>,
     /// Source collections that this job may hold loaded at once.
     source_loads: Semaphore,
     /// Target collections are loaded for their proof one at a time.
@@ -164,7 +168,7 @@ impl Migration {
             comparison::refuse_duplicates(&source, &plan).await?;
         }
         census.compare(list, &source).await.map_err(asking(Side::Source))?;
-        Ok(Self { request, source, target, plan, checks: Vec::new(), record: None })
+        Ok(Self { request, source, target, plan, checks: Vec::new(), record: None, max_rate: None })
     }
 
     /// Finds out whether the target may be written to, by making and removing an empty collection of a random name.
@@ -232,6 +236,11 @@ impl Migration {
         &self.plan
     }
 
+    /// Limits the data rate of the job, or lifts the limit that is recorded. Recorded when the job runs.
+    pub fn set_max_rate(&mut self, max_rate: Option<MaxRate>) {
+        self.max_rate = Some(max_rate);
+    }
+
     /// Carries the plan out, and records every step in the ledger. Ends with a report whatever happens; the source is put
     /// back into the load state it had.
     ///
@@ -252,13 +261,16 @@ impl Migration {
             .begin_attempt(&record.job_id)
             .await
             .map_err(|error| ledger_problem(ledger.directory(), &record.job_id, &error))?;
+        let max_rate = self.max_rate_in_force(ledger, &record.job_id).await?;
+        observer.on_event(Event::MaxRate(max_rate));
+        let looked = pace::Looked::new(ledger);
         let (recorder, mut recording) = history::record(observer, ledger, &attempt);
         let job = Job {
             consistency: record.read_timestamp.map_or(Consistency::Strong, Consistency::At),
             ledger: ledger.clone(),
             attempt,
             budget: Budget::new(IN_FLIGHT_BYTES_MAX),
-            writers: Arc::new(Semaphore::new(WRITERS_PARALLEL)),
+            pace: Arc::new(Pace::new(INSERTS_MAX, max_rate)),
             source_loads: Semaphore::new(self.request.source_load_parallel.max(1)),
             target_load: Mutex::new(()),
             sample_seed: record.sample_seed,
@@ -274,13 +286,25 @@ impl Migration {
             tokio::select! {
                 report = &mut work => report,
                 // Both end only with the work.
-                never = control::obey(&job) => match never {},
+                never = control::obey(&job, &looked) => match never {},
                 never = recording.go_on() => match never {},
             }
         };
         recording.finish().await;
+        report.pace = Some(looked.report(&job));
         job.record_end(&mut report).await;
         Ok(report)
+    }
+
+    /// Records another limit, if one is wanted, and gives the one in force.
+    async fn max_rate_in_force(&self, ledger: &Ledger, job_id: &str) -> Result<Option<MaxRate>, Problem> {
+        let failed = |error| ledger_problem(ledger.directory(), job_id, &error);
+        if let Some(max_rate) = self.max_rate {
+            ledger.set_max_rate(job_id, MaxRate::stored(max_rate)).await.map_err(failed)?;
+        }
+        let control = ledger.control(job_id).await.map_err(failed)?;
+        MaxRate::of_stored(control.max_rate.as_deref())
+            .map_err(|problem| control::unreadable(ledger.directory(), &problem))
     }
 
     /// Records a new job before anything is written.
@@ -307,7 +331,7 @@ impl Migration {
             created_at: clock.started_at(),
             databases: self.plan.new_databases.clone(),
             collections: collections.collect(),
-            max_rate: None,
+            max_rate: MaxRate::stored(self.max_rate.flatten()),
         };
         let recorded = async {
             ledger.create_job(new).await?;
@@ -347,6 +371,7 @@ impl Job {
             collections: Vec::new(),
             problems,
             warnings: plan.warnings.clone(),
+            pace: None,
         };
         for outcome in ended {
             report.problems.extend(outcome.problems);
@@ -545,6 +570,7 @@ pub async fn verify(
         collections: Vec::new(),
         problems: Vec::new(),
         warnings: Vec::new(),
+        pace: None,
     };
     for (of_source, of_target) in &pairs {
         let sides = comparison::Sides {

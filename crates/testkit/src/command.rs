@@ -61,7 +61,7 @@ impl Vecferry {
 
     /// A command about the jobs of this one's state directory, with the tokens of the shared servers.
     pub fn of_same_state(&self, servers: &Servers, command: &str, arguments: &[&str]) -> Run {
-        self.of_same_state_with(servers, command, arguments, &[])
+        Run::new(self.command_of_same_state(servers, command, arguments).output().expect("vecferry runs"))
     }
 
     /// The same with environment variables.
@@ -72,14 +72,20 @@ impl Vecferry {
         arguments: &[&str],
         variables: &[(&str, &str)],
     ) -> Run {
+        let mut process = self.command_of_same_state(servers, command, arguments);
+        Run::new(process.envs(variables.iter().copied()).output().expect("vecferry runs"))
+    }
+
+    /// A command about the jobs of this one's state directory, to be started.
+    pub fn command_of_same_state(&self, servers: &Servers, command: &str, arguments: &[&str]) -> Command {
         let mut process = Command::new(servers.program());
         process
             .args([command, "--json", "--lang", "en", "--state-dir"])
             .arg(self.state_dir())
             .args(arguments);
         process.env("VECFERRY_SOURCE_TOKEN", "root:Milvus").env("VECFERRY_TARGET_TOKEN", "root:Milvus");
-        process.envs(variables.iter().copied());
-        Run::new(process.stdin(Stdio::null()).output().expect("vecferry runs"))
+        process.stdin(Stdio::null());
+        process
     }
 
     /// Where its jobs are remembered.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use vecferry_ledger::{JobSummary, Ledger};
-use vecferry_migrate::event::Phase;
+use vecferry_migrate::event::{Bottleneck, Phase};
 use vecferry_migrate::{Code, Exit, Passed, Problem, Report, history, ledger_problem};
 
 use crate::args::{JobName, ReportArgs, StateArgs};
@@ -27,6 +27,8 @@ struct Job<'a> {
     collections_total: u64,
     rows_done: u64,
     rows_total: u64,
+    max_rate: Option<&'a str>,
+    bound_by: Option<&'a str>,
 }
 
 impl<'a> Job<'a> {
@@ -44,6 +46,9 @@ impl<'a> Job<'a> {
             collections_total: job.collections_total,
             rows_done: job.rows_done,
             rows_total: job.rows_total,
+            max_rate: job.max_rate.as_deref(),
+            // What a process waited for that is gone interests nobody.
+            bound_by: job.bottleneck.as_deref().filter(|_| job.live),
         }
     }
 }
@@ -167,12 +172,22 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
         job_table(output, std::slice::from_ref(&job)).lines().iter().for_each(|line| output.result(line));
         output.result("");
         status_table(output, &collections, job.live).lines().iter().for_each(|line| output.result(line));
+        pace_lines(output, &job).iter().for_each(|line| output.result(line));
         if !job.live && record.state != "SUCCESSFUL" {
             output.note(&text::resume_hint(output.lang, &job.job_id));
         }
         Ok(())
     };
     shown(output, result.await)
+}
+
+/// How fast a job may go, and what it waits for.
+fn pace_lines(output: &Output, job: &JobSummary) -> Vec<String> {
+    let lang = output.lang;
+    let rate = job.max_rate.as_deref().map(|rate| text::max_rate(lang, Some(&format::harmless(rate))));
+    let bottleneck = job.bottleneck.as_deref().filter(|_| job.live).and_then(Bottleneck::of_name);
+    let bound_by = bottleneck.map(|bottleneck| text::bound_by(lang, bottleneck));
+    rate.into_iter().chain(bound_by).collect()
 }
 
 fn status_table(output: &Output, collections: &[CollectionStatus], live: bool) -> Table {

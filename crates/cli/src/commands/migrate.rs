@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Ledger;
 use vecferry_migrate::request::parse_target_db;
 use vecferry_migrate::{
-    Code, Exit, JobState, MigrateRequest, Migration, Plan, PlanFile, Problem, Report, Selection,
+    Code, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile, Problem, Report, Selection,
 };
 use vecferry_milvus::Endpoint;
 
-use crate::args::{ConnectionArgs, JobArgs, MigrateArgs, SelectionArgs, TlsFiles};
+use crate::args::{ConnectionArgs, JobArgs, MigrateArgs, PaceArgs, SelectionArgs, TlsFiles};
 use crate::connection::{both, endpoint};
 use crate::output::{Output, Severity, Style};
 use crate::progress::Progress;
@@ -85,16 +85,20 @@ struct Event {
 /// Migrates as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateArgs) -> Exit {
     let ledger = state::ledger(&args.state).map_err(|problem| vec![problem]);
-    let (task, ledger) = match both(task(args), ledger) {
+    let wanted = both(task(args), max_rate(&args.pace));
+    let ((task, max_rate), ledger) = match both(wanted, ledger) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
     };
     let files = args.target(None).files;
     let target = task.target().clone();
-    let migration = match prepare(output, signals, task, Some(ledger.directory())).await {
+    let mut migration = match prepare(output, signals, task, Some(ledger.directory())).await {
         Ok(migration) => migration,
         Err(exit) => return exit,
     };
+    if let Some(max_rate) = max_rate {
+        migration.set_max_rate(max_rate);
+    }
     if output.json && !output.quiet {
         output.json_line(&PlanLine::new(migration.plan()));
     }
@@ -231,6 +235,11 @@ pub(crate) fn request(
         wait_index,
         allow_drift,
     })
+}
+
+/// The limit that is asked for, if one is; `none` asks for no limit.
+pub(crate) fn max_rate(args: &PaceArgs) -> Result<Option<Option<MaxRate>>, Vec<Problem>> {
+    args.max_rate.as_deref().map(MaxRate::parse).transpose().map_err(|problem| vec![problem])
 }
 
 /// Which collections are meant, and where their databases go.

@@ -4,7 +4,7 @@ use vecferry_ledger::Ledger;
 use vecferry_migrate::{Exit, Migration, Problem, Resumed, ledger_problem};
 use vecferry_milvus::Endpoint;
 
-use super::migrate::{carry_out, finish};
+use super::migrate::{carry_out, finish, max_rate};
 use crate::args::{ResumeArgs, SourceAccess, TargetAccess};
 use crate::connection::{both, endpoint};
 use crate::output::{Output, Style};
@@ -13,9 +13,10 @@ use crate::{state, text};
 
 /// Goes on with a job.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArgs) -> Exit {
-    let ledger = match state::ledger(&args.job.state) {
-        Ok(ledger) => ledger,
-        Err(problem) => return output.refuse(&[problem]),
+    let ledger = state::ledger(&args.job.state).map_err(|problem| vec![problem]);
+    let (max_rate, ledger) = match both(max_rate(&args.pace), ledger) {
+        Ok(checked) => checked,
+        Err(problems) => return output.refuse(&problems),
     };
     let (source, target) = match endpoints(&ledger, &args.job.job, &args.source, &args.target).await {
         Ok(endpoints) => endpoints,
@@ -36,10 +37,15 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArg
             output.note(text::nothing_to_resume(output.lang));
             *report
         }
-        Some(Ok(Resumed::Ready(migration))) => match carry_out(output, signals, *migration, &ledger).await {
-            Ok(report) => report,
-            Err(exit) => return exit,
-        },
+        Some(Ok(Resumed::Ready(mut migration))) => {
+            if let Some(max_rate) = max_rate {
+                migration.set_max_rate(max_rate);
+            }
+            match carry_out(output, signals, *migration, &ledger).await {
+                Ok(report) => report,
+                Err(exit) => return exit,
+            }
+        }
     };
     finish(output, &report, Some((&target, &files)));
     report.exit()

@@ -41,6 +41,8 @@ labels! {
     started "Started" "开始时间";
     ended "Ended" "结束时间";
     duration "Duration" "总用时";
+    waits "The copy waited for" "复制的等待时间";
+    max_rate "Data rate limited to" "数据速率上限";
     job "Job" "任务";
     collections "Collections" "Collection";
     collections_total "Collections in total" "Collection 总数";

@@ -2,7 +2,8 @@ use std::time::Instant;
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
-use vecferry_migrate::report::IndexReport;
+use vecferry_migrate::event::Bottleneck;
+use vecferry_migrate::report::{IndexReport, PaceReport, WaitReport};
 
 use super::*;
 
@@ -83,6 +84,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
         collections,
         problems: Vec::new(),
         warnings: Vec::new(),
+        pace: None,
     }
 }
 
@@ -214,6 +216,25 @@ fn every_page_is_well_formed_and_needs_nothing_else() {
             }
         }
     }
+}
+
+#[test]
+fn the_pace_is_among_the_facts() {
+    let wait = |on, share| WaitReport { on, seconds: share * 50.0, share };
+    let waits = vec![
+        wait(Bottleneck::TargetLimit, 0.7),
+        wait(Bottleneck::Source, 0.298),
+        wait(Bottleneck::Ledger, 0.002),
+    ];
+    let max_rate = Some("20MB/s".to_owned());
+    let mut report = successful();
+    assert!(!plain(&report, Lang::En).contains("The copy waited for"));
+    report.pace = Some(PaceReport { waits, ledger_commits: 9, inserts_at_once_min: 1, max_rate });
+    let (english, chinese) = (plain(&report, Lang::En), plain(&report, Lang::Zh));
+    assert!(english.contains("target rate limit 70 %, source latency 30 %"), "{english}");
+    assert!(!english.contains("state directory"), "{english}");
+    assert!(chinese.contains("目标的速率限制 70 %，源的响应 30 %"), "{chinese}");
+    assert!(english.contains("20MB/s") && chinese.contains("数据速率上限"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod copy;
 mod faults;
 mod lite;
 mod load_state;
+mod pace;
 mod plan;
 mod refused;
 mod resume;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vecferry_testkit::fault_proxy::{Answer, Armed, Cut, Fault, FaultProxy, When};
 use vecferry_testkit::{Oracle, Run, Vecferry};
 
-use crate::faults::{make, slow, start, start_with};
+use crate::faults::{make, slow, start, start_in};
 use crate::{oracle, servers};
 
 /// How long something that must come is waited for.
@@ -20,7 +20,7 @@ fn interrupted(name: &str, signal: &str) -> Vecferry {
 
 /// The same with environment variables.
 pub(crate) fn interrupted_with(name: &str, signal: &str, variables: &[(&str, &str)]) -> Vecferry {
-    let mut started = start_with(name, "limited", variables);
+    let mut started = start_in(name, "limited", variables);
     let killed = Command::new("kill").args([signal, &started.child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     started.child.wait().unwrap();

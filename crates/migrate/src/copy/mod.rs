@@ -8,8 +8,10 @@ mod budget;
 mod dispatch;
 mod doubt;
 mod key_text;
+mod pace;
 mod page_size;
 mod plan;
+mod redivide;
 mod sample;
 mod slice;
 
@@ -17,6 +19,7 @@ pub(crate) use budget::Budget;
 pub(crate) use dispatch::{Dispatcher, InProcess, Slice};
 pub(crate) use doubt::settle_doubts;
 pub(crate) use key_text::{key_of, key_text};
+pub(crate) use pace::{Pace, Waits};
 pub(crate) use page_size::{PAGE_BYTES_TARGET, PAGE_ROWS_MAX, PageSize};
 pub(crate) use plan::{Limits, PartCounter, PlannedRange, plan};
 pub(crate) use sample::{KeySample, SAMPLE_ROWS_MIN, SampleRule};

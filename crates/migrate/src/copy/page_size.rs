@@ -20,6 +20,9 @@ pub(crate) struct PageSize {
     bytes_target: usize,
     /// Pages of more rows were refused as too large; forgotten step by step.
     ceiling: u32,
+    /// What a limited rate allows.
+    rows_max: u32,
+    bytes_max: usize,
 }
 
 impl PageSize {
@@ -29,18 +32,35 @@ impl PageSize {
         let all_known = columns.iter().all(|column| column.fixed_bytes().is_some());
         let fitting = u32::try_from(bytes_target / known.max(1)).unwrap_or(u32::MAX);
         let most = if all_known { PAGE_ROWS_MAX } else { FIRST_ROWS_MAX };
-        Self { rows: fitting.clamp(1, most), bytes_target, ceiling: PAGE_ROWS_MAX }
+        let rows = fitting.clamp(1, most);
+        Self { rows, bytes_target, ceiling: PAGE_ROWS_MAX, rows_max: PAGE_ROWS_MAX, bytes_max: usize::MAX }
     }
 
     /// Never more than some rows a page.
     pub(crate) fn fixed(rows: usize) -> Self {
         let rows = u32::try_from(rows).unwrap_or(PAGE_ROWS_MAX).clamp(1, PAGE_ROWS_MAX);
-        Self { rows, bytes_target: PAGE_BYTES_TARGET, ceiling: rows }
+        Self {
+            rows,
+            bytes_target: PAGE_BYTES_TARGET,
+            ceiling: rows,
+            rows_max: PAGE_ROWS_MAX,
+            bytes_max: usize::MAX,
+        }
     }
 
     /// Rows to ask for.
     pub(crate) fn rows(&self) -> u32 {
-        self.rows
+        self.rows.min(self.rows_max)
+    }
+
+    /// No more rows and bytes than that, until told otherwise.
+    pub(crate) fn limit(&mut self, (rows_max, bytes_max): (u32, usize)) {
+        // Rows that were asked for under the former limit in bytes may be too many now.
+        if bytes_max < self.bytes() {
+            let shrunk = u64::from(self.rows) * bytes_max as u64 / self.bytes() as u64;
+            self.rows = u32::try_from(shrunk).unwrap_or(self.rows).max(1);
+        }
+        (self.rows_max, self.bytes_max) = (rows_max.max(1), bytes_max);
     }
 
     /// At least so many rows, if pages of as many were not refused.
@@ -51,7 +71,7 @@ impl PageSize {
 
     /// Bytes that the next page will have, roughly.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes_target
+        self.bytes_target.min(self.bytes_max)
     }
 
     /// A page came.
@@ -60,7 +80,7 @@ impl PageSize {
             return;
         }
         let row_bytes = (bytes / rows).max(1);
-        let fitting = u32::try_from(self.bytes_target / row_bytes).unwrap_or(u32::MAX);
+        let fitting = u32::try_from(self.bytes() / row_bytes).unwrap_or(u32::MAX);
         let grown = self.rows.saturating_mul(GROWTH_MAX);
         self.ceiling = self.ceiling.saturating_add(self.ceiling / 8 + 1).min(PAGE_ROWS_MAX);
         self.rows = fitting.min(grown).clamp(1, self.ceiling);
@@ -68,6 +88,8 @@ impl PageSize {
 
     /// A page was refused as too large. False if it was a single row already.
     pub(crate) fn refused(&mut self) -> bool {
+        // Asked for were those that the rate allows.
+        self.rows = self.rows();
         if self.rows <= 1 {
             return false;
         }
@@ -102,6 +124,24 @@ mod tests {
         let texts = [column(DataType::Int64, None), column(DataType::VarChar, None)];
         assert_eq!(PageSize::new(&texts, 6 << 20).rows(), FIRST_ROWS_MAX);
         assert_eq!(PageSize::new(&[column(DataType::Int64, None)], 6 << 20).rows(), PAGE_ROWS_MAX);
+    }
+
+    #[test]
+    fn a_limited_rate_makes_pages_smaller_and_its_end_large_again() {
+        let mut size = PageSize::new(&[column(DataType::Int64, None)], 6 << 20);
+        size.limit((PAGE_ROWS_MAX, 1 << 20));
+        assert_eq!((size.rows(), size.bytes()), (PAGE_ROWS_MAX / 6, 1 << 20));
+        size.came(100, 100_000);
+        assert_eq!(size.rows(), (1 << 20) / 1000);
+        size.limit((10, usize::MAX));
+        assert_eq!((size.rows(), size.bytes()), (10, 6 << 20));
+        size.came(10, 10_000);
+        assert_eq!(size.rows(), 10);
+        size.limit((PAGE_ROWS_MAX, usize::MAX));
+        size.came(10, 10_000);
+        assert_eq!(size.rows(), (6 << 20) / 1000);
+        size.limit((1, usize::MAX));
+        assert!(!size.refused(), "a single row is no smaller page");
     }
 
     #[test]

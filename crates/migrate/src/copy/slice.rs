@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::{Advance, Attempt, Ledger, Progress, Split};
 use vecferry_milvus::schema::FieldSpec;
@@ -21,9 +20,13 @@ use vecferry_milvus::{
 use super::budget::{Budget, Share};
 use super::dispatch::{Slice, SliceRunner};
 use super::key_text::{NoKey, key_of, key_text, range_of};
+use super::pace::Pace;
 use super::page_size::{PAGE_BYTES_MAX, PageSize};
+use super::plan::{Limits, PartCounter};
+use super::redivide::{Checks, Division};
 use super::sample::SampleRule;
-use crate::event::{Event, Observer, Wait};
+use crate::event::{Bottleneck, Event, Observer, Wait};
+use crate::proof::Reader;
 use crate::retry::{Backoff, Verdict, sleep};
 use crate::source_load::wait_until_complete;
 
@@ -46,8 +49,10 @@ pub(crate) struct CopyJob {
     pub(crate) names: Vec<String>,
     pub(crate) consistency: Consistency,
     pub(crate) budget: Budget,
-    /// Inserts under way at once, over the whole job.
-    pub(crate) writers: Arc<Semaphore>,
+    /// How fast the whole job may write.
+    pub(crate) pace: Arc<Pace>,
+    /// How far a split is divided that turns out to be too large.
+    pub(crate) limits: Limits,
     pub(crate) page_bytes_target: usize,
     /// Which rows are compared later, by partition.
     pub(crate) sample: SampleRule,
@@ -149,15 +154,20 @@ impl CopyJob {
         out_of_time: &dyn Fn() -> bool,
     ) -> Result<Slice, CopyError> {
         let partition = split.partition.as_deref();
-        let is_new = split.cursor.is_none();
+        // The ends of a range are always compared: that is where rows are lost first.
+        let mut is_first_page = self.sample.is_on()
+            && split.cursor.is_none()
+            && range.after == range_of(split.after.as_deref(), None)?.after;
+        // Where an earlier slice came to the end and ran out of time before it knew.
+        let mut last_key = split.cursor.clone();
+        let mut checks = Checks::new(split, mode);
         let mut next = self.next_page(partition, &range, size).await?;
         let mut acknowledged: Option<Acknowledged> = None;
         loop {
             let (page, share) = next;
             let Some((first, last)) = page.keys.clone() else {
                 let mut step = self.step(acknowledged.take(), None);
-                // The ends of a range are always compared: that is where rows are lost first.
-                step.samples.extend(step.cursor.clone().filter(|_| self.sample.is_on()));
+                step.samples.extend(last_key.filter(|_| self.sample.is_on()));
                 self.ledger.advance(&self.attempt, split.split_id, step).await?;
                 if mode == WriteMode::Insert {
                     self.ledger.finish_split(&self.attempt, split.split_id).await?;
@@ -165,12 +175,7 @@ impl CopyJob {
                 return Ok(Slice::Done);
             };
             let mut samples = self.sample.of_page(&page, &self.key_field, partition)?;
-            if is_new
-                && acknowledged.is_none()
-                && range.after == range_of(split.after.as_deref(), None)?.after
-            {
-                samples.extend(self.sample.is_on().then(|| key_text(&first)));
-            }
+            samples.extend(std::mem::take(&mut is_first_page).then(|| key_text(&first)));
             let intent = (mode == WriteMode::Insert).then(|| key_text(&last));
             let step = self.step(acknowledged.take(), intent);
             self.ledger.advance(&self.attempt, split.split_id, step).await?;
@@ -180,11 +185,25 @@ impl CopyJob {
                 self.next_page(partition, &range, size),
             );
             let (rows, bytes) = written?;
+            last_key = Some(key_text(&last));
+            let check_due = checks.is_due(rows);
             acknowledged = Some(Acknowledged { last, rows, bytes, samples });
             let stop = match read {
                 Ok(page) if self.cancel.is_cancelled() => {
                     drop(page);
                     Ok(Slice::Canceled)
+                }
+                Ok(page) if check_due && page.0.rows > 0 => {
+                    // The ledger knows before the split is divided how far it is.
+                    let step = self.step(acknowledged.take(), None);
+                    self.ledger.advance(&self.attempt, split.split_id, step).await?;
+                    let divided = self.divide_if_too_large(split, &range, checks.copied()).await?;
+                    if !divided.is_empty() {
+                        drop(page);
+                        return Ok(Slice::More { divided });
+                    }
+                    next = page;
+                    continue;
                 }
                 Ok(page) if out_of_time() => {
                     drop(page);
@@ -221,6 +240,7 @@ impl CopyJob {
         range: &KeyRange,
         size: &mut PageSize,
     ) -> Result<(Page, Share), CopyError> {
+        size.limit(self.pace.page_max());
         let mut share = tokio::select! {
             share = self.budget.take(size.bytes()) => share.ok_or(CopyError::Canceled)?,
             () = self.cancel.cancelled() => return Err(CopyError::Canceled),
@@ -249,10 +269,12 @@ impl CopyJob {
                 rows_max: Some(size.rows()),
                 consistency: self.consistency,
             };
+            let waiting = self.pace.account().begin(Bottleneck::Source);
             let answer = tokio::select! {
                 answer = self.source.query(&query) => answer,
                 () = self.cancel.cancelled() => return Err(CopyError::Canceled),
             };
+            drop(waiting);
             let error = match answer {
                 // A page beyond what one insert may hold is asked for again, smaller.
                 Ok(answer) if answer.len() > PAGE_BYTES_MAX && size.refused() => continue,
@@ -265,11 +287,13 @@ impl CopyJob {
             let Verdict::Wait(wait) = backoff.after(error.kind()) else {
                 return Err(CopyError::Source(error));
             };
-            self.tell_waiting(if error.kind() == ErrorKind::RateLimited {
-                Wait::SourceLimit
+            let (reason, bottleneck) = if error.kind() == ErrorKind::RateLimited {
+                (Wait::SourceLimit, Bottleneck::SourceLimit)
             } else {
-                Wait::SourceBusy
-            });
+                (Wait::SourceBusy, Bottleneck::Source)
+            };
+            self.tell_waiting(reason);
+            let _waiting = self.pace.account().begin(bottleneck);
             sleep(wait, &self.cancel).await;
             if error.kind() != ErrorKind::RateLimited {
                 // A server that was away answers short while it loads again, without an error.
@@ -317,6 +341,8 @@ impl CopyJob {
         let (rows, of_page) = (self.rows_of(&page)?, page.rows as u64);
         // The columns hold what they need of the page's buffer.
         drop(page);
+        let admitted = self.pace.admit(of_page, rows.bytes() as u64, &self.cancel).await;
+        admitted.ok_or(CopyError::Canceled)?;
         let written =
             self.write_rows(Some(split), split.partition.as_deref(), &rows, &range, first, mode).await;
         drop(rows);
@@ -341,11 +367,7 @@ impl CopyJob {
     ) -> Written {
         let mut backoff = Backoff::new();
         loop {
-            let attempt = {
-                let _slot = self.writers.acquire().await.map_err(|_| CopyError::Canceled)?;
-                self.target.write(&self.write_name, partition, rows, mode).await
-            };
-            let error = match attempt {
+            let error = match self.write_once(partition, rows, mode).await? {
                 Ok(()) => {
                     let (count, bytes) = (rows.count as u64, rows.bytes() as u64);
                     let collection = self.shown_name.clone();
@@ -376,6 +398,7 @@ impl CopyJob {
                 }
                 Verdict::Wait(wait) => {
                     self.tell_waiting(target_wait(error.kind()));
+                    let _waiting = self.pace.account().begin(target_bottleneck(error.kind()));
                     tokio::time::sleep(wait).await;
                 }
                 Verdict::GiveUp if matches!(error.kind(), ErrorKind::Rejected | ErrorKind::TooLarge) => {
@@ -385,6 +408,60 @@ impl CopyJob {
                 Verdict::GiveUp => return Err(CopyError::Target(error)),
             }
         }
+    }
+
+    /// One insert, when there is a place for it; the inner result is the target's answer.
+    async fn write_once(
+        &self,
+        partition: Option<&str>,
+        rows: &Rows,
+        mode: WriteMode,
+    ) -> Result<Result<(), Error>, CopyError> {
+        let place = self.pace.place().await.ok_or(CopyError::Canceled)?;
+        let waiting = self.pace.account().begin(Bottleneck::Target);
+        let answer = self.target.write(&self.write_name, partition, rows, mode).await;
+        let failure = answer.as_ref().err().map(Error::kind);
+        waiting.end_as(failure.map_or(Bottleneck::Target, target_bottleneck));
+        place.answered(failure);
+        Ok(answer)
+    }
+
+    /// Divides what is left of a split, if that is more than a split should hold. Returns the new splits.
+    async fn divide_if_too_large(
+        &self,
+        split: &Split,
+        range: &KeyRange,
+        copied: u64,
+    ) -> Result<Vec<i64>, CopyError> {
+        let reader = Reader {
+            client: self.source.clone(),
+            name: self.source_name.clone(),
+            id: self.source_id,
+            key_field: self.key_field.clone(),
+            columns: self.columns.clone(),
+            consistency: self.consistency,
+            cancel: self.cancel.clone(),
+        };
+        let splits = self.ledger.splits(self.attempt.job_id(), split.collection).await?;
+        let of_part = splits.iter().filter(|other| other.partition == split.partition).count();
+        let limits = Limits { splits_max: self.limits.splits_max.saturating_sub(of_part) + 1, ..self.limits };
+        let counter = PartCounter { reader: &reader, partition: split.partition.as_deref() };
+        let division = match Division::find(&counter, range, reader.key_is_text(), limits).await {
+            Ok(division) => division,
+            Err(_) if self.cancel.is_cancelled() => return Ok(Vec::new()),
+            Err(error) => {
+                // The split is copied as well in one piece; what is wrong with the source its pages will tell.
+                tracing::debug!(%error, split = split.split_id, "what is left of a split was not counted");
+                return Ok(Vec::new());
+            }
+        };
+        let mut divided = Vec::new();
+        for cut in division.cuts(copied) {
+            let at = key_text(&cut.at);
+            let upper = self.ledger.divide(&self.attempt, split.split_id, at, (cut.below, cut.above)).await?;
+            divided.push(upper.split_id);
+        }
+        Ok(divided)
     }
 
     /// The target refuses a page for its size: its range is read again in smaller pages.
@@ -418,6 +495,13 @@ impl CopyJob {
 /// Whether some or all rows of a failed write may be on the target. A busy server may have taken those of one shard.
 fn may_have_landed(kind: ErrorKind) -> bool {
     kind.is_ambiguous() || kind == ErrorKind::Busy
+}
+
+fn target_bottleneck(kind: ErrorKind) -> Bottleneck {
+    match target_wait(kind) {
+        Wait::TargetLimit | Wait::TargetDenies => Bottleneck::TargetLimit,
+        Wait::TargetBusy | Wait::SourceLimit | Wait::SourceBusy => Bottleneck::Target,
+    }
 }
 
 fn target_wait(kind: ErrorKind) -> Wait {

@@ -129,6 +129,18 @@ catalogue! {
            "name a file in a writable directory"
         zh "无法写入 `{file}`：{detail}"
            "请指定可写目录中的文件";
+    /// A `--max-rate` is not understood.
+    MaxRate 15 Usage
+        en "`{rate}` is no data rate: {detail}"
+           "write bytes or rows a second, as 20MB/s (KB, MB, GB, KiB, MiB, GiB) or 5000rows/s, or none for no limit"
+        zh "`{rate}` 不是有效的数据速率：{detail}"
+           "写作每秒字节数或行数，如 20MB/s（可用 KB、MB、GB、KiB、MiB、GiB）或 5000rows/s；none 表示不限制";
+    /// A job that is complete has no data rate.
+    JobIsComplete 16 Usage
+        en "job {job} is complete: nothing of it is limited any more"
+           "give --max-rate to the next `vecferry migrate`"
+        zh "任务 {job} 已完成：不再有可限制的内容"
+           "请在下一次 `vecferry migrate` 时使用 --max-rate";
     /// A plan file is no plan, or not a whole one.
     PlanFile 40 Usage
         en "`{file}` is not a complete plan: {detail}"

@@ -340,7 +340,8 @@ impl Work<'_> {
         let per_part = self.sample_rows(parts.len());
         let sample =
             SampleRule::new(job.sample_seed, parts.into_iter().zip(before.iter().copied()), per_part);
-        let copy = self.copy_job(&job.source, source, write_name.clone(), sample, job.consistency);
+        let limits = self.split_limits(before.iter().sum());
+        let copy = self.copy_job(&job.source, source, write_name.clone(), sample, job.consistency, limits);
         let dispatcher = InProcess { parallel: SPLITS_PARALLEL, slice: SLICE_TIME };
         let outcome = dispatcher.dispatch(splits, &copy).await;
         // Whatever may still be on its way finds no collection from now on. After a failure, which may be that the target is
@@ -365,6 +366,7 @@ impl Work<'_> {
         write_name: CollectionName,
         sample: SampleRule,
         consistency: Consistency,
+        limits: Limits,
     ) -> CopyJob {
         let job = self.job;
         CopyJob {
@@ -381,7 +383,8 @@ impl Work<'_> {
             columns: reader.columns.clone(),
             consistency,
             budget: job.budget.clone(),
-            writers: Arc::clone(&job.writers),
+            pace: Arc::clone(&job.pace),
+            limits,
             page_bytes_target: PAGE_BYTES_TARGET,
             sample,
             observer: Arc::clone(&job.observer),
@@ -410,14 +413,12 @@ impl Work<'_> {
 
     /// Divides the parts into key ranges, so that a large one is read and written by several at once.
     async fn plan_splits(&self, source: &Reader, before: &[u64]) -> Result<Vec<NewSplit>, Stop> {
-        let total: u64 = before.iter().sum();
-        let rows_per_split = self.rows_per_split(total);
+        let limits = self.split_limits(before.iter().sum());
         let is_text = source.key_is_text();
         let mut splits = Vec::new();
         for (partition, rows) in self.planned.parts().into_iter().zip(before) {
             let counter = PartCounter { reader: source, partition: partition.as_deref() };
             let whole = PlannedRange { range: KeyRange::default(), rows: *rows };
-            let limits = Limits { rows_per_split, splits_max: SPLITS_PER_PART_MAX };
             let ranges =
                 plan(&counter, whole, is_text, limits).await.map_err(|error| self.source_failed(error))?;
             splits.extend(ranges.into_iter().map(|planned| NewSplit {
@@ -431,13 +432,14 @@ impl Work<'_> {
     }
 
     /// Enough splits to keep all readers busy to the end, but none that is not worth its queries.
-    fn rows_per_split(&self, rows: u64) -> u64 {
+    fn split_limits(&self, rows: u64) -> Limits {
         let columns = self.planned.described.schema.columns();
         let row_bytes: usize =
             columns.iter().map(|column| column.fixed_bytes().unwrap_or(VARIABLE_BYTES)).sum();
         let row_bytes = (row_bytes as u64).max(1);
         let bytes = rows.saturating_mul(row_bytes) / (2 * SPLITS_PARALLEL as u64);
-        (bytes.clamp(SPLIT_BYTES_MIN, SPLIT_BYTES_MAX) / row_bytes).max(1)
+        let rows_per_split = (bytes.clamp(SPLIT_BYTES_MIN, SPLIT_BYTES_MAX) / row_bytes).max(1);
+        Limits { rows_per_split, splits_max: SPLITS_PER_PART_MAX }
     }
 
     /// What the ledger knows of the rows, part by part.
@@ -610,6 +612,7 @@ impl Work<'_> {
             made.name.clone(),
             SampleRule::default(),
             of_target.consistency,
+            self.split_limits(self.report.rows),
         );
         let removed = settle_doubts(&copy, &of_target, self.position).await;
         if removed.map_err(|error| self.not_verified(error))? > 0 {

@@ -8,31 +8,69 @@ use tokio_util::sync::CancellationToken;
 use vecferry_ledger::{Attempt, CollectionRecord, JobRecord, Ledger};
 use vecferry_milvus::{Client, Endpoint, ErrorKind};
 
+use super::pace::Looked;
 use super::{Job, ledger_failed, ledger_problem};
 use crate::connect::{Side, connect};
+use crate::event::Event;
 use crate::plan::stored::read_plan;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::{Code, Problem};
+use crate::rate::MaxRate;
 use crate::report::JobState;
 use crate::retry::repeat;
 use crate::target;
 
-/// How often a running job looks whether it is to end.
+/// How often a running job looks whether it is to end, and how fast it goes.
 const CONTROL_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the end of another process is looked for.
 const END_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Looks after what others want of a running job.
-pub(super) async fn obey(job: &Job) -> Infallible {
+/// Looks after what others want of a running job, and says what it waits for.
+pub(super) async fn obey(job: &Job, looked: &Looked) -> Infallible {
     loop {
         tokio::time::sleep(CONTROL_INTERVAL).await;
         // A ledger that can't be read ends the job where it can't be written.
-        if let Ok(control) = job.ledger.control(job.attempt.job_id()).await
-            && control.cancel
-        {
-            job.cancel.cancel();
+        if let Ok(control) = job.ledger.control(job.attempt.job_id()).await {
+            if control.cancel {
+                job.cancel.cancel();
+            }
+            // One that can't be read was written by a newer version: the former stays in force.
+            if let Ok(max_rate) = MaxRate::of_stored(control.max_rate.as_deref())
+                && job.pace.set_max_rate(max_rate)
+            {
+                job.observer.on_event(Event::MaxRate(max_rate));
+            }
         }
+        looked.look(job).await;
     }
+}
+
+/// A limit of the data rate that was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateSet {
+    /// The job's whole number.
+    pub job_id: String,
+    /// Whether a process works on it, which takes the limit over within a second.
+    pub live: bool,
+}
+
+/// Limits the data rate of a job, or lifts the limit, also while another process works on it.
+///
+/// # Errors
+/// There is no such job, or it is complete.
+pub async fn set_max_rate(
+    ledger: &Ledger,
+    job_id: &str,
+    max_rate: Option<MaxRate>,
+) -> Result<RateSet, Problem> {
+    let failed = |error: vecferry_ledger::Error| ledger_problem(ledger.directory(), job_id, &error);
+    let JobRecord { job_id, state, .. } = ledger.job(job_id).await.map_err(failed)?;
+    if state == JobState::Successful.name() {
+        return Err(Problem::new(Code::JobIsComplete).with("job", job_id));
+    }
+    ledger.set_max_rate(&job_id, MaxRate::stored(max_rate)).await.map_err(failed)?;
+    let live = ledger.is_live(&job_id).map_err(failed)?;
+    Ok(RateSet { job_id, live })
 }
 
 /// What a cancellation came to.

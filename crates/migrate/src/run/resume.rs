@@ -66,6 +66,7 @@ impl Migration {
             plan,
             checks: Vec::new(),
             record: Some(record),
+            max_rate: None,
         })))
     }
 }

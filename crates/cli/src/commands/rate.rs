@@ -1,0 +1,40 @@
+//! `vecferry rate`
+
+use serde::Serialize;
+use vecferry_migrate::{Exit, MaxRate, Problem, RateSet, set_max_rate};
+
+use crate::args::RateArgs;
+use crate::output::Output;
+use crate::{state, text};
+
+/// The answer for machines.
+#[derive(Serialize)]
+struct Set<'a> {
+    event: &'static str,
+    job_id: &'a str,
+    max_rate: Option<MaxRate>,
+    live: bool,
+}
+
+/// Limits the data rate of a job.
+pub(crate) async fn run(output: &Output, args: &RateArgs) -> Exit {
+    let (max_rate, set) = match set(args).await {
+        Ok(set) => set,
+        Err(problem) => return output.refuse(&[problem]),
+    };
+    if output.json {
+        output.json_line(&Set { event: "rate_set", job_id: &set.job_id, max_rate, live: set.live });
+        return Exit::Done;
+    }
+    let rate = max_rate.map(|rate| rate.to_string());
+    output.result(&text::rate_set(output.lang, &set.job_id, rate.as_deref(), set.live));
+    Exit::Done
+}
+
+/// What is wrong with the rate is said before the job is looked for.
+async fn set(args: &RateArgs) -> Result<(Option<MaxRate>, RateSet), Problem> {
+    let max_rate = MaxRate::parse(&args.rate)?;
+    let ledger = state::ledger(&args.state)?;
+    let set = set_max_rate(&ledger, &args.job, max_rate).await?;
+    Ok((max_rate, set))
+}
