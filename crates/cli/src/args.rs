@@ -586,7 +586,7 @@ mod tests {
     fn rates_are_texts_here_and_have_their_place() {
         let migrate = "vecferry migrate --source http://a:1 --target http://b:2 --max-rate 20MB/s";
         let Command::Migrate(args) = parse(migrate).unwrap().command else { panic!("another command") };
-        assert_eq!(args.job.pace.max_rate.as_deref(), Some("20MB/s"));
+        assert_eq!(args.pace.max_rate.as_deref(), Some("20MB/s"));
         let resume = "vecferry resume 01 --max-rate none";
         let Command::Resume(args) = parse(resume).unwrap().command else { panic!("another command") };
         assert_eq!(args.pace.max_rate.as_deref(), Some("none"));
