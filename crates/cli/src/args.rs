@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use vecferry_migrate::{Duplicates, Lang, SourceLoad, VerifyLevel};
+use vecferry_migrate::{Duplicates, Lang, OnBadRow, SourceLoad, VerifyLevel};
 use vecferry_milvus::Secret;
 
 use crate::output::ColorChoice;
@@ -333,6 +333,10 @@ pub(crate) struct JobArgs {
     /// What repeated keys in the source are: a warning (one row of each key arrives), or a reason to refuse
     #[arg(long, value_name = "HOW", value_enum, default_value_t = DuplicatesArg::Warn)]
     pub(crate) duplicates: DuplicatesArg,
+    /// What to do with the collection of rows that the target refuses (the other rows are copied, and the job fails at the
+    /// end, either way): leave it unfinished, without its aliases, or finish it without these rows
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = OnBadRowArg::Fail)]
+    pub(crate) on_bad_row: OnBadRowArg,
     /// Let the source change during the copy; what is written meanwhile may be missing on the target
     #[arg(long)]
     pub(crate) allow_drift: bool,
@@ -507,6 +511,22 @@ impl From<SourceLoadArg> for SourceLoad {
         match arg {
             SourceLoadArg::Temporary => Self::Temporary,
             SourceLoadArg::Never => Self::Never,
+        }
+    }
+}
+
+/// `--on-bad-row`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnBadRowArg {
+    Fail,
+    Quarantine,
+}
+
+impl From<OnBadRowArg> for OnBadRow {
+    fn from(arg: OnBadRowArg) -> Self {
+        match arg {
+            OnBadRowArg::Fail => Self::Fail,
+            OnBadRowArg::Quarantine => Self::Quarantine,
         }
     }
 }

@@ -315,6 +315,36 @@ impl Ledger {
         .await
     }
 
+    /// Records what became of a row that the target had refused: by now the target took it, or the source holds it no more.
+    pub async fn release_quarantined(
+        &self,
+        attempt: &Attempt,
+        collection: usize,
+        row: Quarantined,
+        is_written: bool,
+    ) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            let at = params![attempt.job_id(), signed_size(collection), row.partition, row.key];
+            let found = connection.execute(
+                "DELETE FROM quarantine WHERE job_id = ?1 AND collection = ?2 AND partition = ?3 AND key = ?4",
+                at,
+            )?;
+            if found == 1 {
+                // The sums of a partition are what counts; which of its splits carries the row does not matter.
+                let change = if is_written { "rows_written = rows_written + 1" } else { "rows_read = rows_read - 1" };
+                connection.execute(
+                    &format!(
+                        "UPDATE splits SET {change} WHERE split_id = (SELECT min(split_id) FROM splits WHERE job_id = ?1 \
+                         AND collection = ?2 AND coalesce(partition, '') = ?3 AND rows_read > rows_written)"
+                    ),
+                    params![attempt.job_id(), signed_size(collection), row.partition],
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// The rows of a collection that the target refuses.
     pub async fn quarantined(&self, job_id: &str, collection: usize) -> Result<Vec<Quarantined>, Error> {
         let id = job_id.to_owned();

@@ -73,6 +73,9 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What is worth knowing.
     pub warnings: Vec<Problem>,
+    /// File that names the rows that the target refuses, one JSON object a line; absent if there are none.
+    #[serde(default)]
+    pub quarantine_file: Option<String>,
     /// What the last attempt waited for; absent for a comparison.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pace: Option<PaceReport>,
@@ -135,6 +138,9 @@ pub struct CollectionReport {
     pub loaded: bool,
     /// Whether this job made the collection on the target.
     pub created: bool,
+    /// Rows that the target refuses; which ones is in the quarantine file.
+    #[serde(default)]
+    pub quarantined: u64,
 }
 
 impl CollectionReport {
@@ -377,6 +383,7 @@ mod tests {
             problems: codes.iter().copied().map(Problem::new).collect(),
             warnings: Vec::new(),
             pace: None,
+            quarantine_file: None,
         }
     }
 

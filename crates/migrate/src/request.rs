@@ -100,6 +100,17 @@ pub enum SourceLoad {
     Never,
 }
 
+/// What rows mean that the target refuses. Either way the others are copied, and the job does not end successfully.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadRow {
+    /// Their collection is not finished: its aliases are not given, and its time-to-live is not set.
+    #[default]
+    Fail,
+    /// Their collection is finished without them.
+    Quarantine,
+}
+
 /// What repeated keys in the source mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -129,6 +140,8 @@ pub struct MigrateRequest {
     pub source_load_parallel: usize,
     /// What repeated keys mean.
     pub duplicates: Duplicates,
+    /// What refused rows mean.
+    pub on_bad_row: OnBadRow,
     /// Whether to wait until all indexes are built.
     pub wait_index: bool,
     /// Whether the source may change meanwhile.
@@ -147,6 +160,7 @@ impl MigrateRequest {
             source_load: SourceLoad::Temporary,
             source_load_parallel: 1,
             duplicates: Duplicates::Warn,
+            on_bad_row: OnBadRow::Fail,
             wait_index: false,
             allow_drift: false,
         }

@@ -31,6 +31,7 @@ mod control;
 mod every_row;
 mod history;
 mod pace;
+mod quarantine;
 mod resume;
 
 pub use control::{Canceled, RateSet, cancel, set_max_rate};
@@ -292,6 +293,11 @@ impl Migration {
         };
         recording.finish().await;
         report.pace = Some(looked.report(&job));
+        match quarantine::write(ledger, &record.job_id, &self.plan).await {
+            Ok(file) => report.quarantine_file = file,
+            // The record holds the rows as well.
+            Err(problem) => report.problems.push(problem),
+        }
         job.record_end(&mut report).await;
         Ok(report)
     }
@@ -372,6 +378,7 @@ impl Job {
             problems,
             warnings: plan.warnings.clone(),
             pace: None,
+            quarantine_file: None,
         };
         for outcome in ended {
             report.problems.extend(outcome.problems);
@@ -571,6 +578,7 @@ pub async fn verify(
         problems: Vec::new(),
         warnings: Vec::new(),
         pace: None,
+        quarantine_file: None,
     };
     for (of_source, of_target) in &pairs {
         let sides = comparison::Sides {
@@ -674,6 +682,7 @@ pub(crate) fn new_report(planned: &PlannedCollection) -> CollectionReport {
         changes: planned.changes.clone(),
         loaded: false,
         created: false,
+        quarantined: 0,
     }
 }
 

@@ -222,7 +222,15 @@ pub(crate) fn request(
 ) -> Result<MigrateRequest, Vec<Problem>> {
     let endpoints = both(endpoint(source), endpoint(target));
     let ((source, target), (selection, target_dbs)) = both(endpoints, selection(selected))?;
-    let JobArgs { verify, source_load, source_load_parallel, duplicates, allow_drift, wait_index } = *job;
+    let JobArgs {
+        verify,
+        source_load,
+        source_load_parallel,
+        duplicates,
+        on_bad_row,
+        allow_drift,
+        wait_index,
+    } = *job;
     Ok(MigrateRequest {
         source,
         target,
@@ -232,6 +240,7 @@ pub(crate) fn request(
         source_load: source_load.into(),
         source_load_parallel: usize::from(source_load_parallel),
         duplicates: duplicates.into(),
+        on_bad_row: on_bad_row.into(),
         wait_index,
         allow_drift,
     })

@@ -60,6 +60,7 @@ fn collection(name: &str, rows: u64) -> CollectionReport {
         }],
         loaded: false,
         created: true,
+        quarantined: 0,
     }
 }
 
@@ -85,6 +86,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
         problems: Vec::new(),
         warnings: Vec::new(),
         pace: None,
+        quarantine_file: None,
     }
 }
 

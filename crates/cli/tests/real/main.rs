@@ -9,6 +9,7 @@ mod lite;
 mod load_state;
 mod pace;
 mod plan;
+mod quarantine;
 mod refused;
 mod resume;
 mod state;

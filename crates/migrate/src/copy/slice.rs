@@ -23,6 +23,7 @@ use super::key_text::{NoKey, key_of, key_text, range_of};
 use super::pace::Pace;
 use super::page_size::{PAGE_BYTES_MAX, PageSize};
 use super::plan::{Limits, PartCounter};
+use super::quarantine::Refusals;
 use super::redivide::{Checks, Division};
 use super::sample::SampleRule;
 use crate::event::{Bottleneck, Event, Observer, Wait};
@@ -56,6 +57,8 @@ pub(crate) struct CopyJob {
     pub(crate) page_bytes_target: usize,
     /// Which rows are compared later, by partition.
     pub(crate) sample: SampleRule,
+    /// Rows that the target does not take.
+    pub(crate) refusals: Refusals,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) cancel: CancellationToken,
 }
@@ -79,14 +82,32 @@ pub(crate) enum CopyError {
     Canceled,
 }
 
-/// Rows and bytes of acknowledged writes.
-pub(crate) type Written = Result<(u64, u64), CopyError>;
+/// What became of some rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// Rows that the target acknowledged.
+    pub(crate) rows: u64,
+    /// Bytes of these rows on the wire.
+    pub(crate) bytes: u64,
+    /// Rows that the target refuses, each one recorded.
+    pub(crate) refused: u64,
+}
 
-/// A page that the target acknowledged and the ledger does not know of yet.
+impl std::ops::AddAssign for Sent {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        self.refused += other.refused;
+    }
+}
+
+/// How some rows were written.
+pub(crate) type Written = Result<Sent, CopyError>;
+
+/// A page that is dealt with, and the ledger does not know of yet.
 struct Acknowledged {
     last: Key,
-    rows: u64,
-    bytes: u64,
+    sent: Sent,
     samples: Vec<String>,
 }
 
@@ -184,10 +205,10 @@ impl CopyJob {
                 self.write_page(split, of_page, first, page, share, mode),
                 self.next_page(partition, &range, size),
             );
-            let (rows, bytes) = written?;
+            let sent = written?;
             last_key = Some(key_text(&last));
-            let check_due = checks.is_due(rows);
-            acknowledged = Some(Acknowledged { last, rows, bytes, samples });
+            let check_due = checks.is_due(sent.rows + sent.refused);
+            acknowledged = Some(Acknowledged { last, sent, samples });
             let stop = match read {
                 Ok(page) if self.cancel.is_cancelled() => {
                     drop(page);
@@ -227,7 +248,11 @@ impl CopyJob {
         let Some(page) = acknowledged else { return Advance { intent, ..Advance::default() } };
         Advance {
             cursor: Some(key_text(&page.last)),
-            progress: Progress { rows_read: page.rows, rows_written: page.rows, bytes: page.bytes },
+            progress: Progress {
+                rows_read: page.sent.rows + page.sent.refused,
+                rows_written: page.sent.rows,
+                bytes: page.sent.bytes,
+            },
             intent,
             samples: page.samples,
         }
@@ -318,7 +343,7 @@ impl CopyJob {
         Ok(page)
     }
 
-    fn rows_of(&self, page: &Page) -> Result<Rows, WireError> {
+    pub(super) fn rows_of(&self, page: &Page) -> Result<Rows, WireError> {
         let mut columns = Vec::with_capacity(page.columns.len());
         for column in &page.columns {
             if let Some(spec) = self.columns.iter().find(|spec| spec.name == column.name) {
@@ -347,16 +372,17 @@ impl CopyJob {
             self.write_rows(Some(split), split.partition.as_deref(), &rows, &range, first, mode).await;
         drop(rows);
         drop(share);
-        let (rows, bytes) = written?;
-        if rows != of_page {
+        let sent = written?;
+        if sent.rows + sent.refused != of_page {
             // It was read again in smaller pages, and the source answered other rows than before.
-            let text = format!("{of_page} rows were read and {rows} acknowledged");
+            let text =
+                format!("{of_page} rows were read, {} acknowledged and {} refused", sent.rows, sent.refused);
             return Err(CopyError::Target(Error::new(ErrorKind::Malformed, "Insert", text)));
         }
-        Ok((rows, bytes))
+        Ok(sent)
     }
 
-    async fn write_rows(
+    pub(super) async fn write_rows(
         &self,
         split: Option<&Split>,
         partition: Option<&str>,
@@ -372,7 +398,8 @@ impl CopyJob {
                     let (count, bytes) = (rows.count as u64, rows.bytes() as u64);
                     let collection = self.shown_name.clone();
                     self.observer.on_event(Event::Copied { collection, rows: count, bytes });
-                    return Ok((count, bytes));
+                    self.refusals.accepted(count);
+                    return Ok(Sent { rows: count, bytes, refused: 0 });
                 }
                 Err(error) => error,
             };
@@ -402,8 +429,16 @@ impl CopyJob {
                     tokio::time::sleep(wait).await;
                 }
                 Verdict::GiveUp if matches!(error.kind(), ErrorKind::Rejected | ErrorKind::TooLarge) => {
-                    let last = range.until.clone().unwrap_or_else(|| first.clone());
-                    return Err(CopyError::RowsRefused { first, last, error });
+                    if rows.count == 1 {
+                        return self.set_aside(partition, first, error).await;
+                    }
+                    if self.refusals.are_too_many() {
+                        let last = range.until.clone().unwrap_or_else(|| first.clone());
+                        return Err(CopyError::RowsRefused { first, last, error });
+                    }
+                    // One of them, or some: halved until they stand alone.
+                    let half = rows.count / 2;
+                    return Box::pin(self.copy_in_smaller_pages(split, partition, range, half, mode)).await;
                 }
                 Verdict::GiveUp => return Err(CopyError::Target(error)),
             }
@@ -464,7 +499,7 @@ impl CopyJob {
         Ok(divided)
     }
 
-    /// The target refuses a page for its size: its range is read again in smaller pages.
+    /// The target refuses a page, for its size or for one of its rows: its range is read again in smaller pages.
     pub(crate) async fn copy_in_smaller_pages(
         &self,
         split: Option<&Split>,
@@ -473,7 +508,7 @@ impl CopyJob {
         rows_max: usize,
         mode: WriteMode,
     ) -> Written {
-        let (mut range, mut total) = (range.clone(), (0, 0));
+        let (mut range, mut total) = (range.clone(), Sent::default());
         loop {
             let mut size = PageSize::fixed(rows_max);
             let page = self.read_page(partition, &range, &mut size).await?;
@@ -481,9 +516,7 @@ impl CopyJob {
             let rows = self.rows_of(&page).map_err(CopyError::Protocol)?;
             drop(page);
             let of_page = KeyRange { after: range.after.replace(last.clone()), until: Some(last) };
-            let (count, bytes) =
-                Box::pin(self.write_rows(split, partition, &rows, &of_page, first, mode)).await?;
-            total = (total.0 + count, total.1 + bytes);
+            total += Box::pin(self.write_rows(split, partition, &rows, &of_page, first, mode)).await?;
         }
     }
 

@@ -13,7 +13,7 @@ use vecferry_milvus::{Collection, CollectionName, Endpoint, NewCollection};
 
 use super::{Change, Cluster, NewIndex, Plan, PlannedCollection};
 use crate::problem::Problem;
-use crate::request::{Duplicates, MigrateRequest, Selection, SourceLoad, VerifyLevel};
+use crate::request::{Duplicates, MigrateRequest, OnBadRow, Selection, SourceLoad, VerifyLevel};
 use crate::source_load::LoadedParts;
 
 /// Why a document can't be read: it was written by another version, or not by this program.
@@ -211,6 +211,8 @@ struct StoredRequest {
     source_load: SourceLoad,
     source_load_parallel: usize,
     duplicates: Duplicates,
+    #[serde(default)]
+    on_bad_row: OnBadRow,
     wait_index: bool,
     allow_drift: bool,
 }
@@ -223,6 +225,7 @@ pub(crate) fn write_request(request: &MigrateRequest) -> Result<String, Document
         source_load: request.source_load,
         source_load_parallel: request.source_load_parallel,
         duplicates: request.duplicates,
+        on_bad_row: request.on_bad_row,
         wait_index: request.wait_index,
         allow_drift: request.allow_drift,
     })?)
@@ -244,6 +247,7 @@ pub(crate) fn read_request(
         source_load: stored.source_load,
         source_load_parallel: stored.source_load_parallel,
         duplicates: stored.duplicates,
+        on_bad_row: stored.on_bad_row,
         wait_index: stored.wait_index,
         allow_drift: stored.allow_drift,
     })

@@ -493,6 +493,12 @@ catalogue! {
            "nothing was written into it; drop the collection on the target and run the migration again"
         zh "`{collection}`：未修复不一致的行：{detail}"
            "没有向其写入任何内容；请在目标上删除该 Collection 后重新迁移";
+    /// Rows that the target refuses.
+    RowsQuarantined 415 Different
+        en "the target refuses {rows} row(s) of `{collection}`, and all others were copied: {first}"
+           "{file} names each one with its reason; mend them at the source (or what the target minds), then run `vecferry resume {job}`, which tries them again"
+        zh "目标拒绝 `{collection}` 的 {rows} 行，其余各行均已复制：{first}"
+           "{file} 列出每一行及其原因；请在源上修正这些行（或解决目标的限制），然后运行 `vecferry resume {job}` 重试";
 
     /// Canceled by the user.
     Canceled 501 Canceled

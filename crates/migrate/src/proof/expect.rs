@@ -216,7 +216,8 @@ pub(crate) async fn scan_keys(
 }
 
 /// Adds what the source holds in one partition to what is expected of the target. `rows` is the number of distinct
-/// keys that were read from it, `counted` the number of rows that it counts, `keys` the sampled ones.
+/// keys that were read from it, of which the target refuses `set_aside`; `counted` is the number of rows that it counts,
+/// `keys` the sampled ones.
 ///
 /// Returns how many of the sampled rows the source does not answer any more.
 pub(crate) async fn expect(
@@ -224,12 +225,14 @@ pub(crate) async fn expect(
     expected: &mut Expected,
     partition: Option<&str>,
     rows: u64,
+    set_aside: u64,
     counted: u64,
     mut keys: Vec<Key>,
 ) -> Result<usize, ProofError> {
-    expected
-        .counts
-        .push((Part { partition: partition.map(str::to_owned), range: KeyRange::default() }, rows));
+    expected.counts.push((
+        Part { partition: partition.map(str::to_owned), range: KeyRange::default() },
+        rows - set_aside,
+    ));
     expected.source_rows += counted;
     if counted > rows {
         keys = unrepeated(reader, partition, keys).await?;
@@ -238,7 +241,7 @@ pub(crate) async fn expect(
     let gone = keys.len() - digests.len();
     expected.rows.insert(partition.map(str::to_owned), digests);
     // Without named partitions the whole is counted in ranges as well; repeated keys make the source's counts larger.
-    if partition.is_none() && rows == counted && keys.len() >= COUNTED_RANGES_MAX {
+    if partition.is_none() && rows == counted && set_aside == 0 && keys.len() >= COUNTED_RANGES_MAX {
         let step = keys.len() / COUNTED_RANGES_MAX;
         let mut after = None;
         for until in keys.iter().skip(step).step_by(step).map(Some).chain([None]) {

@@ -126,6 +126,8 @@ impl FullOutcome {
 pub(crate) struct Layout<'a> {
     pub(crate) key_field: &'a str,
     pub(crate) columns: &'a [FieldSpec],
+    /// Rows that are known to be missing on the target, by partition and key.
+    pub(crate) set_aside: &'a BTreeSet<(Option<String>, Key)>,
 }
 
 /// Compares all rows of a range of keys of one partition, or of all where partitions can't be named.
@@ -239,8 +241,10 @@ impl Window<'_> {
             }
             at = merged.at;
             let changed = self.changed(&theirs, &merged.both)?;
-            let mut differing =
-                Differing { missing: merged.missing, extra: merged.extra, ..Differing::default() };
+            let (set_aside, missing): (Vec<_>, Vec<_>) =
+                merged.missing.into_iter().partition(|key| self.is_set_aside(key));
+            outcome.source_rows += set_aside.len() as u64;
+            let mut differing = Differing { missing, extra: merged.extra, ..Differing::default() };
             if !changed.is_empty() {
                 let suspects = changed.keys().map(|&index| keys[index].clone()).collect();
                 let single: BTreeSet<_> =
@@ -269,6 +273,11 @@ impl Window<'_> {
             }
             rest = KeyRange { after: until, until: self.range.until.clone() };
         }
+    }
+
+    fn is_set_aside(&self, key: &Key) -> bool {
+        let set_aside = self.layout.set_aside;
+        !set_aside.is_empty() && set_aside.contains(&(self.partition.map(str::to_owned), key.clone()))
     }
 
     /// The rows of the source's page whose values differ, with the names of the fields that do.
@@ -588,7 +597,8 @@ mod tests {
 
     fn run(source: &Server, target: &Server, range: KeyRange) -> (FullOutcome, Differing) {
         let columns = columns();
-        let layout = Layout { key_field: "id", columns: &columns };
+        let set_aside = BTreeSet::new();
+        let layout = Layout { key_field: "id", columns: &columns, set_aside: &set_aside };
         let steps = Steps { last: RefCell::new(range.after.clone()), ..Steps::default() };
         let until = range.until.clone();
         let compared = full(source, target, layout, Some("p"), range, &steps);

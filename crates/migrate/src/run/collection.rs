@@ -1,18 +1,19 @@
 //! One collection of a job, from loading the source to the aliases of the target.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vecferry_ledger::NewSplit;
+use vecferry_ledger::{NewSplit, Quarantined};
 use vecferry_milvus::{
-    Client, Collection, CollectionName, Consistency, Error, ErrorKind, Flavor, Key, KeyRange, LoadState,
+    Client, Collection, CollectionName, Error, ErrorKind, Flavor, Key, KeyRange, LoadState,
 };
 
-use super::{Ended, Job, comparison, ledger_failed, new_report, new_verification, reader};
+use super::{Ended, Job, comparison, ledger_failed, new_report, new_verification, quarantine, reader};
 use crate::connect::Side;
 use crate::copy::{
     CopyError, CopyJob, Dispatcher, InProcess, Limits, PAGE_BYTES_TARGET, PartCounter, PlannedRange,
-    SampleRule, Slice, key_of, key_text, plan, settle_doubts,
+    Refusals, SampleRule, Slice, key_of, key_text, plan, settle_doubts,
 };
 use crate::event::{Event, Phase};
 use crate::plan::PlannedCollection;
@@ -20,7 +21,7 @@ use crate::precheck::does_not_fit;
 use crate::problem::{Code, Problem};
 use crate::proof::{Expected, Reader};
 use crate::report::{CollectionReport, PartitionReport};
-use crate::request::{Duplicates, VerifyLevel};
+use crate::request::{Duplicates, OnBadRow, VerifyLevel};
 use crate::retry::{DENIED_MAX, repeat};
 use crate::source_load::{free_memory, memory_estimate, stored_rows, wait_until_complete};
 use crate::target;
@@ -38,6 +39,9 @@ const VARIABLE_BYTES: usize = 64;
 /// How long a split is copied before another one has its turn.
 const SLICE_TIME: Duration = Duration::from_secs(30);
 
+/// Refused rows that are named with their reason; the file names all.
+const QUARANTINED_NAMED: usize = 3;
+
 /// Why a collection stopped.
 pub(super) enum Stop {
     Problem(Problem),
@@ -54,6 +58,8 @@ impl From<Problem> for Stop {
 struct PartCopied {
     partition: Option<String>,
     rows_read: u64,
+    /// Rows of these that the target refuses.
+    set_aside: u64,
     /// Keys that are to be compared.
     keys: Vec<Key>,
 }
@@ -93,7 +99,12 @@ struct Work<'a> {
     warnings: Vec<Problem>,
 }
 
-impl Work<'_> {
+/// A source collection that is loaded for this job, and the right to have it so.
+struct Held<'a> {
+    _permit: tokio::sync::SemaphorePermit<'a>,
+}
+
+impl<'a> Work<'a> {
     fn enter(&mut self, phase: Phase) {
         self.report.phase = phase;
         self.job.observer.on_event(Event::Phase { collection: self.planned.source.clone(), phase });
@@ -111,27 +122,18 @@ impl Work<'_> {
 
     async fn run(&mut self) -> Result<(), Stop> {
         let made = self.create().await?;
-        let expected =
-            if self.planned.readable { self.read_source(&made).await? } else { Expected::default() };
-        if self.report.rows > 0 {
-            self.enter(Phase::Flushing);
-            let flushed = target::flush(&self.job.target, &self.planned.target, &self.job.cancel).await;
-            flushed.map_err(|error| self.target_failed(error))?;
+        let (expected, held) =
+            if self.planned.readable { self.read_source(&made).await? } else { (Expected::default(), None) };
+        let proved = self.store_and_prove(&made, &expected).await;
+        if let Some(held) = held {
+            self.release_source(held).await;
         }
-        self.stop_if_canceled()?;
-        self.enter(Phase::Indexing);
-        target::create_indexes(&self.job.target, self.planned, &self.job.cancel)
-            .await
-            .map_err(|error| self.target_failed(error))?;
-        self.stop_if_canceled()?;
-        let doubts = self.job.ledger.doubts(self.job.attempt.job_id(), self.position).await;
-        let in_doubt = !doubts.map_err(|error| self.ledger_failed(error))?.is_empty();
-        if in_doubt || self.job.request.verify != VerifyLevel::None {
-            self.enter(Phase::Verifying);
-            self.prove(&made, &expected).await?;
-        }
+        proved?;
         self.check_definition().await?;
-        if self.problems.is_empty() {
+        let is_proven = self.problems.is_empty();
+        self.tell_quarantined().await?;
+        if is_proven && (self.report.quarantined == 0 || self.job.request.on_bad_row == OnBadRow::Quarantine)
+        {
             target::finish(&self.job.target, self.planned, &self.job.cancel)
                 .await
                 .map_err(|error| self.target_failed(error))?;
@@ -148,6 +150,55 @@ impl Work<'_> {
             .await
             .map_err(|error| self.target_failed(error))?;
         Ok(())
+    }
+
+    /// The target stores what it took, begins its indexes, and is compared with the source.
+    async fn store_and_prove(&mut self, made: &Collection, expected: &Expected) -> Result<(), Stop> {
+        if self.report.rows > 0 {
+            self.enter(Phase::Flushing);
+            let flushed = target::flush(&self.job.target, &self.planned.target, &self.job.cancel).await;
+            flushed.map_err(|error| self.target_failed(error))?;
+        }
+        self.stop_if_canceled()?;
+        self.enter(Phase::Indexing);
+        target::create_indexes(&self.job.target, self.planned, &self.job.cancel)
+            .await
+            .map_err(|error| self.target_failed(error))?;
+        self.stop_if_canceled()?;
+        let doubts = self.job.ledger.doubts(self.job.attempt.job_id(), self.position).await;
+        let in_doubt = !doubts.map_err(|error| self.ledger_failed(error))?.is_empty();
+        if in_doubt || self.job.request.verify != VerifyLevel::None {
+            self.enter(Phase::Verifying);
+            self.prove(made, expected).await?;
+        }
+        Ok(())
+    }
+
+    /// Rows that the target refuses make the job fail, whatever else was proved.
+    async fn tell_quarantined(&mut self) -> Result<(), Stop> {
+        let rows = self.quarantined().await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let shown = rows.iter().take(QUARANTINED_NAMED).map(|row| {
+            let key = key_of(&row.key).map_or_else(|_| row.key.clone(), |key| key.to_string());
+            format!("{key}: {}", row.reason)
+        });
+        let (job_id, ledger) = (self.job.attempt.job_id(), &self.job.ledger);
+        self.problems.push(
+            Problem::new(Code::RowsQuarantined)
+                .with("collection", &self.planned.source)
+                .with("rows", rows.len())
+                .with("first", shown.collect::<Vec<_>>().join("; "))
+                .with("file", quarantine::path(ledger.directory(), job_id).display())
+                .with("job", job_id),
+        );
+        Ok(())
+    }
+
+    async fn quarantined(&self) -> Result<Vec<Quarantined>, Stop> {
+        let rows = self.job.ledger.quarantined(self.job.attempt.job_id(), self.position).await;
+        rows.map_err(|error| self.ledger_failed(error))
     }
 
     fn stop_if_canceled(&self) -> Result<(), Stop> {
@@ -213,9 +264,9 @@ impl Work<'_> {
         Err(problem.with("detail", target::show(&differences)).into())
     }
 
-    /// Loads the source if need be, copies, asks the source what the target must hold, and puts the source back.
-    async fn read_source(&mut self, made: &Collection) -> Result<Expected, Stop> {
-        let (source, name) = (&self.job.source, self.planned.source.clone());
+    /// Loads the source if need be, copies, and asks the source what the target must hold. Puts the source back, unless
+    /// every row of it is to be compared: then that is left to the caller.
+    async fn read_source(&mut self, made: &Collection) -> Result<(Expected, Option<Held<'a>>), Stop> {
         // Held until the source is released again: the permit is what bounds the loads.
         let permit = match self.planned.needs_load {
             true => Some(self.job.source_loads.acquire().await.map_err(|_| Stop::Canceled)?),
@@ -223,21 +274,32 @@ impl Work<'_> {
         };
         self.stop_if_canceled()?;
         let result = self.load_and_copy(made).await;
-        if self.planned.needs_load {
-            // Also after an error and after a cancellation, hence not to be canceled itself.
-            let never = tokio_util::sync::CancellationToken::new();
-            let restored = repeat(&never, || self.planned.load.restore(source, &name)).await;
-            if let Err(error) = restored {
-                self.problems.push(
-                    Problem::new(Code::SourceNotRestored)
-                        .with("collection", &name)
-                        .with("detail", error)
-                        .with("state", self.planned.load.describe()),
-                );
+        let held = permit.map(|permit| Held { _permit: permit });
+        let is_needed = result.is_ok() && self.job.request.verify == VerifyLevel::Full;
+        match held {
+            Some(held) if !is_needed => {
+                self.release_source(held).await;
+                result.map(|expected| (expected, None))
             }
+            held => result.map(|expected| (expected, held)),
         }
-        drop(permit);
-        result
+    }
+
+    /// Puts the source into the load state that it had. Also after an error and after a cancellation, hence not to be
+    /// canceled itself.
+    async fn release_source(&mut self, held: Held<'_>) {
+        let (source, name) = (&self.job.source, &self.planned.source);
+        let never = tokio_util::sync::CancellationToken::new();
+        let restored = repeat(&never, || self.planned.load.restore(source, name)).await;
+        if let Err(error) = restored {
+            self.problems.push(
+                Problem::new(Code::SourceNotRestored)
+                    .with("collection", name)
+                    .with("detail", error)
+                    .with("state", self.planned.load.describe()),
+            );
+        }
+        drop(held);
     }
 
     async fn load_and_copy(&mut self, made: &Collection) -> Result<Expected, Stop> {
@@ -316,7 +378,8 @@ impl Work<'_> {
         let job = self.job;
         let started = Instant::now();
         let record = job.ledger.collection(job.attempt.job_id(), self.position).await;
-        let outcome = if record.map_err(|error| self.ledger_failed(error))?.copied {
+        let is_copied = record.map_err(|error| self.ledger_failed(error))?.copied;
+        let outcome = if is_copied && self.quarantined().await?.is_empty() {
             Ok(())
         } else {
             self.copy_splits(made, source, before).await
@@ -341,9 +404,16 @@ impl Work<'_> {
         let sample =
             SampleRule::new(job.sample_seed, parts.into_iter().zip(before.iter().copied()), per_part);
         let limits = self.split_limits(before.iter().sum());
-        let copy = self.copy_job(&job.source, source, write_name.clone(), sample, job.consistency, limits);
+        let recorded = job.ledger.splits(job.attempt.job_id(), self.position).await;
+        let recorded = recorded.map_err(|error| self.ledger_failed(error))?;
+        let rows_written = recorded.iter().map(|split| split.progress.rows_written).sum();
+        let pages = Reader { consistency: job.consistency, ..source.clone() };
+        let copy = self.copy_job(&job.source, &pages, write_name.clone(), sample, limits, rows_written);
         let dispatcher = InProcess { parallel: SPLITS_PARALLEL, slice: SLICE_TIME };
-        let outcome = dispatcher.dispatch(splits, &copy).await;
+        let outcome = match copy.retry_quarantined().await {
+            Ok(()) => dispatcher.dispatch(splits, &copy).await,
+            Err(error) => Err(error),
+        };
         // Whatever may still be on its way finds no collection from now on. After a failure, which may be that the target is
         // gone, it is only tried once: the next attempt does it again.
         let closed = match outcome {
@@ -365,8 +435,8 @@ impl Work<'_> {
         reader: &Reader,
         write_name: CollectionName,
         sample: SampleRule,
-        consistency: Consistency,
         limits: Limits,
+        rows_written: u64,
     ) -> CopyJob {
         let job = self.job;
         CopyJob {
@@ -381,12 +451,13 @@ impl Work<'_> {
             key_field: reader.key_field.clone(),
             names: reader.columns.iter().map(|column| column.name.clone()).collect(),
             columns: reader.columns.clone(),
-            consistency,
+            consistency: reader.consistency,
             budget: job.budget.clone(),
             pace: Arc::clone(&job.pace),
             limits,
             page_bytes_target: PAGE_BYTES_TARGET,
             sample,
+            refusals: Refusals::new(self.position, rows_written),
             observer: Arc::clone(&job.observer),
             cancel: job.cancel.child_token(),
         }
@@ -446,6 +517,8 @@ impl Work<'_> {
     async fn what_was_copied(&mut self) -> Result<Vec<PartCopied>, Stop> {
         let (ledger, job_id) = (&self.job.ledger, self.job.attempt.job_id());
         let splits = ledger.splits(job_id, self.position).await.map_err(|error| self.ledger_failed(error))?;
+        let set_aside = self.set_aside().await?;
+        self.report.quarantined = set_aside.len() as u64;
         let mut parts = Vec::new();
         for partition in self.planned.parts() {
             let of_part = || splits.iter().filter(|split| split.partition == partition);
@@ -462,10 +535,23 @@ impl Work<'_> {
             let keys = keys.map_err(|error| self.ledger_failed(error))?;
             let keys = keys.iter().map(|text| key_of(text)).collect::<Result<Vec<_>, _>>();
             let mut keys = keys.map_err(|error| self.ledger_failed(error))?;
+            let is_refused = |key: &Key| set_aside.contains(&(partition.clone(), key.clone()));
+            keys.retain(|key| !is_refused(key));
             keys.sort_unstable();
-            parts.push(PartCopied { partition, rows_read, keys });
+            let set_aside = set_aside.iter().filter(|(of, _)| *of == partition).count() as u64;
+            parts.push(PartCopied { partition, rows_read, set_aside, keys });
         }
         Ok(parts)
+    }
+
+    /// Rows that the target refuses, by partition and key.
+    async fn set_aside(&self) -> Result<BTreeSet<(Option<String>, Key)>, Stop> {
+        let mut found = BTreeSet::new();
+        for row in self.quarantined().await? {
+            let key = key_of(&row.key).map_err(|error| self.ledger_failed(error))?;
+            found.insert((Some(row.partition).filter(|partition| !partition.is_empty()), key));
+        }
+        Ok(found)
     }
 
     fn copy_problem(&self, error: CopyError) -> Stop {
@@ -522,7 +608,8 @@ impl Work<'_> {
                 .await
                 .map_err(|error| self.not_verified(error))?;
             let (keys, read, part) = (copied.keys, copied.rows_read, partition.as_deref());
-            let gone = crate::proof::expect(reader, &mut expected, part, read, counted, keys)
+            let set_aside = copied.set_aside;
+            let gone = crate::proof::expect(reader, &mut expected, part, read, set_aside, counted, keys)
                 .await
                 .map_err(|error| self.not_verified(error))?;
             finding.gone(gone);
@@ -611,8 +698,8 @@ impl Work<'_> {
             &of_target,
             made.name.clone(),
             SampleRule::default(),
-            of_target.consistency,
             self.split_limits(self.report.rows),
+            self.report.rows,
         );
         let removed = settle_doubts(&copy, &of_target, self.position).await;
         if removed.map_err(|error| self.not_verified(error))? > 0 {
@@ -631,7 +718,8 @@ impl Work<'_> {
             outcome.problems.push(comparison::changed(&self.planned.source, &outcome));
         }
         if self.job.request.verify == VerifyLevel::Full {
-            let every_row = super::every_row::after_copy(self.job, self.planned, &of_target);
+            let set_aside = self.set_aside().await?;
+            let every_row = super::every_row::after_copy(self.job, self.planned, &of_target, set_aside);
             let compared = Box::pin(every_row).await.map_err(|error| self.not_verified(error))?;
             let (problems, warnings) = (&mut outcome.problems, &mut self.warnings);
             super::every_row::conclude(&self.planned.source, &compared, problems, warnings);

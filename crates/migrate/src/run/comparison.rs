@@ -244,6 +244,7 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
         changes: Vec::new(),
         loaded: of_target.load.is_complete(),
         created: false,
+        quarantined: 0,
     };
     Ended { report, problems, warnings }
 }
@@ -297,6 +298,7 @@ async fn compare_every_row(
                 source,
                 target,
                 parts: every_row::parts_of(&every_row::parts(of_source), &every_row::parts(of_target)),
+                set_aside: std::collections::BTreeSet::new(),
                 observer: sides.observer,
             };
             let mut finding = Finding::new(name);
@@ -356,7 +358,7 @@ async fn compare_loaded(
             let counted = reader.count_where(part, String::new()).await?;
             let (rows, sample) = scan_keys(&reader, part, KeySample::new(size, sides.seed)).await?;
             finding.explain(&reader, part, rows, counted).await?;
-            let gone = expect(&reader, &mut expected, part, rows, counted, sample.into_keys()).await?;
+            let gone = expect(&reader, &mut expected, part, rows, 0, counted, sample.into_keys()).await?;
             finding.gone(gone);
         }
         let duplicates = finding.surplus.duplicates;

@@ -1,6 +1,6 @@
 //! Comparisons of every row of one collection while both sides are loaded, and their repair.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -18,7 +18,6 @@ use crate::proof::{
     scan_keys,
 };
 use crate::report::{Findings, FoundRows, RepairReport, RowName, SwappedRow};
-use crate::retry::repeat;
 
 /// Ranges that are compared at once.
 const RANGES_PARALLEL: usize = 4;
@@ -34,6 +33,8 @@ pub(super) struct Pair<'a> {
     pub(super) source: Reader,
     pub(super) target: Reader,
     pub(super) parts: Vec<PartOf>,
+    /// Rows that are known to be missing on the target, by partition and key.
+    pub(super) set_aside: BTreeSet<(Option<String>, Key)>,
     pub(super) observer: &'a dyn Observer,
 }
 
@@ -131,7 +132,8 @@ impl Pass<'_> {
     /// Compares one range of one part.
     async fn compare(&self, part: &PartOf, range: KeyRange) -> Result<FullOutcome, ProofError> {
         let (source, target) = (&self.pair.source, &self.pair.target);
-        let layout = Layout { key_field: &source.key_field, columns: &source.columns };
+        let set_aside = &self.pair.set_aside;
+        let layout = Layout { key_field: &source.key_field, columns: &source.columns, set_aside };
         full(
             &Half { reader: source, exists: part.in_source },
             &Half { reader: target, exists: part.in_target },
@@ -415,54 +417,30 @@ fn listed(found: &FoundRows) -> String {
     names.join("; ")
 }
 
-/// Compares every row after a copy, while the target is loaded. A source that was loaded for the copy has been released
-/// since, and is loaded and released once more.
+/// Compares every row after a copy, while both sides are loaded. Some rows are known to be missing on the target.
 pub(super) async fn after_copy(
     job: &Job,
     planned: &PlannedCollection,
     target: &Reader,
+    set_aside: BTreeSet<(Option<String>, Key)>,
 ) -> Result<Compared, ProofError> {
     if !planned.readable {
         return Ok(Compared::default());
     }
-    let client = &job.source;
-    let _permit = match planned.needs_load {
-        true => Some(job.source_loads.acquire().await.map_err(|_| ProofError::Canceled)?),
-        false => None,
+    let source = reader(&job.source, &planned.described, &planned.described, &job.cancel).fresh().await?;
+    let parts = planned.parts();
+    let parts: Vec<_> = parts.iter().map(Option::as_deref).collect();
+    let pair = Pair {
+        name: &planned.source,
+        source,
+        target: target.clone(),
+        parts: parts_of(&parts, &parts),
+        set_aside,
+        observer: &*job.observer,
     };
-    let compared = async {
-        tokio::select! {
-            loaded = planned.load.complete(client, &planned.source), if planned.needs_load => loaded?,
-            () = job.cancel.cancelled() => return Err(ProofError::Canceled),
-            () = std::future::ready(()), if !planned.needs_load => {}
-        }
-        let source = reader(client, &planned.described, &planned.described, &job.cancel).fresh().await?;
-        let parts = planned.parts();
-        let parts: Vec<_> = parts.iter().map(Option::as_deref).collect();
-        let pair = Pair {
-            name: &planned.source,
-            source,
-            target: target.clone(),
-            parts: parts_of(&parts, &parts),
-            observer: &*job.observer,
-        };
-        // What the source's counts say was found out right after the copy.
-        let mut finding = Finding::new(&planned.source);
-        pair.compare(&mut finding, None).await.map(|(compared, _, _)| compared)
-    };
-    let compared = Box::pin(compared).await;
-    if !planned.needs_load {
-        return compared;
-    }
-    // Also after an error and after a cancellation, hence not to be canceled itself.
-    let never = tokio_util::sync::CancellationToken::new();
-    let restored = repeat(&never, || planned.load.restore(client, &planned.source)).await;
-    let mut compared = compared?;
-    if let Err(error) = restored {
-        let problem = Problem::new(Code::SourceNotRestored).with("collection", &planned.source);
-        compared.problems.push(problem.with("detail", error).with("state", planned.load.describe()));
-    }
-    Ok(compared)
+    // What the source's counts say was found out right after the copy.
+    let mut finding = Finding::new(&planned.source);
+    pair.compare(&mut finding, None).await.map(|(compared, _, _)| compared)
 }
 
 /// The parts of a collection: its partitions where these can be named.

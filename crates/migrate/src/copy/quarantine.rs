@@ -1,0 +1,127 @@
+//! Rows that the target refuses: each is found, recorded with the target's reason, and left out, and all others go on.
+//!
+//! A refused page is halved until the refused rows stand alone, so that one bad row among a thousand costs some ten writes.
+//! The record is written before the cursor moves past the row: no row is left out silently.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use vecferry_ledger::Quarantined;
+use vecferry_milvus::wire::Page;
+use vecferry_milvus::{Error, Key, KeyRange, Query, WriteMode, key};
+
+use super::key_text::{key_of, key_text};
+use super::slice::{CopyError, CopyJob, Sent, Written};
+use crate::retry::repeat;
+
+/// A collection of which more rows are refused has another problem than its rows.
+const REFUSED_ROWS_MAX: u64 = 1000;
+/// So many refused rows, and none that was taken, say that the target takes none at all.
+const REFUSED_ROWS_WITHOUT_ANY_OTHER: u64 = 16;
+
+/// What became of the rows of a collection so far.
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    position: usize,
+    accepted: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Refusals {
+    /// Of a collection of which the target holds some rows already.
+    pub(crate) fn new(position: usize, rows_written: u64) -> Self {
+        Self { position, accepted: AtomicU64::new(rows_written), refused: AtomicU64::new(0) }
+    }
+
+    pub(super) fn accepted(&self, rows: u64) {
+        self.accepted.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Whether to look for single rows does not help any more.
+    pub(super) fn are_too_many(&self) -> bool {
+        let refused = self.refused.load(Ordering::Relaxed);
+        refused >= REFUSED_ROWS_MAX
+            || refused >= REFUSED_ROWS_WITHOUT_ANY_OTHER && self.accepted.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl CopyJob {
+    /// Leaves one row out.
+    pub(super) async fn set_aside(&self, partition: Option<&str>, key: Key, error: Error) -> Written {
+        if self.refusals.are_too_many() {
+            return Err(CopyError::RowsRefused { first: key.clone(), last: key, error });
+        }
+        self.refusals.refused.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%error, %key, "a row is refused");
+        let row = Quarantined {
+            partition: partition.unwrap_or_default().to_owned(),
+            key: key_text(&key),
+            reason: error.to_string(),
+        };
+        self.ledger.record_quarantined(&self.attempt, self.refusals.position, row).await?;
+        Ok(Sent { refused: 1, ..Sent::default() })
+    }
+
+    /// Tries rows once more that an earlier attempt left out: what the target minded may be mended by now, on either side.
+    pub(crate) async fn retry_quarantined(&self) -> Result<(), CopyError> {
+        let position = self.refusals.position;
+        for row in self.ledger.quarantined(self.attempt.job_id(), position).await? {
+            if self.cancel.is_cancelled() {
+                return Err(CopyError::Canceled);
+            }
+            let key = key_of(&row.key)?;
+            let partition = Some(row.partition.as_str()).filter(|partition| !partition.is_empty());
+            let page = self.read_row(partition, &key).await?;
+            let mut is_written = false;
+            if page.rows > 0 {
+                let rows = self.rows_of(&page)?;
+                let range = KeyRange { after: None, until: Some(key.clone()) };
+                let written = self.write_rows(None, partition, &rows, &range, key, WriteMode::Upsert);
+                if Box::pin(written).await?.refused > 0 {
+                    continue;
+                }
+                is_written = true;
+            }
+            self.ledger.release_quarantined(&self.attempt, position, row, is_written).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_row(&self, partition: Option<&str>, key: &Key) -> Result<Page, CopyError> {
+        let query = Query {
+            collection: &self.source_name,
+            collection_id: self.source_id,
+            expression: key::any_of(&self.key_field, std::slice::from_ref(key)),
+            columns: &self.names,
+            partition,
+            rows_max: Some(1),
+            consistency: self.consistency,
+        };
+        let answer = repeat(&self.cancel, || self.source.query(&query)).await.map_err(CopyError::Source)?;
+        let page = Page::read(&answer, &self.key_field, None)?;
+        if page.rows > 0 {
+            page.check_columns(self.names.iter().map(String::as_str))?;
+        }
+        Ok(page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(accepted: u64, refused: u64) -> bool {
+        let refusals = Refusals::new(0, 0);
+        refusals.accepted(accepted);
+        refusals.refused.fetch_add(refused, Ordering::Relaxed);
+        refusals.are_too_many()
+    }
+
+    #[test]
+    fn a_target_that_takes_nothing_is_told_from_one_that_minds_some_rows() {
+        assert!(!after(0, REFUSED_ROWS_WITHOUT_ANY_OTHER - 1));
+        assert!(after(0, REFUSED_ROWS_WITHOUT_ANY_OTHER));
+        assert!(!after(1, REFUSED_ROWS_MAX - 1));
+        assert!(after(1_000_000, REFUSED_ROWS_MAX));
+        assert!(!Refusals::new(0, 5).are_too_many());
+    }
+}

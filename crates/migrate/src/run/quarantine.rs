@@ -1,0 +1,75 @@
+//! The file that names the rows that the target refuses.
+
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use vecferry_ledger::Ledger;
+use vecferry_milvus::Key;
+
+use crate::copy::key_of;
+use crate::plan::Plan;
+use crate::problem::{Code, Problem};
+
+/// One row, for machines. No values: rows are on no disk but the servers'.
+#[derive(Serialize)]
+struct Line<'a> {
+    collection: String,
+    partition: &'a str,
+    key: KeyValue,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum KeyValue {
+    Int(i64),
+    Text(String),
+}
+
+/// Where the file of a job is.
+pub(super) fn path(state_dir: &Path, job_id: &str) -> PathBuf {
+    state_dir.join("quarantine").join(format!("{job_id}.jsonl"))
+}
+
+/// Writes the file from the record, or removes it where no row is refused any more. Returns its path if there is one.
+pub(super) async fn write(ledger: &Ledger, job_id: &str, plan: &Plan) -> Result<Option<String>, Problem> {
+    let path = path(ledger.directory(), job_id);
+    let failed = |error: &dyn std::fmt::Display| {
+        Problem::new(Code::StateDir).with("dir", path.display()).with("detail", error)
+    };
+    let mut text = Vec::new();
+    for (position, planned) in plan.collections.iter().enumerate() {
+        for row in ledger.quarantined(job_id, position).await.map_err(|error| failed(&error))? {
+            let key = match key_of(&row.key).map_err(|error| failed(&error))? {
+                Key::Int(number) => KeyValue::Int(number),
+                Key::Text(text) => KeyValue::Text(text),
+            };
+            let (collection, partition, reason) = (planned.source.to_string(), &row.partition, &row.reason);
+            serde_json::to_writer(&mut text, &Line { collection, partition, key, reason })
+                .map_err(|error| failed(&error))?;
+            text.push(b'\n');
+        }
+    }
+    if text.is_empty() {
+        return match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(&error)),
+            Ok(()) | Err(_) => Ok(None),
+        };
+    }
+    replace(&path, &text).map_err(|error| failed(&error))?;
+    Ok(Some(path.display().to_string()))
+}
+
+/// The file is there as a whole or as it was; for its owner only.
+fn replace(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let new = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)
+}
