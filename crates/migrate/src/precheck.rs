@@ -17,7 +17,7 @@ use crate::request::{MigrateRequest, SourceLoad};
 use crate::source_load;
 
 /// Properties that change what happens to rows or who writes them; set when everything else is done, or never.
-const PROPERTY_TTL: &str = "collection.ttl.seconds";
+pub(crate) const PROPERTY_TTL: &str = "collection.ttl.seconds";
 const PROPERTIES_OF_THE_SERVER: [&str; 1] = ["replicate.id"];
 /// Partition every collection has.
 const PARTITION_DEFAULT: &str = "_default";

@@ -141,6 +141,29 @@ pub struct CollectionReport {
     /// Rows that the target refuses; which ones is in the quarantine file.
     #[serde(default)]
     pub quarantined: u64,
+    /// Whether the source changed meanwhile, as far as could be looked at.
+    #[serde(default)]
+    pub drift: Option<DriftReport>,
+}
+
+/// What the source held before and after the copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftReport {
+    /// Which looks were possible: `count` (rows by partition), `segments` (rows in the loaded segments, which see updates
+    /// too). An update that compaction hides is found by neither, only by comparing rows.
+    pub checks: Vec<String>,
+    /// Rows counted before the copy.
+    pub rows_before: u64,
+    /// Rows counted after it.
+    pub rows_after: u64,
+    /// Rows of the loaded segments before the copy, deleted ones too.
+    pub segment_rows_before: Option<i64>,
+    /// The same after it.
+    pub segment_rows_after: Option<i64>,
+    /// Rows that ended meanwhile by the collection's time-to-live.
+    pub rows_expired: u64,
+    /// Whether somebody wrote.
+    pub drifted: bool,
 }
 
 impl CollectionReport {

@@ -28,6 +28,7 @@ use crate::source_load::wait_until_complete;
 mod collection;
 mod comparison;
 mod control;
+pub(crate) mod drift;
 mod every_row;
 mod history;
 mod pace;
@@ -683,6 +684,7 @@ pub(crate) fn new_report(planned: &PlannedCollection) -> CollectionReport {
         loaded: false,
         created: false,
         quarantined: 0,
+        drift: None,
     }
 }
 

@@ -61,6 +61,7 @@ fn collection(name: &str, rows: u64) -> CollectionReport {
         loaded: false,
         created: true,
         quarantined: 0,
+        drift: None,
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod awkward;
 mod copy;
+mod drift;
 mod faults;
 mod lite;
 mod load_state;

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use vecferry_milvus::{Client, CollectionName, Error, ErrorKind};
+use vecferry_milvus::{Client, CollectionName, Error};
 
 use super::{CheckId, CheckList};
 use crate::inventory::everything;
 use crate::plan::Plan;
 use crate::problem::{Code, Problem};
+use crate::run::drift::segment_rows;
 
 /// Between the two counts lie the other checks, and at least this.
 const APART_MIN: Duration = Duration::from_secs(1);
@@ -68,11 +69,5 @@ impl Census {
 /// Rows by count, and rows of the loaded segments, which an update adds to as well.
 async fn count(source: &Client, name: &CollectionName, id: i64) -> Result<(u64, Option<i64>), Error> {
     let rows = source.count(&everything(name, id)).await?;
-    let segments = match source.loaded_segments(name).await {
-        Ok(segments) => segments,
-        // Just started, or not offered to this user.
-        Err(error) if matches!(error.kind(), ErrorKind::NotLoaded | ErrorKind::PermissionDenied) => None,
-        Err(error) => return Err(error),
-    };
-    Ok((rows, segments.map(|segments| segments.iter().map(|segment| segment.rows).sum())))
+    Ok((rows, segment_rows(source, name).await?))
 }

@@ -429,9 +429,9 @@ catalogue! {
            "这些行无法通过 API 复制（如 Milvus 2.3 中主键为 9223372036854775807 的行）；请在源上更换其主键";
     /// The source changed.
     Drift 405 Different
-        en "`{collection}`: the source changed during the copy: {before} rows at its start, {after} at its end"
+        en "`{collection}`: the source changed during the copy: {before} rows at its start, {after} at its end (looked at: {checks})"
            "stop the writers of the source, drop the collection on the target and run the migration again"
-        zh "`{collection}`：复制期间源发生了变化：开始时 {before} 行，结束时 {after} 行"
+        zh "`{collection}`：复制期间源发生了变化：开始时 {before} 行，结束时 {after} 行（检查方式：{checks}）"
            "请停止对源的写入，在目标上删除该 Collection 后重新迁移";
     /// Duplicate keys.
     Duplicates 406 Done
@@ -487,6 +487,12 @@ catalogue! {
            "the migration loads one at a time for its proof; to search all of them, give the target more memory (CU) or load fewer"
         zh "全部 Collection 同时加载约需目标 {needed} 内存，而可用内存为 {free}"
            "迁移校验时每次只加载一个；若要检索全部，请为目标增加内存（CU），或减少加载的数量";
+    /// Rows ended by time-to-live.
+    RowsExpired 424 Done
+        en "`{collection}`: {rows} row(s) of the source ended during the copy by its time-to-live of {ttl} s"
+           "what was copied of them is on the target until its own time-to-live, which is set last, ends them"
+        zh "`{collection}`：复制期间，源中有 {rows} 行因 TTL（{ttl} 秒）到期"
+           "其中已复制的行会留在目标上，直到目标的 TTL（最后设置）使其到期";
     /// Rows that can't be mended.
     NotRepairable 414 Different
         en "`{collection}`: the rows that differ were not mended: {detail}"

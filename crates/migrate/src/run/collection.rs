@@ -9,6 +9,7 @@ use vecferry_milvus::{
     Client, Collection, CollectionName, Error, ErrorKind, Flavor, Key, KeyRange, LoadState,
 };
 
+use super::drift::{self, Holding};
 use super::{Ended, Job, comparison, ledger_failed, new_report, new_verification, quarantine, reader};
 use crate::connect::Side;
 use crate::copy::{
@@ -17,7 +18,7 @@ use crate::copy::{
 };
 use crate::event::{Event, Phase};
 use crate::plan::PlannedCollection;
-use crate::precheck::does_not_fit;
+use crate::precheck::{PROPERTY_TTL, does_not_fit};
 use crate::problem::{Code, Problem};
 use crate::proof::{Expected, Reader};
 use crate::report::{CollectionReport, PartitionReport};
@@ -326,23 +327,23 @@ impl<'a> Work<'a> {
         self.refuse_duplicates(&reader).await?;
         let now = reader.clone().fresh().await.map_err(|error| self.source_failed(error))?;
         let before = self.rows_before(&now).await?;
-        let copied = self.copy(made, &now, &before).await?;
-        if self.job.request.verify == VerifyLevel::None {
-            return Ok(Expected::default());
-        }
+        let copied = self.copy(made, &now, &before.counts).await?;
         let reader = reader.fresh().await.map_err(|error| self.source_failed(error))?;
         self.ask_source(&reader, copied, &before).await
     }
 
     /// Rows of each part before the first attempt read the first one.
-    async fn rows_before(&self, reader: &Reader) -> Result<Vec<u64>, Stop> {
+    async fn rows_before(&self, reader: &Reader) -> Result<Holding, Stop> {
         let job = self.job;
         let counts = self.count_partitions(reader).await.map_err(|error| self.source_failed(error))?;
-        let document = serde_json::to_string(&counts).map_err(|error| self.ledger_failed(error))?;
+        let segment_rows = repeat(&job.cancel, || drift::segment_rows(&reader.client, &reader.name)).await;
+        let segment_rows = segment_rows.map_err(|error| self.source_failed(error))?;
+        let document = serde_json::to_string(&Holding { counts, segment_rows });
+        let document = document.map_err(|error| self.ledger_failed(error))?;
         let stored = job.ledger.record_source_counts(&job.attempt, self.position, document).await;
         let stored = stored.map_err(|error| self.ledger_failed(error))?;
-        let before: Vec<u64> = serde_json::from_str(&stored).map_err(|error| self.ledger_failed(error))?;
-        let total = job.ledger.record_rows_total(&job.attempt, self.position, before.iter().sum()).await;
+        let before = Holding::read(&stored).map_err(|error| self.ledger_failed(error))?;
+        let total = job.ledger.record_rows_total(&job.attempt, self.position, before.rows()).await;
         total.map_err(|error| self.ledger_failed(error))?;
         Ok(before)
     }
@@ -595,13 +596,13 @@ impl<'a> Work<'a> {
         &mut self,
         reader: &Reader,
         copied: Vec<PartCopied>,
-        before: &[u64],
+        before: &Holding,
     ) -> Result<Expected, Stop> {
-        let after = self.count_partitions(reader).await.map_err(|error| self.not_verified(error))?;
         let mut finding = comparison::Finding::new(&self.planned.source);
+        let after = self.look_for_drift(reader, before, &mut finding).await?;
         let mut expected = Expected::default();
-        for ((copied, counted), before) in copied.into_iter().zip(after).zip(before) {
-            finding.drift(*before, counted);
+        let is_proved = self.job.request.verify != VerifyLevel::None;
+        for (copied, counted) in copied.into_iter().zip(after).filter(|_| is_proved) {
             let partition = copied.partition.clone();
             finding
                 .explain(reader, partition.as_deref(), copied.rows_read, counted)
@@ -612,19 +613,59 @@ impl<'a> Work<'a> {
             let gone = crate::proof::expect(reader, &mut expected, part, read, set_aside, counted, keys)
                 .await
                 .map_err(|error| self.not_verified(error))?;
-            finding.gone(gone);
+            finding.gone(gone as u64);
         }
         let duplicates = finding.surplus.duplicates;
+        self.tell_expired(finding.expired());
         finding.conclude(
             self.job.request.duplicates,
             self.job.request.allow_drift,
             &mut self.problems,
             &mut self.warnings,
         );
+        if !is_proved {
+            return Ok(expected);
+        }
         let mut verification = new_verification(self.job.request.verify);
         verification.duplicate_rows = duplicates;
         self.report.verification = Some(verification);
         Ok(expected)
+    }
+
+    /// Looks whether the source changed since before the copy. Returns the rows of its parts now.
+    async fn look_for_drift(
+        &mut self,
+        reader: &Reader,
+        before: &Holding,
+        finding: &mut comparison::Finding<'_>,
+    ) -> Result<Vec<u64>, Stop> {
+        let counts = self.count_partitions(reader).await.map_err(|error| self.not_verified(error))?;
+        let segment_rows = repeat(&self.job.cancel, || {
+            drift::segment_rows_after(&reader.client, &reader.name, before.segment_rows)
+        });
+        let segment_rows = segment_rows.await.map_err(|error| self.not_verified(error))?;
+        let (after, expires) = (Holding { counts, segment_rows }, drift::expires(self.planned));
+        let report = drift::report(before, &after, drift::change(before, &after, expires));
+        finding.drift(&report, expires);
+        self.report.drift = Some(report);
+        Ok(after.counts)
+    }
+
+    /// Rows that ended by themselves are no fault of anybody.
+    fn tell_expired(&mut self, rows: u64) {
+        if rows == 0 {
+            return;
+        }
+        if let Some(report) = &mut self.report.drift {
+            report.rows_expired = report.rows_expired.max(rows);
+        }
+        let ttl = self.planned.described.properties.iter().find(|property| property.key == PROPERTY_TTL);
+        self.warnings.push(
+            Problem::new(Code::RowsExpired)
+                .with("collection", &self.planned.source)
+                .with("rows", rows)
+                .with("ttl", ttl.map(|ttl| ttl.value.as_str()).unwrap_or_default()),
+        );
     }
 
     fn not_verified(&self, error: impl std::fmt::Display) -> Stop {
@@ -720,7 +761,15 @@ impl<'a> Work<'a> {
         if self.job.request.verify == VerifyLevel::Full {
             let set_aside = self.set_aside().await?;
             let every_row = super::every_row::after_copy(self.job, self.planned, &of_target, set_aside);
-            let compared = Box::pin(every_row).await.map_err(|error| self.not_verified(error))?;
+            let mut compared = Box::pin(every_row).await.map_err(|error| self.not_verified(error))?;
+            let gone = self.report.rows.saturating_sub(compared.source_rows);
+            if drift::expires(self.planned) && (1..=gone).contains(&compared.findings.extra.rows) {
+                // They were copied, and have ended on the source since.
+                compared.findings.extra = Default::default();
+                if self.report.drift.as_ref().is_none_or(|drift| drift.rows_expired == 0) {
+                    self.tell_expired(gone);
+                }
+            }
             let (problems, warnings) = (&mut outcome.problems, &mut self.warnings);
             super::every_row::conclude(&self.planned.source, &compared, problems, warnings);
             (outcome.rows_compared, outcome.findings) = (compared.rows_compared, Some(compared.findings));

@@ -13,7 +13,7 @@ use crate::problem::{Code, Problem};
 use crate::proof::{
     Expected, Outcome, Part, ProofError, Reader, Surplus, compare, diagnose, expect, scan_keys,
 };
-use crate::report::{CollectionReport, RepairReport};
+use crate::report::{CollectionReport, DriftReport, RepairReport};
 use crate::request::{Duplicates, VerifyLevel};
 use crate::retry::repeat;
 use crate::target::{flush, show};
@@ -37,24 +37,41 @@ pub(super) struct Finding<'a> {
     before: u64,
     after: u64,
     drifted: bool,
+    /// What was looked at, for people.
+    checks: String,
+    /// Rows of the source end by themselves, and some have.
+    expires: bool,
+    expired: u64,
     pub(super) surplus: Surplus,
 }
 
 impl<'a> Finding<'a> {
     pub(super) fn new(name: &'a CollectionName) -> Self {
-        Self { name, before: 0, after: 0, drifted: false, surplus: Surplus::default() }
+        let checks = "count".to_owned();
+        let (before, after, drifted, expires, expired) = (0, 0, false, false, 0);
+        Self { name, before, after, drifted, checks, expires, expired, surplus: Surplus::default() }
     }
 
-    /// Rows of a part before and after it was read.
-    pub(super) fn drift(&mut self, before: u64, after: u64) {
-        self.before += before;
-        self.after += after;
-        self.drifted |= before != after;
+    /// What the source held before and after it was read.
+    pub(super) fn drift(&mut self, report: &DriftReport, expires: bool) {
+        (self.before, self.after) = (report.rows_before, report.rows_after);
+        self.drifted |= report.drifted;
+        self.checks = report.checks.join(", ");
+        (self.expires, self.expired) = (expires, report.rows_expired);
     }
 
-    /// Sampled rows that the source does not answer any more.
-    pub(super) fn gone(&mut self, rows: usize) {
-        self.drifted |= rows > 0;
+    /// Rows that the source answered once, and does not any more.
+    pub(super) fn gone(&mut self, rows: u64) {
+        if self.expires {
+            self.expired = self.expired.max(rows);
+        } else {
+            self.drifted |= rows > 0;
+        }
+    }
+
+    /// Rows that ended by themselves.
+    pub(super) fn expired(&self) -> u64 {
+        self.expired
     }
 
     /// Finds out why a part counts more rows than it returned.
@@ -65,9 +82,7 @@ impl<'a> Finding<'a> {
         returned: u64,
         counted: u64,
     ) -> Result<(), ProofError> {
-        if counted < returned {
-            self.drifted = true;
-        }
+        self.gone(returned.saturating_sub(counted));
         if counted <= returned {
             return Ok(());
         }
@@ -107,7 +122,8 @@ impl<'a> Finding<'a> {
             let problem = Problem::new(Code::Drift)
                 .with("collection", self.name)
                 .with("before", self.before)
-                .with("after", self.after);
+                .with("after", self.after)
+                .with("checks", self.checks);
             if allow_drift { warnings.push(problem) } else { problems.push(problem) }
         }
     }
@@ -245,6 +261,7 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
         loaded: of_target.load.is_complete(),
         created: false,
         quarantined: 0,
+        drift: None,
     };
     Ended { report, problems, warnings }
 }
@@ -359,7 +376,7 @@ async fn compare_loaded(
             let (rows, sample) = scan_keys(&reader, part, KeySample::new(size, sides.seed)).await?;
             finding.explain(&reader, part, rows, counted).await?;
             let gone = expect(&reader, &mut expected, part, rows, 0, counted, sample.into_keys()).await?;
-            finding.gone(gone);
+            finding.gone(gone as u64);
         }
         let duplicates = finding.surplus.duplicates;
         finding.conclude(Duplicates::Warn, false, problems, warnings);
