@@ -433,6 +433,8 @@ pub(crate) struct VerifyArgs {
     pub(crate) selection: SelectionArgs,
     #[command(flatten)]
     pub(crate) comparison: ComparisonArgs,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
 }
 
 /// How a comparison is carried out.
@@ -443,9 +445,12 @@ pub(crate) struct ComparisonArgs {
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LevelArg::Sample)]
     pub(crate) level: LevelArg,
     /// Mend the target: copy rows that are missing or differ anew, and remove rows that the source does not have; needs
-    /// `--level full`
+    /// `--level full`. Only collections that a job of the state directory made
     #[arg(long)]
     pub(crate) repair: bool,
+    /// Mend also collections that no job of the state directory made
+    #[arg(long, requires = "repair")]
+    pub(crate) repair_foreign: bool,
     /// Repair without asking
     #[arg(long, requires = "repair")]
     pub(crate) yes: bool,

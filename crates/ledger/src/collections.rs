@@ -71,6 +71,19 @@ impl Ledger {
         .await
     }
 
+    /// Every collection that a job made: the target's address, the collection's name there, its number there.
+    pub async fn made_collections(&self) -> Result<Vec<(String, String, i64)>, Error> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare(
+                "SELECT jobs.target, collections.target, collections.target_id FROM collections \
+                 JOIN jobs USING (job_id) WHERE collections.target_id IS NOT NULL",
+            )?;
+            let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            Ok(found.collect::<Result<Vec<_>, _>>()?)
+        })
+        .await
+    }
+
     async fn update(
         &self,
         attempt: &Attempt,

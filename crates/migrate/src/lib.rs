@@ -31,7 +31,8 @@ pub use problem::{Code, Exit, Lang, Problem};
 pub use rate::MaxRate;
 pub use report::{JobState, Report};
 pub use request::{
-    Duplicates, LoadRequest, MigrateRequest, OnBadRow, Selection, SourceLoad, VerifyLevel, VerifyRequest,
+    Duplicates, LoadRequest, MigrateRequest, OnBadRow, RepairScope, Selection, SourceLoad, VerifyLevel,
+    VerifyRequest,
 };
 pub use run::{
     Canceled, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history, ledger_problem, load,

@@ -192,8 +192,38 @@ pub struct VerifyRequest {
     pub target_dbs: BTreeMap<String, String>,
     /// How thoroughly.
     pub level: VerifyLevel,
-    /// Whether rows that differ are mended on the target; takes [`VerifyLevel::Full`].
-    pub repair: bool,
+    /// Where rows that differ are mended; takes [`VerifyLevel::Full`].
+    pub repair: RepairScope,
+}
+
+/// Which collections of a target may be mended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RepairScope {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those that jobs made: by the target's address, the name there, and the number there.
+    Made(Vec<(String, String, i64)>),
+    /// Any.
+    Everything,
+}
+
+impl RepairScope {
+    /// Whether anything is to be mended.
+    pub fn is_wanted(&self) -> bool {
+        *self != Self::Nothing
+    }
+
+    pub(crate) fn contains(&self, target: &Endpoint, collection: &CollectionName, id: i64) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Made(made) => {
+                let wanted = (target.to_string(), collection.to_string(), id);
+                made.contains(&wanted)
+            }
+            Self::Everything => true,
+        }
+    }
 }
 
 /// A request to load collections of a target.

@@ -586,7 +586,7 @@ pub async fn verify(
             source: &source,
             target: &target,
             level: request.level,
-            repair: request.repair,
+            repair: &request.repair,
             seed: report.sample_seed,
             observer: &*observer,
             cancel: &cancel,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::{Code, Exit, Problem, VerifyRequest, verify};
+use vecferry_migrate::{Code, Exit, Problem, RepairScope, VerifyRequest, ledger_problem, verify};
 
 use crate::args::{ComparisonArgs, LevelArg, VerifyArgs};
 use crate::commands::migrate::{Finished, ask, selection};
@@ -11,11 +11,15 @@ use crate::connection::{both, endpoint};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals::Signals;
-use crate::{present, text};
+use crate::{present, state, text};
 
 /// Compares as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &VerifyArgs) -> Exit {
     let request = match request(args) {
+        Ok(request) => with_made(request, args).await.map_err(|problem| vec![problem]),
+        Err(problems) => Err(problems),
+    };
+    let request = match request {
         Ok(request) => request,
         Err(problems) => return output.refuse(&problems),
     };
@@ -51,12 +55,28 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &VerifyArg
 fn request(args: &VerifyArgs) -> Result<VerifyRequest, Vec<Problem>> {
     let endpoints = both(endpoint(&args.source.connection()), endpoint(&args.target.connection()));
     let ((source, target), (selection, target_dbs)) = both(endpoints, selection(&args.selection))?;
-    let ComparisonArgs { level, repair, .. } = args.comparison;
+    let ComparisonArgs { level, repair, repair_foreign, .. } = args.comparison;
     if repair && level != LevelArg::Full {
         let problem = Problem::new(Code::Arguments);
         return Err(vec![
             problem.with("detail", "--repair needs --level full: only then all differences are known"),
         ]);
     }
+    let repair = match (repair, repair_foreign) {
+        (false, _) => RepairScope::Nothing,
+        // Filled from the record of jobs.
+        (true, false) => RepairScope::Made(Vec::new()),
+        (true, true) => RepairScope::Everything,
+    };
     Ok(VerifyRequest { source, target, selection, target_dbs, level: level.into(), repair })
+}
+
+/// What jobs made is in their record.
+async fn with_made(mut request: VerifyRequest, args: &VerifyArgs) -> Result<VerifyRequest, Problem> {
+    if let RepairScope::Made(made) = &mut request.repair {
+        let ledger = state::ledger(&args.state)?;
+        let recorded = ledger.made_collections().await;
+        *made = recorded.map_err(|error| ledger_problem(ledger.directory(), "", &error))?;
+    }
+    Ok(request)
 }

@@ -310,7 +310,7 @@ fn the_verdict_is_told_in_a_word_and_a_sentence() {
     let unproved = Report { verified: VerifyLevel::None, verify: VerifyLevel::None, ..successful() };
     let mut drifted = successful();
     drifted.warnings.push(
-        Problem::new(Code::Drift).with("collection", "default.books").with("before", 1).with("after", 2),
+        Problem::new(Code::Drift).with("collection", "default.books").with("before", 1).with("after", 2).with("checks", "count"),
     );
     let mut broken = canceled();
     broken.state = JobState::Failed;

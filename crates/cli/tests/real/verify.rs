@@ -133,7 +133,7 @@ fn another_schema_and_a_missing_collection() {
     run.failed(5, "VF-0407", "source and target differ in their definition");
     assert!(run.stderr.contains("max_length") && run.stderr.contains("2001"), "{}", run.stderr);
     oracle.run(r#"target.client.delete("other_schema", ids=[3])"#);
-    let run = verify("other_schema", &["--level", "full", "--repair", "--yes"]);
+    let run = verify("other_schema", &["--level", "full", "--repair", "--repair-foreign", "--yes"]);
     run.failed(5, "VF-0414", "were not mended: the definitions of source and target differ");
     verify("only_here", &[]).failed(3, "VF-0202", "the target has no collection `default.only_here`");
 }
@@ -225,7 +225,7 @@ fn every_row_is_compared_and_what_differs_is_named_and_mended() {
 
     verify("corrupted", &["--repair", "--yes"]).failed(2, "VF-0001", "--repair needs --level full");
     verify("corrupted", &["--level", "full", "--repair"]).failed(2, "VF-0003", "no terminal");
-    let run = verify("corrupted", &["--level", "full", "--repair", "--yes"]);
+    let run = verify("corrupted", &["--level", "full", "--repair", "--repair-foreign", "--yes"]);
     let report = run.succeeded();
     let verification = &report["collections"][0]["verification"];
     let repair = &verification["repair"];
@@ -235,7 +235,7 @@ fn every_row_is_compared_and_what_differs_is_named_and_mended() {
     assert_eq!(found(report, "missing"), Vec::<String>::new());
     assert!(run.stderr.contains("VF-0413"), "{}", run.stderr);
     oracle.run(r#"assert same(source, target, "corrupted") == 3000"#);
-    let again = verify("corrupted", &["--level", "full", "--repair", "--yes"]);
+    let again = verify("corrupted", &["--level", "full", "--repair", "--repair-foreign", "--yes"]);
     assert_eq!(again.succeeded()["collections"][0]["verification"]["repair"], serde_json::Value::Null);
 }
 
@@ -267,7 +267,7 @@ fn counts_and_samples_find_one_row_too_few_or_too_many() {
         run.failed(5, "VF-0401", "1 row(s) of the source are missing");
         run.failed(5, "VF-0402", "1 row(s) more than the source");
     }
-    verify("counted", &["--level", "full", "--repair", "--yes"]).succeeded();
+    verify("counted", &["--level", "full", "--repair", "--repair-foreign", "--yes"]).succeeded();
     oracle.run(r#"assert same(source, target, "counted") == 3000"#);
 }
 
@@ -304,7 +304,7 @@ fn repeated_keys_and_whole_partitions_that_differ() {
     let mut changed = found(run.report(), "changed");
     changed.retain(|row| !row.starts_with("_default 20 "));
     assert_eq!(changed, ["_default 50 text,vector"]);
-    let run = verify("repeated_full", &["--level", "full", "--repair", "--yes"]);
+    let run = verify("repeated_full", &["--level", "full", "--repair", "--repair-foreign", "--yes"]);
     run.succeeded();
     assert_eq!(found(run.report(), "repeated_keys"), ["_default 10"]);
     oracle.run(
@@ -350,7 +350,7 @@ fn every_row_where_a_key_places_them_and_with_keys_at_the_ends() {
         found(run.report(), "changed"),
         [format!("- {lowest} vector"), "- -2 vector".to_owned(), "- 98 tenant".to_owned()]
     );
-    verify("placed_full", &["--level", "full", "--repair", "--yes"]).succeeded();
+    verify("placed_full", &["--level", "full", "--repair", "--repair-foreign", "--yes"]).succeeded();
     oracle.run(
         r#"
         assert set(source.loaded("placed_full").values()) == {"LoadStateNotLoad"}
@@ -389,7 +389,7 @@ fn every_row_of_a_lite_server_with_nulls() {
     assert_eq!(found(run.report(), "extra"), ["_default k1500"]);
     assert_eq!(found(run.report(), "changed"), ["_default k1002 text", "_default k1003 document"]);
     assert!(run.stderr.contains("key \"k1500\": `p` → `_default`"), "{}", run.stderr);
-    verify(&["--repair", "--yes"]).succeeded();
+    verify(&["--repair", "--repair-foreign", "--yes"]).succeeded();
     oracle.run(r#"assert same(lite, lite_target, "lite_full") == 2000"#);
 }
 
@@ -468,8 +468,38 @@ fn rows_whose_keys_the_server_makes_are_compared_and_never_written() {
             server.load("made_keys")
         "#,
     );
-    let run = verify("made_keys", &["--level", "full", "--repair", "--yes"]);
+    let run = verify("made_keys", &["--level", "full", "--repair", "--repair-foreign", "--yes"]);
     run.failed(5, "VF-0414", "the server makes the keys of this collection (auto id)");
     assert_eq!((found(run.report(), "missing").len(), found(run.report(), "extra").len()), (5, 5));
     oracle.run(r#"assert target.count("made_keys") == 5"#);
+}
+
+#[test]
+fn only_what_a_recorded_job_made_is_mended() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        simple(source, "owned", 400, partitions=["p"])
+        for server in [source, target]:
+            simple(server, "foreign", 400)
+        target.client.delete("foreign", ids=[7])
+        "#,
+    );
+    let (run, job) = Vecferry::between(servers(), "migrate", "source", "target", &["--collection", "owned"])
+        .run_within("env", &[]);
+    run.succeeded();
+    oracle.run(r#"target.client.delete("owned", ids=[7])"#);
+    let state_dir = job.state_dir().to_str().unwrap();
+    let repair = |name: &str, directory: &str| {
+        verify(name, &["--level", "full", "--repair", "--yes", "--state-dir", directory])
+    };
+    let elsewhere = tempfile::tempdir().unwrap();
+    for (name, directory) in [("foreign", state_dir), ("owned", elsewhere.path().to_str().unwrap())] {
+        let run = repair(name, directory);
+        run.failed(5, "VF-0401", "1 row(s) of the source are missing on the target");
+        run.failed(5, "VF-0414", "no job of this state directory made it");
+        oracle.run(&format!(r#"target.load("{name}"); assert target.count("{name}") == 399"#));
+    }
+    repair("owned", state_dir).succeeded();
+    oracle.run(r#"assert same(source, target, "owned") == 400"#);
 }

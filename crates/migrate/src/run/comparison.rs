@@ -14,7 +14,7 @@ use crate::proof::{
     Expected, Outcome, Part, ProofError, Reader, Surplus, compare, diagnose, expect, scan_keys,
 };
 use crate::report::{CollectionReport, DriftReport, RepairReport};
-use crate::request::{Duplicates, VerifyLevel};
+use crate::request::{Duplicates, RepairScope, VerifyLevel};
 use crate::retry::repeat;
 use crate::target::{flush, show};
 
@@ -194,7 +194,7 @@ pub(super) struct Sides<'a> {
     pub(super) source: &'a Client,
     pub(super) target: &'a Client,
     pub(super) level: VerifyLevel,
-    pub(super) repair: bool,
+    pub(super) repair: &'a RepairScope,
     pub(super) seed: u64,
     pub(super) observer: &'a dyn Observer,
     pub(super) cancel: &'a CancellationToken,
@@ -303,10 +303,14 @@ async fn compare_every_row(
     } else if of_target.described.schema.is_auto_id() {
         // A server would give the copied row another key, and the row would be there twice.
         Some("the server makes the keys of this collection (auto id)")
+    } else if sides.repair.is_wanted()
+        && !sides.repair.contains(sides.target.endpoint(), &of_target.described.name, of_target.described.id)
+    {
+        Some("no job of this state directory made it (--state-dir names another, --repair-foreign takes any)")
     } else {
         None
     };
-    let repair = sides.repair && hindrance.is_none();
+    let repair = sides.repair.is_wanted() && hindrance.is_none();
     let compared = while_loaded(sides, sides.source, of_source, async |source| {
         while_loaded(sides, sides.target, of_target, async |mut target| {
             target.columns.clone_from(&source.columns);
@@ -332,7 +336,9 @@ async fn compare_every_row(
             let duplicates = finding.surplus.duplicates;
             finding.conclude(Duplicates::Warn, false, problems, warnings);
             every_row::conclude(name, &compared, problems, warnings);
-            if let Some(hindrance) = hindrance.filter(|_| sides.repair && !compared.findings.is_empty()) {
+            if let Some(hindrance) =
+                hindrance.filter(|_| sides.repair.is_wanted() && !compared.findings.is_empty())
+            {
                 let problem = Problem::new(Code::NotRepairable).with("collection", name);
                 problems.push(problem.with("detail", hindrance));
             }
