@@ -131,7 +131,7 @@ impl Ledger {
                  splits_planned = 0 WHERE job_id = ?1 AND position = ?2",
                 at,
             )?;
-            for table in ["splits", "doubts", "samples", "quarantine"] {
+            for table in ["splits", "doubts", "samples", "quarantine", "comparisons"] {
                 connection.execute(&format!("DELETE FROM {table} WHERE job_id = ?1 AND collection = ?2"), at)?;
             }
             Ok(())

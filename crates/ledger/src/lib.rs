@@ -9,6 +9,7 @@
 //! - [`Attempt`]: the right to write about a job. It is lost as soon as a newer attempt begins.
 
 mod collections;
+mod comparisons;
 mod error;
 mod jobs;
 mod lease;
@@ -17,6 +18,7 @@ mod splits;
 mod store;
 
 pub use collections::{CollectionRecord, NewCollectionRecord};
+pub use comparisons::{Comparison, NewComparison};
 pub use error::{Error, ErrorKind};
 pub use jobs::{Control, JobRecord, JobSummary, NewJob};
 pub use lease::Lease;

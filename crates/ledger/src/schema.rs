@@ -105,6 +105,22 @@ CREATE TABLE events (
 ",
     "ALTER TABLE jobs ADD COLUMN bottleneck TEXT;
 ",
+    r"
+CREATE TABLE comparisons (
+    comparison_id INTEGER PRIMARY KEY,
+    job_id TEXT NOT NULL,
+    collection INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    part INTEGER NOT NULL,
+    after_key TEXT,
+    until_key TEXT,
+    cursor TEXT,
+    outcome TEXT,
+    done INTEGER NOT NULL DEFAULT 0,
+    FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX comparisons_of_collection ON comparisons (job_id, collection);
+",
 ];
 
 /// Brings a file to the newest version, or says why it can't be used.

@@ -7,7 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use vecferry_ledger::{
-    Advance, Attempt, ErrorKind, Ledger, NewCollectionRecord, NewJob, NewSplit, Progress, Quarantined,
+    Advance, Attempt, ErrorKind, Ledger, NewCollectionRecord, NewComparison, NewJob, NewSplit, Progress,
+    Quarantined,
 };
 
 fn job(job_id: &str) -> NewJob {
@@ -255,7 +256,11 @@ async fn a_ledger_of_the_first_version_is_taken_over_with_its_jobs() {
     // What the first version would have left.
     let file = directory.path().join("ledger.sqlite3");
     let connection = rusqlite::Connection::open(&file).unwrap();
-    connection.execute_batch("ALTER TABLE jobs DROP COLUMN bottleneck; PRAGMA user_version = 1").unwrap();
+    connection
+        .execute_batch(
+            "DROP TABLE comparisons; ALTER TABLE jobs DROP COLUMN bottleneck; PRAGMA user_version = 1",
+        )
+        .unwrap();
     drop(connection);
     let ledger = Ledger::open(directory.path()).unwrap();
     let jobs = ledger.jobs().await.unwrap();
@@ -290,7 +295,7 @@ fn files_that_are_no_ledger_are_refused_and_left_alone() {
     drop(connection);
     let error = Ledger::open(newer.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Newer);
-    assert!(error.to_string().contains("has version 99, this program knows up to 2"), "{error}");
+    assert!(error.to_string().contains("has version 99, this program knows up to 3"), "{error}");
 
     let garbage = tempfile::tempdir().unwrap();
     fs::write(
@@ -328,4 +333,38 @@ fn a_directory_that_cannot_be_made_is_refused() {
     let error = Ledger::open(&file.join("state")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unusable);
     assert!(error.to_string().contains("file"), "{error}");
+}
+
+#[tokio::test]
+async fn a_comparison_is_gone_on_with_only_for_the_state_that_it_was_made_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    let ranges = || {
+        let range = |after: Option<&str>, until: Option<&str>| NewComparison {
+            part: 0,
+            after: after.map(str::to_owned),
+            until: until.map(str::to_owned),
+        };
+        vec![range(None, Some("m")), range(Some("m"), None)]
+    };
+    let planned = ledger.plan_comparisons(&attempt, 0, "one".into(), ranges()).await.unwrap();
+    ledger
+        .advance_comparison(&attempt, planned[0].comparison_id, Some("c".into()), "{}".into())
+        .await
+        .unwrap();
+    ledger.advance_comparison(&attempt, planned[1].comparison_id, None, "[]".into()).await.unwrap();
+    let found = ledger.comparisons("j1", 0, "one").await.unwrap();
+    assert_eq!(
+        (found[0].cursor.as_deref(), found[0].outcome.as_deref(), found[0].done),
+        (Some("c"), Some("{}"), false)
+    );
+    assert_eq!(
+        (found[1].cursor.as_deref(), found[1].outcome.as_deref(), found[1].done),
+        (None, Some("[]"), true)
+    );
+    assert_eq!(ledger.comparisons("j1", 0, "two").await.unwrap(), []);
+    ledger.plan_comparisons(&attempt, 0, "two".into(), ranges()).await.unwrap();
+    assert_eq!(ledger.comparisons("j1", 0, "one").await.unwrap(), []);
+    ledger.forget_creation(&attempt, 0).await.unwrap();
+    assert_eq!(ledger.comparisons("j1", 0, "two").await.unwrap(), []);
 }

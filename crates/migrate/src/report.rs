@@ -204,6 +204,9 @@ pub struct Verification {
     pub counts_compared: u64,
     /// Rows compared bit for bit.
     pub rows_compared: u64,
+    /// Rows of these that an earlier attempt of the job compared.
+    #[serde(default)]
+    pub rows_compared_before: u64,
     /// Rows of the source beyond one a key.
     pub duplicate_rows: u64,
     /// What a comparison of every row found; after a repair, what is left of it.

@@ -697,6 +697,7 @@ pub(crate) fn new_verification(level: VerifyLevel) -> Verification {
         target_rows: 0,
         counts_compared: 0,
         rows_compared: 0,
+        rows_compared_before: 0,
         duplicate_rows: 0,
         findings: None,
         repair: None,

@@ -11,6 +11,7 @@ const LANGS: [Lang; 2] = [Lang::En, Lang::Zh];
 
 fn proof(rows: u64) -> Verification {
     Verification {
+        rows_compared_before: 0,
         level: VerifyLevel::Sample,
         passed: true,
         source_rows: rows,
@@ -310,7 +311,11 @@ fn the_verdict_is_told_in_a_word_and_a_sentence() {
     let unproved = Report { verified: VerifyLevel::None, verify: VerifyLevel::None, ..successful() };
     let mut drifted = successful();
     drifted.warnings.push(
-        Problem::new(Code::Drift).with("collection", "default.books").with("before", 1).with("after", 2).with("checks", "count"),
+        Problem::new(Code::Drift)
+            .with("collection", "default.books")
+            .with("before", 1)
+            .with("after", 2)
+            .with("checks", "count"),
     );
     let mut broken = canceled();
     broken.state = JobState::Failed;

@@ -2,8 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read};
 
+use std::time::Duration;
+
+use vecferry_testkit::fault_proxy::{Fault, FaultProxy, When};
 use vecferry_testkit::{Oracle, Run, Servers, Vecferry};
 
+use crate::faults::{make, slow};
+use crate::resume::{only_job, resumed};
 use crate::{PROGRAM, milvus, oracle, servers};
 
 fn verify(name: &str, arguments: &[&str]) -> Run {
@@ -502,4 +507,29 @@ fn only_what_a_recorded_job_made_is_mended() {
     }
     repair("owned", state_dir).succeeded();
     oracle.run(r#"assert same(source, target, "owned") == 400"#);
+}
+
+#[test]
+fn a_comparison_that_was_killed_goes_on_behind_what_it_had_compared() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "half_compared", 20);
+    let proxy = FaultProxy::start(&slow().uri("origin"));
+    let (source, target) = (proxy.uri(), slow().uri("limited"));
+    let arguments =
+        ["--source", &source, "--target", &target, "--collection", "half_compared", "--verify", "full"];
+    let (mut child, state) = Vecferry::new(slow(), "migrate", &arguments).spawn();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("\"verifying\"")));
+    // The source answers so slowly that it is recorded behind each page how far the comparison is.
+    let slowly = proxy.arm("Query", When::Always, Fault::Delay(Duration::from_millis(600)));
+    assert!(slowly.wait_until_fired_times(14, Duration::from_secs(60)), "{slowly:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    slowly.disarm();
+    let job = only_job(&state);
+    let run = resumed(&state, &job);
+    let verification = &run.succeeded()["collections"][0]["verification"];
+    assert_eq!((&verification["passed"], &verification["rows_compared"]), (&true.into(), &20_000.into()));
+    let before = verification["rows_compared_before"].as_u64().unwrap();
+    assert!((1..20_000).contains(&before), "{before} rows were compared before the kill");
 }

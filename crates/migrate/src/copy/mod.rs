@@ -19,7 +19,7 @@ mod slice;
 pub(crate) use budget::Budget;
 pub(crate) use dispatch::{Dispatcher, InProcess, Slice};
 pub(crate) use doubt::settle_doubts;
-pub(crate) use key_text::{key_of, key_text};
+pub(crate) use key_text::{key_of, key_text, range_of};
 pub(crate) use pace::{Pace, Waits};
 pub(crate) use page_size::{PAGE_BYTES_TARGET, PAGE_ROWS_MAX, PageSize};
 pub(crate) use plan::{Limits, PartCounter, PlannedRange, plan};

@@ -16,6 +16,8 @@ pub(crate) struct Outcome {
     pub(crate) target_rows: u64,
     pub(crate) counts_compared: u64,
     pub(crate) rows_compared: u64,
+    /// Rows of these that an earlier attempt compared.
+    pub(crate) rows_compared_before: u64,
     /// Rows that differ, with the first field that does; the caller asks the source whether their key is repeated.
     pub(crate) changed: Vec<(Option<String>, Key, String)>,
     /// What a comparison of every row found.

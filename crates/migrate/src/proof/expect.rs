@@ -60,6 +60,9 @@ pub(crate) enum ProofError {
     Protocol(#[from] WireError),
     #[error("canceled")]
     Canceled,
+    /// How far it is can't be recorded.
+    #[error("{0}")]
+    Ledger(#[from] vecferry_ledger::Error),
     /// What was found could not be mended.
     #[error("{0}")]
     Repair(Box<ProofError>),

@@ -11,6 +11,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use vecferry_milvus::schema::FieldSpec;
 use vecferry_milvus::wire::Page;
 use vecferry_milvus::wire::values::{Value, column, same_bytes};
@@ -65,6 +66,8 @@ pub(crate) struct Step<'a> {
     pub(crate) rows_compared: u64,
     /// Bytes of these rows on the wire, from the source, as far as whole pages were compared.
     pub(crate) bytes: u64,
+    /// Rows that are known to be missing on the target.
+    pub(crate) set_aside: u64,
     pub(crate) differing: Differing,
 }
 
@@ -82,7 +85,7 @@ pub(crate) struct Differing {
 }
 
 /// What a comparison came to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct FullOutcome {
     /// Distinct keys of the source.
     pub(crate) source_rows: u64,
@@ -102,7 +105,8 @@ impl FullOutcome {
         self.findings.add(other.findings);
     }
 
-    fn take(&mut self, step: &Step<'_>) {
+    /// Adds what a step found.
+    pub(crate) fn take(&mut self, step: &Step<'_>) {
         let found = &step.differing;
         let partition = || step.partition.map(str::to_owned);
         let plain = |keys: &[Key], into: &mut FoundRows| {
@@ -116,7 +120,7 @@ impl FullOutcome {
             .changed
             .extend(changed.map(|(key, fields)| RowName::new(partition(), key, fields.clone())));
         self.rows_compared += step.rows_compared;
-        self.source_rows += step.rows_compared + found.missing.len() as u64;
+        self.source_rows += step.rows_compared + step.set_aside + found.missing.len() as u64;
         self.target_rows += step.rows_compared + found.extra.len() as u64;
     }
 }
@@ -243,7 +247,6 @@ impl Window<'_> {
             let changed = self.changed(&theirs, &merged.both)?;
             let (set_aside, missing): (Vec<_>, Vec<_>) =
                 merged.missing.into_iter().partition(|key| self.is_set_aside(key));
-            outcome.source_rows += set_aside.len() as u64;
             let mut differing = Differing { missing, extra: merged.extra, ..Differing::default() };
             if !changed.is_empty() {
                 let suspects = changed.keys().map(|&index| keys[index].clone()).collect();
@@ -264,6 +267,7 @@ impl Window<'_> {
                 range: KeyRange { after: rest.after, until: until.clone() },
                 rows_compared: merged.both.len() as u64,
                 bytes: if is_end { self.page.bytes as u64 } else { 0 },
+                set_aside: set_aside.len() as u64,
                 differing,
             };
             outcome.take(&step);

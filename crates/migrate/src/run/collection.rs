@@ -705,6 +705,7 @@ impl<'a> Work<'a> {
         verification.target_rows = outcome.target_rows;
         verification.counts_compared = outcome.counts_compared;
         verification.rows_compared = outcome.rows_compared;
+        verification.rows_compared_before = outcome.rows_compared_before;
         verification.findings = outcome.findings;
         self.problems.append(&mut outcome.problems);
         verification.passed = self.problems.is_empty();
@@ -760,7 +761,8 @@ impl<'a> Work<'a> {
         }
         if self.job.request.verify == VerifyLevel::Full {
             let set_aside = self.set_aside().await?;
-            let every_row = super::every_row::after_copy(self.job, self.planned, &of_target, set_aside);
+            let every_row =
+                super::every_row::after_copy(self.job, self.planned, &of_target, self.position, set_aside);
             let mut compared = Box::pin(every_row).await.map_err(|error| self.not_verified(error))?;
             let gone = self.report.rows.saturating_sub(compared.source_rows);
             if drift::expires(self.planned) && (1..=gone).contains(&compared.findings.extra.rows) {
@@ -773,6 +775,7 @@ impl<'a> Work<'a> {
             let (problems, warnings) = (&mut outcome.problems, &mut self.warnings);
             super::every_row::conclude(&self.planned.source, &compared, problems, warnings);
             (outcome.rows_compared, outcome.findings) = (compared.rows_compared, Some(compared.findings));
+            outcome.rows_compared_before = compared.rows_compared_before;
         }
         Ok(outcome)
     }

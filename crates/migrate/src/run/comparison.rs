@@ -321,6 +321,7 @@ async fn compare_every_row(
                 parts: every_row::parts_of(&every_row::parts(of_source), &every_row::parts(of_target)),
                 set_aside: std::collections::BTreeSet::new(),
                 observer: sides.observer,
+                memory: None,
             };
             let mut finding = Finding::new(name);
             let compared = if repair {
@@ -353,6 +354,7 @@ async fn compare_every_row(
         target_rows: compared.target_rows,
         counts_compared: compared.counts_compared,
         rows_compared: compared.rows_compared,
+        rows_compared_before: 0,
         changed: Vec::new(),
         findings: Some(compared.findings),
     };

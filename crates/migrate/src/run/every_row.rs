@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use vecferry_milvus::{CollectionName, Key, KeyRange};
+use vecferry_ledger::{Attempt, Comparison, Ledger, NewComparison};
+use vecferry_milvus::{CollectionName, Error, ErrorKind, Key, KeyRange};
 
 use super::comparison::Finding;
 use super::{Job, reader};
-use crate::copy::KeySample;
+use crate::copy::{KeySample, key_text, range_of};
 use crate::event::{Event, Observer};
 use crate::inventory::Found;
 use crate::plan::PlannedCollection;
@@ -19,6 +21,8 @@ use crate::proof::{
 };
 use crate::report::{Findings, FoundRows, RepairReport, RowName, SwappedRow};
 
+/// How often it is recorded how far a range is compared.
+const RECORD_INTERVAL: Duration = Duration::from_millis(500);
 /// Ranges that are compared at once.
 const RANGES_PARALLEL: usize = 4;
 /// A part of fewer rows is not divided: the division costs a look at all its keys.
@@ -36,6 +40,89 @@ pub(super) struct Pair<'a> {
     /// Rows that are known to be missing on the target, by partition and key.
     pub(super) set_aside: BTreeSet<(Option<String>, Key)>,
     pub(super) observer: &'a dyn Observer,
+    /// Where it is recorded how far the comparison is; nowhere for one that is not part of a job.
+    pub(super) memory: Option<Memory<'a>>,
+}
+
+/// The record of a comparison.
+#[derive(Clone, Copy)]
+pub(super) struct Memory<'a> {
+    ledger: &'a Ledger,
+    attempt: &'a Attempt,
+    position: usize,
+}
+
+/// A range, and what is known of it already.
+struct Todo {
+    part: usize,
+    range: KeyRange,
+    known: FullOutcome,
+    /// Its number in the record.
+    comparison_id: Option<i64>,
+    is_done: bool,
+}
+
+impl Todo {
+    fn new(part: usize, range: KeyRange) -> Self {
+        Self { part, range, known: FullOutcome::default(), comparison_id: None, is_done: false }
+    }
+
+    fn recorded(comparison: &Comparison) -> Result<Self, ProofError> {
+        let damaged = |error: &dyn std::fmt::Display| {
+            ProofError::from(Error::new(ErrorKind::Malformed, "record of the comparison", error.to_string()))
+        };
+        let after = comparison.cursor.as_deref().or(comparison.after.as_deref());
+        let range = range_of(after, comparison.until.as_deref()).map_err(|error| damaged(&error))?;
+        let known = comparison.outcome.as_deref().map(serde_json::from_str).transpose();
+        Ok(Self {
+            part: comparison.part,
+            range,
+            known: known.map_err(|error| damaged(&error))?.unwrap_or_default(),
+            comparison_id: Some(comparison.comparison_id),
+            is_done: comparison.done,
+        })
+    }
+}
+
+impl Memory<'_> {
+    /// What was written to the target so far: a comparison holds for this state only.
+    async fn state(&self) -> Result<String, ProofError> {
+        let (ledger, job_id) = (self.ledger, self.attempt.job_id());
+        let splits = ledger.splits(job_id, self.position).await?;
+        let rows: u64 = splits.iter().map(|split| split.progress.rows_written).sum();
+        let (doubts, refused) =
+            (ledger.doubts_total(job_id).await?, ledger.quarantined(job_id, self.position).await?);
+        let id = ledger.collection(job_id, self.position).await?.target_id.unwrap_or_default();
+        Ok(format!("{id} {rows} {doubts} {}", refused.len()))
+    }
+
+    async fn recorded(&self) -> Result<Vec<Todo>, ProofError> {
+        let found =
+            self.ledger.comparisons(self.attempt.job_id(), self.position, &self.state().await?).await?;
+        found.iter().map(Todo::recorded).collect()
+    }
+
+    async fn record(&self, ranges: &[(usize, KeyRange)]) -> Result<Vec<Todo>, ProofError> {
+        let ranges = ranges.iter().map(|(part, range)| NewComparison {
+            part: *part,
+            after: range.after.as_ref().map(key_text),
+            until: range.until.as_ref().map(key_text),
+        });
+        let state = self.state().await?;
+        let planned = self.ledger.plan_comparisons(self.attempt, self.position, state, ranges.collect());
+        planned.await?.iter().map(Todo::recorded).collect()
+    }
+
+    async fn advance(
+        &self,
+        comparison_id: i64,
+        cursor: Option<&Key>,
+        known: &FullOutcome,
+    ) -> Result<(), ProofError> {
+        let document = serde_json::to_string(known).unwrap_or_default();
+        let cursor = cursor.map(key_text);
+        Ok(self.ledger.advance_comparison(self.attempt, comparison_id, cursor, document).await?)
+    }
 }
 
 /// A partition, and on which sides there is one; or everything where partitions can't be named.
@@ -54,6 +141,8 @@ pub(super) struct Compared {
     pub(super) target_rows: u64,
     pub(super) counts_compared: u64,
     pub(super) rows_compared: u64,
+    /// Rows of these that an earlier attempt compared.
+    pub(super) rows_compared_before: u64,
     /// What differs, after the repair if there was one.
     pub(super) findings: Findings,
     pub(super) repair: Option<RepairReport>,
@@ -107,6 +196,25 @@ struct Pass<'a> {
 struct PartPass<'a> {
     pass: &'a Pass<'a>,
     part: &'a PartOf,
+    comparison_id: Option<i64>,
+    /// What is known by now, and when that was recorded.
+    known: tokio::sync::Mutex<(FullOutcome, Instant)>,
+}
+
+impl PartPass<'_> {
+    /// Records how far it is, now and then.
+    async fn remember(&self, step: &Step<'_>) -> Result<(), ProofError> {
+        let (Some(memory), Some(id)) = (&self.pass.pair.memory, self.comparison_id) else { return Ok(()) };
+        let mut known = self.known.lock().await;
+        known.0.take(step);
+        if let Some(cursor) = &step.range.until
+            && known.1.elapsed() >= RECORD_INTERVAL
+        {
+            memory.advance(id, Some(cursor), &known.0).await?;
+            known.1 = Instant::now();
+        }
+        Ok(())
+    }
 }
 
 impl Follow for PartPass<'_> {
@@ -116,6 +224,7 @@ impl Follow for PartPass<'_> {
             let (collection, rows, bytes) = (self.pass.pair.name.clone(), step.rows_compared, step.bytes);
             self.pass.pair.observer.on_event(Event::Compared { collection, rows, bytes, rows_total });
         }
+        self.remember(step).await?;
         let found = &step.differing;
         if found.missing.is_empty() && found.extra.is_empty() && found.changed.is_empty() {
             return Ok(());
@@ -130,30 +239,31 @@ impl Follow for PartPass<'_> {
 
 impl Pass<'_> {
     /// Compares one range of one part.
-    async fn compare(&self, part: &PartOf, range: KeyRange) -> Result<FullOutcome, ProofError> {
+    async fn compare(&self, todo: Todo) -> Result<FullOutcome, ProofError> {
+        if todo.is_done {
+            return Ok(todo.known);
+        }
+        let (part, comparison_id) = (&self.pair.parts[todo.part], todo.comparison_id);
+        let known = tokio::sync::Mutex::new((todo.known.clone(), Instant::now()));
+        let follow = PartPass { pass: self, part, comparison_id, known };
+        let mut outcome = todo.known;
         let (source, target) = (&self.pair.source, &self.pair.target);
         let set_aside = &self.pair.set_aside;
         let layout = Layout { key_field: &source.key_field, columns: &source.columns, set_aside };
-        full(
-            &Half { reader: source, exists: part.in_source },
-            &Half { reader: target, exists: part.in_target },
-            layout,
-            part.partition.as_deref(),
-            range,
-            &PartPass { pass: self, part },
-        )
-        .await
+        let of_source = Half { reader: source, exists: part.in_source };
+        let of_target = Half { reader: target, exists: part.in_target };
+        let partition = part.partition.as_deref();
+        outcome.add(full(&of_source, &of_target, layout, partition, todo.range, &follow).await?);
+        if let (Some(memory), Some(id)) = (&self.pair.memory, comparison_id) {
+            memory.advance(id, None, &outcome).await?;
+        }
+        Ok(outcome)
     }
 
     /// Compares some ranges, several at once. Returns what each came to.
-    async fn compare_all(
-        &self,
-        ranges: Vec<(usize, KeyRange)>,
-    ) -> Result<Vec<(usize, FullOutcome)>, ProofError> {
+    async fn compare_all(&self, ranges: Vec<Todo>) -> Result<Vec<(usize, FullOutcome)>, ProofError> {
         stream::iter(ranges)
-            .map(|(index, range)| async move {
-                Ok((index, self.compare(&self.pair.parts[index], range).await?))
-            })
+            .map(|todo| async move { Ok((todo.part, self.compare(todo).await?)) })
             .buffered(RANGES_PARALLEL)
             .try_collect()
             .await
@@ -182,17 +292,15 @@ impl Pair<'_> {
             .buffered(RANGES_PARALLEL)
             .try_collect()
             .await?;
-        let mut ranges = Vec::new();
-        for (index, (part, (counted, _))) in self.parts.iter().zip(&counts).enumerate() {
-            ranges.extend(self.divide(part, *counted).await?.into_iter().map(|range| (index, range)));
-        }
+        let ranges = self.ranges(&counts).await?;
+        let rows_compared_before = ranges.iter().map(|todo| todo.known.rows_compared).sum();
         let rows_total = Some(counts.iter().map(|(of_source, _)| of_source).sum());
         let pass = Pass { pair: self, repair, rows_total, hull: Mutex::default() };
         let mut by_part = vec![FullOutcome::default(); self.parts.len()];
         for (index, outcome) in pass.compare_all(ranges).await? {
             by_part[index].add(outcome);
         }
-        let mut compared = Compared::default();
+        let mut compared = Compared { rows_compared_before, ..Compared::default() };
         let mut distinct = Vec::new();
         for ((part, (of_source, of_target)), outcome) in self.parts.iter().zip(counts).zip(by_part) {
             let partition = part.partition.as_deref();
@@ -216,6 +324,25 @@ impl Pair<'_> {
         self.find_swapped(&mut compared.findings, repair.is_none()).await?;
         let hull = pass.hull.into_inner().unwrap_or_else(PoisonError::into_inner).0;
         Ok((compared, hull, distinct))
+    }
+
+    /// The ranges to be compared: those of an earlier attempt, as far as they are, or new ones.
+    async fn ranges(&self, counts: &[(u64, u64)]) -> Result<Vec<Todo>, ProofError> {
+        if let Some(memory) = &self.memory {
+            let recorded = memory.recorded().await?;
+            // One that came to its end is no proof of what is there now.
+            if recorded.iter().any(|todo| !todo.is_done) {
+                return Ok(recorded);
+            }
+        }
+        let mut ranges = Vec::new();
+        for (index, (part, (counted, _))) in self.parts.iter().zip(counts).enumerate() {
+            ranges.extend(self.divide(part, *counted).await?.into_iter().map(|range| (index, range)));
+        }
+        match &self.memory {
+            Some(memory) => memory.record(&ranges).await,
+            None => Ok(ranges.into_iter().map(|(part, range)| Todo::new(part, range)).collect()),
+        }
     }
 
     /// Ranges of a part of about the same number of rows, so that one large part is not compared by one task alone.
@@ -316,7 +443,7 @@ impl Pair<'_> {
             let repair = Repair::new(&self.source, &self.target, allow);
             let mending = (attempt == 0).then_some(&repair);
             let pass = Pass { pair: self, repair: mending, rows_total: None, hull: Mutex::default() };
-            let ranges = (0..self.parts.len()).map(|index| (index, hull.clone())).collect();
+            let ranges = (0..self.parts.len()).map(|part| Todo::new(part, hull.clone())).collect();
             let mut again = FullOutcome::default();
             for (_, outcome) in pass.compare_all(ranges).await? {
                 again.add(outcome);
@@ -422,6 +549,7 @@ pub(super) async fn after_copy(
     job: &Job,
     planned: &PlannedCollection,
     target: &Reader,
+    position: usize,
     set_aside: BTreeSet<(Option<String>, Key)>,
 ) -> Result<Compared, ProofError> {
     if !planned.readable {
@@ -437,6 +565,7 @@ pub(super) async fn after_copy(
         parts: parts_of(&parts, &parts),
         set_aside,
         observer: &*job.observer,
+        memory: Some(Memory { ledger: &job.ledger, attempt: &job.attempt, position }),
     };
     // What the source's counts say was found out right after the copy.
     let mut finding = Finding::new(&planned.source);
