@@ -22,6 +22,7 @@ mod retry;
 mod run;
 mod source_load;
 mod target;
+mod tuning;
 
 pub use plan::{Change, Cluster, Plan, PlannedCollection};
 pub use problem::{Code, Exit, Lang, Problem};
@@ -30,3 +31,4 @@ pub use request::{
     Duplicates, LoadRequest, MigrateRequest, Selection, SourceLoad, VerifyLevel, VerifyRequest,
 };
 pub use run::{Canceled, Migration, Resumed, cancel, ledger_problem, load, verify};
+pub use tuning::Tuning;

@@ -20,6 +20,7 @@ use crate::proof::Reader;
 use crate::report::{CollectionReport, JobState, Report, Verification};
 use crate::request::{Duplicates, LoadRequest, MigrateRequest, VerifyLevel, VerifyRequest};
 use crate::source_load::wait_until_complete;
+use crate::tuning::Tuning;
 
 mod collection;
 mod comparison;
@@ -46,6 +47,7 @@ pub struct Migration {
     plan: Plan,
     /// Where it goes on; none for a new job.
     record: Option<JobRecord>,
+    tuning: Tuning,
 }
 
 /// What the collections of a job share.
@@ -66,6 +68,7 @@ pub(crate) struct Job {
     sample_seed: u64,
     observer: Arc<dyn Observer>,
     cancel: CancellationToken,
+    tuning: Tuning,
 }
 
 impl Migration {
@@ -80,7 +83,13 @@ impl Migration {
         if request.duplicates == Duplicates::Fail {
             comparison::refuse_duplicates(&source, &plan).await?;
         }
-        Ok(Self { request, source, target, plan, record: None })
+        Ok(Self { request, source, target, plan, record: None, tuning: Tuning::default() })
+    }
+
+    /// With other sizes of its steps. They are not recorded: a job that is resumed has the default ones.
+    #[must_use]
+    pub fn with_tuning(self, tuning: Tuning) -> Self {
+        Self { tuning, ..self }
     }
 
     /// What [`Migration::run`] will do.
@@ -119,6 +128,7 @@ impl Migration {
             sample_seed: record.sample_seed,
             observer,
             cancel,
+            tuning: self.tuning,
             request: self.request,
             source: self.source,
             target: self.target,

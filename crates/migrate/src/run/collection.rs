@@ -1,7 +1,7 @@
 //! One collection of a job, from loading the source to the aliases of the target.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use vecferry_ledger::NewSplit;
 use vecferry_milvus::{
@@ -11,8 +11,8 @@ use vecferry_milvus::{
 use super::{Ended, Job, comparison, ledger_failed, new_report, new_verification, reader};
 use crate::connect::Side;
 use crate::copy::{
-    CopyError, CopyJob, Dispatcher, InProcess, Limits, PAGE_BYTES_TARGET, PartCounter, PlannedRange,
-    SampleRule, Slice, key_of, key_text, plan, settle_doubts,
+    CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, SampleRule, Slice, key_of,
+    key_text, plan, settle_doubts,
 };
 use crate::event::{Event, Phase};
 use crate::plan::PlannedCollection;
@@ -27,16 +27,12 @@ use crate::target;
 
 /// Splits of a collection that are copied at once.
 const SPLITS_PARALLEL: usize = 6;
-/// A split of fewer bytes is not worth the queries that find its bounds.
-const SPLIT_BYTES_MIN: u64 = 16 << 20;
 /// Larger splits leave some readers without work at the end.
 const SPLIT_BYTES_MAX: u64 = 2 << 30;
 /// Splits of a partition.
 const SPLITS_PER_PART_MAX: usize = 64;
 /// Guess of the bytes of a value whose type does not tell.
 const VARIABLE_BYTES: usize = 64;
-/// How long a split is copied before another one has its turn.
-const SLICE_TIME: Duration = Duration::from_secs(30);
 
 /// Why a collection stopped.
 pub(super) enum Stop {
@@ -341,7 +337,7 @@ impl Work<'_> {
         let sample =
             SampleRule::new(job.sample_seed, parts.into_iter().zip(before.iter().copied()), per_part);
         let copy = self.copy_job(&job.source, source, write_name.clone(), sample, job.consistency);
-        let dispatcher = InProcess { parallel: SPLITS_PARALLEL, slice: SLICE_TIME };
+        let dispatcher = InProcess { parallel: SPLITS_PARALLEL, slice: job.tuning.slice_time };
         let outcome = dispatcher.dispatch(splits, &copy).await;
         // Whatever may still be on its way finds no collection from now on. After a failure, which may be that the target is
         // gone, it is only tried once: the next attempt does it again.
@@ -382,7 +378,7 @@ impl Work<'_> {
             consistency,
             budget: job.budget.clone(),
             writers: Arc::clone(&job.writers),
-            page_bytes_target: PAGE_BYTES_TARGET,
+            page_bytes_target: job.tuning.page_bytes_target,
             sample,
             observer: Arc::clone(&job.observer),
             cancel: job.cancel.child_token(),
@@ -437,7 +433,7 @@ impl Work<'_> {
             columns.iter().map(|column| column.fixed_bytes().unwrap_or(VARIABLE_BYTES)).sum();
         let row_bytes = (row_bytes as u64).max(1);
         let bytes = rows.saturating_mul(row_bytes) / (2 * SPLITS_PARALLEL as u64);
-        (bytes.clamp(SPLIT_BYTES_MIN, SPLIT_BYTES_MAX) / row_bytes).max(1)
+        (bytes.clamp(self.job.tuning.split_bytes_min, SPLIT_BYTES_MAX) / row_bytes).max(1)
     }
 
     /// What the ledger knows of the rows, part by part.

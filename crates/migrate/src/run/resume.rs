@@ -12,6 +12,7 @@ use crate::plan::stored::{read_plan, read_request};
 use crate::problem::{Code, Problem};
 use crate::report::{JobState, Report};
 use crate::target::{describe_own, show};
+use crate::tuning::Tuning;
 
 /// What there is to do for a job.
 #[derive(Debug)]
@@ -59,7 +60,9 @@ impl Migration {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Resumed::Ready(Box::new(Self { request, source, target, plan, record: Some(record) })))
+        let tuning = Tuning::default();
+        let migration = Self { request, source, target, plan, record: Some(record), tuning };
+        Ok(Resumed::Ready(Box::new(migration)))
     }
 }
 
