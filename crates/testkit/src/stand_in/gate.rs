@@ -11,8 +11,8 @@ pub enum Stop {
     Before,
     /// It is carried out, and never answered.
     After,
-    /// It is carried out, and never answered, but only when the gate opens again and a later client has made so many
-    /// calls: it was held up on its way.
+    /// Only inserts and upserts are counted. It is carried out, and never answered, when the gate was opened again and a
+    /// later client has made so many calls: it was held up on its way.
     Late(u64),
 }
 
@@ -26,7 +26,9 @@ pub struct Gate {
 #[derive(Debug, Default)]
 struct State {
     calls: u64,
+    writes: u64,
     stop: Option<(u64, Stop)>,
+    blocked: bool,
     /// Number of the call at which a call that is held up goes on.
     late: Option<u64>,
 }
@@ -63,10 +65,10 @@ impl Gate {
     pub fn open(&self, stop: Option<(u64, Stop)>) {
         let mut state = self.state();
         let late = match state.stop {
-            Some((at, Stop::Late(calls))) if state.calls >= at => Some(calls),
+            Some((_, Stop::Late(calls))) if state.blocked => Some(calls),
             _ => None,
         };
-        *state = State { calls: 0, stop, late };
+        *state = State { stop, late, ..State::default() };
         self.stopped.send_replace(false);
     }
 
@@ -78,27 +80,26 @@ impl Gate {
     }
 
     /// A call arrives.
-    pub(super) fn arrive(&self) -> Pass {
+    pub(super) fn arrive(&self, is_write: bool) -> Pass {
         let mut state = self.state();
         state.calls += 1;
-        let calls = state.calls;
-        match state.stop {
-            Some((at, _)) if calls > at => Pass::Blocked,
-            Some((at, stop)) if calls == at => match stop {
-                Stop::Before => {
-                    drop(state);
-                    self.tell_stopped();
-                    Pass::Blocked
-                }
-                Stop::After => Pass::Unanswered,
-                Stop::Late(_) => {
-                    drop(state);
-                    self.tell_stopped();
-                    Pass::Late
-                }
-            },
-            _ => Pass::Through,
+        state.writes += u64::from(is_write);
+        if state.blocked {
+            return Pass::Blocked;
         }
+        let pass = match state.stop {
+            Some((at, Stop::Before)) if state.calls == at => Pass::Blocked,
+            Some((at, Stop::After)) if state.calls == at => Pass::Unanswered,
+            Some((at, Stop::Late(_))) if is_write && state.writes == at => Pass::Late,
+            _ => return Pass::Through,
+        };
+        state.blocked = true;
+        drop(state);
+        // What is to be carried out tells it itself.
+        if pass != Pass::Unanswered {
+            self.tell_stopped();
+        }
+        pass
     }
 
     /// The last call was carried out.
@@ -124,17 +125,18 @@ mod tests {
     #[test]
     fn the_call_of_the_number_is_the_last() {
         let gate = Gate::new();
-        assert_eq!(gate.arrive(), Pass::Through);
+        assert_eq!(gate.arrive(false), Pass::Through);
         for (stop, pass) in
             [(Stop::Before, Pass::Blocked), (Stop::After, Pass::Unanswered), (Stop::Late(1), Pass::Late)]
         {
-            gate.open(Some((2, stop)));
-            assert_eq!([gate.arrive(), gate.arrive(), gate.arrive()], [Pass::Through, pass, Pass::Blocked]);
+            gate.open(Some((if pass == Pass::Late { 1 } else { 2 }, stop)));
+            let passes = [gate.arrive(false), gate.arrive(true), gate.arrive(false)];
+            assert_eq!(passes, [Pass::Through, pass, Pass::Blocked]);
         }
         assert!(!gate.lets_late_ones_go());
         gate.open(None);
         assert!(!gate.lets_late_ones_go());
-        gate.arrive();
+        gate.arrive(false);
         assert!(gate.lets_late_ones_go());
         assert!(!gate.lets_late_ones_go());
     }

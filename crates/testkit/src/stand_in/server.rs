@@ -71,7 +71,8 @@ async fn call(service: Service, request: Request<Incoming>) -> Result<Response<B
     let body = request.into_body().collect().await?.to_bytes();
     let message = body.slice(FRAME_HEADER_BYTES.min(body.len())..);
     let call = Call { method, db, message };
-    match service.gate().arrive() {
+    let is_write = matches!(call.method.as_str(), "Insert" | "Upsert");
+    match service.gate().arrive(is_write) {
         Pass::Through => {}
         Pass::Unanswered => {
             drop(service.carry_out(&call));
