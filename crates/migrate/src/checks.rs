@@ -19,7 +19,7 @@ pub(crate) use clock::clock_skew;
 pub(crate) use endpoint::endpoints;
 pub(crate) use probe::probe_write;
 pub(crate) use room::{memory, state_directory};
-pub(crate) use writers::Census;
+pub(crate) use writers::writers;
 
 /// What is looked at. The names are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

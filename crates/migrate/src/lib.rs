@@ -24,6 +24,7 @@ mod retry;
 mod run;
 mod source_load;
 mod target;
+mod tuning;
 
 pub use plan::file::PlanFile;
 pub use plan::{Change, Cluster, Plan, PlannedCollection};
@@ -38,3 +39,4 @@ pub use run::{
     Canceled, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history, ledger_problem, load,
     set_max_rate, verify,
 };
+pub use tuning::Tuning;

@@ -24,6 +24,7 @@ use crate::rate::MaxRate;
 use crate::report::{CollectionReport, JobState, Report, Verification};
 use crate::request::{Duplicates, LoadRequest, MigrateRequest, VerifyLevel, VerifyRequest};
 use crate::source_load::wait_until_complete;
+use crate::tuning::Tuning;
 
 mod collection;
 mod comparison;
@@ -56,6 +57,7 @@ pub struct Migration {
     checks: Vec<Check>,
     /// Where it goes on; none for a new job.
     record: Option<JobRecord>,
+    tuning: Tuning,
     /// Another limit of the data rate than the recorded one.
     max_rate: Option<Option<MaxRate>>,
 }
@@ -99,6 +101,7 @@ pub(crate) struct Job {
     sample_seed: u64,
     observer: Arc<dyn Observer>,
     cancel: CancellationToken,
+    tuning: Tuning,
 }
 
 impl Migration {
@@ -106,9 +109,16 @@ impl Migration {
     /// written anywhere. `state_dir` is where the job will be recorded.
     pub async fn check(request: MigrateRequest, state_dir: Option<&Path>) -> PreCheck {
         let mut list = CheckList::default();
-        let migration = match Self::checked(request, state_dir, &mut list).await {
+        let checked = async {
+            let migration = Self::checked(request, state_dir, &mut list).await?;
+            let asked = checks::writers(&mut list, &migration.source, &migration.plan).await;
+            asked.map_err(|error| vec![refusal(Side::Source, &error)])?;
+            Ok(migration)
+        };
+        let migration = match checked.await {
             Ok(migration) => Some(migration),
             Err(problems) => {
+                let problems: Vec<Problem> = problems;
                 problems.into_iter().for_each(|problem| list.fail(problem));
                 None
             }
@@ -125,12 +135,15 @@ impl Migration {
         PreCheck { checks, refusals, migration }
     }
 
-    /// [`Migration::check`], where only the outcome counts.
+    /// [`Migration::check`] without what is only worth a warning and takes its time.
     ///
     /// # Errors
     /// Every reason for which the job can't start, all at once.
     pub async fn prepare(request: MigrateRequest) -> Result<Self, Vec<Problem>> {
-        Self::check(request, None).await.into_result()
+        let mut list = CheckList::default();
+        let migration = Self::checked(request, None, &mut list).await?;
+        let refusals = list.refusals();
+        if refusals.is_empty() { Ok(migration) } else { Err(refusals) }
     }
 
     async fn checked(
@@ -158,7 +171,6 @@ impl Migration {
         list.passed(CheckId::TargetReachable, [target.version().to_string()]);
         let plan = precheck::check(&request, &source, &target, list).await?;
         let asking = |side: Side| move |error: vecferry_milvus::Error| vec![refusal(side, &error)];
-        let census = checks::Census::take(&source, &plan).await.map_err(asking(Side::Source))?;
         checks::clock_skew(list, Side::Source, &source).await.map_err(asking(Side::Source))?;
         checks::clock_skew(list, Side::Target, &target).await.map_err(asking(Side::Target))?;
         checks::memory(list, &target, &plan, request.verify).await.map_err(asking(Side::Target))?;
@@ -169,8 +181,16 @@ impl Migration {
         if request.duplicates == Duplicates::Fail {
             comparison::refuse_duplicates(&source, &plan).await?;
         }
-        census.compare(list, &source).await.map_err(asking(Side::Source))?;
-        Ok(Self { request, source, target, plan, checks: Vec::new(), record: None, max_rate: None })
+        Ok(Self {
+            request,
+            source,
+            target,
+            plan,
+            checks: Vec::new(),
+            record: None,
+            tuning: Tuning::default(),
+            max_rate: None,
+        })
     }
 
     /// Finds out whether the target may be written to, by making and removing an empty collection of a random name.
@@ -179,6 +199,12 @@ impl Migration {
     /// It may not, or what was made could not be removed.
     pub async fn probe_write(&self) -> Result<(), Problem> {
         checks::probe_write(&self.target, &self.plan).await
+    }
+
+    /// With other sizes of its steps. They are not recorded: a job that is resumed has the default ones.
+    #[must_use]
+    pub fn with_tuning(self, tuning: Tuning) -> Self {
+        Self { tuning, ..self }
     }
 
     /// The checks that were made.
@@ -278,6 +304,7 @@ impl Migration {
             sample_seed: record.sample_seed,
             observer: Arc::new(recorder),
             cancel,
+            tuning: self.tuning,
             request: self.request,
             source: self.source,
             target: self.target,

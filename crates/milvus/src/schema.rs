@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 
 use crate::proto::common::KeyValuePair;
-use crate::proto::schema::{CollectionSchema, DataType, FieldSchema};
+use crate::proto::schema::{CollectionSchema, DataType, FieldSchema, StructArrayFieldSchema};
 use crate::wire::WireError;
 use crate::wire::scan::{Payload, fields, put_bytes};
 
@@ -20,7 +20,7 @@ mod outline;
 pub const DYNAMIC_FIELD: &str = "$meta";
 
 /// A field as far as its values on the wire depend on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldSpec {
     /// Its name.
     pub name: String,
@@ -36,6 +36,8 @@ pub struct FieldSpec {
     pub dim: Option<u64>,
     /// The server computes the values; they are not copied.
     pub is_function_output: bool,
+    /// Fields of an array of structs; each holds an array a row.
+    pub fields: Vec<FieldSpec>,
 }
 
 impl FieldSpec {
@@ -49,19 +51,27 @@ impl FieldSpec {
             has_default: field.default_value.as_ref().is_some_and(|value| value.data.is_some()),
             dim: parameter(&field.type_params, "dim").and_then(|dim| dim.parse().ok()),
             is_function_output: field.is_function_output,
+            fields: Vec::new(),
+        }
+    }
+
+    fn of_struct(of_struct: &StructArrayFieldSchema) -> Self {
+        let field = |inner: &FieldSchema| {
+            let spec = Self::of(inner);
+            let name = bare_name(&spec.name).to_owned();
+            Self { name, nullable: spec.nullable || of_struct.nullable, ..spec }
+        };
+        Self {
+            name: of_struct.name.clone(),
+            data_type: DataType::ArrayOfStruct,
+            nullable: of_struct.nullable,
+            fields: of_struct.fields.iter().map(field).collect(),
+            ..Self::default()
         }
     }
 
     fn dynamic() -> Self {
-        Self {
-            name: DYNAMIC_FIELD.to_owned(),
-            data_type: DataType::Json,
-            element_type: DataType::None,
-            nullable: false,
-            has_default: false,
-            dim: None,
-            is_function_output: false,
-        }
+        Self { name: DYNAMIC_FIELD.to_owned(), data_type: DataType::Json, ..Self::default() }
     }
 
     /// Whether the values are vectors.
@@ -167,6 +177,12 @@ pub fn field(name: &str, data_type: DataType, type_params: &[(&str, &str)]) -> F
     }
 }
 
+/// The name of a struct's field: servers also say `struct[field]`, and take that for a name only on some ways in.
+pub fn bare_name(name: &str) -> &str {
+    let inner = name.strip_suffix(']').and_then(|name| name.split_once('['));
+    inner.map_or(name, |(_, inner)| inner)
+}
+
 /// A collection's schema.
 #[derive(Clone, Debug)]
 pub struct Schema {
@@ -212,19 +228,28 @@ impl Schema {
         self.decoded.fields.iter().any(|field| field.is_partition_key)
     }
 
-    /// The columns that are read and inserted: every field but function outputs, and `$meta`.
+    /// The columns that are read and inserted: every field but function outputs, arrays of structs, and `$meta`.
     pub fn columns(&self) -> Vec<FieldSpec> {
         let mut columns: Vec<_> =
             self.decoded.fields.iter().map(FieldSpec::of).filter(|spec| !spec.is_function_output).collect();
+        columns.extend(self.decoded.struct_array_fields.iter().map(FieldSpec::of_struct));
         if self.decoded.enable_dynamic_field {
             columns.push(FieldSpec::dynamic());
         }
         columns
     }
 
-    /// The vector fields, function outputs among them: those that need an index before they can be loaded.
+    /// The vector fields, function outputs among them: those that need an index before they can be loaded. Those of
+    /// structs have the name that their index goes by, `struct[field]`.
     pub fn vector_fields(&self) -> Vec<FieldSpec> {
-        self.decoded.fields.iter().map(FieldSpec::of).filter(FieldSpec::is_vector).collect()
+        let mut vectors: Vec<_> =
+            self.decoded.fields.iter().map(FieldSpec::of).filter(FieldSpec::is_vector).collect();
+        for of_struct in self.decoded.struct_array_fields.iter().map(FieldSpec::of_struct) {
+            let name = |inner: &str| format!("{}[{inner}]", of_struct.name);
+            let inner = of_struct.fields.iter().filter(|field| field.data_type == DataType::ArrayOfVector);
+            vectors.extend(inner.map(|field| FieldSpec { name: name(&field.name), ..field.clone() }));
+        }
+        vectors
     }
 
     /// The bytes to create the same collection on another server: what a server assigns itself is left out.
@@ -279,6 +304,8 @@ enum Meaning {
     Text,
     /// The name of this message among its siblings.
     Name,
+    /// The same of a field of a struct, with or without the struct's name.
+    NameInStruct,
     /// A list of texts, in order.
     TextList,
     /// A list of key/value pairs, in any order.
@@ -306,24 +333,31 @@ static COLLECTION: Shape = Shape(&[
     (10, "version", Meaning::Assigned),
 ]);
 
-static FIELD: Shape = Shape(&[
-    (1, "fieldID", Meaning::Assigned),
-    (2, "name", Meaning::Name),
-    (3, "is_primary_key", Meaning::Number),
-    (4, "description", Meaning::Text),
-    (5, "data_type", Meaning::Number),
-    (6, "type_params", Meaning::Parameters),
-    (7, "index_params", Meaning::Parameters),
-    (8, "autoID", Meaning::Number),
-    (9, "state", Meaning::Assigned),
-    (10, "element_type", Meaning::Number),
-    (11, "default_value", Meaning::Value),
-    (12, "is_dynamic", Meaning::Number),
-    (13, "is_partition_key", Meaning::Number),
-    (14, "is_clustering_key", Meaning::Number),
-    (15, "nullable", Meaning::Number),
-    (16, "is_function_output", Meaning::Number),
-]);
+macro_rules! field_shape {
+    ($name:expr) => {
+        Shape(&[
+            (1, "fieldID", Meaning::Assigned),
+            (2, "name", $name),
+            (3, "is_primary_key", Meaning::Number),
+            (4, "description", Meaning::Text),
+            (5, "data_type", Meaning::Number),
+            (6, "type_params", Meaning::Parameters),
+            (7, "index_params", Meaning::Parameters),
+            (8, "autoID", Meaning::Number),
+            (9, "state", Meaning::Assigned),
+            (10, "element_type", Meaning::Number),
+            (11, "default_value", Meaning::Value),
+            (12, "is_dynamic", Meaning::Number),
+            (13, "is_partition_key", Meaning::Number),
+            (14, "is_clustering_key", Meaning::Number),
+            (15, "nullable", Meaning::Number),
+            (16, "is_function_output", Meaning::Number),
+        ])
+    };
+}
+
+static FIELD: Shape = field_shape!(Meaning::Name);
+static FIELD_OF_STRUCT: Shape = field_shape!(Meaning::NameInStruct);
 
 static FUNCTION: Shape = Shape(&[
     (1, "name", Meaning::Name),
@@ -341,7 +375,7 @@ static STRUCT_FIELD: Shape = Shape(&[
     (1, "fieldID", Meaning::Assigned),
     (2, "name", Meaning::Name),
     (3, "description", Meaning::Text),
-    (4, "fields", Meaning::Message(&FIELD)),
+    (4, "fields", Meaning::Message(&FIELD_OF_STRUCT)),
     (5, "type_params", Meaning::Parameters),
     (6, "nullable", Meaning::Number),
 ]);
@@ -362,6 +396,9 @@ fn strip(message: &[u8], shape: &Shape, out: &mut BytesMut) -> Result<(), WireEr
                 let mut stripped = BytesMut::new();
                 strip(field.bytes()?, inner, &mut stripped)?;
                 put_bytes(out, *number, &stripped);
+            }
+            Some((number, _, Meaning::NameInStruct)) => {
+                put_bytes(out, *number, bare_name(&text(field.bytes()?)).as_bytes());
             }
             _ => out.put_slice(field.raw),
         }
@@ -391,7 +428,10 @@ fn flatten(
                 }
             }
             Meaning::Text | Meaning::Name => {
-                facts.insert(path, String::from_utf8_lossy(field.bytes()?).into_owned());
+                facts.insert(path, text(field.bytes()?));
+            }
+            Meaning::NameInStruct => {
+                facts.insert(path, bare_name(&text(field.bytes()?)).to_owned());
             }
             Meaning::TextList => append(facts, path, show(field.payload)),
             Meaning::Parameters => {
@@ -415,11 +455,17 @@ fn flatten(
 fn name_of(message: &[u8], shape: &Shape) -> Result<String, WireError> {
     for field in fields(message) {
         let field = field?;
-        if let Some((_, _, Meaning::Name)) = shape.find(field.number) {
-            return Ok(String::from_utf8_lossy(field.bytes()?).into_owned());
+        match shape.find(field.number) {
+            Some((_, _, Meaning::Name)) => return Ok(text(field.bytes()?)),
+            Some((_, _, Meaning::NameInStruct)) => return Ok(bare_name(&text(field.bytes()?)).to_owned()),
+            _ => {}
         }
     }
     Ok(String::new())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn append(facts: &mut BTreeMap<String, String>, path: String, value: String) {
@@ -521,6 +567,31 @@ mod tests {
             let found = differences(&read(&schema(vec![base.clone()])), &read(&schema(vec![field.clone()])));
             assert!(!found.unwrap().is_empty(), "{field:?}");
         }
+    }
+
+    fn with_struct(name_of_field: &str) -> Schema {
+        let inner = FieldSchema { data_type: DataType::ArrayOfVector as i32, ..field(name_of_field, 102) };
+        let of_struct = StructArrayFieldSchema {
+            field_id: 101,
+            name: "items".into(),
+            fields: vec![inner],
+            ..StructArrayFieldSchema::default()
+        };
+        Schema::of(&CollectionSchema {
+            struct_array_fields: vec![of_struct],
+            ..schema(vec![field("id", 100)])
+        })
+    }
+
+    #[test]
+    fn fields_of_structs_are_one_with_and_without_the_name_of_the_struct() {
+        let (bare, qualified) = (with_struct("vector"), with_struct("items[vector]"));
+        assert_eq!(differences(&bare, &qualified).unwrap(), []);
+        assert_eq!(qualified.creation_bytes().unwrap(), bare.creation_bytes().unwrap());
+        assert_eq!(bare.columns(), qualified.columns());
+        assert_eq!(bare.columns()[1].fields[0].name, "vector");
+        assert_eq!(qualified.vector_fields()[0].name, "items[vector]");
+        assert!(!differences(&bare, &with_struct("other")).unwrap().is_empty());
     }
 
     #[test]

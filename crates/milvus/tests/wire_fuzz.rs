@@ -62,7 +62,13 @@ fn data_type() -> impl Strategy<Value = DataType> {
     prop::sample::select(TYPES.to_vec())
 }
 
+/// A field, at times an array of structs with some fields of its own.
 fn spec() -> impl Strategy<Value = FieldSpec> {
+    (flat_spec(), prop::collection::vec(flat_spec(), 0..3))
+        .prop_map(|(spec, fields)| FieldSpec { fields, ..spec })
+}
+
+fn flat_spec() -> impl Strategy<Value = FieldSpec> {
     let dim = prop_oneof![Just(None), (0..64_u64).prop_map(Some), Just(Some(u64::MAX)), Just(Some(1 << 40))];
     ("[a-c]", data_type(), data_type(), any::<[bool; 2]>(), dim).prop_map(
         |(name, data_type, element_type, [nullable, has_default], dim)| FieldSpec {
@@ -73,6 +79,7 @@ fn spec() -> impl Strategy<Value = FieldSpec> {
             has_default,
             dim,
             is_function_output: false,
+            fields: Vec::new(),
         },
     )
 }

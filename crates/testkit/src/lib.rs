@@ -9,8 +9,10 @@ mod command;
 pub mod fault_proxy;
 mod oracle;
 mod servers;
+pub mod stand_in;
 
 pub use command::{Run, Vecferry};
 pub use fault_proxy::FaultProxy;
 pub use oracle::Oracle;
 pub use servers::{Servers, free_port, web_server};
+pub use stand_in::StandIn;

@@ -11,63 +11,46 @@ use crate::plan::Plan;
 use crate::problem::{Code, Problem};
 use crate::run::drift::segment_rows;
 
-/// Between the two counts lie the other checks, and at least this.
-const APART_MIN: Duration = Duration::from_secs(1);
+/// Between the two counts.
+const APART: Duration = Duration::from_secs(1);
 /// Collections that are counted at once.
 const COUNTS_PARALLEL: usize = 8;
 
-/// The first count.
-#[derive(Debug)]
-pub(crate) struct Census {
-    at: Instant,
-    rows: Vec<(CollectionName, i64, u64, Option<i64>)>,
+/// Counts what is loaded, twice, and names what changed.
+pub(crate) async fn writers(list: &mut CheckList, source: &Client, plan: &Plan) -> Result<(), Error> {
+    let loaded = plan.collections.iter().filter(|planned| planned.readable && !planned.needs_load);
+    let collections: Vec<_> = loaded.map(|planned| (&planned.source, planned.described.id)).collect();
+    if collections.is_empty() {
+        list.passed(CheckId::Writers, ["-".to_owned()]);
+        return Ok(());
+    }
+    let begin = Instant::now();
+    let before = count_all(source, &collections).await?;
+    tokio::time::sleep(APART).await;
+    let after = count_all(source, &collections).await?;
+    let seconds = begin.elapsed().as_secs_f64();
+    list.passed(CheckId::Writers, [format!("{} x 2, {seconds:.1} s", collections.len())]);
+    for (((name, _), before), after) in collections.iter().zip(before).zip(after) {
+        // Compaction removes what was deleted long ago: only more rows in the segments say that somebody writes.
+        let grew = before.1.zip(after.1).is_some_and(|(before, after)| after > before);
+        if before.0 != after.0 || grew {
+            let problem = Problem::new(Code::WritesArriving).with("collection", name);
+            let problem = problem.with("before", before.0).with("after", after.0);
+            list.warn(CheckId::Writers, problem.with("seconds", format!("{seconds:.0}")));
+        }
+    }
+    Ok(())
 }
 
-impl Census {
-    /// Counts what is loaded. `None` in place of segments where the server does not tell them.
-    pub(crate) async fn take(source: &Client, plan: &Plan) -> Result<Self, Error> {
-        let loaded = plan.collections.iter().filter(|planned| planned.readable && !planned.needs_load);
-        let rows = stream::iter(loaded)
-            .map(|planned| async move {
-                let (name, id) = (planned.source.clone(), planned.described.id);
-                let (rows, in_segments) = count(source, &name, id).await?;
-                Ok::<_, Error>((name, id, rows, in_segments))
-            })
-            .buffered(COUNTS_PARALLEL)
-            .try_collect()
-            .await?;
-        Ok(Self { at: Instant::now(), rows })
-    }
+type Counted = (u64, Option<i64>);
 
-    /// Counts again, and names what changed.
-    pub(crate) async fn compare(self, list: &mut CheckList, source: &Client) -> Result<(), Error> {
-        if self.rows.is_empty() {
-            list.passed(CheckId::Writers, ["-".to_owned()]);
-            return Ok(());
-        }
-        tokio::time::sleep(APART_MIN.saturating_sub(self.at.elapsed())).await;
-        let again: Vec<_> = stream::iter(&self.rows)
-            .map(|(name, id, ..)| count(source, name, *id))
-            .buffered(COUNTS_PARALLEL)
-            .try_collect()
-            .await?;
-        let seconds = self.at.elapsed().as_secs_f64();
-        list.passed(CheckId::Writers, [format!("{} x 2, {seconds:.1} s", self.rows.len())]);
-        for ((name, _, rows, in_segments), now) in self.rows.iter().zip(again) {
-            // Compaction removes what was deleted long ago: only more rows in the segments say that somebody writes.
-            let grew = in_segments.zip(now.1).is_some_and(|(before, after)| after > before);
-            if *rows != now.0 || grew {
-                let problem = Problem::new(Code::WritesArriving).with("collection", name);
-                let problem = problem.with("before", rows).with("after", now.0);
-                list.warn(CheckId::Writers, problem.with("seconds", format!("{seconds:.0}")));
-            }
-        }
-        Ok(())
-    }
+async fn count_all(source: &Client, collections: &[(&CollectionName, i64)]) -> Result<Vec<Counted>, Error> {
+    let counts = stream::iter(collections).map(|(name, id)| count(source, name, *id));
+    counts.buffered(COUNTS_PARALLEL).try_collect().await
 }
 
 /// Rows by count, and rows of the loaded segments, which an update adds to as well.
-async fn count(source: &Client, name: &CollectionName, id: i64) -> Result<(u64, Option<i64>), Error> {
+async fn count(source: &Client, name: &CollectionName, id: i64) -> Result<Counted, Error> {
     let rows = source.count(&everything(name, id)).await?;
     Ok((rows, segment_rows(source, name).await?))
 }

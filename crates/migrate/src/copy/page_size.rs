@@ -106,15 +106,7 @@ mod tests {
     use super::*;
 
     fn column(data_type: DataType, dim: Option<u64>) -> FieldSpec {
-        FieldSpec {
-            name: String::new(),
-            data_type,
-            element_type: DataType::None,
-            nullable: false,
-            has_default: false,
-            dim,
-            is_function_output: false,
-        }
+        FieldSpec { name: String::new(), data_type, dim, ..FieldSpec::default() }
     }
 
     #[test]

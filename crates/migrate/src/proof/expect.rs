@@ -159,11 +159,13 @@ impl Reader {
     ) -> Result<BTreeMap<Key, Vec<Digest>>, ProofError> {
         let names: Vec<_> = self.columns.iter().map(|column| column.name.clone()).collect();
         let mut found = BTreeMap::new();
-        let mut rest = keys;
+        let mut sorted = keys.to_vec();
+        sorted.sort_unstable();
+        let mut rest = &sorted[..];
         let mut chunk = LOOKUP_KEYS_MAX;
         while !rest.is_empty() {
             self.stop_if_canceled()?;
-            let (now, later) = rest.split_at(chunk.min(rest.len()));
+            let now = &rest[..chunk.min(rest.len())];
             let query = Query {
                 collection: &self.name,
                 collection_id: self.id,
@@ -190,7 +192,10 @@ impl Reader {
                     .collect::<Vec<Vec<_>>>();
                 found.extend(page.all_keys(&self.key_field)?.into_iter().zip(digests));
             }
-            rest = later;
+            // A short answer says nothing of the keys behind its last one; only an empty one does.
+            let answered =
+                page.keys.as_ref().map_or(now.len(), |(_, last)| now.partition_point(|key| key <= last));
+            rest = &rest[answered..];
             // Pages of lookups follow the rows' size like all others.
             chunk = if answer.len() > 8 << 20 { (chunk / 2).max(1) } else { chunk };
         }

@@ -471,15 +471,7 @@ mod tests {
     }
 
     fn spec(name: &str, data_type: DataType, dim: Option<u64>) -> FieldSpec {
-        FieldSpec {
-            name: name.into(),
-            data_type,
-            element_type: DataType::None,
-            nullable: true,
-            has_default: false,
-            dim,
-            is_function_output: false,
-        }
+        FieldSpec { name: name.into(), data_type, nullable: true, dim, ..FieldSpec::default() }
     }
 
     fn columns() -> Vec<FieldSpec> {

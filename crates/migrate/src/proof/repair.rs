@@ -40,9 +40,17 @@ pub(crate) async fn keys_present(
     let columns = [reader.key_field.clone()];
     let mut present = BTreeSet::new();
     for chunk in keys.chunks(CHUNK_KEYS_MAX) {
-        reader.stop_if_canceled()?;
-        let page = read(reader, partition, chunk, &columns).await?;
-        present.extend(page.all_keys(&reader.key_field)?);
+        let mut rest = chunk.to_vec();
+        // An answer may be short; only an empty one says that there are no more of these rows.
+        while !rest.is_empty() {
+            reader.stop_if_canceled()?;
+            let found = read(reader, partition, &rest, &columns).await?.all_keys(&reader.key_field)?;
+            if found.is_empty() {
+                break;
+            }
+            present.extend(found);
+            rest.retain(|key| !present.contains(key));
+        }
     }
     Ok(present)
 }

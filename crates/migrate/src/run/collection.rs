@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use vecferry_ledger::{NewSplit, Quarantined};
 use vecferry_milvus::{
@@ -13,8 +13,8 @@ use super::drift::{self, Holding};
 use super::{Ended, Job, comparison, ledger_failed, new_report, new_verification, quarantine, reader};
 use crate::connect::Side;
 use crate::copy::{
-    CopyError, CopyJob, Dispatcher, InProcess, Limits, PAGE_BYTES_TARGET, PartCounter, PlannedRange,
-    Refusals, SampleRule, Slice, key_of, key_text, plan, settle_doubts,
+    CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, Refusals, SampleRule,
+    Slice, key_of, key_text, plan, settle_doubts,
 };
 use crate::event::{Event, Phase};
 use crate::plan::PlannedCollection;
@@ -29,16 +29,12 @@ use crate::target;
 
 /// Splits of a collection that are copied at once.
 const SPLITS_PARALLEL: usize = 6;
-/// A split of fewer bytes is not worth the queries that find its bounds.
-const SPLIT_BYTES_MIN: u64 = 16 << 20;
 /// Larger splits leave some readers without work at the end.
 const SPLIT_BYTES_MAX: u64 = 2 << 30;
 /// Splits of a partition.
 const SPLITS_PER_PART_MAX: usize = 64;
 /// Guess of the bytes of a value whose type does not tell.
 const VARIABLE_BYTES: usize = 64;
-/// How long a split is copied before another one has its turn.
-const SLICE_TIME: Duration = Duration::from_secs(30);
 
 /// Refused rows that are named with their reason; the file names all.
 const QUARANTINED_NAMED: usize = 3;
@@ -410,7 +406,7 @@ impl<'a> Work<'a> {
         let rows_written = recorded.iter().map(|split| split.progress.rows_written).sum();
         let pages = Reader { consistency: job.consistency, ..source.clone() };
         let copy = self.copy_job(&job.source, &pages, write_name.clone(), sample, limits, rows_written);
-        let dispatcher = InProcess { parallel: SPLITS_PARALLEL, slice: SLICE_TIME };
+        let dispatcher = InProcess { parallel: SPLITS_PARALLEL, slice: job.tuning.slice_time };
         let outcome = match copy.retry_quarantined().await {
             Ok(()) => dispatcher.dispatch(splits, &copy).await,
             Err(error) => Err(error),
@@ -456,7 +452,7 @@ impl<'a> Work<'a> {
             budget: job.budget.clone(),
             pace: Arc::clone(&job.pace),
             limits,
-            page_bytes_target: PAGE_BYTES_TARGET,
+            page_bytes_target: job.tuning.page_bytes_target,
             sample,
             refusals: Refusals::new(self.position, rows_written),
             observer: Arc::clone(&job.observer),
@@ -510,7 +506,8 @@ impl<'a> Work<'a> {
             columns.iter().map(|column| column.fixed_bytes().unwrap_or(VARIABLE_BYTES)).sum();
         let row_bytes = (row_bytes as u64).max(1);
         let bytes = rows.saturating_mul(row_bytes) / (2 * SPLITS_PARALLEL as u64);
-        let rows_per_split = (bytes.clamp(SPLIT_BYTES_MIN, SPLIT_BYTES_MAX) / row_bytes).max(1);
+        let rows_per_split =
+            (bytes.clamp(self.job.tuning.split_bytes_min, SPLIT_BYTES_MAX) / row_bytes).max(1);
         Limits { rows_per_split, splits_max: SPLITS_PER_PART_MAX }
     }
 

@@ -12,6 +12,7 @@ use crate::plan::stored::{read_plan, read_request};
 use crate::problem::{Code, Problem};
 use crate::report::{JobState, Report};
 use crate::target::{describe_own, show};
+use crate::tuning::Tuning;
 
 /// What there is to do for a job.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ impl Migration {
             plan,
             checks: Vec::new(),
             record: Some(record),
+            tuning: Tuning::default(),
             max_rate: None,
         })))
     }

@@ -18,6 +18,8 @@ pub(super) const COLUMN_SCALARS: u32 = 3;
 pub(super) const COLUMN_VECTORS: u32 = 4;
 pub(super) const COLUMN_IS_DYNAMIC: u32 = 6;
 pub(super) const COLUMN_VALID: u32 = 7;
+pub(super) const COLUMN_STRUCT: u32 = 8;
+pub(super) const STRUCT_COLUMN: u32 = 1;
 pub(super) const SCALAR_LONG: u32 = 3;
 pub(super) const SCALAR_STRING: u32 = 6;
 pub(super) const ARRAY_DATA: u32 = 1;
@@ -134,6 +136,24 @@ impl Column {
             crate::schema::DYNAMIC_FIELD.clone_into(&mut name);
         }
         Ok(Self { name, body })
+    }
+
+    /// The columns of an array of structs, with their names in it.
+    pub(super) fn inner(&self) -> Result<Vec<Self>, WireError> {
+        let mut columns = Vec::new();
+        for field in fields(&self.body) {
+            let field = field?;
+            if field.number != COLUMN_STRUCT {
+                continue;
+            }
+            for inner in fields(field.bytes()?) {
+                let inner = inner?;
+                if inner.number == STRUCT_COLUMN {
+                    columns.push(Self::read(self.body.slice_ref(inner.bytes()?))?);
+                }
+            }
+        }
+        Ok(columns)
     }
 
     fn read_keys(&self, mut each: impl FnMut(KeyRef<'_>) -> Result<(), WireError>) -> Result<(), WireError> {

@@ -3,10 +3,12 @@
 
 use super::WireError;
 use super::page::{
-    ARRAY_DATA, COLUMN_SCALARS, COLUMN_VALID, COLUMN_VECTORS, Column, Page, SCALAR_LONG, SCALAR_STRING,
+    ARRAY_DATA, COLUMN_SCALARS, COLUMN_STRUCT, COLUMN_VALID, COLUMN_VECTORS, Column, Page, SCALAR_LONG,
+    SCALAR_STRING,
 };
 use super::scan::{self, Payload, fields, take_varint};
-use crate::schema::{Family, FieldSpec, family};
+use crate::proto::schema::DataType;
+use crate::schema::{Family, FieldSpec, bare_name, family};
 
 // Members of `ScalarField`'s oneof that are laid out differently; see proto/schema.proto.
 const SCALAR_BOOL: u32 = 1;
@@ -16,11 +18,17 @@ const SCALAR_DOUBLE: u32 = 5;
 const SCALAR_TIMESTAMPTZ: u32 = 11;
 const SCALAR_DATE: u32 = 15;
 const SCALAR_TIME: u32 = 16;
+/// `ScalarField.valid_data`: servers after 3.0.0 have the null mask beside the values.
+pub(super) const SCALARS_MASK: u32 = 17;
+/// `VectorField.valid_data`, the same.
+pub(super) const VECTORS_MASK: u32 = 9;
 // Members of `VectorField`.
 const VECTOR_DIM: u32 = 1;
 const VECTOR_FLOAT: u32 = 2;
 const VECTOR_SPARSE: u32 = 6;
-const VECTOR_ARRAY: u32 = 8;
+pub(super) const VECTOR_ARRAY: u32 = 8;
+/// `VectorArray.data`; in every other array the data come first.
+pub(super) const VECTOR_ARRAY_DATA: u32 = 2;
 
 /// How the values of a column lie one behind the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,30 +54,60 @@ pub(super) struct Values<'a> {
     pub(super) cells: Vec<&'a [u8]>,
 }
 
-/// The null mask of a column: one byte a row, 0 is null. Empty where the field is not nullable.
-pub(super) fn null_mask(column: &Column) -> Result<Vec<bool>, WireError> {
-    let mut valid = Vec::new();
+/// The null mask of a column.
+#[derive(Debug, Default)]
+pub(super) struct Mask {
+    /// One entry a row, `false` is null. Empty where no row is null as far as the page says.
+    pub(super) valid: Vec<bool>,
+    /// It stands beside the values, where servers up to 3.0.0 don't look.
+    pub(super) is_nested: bool,
+}
+
+/// The null mask of a column, from either of its two places. Servers that write both write the same into both.
+pub(super) fn null_mask(column: &Column) -> Result<Mask, WireError> {
+    let (mut valid, mut nested) = (Vec::new(), Vec::new());
     for field in fields(&column.body) {
         let field = field?;
-        if field.number == COLUMN_VALID {
-            match field.payload {
-                Payload::Bytes(mut packed) => {
-                    while !packed.is_empty() {
-                        valid.push(take_varint(&mut packed)? != 0);
-                    }
-                }
-                Payload::Varint(value) => valid.push(value != 0),
-                Payload::Fixed32(_) | Payload::Fixed64(_) => return Err(WireError::Encoding("null mask")),
+        let beside = match field.number {
+            COLUMN_VALID => {
+                read_mask(field.payload, &mut valid)?;
+                continue;
+            }
+            COLUMN_SCALARS => SCALARS_MASK,
+            COLUMN_VECTORS => VECTORS_MASK,
+            _ => continue,
+        };
+        for member in fields(field.bytes()?) {
+            let member = member?;
+            if member.number == beside {
+                read_mask(member.payload, &mut nested)?;
             }
         }
     }
-    Ok(valid)
+    let is_nested = !nested.is_empty();
+    if is_nested && !valid.is_empty() && nested != valid {
+        return Err(WireError::Encoding("two different null masks of one column"));
+    }
+    Ok(Mask { valid: if is_nested { nested } else { valid }, is_nested })
+}
+
+fn read_mask(payload: Payload<'_>, valid: &mut Vec<bool>) -> Result<(), WireError> {
+    match payload {
+        Payload::Bytes(mut packed) => {
+            while !packed.is_empty() {
+                valid.push(take_varint(&mut packed)? != 0);
+            }
+        }
+        Payload::Varint(value) => valid.push(value != 0),
+        Payload::Fixed32(_) | Payload::Fixed64(_) => return Err(WireError::Encoding("null mask")),
+    }
+    Ok(())
 }
 
 impl<'a> Values<'a> {
     pub(super) fn read(column: &'a Column, spec: &FieldSpec) -> Result<Self, WireError> {
         let mut values =
-            Self { member: 0, layout: Layout::Delimited, valid: null_mask(column)?, cells: Vec::new() };
+            Self { member: 0, layout: Layout::Delimited, valid: null_mask(column)?.valid, cells: Vec::new() };
         for field in fields(&column.body) {
             let field = field?;
             match field.number {
@@ -86,7 +124,7 @@ impl<'a> Values<'a> {
             let array = array?;
             let Some(layout) = scalar_layout(array.number) else { continue };
             (self.member, self.layout) = (array.number, layout);
-            self.read_array(array.bytes()?)?;
+            self.read_array(array.bytes()?, ARRAY_DATA)?;
         }
         Ok(())
     }
@@ -95,17 +133,18 @@ impl<'a> Values<'a> {
         for array in fields(vectors) {
             let array = array?;
             match array.number {
-                VECTOR_DIM => {}
+                VECTOR_DIM | VECTORS_MASK => {}
                 VECTOR_SPARSE | VECTOR_ARRAY => {
                     (self.member, self.layout) = (array.number, Layout::Delimited);
-                    self.read_array(array.bytes()?)?;
+                    let data = if array.number == VECTOR_ARRAY { VECTOR_ARRAY_DATA } else { ARRAY_DATA };
+                    self.read_array(array.bytes()?, data)?;
                 }
                 member => {
                     let width =
                         spec.vector_bytes().ok_or(WireError::Encoding("a vector without a dimension"))?;
                     (self.member, self.layout) = (member, Layout::Fixed(width));
                     if member == VECTOR_FLOAT {
-                        self.read_array(array.bytes()?)?;
+                        self.read_array(array.bytes()?, ARRAY_DATA)?;
                     } else {
                         self.cut(array.bytes()?)?;
                     }
@@ -115,10 +154,10 @@ impl<'a> Values<'a> {
         Ok(())
     }
 
-    fn read_array(&mut self, array: &'a [u8]) -> Result<(), WireError> {
+    fn read_array(&mut self, array: &'a [u8], number: u32) -> Result<(), WireError> {
         for data in fields(array) {
             let data = data?;
-            if data.number != ARRAY_DATA {
+            if data.number != number {
                 continue;
             }
             match (self.layout, data.payload) {
@@ -194,25 +233,54 @@ pub fn rows(page: &Page, specs: &[FieldSpec]) -> Result<Vec<Vec<Value>>, WireErr
 
 /// The values of one field, one a row.
 pub fn column(page: &Page, spec: &FieldSpec) -> Result<Vec<Value>, WireError> {
-    let values = Values::read(find(page, spec)?, spec)?;
-    let all_there = values.cells.len() == page.rows;
+    values_of(find(page, spec)?, spec, page.rows)
+}
+
+fn values_of(column: &Column, spec: &FieldSpec, rows: usize) -> Result<Vec<Value>, WireError> {
+    if spec.data_type == DataType::ArrayOfStruct {
+        return structs_of(column, spec, rows);
+    }
+    let values = Values::read(column, spec)?;
+    let all_there = values.cells.len() == rows;
     let nulls = values.valid.iter().filter(|valid| !**valid).count();
-    let compact = !all_there && values.cells.len() + nulls == page.rows && values.valid.len() == page.rows;
+    let compact = !all_there && values.cells.len() + nulls == rows && values.valid.len() == rows;
     if !all_there && !compact {
-        return Err(WireError::RowCount {
-            column: spec.name.clone(),
-            values: values.cells.len(),
-            rows: page.rows,
-        });
+        return Err(WireError::RowCount { column: spec.name.clone(), values: values.cells.len(), rows });
     }
     let mut next = 0;
-    let mut column = Vec::with_capacity(page.rows);
-    for index in 0..page.rows {
+    let mut column = Vec::with_capacity(rows);
+    for index in 0..rows {
         let is_null = values.valid.get(index) == Some(&false);
         column.push(if is_null { Value::Null } else { value(values.cells[next], spec) });
         next += usize::from(all_there || !is_null);
     }
     Ok(column)
+}
+
+/// The values of an array of structs: those of its fields, one behind the other, each with its length.
+fn structs_of(column: &Column, spec: &FieldSpec, rows: usize) -> Result<Vec<Value>, WireError> {
+    let inner = column.inner()?;
+    let mut structs = vec![None::<Vec<u8>>; rows];
+    for of_field in &spec.fields {
+        let column = find_in_struct(&inner, of_field)?;
+        for (row, value) in structs.iter_mut().zip(values_of(column, of_field, rows)?) {
+            // A struct is null as a whole.
+            if let Value::Bits(bits) | Value::Json(bits) = value {
+                let row = row.get_or_insert_default();
+                row.extend((bits.len() as u64).to_le_bytes());
+                row.extend(bits);
+            }
+        }
+    }
+    Ok(structs.into_iter().map(|row| row.map_or(Value::Null, Value::Bits)).collect())
+}
+
+/// The column of a field of a struct.
+pub(super) fn find_in_struct<'a>(inner: &'a [Column], spec: &FieldSpec) -> Result<&'a Column, WireError> {
+    inner.iter().find(|column| bare_name(&column.name) == spec.name).ok_or_else(|| WireError::Columns {
+        found: inner.iter().map(|column| column.name.clone()).collect(),
+        expected: vec![spec.name.clone()],
+    })
 }
 
 /// Whether the columns of one field hold the same bytes on two pages: then all their values are equal. If not, they may
@@ -231,7 +299,9 @@ pub fn same_bytes(one: &Page, other: &Page, spec: &FieldSpec) -> Result<bool, Wi
 /// The parts of a column that hold values. The rest is its name and what every server numbers anew.
 fn payload(column: &Column) -> impl Iterator<Item = Result<(u32, &[u8]), WireError>> {
     fields(&column.body).filter_map(|field| match field {
-        Ok(field) if matches!(field.number, COLUMN_SCALARS | COLUMN_VECTORS | COLUMN_VALID) => {
+        Ok(field)
+            if matches!(field.number, COLUMN_SCALARS | COLUMN_VECTORS | COLUMN_VALID | COLUMN_STRUCT) =>
+        {
             Some(Ok((field.number, field.raw)))
         }
         Ok(_) => None,
@@ -253,6 +323,7 @@ fn value(cell: &[u8], spec: &FieldSpec) -> Value {
         Family::Array if fields(cell).all(|field| field.is_ok_and(|field| field.bytes() == Ok(&[]))) => {
             Value::Bits(Vec::new())
         }
+        Family::Nested if is_empty_list(cell) => Value::Bits(Vec::new()),
         Family::Array
         | Family::Fixed(_)
         | Family::Text
@@ -260,4 +331,12 @@ fn value(cell: &[u8], spec: &FieldSpec) -> Value {
         | Family::Sparse
         | Family::Nested => Value::Bits(cell.to_vec()),
     }
+}
+
+/// Whether a row of an array of vectors holds none, however that is written.
+fn is_empty_list(cell: &[u8]) -> bool {
+    let is_nothing = |bytes: &[u8]| bytes.is_empty() || bytes == [8 * ARRAY_DATA as u8 + 2, 0];
+    fields(cell).all(|field| {
+        field.is_ok_and(|field| field.number == VECTOR_DIM || field.bytes().is_ok_and(is_nothing))
+    })
 }

@@ -1,0 +1,211 @@
+//! A job that is killed anywhere, as by `kill -9`, and goes on: the target holds every row once, and nothing else is
+//! left.
+//!
+//! The engine's future is dropped with all its connections, at the N-th call to either server or at the N-th commit of
+//! its record, for every N that a whole run has; then the job is resumed with a new handle of the record. With texts as
+//! keys it is only every third N, beginning with the first: nothing but the keys differs there. Commits and calls of
+//! several splits run side by side, so that a number does not stand for the same step in each run; together the numbers
+//! cover all steps.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use vecferry_ledger::Ledger;
+use vecferry_migrate::{Migration, Report, Resumed, Tuning, VerifyLevel};
+use vecferry_testkit::StandIn;
+use vecferry_testkit::stand_in::generate::{Generated, plain};
+use vecferry_testkit::stand_in::{Gate, Key, Options, Stop, Version};
+
+use super::{Silent, assert_arrived, assert_successful, endpoint, request};
+
+/// Rows a partition.
+const ROWS: i64 = 120;
+
+/// Where an attempt ends.
+#[derive(Clone, Copy, Debug)]
+enum Kill {
+    /// At a call to either server.
+    Call(u64, Stop),
+    /// When its record was committed so often.
+    Commit(u64),
+    Never,
+}
+
+/// Two servers and the record of a job.
+struct Scene {
+    source: StandIn,
+    target: StandIn,
+    gate: Gate,
+    state: TempDir,
+    loaded: bool,
+    slice_time: Duration,
+}
+
+impl Scene {
+    fn new(generated: &Generated, seed: u64) -> Self {
+        let gate = Gate::new();
+        let options = |seed| Options { short_pages: false, ..Options::awkward(Version::V2_6, seed) };
+        let source = StandIn::start_behind(options(seed), gate.clone());
+        let target = StandIn::start_behind(options(seed + 1), gate.clone());
+        source.add(generated);
+        // A slice of one page, or of all.
+        let slice_time = if seed.is_multiple_of(2) { Duration::ZERO } else { Duration::from_secs(30) };
+        let state = tempfile::tempdir().unwrap();
+        Self { source, target, gate, state, loaded: generated.loaded, slice_time }
+    }
+
+    /// Begins the job, or goes on with it. None if it was killed.
+    async fn attempt(&self, kill: Kill) -> Option<Report> {
+        self.gate.open(if let Kill::Call(at, stop) = kill { Some((at, stop)) } else { None });
+        let ledger = Ledger::open(self.state.path()).unwrap();
+        let commits_max = if let Kill::Commit(commits) = kill { commits } else { u64::MAX };
+        let work = until_committed(&ledger, commits_max, self.work(&ledger));
+        tokio::select! {
+            // Before the engine sees what the call came to.
+            biased;
+            () = self.gate.stopped() => None,
+            report = work => report,
+        }
+    }
+
+    async fn work(&self, ledger: &Ledger) -> Report {
+        let tuning = Tuning { page_bytes_target: 500, split_bytes_min: 26 * 40, slice_time: self.slice_time };
+        let migration = match ledger.jobs().await.unwrap().first() {
+            None => {
+                let mut request = request(&self.source, &self.target);
+                request.verify = VerifyLevel::Sample;
+                Migration::prepare(request).await.unwrap()
+            }
+            Some(job) => {
+                let (source, target) = (endpoint(&self.source), endpoint(&self.target));
+                match Migration::resume(ledger, &job.job_id, source, target).await.unwrap() {
+                    Resumed::Ready(migration) => *migration,
+                    // It died after its last step.
+                    Resumed::Successful(report) => return *report,
+                }
+            }
+        };
+        let migration = migration.with_tuning(tuning);
+        migration.run(ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap()
+    }
+
+    fn check(&self, report: &Report, context: &str) {
+        assert_successful(report, context);
+        assert_arrived(&self.source, &self.target, "books", context);
+        assert_eq!(
+            self.source.is_loaded("default", "books"),
+            self.loaded,
+            "{context}: the source's load state"
+        );
+    }
+}
+
+/// Drops the work as soon as the record was committed so often, before the work sees it.
+async fn until_committed<Work: Future>(ledger: &Ledger, commits: u64, work: Work) -> Option<Work::Output> {
+    let mut work = pin!(work);
+    std::future::poll_fn(|context| {
+        if ledger.usage().commits >= commits {
+            return Poll::Ready(None);
+        }
+        work.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+/// Two partitions whose keys interleave, and an alias to be given at the end.
+fn books(text_keys: bool) -> Generated {
+    // Spread over all keys there can be, so that few calls find where to divide them.
+    let key = |number: i64| match text_keys {
+        true => Key::Text(format!("{}-{number}", character(number))),
+        false => Key::Long((number - ROWS) * (i64::MAX / ROWS) + number),
+    };
+    let even = (0..ROWS).map(|number| key(2 * number)).collect();
+    let odd = (0..ROWS).map(|number| key(2 * number + 1)).collect();
+    let generated = plain("books", text_keys, &[("_default", even), ("more", odd)]);
+    Generated { aliases: vec!["library".to_owned()], loaded: text_keys, ..generated }
+}
+
+/// The characters of all of Unicode in steps.
+fn character(number: i64) -> char {
+    let step = 0x10_0000 / u32::try_from(2 * ROWS).unwrap();
+    char::from_u32(0x30 + u32::try_from(number).unwrap() * step).unwrap_or('\u{d000}')
+}
+
+/// Kills at every number until a run is over before it comes to it. Returns how many there were.
+async fn kill_at_every(text_keys: bool, kill: impl Fn(u64) -> Kill) -> u64 {
+    let generated = books(text_keys);
+    for at in (1..).step_by(if text_keys { 3 } else { 1 }) {
+        let scene = Scene::new(&generated, at);
+        let context = format!("{:?}, text keys: {text_keys}", kill(at));
+        if let Some(report) = Box::pin(scene.attempt(kill(at))).await {
+            scene.check(&report, &context);
+            return at - 1;
+        }
+        let report = Box::pin(scene.attempt(Kill::Never)).await.unwrap();
+        scene.check(&report, &context);
+    }
+    unreachable!("numbers have no end")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_before_any_call_is_carried_out() {
+    for text_keys in [false, true] {
+        let calls = kill_at_every(text_keys, |at| Kill::Call(at, Stop::Before)).await;
+        assert!(calls > 60, "only {calls} calls");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_when_any_call_was_carried_out() {
+    for text_keys in [false, true] {
+        let calls = kill_at_every(text_keys, |at| Kill::Call(at, Stop::After)).await;
+        assert!(calls > 60, "only {calls} calls");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_after_any_commit_of_the_record() {
+    for text_keys in [false, true] {
+        let commits = kill_at_every(text_keys, Kill::Commit).await;
+        assert!(commits > 20, "only {commits} commits");
+    }
+}
+
+/// Any write of a dead attempt arrives while a later one is at work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_and_a_write_arrives_late() {
+    for text_keys in [false, true] {
+        let writes = kill_at_every(text_keys, |at| Kill::Call(at, Stop::Late(at * 7 % 90 + 1))).await;
+        assert!(writes > 10, "only {writes} writes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_twice_at_random() {
+    const PAIRS: u64 = 60;
+    let mut random = StdRng::seed_from_u64(7);
+    let mut kill = || match random.random_range(0..3) {
+        0 => Kill::Call(random.random_range(20..120), Stop::Before),
+        1 => Kill::Call(random.random_range(20..120), Stop::After),
+        _ => Kill::Commit(random.random_range(1..30)),
+    };
+    for seed in 0..PAIRS {
+        let text_keys = seed.is_multiple_of(2);
+        let scene = Scene::new(&books(text_keys), seed);
+        let kills = [kill(), kill()];
+        let context = format!("{kills:?}, text keys: {text_keys}");
+        for kill in kills {
+            // One that comes after the end of the job kills nothing.
+            let _ = Box::pin(scene.attempt(kill)).await;
+        }
+        let report = Box::pin(scene.attempt(Kill::Never)).await.unwrap();
+        scene.check(&report, &context);
+    }
+}

@@ -1,0 +1,258 @@
+//! A Milvus server that holds everything in memory and is as strict as a real one: a stand-in for the versions that no
+//! package can be had of (2.4 to 3.0).
+//!
+//! It answers the calls that Vecferry makes, over gRPC on a loopback port of its own. It refuses what the proxy of the
+//! chosen version refuses: columns of the wrong kind or length, masks and values that don't belong together, empty
+//! arrays without their member, values out of bounds, keys that the server makes itself, function outputs, partitions
+//! named where a key places the rows, messages over the limit. [`Options`] make its answers awkward in the ways that
+//! real answers are. The same seed gives the same answers.
+//!
+//! What it holds can be looked at without any call ([`StandIn::rows`]), so that a comparison shares nothing with what
+//! is tested.
+//!
+//! It shows less than a server does: all writes are seen at once, there is one segment a partition, indexes are built
+//! when they are made, and of the expression language it knows comparisons of the key and lists of keys.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "what a match on a type or a member does not name is refused by its last arm, as servers do"
+)]
+
+mod answer;
+mod calls;
+mod catalog;
+mod expression;
+mod gate;
+pub mod generate;
+mod incoming;
+mod rows;
+mod server;
+mod status;
+mod validate;
+mod value;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::oneshot;
+
+use calls::Service;
+use catalog::{Catalog, Table};
+
+pub use gate::{Gate, Stop};
+pub use value::{Key, Value};
+
+/// The release that a stand-in behaves like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// 2.4: no nulls, no functions.
+    V2_4,
+    /// 2.5: nullable scalars, default values, BM25.
+    V2_5,
+    /// 2.6: int8 vectors, geometry, timestamps with zone, arrays of structs; keys of one's own with auto id.
+    V2_6,
+    /// 3.0: texts, nullable vectors, nullable arrays of structs.
+    V3_0,
+}
+
+impl Version {
+    /// What `GetVersion` answers.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::V2_4 => "v2.4.17",
+            Self::V2_5 => "v2.5.14",
+            Self::V2_6 => "v2.6.4",
+            Self::V3_0 => "v3.0.0",
+        }
+    }
+}
+
+/// Where the null mask of a column is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Masks {
+    /// In the column itself; no other place is known to the server.
+    Legacy,
+    /// Beside the values, as servers after 3.0.0 write it. They read both.
+    Nested,
+    /// In both places.
+    Both,
+}
+
+/// How a stand-in behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which rules hold.
+    pub version: Version,
+    /// All chance comes from this number.
+    pub seed: u64,
+    /// Columns come in another order with every answer.
+    pub shuffled_columns: bool,
+    /// A page of an iterator holds fewer rows than asked for; only the end is empty.
+    pub short_pages: bool,
+    /// An empty answer comes without any column.
+    pub bare_empty_pages: bool,
+    /// Where answers have their null masks.
+    pub masks: Masks,
+    /// Fields of a struct are called `struct[field]` in answers.
+    pub qualified_struct_fields: bool,
+    /// A larger answer to a query is an error (`maxOutputSize`).
+    pub answer_bytes_max: usize,
+    /// A larger request is an error of the transport (`serverMaxRecvSize`).
+    pub request_bytes_max: usize,
+}
+
+impl Options {
+    /// A server that makes no difficulties.
+    pub fn new(version: Version) -> Self {
+        Self {
+            version,
+            seed: 0,
+            shuffled_columns: false,
+            short_pages: false,
+            bare_empty_pages: false,
+            masks: Masks::Legacy,
+            qualified_struct_fields: false,
+            answer_bytes_max: 100 << 20,
+            request_bytes_max: 64 << 20,
+        }
+    }
+
+    /// A server that makes every difficulty at once.
+    pub fn awkward(version: Version, seed: u64) -> Self {
+        Self {
+            seed,
+            shuffled_columns: true,
+            short_pages: true,
+            bare_empty_pages: seed.is_multiple_of(2),
+            masks: match seed % 3 {
+                0 => Masks::Legacy,
+                1 if version == Version::V3_0 => Masks::Nested,
+                _ if version == Version::V3_0 => Masks::Both,
+                _ => Masks::Legacy,
+            },
+            qualified_struct_fields: seed % 4 > 1,
+            ..Self::new(version)
+        }
+    }
+}
+
+/// What all connections share.
+struct Shared {
+    options: Options,
+    /// Tells this server from any other.
+    identity: String,
+    catalog: Mutex<Catalog>,
+    random: Mutex<StdRng>,
+    gate: Gate,
+}
+
+impl Shared {
+    fn catalog(&self) -> MutexGuard<'_, Catalog> {
+        self.catalog.lock().expect("no call panics")
+    }
+
+    fn random(&self) -> MutexGuard<'_, StdRng> {
+        self.random.lock().expect("no call panics")
+    }
+}
+
+/// A running stand-in. It ends, and breaks every connection, when this is dropped.
+pub struct StandIn {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Rows by partition and key, all copies of a key in the order they came; a row is its values by field. The fields of a
+/// struct are called `struct[field]`.
+pub type RowsByKey = BTreeMap<(String, Key), Vec<BTreeMap<String, Value>>>;
+
+impl StandIn {
+    /// Starts an empty server.
+    pub fn start(options: Options) -> Self {
+        Self::start_behind(options, Gate::new())
+    }
+
+    /// Starts an empty server whose calls pass a gate, which several servers may share.
+    pub fn start_behind(options: Options, gate: Gate) -> Self {
+        let random = StdRng::seed_from_u64(options.seed);
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let address = listener.local_addr().expect("its number");
+        let shared = Arc::new(Shared {
+            identity: address.to_string(),
+            catalog: Mutex::new(Catalog::new()),
+            random: Mutex::new(random),
+            options,
+            gate,
+        });
+        let (stop, stopped) = oneshot::channel();
+        let service = Service::new(Arc::clone(&shared));
+        let thread = std::thread::Builder::new().name("stand-in".into()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(server::run(listener, service, stopped));
+        });
+        Self { address, shared, stop: Some(stop), thread: Some(thread.expect("a thread")) }
+    }
+
+    /// The address to give to a client.
+    pub fn uri(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Makes a collection with its rows, without a call and without a check.
+    pub fn add(&self, collection: &generate::Generated) {
+        self.shared.catalog().add(collection);
+    }
+
+    /// All names of a database: collections, then aliases.
+    pub fn names(&self, db: &str) -> (Vec<String>, Vec<String>) {
+        let catalog = self.shared.catalog();
+        let Some(database) = catalog.databases.get(db) else { return (Vec::new(), Vec::new()) };
+        let tables = database.tables.values();
+        let aliases = tables.flat_map(|table| table.aliases.iter().cloned()).collect();
+        (database.tables.keys().cloned().collect(), aliases)
+    }
+
+    /// All rows of a collection.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn rows(&self, db: &str, name: &str) -> RowsByKey {
+        self.table(db, name, Table::rows_by_key)
+    }
+
+    /// Whether any partition of a collection is loaded.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn is_loaded(&self, db: &str, name: &str) -> bool {
+        self.table(db, name, |table| table.partitions.iter().any(|partition| partition.loaded))
+    }
+
+    /// Names of the partitions of a collection.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn partitions(&self, db: &str, name: &str) -> Vec<String> {
+        self.table(db, name, |table| table.partitions.iter().map(|part| part.name.clone()).collect())
+    }
+
+    fn table<Answer>(&self, db: &str, name: &str, look: impl FnOnce(&Table) -> Answer) -> Answer {
+        let catalog = self.shared.catalog();
+        look(catalog.table(db, name).expect("the collection is there"))
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        // A server whose thread panicked has nothing left to stop.
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,908 @@
+//! The calls, one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use bytes::{Bytes, BytesMut};
+use prost::Message;
+use rand::Rng;
+use rand::seq::SliceRandom;
+use vecferry_milvus::proto::common::{IndexState, KeyValuePair, LoadState, SegmentState, ServerInfo, Status};
+use vecferry_milvus::proto::milvus as pb;
+use vecferry_milvus::proto::schema::{
+    CollectionSchema, DataType, FieldData, IDs, LongArray, ScalarField, StringArray, field_data, i_ds,
+    scalar_field,
+};
+use vecferry_milvus::schema::parameter;
+use vecferry_milvus::wire::scan::put_bytes;
+
+use super::catalog::{DB_DEFAULT, Index, PARTITION_DEFAULT, Partition, Table};
+use super::expression::Expression;
+use super::gate::Gate;
+use super::incoming::Incoming;
+use super::rows::Rows;
+use super::status::{
+    ALIAS_NOT_FOUND, COLLECTION_NOT_LOADED, DATABASE_INVALID, INDEX_NOT_FOUND, OTHER, PARAMETER_MISSING,
+    PARTITION_NOT_LOADED, Refusal,
+};
+use super::validate::{self, Rules};
+use super::value::{Key, Value};
+use super::{Masks, Options, Shared, answer};
+
+/// `quotaAndLimits.limits.maxQueryResultWindow`.
+const QUERY_WINDOW_MAX: usize = 16_384;
+/// `QueryResults.fields_data`.
+const RESULT_COLUMN: u32 = 2;
+
+/// A call that arrived.
+pub(super) struct Call {
+    pub(super) method: String,
+    /// The database in its headers.
+    pub(super) db: String,
+    pub(super) message: Bytes,
+}
+
+/// What it came to.
+pub(super) enum Outcome {
+    /// A message, which may say that the call is refused.
+    Answer(Vec<u8>),
+    /// An error of the transport.
+    Failed { grpc_status: &'static str, text: String },
+}
+
+/// Carries calls out. Clones are one service.
+#[derive(Clone)]
+pub(super) struct Service {
+    shared: Arc<Shared>,
+    held: Arc<Mutex<Vec<Call>>>,
+}
+
+type Answered<Answer> = Result<Answer, Refusal>;
+
+/// An answer that can say that the call is refused.
+trait Refusable: Message + Default {
+    fn with_status(self, status: Status) -> Self;
+}
+
+macro_rules! refusable {
+    ($($name:ident)*) => { $(
+        impl Refusable for pb::$name {
+            fn with_status(mut self, status: Status) -> Self {
+                self.status = Some(status);
+                self
+            }
+        }
+    )* };
+}
+
+refusable! {
+    AllocTimestampResponse CheckHealthResponse ConnectResponse DescribeAliasResponse DescribeCollectionResponse
+    DescribeDatabaseResponse DescribeIndexResponse FlushResponse GetCollectionStatisticsResponse GetFlushStateResponse
+    GetLoadStateResponse GetLoadingProgressResponse GetMetricsResponse GetPersistentSegmentInfoResponse
+    GetQuerySegmentInfoResponse GetVersionResponse ListAliasesResponse ListDatabasesResponse MutationResult QueryResults
+    ShowCollectionsResponse ShowPartitionsResponse
+}
+
+impl Refusable for Status {
+    fn with_status(self, status: Status) -> Self {
+        status
+    }
+}
+
+/// The whole answer to a call.
+fn answered<Answer: Refusable>(answer: Answered<Answer>) -> Vec<u8> {
+    let answer = match answer {
+        Ok(answer) => answer.with_status(Status::default()),
+        Err(refusal) => Answer::default().with_status(refusal.status()),
+    };
+    answer.encode_to_vec()
+}
+
+/// A call whose whole answer is a status.
+fn done(outcome: Answered<()>) -> Vec<u8> {
+    answered(outcome.map(|()| Status::default()))
+}
+
+fn pair(key: &str, value: impl ToString) -> KeyValuePair {
+    KeyValuePair { key: key.to_owned(), value: value.to_string() }
+}
+
+impl Service {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, held: Arc::default() }
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.shared.gate
+    }
+
+    fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// Keeps a call that is held up on its way.
+    pub(super) fn hold(&self, call: Call) {
+        self.held.lock().expect("nobody panics with it").push(call);
+    }
+
+    /// Carries out what was held up, if it is time.
+    pub(super) fn let_late_ones_go(&self) {
+        let held = || std::mem::take(&mut *self.held.lock().expect("nobody panics with it"));
+        if !self.held.lock().expect("nobody panics with it").is_empty() && self.gate().lets_late_ones_go() {
+            // Nobody waits for their answers.
+            held().iter().for_each(|call| drop(self.carry_out(call)));
+        }
+    }
+
+    /// Carries a call out.
+    pub(super) fn carry_out(&self, call: &Call) -> Outcome {
+        let most = self.options().request_bytes_max;
+        if call.message.len() > most {
+            let text = format!("grpc: received message larger than max ({} vs. {most})", call.message.len());
+            return Outcome::Failed { grpc_status: "8", text };
+        }
+        match self.dispatch(call) {
+            Ok(Some(message)) => Outcome::Answer(message),
+            Ok(None) => {
+                let text =
+                    format!("unknown method {} for service milvus.proto.milvus.MilvusService", call.method);
+                Outcome::Failed { grpc_status: "12", text }
+            }
+            Err(error) => Outcome::Failed {
+                grpc_status: "13",
+                text: format!("grpc: error unmarshalling request: {error}"),
+            },
+        }
+    }
+
+    /// The answer; none where there is no such call.
+    fn dispatch(&self, call: &Call) -> Result<Option<Vec<u8>>, prost::DecodeError> {
+        fn read<Request: Message + Default>(call: &Call) -> Result<Request, prost::DecodeError> {
+            Request::decode(call.message.clone())
+        }
+        Ok(Some(match call.method.as_str() {
+            "Connect" => answered(Ok(self.connect())),
+            "GetVersion" => answered(Ok(pb::GetVersionResponse {
+                version: self.options().version.text().to_owned(),
+                ..Default::default()
+            })),
+            "CheckHealth" => answered(Ok(pb::CheckHealthResponse { is_healthy: true, ..Default::default() })),
+            "GetMetrics" => answered(Ok(self.metrics())),
+            "AllocTimestamp" => {
+                let timestamp = self.shared.catalog().now();
+                answered(Ok(pb::AllocTimestampResponse { timestamp, ..Default::default() }))
+            }
+            "ListDatabases" => answered(Ok(self.list_databases())),
+            "CreateDatabase" => done(self.create_database(read(call)?)),
+            "DropDatabase" => done(self.drop_database(&read(call)?)),
+            "DescribeDatabase" => answered(self.describe_database(&read(call)?)),
+            "CreateCollection" => done(self.create_collection(read(call)?)),
+            "DropCollection" => done(self.drop_collection(&read(call)?)),
+            "ShowCollections" => answered(self.show_collections(&read(call)?)),
+            "DescribeCollection" => answered(self.describe_collection(&read(call)?)),
+            "AlterCollection" => done(self.alter_collection(read(call)?)),
+            "CreatePartition" => done(self.create_partition(&read(call)?)),
+            "ShowPartitions" => answered(self.show_partitions(&read(call)?)),
+            "CreateAlias" => done(self.create_alias(&read(call)?)),
+            "DropAlias" => done(self.drop_alias(&read(call)?)),
+            "DescribeAlias" => answered(self.describe_alias(read(call)?)),
+            "ListAliases" => answered(self.list_aliases(&read(call)?, &call.db)),
+            "CreateIndex" => done(self.create_index(read(call)?)),
+            "DropIndex" => done(self.drop_index(&read(call)?)),
+            "DescribeIndex" => answered(self.describe_index(&read(call)?)),
+            "LoadCollection" => {
+                let request: pb::LoadCollectionRequest = read(call)?;
+                done(self.set_loaded(&request.db_name, &request.collection_name, None, true))
+            }
+            "ReleaseCollection" => {
+                let request: pb::ReleaseCollectionRequest = read(call)?;
+                done(self.set_loaded(&request.db_name, &request.collection_name, None, false))
+            }
+            "LoadPartitions" => {
+                let request: pb::LoadPartitionsRequest = read(call)?;
+                let names = Some(&request.partition_names[..]);
+                done(self.set_loaded(&request.db_name, &request.collection_name, names, true))
+            }
+            "ReleasePartitions" => {
+                let request: pb::ReleasePartitionsRequest = read(call)?;
+                let names = Some(&request.partition_names[..]);
+                done(self.set_loaded(&request.db_name, &request.collection_name, names, false))
+            }
+            "GetLoadState" => answered(self.load_state(&read(call)?)),
+            "GetLoadingProgress" => answered(self.loading_progress(&read(call)?)),
+            "GetPersistentSegmentInfo" => answered(self.stored_segments(&read(call)?)),
+            "GetQuerySegmentInfo" => answered(self.loaded_segments(&read(call)?)),
+            "GetCollectionStatistics" => answered(self.statistics(&read(call)?)),
+            "Flush" => answered(self.flush(&read(call)?)),
+            "GetFlushState" => {
+                answered(Ok(pb::GetFlushStateResponse { flushed: true, ..Default::default() }))
+            }
+            "Insert" => answered(self.write(&read(call)?, &call.message, false)),
+            // The same message as far as it is read.
+            "Upsert" => answered(self.write(&read(call)?, &call.message, true)),
+            "Delete" => answered(self.delete(&read(call)?)),
+            "Query" => match self.query(&read(call)?) {
+                Ok(answer) => answer,
+                Err(refusal) => answered::<pb::QueryResults>(Err(refusal)),
+            },
+            _ => return Ok(None),
+        }))
+    }
+
+    fn connect(&self) -> pb::ConnectResponse {
+        let server_info = Some(ServerInfo {
+            build_tags: self.options().version.text().to_owned(),
+            deploy_mode: "STANDALONE".to_owned(),
+            ..ServerInfo::default()
+        });
+        pb::ConnectResponse { server_info, identifier: 1, ..Default::default() }
+    }
+
+    fn metrics(&self) -> pb::GetMetricsResponse {
+        let identity = &self.shared.identity;
+        let infos = serde_json::json!({"id": 1, "name": identity, "type": "standalone", "created_time": "2025-06-15"});
+        let response = serde_json::json!({"nodes_info": [{"identifier": 1, "infos": infos}]}).to_string();
+        pb::GetMetricsResponse { response, component_name: "proxy".to_owned(), ..Default::default() }
+    }
+
+    fn list_databases(&self) -> pb::ListDatabasesResponse {
+        let db_names = self.shared.catalog().databases.keys().cloned().collect();
+        pb::ListDatabasesResponse { db_names, ..Default::default() }
+    }
+
+    fn create_database(&self, request: pb::CreateDatabaseRequest) -> Answered<()> {
+        validate_name(&request.db_name)?;
+        let mut catalog = self.shared.catalog();
+        if catalog.databases.contains_key(&request.db_name) {
+            return Err(Refusal::other(format!("database already exist: {}", request.db_name)));
+        }
+        let database = catalog.databases.entry(request.db_name).or_default();
+        database.properties = request.properties;
+        Ok(())
+    }
+
+    fn drop_database(&self, request: &pb::DropDatabaseRequest) -> Answered<()> {
+        let mut catalog = self.shared.catalog();
+        if request.db_name == DB_DEFAULT {
+            return Err(Refusal::new(DATABASE_INVALID, "can not drop default database"));
+        }
+        let database = catalog.database(&request.db_name)?;
+        if !database.tables.is_empty() {
+            return Err(Refusal::other(format!(
+                "database:{} not empty, must drop all collections before",
+                request.db_name
+            )));
+        }
+        catalog.databases.remove(&request.db_name);
+        Ok(())
+    }
+
+    fn describe_database(
+        &self,
+        request: &pb::DescribeDatabaseRequest,
+    ) -> Answered<pb::DescribeDatabaseResponse> {
+        let catalog = self.shared.catalog();
+        let properties = catalog.database(&request.db_name)?.properties.clone();
+        Ok(pb::DescribeDatabaseResponse {
+            db_name: request.db_name.clone(),
+            properties,
+            ..Default::default()
+        })
+    }
+
+    fn create_collection(&self, request: pb::CreateCollectionRequest) -> Answered<()> {
+        let mut schema = CollectionSchema::decode(request.schema.clone())
+            .map_err(|error| Refusal::invalid(format!("schema does not decode: {error}")))?;
+        schema.name.clone_from(&request.collection_name);
+        // Of a new collection the server sets these itself.
+        schema.db_name = String::new();
+        validate::creation(&schema, self.options().version)?;
+        let mut catalog = self.shared.catalog();
+        let database = catalog.database(&request.db_name)?;
+        if let Some(existing) = database.tables.get(&request.collection_name) {
+            // Asked for again as it is, it is no error.
+            let same = existing.schema == schema;
+            let reason = "create duplicate collection with different parameters, collection already exists: ";
+            return if same {
+                Ok(())
+            } else {
+                Err(Refusal::other(format!("{reason}{}", request.collection_name)))
+            };
+        }
+        if database.real_name(&request.collection_name).is_some() {
+            let reason =
+                format!("collection name [{}] conflicts with an existing alias", request.collection_name);
+            return Err(Refusal::other(format!("{reason}: already exist")));
+        }
+        if request.num_partitions > 0 && !schema.fields.iter().any(|field| field.is_partition_key) {
+            return Err(Refusal::invalid("num_partitions should only be specified with partition key field"));
+        }
+        let table = catalog.create(&request.db_name, schema, request.shards_num, request.num_partitions)?;
+        (table.consistency, table.properties) = (request.consistency_level, request.properties);
+        Ok(())
+    }
+
+    fn drop_collection(&self, request: &pb::DropCollectionRequest) -> Answered<()> {
+        let mut catalog = self.shared.catalog();
+        let name = &request.collection_name;
+        let database = catalog.database_mut(&request.db_name)?;
+        let Some(table) = database.tables.get(name) else {
+            if database.real_name(name).is_some() {
+                return Err(Refusal::other(format!("cannot drop the collection via alias = {name}")));
+            }
+            return Ok(());
+        };
+        if !table.aliases.is_empty() {
+            let reason = format!("unable to drop the collection [{name}] because it has associated aliases");
+            return Err(Refusal::other(format!(
+                "{reason} {:?}, please remove all aliases before",
+                table.aliases
+            )));
+        }
+        database.tables.remove(name);
+        Ok(())
+    }
+
+    fn show_collections(
+        &self,
+        request: &pb::ShowCollectionsRequest,
+    ) -> Answered<pb::ShowCollectionsResponse> {
+        let catalog = self.shared.catalog();
+        let tables = &catalog.database(&request.db_name)?.tables;
+        Ok(pb::ShowCollectionsResponse {
+            collection_names: tables.keys().cloned().collect(),
+            collection_ids: tables.values().map(|table| table.id).collect(),
+            created_timestamps: tables.values().map(|table| table.created).collect(),
+            ..Default::default()
+        })
+    }
+
+    fn describe_collection(
+        &self,
+        request: &pb::DescribeCollectionRequest,
+    ) -> Answered<pb::DescribeCollectionResponse> {
+        let catalog = self.shared.catalog();
+        let table = catalog.table(&request.db_name, &request.collection_name)?;
+        Ok(pb::DescribeCollectionResponse {
+            schema: Some(table.described(self.options().qualified_struct_fields)),
+            collection_id: table.id,
+            created_timestamp: table.created,
+            created_utc_timestamp: table.created >> 18,
+            shards_num: table.shards,
+            aliases: table.aliases.iter().cloned().collect(),
+            consistency_level: table.consistency,
+            collection_name: table.schema.name.clone(),
+            properties: table.properties.clone(),
+            db_name: request.db_name.clone(),
+            num_partitions: i64::try_from(table.partitions.len()).expect("few partitions"),
+            update_timestamp: table.created,
+            ..Default::default()
+        })
+    }
+
+    fn alter_collection(&self, request: pb::AlterCollectionRequest) -> Answered<()> {
+        let mut catalog = self.shared.catalog();
+        let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
+        for property in request.properties {
+            table.properties.retain(|known| known.key != property.key);
+            table.properties.push(property);
+        }
+        Ok(())
+    }
+
+    fn create_partition(&self, request: &pb::CreatePartitionRequest) -> Answered<()> {
+        validate_name(&request.partition_name)?;
+        let mut catalog = self.shared.catalog();
+        let id = catalog.number();
+        let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
+        if table.has_partition_key() {
+            return Err(Refusal::other("disable create partition if partition key mode is used"));
+        }
+        // One that is there is no error.
+        if table.partition(&request.partition_name).is_err() {
+            let whole = table.partitions.iter().all(|partition| partition.loaded);
+            let mut partition = Partition::new(request.partition_name.clone(), id);
+            partition.loaded = whole;
+            table.partitions.push(partition);
+        }
+        Ok(())
+    }
+
+    fn show_partitions(&self, request: &pb::ShowPartitionsRequest) -> Answered<pb::ShowPartitionsResponse> {
+        let catalog = self.shared.catalog();
+        let partitions = &catalog.table(&request.db_name, &request.collection_name)?.partitions;
+        Ok(pb::ShowPartitionsResponse {
+            partition_names: partitions.iter().map(|partition| partition.name.clone()).collect(),
+            partition_i_ds: partitions.iter().map(|partition| partition.id).collect(),
+            ..Default::default()
+        })
+    }
+
+    fn create_alias(&self, request: &pb::CreateAliasRequest) -> Answered<()> {
+        validate_name(&request.alias)?;
+        let mut catalog = self.shared.catalog();
+        catalog.database_mut(&request.db_name)?.add_alias(&request.collection_name, &request.alias)
+    }
+
+    fn drop_alias(&self, request: &pb::DropAliasRequest) -> Answered<()> {
+        let mut catalog = self.shared.catalog();
+        let tables = &mut catalog.database_mut(&request.db_name)?.tables;
+        let removed = tables.values_mut().any(|table| table.aliases.remove(&request.alias));
+        if removed { Ok(()) } else { Err(unknown_alias(&request.alias)) }
+    }
+
+    fn describe_alias(&self, request: pb::DescribeAliasRequest) -> Answered<pb::DescribeAliasResponse> {
+        let catalog = self.shared.catalog();
+        let tables = &catalog.database(&request.db_name)?.tables;
+        let owner = tables.iter().find(|(_, table)| table.aliases.contains(&request.alias));
+        let (collection, _) = owner.ok_or_else(|| unknown_alias(&request.alias))?;
+        Ok(pb::DescribeAliasResponse {
+            collection: collection.clone(),
+            alias: request.alias,
+            ..Default::default()
+        })
+    }
+
+    fn list_aliases(&self, request: &pb::ListAliasesRequest, db: &str) -> Answered<pb::ListAliasesResponse> {
+        let catalog = self.shared.catalog();
+        let db = if request.db_name.is_empty() { db } else { &request.db_name };
+        let tables = catalog.database(db)?.tables.values();
+        let wanted = |table: &&Table| {
+            request.collection_name.is_empty() || table.schema.name == request.collection_name
+        };
+        let aliases = tables.filter(wanted).flat_map(|table| table.aliases.iter().cloned()).collect();
+        Ok(pb::ListAliasesResponse { aliases, ..Default::default() })
+    }
+
+    fn create_index(&self, request: pb::CreateIndexRequest) -> Answered<()> {
+        let mut catalog = self.shared.catalog();
+        let id = catalog.number();
+        let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
+        let field = table.fields.iter().find(|field| field.name == request.field_name);
+        let field = field.ok_or_else(|| {
+            Refusal::invalid(format!("cannot create index on non-exist field: {}", request.field_name))
+        })?;
+        let is_vector = field.is_vector() || field.data_type == DataType::ArrayOfVector;
+        if is_vector && parameter(&request.extra_params, "metric_type").is_none() {
+            return Err(Refusal::invalid(format!("metric type not set for vector index of {}", field.name)));
+        }
+        let name =
+            if request.index_name.is_empty() { request.field_name.clone() } else { request.index_name };
+        let wanted = Index { id, name, field: request.field_name, params: request.extra_params };
+        match table.indexes.iter().find(|index| index.field == wanted.field) {
+            Some(known) if known.name == wanted.name && known.params == wanted.params => Ok(()),
+            Some(_) => Err(Refusal::other(format!(
+                "at most one distinct index is allowed per field: {}",
+                wanted.field
+            ))),
+            None => {
+                table.indexes.push(wanted);
+                Ok(())
+            }
+        }
+    }
+
+    fn drop_index(&self, request: &pb::DropIndexRequest) -> Answered<()> {
+        let mut catalog = self.shared.catalog();
+        let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
+        if table.partitions.iter().any(|partition| partition.loaded) {
+            return Err(Refusal::other("vector index cannot be dropped on loaded collection"));
+        }
+        table.indexes.retain(|index| index.name != request.index_name);
+        Ok(())
+    }
+
+    fn describe_index(&self, request: &pb::DescribeIndexRequest) -> Answered<pb::DescribeIndexResponse> {
+        let catalog = self.shared.catalog();
+        let table = catalog.table(&request.db_name, &request.collection_name)?;
+        let rows = table.partitions.iter().map(|partition| partition.stored).sum();
+        let describe = |index: &Index| pb::IndexDescription {
+            index_name: index.name.clone(),
+            index_id: index.id,
+            params: index.params.clone(),
+            field_name: index.field.clone(),
+            indexed_rows: rows,
+            total_rows: rows,
+            state: IndexState::Finished as i32,
+            ..Default::default()
+        };
+        let wanted = |index: &&Index| request.field_name.is_empty() || index.field == request.field_name;
+        let found: Vec<_> = table.indexes.iter().filter(wanted).map(describe).collect();
+        if found.is_empty() {
+            let reason = format!("index not found[collection={}]", request.collection_name);
+            return Err(Refusal::new(INDEX_NOT_FOUND, reason));
+        }
+        Ok(pb::DescribeIndexResponse { index_descriptions: found, ..Default::default() })
+    }
+
+    fn set_loaded(&self, db: &str, name: &str, partitions: Option<&[String]>, loaded: bool) -> Answered<()> {
+        let mut catalog = self.shared.catalog();
+        let table = catalog.table_mut(db, name)?;
+        if partitions.is_some() && table.has_partition_key() {
+            return Err(Refusal::other(
+                "not support manually loading the partitions if partition key mode is used",
+            ));
+        }
+        if let Some(field) = table.unindexed_vector().filter(|_| loaded) {
+            let reason =
+                format!("there is no vector index on field: [{}], please create index firstly", field.name);
+            return Err(Refusal::other(reason));
+        }
+        for partition in partitions.unwrap_or_default() {
+            table.partition(partition)?;
+        }
+        for partition in &mut table.partitions {
+            if partitions.is_none_or(|names| names.contains(&partition.name)) {
+                partition.loaded = loaded;
+            }
+        }
+        Ok(())
+    }
+
+    fn load_state(&self, request: &pb::GetLoadStateRequest) -> Answered<pb::GetLoadStateResponse> {
+        let catalog = self.shared.catalog();
+        let table = catalog.table(&request.db_name, &request.collection_name)?;
+        let loaded = is_loaded(table, &request.partition_names)?;
+        let state = if loaded { LoadState::Loaded } else { LoadState::NotLoad };
+        Ok(pb::GetLoadStateResponse { state: state as i32, ..Default::default() })
+    }
+
+    fn loading_progress(
+        &self,
+        request: &pb::GetLoadingProgressRequest,
+    ) -> Answered<pb::GetLoadingProgressResponse> {
+        let catalog = self.shared.catalog();
+        let table = catalog.table(&request.db_name, &request.collection_name)?;
+        if !is_loaded(table, &request.partition_names)? {
+            return Err(not_loaded(&request.collection_name));
+        }
+        Ok(pb::GetLoadingProgressResponse { progress: 100, ..Default::default() })
+    }
+
+    fn stored_segments(
+        &self,
+        request: &pb::GetPersistentSegmentInfoRequest,
+    ) -> Answered<pb::GetPersistentSegmentInfoResponse> {
+        let catalog = self.shared.catalog();
+        let table = catalog.table(&request.db_name, &request.collection_name)?;
+        let stored = table.partitions.iter().filter(|partition| partition.stored > 0);
+        let infos = stored.map(|partition| pb::PersistentSegmentInfo {
+            segment_id: partition.id + 1,
+            collection_id: table.id,
+            partition_id: partition.id,
+            num_rows: partition.stored,
+            state: SegmentState::Flushed as i32,
+        });
+        Ok(pb::GetPersistentSegmentInfoResponse { infos: infos.collect(), ..Default::default() })
+    }
+
+    fn loaded_segments(
+        &self,
+        request: &pb::GetQuerySegmentInfoRequest,
+    ) -> Answered<pb::GetQuerySegmentInfoResponse> {
+        let catalog = self.shared.catalog();
+        let table = catalog.table(&request.db_name, &request.collection_name)?;
+        if !is_loaded(table, &[])? {
+            return Err(not_loaded(&request.collection_name));
+        }
+        let loaded = table.partitions.iter().filter(|partition| partition.loaded && partition.arrived > 0);
+        let infos = loaded.map(|partition| pb::QuerySegmentInfo {
+            segment_id: partition.id + 1,
+            collection_id: table.id,
+            partition_id: partition.id,
+            num_rows: partition.arrived,
+            ..Default::default()
+        });
+        Ok(pb::GetQuerySegmentInfoResponse { infos: infos.collect(), ..Default::default() })
+    }
+
+    fn statistics(
+        &self,
+        request: &pb::GetCollectionStatisticsRequest,
+    ) -> Answered<pb::GetCollectionStatisticsResponse> {
+        let catalog = self.shared.catalog();
+        let table = catalog.table(&request.db_name, &request.collection_name)?;
+        let rows: i64 = table.partitions.iter().map(|partition| partition.stored).sum();
+        Ok(pb::GetCollectionStatisticsResponse { stats: vec![pair("row_count", rows)], ..Default::default() })
+    }
+
+    fn flush(&self, request: &pb::FlushRequest) -> Answered<pb::FlushResponse> {
+        let mut catalog = self.shared.catalog();
+        let now = catalog.now();
+        let mut answer = pb::FlushResponse { db_name: request.db_name.clone(), ..Default::default() };
+        for name in &request.collection_names {
+            let table = catalog.table_mut(&request.db_name, name)?;
+            for partition in &mut table.partitions {
+                partition.stored = partition.arrived;
+            }
+            let data = table.partitions.iter().map(|partition| partition.id + 1).collect();
+            answer.coll_seg_i_ds.insert(name.clone(), LongArray { data });
+            answer.coll_flush_ts.insert(name.clone(), now);
+        }
+        Ok(answer)
+    }
+
+    fn write(
+        &self,
+        request: &pb::InsertRequest,
+        message: &Bytes,
+        replace: bool,
+    ) -> Answered<pb::MutationResult> {
+        let rows = usize::try_from(request.num_rows).expect("32 bits");
+        let mut catalog = self.shared.catalog();
+        let timestamp = catalog.now();
+        let sequence = timestamp;
+        let new_keys: Vec<_> = (0..rows).map(|_| catalog.number()).collect();
+        let rules = Rules {
+            version: self.options().version,
+            reads_nested_masks: self.options().masks != Masks::Legacy,
+        };
+        let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
+        let at = named_partition(table, &request.partition_name)?;
+        let incoming = Incoming::all(message)?;
+        let mut new_keys = new_keys.into_iter();
+        let mut new_key = || new_keys.next().expect("one a row");
+        let columns = validate::rows(table, incoming, rows, rules, &mut new_key)?;
+        let key_column = table.key_column();
+        let keys = columns[key_column].clone();
+        if replace {
+            let replaced: BTreeSet<_> = keys.iter().filter_map(Value::key).collect();
+            if replaced.len() != keys.len() {
+                return Err(Refusal::invalid("duplicate primary keys are not allowed in the same batch"));
+            }
+            let by_key = table.has_partition_key();
+            for (place, partition) in table.partitions.iter_mut().enumerate() {
+                if by_key || place == at {
+                    partition
+                        .rows
+                        .remove(key_column, |value| value.key().is_some_and(|key| replaced.contains(&key)));
+                }
+            }
+        }
+        table.append(at, columns, sequence);
+        let count = i64::from(request.num_rows);
+        Ok(pb::MutationResult {
+            i_ds: Some(ids(&keys)),
+            acknowledged: true,
+            insert_cnt: count,
+            upsert_cnt: if replace { count } else { 0 },
+            delete_cnt: if replace { count } else { 0 },
+            timestamp,
+            ..Default::default()
+        })
+    }
+
+    fn delete(&self, request: &pb::DeleteRequest) -> Answered<pb::MutationResult> {
+        let mut catalog = self.shared.catalog();
+        let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
+        if request.expr.trim().is_empty() {
+            return Err(Refusal::invalid("delete plan can't be empty or always true"));
+        }
+        let expression = Expression::parse(&request.expr, &table.key_field().name, Key::is_text(table))?;
+        let at = match request.partition_name.as_str() {
+            "" => None,
+            name => Some(named_partition(table, name)?),
+        };
+        let key_column = table.key_column();
+        let mut removed = 0;
+        for (place, partition) in table.partitions.iter_mut().enumerate() {
+            if at.is_none_or(|at| at == place) {
+                let before = partition.rows.len();
+                partition
+                    .rows
+                    .remove(key_column, |value| value.key().is_some_and(|key| expression.selects(&key)));
+                removed += before - partition.rows.len();
+            }
+        }
+        let delete_cnt = i64::try_from(removed).expect("few rows");
+        Ok(pb::MutationResult { delete_cnt, acknowledged: true, ..Default::default() })
+    }
+
+    fn query(&self, request: &pb::QueryRequest) -> Answered<Vec<u8>> {
+        let mut catalog = self.shared.catalog();
+        let session_ts = catalog.now();
+        let table = catalog.table(&request.db_name, &request.collection_name)?;
+        let param = |key: &str| parameter(&request.query_params, key);
+        if let Some(id) = param("collection_id")
+            && id != table.id.to_string()
+        {
+            return Err(Refusal::other(format!(
+                "alias or database may have been changed: collection_id {id}"
+            )));
+        }
+        let places = places(table, &request.partition_names, &request.collection_name)?;
+        let expression = Expression::parse(&request.expr, &table.key_field().name, Key::is_text(table))?;
+        let head = pb::QueryResults {
+            status: Some(Status::default()),
+            collection_name: request.collection_name.clone(),
+            output_fields: request.output_fields.clone(),
+            session_ts,
+            primary_field_name: table.key_field().name.clone(),
+            ..Default::default()
+        };
+        if request.output_fields == ["count(*)"] {
+            if param("iterator").is_some() {
+                return Err(Refusal::invalid("count entities with pagination is not allowed"));
+            }
+            let count = selected(table, &places, &expression).len();
+            return Ok(pb::QueryResults { fields_data: vec![count_column(count)], ..head }.encode_to_vec());
+        }
+        let limit = self.limit(request)?;
+        let mut newest: BTreeMap<Key, (&Rows, usize)> = BTreeMap::new();
+        for (key, rows, row) in selected(table, &places, &expression) {
+            let kept = newest.entry(key).or_insert((rows, row));
+            if rows.sequence(row) > kept.0.sequence(kept.1) {
+                *kept = (rows, row);
+            }
+        }
+        let mut found: Vec<_> = newest.into_values().collect();
+        found.truncate(limit);
+        if self.options().short_pages && param("iterator").is_some() && found.len() > 1 {
+            let shorter = self.shared.random().random_range(1..=found.len());
+            found.truncate(shorter);
+        }
+        let mut columns = self.columns(table, &request.output_fields, &found)?;
+        if found.is_empty() && self.options().bare_empty_pages {
+            columns.clear();
+        }
+        if self.options().shuffled_columns {
+            columns.shuffle(&mut *self.shared.random());
+        }
+        let mut out = BytesMut::from(&head.encode_to_vec()[..]);
+        columns.iter().for_each(|column| put_bytes(&mut out, RESULT_COLUMN, column));
+        let most = self.options().answer_bytes_max;
+        if out.len() > most {
+            return Err(Refusal::other(format!("query results exceed the maxOutputSize Limit {most}")));
+        }
+        Ok(out.to_vec())
+    }
+
+    fn limit(&self, request: &pb::QueryRequest) -> Answered<usize> {
+        let number = |key: &str| -> Answered<Option<usize>> {
+            let Some(text) = parameter(&request.query_params, key) else { return Ok(None) };
+            let parsed = text.parse();
+            parsed.map(Some).map_err(|_| Refusal::invalid(format!("{key} [{text}] is invalid")))
+        };
+        let (limit, offset) = (number("limit")?, number("offset")?.unwrap_or_default());
+        let Some(limit) = limit else {
+            if request.expr.trim().is_empty() {
+                return Err(Refusal::new(PARAMETER_MISSING, "empty expression should be used with limit"));
+            }
+            return Ok(usize::MAX);
+        };
+        if limit == 0 || limit + offset > QUERY_WINDOW_MAX {
+            let reason = format!(
+                "invalid max query result window, (offset+limit) should be in range [1, {QUERY_WINDOW_MAX}]"
+            );
+            return Err(Refusal::new(OTHER, format!("{reason}, but got {}", limit + offset)));
+        }
+        if offset > 0 {
+            return Err(Refusal::invalid("the stand-in knows no offset"));
+        }
+        Ok(limit)
+    }
+
+    /// The columns asked for, and the key's.
+    fn columns(&self, table: &Table, names: &[String], rows: &[(&Rows, usize)]) -> Answered<Vec<Bytes>> {
+        let id = |at: usize| 100 + i64::try_from(at).expect("few fields");
+        let values = |at: usize| rows.iter().map(|(rows, row)| rows.value(at, *row)).collect::<Vec<_>>();
+        let encoded = |at: usize| answer::column(&table.fields[at], id(at), &values(at), self.options());
+        let mut names: BTreeSet<_> = names.iter().map(String::as_str).collect();
+        names.insert(&table.key_field().name);
+        let mut columns = Vec::new();
+        for name in names {
+            let in_struct = |at: &usize| table.fields[*at].parent.as_deref() == Some(name);
+            let inner: Vec<_> = (0..table.fields.len()).filter(in_struct).collect();
+            if !inner.is_empty() {
+                let inner: Vec<_> = inner.into_iter().map(encoded).collect();
+                columns.push(answer::of_struct(name, id(table.fields.len()), &inner));
+                continue;
+            }
+            let at = table.fields.iter().position(|field| field.name == name && field.parent.is_none());
+            let at = at.ok_or_else(|| Refusal::invalid(format!("field {name} not exist")))?;
+            if table.fields[at].is_function_output {
+                return Err(Refusal::other(format!("not allowed to retrieve raw data of field {name}")));
+            }
+            columns.push(encoded(at));
+        }
+        Ok(columns)
+    }
+}
+
+fn validate_name(name: &str) -> Answered<()> {
+    validate::name(name)
+}
+
+fn unknown_alias(alias: &str) -> Refusal {
+    Refusal::new(ALIAS_NOT_FOUND, format!("alias not found[alias={alias}]"))
+}
+
+fn not_loaded(name: &str) -> Refusal {
+    Refusal::new(COLLECTION_NOT_LOADED, format!("collection not loaded[collection={name}]"))
+}
+
+/// The partition that a write names.
+fn named_partition(table: &Table, name: &str) -> Answered<usize> {
+    if table.has_partition_key() {
+        let reason = "not support manually specifying the partition names if partition key mode is used";
+        return if name.is_empty() { Ok(0) } else { Err(Refusal::other(reason)) };
+    }
+    table.partition(if name.is_empty() { PARTITION_DEFAULT } else { name })
+}
+
+/// A collection counts as loaded when a part of it is.
+fn is_loaded(table: &Table, names: &[String]) -> Answered<bool> {
+    if names.is_empty() {
+        return Ok(table.partitions.iter().any(|partition| partition.loaded));
+    }
+    let mut all = true;
+    for name in names {
+        all &= table.partitions[table.partition(name)?].loaded;
+    }
+    Ok(all)
+}
+
+/// The partitions that a query looks at: what is not loaded is left out, unless it was named.
+fn places(table: &Table, names: &[String], collection: &str) -> Answered<Vec<usize>> {
+    if !names.is_empty() && table.has_partition_key() {
+        let reason = "not support manually specifying the partition names if partition key mode is used";
+        return Err(Refusal::other(reason));
+    }
+    if !is_loaded(table, &[])? {
+        return Err(not_loaded(collection));
+    }
+    let mut places = Vec::new();
+    for name in names {
+        let place = table.partition(name)?;
+        if !table.partitions[place].loaded {
+            return Err(Refusal::new(
+                PARTITION_NOT_LOADED,
+                format!("partition not loaded[partition={name}]"),
+            ));
+        }
+        places.push(place);
+    }
+    if names.is_empty() {
+        places = (0..table.partitions.len()).filter(|place| table.partitions[*place].loaded).collect();
+    }
+    Ok(places)
+}
+
+/// Every row that is selected, every copy of a key among them.
+fn selected<'a>(table: &'a Table, places: &[usize], expression: &Expression) -> Vec<(Key, &'a Rows, usize)> {
+    let key_column = table.key_column();
+    let of_place = |place: &usize| {
+        let rows = &table.partitions[*place].rows;
+        (0..rows.len()).filter_map(move |row| Some((rows.value(key_column, row).key()?, rows, row)))
+    };
+    places.iter().flat_map(of_place).filter(|(key, _, _)| expression.selects(key)).collect()
+}
+
+fn count_column(count: usize) -> FieldData {
+    let data = vec![i64::try_from(count).expect("few rows")];
+    FieldData {
+        r#type: DataType::Int64 as i32,
+        field_name: "count(*)".to_owned(),
+        field: Some(field_data::Field::Scalars(ScalarField {
+            data: Some(scalar_field::Data::LongData(LongArray { data })),
+        })),
+        ..FieldData::default()
+    }
+}
+
+fn ids(keys: &[Value]) -> IDs {
+    let texts: Vec<_> = keys
+        .iter()
+        .filter_map(|key| if let Value::Text(text) = key { Some(text.clone()) } else { None })
+        .collect();
+    let numbers: Vec<_> = keys
+        .iter()
+        .filter_map(|key| if let Value::Long(number) = key { Some(*number) } else { None })
+        .collect();
+    let field = if texts.is_empty() {
+        i_ds::IdField::IntId(LongArray { data: numbers })
+    } else {
+        i_ds::IdField::StrId(StringArray { data: texts })
+    };
+    IDs { id_field: Some(field) }
+}

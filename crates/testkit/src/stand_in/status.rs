@@ -1,0 +1,59 @@
+//! Refusals, with the numbers that servers give them.
+
+use vecferry_milvus::proto::common::{ErrorCode, Status};
+
+/// A call that is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// Number as of 2.3 and later.
+    pub(super) code: i32,
+    /// What the server says.
+    pub(super) reason: String,
+}
+
+pub(super) const COLLECTION_NOT_FOUND: i32 = 100;
+pub(super) const COLLECTION_NOT_LOADED: i32 = 101;
+pub(super) const PARTITION_NOT_FOUND: i32 = 200;
+pub(super) const PARTITION_NOT_LOADED: i32 = 201;
+pub(super) const INDEX_NOT_FOUND: i32 = 700;
+pub(super) const DATABASE_NOT_FOUND: i32 = 800;
+pub(super) const DATABASE_INVALID: i32 = 802;
+pub(super) const PARAMETER_INVALID: i32 = 1100;
+pub(super) const PARAMETER_MISSING: i32 = 1101;
+pub(super) const ALIAS_NOT_FOUND: i32 = 1600;
+pub(super) const ALIAS_TAKEN: i32 = 1602;
+/// Everything that has no number of its own.
+pub(super) const OTHER: i32 = 65535;
+
+impl Refusal {
+    pub(super) fn new(code: i32, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
+    }
+
+    /// A wrong parameter, the most common of all.
+    pub(super) fn invalid(reason: impl Into<String>) -> Self {
+        Self::new(PARAMETER_INVALID, reason)
+    }
+
+    /// A refusal without a number of its own.
+    pub(super) fn other(reason: impl Into<String>) -> Self {
+        Self::new(OTHER, reason)
+    }
+
+    /// The status of an answer: both numbers, as servers since 2.4 fill them.
+    pub(super) fn status(&self) -> Status {
+        let legacy = match self.code {
+            COLLECTION_NOT_FOUND | ALIAS_NOT_FOUND => ErrorCode::CollectionNotExists,
+            INDEX_NOT_FOUND => ErrorCode::IndexNotExist,
+            PARAMETER_INVALID | PARAMETER_MISSING => ErrorCode::IllegalArgument,
+            _ => ErrorCode::UnexpectedError,
+        };
+        Status {
+            error_code: legacy as i32,
+            code: self.code,
+            reason: self.reason.clone(),
+            detail: self.reason.clone(),
+            retriable: false,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What a collection may be.
+
+use std::collections::BTreeSet;
+
+use vecferry_milvus::proto::schema::{CollectionSchema, DataType, FieldSchema};
+use vecferry_milvus::schema::parameter;
+
+use crate::stand_in::Version;
+use crate::stand_in::catalog::Field;
+use crate::stand_in::status::Refusal;
+
+const NAME_BYTES_MAX: usize = 255;
+const VECTOR_FIELDS_MAX: usize = 4;
+const FIELDS_MAX: usize = 64;
+const LENGTH_MAX: usize = 65_535;
+const CAPACITY_MAX: usize = 4_096;
+
+/// Checks a schema that a collection is to be made of.
+pub(in crate::stand_in) fn creation(schema: &CollectionSchema, version: Version) -> Result<(), Refusal> {
+    name(&schema.name)?;
+    let inner = schema.struct_array_fields.iter().flat_map(|of_struct| &of_struct.fields);
+    let all: Vec<_> = schema.fields.iter().chain(inner.clone()).collect();
+    if all.len() > FIELDS_MAX {
+        return Err(Refusal::invalid(format!("maximum field's number should be limited to {FIELDS_MAX}")));
+    }
+    let mut names = BTreeSet::new();
+    let structs = schema.struct_array_fields.iter().map(|of_struct| &of_struct.name);
+    for field_name in schema.fields.iter().map(|field| &field.name).chain(structs) {
+        name(field_name)?;
+        if !names.insert(field_name) {
+            return Err(Refusal::invalid(format!("duplicated field name {field_name}")));
+        }
+    }
+    if schema.fields.iter().filter(|field| field.is_primary_key).count() != 1 {
+        return Err(Refusal::invalid("there must be one primary key"));
+    }
+    if all.iter().any(|field| field.field_id != 0) {
+        return Err(Refusal::invalid("user defined field id is not allowed"));
+    }
+    schema.fields.iter().try_for_each(|schema| field(schema, version))?;
+    if !schema.struct_array_fields.is_empty() && version < Version::V2_6 {
+        return Err(Refusal::invalid("struct array fields are not supported"));
+    }
+    for of_struct in &schema.struct_array_fields {
+        if of_struct.nullable && version < Version::V3_0 {
+            return Err(Refusal::invalid("nullable struct array fields are not supported"));
+        }
+        for inner in &of_struct.fields {
+            name(&inner.name)?;
+            if !matches!(inner.data_type(), DataType::Array | DataType::ArrayOfVector) {
+                let reason = format!(
+                    "Fields in StructArrayField can only be array or array of vector: {}",
+                    inner.name
+                );
+                return Err(Refusal::invalid(reason));
+            }
+            limits(inner)?;
+        }
+    }
+    let vectors = schema.fields.iter().map(Field::of).filter(Field::is_vector).count();
+    let vectors = vectors + inner.filter(|inner| inner.data_type() == DataType::ArrayOfVector).count();
+    if vectors == 0 || vectors > VECTOR_FIELDS_MAX {
+        return Err(Refusal::invalid(format!("there must be 1 to {VECTOR_FIELDS_MAX} vector fields")));
+    }
+    Ok(())
+}
+
+/// The rule for all names.
+pub(in crate::stand_in) fn name(name: &str) -> Result<(), Refusal> {
+    let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    let goes_on = name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_');
+    if begins && goes_on && name.len() <= NAME_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Refusal::invalid(format!(
+        "Invalid name: {name}. It can only contain numbers, letters and underscores."
+    )))
+}
+
+fn since(data_type: DataType) -> Option<Version> {
+    Some(match data_type {
+        DataType::Bool
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::Float
+        | DataType::Double
+        | DataType::VarChar
+        | DataType::Json
+        | DataType::Array
+        | DataType::BinaryVector
+        | DataType::FloatVector
+        | DataType::Float16Vector
+        | DataType::BFloat16Vector
+        | DataType::SparseFloatVector => Version::V2_4,
+        DataType::Int8Vector | DataType::Geometry | DataType::Timestamptz => Version::V2_6,
+        DataType::Text => Version::V3_0,
+        _ => return None,
+    })
+}
+
+fn field(schema: &FieldSchema, version: Version) -> Result<(), Refusal> {
+    let refuse = |why: &str| Err(Refusal::invalid(format!("field {}: {why}", schema.name)));
+    let field = Field::of(schema);
+    if since(schema.data_type()).is_none_or(|since| version < since) {
+        return refuse(&format!("data type {} is not supported", schema.data_type().as_str_name()));
+    }
+    if schema.nullable {
+        let since = if field.is_vector() { Version::V3_0 } else { Version::V2_5 };
+        if version < since {
+            return refuse("nullable is not supported");
+        }
+        if schema.is_primary_key || schema.is_partition_key && version < Version::V2_6 {
+            return refuse("primary and partition keys must not be nullable");
+        }
+    }
+    if schema.default_value.is_some()
+        && (field.is_vector()
+            || schema.is_primary_key
+            || matches!(schema.data_type(), DataType::Array | DataType::Json))
+    {
+        return refuse("type does not support default values");
+    }
+    if schema.is_primary_key && !matches!(schema.data_type(), DataType::Int64 | DataType::VarChar) {
+        return refuse("the data type of primary key should be Int64 or VarChar");
+    }
+    if schema.is_partition_key && !matches!(schema.data_type(), DataType::Int64 | DataType::VarChar) {
+        return refuse("the data type of partition key should be Int64 or VarChar");
+    }
+    limits(schema)
+}
+
+/// The parameters that a type must have.
+fn limits(schema: &FieldSchema) -> Result<(), Refusal> {
+    let field = Field::of(schema);
+    let refuse = |why: &str| Err(Refusal::invalid(format!("field {}: {why}", schema.name)));
+    let is_text = schema.data_type() == DataType::VarChar || schema.element_type() == DataType::VarChar;
+    if is_text && field.length_max.is_none_or(|most| most == 0 || most > LENGTH_MAX) {
+        return refuse("the maximum length specified for the field is missing or invalid");
+    }
+    let is_array = matches!(schema.data_type(), DataType::Array | DataType::ArrayOfVector);
+    if is_array && field.capacity_max.is_none_or(|most| most == 0 || most > CAPACITY_MAX) {
+        return refuse("the maximum capacity specified for an array is missing or invalid");
+    }
+    if field.is_dense() || schema.data_type() == DataType::ArrayOfVector {
+        let is_binary =
+            DataType::BinaryVector == schema.data_type() || DataType::BinaryVector == schema.element_type();
+        if field.dim == 0 || field.dim > 32_768 || is_binary && !field.dim.is_multiple_of(8) {
+            return refuse("invalid dimension");
+        }
+    }
+    if schema.data_type() == DataType::SparseFloatVector && parameter(&schema.type_params, "dim").is_some() {
+        return refuse("dimension should not be specified");
+    }
+    Ok(())
+}
