@@ -225,12 +225,30 @@ impl StandIn {
         self.table(db, name, Table::rows_by_key)
     }
 
+    /// Changes a value behind everybody's back.
+    ///
+    /// # Panics
+    /// There is no such collection, partition or field.
+    pub fn set(&self, collection: (&str, &str), row: (&str, &Key), field: &str, value: &Value) {
+        let mut catalog = self.shared.catalog();
+        let table = catalog.table_mut(collection.0, collection.1).expect("the collection is there");
+        table.set(row.0, row.1, field, value);
+    }
+
     /// Whether any partition of a collection is loaded.
     ///
     /// # Panics
     /// There is no such collection.
     pub fn is_loaded(&self, db: &str, name: &str) -> bool {
         self.table(db, name, |table| table.partitions.iter().any(|partition| partition.loaded))
+    }
+
+    /// Whether a field of a collection takes nulls.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn is_nullable(&self, db: &str, name: &str, field: &str) -> bool {
+        self.table(db, name, |table| table.fields.iter().any(|known| known.name == field && known.nullable))
     }
 
     /// Names of the partitions of a collection.

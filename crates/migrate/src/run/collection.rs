@@ -414,7 +414,12 @@ impl<'a> Work<'a> {
         // Whatever may still be on its way finds no collection from now on. After a failure, which may be that the target is
         // gone, it is only tried once: the next attempt does it again.
         let closed = match outcome {
-            Ok(Slice::Done) => target::close_write_alias(&job.target, &made.name, &write_name).await,
+            Ok(Slice::Done) => {
+                let closed = target::close_write_alias(&job.target, &made.name, &write_name).await;
+                // Also one that a dead attempt asked for and that was made only now.
+                let all = target::close_write_aliases(&job.target, &made.name, &job.attempt, self.position);
+                closed.and(all.await)
+            }
             Ok(Slice::Canceled | Slice::More { .. }) | Err(_) => {
                 target::try_close_write_alias(&job.target, &made.name, &write_name).await
             }

@@ -1,4 +1,4 @@
-//! Random collections of every type, between servers of one version that make every difficulty a server can make.
+//! Random collections of every type, between servers that make every difficulty a server can make.
 
 use vecferry_migrate::{Migration, VerifyLevel};
 use vecferry_testkit::StandIn;
@@ -30,16 +30,33 @@ async fn every_row_of_3_0_arrives() {
     migrate_many(Version::V3_0).await;
 }
 
-async fn migrate_many(version: Version) {
-    for seed in 0..COLLECTIONS {
-        Box::pin(migrate_one(version, seed)).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_row_arrives_on_a_newer_version() {
+    for (at, (version, newer)) in [
+        (Version::V2_4, Version::V2_5),
+        (Version::V2_4, Version::V3_0),
+        (Version::V2_5, Version::V2_6),
+        (Version::V2_6, Version::V3_0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for seed in 0..COLLECTIONS / 4 {
+            Box::pin(migrate_one(version, newer, 1000 + 100 * at as u64 + seed)).await;
+        }
     }
 }
 
-async fn migrate_one(version: Version, seed: u64) {
-    let context = format!("{version:?} with seed {seed}");
+async fn migrate_many(version: Version) {
+    for seed in 0..COLLECTIONS {
+        Box::pin(migrate_one(version, version, seed)).await;
+    }
+}
+
+async fn migrate_one(version: Version, of_target: Version, seed: u64) {
+    let context = format!("{version:?} to {of_target:?} with seed {seed}");
     let (mut of_source, mut of_target) =
-        (Options::awkward(version, seed), Options::awkward(version, seed / 2 + 1));
+        (Options::awkward(version, seed), Options::awkward(of_target, seed / 2 + 1));
     if seed % 5 == 4 {
         // Pages of some rows are too large, first for one server and then for the other.
         (of_source.answer_bytes_max, of_target.request_bytes_max) = (24 << 10, 16 << 10);

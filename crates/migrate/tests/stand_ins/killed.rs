@@ -182,8 +182,31 @@ async fn killed_after_any_commit_of_the_record() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_and_a_write_arrives_late() {
     for text_keys in [false, true] {
-        let writes = kill_at_every(text_keys, |at| Kill::Call(at, Stop::Late(at * 7 % 90 + 1))).await;
+        let writes = kill_at_every(text_keys, |at| Kill::Call(at, Stop::LateWrite(at * 7 % 90 + 1))).await;
         assert!(writes > 10, "only {writes} writes");
+    }
+}
+
+/// Any call at all does. Where the source must be loaded, the release of a dead attempt would take it away from the next
+/// one, which says so after minutes; so here it is loaded all the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_and_any_call_arrives_late() {
+    let calls = kill_at_every(true, |at| Kill::Call(at, Stop::Late(at * 7 % 120 + 1))).await;
+    assert!(calls > 60, "only {calls} calls");
+}
+
+/// Among them the alias that the dead attempt asked for, when the next one has already taken away those of others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_and_an_alias_arrives_late() {
+    let generated = Generated { loaded: true, ..books(false) };
+    for at in 36..48 {
+        for late in [20, 60] {
+            let scene = Scene::new(&generated, 1);
+            let killed = Box::pin(scene.attempt(Kill::Call(at, Stop::Late(late)))).await;
+            assert!(killed.is_none(), "a whole run has more than {at} calls");
+            let report = Box::pin(scene.attempt(Kill::Never)).await.unwrap();
+            scene.check(&report, &format!("call {at} arrives after {late} others"));
+        }
     }
 }
 

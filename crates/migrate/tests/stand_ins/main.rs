@@ -15,6 +15,7 @@ use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::RowsByKey;
 
 mod any_collection;
+mod any_difference;
 mod killed;
 
 /// Nobody looks.

@@ -234,6 +234,19 @@ impl Table {
         found
     }
 
+    /// See [`super::StandIn::set`].
+    pub(super) fn set(&mut self, partition: &str, key: &Key, field: &str, value: &Value) {
+        let key_column = self.key_column();
+        let column = self.fields.iter().position(|known| known.name == field).expect("a field");
+        let at = self.partition(partition).expect("a partition");
+        let rows = &mut self.partitions[at].rows;
+        for row in 0..rows.len() {
+            if rows.value(key_column, row).key().as_ref() == Some(key) {
+                rows.set(column, row, value.clone());
+            }
+        }
+    }
+
     /// The schema with the numbers that the server gave.
     pub(super) fn described(&self, qualified: bool) -> CollectionSchema {
         let mut schema = self.schema.clone();

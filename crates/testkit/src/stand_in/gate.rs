@@ -11,9 +11,11 @@ pub enum Stop {
     Before,
     /// It is carried out, and never answered.
     After,
-    /// Only inserts and upserts are counted. It is carried out, and never answered, when the gate was opened again and a
-    /// later client has made so many calls: it was held up on its way.
+    /// It is carried out, and never answered, when the gate was opened again and a later client has made so many calls:
+    /// it was held up on its way.
     Late(u64),
+    /// The same, and only inserts and upserts are counted up to it.
+    LateWrite(u64),
 }
 
 /// Counts the calls of all servers behind it, and stops them at a number. Clones are one gate.
@@ -65,7 +67,7 @@ impl Gate {
     pub fn open(&self, stop: Option<(u64, Stop)>) {
         let mut state = self.state();
         let late = match state.stop {
-            Some((_, Stop::Late(calls))) if state.blocked => Some(calls),
+            Some((_, Stop::Late(calls) | Stop::LateWrite(calls))) if state.blocked => Some(calls),
             _ => None,
         };
         *state = State { stop, late, ..State::default() };
@@ -90,7 +92,8 @@ impl Gate {
         let pass = match state.stop {
             Some((at, Stop::Before)) if state.calls == at => Pass::Blocked,
             Some((at, Stop::After)) if state.calls == at => Pass::Unanswered,
-            Some((at, Stop::Late(_))) if is_write && state.writes == at => Pass::Late,
+            Some((at, Stop::Late(_))) if state.calls == at => Pass::Late,
+            Some((at, Stop::LateWrite(_))) if is_write && state.writes == at => Pass::Late,
             _ => return Pass::Through,
         };
         state.blocked = true;
@@ -126,10 +129,13 @@ mod tests {
     fn the_call_of_the_number_is_the_last() {
         let gate = Gate::new();
         assert_eq!(gate.arrive(false), Pass::Through);
-        for (stop, pass) in
-            [(Stop::Before, Pass::Blocked), (Stop::After, Pass::Unanswered), (Stop::Late(1), Pass::Late)]
-        {
-            gate.open(Some((if pass == Pass::Late { 1 } else { 2 }, stop)));
+        for (at, stop, pass) in [
+            (2, Stop::Before, Pass::Blocked),
+            (2, Stop::After, Pass::Unanswered),
+            (2, Stop::Late(1), Pass::Late),
+            (1, Stop::LateWrite(1), Pass::Late),
+        ] {
+            gate.open(Some((at, stop)));
             let passes = [gate.arrive(false), gate.arrive(true), gate.arrive(false)];
             assert_eq!(passes, [Pass::Through, pass, Pass::Blocked]);
         }

@@ -50,6 +50,10 @@ impl Rows {
         &self.columns[column][row]
     }
 
+    pub(super) fn set(&mut self, column: usize, row: usize, value: Value) {
+        self.columns[column][row] = value;
+    }
+
     pub(super) fn sequence(&self, row: usize) -> u64 {
         self.sequence[row]
     }

@@ -50,6 +50,37 @@ impl Value {
         }
     }
 
+    /// Another value of the same type, of the same length where it is an array; none where there is no other.
+    pub fn altered(&self) -> Option<Self> {
+        fn flipped(bytes: &[u8], at: usize) -> Option<Vec<u8>> {
+            let mut bytes = bytes.to_vec();
+            *bytes.get_mut(at)? ^= 1;
+            Some(bytes)
+        }
+        Some(match self {
+            Self::Null => return None,
+            Self::Bool(value) => Self::Bool(!value),
+            Self::Int(number) => Self::Int(number ^ 1),
+            Self::Long(number) => Self::Long(number ^ 1),
+            Self::Float(bits) => Self::Float(bits ^ 1),
+            Self::Double(bits) => Self::Double(bits ^ 1),
+            Self::Text(text) if text.starts_with("POINT") => Self::Text("POINT (3 4)".to_owned()),
+            Self::Text(text) => Self::Text(if text.is_empty() { "x".to_owned() } else { String::new() }),
+            Self::Json(text) if text.starts_with(b"{") => Self::Json(br#"{"altered":1}"#.to_vec()),
+            Self::Json(_) => Self::Json(b"[\"altered\"]".to_vec()),
+            Self::Time(microseconds) => Self::Time(microseconds + 1),
+            Self::Vector(bytes) => Self::Vector(flipped(bytes, 0)?),
+            // The lowest bit of the first value.
+            Self::Sparse(bytes) => Self::Sparse(flipped(bytes, 4)?),
+            Self::Array(elements) => {
+                let mut elements = elements.clone();
+                let last = elements.last_mut()?;
+                *last = last.altered()?;
+                Self::Array(elements)
+            }
+        })
+    }
+
     /// The default value that a schema says.
     pub(super) fn of_default(default: &ValueField) -> Option<Self> {
         Some(match default.data.as_ref()? {
