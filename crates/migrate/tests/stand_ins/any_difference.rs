@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::{Code, JobState, Report, Selection, VerifyLevel, VerifyRequest, verify};
+use vecferry_migrate::{Code, JobState, RepairScope, Report, Selection, VerifyLevel, VerifyRequest, verify};
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::generate::{Shape, collection};
 use vecferry_testkit::stand_in::{Key, Options, Value, Version};
@@ -28,7 +28,7 @@ async fn compare(source: &StandIn, target: &StandIn, repair: bool) -> Report {
         selection: Selection::default(),
         target_dbs: std::collections::BTreeMap::new(),
         level: VerifyLevel::Full,
-        repair,
+        repair: if repair { RepairScope::Everything } else { RepairScope::Nothing },
     };
     verify(request, Arc::new(Silent), CancellationToken::new()).await.unwrap()
 }

@@ -187,8 +187,7 @@ async fn killed_and_a_write_arrives_late() {
     }
 }
 
-/// Any call at all does. Where the source must be loaded, the release of a dead attempt would take it away from the next
-/// one, which says so after minutes; so here it is loaded all the time.
+/// Any call at all does, but those that release a collection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_and_any_call_arrives_late() {
     let calls = kill_at_every(true, |at| Kill::Call(at, Stop::Late(at * 7 % 120 + 1))).await;

@@ -18,6 +18,17 @@ pub enum Stop {
     LateWrite(u64),
 }
 
+/// What a call does, as far as that decides how it may be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An insert or upsert.
+    Write,
+    /// Takes a collection out of memory. It never arrives late: the next attempt would find it taken away while it reads,
+    /// which it says after minutes.
+    Release,
+    Other,
+}
+
 /// Counts the calls of all servers behind it, and stops them at a number. Clones are one gate.
 #[derive(Clone, Debug, Default)]
 pub struct Gate {
@@ -82,18 +93,19 @@ impl Gate {
     }
 
     /// A call arrives.
-    pub(super) fn arrive(&self, is_write: bool) -> Pass {
+    pub(super) fn arrive(&self, kind: Kind) -> Pass {
         let mut state = self.state();
         state.calls += 1;
-        state.writes += u64::from(is_write);
+        state.writes += u64::from(kind == Kind::Write);
         if state.blocked {
             return Pass::Blocked;
         }
         let pass = match state.stop {
             Some((at, Stop::Before)) if state.calls == at => Pass::Blocked,
             Some((at, Stop::After)) if state.calls == at => Pass::Unanswered,
+            Some((at, Stop::Late(_))) if state.calls == at && kind == Kind::Release => Pass::Blocked,
             Some((at, Stop::Late(_))) if state.calls == at => Pass::Late,
-            Some((at, Stop::LateWrite(_))) if is_write && state.writes == at => Pass::Late,
+            Some((at, Stop::LateWrite(_))) if kind == Kind::Write && state.writes == at => Pass::Late,
             _ => return Pass::Through,
         };
         state.blocked = true;
@@ -128,7 +140,7 @@ mod tests {
     #[test]
     fn the_call_of_the_number_is_the_last() {
         let gate = Gate::new();
-        assert_eq!(gate.arrive(false), Pass::Through);
+        assert_eq!(gate.arrive(Kind::Other), Pass::Through);
         for (at, stop, pass) in [
             (2, Stop::Before, Pass::Blocked),
             (2, Stop::After, Pass::Unanswered),
@@ -136,13 +148,13 @@ mod tests {
             (1, Stop::LateWrite(1), Pass::Late),
         ] {
             gate.open(Some((at, stop)));
-            let passes = [gate.arrive(false), gate.arrive(true), gate.arrive(false)];
+            let passes = [gate.arrive(Kind::Other), gate.arrive(Kind::Write), gate.arrive(Kind::Other)];
             assert_eq!(passes, [Pass::Through, pass, Pass::Blocked]);
         }
         assert!(!gate.lets_late_ones_go());
         gate.open(None);
         assert!(!gate.lets_late_ones_go());
-        gate.arrive(false);
+        gate.arrive(Kind::Other);
         assert!(gate.lets_late_ones_go());
         assert!(!gate.lets_late_ones_go());
     }

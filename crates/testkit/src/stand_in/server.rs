@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::calls::{Call, Outcome, Service};
-use super::gate::Pass;
+use super::gate::{Kind, Pass};
 
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
@@ -71,8 +71,12 @@ async fn call(service: Service, request: Request<Incoming>) -> Result<Response<B
     let body = request.into_body().collect().await?.to_bytes();
     let message = body.slice(FRAME_HEADER_BYTES.min(body.len())..);
     let call = Call { method, db, message };
-    let is_write = matches!(call.method.as_str(), "Insert" | "Upsert");
-    match service.gate().arrive(is_write) {
+    let kind = match call.method.as_str() {
+        "Insert" | "Upsert" => Kind::Write,
+        "ReleaseCollection" | "ReleasePartitions" => Kind::Release,
+        _ => Kind::Other,
+    };
+    match service.gate().arrive(kind) {
         Pass::Through => {}
         Pass::Unanswered => {
             drop(service.carry_out(&call));
