@@ -1,6 +1,6 @@
 //! For tests only: one set of real servers for a whole test binary, an oracle that makes data and looks at servers
-//! with `pymilvus` (and so shares nothing with what is tested), runs of the real `vecferry` binary, and a proxy that
-//! breaks calls on their way.
+//! with `pymilvus` (and so shares nothing with what is tested), runs of the real `vecferry` binary, a proxy that breaks
+//! calls on their way, and a strict stand-in for the versions of Milvus that no package can be had of.
 //!
 //! It may not know the migration library: tests of the whole see what users see.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that can't be set up has failed")]

@@ -211,7 +211,7 @@ async fn killed_and_an_alias_arrives_late() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_twice_at_random() {
-    const PAIRS: u64 = 60;
+    const PAIRS: u64 = 40;
     let mut random = StdRng::seed_from_u64(7);
     let mut kill = || match random.random_range(0..3) {
         0 => Kill::Call(random.random_range(20..120), Stop::Before),
