@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use vecferry_migrate::{Duplicates, Lang, SourceLoad, VerifyLevel};
+use vecferry_migrate::{Duplicates, Lang, RbacUsers, SourceLoad, VerifyLevel};
 use vecferry_milvus::Secret;
 
 use crate::output::ColorChoice;
@@ -246,7 +246,24 @@ pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
     #[command(flatten)]
+    pub(crate) rbac: RbacArgs,
+    #[command(flatten)]
     pub(crate) job: JobArgs,
+}
+
+/// Roles and users.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Roles and users")]
+pub(crate) struct RbacArgs {
+    /// Copy what is no collection, too: `rbac` is roles, grants, privilege groups and users
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub(crate) with: Option<WithArg>,
+    /// Users, where their passwords can't be copied: create each with a new password, or skip them
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = RbacUsersArg::Create, requires = "with")]
+    pub(crate) rbac_users: RbacUsersArg,
+    /// New file for these passwords [default: users/JOB.json in the state directory]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "with")]
+    pub(crate) users_file: Option<PathBuf>,
 }
 
 /// How a migration is carried out.
@@ -425,6 +442,28 @@ impl From<SourceLoadArg> for SourceLoad {
     }
 }
 
+/// `--with`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WithArg {
+    Rbac,
+}
+
+/// `--rbac-users`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RbacUsersArg {
+    Create,
+    Skip,
+}
+
+impl From<RbacUsersArg> for RbacUsers {
+    fn from(arg: RbacUsersArg) -> Self {
+        match arg {
+            RbacUsersArg::Create => Self::Create,
+            RbacUsersArg::Skip => Self::Skip,
+        }
+    }
+}
+
 /// `--duplicates`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DuplicatesArg {
@@ -481,6 +520,19 @@ mod tests {
         assert!(parse(&format!("{verify} --level full --yes")).is_err(), "nothing to say yes to");
         assert!(parse("vecferry load --target http://b:2").is_err());
         assert!(parse("vecferry load --target http://b:2 --collection a --collection b.*").is_ok());
+    }
+
+    #[test]
+    fn users_are_only_spoken_of_where_they_are_copied() {
+        let migrate = "vecferry migrate --source http://a:1 --target http://b:2";
+        let Command::Migrate(args) = parse(&format!("{migrate} --with rbac")).unwrap().command else {
+            panic!("another command")
+        };
+        assert_eq!((args.rbac.with, args.rbac.rbac_users), (Some(WithArg::Rbac), RbacUsersArg::Create));
+        assert!(parse(&format!("{migrate} --with rbac --rbac-users skip --users-file f")).is_ok());
+        for wrong in ["--rbac-users skip", "--users-file f", "--with everything"] {
+            assert!(parse(&format!("{migrate} {wrong}")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

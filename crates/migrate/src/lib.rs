@@ -16,6 +16,7 @@ mod plan;
 mod precheck;
 pub mod problem;
 mod proof;
+pub mod rbac;
 pub mod report;
 pub mod request;
 mod retry;
@@ -27,6 +28,6 @@ pub use plan::{Change, Cluster, Plan, PlannedCollection};
 pub use problem::{Code, Exit, Lang, Problem};
 pub use report::{JobState, Report};
 pub use request::{
-    Duplicates, LoadRequest, MigrateRequest, Selection, SourceLoad, VerifyLevel, VerifyRequest,
+    Duplicates, LoadRequest, MigrateRequest, RbacRequest, RbacUsers, Selection, SourceLoad, VerifyLevel, VerifyRequest,
 };
 pub use run::{Canceled, Migration, Passed, Resumed, cancel, history, ledger_problem, load, verify};

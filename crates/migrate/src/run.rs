@@ -17,6 +17,7 @@ use crate::plan::{Plan, PlannedCollection};
 use crate::precheck;
 use crate::problem::{Code, Problem};
 use crate::proof::Reader;
+use crate::rbac;
 use crate::report::{CollectionReport, JobState, Report, Verification};
 use crate::request::{Duplicates, LoadRequest, MigrateRequest, VerifyLevel, VerifyRequest};
 use crate::source_load::wait_until_complete;
@@ -46,6 +47,7 @@ pub struct Migration {
     source: Client,
     target: Client,
     plan: Plan,
+    job_id: String,
     /// Where it goes on; none for a new job.
     record: Option<JobRecord>,
 }
@@ -78,11 +80,13 @@ impl Migration {
     /// Every reason for which the job can't start, all at once.
     pub async fn prepare(request: MigrateRequest) -> Result<Self, Vec<Problem>> {
         let (source, target) = connect_both(&request.source, &request.target).await?;
-        let plan = precheck::check(&request, &source, &target).await?;
+        let job_id = uuid::Uuid::now_v7().to_string();
+        let checked = precheck::check(&request, &source, &target).await;
+        let plan = rbac::add(&request, &source, &target, &job_id, checked).await?;
         if request.duplicates == Duplicates::Fail {
             comparison::refuse_duplicates(&source, &plan).await?;
         }
-        Ok(Self { request, source, target, plan, record: None })
+        Ok(Self { request, source, target, plan, job_id, record: None })
     }
 
     /// What [`Migration::run`] will do.
@@ -143,7 +147,7 @@ impl Migration {
 
     /// Records a new job before anything is written.
     async fn record_new(&self, ledger: &Ledger, clock: &Clock) -> Result<JobRecord, Problem> {
-        let job_id = uuid::Uuid::now_v7().to_string();
+        let job_id = self.job_id.clone();
         let failed = |error: &dyn std::fmt::Display| {
             let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
             problem.with("detail", error)
@@ -182,7 +186,9 @@ impl Job {
             problems.push(problem);
         }
         let mut ended = Vec::new();
+        let mut rbac = None;
         if problems.is_empty() {
+            rbac = rbac::carry_out(&self.rbac_work(), plan.rbac.as_ref(), &mut problems).await;
             ended = stream::iter(plan.collections.iter().enumerate())
                 .map(|(position, planned)| self.collection(position, planned))
                 .buffered(COLLECTIONS_PARALLEL)
@@ -203,6 +209,7 @@ impl Job {
             verified: self.request.verify,
             sample_seed: self.sample_seed,
             collections: Vec::new(),
+            rbac,
             problems,
             warnings: plan.warnings.clone(),
         };
@@ -213,6 +220,16 @@ impl Job {
         }
         conclude(&mut report, self.cancel.is_cancelled());
         report
+    }
+
+    fn rbac_work(&self) -> rbac::Work<'_> {
+        rbac::Work {
+            source: &self.source,
+            target: &self.target,
+            ledger: &self.ledger,
+            attempt: &self.attempt,
+            cancel: &self.cancel,
+        }
     }
 
     /// One collection, if no earlier attempt completed it.
@@ -401,6 +418,7 @@ pub async fn verify(
         verified: request.level,
         sample_seed: rand::random(),
         collections: Vec::new(),
+        rbac: None,
         problems: Vec::new(),
         warnings: Vec::new(),
     };

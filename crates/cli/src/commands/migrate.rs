@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -9,10 +10,13 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Ledger;
 use vecferry_migrate::request::parse_target_db;
-use vecferry_migrate::{Code, Exit, JobState, MigrateRequest, Migration, Plan, Problem, Report, Selection};
+use vecferry_migrate::rbac::RbacPlan;
+use vecferry_migrate::{
+    Code, Exit, JobState, MigrateRequest, Migration, Plan, Problem, RbacRequest, Report, Selection,
+};
 use vecferry_milvus::Endpoint;
 
-use crate::args::{JobArgs, MigrateArgs, SelectionArgs, TlsFiles};
+use crate::args::{JobArgs, MigrateArgs, RbacArgs, SelectionArgs, TlsFiles, WithArg};
 use crate::connection::{both, endpoint};
 use crate::output::{Output, Severity, Style};
 use crate::progress::Progress;
@@ -39,6 +43,7 @@ struct Planned {
     event: &'static str,
     new_databases: Vec<String>,
     collections: Vec<PlannedCollection>,
+    rbac: Option<RbacPlan>,
     warnings: Vec<Problem>,
 }
 
@@ -68,6 +73,7 @@ impl Planned {
             event: "plan",
             new_databases: plan.new_databases.clone(),
             collections: collections.collect(),
+            rbac: plan.rbac.clone(),
             warnings: plan.warnings.clone(),
         }
     }
@@ -82,9 +88,13 @@ struct Event {
 /// Migrates as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateArgs) -> Exit {
     let ledger = state::ledger(&args.job.state).map_err(|problem| vec![problem]);
-    let (request, ledger) = match both(request(args), ledger) {
+    let (mut request, ledger) = match both(request(args), ledger) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
+    };
+    request.rbac = match args.rbac.with.map(|WithArg::Rbac| rbac(&args.rbac, ledger.directory())).transpose() {
+        Ok(rbac) => rbac,
+        Err(problem) => return output.refuse(&[problem]),
     };
     let files = args.target.connection().files;
     let target = request.target.clone();
@@ -147,6 +157,21 @@ fn request(args: &MigrateArgs) -> Result<MigrateRequest, Vec<Problem>> {
         duplicates: duplicates.into(),
         wait_index,
         allow_drift,
+        rbac: None,
+    })
+}
+
+/// How roles and users are copied. Paths are made absolute: `resume` may run in another directory.
+fn rbac(args: &RbacArgs, state_dir: &Path) -> Result<RbacRequest, Problem> {
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(|error| {
+            Problem::new(Code::FileNotWritten).with("file", path.display()).with("detail", error)
+        })
+    };
+    Ok(RbacRequest {
+        users: args.rbac_users.into(),
+        users_file: args.users_file.as_deref().map(absolute).transpose()?,
+        users_dir: absolute(&state_dir.join("users"))?,
     })
 }
 

@@ -80,6 +80,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
         verify: VerifyLevel::Sample,
         verified: if state == JobState::Successful { VerifyLevel::Sample } else { VerifyLevel::None },
         sample_seed: 8_273_645_511_203,
+        rbac: None,
         collections,
         problems: Vec::new(),
         warnings: Vec::new(),

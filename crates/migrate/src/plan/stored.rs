@@ -12,6 +12,7 @@ use vecferry_milvus::{Collection, CollectionName, Endpoint, NewCollection};
 
 use super::{Change, Cluster, NewIndex, Plan, PlannedCollection};
 use crate::problem::Problem;
+use crate::rbac::RbacPlan;
 use crate::request::{Duplicates, MigrateRequest, Selection, SourceLoad, VerifyLevel};
 use crate::source_load::LoadedParts;
 
@@ -32,6 +33,8 @@ struct StoredPlan {
     target: Cluster,
     collections: Vec<StoredCollection>,
     new_databases: Vec<String>,
+    #[serde(default)]
+    rbac: Option<RbacPlan>,
     warnings: Vec<Problem>,
 }
 
@@ -80,6 +83,7 @@ pub(crate) fn write_plan(plan: &Plan) -> Result<String, DocumentError> {
         target: plan.target.clone(),
         collections: plan.collections.iter().map(StoredCollection::of).collect(),
         new_databases: plan.new_databases.clone(),
+        rbac: plan.rbac.clone(),
         warnings: plan.warnings.clone(),
     };
     Ok(serde_json::to_string(&stored)?)
@@ -97,6 +101,7 @@ pub(crate) fn read_plan(document: &str) -> Result<Plan, DocumentError> {
             .map(StoredCollection::planned)
             .collect::<Result<_, DocumentError>>()?,
         new_databases: stored.new_databases,
+        rbac: stored.rbac,
         warnings: stored.warnings,
     })
 }
@@ -230,5 +235,6 @@ pub(crate) fn read_request(
         duplicates: stored.duplicates,
         wait_index: stored.wait_index,
         allow_drift: stored.allow_drift,
+        rbac: None,
     })
 }

@@ -59,7 +59,8 @@ impl Migration {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Resumed::Ready(Box::new(Self { request, source, target, plan, record: Some(record) })))
+        let job_id = record.job_id.clone();
+        Ok(Resumed::Ready(Box::new(Self { request, source, target, plan, job_id, record: Some(record) })))
     }
 }
 
