@@ -30,6 +30,9 @@ pub(crate) use remove::remove;
 /// Names that a warning spells out; the plan and the report hold all.
 const NAMES_MAX: usize = 10;
 
+/// Resource groups that every server has.
+const RESOURCE_GROUP_BUILT_IN_PREFIX: &str = "__";
+
 /// How it gets to the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -299,6 +302,7 @@ async fn make_plan(
     };
     rbac.users_file = (rbac.passwords == Passwords::Generated).then_some(file);
     rbac.resource_groups = source.resource_groups().await.map_err(of_source)?;
+    rbac.resource_groups.retain(|name| !name.starts_with(RESOURCE_GROUP_BUILT_IN_PREFIX));
     Ok(rbac)
 }
 

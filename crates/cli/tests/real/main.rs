@@ -7,6 +7,7 @@ mod copy;
 mod faults;
 mod lite;
 mod load_state;
+mod rbac;
 mod refused;
 mod resume;
 mod tls;
