@@ -1,18 +1,18 @@
 //! Plans and reports for people: tables and sentences.
 
-use std::path::Path;
-
 use vecferry_migrate::event::Phase;
-use vecferry_migrate::rbac::{Left, Made, ObjectKind, Passwords, RbacPlan, RbacReport};
 use vecferry_migrate::report::{CollectionReport, Findings, Verification};
 use vecferry_migrate::{Change, Exit, JobState, Lang, Plan, Report, VerifyLevel};
-use vecferry_milvus::rbac::Grant;
 use vecferry_milvus::{CollectionName, Endpoint};
 
 use crate::args::TlsFiles;
 use crate::output::{Output, Severity, Style};
 use crate::table::{Align, Table};
 use crate::{format, text};
+
+mod rbac;
+
+pub(crate) use rbac::RbacText;
 
 /// Longer lists are cut; the report holds them in full.
 const LIST_MAX: usize = 20;
@@ -92,79 +92,10 @@ pub(crate) fn plan_lines(lang: Lang, plan: &Plan) -> Vec<String> {
         lines.extend(cut(lang, changes));
     }
     if let Some(rbac) = &plan.rbac {
-        lines.extend(rbac_plan_lines(lang, rbac));
+        let heading = format!("{}{}", text::rbac(lang), text::colon(lang));
+        lines.extend(RbacText::of_plan(lang, rbac).lines(&heading, |list| cut(lang, list)));
     }
     lines.push(text::plan_promise(lang).to_owned());
-    lines
-}
-
-/// What becomes of roles and users.
-fn rbac_plan_lines(lang: Lang, plan: &RbacPlan) -> Vec<String> {
-    let numbers = [
-        (ObjectKind::PrivilegeGroup, plan.privilege_groups.len()),
-        (ObjectKind::Role, plan.roles.len()),
-        (ObjectKind::Grant, plan.grants.len()),
-        (ObjectKind::User, plan.users.len()),
-        (ObjectKind::Membership, plan.memberships.len()),
-    ];
-    let numbers = numbers.map(|(kind, number)| {
-        text::rbac_objects(lang, kind, &format::count(number as u64), number == 1)
-    });
-    let mut lines = vec![format!("{}{}{}", text::rbac(lang), text::colon(lang), numbers.join(text::comma(lang)))];
-    lines.extend(password_line(lang, plan.passwords, plan.users_file.as_deref(), false));
-    lines.extend(rbac_lists(lang, &plan.outside, &plan.left, &plan.resource_groups));
-    lines
-}
-
-fn password_line(lang: Lang, passwords: Passwords, file: Option<&Path>, made: bool) -> Option<String> {
-    let line = match passwords {
-        Passwords::NoUsers => return None,
-        Passwords::Kept => text::passwords_kept(lang).to_owned(),
-        Passwords::Generated => {
-            let file = file.map(|file| file.display().to_string()).unwrap_or_default();
-            text::passwords_generated(lang, &format::harmless(&file), made)
-        }
-    };
-    Some(format!("  {line}"))
-}
-
-/// What is worth a look, one by one.
-fn rbac_lists(lang: Lang, outside: &[Grant], left: &[Left], resource_groups: &[String]) -> Vec<String> {
-    let mut lines = Vec::new();
-    let outside = outside.iter().map(|grant| format::harmless(&grant.to_string())).collect();
-    let left = left.iter().map(|left| format::harmless(&text::rbac_left_line(lang, left))).collect();
-    for (heading, list) in [(text::rbac_outside(lang), outside), (text::rbac_left(lang), left)] {
-        let list: Vec<String> = list;
-        if !list.is_empty() {
-            lines.push(format!("  {heading}{}", text::colon(lang).trim_end()));
-            lines.extend(cut(lang, list).into_iter().map(|line| format!("  {line}")));
-        }
-    }
-    if !resource_groups.is_empty() {
-        let names = format::harmless(&resource_groups.join(text::comma(lang)));
-        lines.push(format!("  {}{}{names}", text::resource_groups(lang), text::colon(lang)));
-    }
-    lines
-}
-
-/// What became of roles and users.
-fn rbac_report_lines(lang: Lang, report: &RbacReport) -> Vec<String> {
-    let numbers = [
-        (ObjectKind::PrivilegeGroup, report.privilege_groups),
-        (ObjectKind::Role, report.roles),
-        (ObjectKind::Grant, report.grants),
-        (ObjectKind::User, report.users),
-        (ObjectKind::Membership, report.memberships),
-    ];
-    let numbers = numbers.map(|(kind, Made { planned, made })| {
-        let (all, of_all) = (format::count(planned as u64), format::count(made as u64));
-        let number = if made == planned { all } else { text::number_of(lang, &of_all, &all) };
-        text::rbac_objects(lang, kind, &number, planned == 1)
-    });
-    let mut lines = vec![format!("  {}", numbers.join(text::comma(lang)))];
-    let made = report.users.made > 0;
-    lines.extend(password_line(lang, report.passwords, report.users_file.as_deref(), true).filter(|_| made));
-    lines.extend(rbac_lists(lang, &report.outside, &report.left, &report.resource_groups));
     lines
 }
 
@@ -445,7 +376,8 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
     if let Some(rbac) = &report.rbac {
         let heading = output.styled(Style::Strong, text::rbac(lang));
         output.result(&format!("\n{heading}{}", text::colon(lang).trim_end()));
-        rbac_report_lines(lang, rbac).iter().for_each(|line| output.result(line));
+        let lines = RbacText::of_report(lang, rbac).lines("  ", |list| cut(lang, list));
+        lines.iter().for_each(|line| output.result(line));
     }
     output.result(&format!("\n{}", job_line(output, report)));
     let loadable = loadable(report);

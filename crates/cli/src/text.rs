@@ -259,25 +259,19 @@ pub(crate) fn rbac_left_line(lang: Lang, left: &Left) -> String {
     let why = match left.reason {
         LeftReason::Same => pick(lang, "the target has the same", "目标上已有相同内容"),
         LeftReason::Exists => pick(lang, "exists on the target", "目标上已存在"),
-        LeftReason::Differs => pick(
-            lang,
-            "exists on the target and may do other things there",
-            "目标上已存在，且权限不同",
-        ),
+        LeftReason::Differs => {
+            pick(lang, "exists on the target and may do other things there", "目标上已存在，且权限不同")
+        }
         LeftReason::RoleLeft => pick(lang, "its role is not copied", "其角色未复制"),
         LeftReason::UserLeft => pick(lang, "its user exists on the target", "其用户在目标上已存在"),
         LeftReason::GroupLeft => pick(lang, "its privilege group is not on the target", "其权限组不在目标上"),
-        LeftReason::OtherCollection => pick(
-            lang,
-            "the target has another collection of that name",
-            "目标上有同名的其他 Collection",
-        ),
+        LeftReason::OtherCollection => {
+            pick(lang, "the target has another collection of that name", "目标上有同名的其他 Collection")
+        }
         LeftReason::UsersSkipped => pick(lang, "skipped as asked for", "按要求跳过"),
-        LeftReason::MadeMeanwhile => pick(
-            lang,
-            "somebody made it on the target meanwhile",
-            "期间已被他人在目标上创建",
-        ),
+        LeftReason::MadeMeanwhile => {
+            pick(lang, "somebody made it on the target meanwhile", "期间已被他人在目标上创建")
+        }
     };
     format!("{kind} {}{}{why}", left.name, colon(lang))
 }

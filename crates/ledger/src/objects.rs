@@ -22,8 +22,9 @@ impl Ledger {
     pub async fn objects(&self, job_id: &str) -> Result<Vec<ObjectRecord>, Error> {
         let id = job_id.to_owned();
         self.read(move |connection| {
-            let mut statement = connection
-                .prepare("SELECT kind, name, created FROM job_objects WHERE job_id = ?1 ORDER BY object_id")?;
+            let mut statement = connection.prepare(
+                "SELECT kind, name, created FROM job_objects WHERE job_id = ?1 ORDER BY object_id",
+            )?;
             let found = statement.query_map(params![id], |row| {
                 Ok(ObjectRecord { kind: row.get(0)?, name: row.get(1)?, created: row.get(2)? })
             })?;

@@ -28,6 +28,7 @@ pub use plan::{Change, Cluster, Plan, PlannedCollection};
 pub use problem::{Code, Exit, Lang, Problem};
 pub use report::{JobState, Report};
 pub use request::{
-    Duplicates, LoadRequest, MigrateRequest, RbacRequest, RbacUsers, Selection, SourceLoad, VerifyLevel, VerifyRequest,
+    Duplicates, LoadRequest, MigrateRequest, RbacRequest, RbacUsers, Selection, SourceLoad, VerifyLevel,
+    VerifyRequest,
 };
 pub use run::{Canceled, Migration, Passed, Resumed, cancel, history, ledger_problem, load, verify};

@@ -218,8 +218,7 @@ pub(crate) async fn add(
         Err(problems) => (problems, None),
     };
     problems.extend(allowed(source, target).await);
-    let file =
-        wanted.users_file.clone().unwrap_or_else(|| wanted.users_dir.join(format!("{job_id}.json")));
+    let file = wanted.users_file.clone().unwrap_or_else(|| wanted.users_dir.join(format!("{job_id}.json")));
     if wanted.users == RbacUsers::Create {
         problems.extend(users_file::refuse_existing(&file).err());
     }
@@ -236,7 +235,8 @@ pub(crate) async fn add(
 
 /// Probes by calls that change nothing whether roles and users may be read from the one and made on the other.
 async fn allowed(source: &Client, target: &Client) -> Vec<Problem> {
-    let source_answer = async { source.users().await.map(drop).map_err(|error| rbac_refusal(Side::Source, &error)) };
+    let source_answer =
+        async { source.users().await.map(drop).map_err(|error| rbac_refusal(Side::Source, &error)) };
     let target_answer = async {
         let checked = async {
             target.users().await?;

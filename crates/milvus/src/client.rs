@@ -146,7 +146,12 @@ impl Client {
     }
 
     /// A call whose whole answer is a status.
-    pub(crate) async fn command(&self, call: &'static str, db: &str, request: &impl Message) -> Result<(), Error> {
+    pub(crate) async fn command(
+        &self,
+        call: &'static str,
+        db: &str,
+        request: &impl Message,
+    ) -> Result<(), Error> {
         self.control::<Status>(call, db, request).await.map(drop)
     }
 

@@ -240,7 +240,8 @@ impl Client {
     /// Privilege groups that the server does not have from the beginning; `None` before 2.5.
     pub async fn privilege_groups(&self) -> Result<Option<Vec<PrivilegeGroup>>, Error> {
         let request = pb::ListPrivilegeGroupsRequest {};
-        let answer = self.control::<pb::ListPrivilegeGroupsResponse>("ListPrivilegeGroups", "", &request).await;
+        let answer =
+            self.control::<pb::ListPrivilegeGroupsResponse>("ListPrivilegeGroups", "", &request).await;
         let answer = match answer {
             Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
             answer => answer?,
@@ -437,8 +438,10 @@ mod tests {
         assert_eq!(grant_of(entity_of(&grant("r", ""))).unwrap().db, "default");
         let nameless = pb::GrantEntity { grantor: None, ..entity_of(&grant("r", "shop")) };
         assert_eq!(grant_of(nameless).unwrap_err().kind(), ErrorKind::Malformed);
-        let group =
-            PrivilegeGroup { name: "g".to_owned(), privileges: ["Query".to_owned(), "Search".to_owned()].into() };
+        let group = PrivilegeGroup {
+            name: "g".to_owned(),
+            privileges: ["Query".to_owned(), "Search".to_owned()].into(),
+        };
         assert_eq!(group_of(group_info(&group)), group);
     }
 

@@ -9,8 +9,8 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Ledger;
-use vecferry_migrate::request::parse_target_db;
 use vecferry_migrate::rbac::RbacPlan;
+use vecferry_migrate::request::parse_target_db;
 use vecferry_migrate::{
     Code, Exit, JobState, MigrateRequest, Migration, Plan, Problem, RbacRequest, Report, Selection,
 };
@@ -92,7 +92,8 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
     };
-    request.rbac = match args.rbac.with.map(|WithArg::Rbac| rbac(&args.rbac, ledger.directory())).transpose() {
+    request.rbac = match args.rbac.with.map(|WithArg::Rbac| rbac(&args.rbac, ledger.directory())).transpose()
+    {
         Ok(rbac) => rbac,
         Err(problem) => return output.refuse(&[problem]),
     };

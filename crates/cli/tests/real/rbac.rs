@@ -226,7 +226,8 @@ fn roles_grants_and_users_arrive_and_the_new_passwords_work() {
     let canceled = state.of_same_state(pair(), "cancel", &[&only_job(&state), "--clean"]);
     assert_eq!(canceled.code, 0, "{}\n{}", canceled.stdout, canceled.stderr);
     let removed = canceled.lines[0]["removed"].to_string();
-    for name in ["user ann", "role writer", "grant public: Query Collection default.notes", "passwords.json"] {
+    for name in ["user ann", "role writer", "grant public: Query Collection default.notes", "passwords.json"]
+    {
         assert!(removed.contains(name), "{removed}");
     }
     assert!(!file.exists());
@@ -252,10 +253,12 @@ fn what_exists_on_the_target_is_left_as_it_is() {
         user(twin, "bob")
         "#,
     );
-    let (run, state) =
-        ended(Vecferry::between(pair(), "migrate", "origin", "twin", &["--with", "rbac"]));
+    let (run, state) = ended(Vecferry::between(pair(), "migrate", "origin", "twin", &["--with", "rbac"]));
     run.succeeded();
-    assert_eq!((made(&run, "roles"), made(&run, "users"), made(&run, "memberships")), ((0, 0), (2, 2), (1, 1)));
+    assert_eq!(
+        (made(&run, "roles"), made(&run, "users"), made(&run, "memberships")),
+        ((0, 0), (2, 2), (1, 1))
+    );
     let left = json!([
         {"kind": "role", "name": "reader", "reason": "differs"},
         {"kind": "role", "name": "same", "reason": "same"},
@@ -314,7 +317,10 @@ fn a_user_made_by_a_killed_attempt_has_its_password_in_the_file() {
     turn.run(r#"assert users(twin) == {"ann": [], "bob": []}, users(twin)"#);
     let run = state.of_same_state(pair(), "resume", &[&job]);
     run.succeeded();
-    assert_eq!((made(&run, "users"), made(&run, "memberships"), made(&run, "roles")), ((2, 2), (3, 3), (1, 1)));
+    assert_eq!(
+        (made(&run, "users"), made(&run, "memberships"), made(&run, "roles")),
+        ((2, 2), (3, 3), (1, 1))
+    );
     assert_eq!(passwords(&file), before);
     assert_secret(&before, &run, &state);
     turn.run(r#"assert users(twin) == {"ann": ["reader"], "bob": ["public", "reader"]}, users(twin)"#);
@@ -338,7 +344,10 @@ fn a_user_of_somebody_else_is_not_taken_over_and_not_removed() {
     let run = state.of_same_state(pair(), "resume", &[&job]);
     run.succeeded();
     assert_eq!(made(&run, "users"), (2, 1));
-    assert_eq!(run.report()["rbac"]["left"][0], json!({"kind": "user", "name": "bob", "reason": "made_meanwhile"}));
+    assert_eq!(
+        run.report()["rbac"]["left"][0],
+        json!({"kind": "user", "name": "bob", "reason": "made_meanwhile"})
+    );
     turn.run(r#"assert users(twin) == {"ann": ["reader"], "bob": []}, users(twin)"#);
     let canceled = state.of_same_state(pair(), "cancel", &[&job, "--clean"]);
     assert_eq!(canceled.code, 0, "{}", canceled.stderr);

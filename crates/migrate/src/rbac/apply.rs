@@ -44,7 +44,8 @@ pub(crate) async fn carry_out(
             return None;
         }
     };
-    let mut step = Step { work, plan, records, doubtful: BTreeSet::new(), left: Vec::new(), problems: Vec::new() };
+    let mut step =
+        Step { work, plan, records, doubtful: BTreeSet::new(), left: Vec::new(), problems: Vec::new() };
     if let Err(problem) = Box::pin(step.run()).await {
         step.problems.push(problem);
     }
@@ -137,7 +138,11 @@ impl Step<'_> {
 
         let mut objects = Vec::new();
         let named = [
-            (ObjectKind::PrivilegeGroup, self.plan.privilege_groups.iter().map(|group| &group.name).collect(), groups),
+            (
+                ObjectKind::PrivilegeGroup,
+                self.plan.privilege_groups.iter().map(|group| &group.name).collect(),
+                groups,
+            ),
             (ObjectKind::Role, self.plan.roles.iter().collect::<Vec<_>>(), roles),
             (ObjectKind::User, self.plan.users.iter().collect(), users),
         ];
@@ -173,12 +178,18 @@ impl Step<'_> {
             if self.records.has(ObjectKind::Membership, &name) {
                 continue;
             }
-            if own(ObjectKind::User, &membership.user, &objects) {
-                objects.push((ObjectKind::Membership, name));
-            } else {
-                let left = Left::new(ObjectKind::Membership, membership.to_string(), LeftReason::UserLeft);
-                self.left.push(left);
-            }
+            // A role that the plan makes, and that somebody else made meanwhile, may come to do anything.
+            let has_role = !self.plan.roles.contains(&membership.role)
+                || own(ObjectKind::Role, &membership.role, &objects);
+            let reason = match (own(ObjectKind::User, &membership.user, &objects), has_role) {
+                (true, true) => {
+                    objects.push((ObjectKind::Membership, name));
+                    continue;
+                }
+                (true, false) => LeftReason::RoleLeft,
+                (false, _) => LeftReason::UserLeft,
+            };
+            self.left.push(Left::new(ObjectKind::Membership, membership.to_string(), reason));
         }
         self.records.intend(self.work.ledger, self.work.attempt, objects).await
     }
@@ -364,8 +375,11 @@ impl Step<'_> {
                 break;
             }
             let name = recorded_name(membership);
-            let has_user = self.records.is_made(ObjectKind::User, &membership.user);
-            if !has_user || !self.records.is_pending(ObjectKind::Membership, &name) {
+            let has_both = self.records.is_made(ObjectKind::User, &membership.user)
+                && (!plan.roles.contains(&membership.role)
+                    || self.records.is_made(ObjectKind::Role, &membership.role));
+            // A user or a role that could not be made is a failure of its own.
+            if !has_both || !self.records.is_pending(ObjectKind::Membership, &name) {
                 continue;
             }
             match repeat(cancel, || target.add_to_role(&membership.user, &membership.role)).await {
@@ -403,14 +417,16 @@ impl Step<'_> {
                 roles: plan.memberships_of(user).map(|membership| membership.role.clone()).collect(),
             })
             .collect();
-        let roles = plan.roles.iter().filter(|role| wanted(ObjectKind::Role, role, roles_there.contains(*role)));
+        let roles =
+            plan.roles.iter().filter(|role| wanted(ObjectKind::Role, role, roles_there.contains(*role)));
         let roles: Vec<_> = roles.cloned().collect();
         let groups = plan.privilege_groups.iter().filter(|group| {
             let there = groups_there.iter().flatten().any(|there| there.name == group.name);
             wanted(ObjectKind::PrivilegeGroup, &group.name, there)
         });
         let groups: Vec<_> = groups.cloned().collect();
-        let grants = plan.grants.iter().filter(|grant| wanted(ObjectKind::Grant, &recorded_name(grant), false));
+        let grants =
+            plan.grants.iter().filter(|grant| wanted(ObjectKind::Grant, &recorded_name(grant), false));
         let grants: Vec<_> = grants.cloned().collect();
         let selected = backup.selected(&users, &roles, &grants, &groups);
         if let Some(user) = users.iter().find(|user| !selected.users().contains(user.name.as_str())) {
@@ -418,7 +434,10 @@ impl Step<'_> {
         }
         repeat(cancel, || target.restore_rbac(&selected)).await.map_err(all_failed)?;
         let made = [
-            (ObjectKind::PrivilegeGroup, plan.privilege_groups.iter().map(|group| group.name.clone()).collect()),
+            (
+                ObjectKind::PrivilegeGroup,
+                plan.privilege_groups.iter().map(|group| group.name.clone()).collect(),
+            ),
             (ObjectKind::Role, plan.roles.clone()),
             (ObjectKind::Grant, plan.grants.iter().map(recorded_name).collect()),
             (ObjectKind::User, plan.users.clone()),

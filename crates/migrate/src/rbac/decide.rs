@@ -134,9 +134,8 @@ fn grants(
             None => !is_built_in_group(&grant.privilege) || target.groups.is_some(),
         };
         let collection = CollectionName::new(&grant.db, &grant.object_name);
-        let is_outside = grant.object == "Collection"
-            && grant.object_name != ANY
-            && !around.planned.contains(&collection);
+        let is_outside =
+            grant.object == "Collection" && grant.object_name != ANY && !around.planned.contains(&collection);
         if !group_is_there {
             plan.left.push(Left::new(ObjectKind::Grant, grant.to_string(), LeftReason::GroupLeft));
         } else if is_outside && around.existing.contains(&collection) {
@@ -159,7 +158,8 @@ fn users(
 ) {
     for user in source.users.iter().filter(|user| !is_built_in_user(&user.name)) {
         let membership = |role: &str| Membership { user: user.name.clone(), role: role.to_owned() };
-        let leave = |role: &str, reason| Left::new(ObjectKind::Membership, membership(role).to_string(), reason);
+        let leave =
+            |role: &str, reason| Left::new(ObjectKind::Membership, membership(role).to_string(), reason);
         if let Some(known) = target.users.iter().find(|known| known.name == user.name) {
             plan.left.push(Left::new(ObjectKind::User, &user.name, LeftReason::Exists));
             let missing = user.roles.difference(&known.roles);
@@ -310,8 +310,7 @@ mod tests {
             privileges: [privilege.to_owned()].into(),
         };
         let of = |privilege: &str| grant("reader", "shop", "*", privilege);
-        let mut source =
-            rbac(&["reader"], &[of("new"), of("same"), of("other"), of("CollectionAdmin")], &[]);
+        let mut source = rbac(&["reader"], &[of("new"), of("same"), of("other"), of("CollectionAdmin")], &[]);
         source.groups = Some(vec![group("new", "Query"), group("same", "Query"), group("other", "Query")]);
         let mut target = rbac(&[], &[], &[]);
         target.groups = Some(vec![group("same", "Query"), group("other", "Insert")]);

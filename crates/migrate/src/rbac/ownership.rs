@@ -117,7 +117,8 @@ impl Records {
 impl RbacPlan {
     /// Whether the privilege of a grant is a group.
     pub(super) fn is_of_group(&self, grant: &Grant) -> bool {
-        vecferry_milvus::rbac::is_built_in_group(&grant.privilege) || self.group_names.contains(&grant.privilege)
+        vecferry_milvus::rbac::is_built_in_group(&grant.privilege)
+            || self.group_names.contains(&grant.privilege)
     }
 
     /// Roles that a user is to get.

@@ -95,7 +95,9 @@ impl Removal<'_> {
         let there = repeat(&self.never, || target.users()).await;
         let there = there.map_err(|error| failed(ObjectKind::User.name(), error))?;
         let mut all_gone = true;
-        for user in plan.users.iter().filter(|user| !self.is_unknown(ObjectKind::User, user)).collect::<Vec<_>>() {
+        for user in
+            plan.users.iter().filter(|user| !self.is_unknown(ObjectKind::User, user)).collect::<Vec<_>>()
+        {
             let is_there = there.iter().any(|known| known.name == *user);
             let made = self.records.is_made(ObjectKind::User, user);
             let password = file.as_ref().and_then(|file| file.password(user));
@@ -150,7 +152,8 @@ impl Removal<'_> {
         for grant in own {
             let is_there = there.contains(grant);
             if is_there
-                && let Err(error) = repeat(&self.never, || target.revoke(grant, plan.is_of_group(grant))).await
+                && let Err(error) =
+                    repeat(&self.never, || target.revoke(grant, plan.is_of_group(grant))).await
             {
                 self.problems.push(failed(format!("{} {grant}", ObjectKind::Grant.name()), error));
                 continue;

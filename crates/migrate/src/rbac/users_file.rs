@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
+use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::Secret;
 
@@ -49,14 +50,23 @@ pub(super) fn unusable(file: &Path, detail: impl std::fmt::Display) -> Problem {
     Problem::new(Code::UsersFile).with("file", file.display()).with("detail", detail)
 }
 
-/// Before the copy: a file that is there is somebody's.
+/// Before the copy: a file that is there is somebody's, and one that is not there must be possible. Nothing is written.
 pub(super) fn refuse_existing(file: &Path) -> Result<(), Problem> {
+    let not_written = |error: &dyn std::fmt::Display| {
+        Problem::new(Code::FileNotWritten).with("file", file.display()).with("detail", error)
+    };
     match fs::symlink_metadata(file) {
-        Ok(_) => Err(Problem::new(Code::UsersFileExists).with("file", file.display())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => {
-            Err(Problem::new(Code::FileNotWritten).with("file", file.display()).with("detail", error))
-        }
+        Ok(_) => return Err(Problem::new(Code::UsersFileExists).with("file", file.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(not_written(&error)),
+    }
+    // Directories that are missing are made.
+    let Some(directory) = file.ancestors().skip(1).find(|path| path.exists()) else { return Ok(()) };
+    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| not_written(&error))?;
+    if directory.is_dir() {
+        Ok(())
+    } else {
+        Err(not_written(&format!("{} is no directory", directory.display())))
     }
 }
 
@@ -111,7 +121,8 @@ fn write(file: &Path, text: &[u8]) -> io::Result<()> {
     partial.push(format!(".{}.part", std::process::id()));
     let partial = PathBuf::from(partial);
     let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-    let written = open.write_all(text).and_then(|()| open.sync_all()).and_then(|()| fs::hard_link(&partial, file));
+    let written =
+        open.write_all(text).and_then(|()| open.sync_all()).and_then(|()| fs::hard_link(&partial, file));
     let removed = fs::remove_file(&partial);
     written.and(removed)?;
     File::open(&directory)?.sync_all()
@@ -164,6 +175,16 @@ mod tests {
         assert_eq!(read(&file, "k").err().unwrap().code, Code::UsersFile);
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "nothing half written stays");
         assert!(remove(&file, "j").unwrap() && !remove(&file, "j").unwrap());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_is_refused_before_anything_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let no_directory = directory.path().join("f");
+        fs::write(&no_directory, "").unwrap();
+        for file in [no_directory.join("j.json"), no_directory.join("users").join("j.json")] {
+            assert_eq!(refuse_existing(&file).unwrap_err().code, Code::FileNotWritten);
+        }
     }
 
     #[test]

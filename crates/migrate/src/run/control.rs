@@ -120,7 +120,8 @@ async fn end(
             }
         }
         if clean {
-            crate::rbac::remove(ledger, attempt, &client, plan.rbac.as_ref(), &mut removed, &mut problems).await;
+            crate::rbac::remove(ledger, attempt, &client, plan.rbac.as_ref(), &mut removed, &mut problems)
+                .await;
             remove_databases(ledger, attempt, &client, &mut removed, &mut problems).await;
         }
     }
