@@ -250,10 +250,12 @@ async fn allowed(source: &Client, target: &Client) -> Vec<Problem> {
 
 /// A failure before anything was written, as a problem.
 fn rbac_refusal(side: Side, error: &vecferry_milvus::Error) -> Problem {
-    let code = match error.kind() {
-        ErrorKind::Unsupported => Code::RbacUnsupported,
-        ErrorKind::PermissionDenied => Code::RbacNotAllowed,
-        _ => return refusal(side, error),
+    let code = if error.kind() == ErrorKind::Unsupported {
+        Code::RbacUnsupported
+    } else if error.kind() == ErrorKind::PermissionDenied {
+        Code::RbacNotAllowed
+    } else {
+        return refusal(side, error);
     };
     Problem::new(code).with("side", side.name()).with("detail", error)
 }
@@ -304,6 +306,13 @@ async fn make_plan(
     rbac.resource_groups = source.resource_groups().await.map_err(of_source)?;
     rbac.resource_groups.retain(|name| !name.starts_with(RESOURCE_GROUP_BUILT_IN_PREFIX));
     Ok(rbac)
+}
+
+/// The warnings of a plan, with what was left while the job ran.
+pub(crate) fn warnings(plan: &Plan, report: Option<&RbacReport>) -> Vec<Problem> {
+    let Some(report) = report else { return plan.warnings.clone() };
+    let others = plan.warnings.iter().filter(|warning| warning.code != Code::RbacLeft).cloned();
+    others.chain(warning(&report.left)).collect()
 }
 
 /// What is not copied, where the target does not have the same.

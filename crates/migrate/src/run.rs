@@ -209,9 +209,9 @@ impl Job {
             verified: self.request.verify,
             sample_seed: self.sample_seed,
             collections: Vec::new(),
+            warnings: rbac::warnings(plan, rbac.as_ref()),
             rbac,
             problems,
-            warnings: plan.warnings.clone(),
         };
         for outcome in ended {
             report.problems.extend(outcome.problems);
