@@ -254,7 +254,7 @@ pub(crate) fn rbac_left_line(lang: Lang, left: &Left) -> String {
         ObjectKind::Role => pick(lang, "role", "角色"),
         ObjectKind::Grant => pick(lang, "grant", "授权"),
         ObjectKind::User => pick(lang, "user", "用户"),
-        ObjectKind::Membership => pick(lang, "role of a user", "用户角色"),
+        ObjectKind::Membership => pick(lang, "role of user", "用户角色"),
     };
     let why = match left.reason {
         LeftReason::Same => pick(lang, "the target has the same", "目标上已有相同内容"),

@@ -220,7 +220,9 @@ impl Client {
         let answer: pb::SelectUserResponse = self.control("SelectUser", "", &request).await?;
         for result in answer.results {
             let Some(user) = result.user else { continue };
-            users.entry(user.name).or_default().extend(result.roles.into_iter().map(|role| role.name));
+            // 2.3.5 adds a role without a name for every role of a user whose name begins with this one's.
+            let roles = result.roles.into_iter().map(|role| role.name).filter(|role| !role.is_empty());
+            users.entry(user.name).or_default().extend(roles);
         }
         Ok(users.into_iter().map(|(name, roles)| User { name, roles }).collect())
     }
@@ -234,7 +236,8 @@ impl Client {
         };
         let request = pb::SelectGrantRequest { entity: Some(entity) };
         let answer: pb::SelectGrantResponse = self.control("SelectGrant", "", &request).await?;
-        answer.entities.into_iter().map(grant_of).collect()
+        let grants: BTreeSet<_> = answer.entities.into_iter().map(grant_of).collect::<Result<_, _>>()?;
+        Ok(grants.into_iter().filter(|grant| grant.role == role).collect())
     }
 
     /// Privilege groups that the server does not have from the beginning; `None` before 2.5.

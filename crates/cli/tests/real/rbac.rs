@@ -34,7 +34,7 @@ const PYTHON: &str = r#"
 
     def users(server):
         found = server.call("SelectUser", include_role_info=True).results
-        return {u.user.name: sorted(r.name for r in u.roles) for u in found if u.user.name != "root"}
+        return {u.user.name: sorted(r.name for r in u.roles if r.name) for u in found if u.user.name != "root"}
 
     def grants(server, role):
         found = set()
@@ -172,6 +172,8 @@ fn roles_grants_and_users_arrive_and_the_new_passwords_work() {
         user(origin, "ann", "reader")
         user(origin, "bob", "reader", "writer", "admin")
         user(origin, "cid")
+        # A name that begins with another's.
+        user(origin, "anna", "writer")
         origin.call("CreateResourceGroup", resource_group="gpu")
         "#,
     );
@@ -182,8 +184,8 @@ fn roles_grants_and_users_arrive_and_the_new_passwords_work() {
     let (run, state) = ended(Vecferry::between(pair(), "migrate", "origin", "twin", &arguments));
     turn.run(r#"origin.call("DropResourceGroup", resource_group="gpu")"#);
     run.succeeded();
-    assert_eq!((made(&run, "roles"), made(&run, "users")), ((3, 3), (3, 3)));
-    assert_eq!((made(&run, "grants"), made(&run, "memberships")), ((9, 9), (4, 4)));
+    assert_eq!((made(&run, "roles"), made(&run, "users")), ((3, 3), (4, 4)));
+    assert_eq!((made(&run, "grants"), made(&run, "memberships")), ((9, 9), (5, 5)));
     let rbac = &run.report()["rbac"];
     assert_eq!((&rbac["method"], &rbac["passwords"]), (&json!("single_calls"), &json!("generated")));
     assert_eq!(rbac["resource_groups"], json!(["gpu"]));
@@ -197,7 +199,7 @@ fn roles_grants_and_users_arrive_and_the_new_passwords_work() {
     turn.run(
         r#"
         assert roles(twin) == ["admin", "idle", "public", "reader", "writer"], roles(twin)
-        assert users(twin) == {"ann": ["reader"], "bob": ["admin", "reader", "writer"], "cid": []}, users(twin)
+        assert users(twin) == {"ann": ["reader"], "anna": ["writer"], "bob": ["admin", "reader", "writer"], "cid": []}, users(twin)
         for name in ["reader", "writer", "idle", "public"]:
             renamed = lambda db: "warehouse" if db == "shop" else db
             expected = sorted((renamed(db), *rest) for db, *rest in grants(origin, name))
@@ -206,7 +208,10 @@ fn roles_grants_and_users_arrive_and_the_new_passwords_work() {
         "#,
     );
     let passwords = passwords(&file);
-    assert_eq!(passwords.iter().map(|(user, _)| user.as_str()).collect::<Vec<_>>(), ["ann", "bob", "cid"]);
+    assert_eq!(
+        passwords.iter().map(|(user, _)| user.as_str()).collect::<Vec<_>>(),
+        ["ann", "anna", "bob", "cid"]
+    );
     assert_secret(&passwords, &run, &state);
     let ann = &passwords[0].1;
     turn.run(&format!(
@@ -263,10 +268,10 @@ fn what_exists_on_the_target_is_left_as_it_is() {
     let left = json!([
         {"kind": "role", "name": "reader", "reason": "differs"},
         {"kind": "role", "name": "same", "reason": "same"},
-        {"kind": "membership", "name": "ann: reader", "reason": "role_left"},
+        {"kind": "membership", "name": "ann → reader", "reason": "role_left"},
         {"kind": "user", "name": "bob", "reason": "exists"},
-        {"kind": "membership", "name": "bob: public", "reason": "user_left"},
-        {"kind": "membership", "name": "bob: reader", "reason": "user_left"},
+        {"kind": "membership", "name": "bob → public", "reason": "user_left"},
+        {"kind": "membership", "name": "bob → reader", "reason": "user_left"},
     ]);
     assert_eq!(run.report()["rbac"]["left"], left);
     let job = only_job(&state);

@@ -184,7 +184,7 @@ fn users(
 
 impl std::fmt::Display for Membership {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.user, self.role)
+        write!(f, "{} → {}", self.user, self.role)
     }
 }
 
@@ -285,9 +285,9 @@ mod tests {
             [
                 (ObjectKind::Role, "other", LeftReason::Differs),
                 (ObjectKind::Role, "same", LeftReason::Same),
-                (ObjectKind::Membership, "ann: other", LeftReason::RoleLeft),
+                (ObjectKind::Membership, "ann → other", LeftReason::RoleLeft),
                 (ObjectKind::User, "bob", LeftReason::Exists),
-                (ObjectKind::Membership, "bob: other", LeftReason::UserLeft),
+                (ObjectKind::Membership, "bob → other", LeftReason::UserLeft),
             ]
         );
     }
