@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use vecferry_migrate::{Duplicates, Lang, OnBadRow, SourceLoad, VerifyLevel};
+use vecferry_migrate::{Duplicates, Lang, OnBadRow, RbacUsers, SourceLoad, VerifyLevel};
 use vecferry_milvus::Secret;
 
 use crate::output::ColorChoice;
@@ -250,6 +250,8 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
     #[command(flatten)]
+    pub(crate) rbac: RbacArgs,
+    #[command(flatten)]
     pub(crate) job: JobArgs,
     /// Write the plan to this file, for `migrate --plan`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -280,7 +282,7 @@ pub(crate) struct MigrateArgs {
     pub(crate) selection: SelectionArgs,
     /// Carry out this plan as `vecferry plan` wrote it: addresses, collections and options are those in it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Migration",
-          conflicts_with_all = ["SelectionArgs", "JobArgs"])]
+          conflicts_with_all = ["SelectionArgs", "JobArgs", "RbacArgs"])]
     pub(crate) plan: Option<PathBuf>,
     /// How many percent of a collection's rows may have been added or removed since the plan
     #[arg(long, value_name = "PERCENT", requires = "plan", default_value_t = 1.0, value_parser = percent,
@@ -289,6 +291,8 @@ pub(crate) struct MigrateArgs {
     /// Start without asking
     #[arg(long, help_heading = "Migration")]
     pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) rbac: RbacArgs,
     #[command(flatten)]
     pub(crate) job: JobArgs,
     #[command(flatten)]
@@ -314,6 +318,21 @@ fn percent(text: &str) -> Result<f64, String> {
         Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
         _ => Err("it is not a number from 0 to 100".to_owned()),
     }
+}
+
+/// Roles and users.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Roles and users")]
+pub(crate) struct RbacArgs {
+    /// Copy what is no collection, too: `rbac` is roles, grants, privilege groups and users
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub(crate) with: Option<WithArg>,
+    /// Users, where their passwords can't be copied: create each with a new password, or skip them
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = RbacUsersArg::Create, requires = "with")]
+    pub(crate) rbac_users: RbacUsersArg,
+    /// New file for these passwords [default: users/JOB.json in the state directory]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "with")]
+    pub(crate) users_file: Option<PathBuf>,
 }
 
 /// How a migration is carried out.
@@ -536,6 +555,28 @@ impl From<OnBadRowArg> for OnBadRow {
     }
 }
 
+/// `--with`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WithArg {
+    Rbac,
+}
+
+/// `--rbac-users`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RbacUsersArg {
+    Create,
+    Skip,
+}
+
+impl From<RbacUsersArg> for RbacUsers {
+    fn from(arg: RbacUsersArg) -> Self {
+        match arg {
+            RbacUsersArg::Create => Self::Create,
+            RbacUsersArg::Skip => Self::Skip,
+        }
+    }
+}
+
 /// `--duplicates`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DuplicatesArg {
@@ -619,6 +660,19 @@ mod tests {
         let Command::Rate(args) = parse(rate).unwrap().command else { panic!("another command") };
         assert_eq!((args.job.as_str(), args.rate.as_str()), ("01", "none"));
         assert!(parse("vecferry rate 01").is_err());
+    }
+
+    #[test]
+    fn users_are_only_spoken_of_where_they_are_copied() {
+        let migrate = "vecferry migrate --source http://a:1 --target http://b:2";
+        let Command::Migrate(args) = parse(&format!("{migrate} --with rbac")).unwrap().command else {
+            panic!("another command")
+        };
+        assert_eq!((args.rbac.with, args.rbac.rbac_users), (Some(WithArg::Rbac), RbacUsersArg::Create));
+        assert!(parse(&format!("{migrate} --with rbac --rbac-users skip --users-file f")).is_ok());
+        for wrong in ["--rbac-users skip", "--users-file f", "--with everything"] {
+            assert!(parse(&format!("{migrate} {wrong}")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

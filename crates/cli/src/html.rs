@@ -67,6 +67,7 @@ struct Page {
     warnings: Vec<Trouble>,
     steps: Vec<Step>,
     charts: Vec<Chart>,
+    rbac: Option<Rbac>,
     collections: Vec<Collection>,
     total_label: String,
     printed_open: bool,
@@ -125,6 +126,14 @@ struct Step {
     text: Vec<Span>,
     command: Option<String>,
     note: Option<&'static str>,
+}
+
+/// Roles and users.
+struct Rbac {
+    title: &'static str,
+    numbers: String,
+    passwords: Option<String>,
+    lists: Vec<(&'static str, Vec<String>)>,
 }
 
 struct Chart {
@@ -246,6 +255,11 @@ impl Page {
             warnings: troubles(lang, &report.warnings),
             steps: steps(t, report, done),
             charts: charts(t, lang, report),
+            rbac: report.rbac.as_ref().map(|rbac| {
+                let present::RbacText { numbers, passwords, lists } =
+                    present::RbacText::of_report(lang, rbac);
+                Rbac { title: text::rbac(lang), numbers, passwords, lists }
+            }),
             printed_open: collections.len() <= PRINTED_OPEN_MAX,
             collections,
             total_label: text::some_collections(lang, report.collections.len()),

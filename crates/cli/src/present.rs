@@ -11,6 +11,10 @@ use crate::output::{Output, Severity, Style};
 use crate::table::{Align, Table};
 use crate::{format, text};
 
+mod rbac;
+
+pub(crate) use rbac::RbacText;
+
 /// Longer lists are cut; the report holds them in full.
 const LIST_MAX: usize = 20;
 
@@ -87,6 +91,10 @@ pub(crate) fn plan_lines(lang: Lang, plan: &Plan) -> Vec<String> {
     if !changes.is_empty() {
         lines.push(format!("{}{}", text::changes(lang), text::colon(lang).trim_end()));
         lines.extend(cut(lang, changes));
+    }
+    if let Some(rbac) = &plan.rbac {
+        let heading = format!("{}{}", text::rbac(lang), text::colon(lang));
+        lines.extend(RbacText::of_plan(lang, rbac).lines(&heading, |list| cut(lang, list)));
     }
     lines.push(text::plan_promise(lang).to_owned());
     lines
@@ -400,6 +408,12 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
                 output.result(&line);
             }
         }
+    }
+    if let Some(rbac) = &report.rbac {
+        let heading = output.styled(Style::Strong, text::rbac(lang));
+        output.result(&format!("\n{heading}{}", text::colon(lang).trim_end()));
+        let lines = RbacText::of_report(lang, rbac).lines("  ", |list| cut(lang, list));
+        lines.iter().for_each(|line| output.result(line));
     }
     output.result(&format!("\n{}", job_line(output, report)));
     if let Some(pace) = &report.pace {

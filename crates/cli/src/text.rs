@@ -2,6 +2,7 @@
 
 use vecferry_migrate::checks::CheckId;
 use vecferry_migrate::event::{Bottleneck, Phase, Wait};
+use vecferry_migrate::rbac::{Left, LeftReason, ObjectKind};
 use vecferry_migrate::{JobState, Lang};
 use vecferry_sandbox::SetupStep;
 
@@ -71,6 +72,18 @@ sentences! {
     new_databases "New databases on the target" "目标上将创建的数据库";
     /// Differences to come or made.
     changes "Differences from the source" "与源的差异";
+    /// Heading of roles and users.
+    rbac "Roles and users" "角色和用户";
+    /// What becomes of passwords.
+    passwords_kept "Users keep the passwords that they have on the source." "用户保留其在源上的密码。";
+    /// Heading of what is not copied of roles and users.
+    rbac_left "Not copied, or there already (what exists on the target is left as it is)" "未复制或已存在（目标上已有的内容保持原样）";
+    /// Heading of grants on collections that the job does not copy.
+    rbac_outside
+        "Grants on collections outside this migration, copied for later"
+        "针对本次迁移范围之外 Collection 的授权（一并复制，供日后使用）";
+    /// Resource groups.
+    resource_groups "Resource groups of the source (not copied)" "源上的资源组（不复制）";
     /// What happens to rows of the source.
     plan_promise
         "The source is only read. Collections on the target end not loaded; nothing that exists there is touched."
@@ -215,6 +228,71 @@ What to try next, with servers of your own (credentials in VECFERRY_SOURCE_TOKEN
   vecferry migrate --source http://HOST:19530 --target http://HOST:19530
   vecferry verify  --source http://HOST:19530 --target http://HOST:19530
   vecferry migrate --help";
+}
+
+/// A number of objects that belong to roles and users.
+pub(crate) fn rbac_objects(lang: Lang, kind: ObjectKind, number: &str, one: bool) -> String {
+    let (en, en_many, zh) = match kind {
+        ObjectKind::PrivilegeGroup => ("privilege group", "privilege groups", "个权限组"),
+        ObjectKind::Role => ("role", "roles", "个角色"),
+        ObjectKind::Grant => ("grant", "grants", "项授权"),
+        ObjectKind::User => ("user", "users", "个用户"),
+        ObjectKind::Membership => ("role of a user", "roles of users", "项用户角色"),
+    };
+    let noun = if one { en } else { en_many };
+    pick(lang, format!("{number} {noun}"), format!("{number} {zh}"))
+}
+
+/// `3 of 4`
+pub(crate) fn number_of(lang: Lang, number: &str, total: &str) -> String {
+    pick(lang, format!("{number} of {total}"), format!("{number} / {total}"))
+}
+
+/// One object of roles and users, and why it is not copied.
+pub(crate) fn rbac_left_line(lang: Lang, left: &Left) -> String {
+    let kind = match left.kind {
+        ObjectKind::PrivilegeGroup => pick(lang, "privilege group", "权限组"),
+        ObjectKind::Role => pick(lang, "role", "角色"),
+        ObjectKind::Grant => pick(lang, "grant", "授权"),
+        ObjectKind::User => pick(lang, "user", "用户"),
+        ObjectKind::Membership => pick(lang, "role of user", "用户角色"),
+    };
+    let why = match left.reason {
+        LeftReason::Same => pick(lang, "the target has the same", "目标上已有相同内容"),
+        LeftReason::Exists => pick(lang, "exists on the target", "目标上已存在"),
+        LeftReason::Differs => {
+            pick(lang, "exists on the target and may do other things there", "目标上已存在，且权限不同")
+        }
+        LeftReason::RoleLeft => pick(lang, "its role is not copied", "其角色未复制"),
+        LeftReason::UserLeft => pick(lang, "its user exists on the target", "其用户在目标上已存在"),
+        LeftReason::GroupLeft => pick(lang, "its privilege group is not on the target", "其权限组不在目标上"),
+        LeftReason::OtherCollection => {
+            pick(lang, "the target has another collection of that name", "目标上有同名的其他 Collection")
+        }
+        LeftReason::UsersSkipped => pick(lang, "skipped as asked for", "按要求跳过"),
+        LeftReason::MadeMeanwhile => {
+            pick(lang, "somebody made it on the target meanwhile", "期间已被他人在目标上创建")
+        }
+    };
+    format!("{kind} {}{}{why}", left.name, colon(lang))
+}
+
+/// That users get new passwords, and where these are.
+pub(crate) fn passwords_generated(lang: Lang, file: &str, made: bool) -> String {
+    if made {
+        return pick(
+            lang,
+            format!("The users' new passwords are in {file} (only its owner may read it)."),
+            format!("用户的新密码保存在 {file}（仅文件所有者可读）。"),
+        );
+    }
+    pick(
+        lang,
+        format!(
+            "Passwords can't be read: every user gets a new one, written to {file} (only its owner may read it)."
+        ),
+        format!("密码无法读取：每个用户将获得新密码，写入 {file}（仅文件所有者可读）。"),
+    )
 }
 
 /// `error[VF-0001]`

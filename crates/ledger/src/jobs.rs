@@ -308,11 +308,20 @@ impl Ledger {
 
     /// Records that a database is the job's own.
     pub async fn record_database(&self, attempt: &Attempt, name: &str) -> Result<(), Error> {
+        self.set_database(attempt, name, true).await
+    }
+
+    /// Forgets that a database was made: it is gone.
+    pub async fn forget_database(&self, attempt: &Attempt, name: &str) -> Result<(), Error> {
+        self.set_database(attempt, name, false).await
+    }
+
+    async fn set_database(&self, attempt: &Attempt, name: &str, created: bool) -> Result<(), Error> {
         let name = name.to_owned();
         self.write_as(attempt, move |connection, attempt| {
             connection.execute(
-                "UPDATE databases SET created = 1 WHERE job_id = ?1 AND name = ?2",
-                params![attempt.job_id(), name],
+                "UPDATE databases SET created = ?3 WHERE job_id = ?1 AND name = ?2",
+                params![attempt.job_id(), name, created],
             )?;
             Ok(())
         })

@@ -121,6 +121,17 @@ CREATE TABLE comparisons (
 ) STRICT;
 CREATE INDEX comparisons_of_collection ON comparisons (job_id, collection);
 ",
+    // Roles, users and what else a job makes beside its collections.
+    r"
+CREATE TABLE job_objects (
+    object_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (job_id, kind, name)
+) STRICT;
+",
 ];
 
 /// Brings a file to the newest version, or says why it can't be used.
@@ -147,4 +158,30 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Error> {
     }
     transaction.commit()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Ledger;
+
+    #[tokio::test]
+    async fn a_file_of_the_first_version_is_brought_up_with_its_data() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = Connection::open(directory.path().join("ledger.sqlite3")).unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        let insert = "INSERT INTO jobs (job_id, state, source, target, request, plan, sample_seed, created_at) \
+                      VALUES ('old', 'FAILED', 'a', 'b', '{}', '{}', 1, 'then')";
+        connection.execute_batch(insert).unwrap();
+        drop(connection);
+        let ledger = Ledger::open(directory.path()).unwrap();
+        assert_eq!(ledger.job("old").await.unwrap().state, "FAILED");
+        assert_eq!(ledger.objects("old").await.unwrap(), []);
+        let attempt = ledger.begin_attempt("old").await.unwrap();
+        let role = ("role".to_owned(), "reader".to_owned());
+        ledger.intend_objects(&attempt, vec![role]).await.unwrap();
+        assert_eq!(ledger.objects("old").await.unwrap().len(), 1);
+    }
 }

@@ -258,7 +258,7 @@ async fn a_ledger_of_the_first_version_is_taken_over_with_its_jobs() {
     let connection = rusqlite::Connection::open(&file).unwrap();
     connection
         .execute_batch(
-            "DROP TABLE comparisons; ALTER TABLE jobs DROP COLUMN bottleneck; PRAGMA user_version = 1",
+            "DROP TABLE job_objects; DROP TABLE comparisons; ALTER TABLE jobs DROP COLUMN bottleneck; PRAGMA user_version = 1",
         )
         .unwrap();
     drop(connection);
@@ -285,6 +285,27 @@ async fn a_collection_that_is_gone_starts_again() {
     assert!(ledger.samples("j1", 0, Some("p")).await.unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn objects_are_intended_then_made_then_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    let object = |kind: &str, name: &str| (kind.to_owned(), name.to_owned());
+    let objects = vec![object("role", "reader"), object("user", "ann"), object("user", "bob")];
+    ledger.intend_objects(&attempt, objects).await.unwrap();
+    ledger.record_objects(&attempt, "user", vec!["ann".into(), "bob".into()]).await.unwrap();
+    // What was made stays made, also if it is intended once more.
+    ledger.intend_objects(&attempt, vec![object("user", "ann"), object("grant", "g")]).await.unwrap();
+    ledger.forget_objects(&attempt, "user", vec!["bob".into()]).await.unwrap();
+    let found = ledger.objects("j1").await.unwrap();
+    let found: Vec<_> =
+        found.iter().map(|found| (found.kind.as_str(), found.name.as_str(), found.created)).collect();
+    assert_eq!(found, [("role", "reader", false), ("user", "ann", true), ("grant", "g", false)]);
+    drop(attempt);
+    let newer = ledger.begin_attempt("j1").await.unwrap();
+    ledger.record_objects(&newer, "role", vec!["reader".into()]).await.unwrap();
+    assert!(ledger.objects("j1").await.unwrap()[0].created);
+}
+
 #[test]
 fn files_that_are_no_ledger_are_refused_and_left_alone() {
     let newer = tempfile::tempdir().unwrap();
@@ -295,7 +316,7 @@ fn files_that_are_no_ledger_are_refused_and_left_alone() {
     drop(connection);
     let error = Ledger::open(newer.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Newer);
-    assert!(error.to_string().contains("has version 99, this program knows up to 3"), "{error}");
+    assert!(error.to_string().contains("has version 99, this program knows up to 4"), "{error}");
 
     let garbage = tempfile::tempdir().unwrap();
     fs::write(

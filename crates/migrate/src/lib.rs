@@ -18,6 +18,7 @@ mod precheck;
 pub mod problem;
 mod proof;
 mod rate;
+pub mod rbac;
 pub mod report;
 pub mod request;
 mod retry;
@@ -32,8 +33,8 @@ pub use problem::{Code, Exit, Lang, Problem};
 pub use rate::MaxRate;
 pub use report::{JobState, Report};
 pub use request::{
-    Duplicates, LoadRequest, MigrateRequest, OnBadRow, RepairScope, Selection, SourceLoad, VerifyLevel,
-    VerifyRequest,
+    Duplicates, LoadRequest, MigrateRequest, OnBadRow, RbacRequest, RbacUsers, RepairScope, Selection,
+    SourceLoad, VerifyLevel, VerifyRequest,
 };
 pub use run::{
     Canceled, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history, ledger_problem, load,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use vecferry_milvus::{Collection, CollectionName, NewCollection};
 
 use crate::problem::Problem;
+use crate::rbac::RbacPlan;
 use crate::source_load::LoadedParts;
 
 pub(crate) mod file;
@@ -29,6 +30,8 @@ pub struct Plan {
     pub collections: Vec<PlannedCollection>,
     /// Databases that are made on the target.
     pub new_databases: Vec<String>,
+    /// Roles and users, where they are copied.
+    pub rbac: Option<RbacPlan>,
     /// What is worth knowing before the start.
     pub warnings: Vec<Problem>,
 }

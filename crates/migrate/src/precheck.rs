@@ -66,6 +66,7 @@ pub(crate) async fn check(
             target: cluster(target),
             collections,
             new_databases,
+            rbac: None,
             warnings: vec![],
         };
         Ok(plan)

@@ -6,6 +6,7 @@ use vecferry_milvus::{CollectionName, Key};
 use crate::event::{Bottleneck, Phase};
 use crate::plan::{Change, Cluster};
 use crate::problem::{Exit, Problem};
+use crate::rbac::RbacReport;
 use crate::request::VerifyLevel;
 
 /// Rows that are named; the others are counted.
@@ -69,6 +70,9 @@ pub struct Report {
     pub sample_seed: u64,
     /// Collection by collection.
     pub collections: Vec<CollectionReport>,
+    /// Roles and users, where they were copied.
+    #[serde(default)]
+    pub rbac: Option<RbacReport>,
     /// Why it failed.
     pub problems: Vec<Problem>,
     /// What is worth knowing.
@@ -406,6 +410,7 @@ mod tests {
             verified: VerifyLevel::None,
             sample_seed: 0,
             collections: Vec::new(),
+            rbac: None,
             problems: codes.iter().copied().map(Problem::new).collect(),
             warnings: Vec::new(),
             pace: None,

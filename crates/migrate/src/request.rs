@@ -1,6 +1,7 @@
 //! What a caller can ask for.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use vecferry_milvus::{CollectionName, DB_DEFAULT, Endpoint};
 
@@ -121,6 +122,27 @@ pub enum Duplicates {
     Fail,
 }
 
+/// What becomes of the users where their passwords can't be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RbacUsers {
+    /// They are made, each with a new password.
+    Create,
+    /// They are not made.
+    Skip,
+}
+
+/// That roles, grants, privilege groups and users are copied too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RbacRequest {
+    /// What becomes of the users.
+    pub users: RbacUsers,
+    /// The file for new passwords.
+    pub users_file: Option<PathBuf>,
+    /// Where that file is made where none is named.
+    pub users_dir: PathBuf,
+}
+
 /// A migration.
 #[derive(Clone, Debug)]
 pub struct MigrateRequest {
@@ -146,6 +168,8 @@ pub struct MigrateRequest {
     pub wait_index: bool,
     /// Whether the source may change meanwhile.
     pub allow_drift: bool,
+    /// Whether roles and users are copied too. Only the plan is made from it.
+    pub rbac: Option<RbacRequest>,
 }
 
 impl MigrateRequest {
@@ -163,6 +187,7 @@ impl MigrateRequest {
             on_bad_row: OnBadRow::Fail,
             wait_index: false,
             allow_drift: false,
+            rbac: None,
         }
     }
 }

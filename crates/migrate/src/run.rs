@@ -21,6 +21,7 @@ use crate::precheck;
 use crate::problem::{Code, Problem};
 use crate::proof::Reader;
 use crate::rate::MaxRate;
+use crate::rbac;
 use crate::report::{CollectionReport, JobState, Report, Verification};
 use crate::request::{Duplicates, LoadRequest, MigrateRequest, VerifyLevel, VerifyRequest};
 use crate::source_load::wait_until_complete;
@@ -55,6 +56,7 @@ pub struct Migration {
     target: Client,
     plan: Plan,
     checks: Vec<Check>,
+    job_id: String,
     /// Where it goes on; none for a new job.
     record: Option<JobRecord>,
     tuning: Tuning,
@@ -169,7 +171,9 @@ impl Migration {
         };
         list.passed(CheckId::SourceReachable, [source.version().to_string()]);
         list.passed(CheckId::TargetReachable, [target.version().to_string()]);
-        let plan = precheck::check(&request, &source, &target, list).await?;
+        let job_id = uuid::Uuid::now_v7().to_string();
+        let checked = precheck::check(&request, &source, &target, list).await;
+        let plan = rbac::add(&request, &source, &target, &job_id, checked).await?;
         let asking = |side: Side| move |error: vecferry_milvus::Error| vec![refusal(side, &error)];
         checks::clock_skew(list, Side::Source, &source).await.map_err(asking(Side::Source))?;
         checks::clock_skew(list, Side::Target, &target).await.map_err(asking(Side::Target))?;
@@ -187,6 +191,7 @@ impl Migration {
             target,
             plan,
             checks: Vec::new(),
+            job_id,
             record: None,
             tuning: Tuning::default(),
             max_rate: None,
@@ -232,6 +237,8 @@ impl Migration {
         if !problems.is_empty() {
             return Err(problems);
         }
+        // Roles and users as reviewed; what is there by now is left as it is.
+        migration.plan.rbac.clone_from(&file.plan().rbac);
         // What is loaded now is what counts: it is put back so.
         for planned in &mut migration.plan.collections {
             if let Some(reviewed) =
@@ -343,7 +350,7 @@ impl Migration {
 
     /// Records a new job before anything is written.
     async fn record_new(&self, ledger: &Ledger, clock: &Clock) -> Result<JobRecord, Problem> {
-        let job_id = uuid::Uuid::now_v7().to_string();
+        let job_id = self.job_id.clone();
         let failed = |error: &dyn std::fmt::Display| {
             let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
             problem.with("detail", error)
@@ -382,7 +389,9 @@ impl Job {
             problems.push(problem);
         }
         let mut ended = Vec::new();
+        let mut rbac = None;
         if problems.is_empty() {
+            rbac = rbac::carry_out(&self.rbac_work(), plan.rbac.as_ref(), &mut problems).await;
             ended = stream::iter(plan.collections.iter().enumerate())
                 .map(|(position, planned)| self.collection(position, planned))
                 .buffered(COLLECTIONS_PARALLEL)
@@ -403,8 +412,9 @@ impl Job {
             verified: self.request.verify,
             sample_seed: self.sample_seed,
             collections: Vec::new(),
+            warnings: rbac::warnings(plan, rbac.as_ref()),
+            rbac,
             problems,
-            warnings: plan.warnings.clone(),
             pace: None,
             quarantine_file: None,
         };
@@ -415,6 +425,16 @@ impl Job {
         }
         conclude(&mut report, self.cancel.is_cancelled());
         report
+    }
+
+    fn rbac_work(&self) -> rbac::Work<'_> {
+        rbac::Work {
+            source: &self.source,
+            target: &self.target,
+            ledger: &self.ledger,
+            attempt: &self.attempt,
+            cancel: &self.cancel,
+        }
     }
 
     /// One collection, if no earlier attempt completed it.
@@ -603,6 +623,7 @@ pub async fn verify(
         verified: request.level,
         sample_seed: rand::random(),
         collections: Vec::new(),
+        rbac: None,
         problems: Vec::new(),
         warnings: Vec::new(),
         pace: None,

@@ -58,7 +58,7 @@ pub struct Client {
 }
 
 /// An answer with a status inside, which decides whether the call succeeded.
-trait Answer: Message + Default {
+pub(crate) trait Answer: Message + Default {
     fn status(&self) -> Option<&Status>;
 }
 
@@ -73,10 +73,11 @@ macro_rules! answers {
 }
 
 answers! {
-    AllocTimestampResponse DescribeDatabaseResponse DescribeIndexResponse FlushResponse GetCollectionStatisticsResponse
+    AllocTimestampResponse BackupRbacMetaResponse DescribeDatabaseResponse DescribeIndexResponse FlushResponse GetCollectionStatisticsResponse
     GetFlushStateResponse GetLoadStateResponse GetMetricsResponse GetPersistentSegmentInfoResponse
-    GetQuerySegmentInfoResponse GetVersionResponse ListAliasesResponse ListDatabasesResponse MutationResult QueryResults
-    ShowCollectionsResponse ShowPartitionsResponse
+    GetQuerySegmentInfoResponse GetVersionResponse ListAliasesResponse ListCredUsersResponse ListDatabasesResponse
+    ListPrivilegeGroupsResponse ListResourceGroupsResponse MutationResult QueryResults SelectGrantResponse
+    SelectRoleResponse SelectUserResponse ShowCollectionsResponse ShowPartitionsResponse
 }
 
 impl Answer for Status {
@@ -86,7 +87,7 @@ impl Answer for Status {
 }
 
 /// `None` where the server does not have a call, or does not let this user make it.
-fn if_offered<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+pub(crate) fn if_offered<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
@@ -135,7 +136,7 @@ impl Client {
         Ok(answer)
     }
 
-    async fn control<A: Answer>(
+    pub(crate) async fn control<A: Answer>(
         &self,
         call: &'static str,
         db: &str,
@@ -145,7 +146,12 @@ impl Client {
     }
 
     /// A call whose whole answer is a status.
-    async fn command(&self, call: &'static str, db: &str, request: &impl Message) -> Result<(), Error> {
+    pub(crate) async fn command(
+        &self,
+        call: &'static str,
+        db: &str,
+        request: &impl Message,
+    ) -> Result<(), Error> {
         self.control::<Status>(call, db, request).await.map(drop)
     }
 

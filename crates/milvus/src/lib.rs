@@ -6,6 +6,7 @@
 //!
 //! - [`endpoint`]: where a server is and how to be let in. [`Client`]: its calls.
 //! - [`wire`]: the data path. Pages stay the bytes they came as; only what must be read is read.
+//! - [`rbac`]: roles, grants, privilege groups and users.
 //! - [`schema`]: collection schemas as raw bytes, so that what this version does not know survives.
 //! - [`error`]: one error type; its kind says what a caller can do about it.
 
@@ -18,6 +19,7 @@ pub mod error;
 pub mod key;
 pub mod proto;
 mod query;
+pub mod rbac;
 pub mod schema;
 mod transport;
 pub mod version;

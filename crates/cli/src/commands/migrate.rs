@@ -9,13 +9,17 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Ledger;
+use vecferry_migrate::rbac::RbacPlan;
 use vecferry_migrate::request::parse_target_db;
 use vecferry_migrate::{
-    Code, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile, Problem, Report, Selection,
+    Code, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile, Problem, RbacRequest, Report,
+    Selection,
 };
 use vecferry_milvus::Endpoint;
 
-use crate::args::{ConnectionArgs, JobArgs, MigrateArgs, PaceArgs, SelectionArgs, TlsFiles};
+use crate::args::{
+    ConnectionArgs, JobArgs, MigrateArgs, PaceArgs, RbacArgs, SelectionArgs, TlsFiles, WithArg,
+};
 use crate::connection::{both, endpoint};
 use crate::output::{Output, Severity, Style};
 use crate::progress::Progress;
@@ -42,6 +46,7 @@ struct PlanLine {
     event: &'static str,
     new_databases: Vec<String>,
     collections: Vec<PlannedCollection>,
+    rbac: Option<RbacPlan>,
     warnings: Vec<Problem>,
 }
 
@@ -71,6 +76,7 @@ impl PlanLine {
             event: "plan",
             new_databases: plan.new_databases.clone(),
             collections: collections.collect(),
+            rbac: plan.rbac.clone(),
             warnings: plan.warnings.clone(),
         }
     }
@@ -84,9 +90,11 @@ struct Event {
 
 /// Migrates as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateArgs) -> Exit {
-    let ledger = state::ledger(&args.state).map_err(|problem| vec![problem]);
-    let wanted = both(task(args), max_rate(&args.pace));
-    let ((task, max_rate), ledger) = match both(wanted, ledger) {
+    let ledger = match state::ledger(&args.state) {
+        Ok(ledger) => ledger,
+        Err(problem) => return output.refuse(&[problem]),
+    };
+    let (task, max_rate) = match both(task(args, ledger.directory()), max_rate(&args.pace)) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
     };
@@ -156,9 +164,10 @@ impl Task {
 }
 
 /// What the arguments ask for, or everything that is wrong with them.
-fn task(args: &MigrateArgs) -> Result<Task, Vec<Problem>> {
+fn task(args: &MigrateArgs, state_dir: &Path) -> Result<Task, Vec<Problem>> {
     let Some(path) = &args.plan else {
-        let request = request(&args.source(None), &args.target(None), &args.selection, &args.job)?;
+        let mut request = request(&args.source(None), &args.target(None), &args.selection, &args.job)?;
+        request.rbac = rbac(&args.rbac, state_dir).map_err(|problem| vec![problem])?;
         return Ok(Task::New(Box::new(request)));
     };
     let text = std::fs::read_to_string(path)
@@ -243,7 +252,23 @@ pub(crate) fn request(
         on_bad_row: on_bad_row.into(),
         wait_index,
         allow_drift,
+        rbac: None,
     })
+}
+
+/// How roles and users are copied. Paths are made absolute: `resume` may run in another directory.
+pub(crate) fn rbac(args: &RbacArgs, state_dir: &Path) -> Result<Option<RbacRequest>, Problem> {
+    let Some(WithArg::Rbac) = args.with else { return Ok(None) };
+    let absolute = |path: &Path| {
+        std::path::absolute(path).map_err(|error| {
+            Problem::new(Code::FileNotWritten).with("file", path.display()).with("detail", error)
+        })
+    };
+    Ok(Some(RbacRequest {
+        users: args.rbac_users.into(),
+        users_file: args.users_file.as_deref().map(absolute).transpose()?,
+        users_dir: absolute(&state_dir.join("users"))?,
+    }))
 }
 
 /// The limit that is asked for, if one is; `none` asks for no limit.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use vecferry_migrate::checks::Check;
 use vecferry_migrate::{Code, Exit, Migration, PlanFile, PreCheck, Problem};
 
-use super::migrate::{not_started, request, show};
+use super::migrate::{not_started, rbac, request, show};
 use crate::args::PlanArgs;
 use crate::connection::both;
 use crate::output::{Output, Severity, Style};
@@ -27,9 +27,13 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &PlanArgs)
     let (source, target) = (args.source.connection(), args.target.connection());
     let request = request(&source, &target, &args.selection, &args.job);
     let ledger = state::ledger(&args.state).map_err(|problem| vec![problem]);
-    let (request, ledger) = match both(request, ledger) {
+    let (mut request, ledger) = match both(request, ledger) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
+    };
+    request.rbac = match rbac(&args.rbac, ledger.directory()) {
+        Ok(rbac) => rbac,
+        Err(problem) => return output.refuse(&[problem]),
     };
     if !output.quiet {
         output.note(&output.styled_note(Style::Dim, text::checking(output.lang)));

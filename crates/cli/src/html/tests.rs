@@ -84,6 +84,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
         verify: VerifyLevel::Sample,
         verified: if state == JobState::Successful { VerifyLevel::Sample } else { VerifyLevel::None },
         sample_seed: 8_273_645_511_203,
+        rbac: None,
         collections,
         problems: Vec::new(),
         warnings: Vec::new(),
@@ -414,4 +415,28 @@ fn hundreds_of_collections_make_a_small_page_soon() {
     let page = html(&report, Lang::Zh);
     assert!(page.len() < 1_000_000, "{}", page.len());
     assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+}
+
+#[test]
+fn roles_and_users_have_a_section_where_they_were_copied() {
+    use vecferry_migrate::rbac::{Left, LeftReason, Made, Method, ObjectKind, Passwords, RbacReport};
+    assert!(!html(&successful(), Lang::En).contains("id=\"rbac\""));
+    let rbac = RbacReport {
+        method: Method::SingleCalls,
+        passwords: Passwords::Generated,
+        users_file: Some("/state/<users>.json".into()),
+        privilege_groups: Made::default(),
+        roles: Made { planned: 3, made: 2 },
+        grants: Made::default(),
+        users: Made { planned: 1, made: 1 },
+        memberships: Made::default(),
+        outside: Vec::new(),
+        left: vec![Left { kind: ObjectKind::User, name: "ann".into(), reason: LeftReason::Exists }],
+        resource_groups: Vec::new(),
+    };
+    let report = Report { rbac: Some(rbac), ..successful() };
+    let page = html(&report, Lang::En);
+    assert!(page.contains("2 of 3 roles") && page.contains("user ann: exists on the target"), "{page}");
+    assert!(!page.contains("<users>"), "escaped");
+    assert!(html(&report, Lang::Zh).contains("2 / 3 个角色"));
 }

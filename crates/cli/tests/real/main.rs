@@ -11,6 +11,7 @@ mod load_state;
 mod pace;
 mod plan;
 mod quarantine;
+mod rbac;
 mod refused;
 mod resume;
 mod state;

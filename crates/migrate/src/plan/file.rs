@@ -262,6 +262,7 @@ mod tests {
             target: cluster,
             collections: Vec::new(),
             new_databases: vec!["shop".into()],
+            rbac: None,
             warnings: Vec::new(),
         };
         let endpoint = || Endpoint::parse("http://a:1").unwrap();

@@ -13,6 +13,7 @@ use vecferry_milvus::{Collection, CollectionName, Endpoint, NewCollection};
 
 use super::{Change, Cluster, NewIndex, Plan, PlannedCollection};
 use crate::problem::Problem;
+use crate::rbac::RbacPlan;
 use crate::request::{Duplicates, MigrateRequest, OnBadRow, Selection, SourceLoad, VerifyLevel};
 use crate::source_load::LoadedParts;
 
@@ -33,6 +34,8 @@ struct StoredPlan {
     target: Cluster,
     collections: Vec<StoredCollection>,
     new_databases: Vec<String>,
+    #[serde(default)]
+    rbac: Option<RbacPlan>,
     warnings: Vec<Problem>,
 }
 
@@ -101,6 +104,7 @@ pub(crate) fn read_plan_value(document: Value) -> Result<Plan, DocumentError> {
             .map(StoredCollection::planned)
             .collect::<Result<_, DocumentError>>()?,
         new_databases: stored.new_databases,
+        rbac: stored.rbac,
         warnings: stored.warnings,
     })
 }
@@ -124,6 +128,7 @@ impl StoredPlan {
             target: plan.target.clone(),
             collections: plan.collections.iter().map(StoredCollection::of).collect(),
             new_databases: plan.new_databases.clone(),
+            rbac: plan.rbac.clone(),
             warnings: plan.warnings.clone(),
         }
     }
@@ -250,5 +255,6 @@ pub(crate) fn read_request(
         on_bad_row: stored.on_bad_row,
         wait_index: stored.wait_index,
         allow_drift: stored.allow_drift,
+        rbac: None,
     })
 }

@@ -531,4 +531,41 @@ catalogue! {
            "look at the target's log and its free memory, then run `vecferry load` again"
         zh "无法在目标上加载 `{collection}`：{detail}"
            "请查看目标的日志和可用内存，然后重新运行 `vecferry load`";
+
+    /// A server without roles and users.
+    RbacUnsupported 701 Refused
+        en "the {side} has no roles and users, so `--with rbac` can't copy them: {detail}"
+           "leave out --with rbac; Milvus Lite has no access control"
+        zh "{side}没有角色和用户，`--with rbac` 无法复制：{detail}"
+           "请去掉 --with rbac；Milvus Lite 没有访问控制";
+    /// Roles and users may not be read or written.
+    RbacNotAllowed 702 Refused
+        en "the {side} does not let this user read or make roles, grants and users: {detail}"
+           "use a user with the role `admin` (or `root`) on both sides, or leave out --with rbac"
+        zh "{side}不允许该用户读取或创建角色、授权和用户：{detail}"
+           "请在两端使用具有 `admin` 角色的用户（或 `root`），或去掉 --with rbac";
+    /// The file for the passwords exists.
+    UsersFileExists 703 Refused
+        en "the file for the passwords of the new users already exists: `{file}`"
+           "it is never overwritten: name another one with --users-file, or move it away"
+        zh "用于保存新用户密码的文件已存在：`{file}`"
+           "该文件不会被覆盖：请用 --users-file 指定其他文件，或先将其移走";
+    /// The file for the passwords can't be written or read.
+    UsersFile 704 Failed
+        en "the file for the passwords of the new users, `{file}`, can't be used: {detail}"
+           "no user was made without its password being in the file; make the file's directory writable, then run `vecferry resume`"
+        zh "无法使用保存新用户密码的文件 `{file}`：{detail}"
+           "密码未写入该文件的用户不会被创建；请确保其目录可写，然后运行 `vecferry resume`";
+    /// A role, a grant, a privilege group or a user did not arrive.
+    RbacFailed 705 Failed
+        en "`{object}` could not be made on the target: {detail}"
+           "the rows are copied all the same; mend the reason, then run `vecferry resume`, which makes only what is missing"
+        zh "无法在目标上创建 `{object}`：{detail}"
+           "数据行仍会照常复制；排除原因后运行 `vecferry resume`，只会补建缺失的部分";
+    /// Some of the source's roles, users and grants are not copied.
+    RbacLeft 706 Done
+        en "{number} of the source's roles, users and grants are not copied: {names}"
+           "what exists on the target is left as it is; compare these by hand, the report says why for each"
+        zh "源上的角色、用户和授权中有 {number} 项未复制：{names}"
+           "目标上已有的内容保持原样；请手工核对这些项，报告中列出了每一项的原因";
 }

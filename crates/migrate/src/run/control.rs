@@ -158,6 +158,8 @@ async fn end(
             }
         }
         if clean {
+            crate::rbac::remove(ledger, attempt, &client, plan.rbac.as_ref(), &mut removed, &mut problems)
+                .await;
             remove_databases(ledger, attempt, &client, &mut removed, &mut problems).await;
         }
     }
@@ -253,7 +255,13 @@ async fn remove_databases(
             target.drop_database(&db).await.map(|()| true)
         };
         match gone.await {
-            Ok(true) => removed.push(format!("{db}.*")),
+            Ok(true) => {
+                removed.push(format!("{db}.*"));
+                // A job that is resumed makes it anew.
+                if let Err(error) = ledger.forget_database(attempt, &db).await {
+                    problems.push(ledger_failed(attempt.job_id(), error));
+                }
+            }
             Ok(false) => {}
             Err(error) => {
                 let error: vecferry_milvus::Error = error;

@@ -60,12 +60,14 @@ impl Migration {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let job_id = record.job_id.clone();
         Ok(Resumed::Ready(Box::new(Self {
             request,
             source,
             target,
             plan,
             checks: Vec::new(),
+            job_id,
             record: Some(record),
             tuning: Tuning::default(),
             max_rate: None,
