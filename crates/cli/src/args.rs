@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use vecferry_migrate::{Duplicates, Lang, OnBadRow, RbacUsers, SourceLoad, VerifyLevel};
+use vecferry_migrate::{AutoId, Duplicates, Lang, OnBadRow, RbacUsers, SourceLoad, VerifyLevel};
 use vecferry_milvus::Secret;
 
 use crate::output::ColorChoice;
@@ -356,6 +356,10 @@ pub(crate) struct JobArgs {
     /// end, either way): leave it unfinished, without its aliases, or finish it without these rows
     #[arg(long, value_name = "HOW", value_enum, default_value_t = OnBadRowArg::Fail)]
     pub(crate) on_bad_row: OnBadRowArg,
+    /// What becomes of keys that the server makes (auto id): refuse such collections, keep the keys where the target can be
+    /// told to take them, or let the target make new ones and compare rows without them
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = AutoIdArg::Refuse)]
+    pub(crate) auto_id: AutoIdArg,
     /// Let the source change during the copy; what is written meanwhile may be missing on the target
     #[arg(long)]
     pub(crate) allow_drift: bool,
@@ -535,6 +539,24 @@ impl From<SourceLoadArg> for SourceLoad {
         match arg {
             SourceLoadArg::Temporary => Self::Temporary,
             SourceLoadArg::Never => Self::Never,
+        }
+    }
+}
+
+/// `--auto-id`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AutoIdArg {
+    Refuse,
+    Keep,
+    Regenerate,
+}
+
+impl From<AutoIdArg> for AutoId {
+    fn from(arg: AutoIdArg) -> Self {
+        match arg {
+            AutoIdArg::Refuse => Self::Refuse,
+            AutoIdArg::Keep => Self::Keep,
+            AutoIdArg::Regenerate => Self::Regenerate,
         }
     }
 }

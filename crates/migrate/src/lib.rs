@@ -28,13 +28,13 @@ mod target;
 mod tuning;
 
 pub use plan::file::PlanFile;
-pub use plan::{Change, Cluster, Plan, PlannedCollection};
+pub use plan::{Change, Cluster, Keys, Plan, PlannedCollection};
 pub use problem::{Code, Exit, Lang, Problem};
 pub use rate::MaxRate;
 pub use report::{JobState, Report};
 pub use request::{
-    Duplicates, LoadRequest, MigrateRequest, OnBadRow, RbacRequest, RbacUsers, RepairScope, Selection,
-    SourceLoad, VerifyLevel, VerifyRequest,
+    AutoId, Duplicates, LoadRequest, MigrateRequest, OnBadRow, RbacRequest, RbacUsers, RepairScope,
+    Selection, SourceLoad, VerifyLevel, VerifyRequest,
 };
 pub use run::{
     Canceled, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history, ledger_problem, load,

@@ -76,6 +76,29 @@ pub struct PlannedCollection {
     pub(crate) load: LoadedParts,
     /// Properties that are set when everything else is done.
     pub(crate) late_properties: Vec<(String, String)>,
+    /// What becomes of its keys.
+    pub keys: Keys,
+}
+
+/// What becomes of the keys of a collection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keys {
+    /// They are values like any other.
+    #[default]
+    Copied,
+    /// The source's server made them, and the target takes them as long as it is told to.
+    Kept,
+    /// The target's server makes new ones.
+    Regenerated,
+}
+
+impl Keys {
+    /// Whether a row can be written twice without being there twice: an upsert finds the first one by its key. A server
+    /// that makes the keys gives even an upserted row a new one.
+    pub(crate) fn can_upsert(self) -> bool {
+        self == Self::Copied
+    }
 }
 
 /// An index to be made.

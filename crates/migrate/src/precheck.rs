@@ -4,20 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vecferry_milvus::proto::common::ConsistencyLevel;
 use vecferry_milvus::proto::schema::DataType;
-use vecferry_milvus::schema::{Family, FieldSpec, family};
+use vecferry_milvus::schema::{Family, FieldSpec, family, parameters};
 use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, Error, ErrorKind, Flavor, NewCollection};
 use vecferry_policy::{Feature, Product, Support, VectorKind, check_name, shards_max, support, vector_index};
 
 use crate::checks::{CheckId, CheckList};
 use crate::connect::{Side, cluster, product, refusal, same_server};
 use crate::inventory::{self, Found};
-use crate::plan::{Change, NewIndex, Plan, PlannedCollection};
+use crate::plan::{Change, Keys, NewIndex, Plan, PlannedCollection};
 use crate::problem::{Code, Problem};
-use crate::request::{MigrateRequest, SourceLoad};
+use crate::request::{AutoId, MigrateRequest, SourceLoad};
 use crate::source_load;
 
 /// Properties that change what happens to rows or who writes them; set when everything else is done, or never.
 pub(crate) const PROPERTY_TTL: &str = "collection.ttl.seconds";
+/// Lets a server take keys that it would make itself (2.6 and later).
+pub(crate) const PROPERTY_KEPT_KEYS: &str = "allow_insert_auto_id";
 const PROPERTIES_OF_THE_SERVER: [&str; 1] = ["replicate.id"];
 /// Partition every collection has.
 const PARTITION_DEFAULT: &str = "_default";
@@ -133,6 +135,7 @@ impl Checks<'_> {
             indexes,
             load: found.load.clone(),
             late_properties,
+            keys: self.keys(found),
         })
     }
 
@@ -217,9 +220,24 @@ impl Checks<'_> {
         for (feature, names) in wanted {
             self.refuse_unsupported(found, feature, &names);
         }
-        // Servers give new rows new keys, and the old ones would be lost (2.6 has a property that allows to keep them).
-        if schema.is_auto_id() {
-            self.problems.push(Problem::new(Code::AutoId).with("collection", &found.described.name));
+        match self.keys(found) {
+            Keys::Copied if schema.is_auto_id() => {
+                self.problems.push(Problem::new(Code::AutoId).with("collection", &found.described.name));
+            }
+            Keys::Kept => {
+                let key = schema.key_field().map(|field| field.name.clone()).unwrap_or_default();
+                self.refuse_unsupported(found, Feature::KeptAutoId, &BTreeSet::from([key]));
+            }
+            Keys::Copied | Keys::Regenerated => {}
+        }
+    }
+
+    /// What becomes of the keys. Servers give new rows new keys, and the old ones are lost, unless told otherwise.
+    fn keys(&self, found: &Found) -> Keys {
+        match self.request.auto_id {
+            AutoId::Keep if found.described.schema.is_auto_id() => Keys::Kept,
+            AutoId::Regenerate if found.described.schema.is_auto_id() => Keys::Regenerated,
+            AutoId::Refuse | AutoId::Keep | AutoId::Regenerate => Keys::Copied,
         }
     }
 
@@ -296,13 +314,25 @@ impl Checks<'_> {
         if self.product == Product::LitePython && has_description(found) {
             change("descriptions", "kept".into(), "dropped by milvus-lite 3".into());
         }
-        let kept: Vec<_> = described
+        let keys = self.keys(found);
+        match keys {
+            Keys::Copied | Keys::Kept => {}
+            Keys::Regenerated => {
+                change("keys", "made by the source".into(), "made anew by the target".into())
+            }
+        }
+        let mut kept: Vec<_> = described
             .properties
             .iter()
             .filter(|property| !PROPERTIES_OF_THE_SERVER.contains(&property.key.as_str()))
             .filter(|property| property.key != PROPERTY_TTL)
             .cloned()
             .collect();
+        if keys == Keys::Kept {
+            // Until everything is copied; then it is what the source has.
+            kept.retain(|property| property.key != PROPERTY_KEPT_KEYS);
+            kept.extend(parameters(&[(PROPERTY_KEPT_KEYS, "true")]));
+        }
         if self.product == Product::LiteNative {
             for property in &described.properties {
                 change(

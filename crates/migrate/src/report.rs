@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use vecferry_milvus::{CollectionName, Key};
 
 use crate::event::{Bottleneck, Phase};
-use crate::plan::{Change, Cluster};
+use crate::plan::{Change, Cluster, Keys};
 use crate::problem::{Exit, Problem};
 use crate::rbac::RbacReport;
 use crate::request::VerifyLevel;
@@ -145,6 +145,9 @@ pub struct CollectionReport {
     /// Rows that the target refuses; which ones is in the quarantine file.
     #[serde(default)]
     pub quarantined: u64,
+    /// What became of its keys.
+    #[serde(default)]
+    pub keys: Keys,
     /// Whether the source changed meanwhile, as far as could be looked at.
     #[serde(default)]
     pub drift: Option<DriftReport>,

@@ -112,6 +112,19 @@ pub enum OnBadRow {
     Quarantine,
 }
 
+/// What becomes of keys that the server makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AutoId {
+    /// Such collections are refused: somebody has to choose.
+    #[default]
+    Refuse,
+    /// They are kept, where the target can be made to take them.
+    Keep,
+    /// The target makes new ones, and rows are compared without them.
+    Regenerate,
+}
+
 /// What repeated keys in the source mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -164,6 +177,8 @@ pub struct MigrateRequest {
     pub duplicates: Duplicates,
     /// What refused rows mean.
     pub on_bad_row: OnBadRow,
+    /// What becomes of keys that the server makes.
+    pub auto_id: AutoId,
     /// Whether to wait until all indexes are built.
     pub wait_index: bool,
     /// Whether the source may change meanwhile.
@@ -185,6 +200,7 @@ impl MigrateRequest {
             source_load_parallel: 1,
             duplicates: Duplicates::Warn,
             on_bad_row: OnBadRow::Fail,
+            auto_id: AutoId::Refuse,
             wait_index: false,
             allow_drift: false,
             rbac: None,

@@ -36,6 +36,7 @@ mod history;
 mod pace;
 mod quarantine;
 mod resume;
+mod without_keys;
 
 pub use control::{Canceled, RateSet, cancel, set_max_rate};
 pub use history::{Passed, history};
@@ -732,6 +733,7 @@ pub(crate) fn new_report(planned: &PlannedCollection) -> CollectionReport {
         loaded: false,
         created: false,
         quarantined: 0,
+        keys: planned.keys,
         drift: None,
     }
 }

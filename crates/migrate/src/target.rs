@@ -7,7 +7,8 @@ use vecferry_ledger::Attempt;
 use vecferry_milvus::schema::{Difference, Schema, differences, parameters};
 use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Flavor};
 
-use crate::plan::{NewIndex, PlannedCollection};
+use crate::plan::{Keys, NewIndex, PlannedCollection};
+use crate::precheck::PROPERTY_KEPT_KEYS;
 use crate::report::IndexReport;
 use crate::retry::{repeat, sleep};
 
@@ -355,6 +356,17 @@ pub(crate) async fn finish(
     if !planned.late_properties.is_empty() {
         let properties = parameters(&planned.late_properties);
         repeat(cancel, || target.alter_collection(&planned.target, properties.clone())).await?;
+    }
+    if planned.keys == Keys::Kept {
+        let of_source =
+            planned.described.properties.iter().find(|property| property.key == PROPERTY_KEPT_KEYS);
+        match of_source {
+            Some(property) => {
+                let property = vec![property.clone()];
+                repeat(cancel, || target.alter_collection(&planned.target, property.clone())).await?;
+            }
+            None => repeat(cancel, || target.drop_property(&planned.target, PROPERTY_KEPT_KEYS)).await?,
+        }
     }
     for alias in &planned.aliases {
         match repeat(cancel, || target.create_alias(&planned.target, alias)).await {

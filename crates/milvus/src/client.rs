@@ -263,6 +263,18 @@ impl Client {
             db_name: name.db.clone(),
             collection_name: name.name.clone(),
             properties,
+            ..pb::AlterCollectionRequest::default()
+        };
+        self.command("AlterCollection", &name.db, &request).await
+    }
+
+    /// Takes a property away from a collection.
+    pub async fn drop_property(&self, name: &CollectionName, key: &str) -> Result<(), Error> {
+        let request = pb::AlterCollectionRequest {
+            db_name: name.db.clone(),
+            collection_name: name.name.clone(),
+            delete_keys: vec![key.to_owned()],
+            ..pb::AlterCollectionRequest::default()
         };
         self.command("AlterCollection", &name.db, &request).await
     }

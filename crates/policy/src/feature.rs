@@ -59,6 +59,8 @@ pub enum Feature {
     Alias,
     /// Databases beside `default`.
     Database,
+    /// Keys of the source's in a collection whose keys the server makes (`allow_insert_auto_id`).
+    KeptAutoId,
 }
 
 /// Whether a server holds something.
@@ -95,6 +97,7 @@ impl fmt::Display for Feature {
             Self::ClusteringKey => "clustering keys",
             Self::Alias => "aliases",
             Self::Database => "databases beside `default`",
+            Self::KeptAutoId => "kept auto-id keys",
         })
     }
 }
@@ -126,7 +129,11 @@ fn milvus_since(feature: Feature) -> Option<(u32, u32)> {
         Feature::Array | Feature::DefaultValue => Some((2, 3)),
         Feature::HalfVector | Feature::SparseVector | Feature::ClusteringKey => Some((2, 4)),
         Feature::Nullable | Feature::Function => Some((2, 5)),
-        Feature::Int8Vector | Feature::Geometry | Feature::Timestamptz | Feature::Struct => Some((2, 6)),
+        Feature::Int8Vector
+        | Feature::Geometry
+        | Feature::Timestamptz
+        | Feature::Struct
+        | Feature::KeptAutoId => Some((2, 6)),
         Feature::Text | Feature::NullableVector => Some((3, 0)),
         Feature::UnknownType => None,
     }

@@ -237,6 +237,7 @@ pub(crate) fn request(
         source_load_parallel,
         duplicates,
         on_bad_row,
+        auto_id,
         allow_drift,
         wait_index,
     } = *job;
@@ -250,6 +251,7 @@ pub(crate) fn request(
         source_load_parallel: usize::from(source_load_parallel),
         duplicates: duplicates.into(),
         on_bad_row: on_bad_row.into(),
+        auto_id: auto_id.into(),
         wait_index,
         allow_drift,
         rbac: None,

@@ -63,6 +63,7 @@ fn collection(name: &str, rows: u64) -> CollectionReport {
         created: true,
         quarantined: 0,
         drift: None,
+        keys: vecferry_migrate::Keys::Copied,
     }
 }
 

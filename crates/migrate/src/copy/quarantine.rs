@@ -75,7 +75,8 @@ impl CopyJob {
             if page.rows > 0 {
                 let rows = self.rows_of(&page)?;
                 let range = KeyRange { after: None, until: Some(key.clone()) };
-                let written = self.write_rows(None, partition, &rows, &range, key, WriteMode::Upsert);
+                let mode = if self.keys.can_upsert() { WriteMode::Upsert } else { WriteMode::Insert };
+                let written = self.write_rows(None, partition, &rows, &range, key, mode);
                 if Box::pin(written).await?.refused > 0 {
                     continue;
                 }

@@ -27,6 +27,7 @@ use super::quarantine::Refusals;
 use super::redivide::{Checks, Division};
 use super::sample::SampleRule;
 use crate::event::{Bottleneck, Event, Observer, Wait};
+use crate::plan::Keys;
 use crate::proof::Reader;
 use crate::retry::{Backoff, Verdict, sleep};
 use crate::source_load::wait_until_complete;
@@ -45,6 +46,7 @@ pub(crate) struct CopyJob {
     /// Where rows are written: an alias that only this attempt uses, where the target has aliases.
     pub(crate) write_name: CollectionName,
     pub(crate) key_field: String,
+    pub(crate) keys: Keys,
     pub(crate) columns: Vec<FieldSpec>,
     /// Names of `columns`.
     pub(crate) names: Vec<String>,
@@ -74,6 +76,9 @@ pub(crate) enum CopyError {
     Protocol(#[from] WireError),
     #[error("rows {first} to {last} refused: {error}")]
     RowsRefused { first: Key, last: Key, error: Error },
+    /// A write may have landed, and can't be repeated: the target makes the keys.
+    #[error("a write of rows whose keys the target makes is in doubt: {0}")]
+    InDoubt(String),
     #[error("{0}")]
     Ledger(#[from] vecferry_ledger::Error),
     #[error("{0}")]
@@ -135,6 +140,9 @@ impl CopyJob {
         let mut size = PageSize::new(&self.columns, self.page_bytes_target);
         if let Some(intent) = split.intent.as_ref().filter(|intent| Some(*intent) != split.cursor.as_ref()) {
             let intent = key_of(intent)?;
+            if !self.keys.can_upsert() {
+                return Err(CopyError::InDoubt(format!("an earlier attempt ended before key {intent}")));
+            }
             self.resend(&split, &mut range, intent, &mut size).await?;
         }
         let out_of_time = || started.elapsed() >= time;
@@ -346,6 +354,9 @@ impl CopyJob {
     pub(super) fn rows_of(&self, page: &Page) -> Result<Rows, WireError> {
         let mut columns = Vec::with_capacity(page.columns.len());
         for column in &page.columns {
+            if self.keys == Keys::Regenerated && column.name == self.key_field {
+                continue;
+            }
             if let Some(spec) = self.columns.iter().find(|spec| spec.name == column.name) {
                 columns.push(insertable(column, spec, page.rows)?);
             }
@@ -407,6 +418,9 @@ impl CopyJob {
             if error.kind() == ErrorKind::TooLarge && rows.count > 1 {
                 return Box::pin(self.copy_in_smaller_pages(split, partition, range, rows.count / 2, mode))
                     .await;
+            }
+            if may_have_landed(error.kind()) && !self.keys.can_upsert() {
+                return Err(CopyError::InDoubt(error.to_string()));
             }
             if may_have_landed(error.kind()) && mode == WriteMode::Insert {
                 // From now on only by upsert, which leaves one copy of each key; and counted at the end, because the

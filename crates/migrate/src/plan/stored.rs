@@ -11,10 +11,10 @@ use serde_json::Value;
 use vecferry_milvus::schema::{Schema, parameters};
 use vecferry_milvus::{Collection, CollectionName, Endpoint, NewCollection};
 
-use super::{Change, Cluster, NewIndex, Plan, PlannedCollection};
+use super::{Change, Cluster, Keys, NewIndex, Plan, PlannedCollection};
 use crate::problem::Problem;
 use crate::rbac::RbacPlan;
-use crate::request::{Duplicates, MigrateRequest, OnBadRow, Selection, SourceLoad, VerifyLevel};
+use crate::request::{AutoId, Duplicates, MigrateRequest, OnBadRow, Selection, SourceLoad, VerifyLevel};
 use crate::source_load::LoadedParts;
 
 /// Why a document can't be read: it was written by another version, or not by this program.
@@ -54,6 +54,8 @@ struct StoredCollection {
     indexes: Vec<NewIndex>,
     load: LoadedParts,
     late_properties: Pairs,
+    #[serde(default)]
+    keys: Keys,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -167,6 +169,7 @@ impl StoredCollection {
             indexes: planned.indexes.clone(),
             load: planned.load.clone(),
             late_properties: planned.late_properties.clone(),
+            keys: planned.keys,
         }
     }
 
@@ -205,6 +208,7 @@ impl StoredCollection {
             indexes: self.indexes,
             load: self.load,
             late_properties: self.late_properties,
+            keys: self.keys,
         })
     }
 }
@@ -218,6 +222,8 @@ struct StoredRequest {
     duplicates: Duplicates,
     #[serde(default)]
     on_bad_row: OnBadRow,
+    #[serde(default)]
+    auto_id: AutoId,
     wait_index: bool,
     allow_drift: bool,
 }
@@ -231,6 +237,7 @@ pub(crate) fn write_request(request: &MigrateRequest) -> Result<String, Document
         source_load_parallel: request.source_load_parallel,
         duplicates: request.duplicates,
         on_bad_row: request.on_bad_row,
+        auto_id: request.auto_id,
         wait_index: request.wait_index,
         allow_drift: request.allow_drift,
     })?)
@@ -253,6 +260,7 @@ pub(crate) fn read_request(
         source_load_parallel: stored.source_load_parallel,
         duplicates: stored.duplicates,
         on_bad_row: stored.on_bad_row,
+        auto_id: stored.auto_id,
         wait_index: stored.wait_index,
         allow_drift: stored.allow_drift,
         rbac: None,

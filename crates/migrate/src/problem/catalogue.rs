@@ -290,9 +290,9 @@ catalogue! {
     /// Auto-generated keys can't be kept.
     AutoId 210 Refused
         en "the keys of `{collection}` are made by the server (auto id): the target would give every row a new one"
-           "this version keeps no keys of such collections; leave it out with --exclude {collection}"
+           "choose: --auto-id keep copies the keys where the target can be told to take them (2.6 and later), --auto-id regenerate lets it make new ones and compares rows without them; or leave the collection out with --exclude {collection}"
         zh "`{collection}` 的主键由服务端生成（auto id）：目标会为每一行生成新的主键"
-           "此版本不支持保留这类 Collection 的主键；请用 --exclude {collection} 跳过";
+           "请选择：--auto-id keep 在目标支持时保留主键（2.6 及以上），--auto-id regenerate 由目标生成新主键、比对时忽略主键；或用 --exclude {collection} 跳过";
     /// Nothing selected.
     NothingSelected 211 Refused
         en "there is nothing to do: the source has no collection that is selected"
@@ -402,6 +402,12 @@ catalogue! {
            "what was mended so far stays; remove the cause and run the command again: it finds what is left"
         zh "无法修复目标上 `{collection}` 的行：{detail}"
            "已修复的部分会保留；排除原因后重新运行该命令，它会找出其余的差异";
+    /// A collection without keys to tell rows by was begun anew too often.
+    CopiedAnew 311 Failed
+        en "`{collection}` was copied {times} times, and each time something got lost on the way: {detail}"
+           "the target makes the keys of its rows, so that a write in doubt can't be repeated; mend the connection to the target, then run `vecferry resume {job}`, which begins this collection anew"
+        zh "`{collection}` 已复制 {times} 次，每次都在途中出现问题：{detail}"
+           "目标自行生成主键，因此结果不明的写入无法重试；请修复到目标的连接，然后运行 `vecferry resume {job}`，该 Collection 会从头开始";
 
     /// Rows did not arrive.
     RowsMissing 401 Different
@@ -505,6 +511,12 @@ catalogue! {
            "{file} names each one with its reason; mend them at the source (or what the target minds), then run `vecferry resume {job}`, which tries them again"
         zh "目标拒绝 `{collection}` 的 {rows} 行，其余各行均已复制：{first}"
            "{file} 列出每一行及其原因；请在源上修正这些行（或解决目标的限制），然后运行 `vecferry resume {job}` 重试";
+    /// Rows differ, compared without their keys.
+    RowsDiffer 416 Different
+        en "`{collection}`: the rows of source and target differ, compared without the keys that the target made: {detail}"
+           "drop the collection on the target and run the migration again"
+        zh "`{collection}`：在不计目标生成的主键的情况下，源和目标的行不一致：{detail}"
+           "请在目标上删除该 Collection 后重新迁移";
 
     /// Canceled by the user.
     Canceled 501 Canceled

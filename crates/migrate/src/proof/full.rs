@@ -26,7 +26,7 @@ use crate::retry::{Backoff, Verdict, repeat, sleep};
 use crate::source_load::wait_until_complete;
 
 /// Size of a page that is aimed at: several ranges with three pages each are in memory at once.
-const PAGE_BYTES_TARGET: usize = 4 << 20;
+pub(super) const PAGE_BYTES_TARGET: usize = 4 << 20;
 /// A larger page is asked for again, smaller.
 const PAGE_BYTES_MAX: usize = 16 << 20;
 
@@ -383,7 +383,7 @@ impl Pages for Half<'_> {
 
 impl Reader {
     /// The next page of rows, with all columns.
-    async fn page(
+    pub(super) async fn page(
         &self,
         partition: Option<&str>,
         range: &KeyRange,

@@ -9,6 +9,7 @@ mod compare;
 mod digest;
 mod expect;
 mod full;
+mod multiset;
 mod repair;
 mod surplus;
 

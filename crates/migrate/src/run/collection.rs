@@ -10,14 +10,16 @@ use vecferry_milvus::{
 };
 
 use super::drift::{self, Holding};
-use super::{Ended, Job, comparison, ledger_failed, new_report, new_verification, quarantine, reader};
+use super::{
+    Ended, Job, comparison, ledger_failed, new_report, new_verification, quarantine, reader, without_keys,
+};
 use crate::connect::Side;
 use crate::copy::{
     CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, Refusals, SampleRule,
     Slice, key_of, key_text, plan, settle_doubts,
 };
 use crate::event::{Event, Phase};
-use crate::plan::PlannedCollection;
+use crate::plan::{Keys, PlannedCollection};
 use crate::precheck::{PROPERTY_TTL, does_not_fit};
 use crate::problem::{Code, Problem};
 use crate::proof::{Expected, Reader};
@@ -39,10 +41,15 @@ const VARIABLE_BYTES: usize = 64;
 /// Refused rows that are named with their reason; the file names all.
 const QUARANTINED_NAMED: usize = 3;
 
+/// How often a collection is copied in one attempt, where a write in doubt can't be repeated.
+const COPIES_MAX: u32 = 3;
+
 /// Why a collection stopped.
 pub(super) enum Stop {
     Problem(Problem),
     Canceled,
+    /// A write may have landed and can't be repeated.
+    InDoubt(String),
 }
 
 impl From<Problem> for Stop {
@@ -76,7 +83,7 @@ pub(super) async fn migrate(job: &Job, position: usize, planned: &PlannedCollect
     let phase = match stop {
         Ok(()) if work.problems.is_empty() => Phase::Done,
         Ok(()) => Phase::Failed,
-        Err(Stop::Canceled) => Phase::Canceled,
+        Err(Stop::Canceled | Stop::InDoubt(_)) => Phase::Canceled,
         Err(Stop::Problem(problem)) => {
             work.problems.push(problem);
             Phase::Failed
@@ -117,7 +124,36 @@ impl<'a> Work<'a> {
         Stop::Problem(problem.with("detail", error))
     }
 
+    /// Begins the collection anew where a write is in doubt that can't be repeated.
     async fn run(&mut self) -> Result<(), Stop> {
+        let mut times = 1;
+        loop {
+            let detail = match self.run_once().await {
+                Err(Stop::InDoubt(detail)) if self.job.cancel.is_cancelled() => {
+                    tracing::debug!(detail, "canceled while a write was in doubt");
+                    return Err(Stop::Canceled);
+                }
+                Err(Stop::InDoubt(detail)) => detail,
+                ended => return ended,
+            };
+            if times == COPIES_MAX {
+                let problem = Problem::new(Code::CopiedAnew).with("collection", &self.planned.target);
+                let problem = problem.with("times", times).with("detail", detail);
+                return Err(problem.with("job", self.job.attempt.job_id()).into());
+            }
+            tracing::debug!(detail, "the collection is begun anew");
+            let job = self.job;
+            let record = job.ledger.collection(job.attempt.job_id(), self.position).await;
+            let record = record.map_err(|error| self.ledger_failed(error))?;
+            // Whatever may still be on its way finds neither the name that it was sent to nor the collection.
+            super::control::clean_up(&job.ledger, &job.attempt, &job.target, self.planned, &record, true)
+                .await?;
+            self.report = new_report(self.planned);
+            times += 1;
+        }
+    }
+
+    async fn run_once(&mut self) -> Result<(), Stop> {
         let made = self.create().await?;
         let (expected, held) =
             if self.planned.readable { self.read_source(&made).await? } else { (Expected::default(), None) };
@@ -272,13 +308,22 @@ impl<'a> Work<'a> {
         self.stop_if_canceled()?;
         let result = self.load_and_copy(made).await;
         let held = permit.map(|permit| Held { _permit: permit });
-        let is_needed = result.is_ok() && self.job.request.verify == VerifyLevel::Full;
+        let is_needed = result.is_ok() && self.compares_every_row();
         match held {
             Some(held) if !is_needed => {
                 self.release_source(held).await;
                 result.map(|expected| (expected, None))
             }
             held => result.map(|expected| (expected, held)),
+        }
+    }
+
+    /// Whether the source is read once more for the proof. Without keys no row can be picked out.
+    fn compares_every_row(&self) -> bool {
+        match self.job.request.verify {
+            VerifyLevel::None | VerifyLevel::Count => false,
+            VerifyLevel::Sample => self.planned.keys == Keys::Regenerated,
+            VerifyLevel::Full => true,
         }
     }
 
@@ -451,6 +496,7 @@ impl<'a> Work<'a> {
             source_id: reader.id,
             write_name,
             key_field: reader.key_field.clone(),
+            keys: self.planned.keys,
             names: reader.columns.iter().map(|column| column.name.clone()).collect(),
             columns: reader.columns.clone(),
             consistency: reader.consistency,
@@ -573,6 +619,7 @@ impl<'a> Work<'a> {
             CopyError::Protocol(error) => {
                 Problem::new(Code::Protocol).with("collection", source).with("detail", error).into()
             }
+            CopyError::InDoubt(detail) => Stop::InDoubt(detail),
             CopyError::Ledger(error) => self.ledger_failed(error),
             CopyError::Record(error) => self.ledger_failed(error),
             CopyError::RowsRefused { first, last, error } => Problem::new(Code::RowsRefused)
@@ -586,7 +633,7 @@ impl<'a> Work<'a> {
 
     /// Rows to sample of each part: at least 1,000 and a thousandth of the collection, at least 64 a part.
     fn sample_rows(&self, parts: usize) -> usize {
-        if self.job.request.verify != VerifyLevel::Sample {
+        if self.job.request.verify != VerifyLevel::Sample || self.planned.keys == Keys::Regenerated {
             return 0;
         }
         comparison::sample_rows(self.planned.rows_estimate, parts)
@@ -761,7 +808,15 @@ impl<'a> Work<'a> {
         if !outcome.changed.is_empty() {
             outcome.problems.push(comparison::changed(&self.planned.source, &outcome));
         }
-        if self.job.request.verify == VerifyLevel::Full {
+        if self.planned.keys == Keys::Regenerated {
+            if self.compares_every_row() {
+                let compared =
+                    without_keys::compare(self.job, self.planned, &of_target, self.set_aside().await?);
+                let compared = Box::pin(compared).await.map_err(|error| self.not_verified(error))?;
+                outcome.rows_compared = compared.rows;
+                outcome.problems.extend(compared.problem);
+            }
+        } else if self.job.request.verify == VerifyLevel::Full {
             let set_aside = self.set_aside().await?;
             let every_row =
                 super::every_row::after_copy(self.job, self.planned, &of_target, self.position, set_aside);

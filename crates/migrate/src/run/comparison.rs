@@ -8,7 +8,7 @@ use super::{Ended, every_row, new_verification, reader};
 use crate::copy::{KeySample, SAMPLE_ROWS_MIN};
 use crate::event::{Event, Observer, Phase};
 use crate::inventory::Found;
-use crate::plan::{Plan, PlannedCollection};
+use crate::plan::{Keys, Plan, PlannedCollection};
 use crate::problem::{Code, Problem};
 use crate::proof::{
     Expected, Outcome, Part, ProofError, Reader, Surplus, compare, diagnose, expect, scan_keys,
@@ -261,6 +261,7 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
         loaded: of_target.load.is_complete(),
         created: false,
         quarantined: 0,
+        keys: Keys::Copied,
         drift: None,
     };
     Ended { report, problems, warnings }

@@ -186,7 +186,7 @@ async fn restore_source(source: &Client, plan: &Plan, records: &[CollectionRecor
 }
 
 /// Takes the names away that rows were written through, and with `clean` the collection itself.
-async fn clean_up(
+pub(super) async fn clean_up(
     ledger: &Ledger,
     attempt: &Attempt,
     target: &Client,

@@ -387,6 +387,7 @@ impl Service {
             table.properties.retain(|known| known.key != property.key);
             table.properties.push(property);
         }
+        table.properties.retain(|known| !request.delete_keys.contains(&known.key));
         Ok(())
     }
 
