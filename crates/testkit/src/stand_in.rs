@@ -246,6 +246,13 @@ impl StandIn {
     /// Whether a field of a collection takes nulls.
     ///
     /// # Panics
+    /// A property of a collection; none if it has no such property.
+    pub fn property(&self, db: &str, name: &str, key: &str) -> Option<String> {
+        let catalog = self.shared.catalog();
+        let table = catalog.table(db, name).ok()?;
+        table.properties.iter().find(|property| property.key == key).map(|property| property.value.clone())
+    }
+
     /// There is no such collection.
     pub fn is_nullable(&self, db: &str, name: &str, field: &str) -> bool {
         self.table(db, name, |table| table.fields.iter().any(|known| known.name == field && known.nullable))

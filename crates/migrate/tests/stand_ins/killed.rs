@@ -18,11 +18,12 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Ledger;
-use vecferry_migrate::{Migration, Report, Resumed, Tuning, VerifyLevel};
+use vecferry_migrate::{AutoId, Migration, Report, Resumed, Tuning, VerifyLevel};
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::generate::{Generated, plain};
 use vecferry_testkit::stand_in::{Gate, Key, Options, Stop, Version};
 
+use super::keys::{made_by_the_server, without_keys};
 use super::{Silent, assert_arrived, assert_successful, endpoint, request};
 
 /// Rows a partition.
@@ -46,6 +47,7 @@ struct Scene {
     state: TempDir,
     loaded: bool,
     slice_time: Duration,
+    auto_id: AutoId,
 }
 
 impl Scene {
@@ -58,7 +60,8 @@ impl Scene {
         // A slice of one page, or of all.
         let slice_time = if seed.is_multiple_of(2) { Duration::ZERO } else { Duration::from_secs(30) };
         let state = tempfile::tempdir().unwrap();
-        Self { source, target, gate, state, loaded: generated.loaded, slice_time }
+        let (loaded, auto_id) = (generated.loaded, AutoId::Refuse);
+        Self { source, target, gate, state, loaded, slice_time, auto_id }
     }
 
     /// Begins the job, or goes on with it. None if it was killed.
@@ -81,6 +84,7 @@ impl Scene {
             None => {
                 let mut request = request(&self.source, &self.target);
                 request.verify = VerifyLevel::Sample;
+                request.auto_id = self.auto_id;
                 Migration::prepare(request).await.unwrap()
             }
             Some(job) => {
@@ -205,6 +209,38 @@ async fn killed_and_an_alias_arrives_late() {
             assert!(killed.is_none(), "a whole run has more than {at} calls");
             let report = Box::pin(scene.attempt(Kill::Never)).await.unwrap();
             scene.check(&report, &format!("call {at} arrives after {late} others"));
+        }
+    }
+}
+
+/// Rows can't be told by their keys here, and a write in doubt begins the collection anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_where_the_server_makes_the_keys() {
+    let generated = made_by_the_server(Generated { loaded: true, ..books(false) });
+    for (auto_id, stop) in [
+        (AutoId::Keep, Stop::After),
+        (AutoId::Regenerate, Stop::After),
+        (AutoId::Regenerate, Stop::LateWrite(40)),
+    ] {
+        for at in (1..).step_by(4) {
+            let scene = Scene { auto_id, ..Scene::new(&generated, at) };
+            let killed = Box::pin(scene.attempt(Kill::Call(at, stop))).await.is_none();
+            let context = format!("{auto_id:?}, {stop:?}, call {at}");
+            if killed {
+                let report = Box::pin(scene.attempt(Kill::Never)).await.unwrap();
+                assert_successful(&report, &context);
+            }
+            assert_eq!(
+                without_keys(&scene.source, "books"),
+                without_keys(&scene.target, "books"),
+                "{context}"
+            );
+            if auto_id == AutoId::Keep {
+                assert_arrived(&scene.source, &scene.target, "books", &context);
+            }
+            if !killed {
+                break;
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use vecferry_testkit::stand_in::RowsByKey;
 
 mod any_collection;
 mod any_difference;
+mod keys;
 mod killed;
 
 /// Nobody looks.
