@@ -74,6 +74,22 @@ fn the_target_makes_new_keys_and_every_row_arrives_as_often_as_it_was_there() {
         assert_eq!((&collection["keys"], &collection["rows"]), (&json!("regenerated"), &json!(4000)));
         assert_eq!(collection["verification"]["rows_compared"], compared);
         assert_same_rows(&mut oracle, "source", "target", "made_anew", 4000);
+        let verify = || Vecferry::verify(servers(), "source", "target", &["--collection", "made_anew"]);
+        let verified = verify();
+        let report = verified.succeeded();
+        assert_eq!(report["warnings"][0]["code"], "VF-0425", "{report}");
+        let verified = &report["collections"][0];
+        assert_eq!(
+            (&verified["keys"], &verified["verification"]["rows_compared"]),
+            (&json!("regenerated"), &json!(4000))
+        );
+        oracle.run(
+            r#"
+            key = target.client.query("made_anew", "id > 0", output_fields=["id"], limit=1, partition_names=["p"])[0]["id"]
+            target.client.delete("made_anew", ids=[key], partition_name="p")
+            "#,
+        );
+        verify().failed(5, "VF-0416", "`p`: 2000 / 1999 rows");
         oracle.run(r#"target.client.drop_collection("made_anew")"#);
     }
 }

@@ -41,16 +41,25 @@ fn a_source_that_may_change_is_only_warned_of() {
 
 #[test]
 fn updates_that_leave_the_count_alone_are_seen_in_the_segments() {
-    let run = changed_meanwhile(
-        "updated",
-        &[],
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "updated", 20);
+    let started = start_with("updated", "limited", &["--max-rate", "100rows/s"]);
+    // A 2.3.5 tells of segments that are sealed, and of these when they are loaded, as each one is in time.
+    oracle.run(
         r#"
-        origin.client.upsert("NAME", [dict(row, text="y") for row in books(20, 1000)], partition_name="p")
-        assert origin.count("NAME", partition="p") == 10000
-        # A 2.3.5 tells of segments that are sealed, as each one is in time.
-        origin.client.flush("NAME")
+        loaded = lambda: sum(info.num_rows for info in origin.call(
+            "GetQuerySegmentInfo", "default", dbName="default", collectionName="updated").infos)
+        before = loaded()
+        origin.client.upsert("updated", [dict(row, text="y") for row in books(20, 1000)], partition_name="p")
+        assert origin.count("updated", partition="p") == 10000
+        origin.client.flush("updated")
+        until(lambda: loaded() == before + 20)
         "#,
     );
+    let jobs = started.command.of_same_state(slow(), "jobs", &[]);
+    let id = jobs.lines[0][0]["job_id"].as_str().unwrap().to_owned();
+    assert_eq!(started.command.of_same_state(slow(), "rate", &[&id, "none"]).code, 0);
+    let run = started.ended();
     run.failed(5, "VF-0405", "20000 rows at its start, 20000 at its end (looked at: count, segments)");
     let drift = &run.report()["collections"][0]["drift"];
     let rows = |name: &str| drift[name].as_i64().unwrap();

@@ -499,6 +499,12 @@ catalogue! {
            "what was copied of them is on the target until its own time-to-live, which is set last, ends them"
         zh "`{collection}`：复制期间，源中有 {rows} 行因 TTL（{ttl} 秒）到期"
            "其中已复制的行会留在目标上，直到目标的 TTL（最后设置）使其到期";
+    /// The keys of both sides were made by their servers.
+    ComparedWithoutKeys 425 Done
+        en "`{collection}`: both servers made its keys and they differ, so all rows were compared without them"
+           "each row is there as often as on the source; if the keys were to be the same (copied with --auto-id keep), this is a difference: drop the collection on the target and run the migration again"
+        zh "`{collection}`：两端的主键均由服务端生成且不相同，因此比对所有行时不计主键"
+           "每一行出现的次数与源相同；如果主键本应一致（以 --auto-id keep 复制），则这属于差异：请在目标上删除该 Collection 后重新迁移";
     /// Rows that can't be mended.
     NotRepairable 414 Different
         en "`{collection}`: the rows that differ were not mended: {detail}"

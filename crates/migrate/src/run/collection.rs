@@ -810,10 +810,10 @@ impl<'a> Work<'a> {
         }
         if self.planned.keys == Keys::Regenerated {
             if self.compares_every_row() {
-                let compared =
-                    without_keys::compare(self.job, self.planned, &of_target, self.set_aside().await?);
+                let set_aside = self.set_aside().await?;
+                let compared = without_keys::after_copy(self.job, self.planned, &of_target, set_aside);
                 let compared = Box::pin(compared).await.map_err(|error| self.not_verified(error))?;
-                outcome.rows_compared = compared.rows;
+                outcome.rows_compared = compared.source_rows;
                 outcome.problems.extend(compared.problem);
             }
         } else if self.job.request.verify == VerifyLevel::Full {

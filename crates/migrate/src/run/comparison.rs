@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::differences;
 use vecferry_milvus::{Client, CollectionName, Error, Flavor};
 
-use super::{Ended, every_row, new_verification, reader};
+use super::{Ended, every_row, new_verification, reader, without_keys};
 use crate::copy::{KeySample, SAMPLE_ROWS_MIN};
 use crate::event::{Event, Observer, Phase};
 use crate::inventory::Found;
@@ -208,13 +208,18 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
     enter(Phase::Verifying);
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     let mut verification = new_verification(sides.level);
-    let compared = if sides.level == VerifyLevel::Full
-        && !is_bare(sides.source, of_source)
-        && !is_bare(sides.target, of_target)
-    {
-        Box::pin(compare_every_row(sides, of_source, of_target, &mut problems, &mut warnings)).await
-    } else {
-        Box::pin(compare_loaded(sides, of_source, of_target, &mut problems, &mut warnings)).await
+    let without_keys = Box::pin(compare_without_keys(sides, of_source, of_target)).await;
+    let keys = if matches!(without_keys, Ok(Some(_))) { Keys::Regenerated } else { Keys::Copied };
+    let compared = match without_keys {
+        Ok(Some(answer)) => {
+            warnings.push(Problem::new(Code::ComparedWithoutKeys).with("collection", name));
+            Ok(answer)
+        }
+        Ok(None) if sides.level == VerifyLevel::Full && is_readable(sides, of_source, of_target) => {
+            Box::pin(compare_every_row(sides, of_source, of_target, &mut problems, &mut warnings)).await
+        }
+        Ok(None) => Box::pin(compare_loaded(sides, of_source, of_target, &mut problems, &mut warnings)).await,
+        Err(error) => Err(error),
     };
     match compared {
         Ok(Answer { source_rows, outcome, duplicates, repair }) => {
@@ -261,7 +266,7 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
         loaded: of_target.load.is_complete(),
         created: false,
         quarantined: 0,
-        keys: Keys::Copied,
+        keys,
         drift: None,
     };
     Ended { report, problems, warnings }
@@ -287,6 +292,65 @@ fn compare_definitions(
         problems.push(problem.with("detail", show(&differing)));
     }
     Ok(differing.is_empty())
+}
+
+fn is_readable(sides: &Sides<'_>, of_source: &Found, of_target: &Found) -> bool {
+    !is_bare(sides.source, of_source) && !is_bare(sides.target, of_target)
+}
+
+/// Whether the servers make the keys, so that those of the target may be others. A repair says for itself that it can't be.
+fn makes_keys(sides: &Sides<'_>, of_source: &Found, of_target: &Found) -> Result<bool, ProofError> {
+    let (source, target) = (&of_source.described.schema, &of_target.described.schema);
+    let reads_rows = matches!(sides.level, VerifyLevel::Sample | VerifyLevel::Full);
+    let is_made = source.is_auto_id() && target.is_auto_id() && differences(source, target)?.is_empty();
+    Ok(reads_rows && is_made && is_readable(sides, of_source, of_target) && !sides.repair.is_wanted())
+}
+
+/// Compares all rows without their keys, where the servers make these and those of the target are others.
+async fn compare_without_keys(
+    sides: &Sides<'_>,
+    of_source: &Found,
+    of_target: &Found,
+) -> Result<Option<Answer>, ProofError> {
+    if !makes_keys(sides, of_source, of_target)? {
+        return Ok(None);
+    }
+    let compared = while_loaded(sides, sides.source, of_source, async |source| {
+        while_loaded(sides, sides.target, of_target, async |mut target| {
+            target.columns.clone_from(&source.columns);
+            let pair = without_keys::Pair {
+                name: &of_source.described.name,
+                source: &source,
+                target: &target,
+                parts: every_row::parts(of_source).into_iter().map(|part| part.map(str::to_owned)).collect(),
+                set_aside: without_keys::SetAside::new(),
+                rows_total: of_source.rows_estimate,
+                observer: sides.observer,
+            };
+            if !pair.keys_differ().await? {
+                return Ok(None);
+            }
+            let compared = pair.compare().await?;
+            // Also where partitions of the target are none of the source's.
+            let everything = Part::default();
+            Ok(Some((compared, source.count(&everything).await?, target.count(&everything).await?)))
+        })
+        .await
+    })
+    .await?;
+    let Some((compared, source_rows, target_rows)) = compared.flatten().flatten() else { return Ok(None) };
+    let mut outcome = Outcome {
+        target_rows,
+        counts_compared: 1,
+        rows_compared: compared.source_rows,
+        problems: compared.problem.into_iter().collect(),
+        ..Outcome::default()
+    };
+    if outcome.problems.is_empty() && source_rows != target_rows {
+        let problem = Problem::new(Code::RowsDiffer).with("collection", &of_source.described.name);
+        outcome.problems.push(problem.with("detail", format!("{source_rows} / {target_rows} rows")));
+    }
+    Ok(Some(Answer { source_rows, outcome, duplicates: 0, repair: None }))
 }
 
 /// Compares every row, both sides loaded at once, and mends what differs if that is wanted.
