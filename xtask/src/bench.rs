@@ -5,6 +5,7 @@ mod copy;
 mod data;
 mod direct;
 mod machine;
+mod many;
 mod meter;
 mod process;
 mod report;
@@ -23,11 +24,14 @@ use crate::Failure;
 pub(crate) enum Bench {
     /// Copy one collection between two real servers, against the usual script and against what the servers can do
     Copy(copy::Arguments),
+    /// Copy many small collections, and one of many partitions, and see whether time grows faster than their number
+    Many(many::Arguments),
 }
 
 /// Runs a benchmark.
 pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     match bench {
         Bench::Copy(arguments) => copy::run(arguments),
+        Bench::Many(arguments) => many::run(arguments),
     }
 }

@@ -90,6 +90,9 @@ pub struct Report {
 pub struct PaceReport {
     /// What was waited for, the longest first.
     pub waits: Vec<WaitReport>,
+    /// Pages that the target acknowledged.
+    #[serde(default)]
+    pub pages: u64,
     /// How often the record of the job was brought to the disk.
     pub ledger_commits: u64,
     /// Fewest inserts at once that the target took.

@@ -71,6 +71,19 @@ pub(crate) async fn fill(
     Ok(bytes.div_ceil(rows.max(1)))
 }
 
+/// Writes some rows into a partition, with keys from one on.
+pub(crate) async fn fill_partition(
+    client: &Client,
+    name: &CollectionName,
+    partition: Option<&str>,
+    first: usize,
+    rows: usize,
+    dim: usize,
+) -> Result<(), Failure> {
+    let page = Rows::of(&columns(&mut StdRng::seed_from_u64(1), first, rows, dim), rows);
+    Ok(client.write(name, partition, &page, WriteMode::Insert).await?)
+}
+
 /// Starts a write as soon as fewer than [`WRITES_MAX`] are under way.
 pub(crate) async fn write_behind(
     writes: &mut JoinSet<Result<(), vecferry_milvus::Error>>,

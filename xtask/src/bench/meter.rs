@@ -17,6 +17,12 @@ pub(crate) struct Leg {
     pub(crate) flush_seconds: Option<f64>,
     /// Of it, how long the rows were on their way by Vecferry's own report; none for other legs.
     pub(crate) copy_seconds: Option<f64>,
+    /// Seconds that Vecferry waited for its own record, summed up over all that waited at once; none for other legs.
+    pub(crate) ledger_wait_seconds: Option<f64>,
+    /// How often it brought that record to the disk.
+    pub(crate) ledger_commits: Option<u64>,
+    /// Pages that the target acknowledged.
+    pub(crate) pages: Option<u64>,
     /// Rows that the target's indexes covered when Vecferry ended: fewer than all if it did not wait for them.
     pub(crate) indexed_rows_at_end: Option<u64>,
     /// CPU of whoever moves the rows, user and system.
@@ -114,6 +120,9 @@ impl Meter {
             seconds,
             flush_seconds: None,
             copy_seconds: None,
+            ledger_wait_seconds: None,
+            ledger_commits: None,
+            pages: None,
             indexed_rows_at_end: None,
             // A child's leg leaves this process next to nothing to do, and the other way round.
             client_cpu_seconds: if children > 0.0 { children } else { own },

@@ -15,6 +15,10 @@ const FLOORS_MAX: f64 = 1.2;
 const CPU_SECONDS_PER_GB_MAX: f64 = 2.0;
 /// Most memory of the client.
 const PEAK_MIB_MAX: f64 = 256.0;
+/// Most time waited for the ledger, in parts of the run.
+const LEDGER_SHARE_MAX: f64 = 0.03;
+/// Most commits of the ledger a page, beside those of a run without rows.
+const COMMITS_PER_PAGE_MAX: f64 = 2.0;
 /// Share of the cores used by others from which on a run counts as disturbed.
 const DISTURBED_SHARE: f64 = 0.1;
 
@@ -219,7 +223,28 @@ fn aims(medians: &[Line], subject: &Subject, machine: &Machine) -> Vec<Aim> {
             vecferry.and_then(|line| line.peak_mebibytes),
             PEAK_MIB_MAX,
         ),
+        at_most(
+            format!("waits for the ledger in parts of the time, at most {LEDGER_SHARE_MAX}"),
+            subject.median(Row::Vecferry, |leg| Some(leg.ledger_wait_seconds? / leg.seconds)),
+            LEDGER_SHARE_MAX,
+        ),
+        at_most(
+            format!("commits of the ledger a page, net, at most {COMMITS_PER_PAGE_MAX}"),
+            commits_per_page(subject),
+            COMMITS_PER_PAGE_MAX,
+        ),
     ]
+}
+
+/// Every commit is one fsync. A run without rows makes some as well: for the job, its collection, its steps.
+fn commits_per_page(subject: &Subject) -> Option<f64> {
+    let without_rows = subject.median(Row::Empty, |leg| Some(leg.ledger_commits? as f64)).unwrap_or_default();
+    subject.median(Row::Vecferry, |leg| {
+        Some(
+            (leg.ledger_commits? as f64 - without_rows).max(0.0)
+                / leg.pages.filter(|pages| *pages > 0)? as f64,
+        )
+    })
 }
 
 /// A figure with some digits behind the point, or a dash.
@@ -312,6 +337,9 @@ mod tests {
             client_cpu_seconds: cpu,
             source_cpu_seconds: 4.0,
             target_cpu_seconds: 12.0,
+            ledger_wait_seconds: Some(seconds / 100.0),
+            ledger_commits: Some(if cpu < 0.2 { 10 } else { 90 }),
+            pages: Some(50),
             peak_bytes: Some(64 << 20),
             started_idle: true,
             ..Leg::default()
@@ -344,7 +372,7 @@ mod tests {
     fn aims_are_judged_by_the_medians() {
         let report = report(true);
         let figures: Vec<_> = report.aims.iter().filter_map(|aim| aim.figure).collect();
-        let expected = [90.0 / 9.9, 9.9 / 9.0, 1.0, 64.0];
+        let expected = [90.0 / 9.9, 9.9 / 9.0, 1.0, 64.0, 0.01, 1.6];
         assert_eq!(figures.len(), expected.len());
         for (figure, expected) in figures.iter().zip(expected) {
             assert!((figure - expected).abs() < 1e-9, "{figure} is not {expected}");

@@ -37,9 +37,17 @@ pub(crate) enum Side {
 }
 
 impl Servers {
-    /// Starts both. `program` is a `vecferry`, which owns them.
+    /// Starts both, of the kind that most is measured with. `program` is a `vecferry`, which owns them.
     pub(crate) fn start(program: &Path, with_pymilvus: bool) -> Result<Self, Failure> {
-        let server = |name| ServerSpec::new(name, ServerKind::Milvus235).with_authorization();
+        Self::start_of(ServerKind::Milvus235, program, with_pymilvus)
+    }
+
+    /// Starts both.
+    pub(crate) fn start_of(kind: ServerKind, program: &Path, with_pymilvus: bool) -> Result<Self, Failure> {
+        let server = |name| match kind {
+            ServerKind::Milvus235 => ServerSpec::new(name, kind).with_authorization(),
+            ServerKind::Lite251 | ServerKind::Lite322 => ServerSpec::new(name, kind),
+        };
         let mut spec = SandboxSpec::new([server("source"), server("target")]);
         if with_pymilvus {
             spec = spec.with_pymilvus();

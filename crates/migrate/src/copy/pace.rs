@@ -7,6 +7,7 @@ mod account;
 mod bucket;
 mod window;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -40,6 +41,8 @@ pub(crate) struct Pace {
     changed: Notify,
     zero: Instant,
     account: Account,
+    /// Inserts and upserts that the target acknowledged.
+    pages: AtomicU64,
 }
 
 /// The window, and how many places are held beyond its size.
@@ -69,6 +72,7 @@ impl Pace {
             changed: Notify::new(),
             zero: Instant::now(),
             account: Account::new(),
+            pages: AtomicU64::new(0),
         }
     }
 
@@ -80,6 +84,11 @@ impl Pace {
     /// Inserts that the target takes at once now, and the least that it ever took.
     pub(crate) fn inserts(&self) -> (usize, usize) {
         self.narrowing(|narrowing| (narrowing.window.size(), narrowing.window.smallest()))
+    }
+
+    /// Pages that the target acknowledged.
+    pub(crate) fn pages(&self) -> u64 {
+        self.pages.load(Ordering::Relaxed)
     }
 
     /// The limit in force.
@@ -179,7 +188,10 @@ impl Place<'_> {
     /// The insert was answered.
     pub(crate) fn answered(self, failure: Option<ErrorKind>) {
         match failure {
-            None => self.pace.follow(|window| window.succeeded(self.round)),
+            None => {
+                self.pace.pages.fetch_add(1, Ordering::Relaxed);
+                self.pace.follow(|window| window.succeeded(self.round));
+            }
             Some(kind) if is_overload(kind) => self.pace.follow(|window| window.refused(self.round)),
             // Says nothing about how much the target takes.
             Some(_) => {}

@@ -89,6 +89,7 @@ impl Looked {
         let commits = job.ledger.usage().commits.saturating_sub(self.ledger_before.commits);
         PaceReport {
             waits: shares(&self.waits(job)),
+            pages: job.pace.pages(),
             ledger_commits: commits,
             inserts_at_once_min: job.pace.inserts().1,
             max_rate: MaxRate::stored(job.pace.max_rate()),

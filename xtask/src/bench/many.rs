@@ -1,0 +1,246 @@
+//! `cargo xtask bench many`: whether time grows faster than the number of collections or partitions.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use clap::Args;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use vecferry_milvus::{CollectionName, DB_DEFAULT};
+use vecferry_sandbox::ServerKind;
+
+use super::data;
+use super::machine::Machine;
+use super::servers::{Servers, Side};
+use crate::{Failure, output};
+
+/// Dimension of the vectors: what is measured is not the rows.
+const DIM: usize = 8;
+/// Collections and partitions that are made at once.
+const MAKERS: usize = 8;
+/// Most time a collection (or partition), in times of the one where there are fewest.
+const GROWTH_MAX: f64 = 1.5;
+
+/// How many collections
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Collections of a Milvus 2.3.5, one job for each of these numbers
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 300])]
+    collections: Vec<u32>,
+    /// The same with a milvus-lite 3.2.2
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 1000])]
+    lite_collections: Vec<u32>,
+    /// Partitions of one collection of a Milvus 2.3.5
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1000])]
+    partitions: Vec<u32>,
+    /// Rows of each collection, and of each partition
+    #[arg(long, default_value_t = 20)]
+    rows: u32,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+/// What there are many of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    Collections,
+    LiteCollections,
+    Partitions,
+}
+
+impl What {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Collections => "collections, 2.3.5",
+            Self::LiteCollections => "collections, lite 3.2.2",
+            Self::Partitions => "partitions of one, 2.3.5",
+        }
+    }
+
+    fn servers(self) -> ServerKind {
+        match self {
+            Self::Collections | Self::Partitions => ServerKind::Milvus235,
+            Self::LiteCollections => ServerKind::Lite322,
+        }
+    }
+}
+
+/// One job.
+#[derive(Clone, Debug, Serialize)]
+struct Line {
+    what: What,
+    number: u32,
+    /// From its start to its end, pre-check included.
+    seconds: f64,
+    /// Of it, until the plan was there.
+    plan_seconds: f64,
+    seconds_each: f64,
+    /// In times of the first line of the same kind.
+    growth: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    machine: Machine,
+    rows_each: u32,
+    lines: Vec<Line>,
+}
+
+/// Measures and prints.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let machine = Machine::read()?;
+    let program = super::build()?;
+    let mut lines = Vec::new();
+    for (what, numbers) in [
+        (What::Collections, &arguments.collections),
+        (What::LiteCollections, &arguments.lite_collections),
+        (What::Partitions, &arguments.partitions),
+    ] {
+        if !numbers.is_empty() {
+            let bench = Bench::start(what, &program, arguments.rows)?;
+            lines.extend(bench.lines(numbers)?);
+        }
+    }
+    let report = Report { machine, rows_each: arguments.rows, lines };
+    output::result(&if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_string() });
+    let grown = report.lines.iter().filter(|line| line.growth > GROWTH_MAX).count();
+    if grown == 0 {
+        Ok(())
+    } else {
+        Err(format!("{grown} job(s) took longer for each than a small one").into())
+    }
+}
+
+struct Bench {
+    what: What,
+    program: PathBuf,
+    rows: usize,
+    servers: Servers,
+    runtime: Runtime,
+}
+
+impl Bench {
+    fn start(what: What, program: &Path, rows: u32) -> Result<Self, Failure> {
+        Ok(Self {
+            what,
+            program: program.to_path_buf(),
+            rows: rows as usize,
+            servers: Servers::start_of(what.servers(), program, false)?,
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+        })
+    }
+
+    fn lines(&self, numbers: &[u32]) -> Result<Vec<Line>, Failure> {
+        let mut lines: Vec<Line> = Vec::new();
+        for &number in numbers {
+            let name = format!("many_{number}");
+            output::note(&format!("{}: making {number}", self.what.title()));
+            let selected = match self.what {
+                What::Collections | What::LiteCollections => {
+                    self.runtime.block_on(self.make_collections(&name, number))?;
+                    format!("{name}.*")
+                }
+                What::Partitions => {
+                    self.runtime.block_on(self.make_partitions(&name, number))?;
+                    name
+                }
+            };
+            self.servers.wait_until_idle()?;
+            let (seconds, plan_seconds) = self.migrate(&selected, u64::from(number) * self.rows as u64)?;
+            output::note(&format!("{}: {number} in {seconds:.1} s", self.what.title()));
+            let seconds_each = seconds / f64::from(number.max(1));
+            let growth = lines.first().map_or(1.0, |first| seconds_each / first.seconds_each);
+            lines.push(Line { what: self.what, number, seconds, plan_seconds, seconds_each, growth });
+        }
+        Ok(lines)
+    }
+
+    async fn make_collections(&self, db: &str, number: u32) -> Result<(), Failure> {
+        let client = self.servers.connect(Side::Source).await?;
+        client.create_database(db, Vec::new()).await?;
+        let make = |at: u32| {
+            let (client, name) = (&client, CollectionName::new(db, format!("collection_{at}")));
+            async move {
+                data::create(client, &name, DIM).await?;
+                data::fill(client, &name, self.rows, DIM).await?;
+                data::load(client, &name).await
+            }
+        };
+        stream::iter(0..number).map(make).buffer_unordered(MAKERS).try_collect().await
+    }
+
+    async fn make_partitions(&self, name: &str, number: u32) -> Result<(), Failure> {
+        let client = &self.servers.connect(Side::Source).await?;
+        let name = &CollectionName::new(DB_DEFAULT, name);
+        data::create(client, name, DIM).await?;
+        // One of them is `_default`.
+        let make = |at: u32| async move {
+            let partition = (at > 0).then(|| format!("partition_{at}"));
+            if let Some(partition) = &partition {
+                client.create_partition(name, partition).await?;
+            }
+            data::fill_partition(client, name, partition.as_deref(), at as usize * self.rows, self.rows, DIM)
+                .await
+        };
+        stream::iter(0..number).map(make).buffer_unordered(MAKERS).try_collect::<()>().await?;
+        data::load(client, name).await
+    }
+
+    /// Seconds of the whole job, and until its plan was there.
+    fn migrate(&self, selected: &str, rows: u64) -> Result<(f64, f64), Failure> {
+        let state = tempfile::tempdir()?;
+        let (source, target) = (self.servers.info(Side::Source), self.servers.info(Side::Target));
+        let mut command = Command::new(&self.program);
+        command.args(["migrate", "--yes", "--json", "--lang", "en", "--collection", selected]);
+        command.args(["--source", &source.uri, "--target", &target.uri]);
+        command.arg("--state-dir").arg(state.path());
+        command.env("VECFERRY_SOURCE_TOKEN", source.token.as_deref().unwrap_or_default());
+        command.env("VECFERRY_TARGET_TOKEN", target.token.as_deref().unwrap_or_default());
+        let begin = Instant::now();
+        let (mut planned, mut moved) = (None, 0);
+        super::child::lines_of(command, |line| {
+            let Ok(line) = serde_json::from_str::<Value>(line) else { return };
+            if line["event"] == "plan" {
+                planned = Some(begin.elapsed().as_secs_f64());
+            }
+            if let Some(collections) = line.pointer("/report/collections").and_then(Value::as_array) {
+                moved = collections.iter().filter_map(|collection| collection["rows"].as_u64()).sum();
+            }
+        })?;
+        let seconds = begin.elapsed().as_secs_f64();
+        if moved != rows {
+            return Err(format!("{moved} rows were moved instead of {rows}").into());
+        }
+        Ok((seconds, planned.ok_or("vecferry printed no plan")?))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n{}; {} rows each\n", self.machine, self.rows_each)?;
+        writeln!(
+            f,
+            "| many                     | number | seconds | until the plan | seconds each | times the first |\n\
+             |--------------------------|-------:|--------:|---------------:|-------------:|----------------:|"
+        )?;
+        for line in &self.lines {
+            writeln!(
+                f,
+                "| {:<24} | {:>6} | {:>7.1} | {:>14.2} | {:>12.3} | {:>15.2} |",
+                line.what.title(),
+                line.number,
+                line.seconds,
+                line.plan_seconds,
+                line.seconds_each,
+                line.growth
+            )?;
+        }
+        writeln!(f, "\naim: no more than {GROWTH_MAX} times as long for each as the first of its kind")
+    }
+}
