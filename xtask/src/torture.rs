@@ -216,6 +216,9 @@ impl Torture {
     /// Compares every row of both servers, without proxies, and removes what the job made.
     fn check(&mut self, number: &str) -> Result<(), Failure> {
         let found = job::compare(self)?;
+        if !found.problems.is_empty() {
+            output::note(&format!("after job {number}: {}", found.problems));
+        }
         self.tally.compared(&found, self.rows);
         let ledger = vecferry_ledger::Ledger::open(self.state.path())?;
         self.tally.doubts += self.runtime.block_on(ledger.doubts_total(number))?;

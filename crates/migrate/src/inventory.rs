@@ -97,8 +97,26 @@ pub(crate) async fn read(client: &Client, names: &[CollectionName]) -> Result<Ve
     stream::iter(names).map(|name| read_one(client, name)).buffered(DESCRIBE_PARALLEL).try_collect().await
 }
 
+/// Reads everything about one collection that must be there.
+pub(crate) async fn find(client: &Client, side: Side, name: &CollectionName) -> Result<Found, Problem> {
+    let described = match client.describe(name).await {
+        Err(error) if error.kind() == ErrorKind::CollectionNotFound => {
+            return Err(
+                Problem::new(Code::UnknownCollection).with("side", side.name()).with("collection", name)
+            );
+        }
+        described => described.map_err(|error| refusal(side, &error))?,
+    };
+    // A later call that does not find it says more than that: its name and the server's words.
+    read_described(client, described).await.map_err(|error| refusal(side, &error))
+}
+
 async fn read_one(client: &Client, name: &CollectionName) -> Result<Found, Error> {
-    let described = client.describe(name).await?;
+    read_described(client, client.describe(name).await?).await
+}
+
+async fn read_described(client: &Client, described: Collection) -> Result<Found, Error> {
+    let name = &described.name.clone();
     let partitions = client.partitions(name).await?;
     let aliases = client.aliases(&described).await?;
     let indexes = client.indexes(name).await?;

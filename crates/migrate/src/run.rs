@@ -600,11 +600,9 @@ pub async fn verify(
     let mut problems = Vec::new();
     for found in found {
         let name = target_name(&found.described.name);
-        match inventory::read(&target, std::slice::from_ref(&name)).await {
-            Ok(of_target) => pairs.extend(of_target.into_iter().map(|of_target| (found.clone(), of_target))),
-            Err(error) if error.kind() == vecferry_milvus::ErrorKind::CollectionNotFound => problems
-                .push(Problem::new(Code::UnknownCollection).with("side", "target").with("collection", &name)),
-            Err(error) => problems.push(refusal(Side::Target, &error)),
+        match inventory::find(&target, Side::Target, &name).await {
+            Ok(of_target) => pairs.push((found, of_target)),
+            Err(problem) => problems.push(problem),
         }
     }
     if !problems.is_empty() {
