@@ -101,9 +101,9 @@ pub(crate) async fn read(client: &Client, names: &[CollectionName]) -> Result<Ve
 pub(crate) async fn find(client: &Client, side: Side, name: &CollectionName) -> Result<Found, Problem> {
     let described = match client.describe(name).await {
         Err(error) if error.kind() == ErrorKind::CollectionNotFound => {
-            return Err(
-                Problem::new(Code::UnknownCollection).with("side", side.name()).with("collection", name)
-            );
+            return Err(Problem::new(Code::UnknownCollection)
+                .with("side", side.name())
+                .with("collection", name));
         }
         described => described.map_err(|error| refusal(side, &error))?,
     };

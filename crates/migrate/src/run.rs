@@ -12,7 +12,7 @@ use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Endpoint,
 use crate::checks::{self, Check, CheckId, CheckList};
 use crate::connect::{Side, cluster, connect, refusal};
 use crate::copy::{Budget, Pace};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Phase};
 use crate::inventory;
 use crate::plan::file::{PlanFile, outdated};
 use crate::plan::stored::{write_plan, write_request};
@@ -25,6 +25,7 @@ use crate::rbac;
 use crate::report::{CollectionReport, JobState, Report, Verification};
 use crate::request::{Duplicates, LoadRequest, MigrateRequest, VerifyLevel, VerifyRequest};
 use crate::source_load::wait_until_complete;
+use crate::target;
 use crate::tuning::Tuning;
 
 mod collection;
@@ -44,6 +45,8 @@ pub use resume::Resumed;
 
 /// Collections under way at once. More only divide the same servers among more copies.
 const COLLECTIONS_PARALLEL: usize = 4;
+/// Collections that are looked at once more at the end, at once.
+const LOOKS_PARALLEL: usize = 8;
 /// Inserts under way at once, where the target takes as many.
 const INSERTS_MAX: usize = 6;
 /// Bytes in flight; the process needs about twice that at most.
@@ -398,6 +401,7 @@ impl Job {
                 .buffered(COLLECTIONS_PARALLEL)
                 .collect()
                 .await;
+            self.look_once_more(plan, &mut ended).await;
         }
         let mut report = Report {
             job_id: record.job_id.clone(),
@@ -428,6 +432,33 @@ impl Job {
         report
     }
 
+    /// What was complete early, perhaps for an attempt of days ago, must still be there at the end.
+    async fn look_once_more(&self, plan: &Plan, ended: &mut [Ended]) {
+        let complete = ended.iter_mut().zip(&plan.collections).enumerate();
+        stream::iter(complete.filter(|(_, (ended, _))| ended.report.phase == Phase::Done))
+            .for_each_concurrent(LOOKS_PARALLEL, |(position, (ended, planned))| async move {
+                if let Err(problem) = self.still_there(position, planned).await {
+                    ended.report.phase = Phase::Failed;
+                    ended.problems.push(problem);
+                }
+            })
+            .await;
+    }
+
+    async fn still_there(&self, position: usize, planned: &PlannedCollection) -> Result<(), Problem> {
+        let job_id = self.attempt.job_id();
+        let record = self.ledger.collection(job_id, position).await;
+        let Some(id) = record.map_err(|error| ledger_failed(job_id, error))?.target_id else {
+            return Ok(());
+        };
+        let failed = |error: vecferry_milvus::Error| {
+            let problem = Problem::new(Code::TargetFailed).with("collection", &planned.target);
+            problem.with("detail", error)
+        };
+        let is_there = target::describe_own(&self.target, &planned.target, id).await.map_err(failed)?;
+        is_there.map(|_| ()).ok_or_else(|| replaced(planned, job_id))
+    }
+
     fn rbac_work(&self) -> rbac::Work<'_> {
         rbac::Work {
             source: &self.source,
@@ -455,7 +486,7 @@ impl Job {
             return complete;
         }
         let mut ended = collection::migrate(self, position, planned).await;
-        if ended.report.phase == crate::event::Phase::Done
+        if ended.report.phase == Phase::Done
             && let Err(problem) = self.record_done(position, &ended).await
         {
             ended.problems.push(problem);
@@ -520,6 +551,14 @@ impl Job {
     }
 }
 
+/// What the job made under a name is gone, or another collection has the name.
+fn replaced(planned: &PlannedCollection, job_id: &str) -> Problem {
+    Problem::new(Code::TargetReplaced)
+        .with("collection", &planned.target)
+        .with("job", job_id)
+        .with("detail", "it was dropped or replaced")
+}
+
 /// The record of a job can't be written while it runs.
 pub(crate) fn ledger_failed(job_id: &str, error: impl std::fmt::Display) -> Problem {
     Problem::new(Code::LedgerFailed).with("job", job_id).with("detail", error)
@@ -552,7 +591,6 @@ async fn connect_both(
 
 /// The state that the whole job ended in.
 fn conclude(report: &mut Report, canceled: bool) {
-    use crate::event::Phase;
     let named = |complete: bool| {
         let names: Vec<_> = report
             .collections

@@ -235,6 +235,15 @@ impl StandIn {
         table.set(row.0, row.1, field, value);
     }
 
+    /// Takes a collection away behind everybody's back.
+    ///
+    /// # Panics
+    /// There is no such database.
+    pub fn remove(&self, db: &str, name: &str) {
+        let mut catalog = self.shared.catalog();
+        catalog.databases.get_mut(db).expect("the database is there").tables.remove(name);
+    }
+
     /// Whether any partition of a collection is loaded.
     ///
     /// # Panics
@@ -243,9 +252,6 @@ impl StandIn {
         self.table(db, name, |table| table.partitions.iter().any(|partition| partition.loaded))
     }
 
-    /// Whether a field of a collection takes nulls.
-    ///
-    /// # Panics
     /// A property of a collection; none if it has no such property.
     pub fn property(&self, db: &str, name: &str, key: &str) -> Option<String> {
         let catalog = self.shared.catalog();
@@ -253,6 +259,9 @@ impl StandIn {
         table.properties.iter().find(|property| property.key == key).map(|property| property.value.clone())
     }
 
+    /// Whether a field of a collection takes nulls.
+    ///
+    /// # Panics
     /// There is no such collection.
     pub fn is_nullable(&self, db: &str, name: &str, field: &str) -> bool {
         self.table(db, name, |table| table.fields.iter().any(|known| known.name == field && known.nullable))

@@ -11,7 +11,8 @@ use vecferry_milvus::{
 
 use super::drift::{self, Holding};
 use super::{
-    Ended, Job, comparison, ledger_failed, new_report, new_verification, quarantine, reader, without_keys,
+    Ended, Job, comparison, ledger_failed, new_report, new_verification, quarantine, reader, replaced,
+    without_keys,
 };
 use crate::connect::Side;
 use crate::copy::{
@@ -253,13 +254,7 @@ impl<'a> Work<'a> {
             let made = target::describe_own(target, &self.planned.target, id).await;
             let made = made.map_err(|error| self.target_failed(error))?;
             self.report.created = true;
-            return made.ok_or_else(|| {
-                Problem::new(Code::TargetReplaced)
-                    .with("collection", &self.planned.target)
-                    .with("job", job.attempt.job_id())
-                    .with("detail", "it was dropped or replaced")
-                    .into()
-            });
+            return made.ok_or_else(|| replaced(self.planned, job.attempt.job_id()).into());
         }
         let mut exists = false;
         if record.creation_intended {

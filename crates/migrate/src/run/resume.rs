@@ -5,7 +5,7 @@ use vecferry_milvus::schema::differences;
 use vecferry_milvus::{Client, Endpoint, ErrorKind};
 
 use super::control::unreadable;
-use super::{Migration, connect_both, ledger_problem};
+use super::{Migration, connect_both, ledger_problem, replaced};
 use crate::connect::{Side, refusal};
 use crate::plan::PlannedCollection;
 use crate::plan::stored::{read_plan, read_request};
@@ -53,8 +53,10 @@ impl Migration {
         let records = ledger.collections(&record.job_id).await.map_err(failed)?;
         let (source, target) = connect_both(&request.source, &request.target).await?;
         let mut problems = Vec::new();
-        for (planned, of_ledger) in plan.collections.iter().zip(&records).filter(|(_, record)| !record.done) {
-            problems.extend(check_source(&source, planned, &record).await.err());
+        for (planned, of_ledger) in plan.collections.iter().zip(&records) {
+            if !of_ledger.done {
+                problems.extend(check_source(&source, planned, &record).await.err());
+            }
             problems.extend(check_target(&target, planned, of_ledger, &record).await.err());
         }
         if !problems.is_empty() {
@@ -102,7 +104,7 @@ async fn check_source(
     if found.is_empty() { Ok(()) } else { Err(changed(show(&found))) }
 }
 
-/// What the job made must still be there.
+/// What the job made must still be there, also what is complete.
 async fn check_target(
     target: &Client,
     planned: &PlannedCollection,
@@ -112,10 +114,7 @@ async fn check_target(
     let Some(id) = of_ledger.target_id else { return Ok(()) };
     match describe_own(target, &planned.target, id).await {
         Ok(Some(_)) => Ok(()),
-        Ok(None) => Err(Problem::new(Code::TargetReplaced)
-            .with("collection", &planned.target)
-            .with("job", &record.job_id)
-            .with("detail", "it was dropped or replaced")),
+        Ok(None) => Err(replaced(planned, &record.job_id)),
         Err(error) => Err(refusal(Side::Target, &error)),
     }
 }

@@ -18,6 +18,7 @@ mod any_collection;
 mod any_difference;
 mod keys;
 mod killed;
+mod vanished;
 
 /// Nobody looks.
 struct Silent;
