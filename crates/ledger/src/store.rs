@@ -3,9 +3,9 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,8 @@ enum Work {
 pub struct Usage {
     /// Time that callers waited, summed up over all callers.
     pub waited: Duration,
+    /// Time during which at least one caller waited.
+    pub busy: Duration,
     /// Transactions brought to the disk.
     pub commits: u64,
 }
@@ -49,6 +51,55 @@ pub struct Usage {
 struct Meter {
     waited_ns: AtomicU64,
     commits: AtomicU64,
+    busy: Mutex<Busy>,
+}
+
+/// Callers that wait now, and how long there has been one.
+#[derive(Debug, Default)]
+struct Busy {
+    callers: usize,
+    since: Option<Instant>,
+    total: Duration,
+}
+
+impl Busy {
+    fn begin(&mut self) {
+        self.callers += 1;
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn end(&mut self) {
+        self.callers = self.callers.saturating_sub(1);
+        if self.callers == 0 {
+            self.total += self.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        }
+    }
+
+    fn total(&self) -> Duration {
+        self.total + self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
+/// A caller that waits, also one that stops waiting because it is dropped.
+struct Waiting<'a>(&'a Meter);
+
+impl<'a> Waiting<'a> {
+    fn begin(meter: &'a Meter) -> Self {
+        meter.busy().begin();
+        Self(meter)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.busy().end();
+    }
+}
+
+impl Meter {
+    fn busy(&self) -> MutexGuard<'_, Busy> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The ledger of a state directory. Clones share one connection.
@@ -148,6 +199,7 @@ impl Ledger {
     pub fn usage(&self) -> Usage {
         Usage {
             waited: Duration::from_nanos(self.meter.waited_ns.load(Ordering::Relaxed)),
+            busy: self.meter.busy().total(),
             commits: self.meter.commits.load(Ordering::Relaxed),
         }
     }
@@ -204,6 +256,7 @@ impl Ledger {
 
     async fn wait<Answer>(&self, work: Work, answer: oneshot::Receiver<Reply<Answer>>) -> Reply<Answer> {
         let asked = Instant::now();
+        let _waiting = Waiting::begin(&self.meter);
         let queue = self.owner.work.as_ref().ok_or_else(Error::closed)?;
         queue.send(work).map_err(|_| Error::closed())?;
         let answer = answer.await.unwrap_or_else(|_| Err(Error::closed()));
@@ -283,5 +336,29 @@ fn commit(connection: &Connection, batch: Vec<Change>, meter: &Meter) {
     meter.commits.fetch_add(1, Ordering::Relaxed);
     for tell in told {
         tell(outcome.as_ref().err());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_busy_from_the_first_caller_to_the_last_and_counts_once() {
+        let meter = Meter::default();
+        assert_eq!(meter.busy().total(), Duration::ZERO);
+        let callers_and_since = || {
+            let busy = meter.busy();
+            (busy.callers, busy.since)
+        };
+        let (one, other) = (Waiting::begin(&meter), Waiting::begin(&meter));
+        let (_, since) = callers_and_since();
+        drop(one);
+        assert_eq!(callers_and_since(), (1, since), "the other still waits");
+        drop(other);
+        assert_eq!(callers_and_since(), (0, None));
+        let total = meter.busy().total();
+        assert!(total > Duration::ZERO && total <= since.unwrap().elapsed());
+        assert_eq!(meter.busy().total(), total, "nobody waits any more");
     }
 }

@@ -95,6 +95,9 @@ pub struct PaceReport {
     pub pages: u64,
     /// How often the record of the job was brought to the disk.
     pub ledger_commits: u64,
+    /// Time during which at least one of those who work side by side waited for that.
+    #[serde(default)]
+    pub ledger_busy_seconds: f64,
     /// Fewest inserts at once that the target took.
     pub inserts_at_once_min: usize,
     /// The limit of the data rate at the end.

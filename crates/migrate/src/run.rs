@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::{Attempt, JobRecord, Ledger, NewCollectionRecord, NewJob};
-use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Endpoint, Flavor};
+use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Endpoint, Flavor, FlushHandle};
 
 use crate::checks::{self, Check, CheckId, CheckList};
 use crate::connect::{Side, cluster, connect, refusal};
@@ -24,7 +24,7 @@ use crate::rate::MaxRate;
 use crate::rbac;
 use crate::report::{CollectionReport, JobState, Report, Verification};
 use crate::request::{Duplicates, LoadRequest, MigrateRequest, VerifyLevel, VerifyRequest};
-use crate::source_load::wait_until_complete;
+use crate::source_load::{memory_estimate, wait_until_complete};
 use crate::target;
 use crate::tuning::Tuning;
 
@@ -37,14 +37,22 @@ mod history;
 mod pace;
 mod quarantine;
 mod resume;
+mod shared_flush;
 mod without_keys;
 
 pub use control::{Canceled, RateSet, cancel, set_max_rate};
 pub use history::{Passed, history};
 pub use resume::Resumed;
+use shared_flush::SharedFlush;
 
-/// Collections under way at once. More only divide the same servers among more copies.
-const COLLECTIONS_PARALLEL: usize = 4;
+/// Collections under way at once, if all are small: with these it is the steps that take time, not the rows.
+const COLLECTIONS_PARALLEL: u32 = 16;
+/// A large one counts for so many: more of these only divide the same servers among more copies.
+const COLLECTION_UNITS: u32 = 4;
+/// Up to this size in the memory of a server a collection is small.
+const SMALL_BYTES_MAX: u64 = 16 << 20;
+/// Target collections that are loaded for their proof at once, if all are small; a large one is loaded alone.
+const TARGET_LOADS_PARALLEL: u32 = 8;
 /// Collections that are looked at once more at the end, at once.
 const LOOKS_PARALLEL: usize = 8;
 /// Inserts under way at once, where the target takes as many.
@@ -102,8 +110,11 @@ pub(crate) struct Job {
     pace: Arc<Pace>,
     /// Source collections that this job may hold loaded at once.
     source_loads: Semaphore,
-    /// Target collections are loaded for their proof one at a time.
-    target_load: Mutex<()>,
+    /// Collections that may be under way, in [`COLLECTION_UNITS`].
+    under_way: Semaphore,
+    /// Target collections that may be loaded for their proof, in [`target_load_units`].
+    target_loads: Semaphore,
+    flushes: SharedFlush<FlushHandle>,
     sample_seed: u64,
     observer: Arc<dyn Observer>,
     cancel: CancellationToken,
@@ -311,7 +322,9 @@ impl Migration {
             budget: Budget::new(IN_FLIGHT_BYTES_MAX),
             pace: Arc::new(Pace::new(INSERTS_MAX, max_rate)),
             source_loads: Semaphore::new(self.request.source_load_parallel.max(1)),
-            target_load: Mutex::new(()),
+            under_way: Semaphore::new(COLLECTIONS_PARALLEL as usize),
+            target_loads: Semaphore::new(TARGET_LOADS_PARALLEL as usize),
+            flushes: SharedFlush::new(),
             sample_seed: record.sample_seed,
             observer: Arc::new(recorder),
             cancel,
@@ -396,11 +409,7 @@ impl Job {
         let mut rbac = None;
         if problems.is_empty() {
             rbac = rbac::carry_out(&self.rbac_work(), plan.rbac.as_ref(), &mut problems).await;
-            ended = stream::iter(plan.collections.iter().enumerate())
-                .map(|(position, planned)| self.collection(position, planned))
-                .buffered(COLLECTIONS_PARALLEL)
-                .collect()
-                .await;
+            ended = self.collections(plan).await;
             self.look_once_more(plan, &mut ended).await;
         }
         let mut report = Report {
@@ -467,6 +476,24 @@ impl Job {
             attempt: &self.attempt,
             cancel: &self.cancel,
         }
+    }
+
+    /// All collections, begun in their order.
+    async fn collections(&self, plan: &Plan) -> Vec<Ended> {
+        let one = async |(position, planned): (usize, &PlannedCollection)| {
+            let is_small = memory_estimate(&planned.described, planned.rows_estimate) <= SMALL_BYTES_MAX;
+            let units = if is_small { 1 } else { COLLECTION_UNITS };
+            // Never closed; if it were, the collection would only be less bounded.
+            let _units = self.under_way.acquire_many(units).await;
+            (position, self.collection(position, planned).await)
+        };
+        let mut ended: Vec<_> = stream::iter(plan.collections.iter().enumerate())
+            .map(one)
+            .buffer_unordered(COLLECTIONS_PARALLEL as usize)
+            .collect()
+            .await;
+        ended.sort_unstable_by_key(|(position, _)| *position);
+        ended.into_iter().map(|(_, ended)| ended).collect()
     }
 
     /// One collection, if no earlier attempt completed it.
@@ -549,6 +576,11 @@ impl Job {
             Err(error) => Err(failed(error)),
         }
     }
+}
+
+/// What a collection takes of [`TARGET_LOADS_PARALLEL`] while it is loaded.
+fn target_load_units(memory_bytes: u64) -> u32 {
+    if memory_bytes <= SMALL_BYTES_MAX { 1 } else { TARGET_LOADS_PARALLEL }
 }
 
 /// What the job made under a name is gone, or another collection has the name.

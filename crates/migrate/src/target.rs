@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Attempt;
 use vecferry_milvus::schema::{Difference, Schema, differences, parameters};
-use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Flavor};
+use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Flavor, FlushHandle};
 
 use crate::plan::{Keys, NewIndex, PlannedCollection};
 use crate::precheck::PROPERTY_KEPT_KEYS;
@@ -246,16 +246,37 @@ pub(crate) async fn flush(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let names = [name.name.clone()];
+    for handle in begin_flush(server, &name.db, &names, cancel).await? {
+        wait_until_flushed(server, name, &handle, cancel).await?;
+    }
+    Ok(())
+}
+
+/// Begins a flush of some collections of a database.
+pub(crate) async fn begin_flush(
+    server: &Client,
+    db: &str,
+    names: &[String],
+    cancel: &CancellationToken,
+) -> Result<Vec<FlushHandle>, Error> {
     // Flushes are limited to one in ten seconds a collection by default; the answer says "later".
+    repeat(cancel, || server.flush(db, names)).await
+}
+
+/// Waits until what a flush covers is stored.
+pub(crate) async fn wait_until_flushed(
+    server: &Client,
+    name: &CollectionName,
+    handle: &FlushHandle,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
     let started = Instant::now();
-    for handle in repeat(cancel, || server.flush(&name.db, &names)).await? {
-        while !repeat(cancel, || server.is_flushed(&handle)).await? && !cancel.is_cancelled() {
-            if started.elapsed() > FLUSH_WAIT_MAX {
-                let text = format!("`{name}` is not stored after {} s", FLUSH_WAIT_MAX.as_secs());
-                return Err(Error::new(ErrorKind::Timeout, "Flush", text));
-            }
-            sleep(FLUSH_POLL, cancel).await;
+    while !repeat(cancel, || server.is_flushed(handle)).await? && !cancel.is_cancelled() {
+        if started.elapsed() > FLUSH_WAIT_MAX {
+            let text = format!("`{name}` is not stored after {} s", FLUSH_WAIT_MAX.as_secs());
+            return Err(Error::new(ErrorKind::Timeout, "Flush", text));
         }
+        sleep(FLUSH_POLL, cancel).await;
     }
     Ok(())
 }

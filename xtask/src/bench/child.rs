@@ -62,7 +62,7 @@ pub(crate) fn vecferry(
         Some(moved) => Ok(Leg {
             flush_seconds,
             copy_seconds: Some(moved.copy_seconds),
-            ledger_wait_seconds: Some(moved.ledger_wait_seconds),
+            ledger_busy_seconds: Some(moved.ledger_busy_seconds),
             ledger_commits: Some(moved.ledger_commits),
             pages: Some(moved.pages),
             indexed_rows_at_end: Some(moved.indexed_rows),
@@ -80,7 +80,7 @@ struct Moved {
     /// Rows that the target's indexes covered when the job ended.
     indexed_rows: u64,
     loaded: bool,
-    ledger_wait_seconds: f64,
+    ledger_busy_seconds: f64,
     ledger_commits: u64,
     pages: u64,
 }
@@ -92,14 +92,12 @@ impl Moved {
         let collection = line.pointer("/report/collections/0")?;
         let indexes = collection.get("indexes")?.as_array()?;
         let pace = line.pointer("/report/pace")?;
-        let waits = pace.get("waits")?.as_array()?;
-        let of_ledger = waits.iter().find(|wait| wait["on"] == "ledger");
         Some(Self {
             rows: collection.get("rows")?.as_u64()?,
             copy_seconds: collection.get("copy_seconds")?.as_f64()?,
             indexed_rows: indexes.iter().filter_map(|index| index["built_rows"].as_u64()).sum(),
             loaded: collection.get("loaded")?.as_bool()?,
-            ledger_wait_seconds: of_ledger.and_then(|wait| wait["seconds"].as_f64()).unwrap_or_default(),
+            ledger_busy_seconds: pace.get("ledger_busy_seconds")?.as_f64()?,
             ledger_commits: pace.get("ledger_commits")?.as_u64()?,
             pages: pace.get("pages")?.as_u64()?,
         })
@@ -237,13 +235,13 @@ mod tests {
     fn the_report_says_what_was_moved() {
         let line = r#"{"event":"report","report":{"collections":[{"rows":7,"copy_seconds":0.5,"loaded":false,
             "indexes":[{"built_rows":3},{"built_rows":4}]}],
-            "pace":{"waits":[{"on":"source","seconds":9.0},{"on":"ledger","seconds":0.25}],"ledger_commits":30,"pages":12}}}"#;
+            "pace":{"ledger_busy_seconds":0.25,"ledger_commits":30,"pages":12}}}"#;
         let moved = Moved {
             rows: 7,
             copy_seconds: 0.5,
             indexed_rows: 7,
             loaded: false,
-            ledger_wait_seconds: 0.25,
+            ledger_busy_seconds: 0.25,
             ledger_commits: 30,
             pages: 12,
         };

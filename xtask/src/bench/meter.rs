@@ -17,8 +17,8 @@ pub(crate) struct Leg {
     pub(crate) flush_seconds: Option<f64>,
     /// Of it, how long the rows were on their way by Vecferry's own report; none for other legs.
     pub(crate) copy_seconds: Option<f64>,
-    /// Seconds that Vecferry waited for its own record, summed up over all that waited at once; none for other legs.
-    pub(crate) ledger_wait_seconds: Option<f64>,
+    /// Seconds during which Vecferry waited for its own record; none for other legs.
+    pub(crate) ledger_busy_seconds: Option<f64>,
     /// How often it brought that record to the disk.
     pub(crate) ledger_commits: Option<u64>,
     /// Pages that the target acknowledged.
@@ -120,7 +120,7 @@ impl Meter {
             seconds,
             flush_seconds: None,
             copy_seconds: None,
-            ledger_wait_seconds: None,
+            ledger_busy_seconds: None,
             ledger_commits: None,
             pages: None,
             indexed_rows_at_end: None,

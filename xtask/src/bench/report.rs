@@ -77,6 +77,8 @@ pub(crate) struct Report {
     aims: Vec<Aim>,
     /// Time in floors with flush, where the flush's own CPU is not in the floor too.
     strict_floors: Option<f64>,
+    /// Time in floors with flush, less that of a job without rows: checks and preparations take the same for any job.
+    net_floors: Option<f64>,
 }
 
 /// Medians of a leg.
@@ -121,7 +123,10 @@ impl Report {
         let aims = aims(&medians, &subject, &machine);
         let strict = |leg: &Leg| Some(leg.seconds / leg.strict_floor_and_flush(machine.cores)?);
         let strict_floors = subject.median(Row::Vecferry, strict);
-        Self { machine, subject, medians, aims, strict_floors }
+        let fixed = subject.median(Row::Empty, |leg| Some(leg.seconds)).unwrap_or_default();
+        let net = |leg: &Leg| Some((leg.seconds - fixed) / leg.floor_and_flush(machine.cores)?);
+        let net_floors = subject.median(Row::Vecferry, net);
+        Self { machine, subject, medians, aims, strict_floors, net_floors }
     }
 }
 
@@ -225,7 +230,7 @@ fn aims(medians: &[Line], subject: &Subject, machine: &Machine) -> Vec<Aim> {
         ),
         at_most(
             format!("waits for the ledger in parts of the time, at most {LEDGER_SHARE_MAX}"),
-            subject.median(Row::Vecferry, |leg| Some(leg.ledger_wait_seconds? / leg.seconds)),
+            subject.median(Row::Vecferry, |leg| Some(leg.ledger_busy_seconds? / leg.seconds)),
             LEDGER_SHARE_MAX,
         ),
         at_most(
@@ -322,6 +327,8 @@ impl fmt::Display for Report {
             f,
             "for information: time in floors with flush, the flush's CPU not counted twice: {strict}"
         )?;
+        let net = Shown(self.net_floors, 2);
+        writeln!(f, "for information: the same, less the time of a job without rows: {net}")?;
         Ok(())
     }
 }
@@ -337,7 +344,7 @@ mod tests {
             client_cpu_seconds: cpu,
             source_cpu_seconds: 4.0,
             target_cpu_seconds: 12.0,
-            ledger_wait_seconds: Some(seconds / 100.0),
+            ledger_busy_seconds: Some(seconds / 100.0),
             ledger_commits: Some(if cpu < 0.2 { 10 } else { 90 }),
             pages: Some(50),
             peak_bytes: Some(64 << 20),

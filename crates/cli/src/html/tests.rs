@@ -235,7 +235,14 @@ fn the_pace_is_among_the_facts() {
     let max_rate = Some("20MB/s".to_owned());
     let mut report = successful();
     assert!(!plain(&report, Lang::En).contains("The copy waited for"));
-    report.pace = Some(PaceReport { waits, pages: 7, ledger_commits: 9, inserts_at_once_min: 1, max_rate });
+    report.pace = Some(PaceReport {
+        waits,
+        pages: 7,
+        ledger_commits: 9,
+        ledger_busy_seconds: 0.5,
+        inserts_at_once_min: 1,
+        max_rate,
+    });
     let (english, chinese) = (plain(&report, Lang::En), plain(&report, Lang::Zh));
     assert!(english.contains("target rate limit 70 %, source latency 30 %"), "{english}");
     assert!(!english.contains("state directory"), "{english}");

@@ -190,8 +190,7 @@ impl<'a> Work<'a> {
     async fn store_and_prove(&mut self, made: &Collection, expected: &Expected) -> Result<(), Stop> {
         if self.report.rows > 0 {
             self.enter(Phase::Flushing);
-            let flushed = target::flush(&self.job.target, &self.planned.target, &self.job.cancel).await;
-            flushed.map_err(|error| self.target_failed(error))?;
+            self.flush().await.map_err(|error| self.target_failed(error))?;
         }
         self.stop_if_canceled()?;
         self.enter(Phase::Indexing);
@@ -206,6 +205,15 @@ impl<'a> Work<'a> {
             self.prove(made, expected).await?;
         }
         Ok(())
+    }
+
+    /// The target stores the rows; collections that are ready at the same time are flushed in one call.
+    async fn flush(&self) -> Result<(), Error> {
+        let (target, name, cancel) = (&self.job.target, &self.planned.target, &self.job.cancel);
+        let call =
+            |names: Vec<String>| async move { target::begin_flush(target, &name.db, &names, cancel).await };
+        let handle = self.job.flushes.flush(name, call).await?;
+        target::wait_until_flushed(target, name, &handle, cancel).await
     }
 
     /// Rows that the target refuses make the job fail, whatever else was proved.
@@ -737,7 +745,8 @@ impl<'a> Work<'a> {
             self.report.verification = Some(verification);
             return Ok(());
         }
-        let _turn = job.target_load.lock().await;
+        let units = super::target_load_units(memory_estimate(&self.planned.described, self.report.rows));
+        let _turn = job.target_loads.acquire_many(units).await.map_err(|_| Stop::Canceled)?;
         self.stop_if_canceled()?;
         let outcome = self.load_and_compare(made, expected).await;
         let release = self.release_target(&made.name).await;

@@ -86,11 +86,12 @@ impl Looked {
 
     /// What the whole attempt waited for.
     pub(super) fn report(&self, job: &Job) -> PaceReport {
-        let commits = job.ledger.usage().commits.saturating_sub(self.ledger_before.commits);
+        let (before, now) = (self.ledger_before, job.ledger.usage());
         PaceReport {
             waits: shares(&self.waits(job)),
             pages: job.pace.pages(),
-            ledger_commits: commits,
+            ledger_commits: now.commits.saturating_sub(before.commits),
+            ledger_busy_seconds: now.busy.saturating_sub(before.busy).as_secs_f64(),
             inserts_at_once_min: job.pace.inserts().1,
             max_rate: MaxRate::stored(job.pace.max_rate()),
         }
