@@ -13,7 +13,8 @@ use vecferry_testkit::{Oracle, Run, Servers, Vecferry};
 
 use crate::{PROGRAM, milvus};
 
-/// One source, and targets that take one megabyte a second; two of them for tests that kill them.
+/// One source, and targets that take one megabyte a second; two of them for tests that kill them. The source does not
+/// compact: that would hide an update among its segments before anybody has looked.
 pub(crate) fn slow() -> &'static Servers {
     static SERVERS: OnceLock<Servers> = OnceLock::new();
     let limited = |name: &str| -> ServerSpec {
@@ -24,7 +25,8 @@ pub(crate) fn slow() -> &'static Servers {
             .with_setting("quotaAndLimits.dml.upsertRate.max", 1)
     };
     SERVERS.get_or_init(|| {
-        Servers::start(PROGRAM, [milvus("origin"), limited("limited"), limited("victim"), limited("reborn")])
+        let origin = milvus("origin").with_setting("dataCoord.compaction.enableAutoCompaction", false);
+        Servers::start(PROGRAM, [origin, limited("limited"), limited("victim"), limited("reborn")])
     })
 }
 

@@ -139,23 +139,32 @@ mod tests {
 
     #[test]
     fn the_call_of_the_number_is_the_last() {
-        let gate = Gate::new();
-        assert_eq!(gate.arrive(Kind::Other), Pass::Through);
         for (at, stop, pass) in [
             (2, Stop::Before, Pass::Blocked),
             (2, Stop::After, Pass::Unanswered),
             (2, Stop::Late(1), Pass::Late),
             (1, Stop::LateWrite(1), Pass::Late),
         ] {
+            let gate = Gate::new();
+            assert_eq!(gate.arrive(Kind::Other), Pass::Through);
             gate.open(Some((at, stop)));
             let passes = [gate.arrive(Kind::Other), gate.arrive(Kind::Write), gate.arrive(Kind::Other)];
             assert_eq!(passes, [Pass::Through, pass, Pass::Blocked]);
         }
-        assert!(!gate.lets_late_ones_go());
-        gate.open(None);
-        assert!(!gate.lets_late_ones_go());
-        gate.arrive(Kind::Other);
-        assert!(gate.lets_late_ones_go());
-        assert!(!gate.lets_late_ones_go());
+    }
+
+    #[test]
+    fn what_is_late_goes_on_once_and_only_behind_later_calls() {
+        for stop in [Stop::Late(1), Stop::LateWrite(1)] {
+            let gate = Gate::new();
+            gate.open(Some((1, stop)));
+            assert_eq!(gate.arrive(Kind::Write), Pass::Late);
+            assert!(!gate.lets_late_ones_go(), "the client that sent it still lives");
+            gate.open(None);
+            assert!(!gate.lets_late_ones_go());
+            gate.arrive(Kind::Other);
+            assert!(gate.lets_late_ones_go());
+            assert!(!gate.lets_late_ones_go());
+        }
     }
 }
