@@ -25,4 +25,4 @@ pub use jobs::{Control, JobRecord, JobSummary, NewJob};
 pub use lease::Lease;
 pub use objects::ObjectRecord;
 pub use splits::{Advance, Doubt, NewSplit, Progress, Quarantined, Split};
-pub use store::{Attempt, Ledger, Usage};
+pub use store::{Attempt, Ledger, Usage, Waiting};

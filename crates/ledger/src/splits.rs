@@ -1,8 +1,9 @@
 //! Splits: key ranges, and how far each is copied.
 //!
-//! Before a page is sent, its last key is recorded as *intent*; when the target acknowledged it, the *cursor* moves
-//! there. So the rows between cursor and intent are exactly those of which nobody knows, after a crash, whether they
-//! landed. Ranges are never merged or moved, only divided.
+//! Before a page is sent, its last key is recorded as *intent*; some time after the target acknowledged it, the *cursor*
+//! moves there. So every row of which nobody knows, after a crash, whether it landed is between cursor and intent. These
+//! are two or three pages: one was acknowledged and not recorded, one was on its way, and one may have been about to be
+//! sent. Ranges are never merged or moved, only divided.
 
 use rusqlite::{Connection, Row, params};
 
@@ -66,7 +67,7 @@ pub struct Advance {
     pub cursor: Option<String>,
     /// Rows and bytes since the last step.
     pub progress: Progress,
-    /// The page up to this key is about to be sent; none if no further page is.
+    /// Everything up to this key may be sent from now on, and nothing beyond; none leaves it as it is.
     pub intent: Option<String>,
     /// Keys of the acknowledged rows that are to be compared later.
     pub samples: Vec<String>,
@@ -141,44 +142,13 @@ impl Ledger {
 
     /// Moves a split forward.
     pub async fn advance(&self, attempt: &Attempt, split_id: i64, step: Advance) -> Result<(), Error> {
-        self.write_as(attempt, move |connection, attempt| {
-            if let Some(cursor) = &step.cursor {
-                connection
-                    .prepare_cached(
-                        "UPDATE splits SET cursor = ?2, rows_read = rows_read + ?3, rows_written = rows_written + ?4, \
-                         bytes = bytes + ?5 WHERE split_id = ?1",
-                    )?
-                    .execute(params![
-                        split_id,
-                        cursor,
-                        signed(step.progress.rows_read),
-                        signed(step.progress.rows_written),
-                        signed(step.progress.bytes)
-                    ])?;
-            }
-            if let Some(intent) = &step.intent {
-                connection
-                    .prepare_cached("UPDATE splits SET intent = ?2 WHERE split_id = ?1")?
-                    .execute(params![split_id, intent])?;
-            }
-            if !step.samples.is_empty() {
-                let mut statement = connection.prepare_cached(
-                    "INSERT OR IGNORE INTO samples (job_id, collection, partition, key) \
-                     SELECT job_id, collection, coalesce(partition, ''), ?2 FROM splits WHERE split_id = ?1",
-                )?;
-                for key in &step.samples {
-                    statement.execute(params![split_id, key])?;
-                }
-            }
-            debug_assert!(attempt.number() > 0, "attempts are counted from one");
-            Ok(())
-        })
-        .await
+        self.write_as(attempt, move |connection, _| advance(connection, split_id, &step)).await
     }
 
-    /// Records that a split is complete.
-    pub async fn finish_split(&self, attempt: &Attempt, split_id: i64) -> Result<(), Error> {
+    /// Records the last step of a split, and that it is complete.
+    pub async fn finish_split(&self, attempt: &Attempt, split_id: i64, step: Advance) -> Result<(), Error> {
         self.write_as(attempt, move |connection, _| {
+            advance(connection, split_id, &step)?;
             connection.execute("UPDATE splits SET done = 1 WHERE split_id = ?1", params![split_id])?;
             Ok(())
         })
@@ -375,6 +345,38 @@ fn insert(connection: &Connection, job_id: &str, collection: usize, split: &NewS
         ],
     )?;
     Ok(connection.last_insert_rowid())
+}
+
+fn advance(connection: &Connection, split_id: i64, step: &Advance) -> Result<(), Error> {
+    if let Some(cursor) = &step.cursor {
+        connection
+            .prepare_cached(
+                "UPDATE splits SET cursor = ?2, rows_read = rows_read + ?3, rows_written = rows_written + ?4, \
+                 bytes = bytes + ?5 WHERE split_id = ?1",
+            )?
+            .execute(params![
+                split_id,
+                cursor,
+                signed(step.progress.rows_read),
+                signed(step.progress.rows_written),
+                signed(step.progress.bytes)
+            ])?;
+    }
+    if let Some(intent) = &step.intent {
+        connection
+            .prepare_cached("UPDATE splits SET intent = ?2 WHERE split_id = ?1")?
+            .execute(params![split_id, intent])?;
+    }
+    if !step.samples.is_empty() {
+        let mut statement = connection.prepare_cached(
+            "INSERT OR IGNORE INTO samples (job_id, collection, partition, key) \
+             SELECT job_id, collection, coalesce(partition, ''), ?2 FROM splits WHERE split_id = ?1",
+        )?;
+        for key in &step.samples {
+            statement.execute(params![split_id, key])?;
+        }
+    }
+    Ok(())
 }
 
 fn one(connection: &Connection, split_id: i64) -> Result<Split, Error> {

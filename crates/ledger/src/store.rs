@@ -80,19 +80,25 @@ impl Busy {
     }
 }
 
-/// A caller that waits, also one that stops waiting because it is dropped.
-struct Waiting<'a>(&'a Meter);
+/// A caller that waits for the ledger, also one that stops waiting because it is dropped.
+#[derive(Debug)]
+pub struct Waiting<'a> {
+    meter: &'a Meter,
+    since: Instant,
+}
 
 impl<'a> Waiting<'a> {
     fn begin(meter: &'a Meter) -> Self {
         meter.busy().begin();
-        Self(meter)
+        Self { meter, since: Instant::now() }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.busy().end();
+        self.meter.busy().end();
+        let waited = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.meter.waited_ns.fetch_add(waited, Ordering::Relaxed);
     }
 }
 
@@ -204,6 +210,18 @@ impl Ledger {
         }
     }
 
+    /// The same ledger, for a caller that has other work under way: its calls count as nobody's wait. When that other
+    /// work is over first, [`Ledger::waiting`] counts the rest.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { meter: Arc::new(Meter::default()), ..self.clone() }
+    }
+
+    /// Counts as a wait for the ledger until it is dropped.
+    pub fn waiting(&self) -> Waiting<'_> {
+        Waiting::begin(&self.meter)
+    }
+
     /// Where the leases of the jobs are.
     pub(crate) fn leases(&self) -> PathBuf {
         self.directory.join(LEASES)
@@ -255,14 +273,10 @@ impl Ledger {
     }
 
     async fn wait<Answer>(&self, work: Work, answer: oneshot::Receiver<Reply<Answer>>) -> Reply<Answer> {
-        let asked = Instant::now();
-        let _waiting = Waiting::begin(&self.meter);
+        let _waiting = self.waiting();
         let queue = self.owner.work.as_ref().ok_or_else(Error::closed)?;
         queue.send(work).map_err(|_| Error::closed())?;
-        let answer = answer.await.unwrap_or_else(|_| Err(Error::closed()));
-        let waited = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.meter.waited_ns.fetch_add(waited, Ordering::Relaxed);
-        answer
+        answer.await.unwrap_or_else(|_| Err(Error::closed()))
     }
 }
 

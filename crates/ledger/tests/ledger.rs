@@ -119,7 +119,7 @@ async fn a_divided_split_leaves_no_gap_and_no_overlap() {
         (Some("m"), Some("z"), 4)
     );
     assert_eq!(upper.partition, whole.partition);
-    ledger.finish_split(&attempt, whole.split_id).await.unwrap();
+    ledger.finish_split(&attempt, whole.split_id, Advance::default()).await.unwrap();
     let error = ledger.divide(&attempt, whole.split_id, "b".into(), (1, 1)).await.unwrap_err();
     assert!(error.to_string().contains("is complete"), "{error}");
 }

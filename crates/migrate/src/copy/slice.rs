@@ -3,10 +3,13 @@
 //! What is in the ledger before a page is sent, and what only after it was acknowledged, is what makes a copy exact
 //! after any crash; see the module documentation of `vecferry_ledger`'s splits.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::{Advance, Attempt, Ledger, Progress, Split};
 use vecferry_milvus::schema::FieldSpec;
@@ -109,11 +112,42 @@ impl std::ops::AddAssign for Sent {
 /// How some rows were written.
 pub(crate) type Written = Result<Sent, CopyError>;
 
-/// A page that is dealt with, and the ledger does not know of yet.
-struct Acknowledged {
-    last: Key,
+/// Pages that are dealt with, and the ledger does not know of yet.
+#[derive(Default)]
+struct Unrecorded {
+    last: Option<Key>,
     sent: Sent,
     samples: Vec<String>,
+}
+
+impl Unrecorded {
+    fn add(&mut self, last: Key, sent: Sent, samples: Vec<String>) {
+        self.last = Some(last);
+        self.sent += sent;
+        self.samples.extend(samples);
+    }
+
+    /// What the ledger is to learn of them, and of the page that is about to be sent.
+    fn step(&mut self, intent: Option<String>) -> Advance {
+        let Self { last, sent, samples } = std::mem::take(self);
+        let progress =
+            Progress { rows_read: sent.rows + sent.refused, rows_written: sent.rows, bytes: sent.bytes };
+        Advance { cursor: last.as_ref().map(key_text), progress, intent, samples }
+    }
+}
+
+/// What comes after the page that is on its way.
+enum Next {
+    /// Another one, which is in the ledger already.
+    Page,
+    /// The range has no more rows.
+    End,
+    /// The split holds more than it should, and may have to be divided first.
+    LookAtSize,
+    /// A later slice.
+    OutOfTime,
+    /// Nothing.
+    Canceled,
 }
 
 impl SliceRunner for CopyJob {
@@ -190,80 +224,108 @@ impl CopyJob {
         // Where an earlier slice came to the end and ran out of time before it knew.
         let mut last_key = split.cursor.clone();
         let mut checks = Checks::new(split, mode);
-        let mut next = self.next_page(partition, &range, size).await?;
-        let mut acknowledged: Option<Acknowledged> = None;
+        let mut unrecorded = Unrecorded::default();
+        let (mut page, mut share) = self.next_page(partition, &range, size).await?;
+        let intent_of = |page: &Page| {
+            let last = page.keys.as_ref().map(|(_, last)| key_text(last));
+            last.filter(|_| mode == WriteMode::Insert)
+        };
+        if page.rows > 0 {
+            self.advance(split, unrecorded.step(intent_of(&page))).await?;
+        }
         loop {
-            let (page, share) = next;
             let Some((first, last)) = page.keys.clone() else {
-                let mut step = self.step(acknowledged.take(), None);
+                let mut step = unrecorded.step(None);
                 step.samples.extend(last_key.filter(|_| self.sample.is_on()));
-                self.ledger.advance(&self.attempt, split.split_id, step).await?;
-                if mode == WriteMode::Insert {
-                    self.ledger.finish_split(&self.attempt, split.split_id).await?;
-                }
-                return Ok(Slice::Done);
+                return self.finish(split, step, mode).await;
             };
             let mut samples = self.sample.of_page(&page, &self.key_field, partition)?;
             samples.extend(std::mem::take(&mut is_first_page).then(|| key_text(&first)));
-            let intent = (mode == WriteMode::Insert).then(|| key_text(&last));
-            let step = self.step(acknowledged.take(), intent);
-            self.ledger.advance(&self.attempt, split.split_id, step).await?;
+            let check_due = checks.is_due(page.rows as u64);
             let of_page = KeyRange { after: range.after.replace(last.clone()), until: Some(last.clone()) };
-            let (written, read) = tokio::join!(
-                self.write_page(split, of_page, first, page, share, mode),
-                self.next_page(partition, &range, size),
-            );
-            let sent = written?;
-            last_key = Some(key_text(&last));
-            let check_due = checks.is_due(sent.rows + sent.refused);
-            acknowledged = Some(Acknowledged { last, sent, samples });
-            let stop = match read {
-                Ok(page) if self.cancel.is_cancelled() => {
-                    drop(page);
-                    Ok(Slice::Canceled)
+            // The next page is read, and recorded as the next to be sent, while this one is on its way.
+            let (is_writing, is_recording) = (AtomicBool::new(true), AtomicBool::new(false));
+            let write = async {
+                let written = self.write_page(split, of_page, first, page, share, mode).await;
+                is_writing.store(false, Ordering::Relaxed);
+                written
+            };
+            let prepare = async {
+                let (page, share) = self.next_page(partition, &range, size).await?;
+                let next = match () {
+                    () if self.cancel.is_cancelled() => Next::Canceled,
+                    () if page.rows == 0 => Next::End,
+                    () if check_due => Next::LookAtSize,
+                    () if out_of_time() => Next::OutOfTime,
+                    () => Next::Page,
+                };
+                if matches!(next, Next::Page) {
+                    let step = unrecorded.step(intent_of(&page));
+                    let beside = self.ledger.beside();
+                    let ledger = if is_writing.load(Ordering::Relaxed) { &beside } else { &self.ledger };
+                    is_recording.store(true, Ordering::Relaxed);
+                    ledger.advance(&self.attempt, split.split_id, step).await?;
+                    is_recording.store(false, Ordering::Relaxed);
                 }
-                Ok(page) if check_due && page.0.rows > 0 => {
+                Ok::<_, CopyError>((page, share, next))
+            };
+            let (written, prepared) = match select(pin!(write), pin!(prepare)).await {
+                Either::Left((written, prepare)) => {
+                    let _waiting = is_recording.load(Ordering::Relaxed).then(|| self.ledger.waiting());
+                    (written, prepare.await)
+                }
+                Either::Right((prepared, write)) => (write.await, prepared),
+            };
+            let sent = match written {
+                Ok(sent) => sent,
+                Err(error) => {
+                    // What landed before it is recorded also where it can't go on.
+                    self.advance(split, unrecorded.step(None)).await?;
+                    return Err(error);
+                }
+            };
+            last_key = Some(key_text(&last));
+            // Where nothing more is sent, nothing more is intended.
+            let only_sent = last_key.clone().filter(|_| mode == WriteMode::Insert);
+            unrecorded.add(last, sent, samples);
+            let stop = match prepared {
+                Ok((_, _, Next::Canceled)) => Ok(Slice::Canceled),
+                Ok((_, _, Next::Page)) if self.cancel.is_cancelled() => Ok(Slice::Canceled),
+                Ok((next_page, next_share, Next::Page | Next::End)) => {
+                    (page, share) = (next_page, next_share);
+                    continue;
+                }
+                Ok((next_page, next_share, Next::LookAtSize)) => {
                     // The ledger knows before the split is divided how far it is.
-                    let step = self.step(acknowledged.take(), None);
-                    self.ledger.advance(&self.attempt, split.split_id, step).await?;
+                    self.advance(split, unrecorded.step(only_sent)).await?;
                     let divided = self.divide_if_too_large(split, &range, checks.copied()).await?;
                     if !divided.is_empty() {
-                        drop(page);
                         return Ok(Slice::More { divided });
                     }
-                    next = page;
+                    (page, share) = (next_page, next_share);
+                    self.advance(split, unrecorded.step(intent_of(&page))).await?;
                     continue;
                 }
-                Ok(page) if out_of_time() => {
-                    drop(page);
-                    Ok(Slice::More { divided: Vec::new() })
-                }
-                Ok(page) => {
-                    next = page;
-                    continue;
-                }
+                Ok((_, _, Next::OutOfTime)) => Ok(Slice::More { divided: Vec::new() }),
                 Err(CopyError::Canceled) => Ok(Slice::Canceled),
                 Err(error) => Err(error),
             };
-            // What landed is recorded also where it can't go on.
-            let step = self.step(acknowledged.take(), None);
-            self.ledger.advance(&self.attempt, split.split_id, step).await?;
+            self.advance(split, unrecorded.step(only_sent)).await?;
             return stop;
         }
     }
 
-    fn step(&self, acknowledged: Option<Acknowledged>, intent: Option<String>) -> Advance {
-        let Some(page) = acknowledged else { return Advance { intent, ..Advance::default() } };
-        Advance {
-            cursor: Some(key_text(&page.last)),
-            progress: Progress {
-                rows_read: page.sent.rows + page.sent.refused,
-                rows_written: page.sent.rows,
-                bytes: page.sent.bytes,
-            },
-            intent,
-            samples: page.samples,
+    async fn advance(&self, split: &Split, step: Advance) -> Result<(), CopyError> {
+        Ok(self.ledger.advance(&self.attempt, split.split_id, step).await?)
+    }
+
+    /// Records the end of a range, and of the split unless the range was only a doubtful part of it.
+    async fn finish(&self, split: &Split, step: Advance, mode: WriteMode) -> Result<Slice, CopyError> {
+        match mode {
+            WriteMode::Insert => self.ledger.finish_split(&self.attempt, split.split_id, step).await?,
+            WriteMode::Upsert => self.advance(split, step).await?,
         }
+        Ok(Slice::Done)
     }
 
     /// Reads the next page, when there is room for it.
