@@ -363,6 +363,10 @@ pub(crate) struct JobArgs {
     /// Let the source change during the copy; what is written meanwhile may be missing on the target
     #[arg(long)]
     pub(crate) allow_drift: bool,
+    /// Build the index that each vector has on the source (HNSW, IVF, DISKANN …) with its parameters where the target has
+    /// it, instead of AUTOINDEX
+    #[arg(long)]
+    pub(crate) keep_index_params: bool,
     /// Wait until all indexes of the target are built
     #[arg(long)]
     pub(crate) wait_index: bool,
@@ -482,11 +486,30 @@ pub(crate) struct ComparisonArgs {
 /// `load`
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
+    /// Address of the target: http://host:port or https://host:port
+    #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url,
+          required_unless_present = "job", help_heading = "Target")]
+    target: Option<String>,
     #[command(flatten)]
-    pub(crate) target: TargetArgs,
+    access: TargetAccess,
     /// The collection (repeatable); DB.* is a whole database, a name without a dot is in `default`
-    #[arg(long, value_name = "DB.NAME", required = true)]
+    #[arg(long, value_name = "DB.NAME", required_unless_present = "job", conflicts_with = "job")]
     pub(crate) collection: Vec<String>,
+    /// Instead of naming collections: what this job copied, as it was loaded on the source, on the job's target
+    #[arg(long, value_name = "JOB")]
+    pub(crate) job: Option<String>,
+    /// Copies in memory [default: as many as on the source with --job, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) replicas: Option<u32>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+impl LoadArgs {
+    /// The target, at the address of a job or at the one that is given here.
+    pub(crate) fn target<'a>(&'a self, recorded: Option<&'a str>) -> ConnectionArgs<'a> {
+        self.access.at(recorded.or(self.target.as_deref()).unwrap_or_default())
+    }
 }
 
 /// `--verify`
@@ -668,6 +691,10 @@ mod tests {
         assert!(parse(&format!("{verify} --level full --yes")).is_err(), "nothing to say yes to");
         assert!(parse("vecferry load --target http://b:2").is_err());
         assert!(parse("vecferry load --target http://b:2 --collection a --collection b.*").is_ok());
+        assert!(parse("vecferry load --job 01 --replicas 2").is_ok());
+        for wrong in ["--job 01 --collection a", "--job 01 --replicas 0"] {
+            assert!(parse(&format!("vecferry load {wrong}")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

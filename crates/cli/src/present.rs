@@ -2,7 +2,7 @@
 
 use vecferry_migrate::checks::{Check, Outcome};
 use vecferry_migrate::event::Phase;
-use vecferry_migrate::report::{CollectionReport, Findings, PaceReport, Verification};
+use vecferry_migrate::report::{CollectionReport, Findings, LoadExtent, PaceReport, Verification};
 use vecferry_migrate::{Change, Exit, JobState, Lang, Plan, Report, VerifyLevel};
 use vecferry_milvus::{CollectionName, Endpoint};
 
@@ -96,8 +96,14 @@ pub(crate) fn plan_lines(lang: Lang, plan: &Plan) -> Vec<String> {
         let heading = format!("{}{}", text::rbac(lang), text::colon(lang));
         lines.extend(RbacText::of_plan(lang, rbac).lines(&heading, |list| cut(lang, list)));
     }
+    lines.extend(resource_group_line(lang, &plan.resource_groups));
     lines.push(text::plan_promise(lang).to_owned());
     lines
+}
+
+fn resource_group_line(lang: Lang, names: &[String]) -> Option<String> {
+    let shown = format::harmless(&names.join(text::comma(lang)));
+    (!names.is_empty()).then(|| format!("{}{}{shown}", text::resource_groups(lang), text::colon(lang)))
 }
 
 /// The checks, one a line.
@@ -328,6 +334,14 @@ fn show_findings<'a>(
 /// The command that loads what a job made, exactly as it can be typed.
 pub(crate) fn load_command(target: &Endpoint, files: &TlsFiles, collections: &[CollectionName]) -> String {
     let mut command = format!("vecferry load --target {}", format::shell(&target.to_string()));
+    add_files(&mut command, files);
+    for collection in collections {
+        command.push_str(&format!(" --collection {}", format::shell(&collection.to_string())));
+    }
+    command
+}
+
+fn add_files(command: &mut String, files: &TlsFiles) {
     for (flag, file) in
         [("--target-ca", &files.ca), ("--target-cert", &files.cert), ("--target-key", &files.key)]
     {
@@ -335,10 +349,6 @@ pub(crate) fn load_command(target: &Endpoint, files: &TlsFiles, collections: &[C
             command.push_str(&format!(" {flag} {}", format::shell(&file.to_string_lossy())));
         }
     }
-    for collection in collections {
-        command.push_str(&format!(" --collection {}", format::shell(&collection.to_string())));
-    }
-    command
 }
 
 /// What is on the target, complete and not loaded.
@@ -415,6 +425,7 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
         let lines = RbacText::of_report(lang, rbac).lines("  ", |list| cut(lang, list));
         lines.iter().for_each(|line| output.result(line));
     }
+    resource_group_line(lang, &report.resource_groups).iter().for_each(|line| output.result(line));
     output.result(&format!("\n{}", job_line(output, report)));
     if let Some(pace) = &report.pace {
         let shares = wait_shares(lang, pace);
@@ -427,6 +438,12 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
     if let Some((target, files)) = load_with.filter(|_| !loadable.is_empty()) {
         output.result(text::load_hint(lang));
         output.result(&format!("  {}", load_command(target, files, &loadable)));
+        if report.former_loads().iter().any(|(_, former)| former.extent != LoadExtent::Nothing) {
+            output.result(text::load_as_on_source(lang));
+            let mut command = format!("vecferry load --job {}", report.job_id);
+            add_files(&mut command, files);
+            output.result(&format!("  {command}"));
+        }
         if target.has_token() {
             output.result(&format!("  {}", text::load_hint_token(lang)));
         }

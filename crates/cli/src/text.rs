@@ -140,6 +140,10 @@ sentences! {
     load_hint
         "These collections are on the target but not loaded: they can't be searched before they are loaded. To load them:"
         "这些 Collection 已在目标上，但未加载：加载之前无法搜索。加载命令：";
+    /// The load state of the source is recorded.
+    load_as_on_source
+        "Or load what was loaded on the source, the same partitions and replicas:"
+        "或者按源的加载状态加载（相同的 Partition 和副本数）：";
     /// Where credentials go.
     load_hint_token
         "(credentials: set VECFERRY_TARGET_TOKEN)"

@@ -33,7 +33,7 @@ pub use problem::{Code, Exit, Lang, Problem};
 pub use rate::MaxRate;
 pub use report::{JobState, Report};
 pub use request::{
-    AutoId, Duplicates, LoadRequest, MigrateRequest, OnBadRow, RbacRequest, RbacUsers, RepairScope,
+    AutoId, Duplicates, LoadRequest, LoadWhat, MigrateRequest, OnBadRow, RbacRequest, RbacUsers, RepairScope,
     Selection, SourceLoad, VerifyLevel, VerifyRequest,
 };
 pub use run::{

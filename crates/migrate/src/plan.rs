@@ -5,6 +5,7 @@ use vecferry_milvus::{Collection, CollectionName, NewCollection};
 
 use crate::problem::Problem;
 use crate::rbac::RbacPlan;
+use crate::report::FormerLoad;
 use crate::source_load::LoadedParts;
 
 pub(crate) mod file;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub new_databases: Vec<String>,
     /// Roles and users, where they are copied.
     pub rbac: Option<RbacPlan>,
+    /// Resource groups of the source; they are never copied, because they name machines.
+    pub resource_groups: Vec<String>,
     /// What is worth knowing before the start.
     pub warnings: Vec<Problem>,
 }
@@ -107,12 +110,20 @@ pub(crate) struct NewIndex {
     pub(crate) name: String,
     pub(crate) field: String,
     pub(crate) params: Vec<(String, String)>,
+    /// What is built where the target refuses these parameters, although it was not known that it would.
+    #[serde(default)]
+    pub(crate) instead: Option<Vec<(String, String)>>,
 }
 
 impl PlannedCollection {
     /// Whether rows are placed by a field's value, so that no partition can be named.
     pub fn has_partition_key(&self) -> bool {
         self.described.schema.has_partition_key()
+    }
+
+    /// How the source holds it in memory.
+    pub fn source_load(&self) -> FormerLoad {
+        self.load.former()
     }
 
     /// Parts that are read one by one: the partitions, or a single nameless one where they can't be named.

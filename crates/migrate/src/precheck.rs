@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vecferry_milvus::proto::common::ConsistencyLevel;
-use vecferry_milvus::proto::schema::DataType;
+use vecferry_milvus::proto::common::{ConsistencyLevel, KeyValuePair};
+use vecferry_milvus::proto::schema::{DataType, FunctionType};
 use vecferry_milvus::schema::{Family, FieldSpec, family, parameters};
-use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, Error, ErrorKind, Flavor, NewCollection};
-use vecferry_policy::{Feature, Product, Support, VectorKind, check_name, shards_max, support, vector_index};
+use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, Error, ErrorKind, Flavor, Index, NewCollection};
+use vecferry_policy::{
+    Feature, Product, Support, VectorKind, check_name, keeps_vector_index, scalar_index, shards_max, support,
+    vector_index,
+};
 
 use crate::checks::{CheckId, CheckList};
 use crate::connect::{Side, cluster, product, refusal, same_server};
@@ -15,6 +18,7 @@ use crate::plan::{Change, Keys, NewIndex, Plan, PlannedCollection};
 use crate::problem::{Code, Problem};
 use crate::request::{AutoId, MigrateRequest, SourceLoad};
 use crate::source_load;
+use crate::target;
 
 /// Properties that change what happens to rows or who writes them; set when everything else is done, or never.
 pub(crate) const PROPERTY_TTL: &str = "collection.ttl.seconds";
@@ -69,6 +73,9 @@ pub(crate) async fn check(
             collections,
             new_databases,
             rbac: None,
+            resource_groups: source_load::own_resource_groups(
+                source.resource_groups().await.map_err(source_side)?,
+            ),
             warnings: vec![],
         };
         Ok(plan)
@@ -110,10 +117,11 @@ impl Checks<'_> {
         let name = &found.described.name;
         self.readable(found).await?;
         self.features(found);
+        self.scalar_indexes(found);
         self.names(found);
         let mut changes = Vec::new();
         let new = self.new_collection(found, &mut changes);
-        let indexes = indexes(self.product, found, &mut changes);
+        let indexes = indexes(self.product, found, self.request.keep_index_params, &mut changes);
         let late_properties = found
             .described
             .properties
@@ -201,9 +209,19 @@ impl Checks<'_> {
             if field.is_clustering_key {
                 want(Feature::ClusteringKey, &field.name);
             }
+            if field.type_params.iter().any(is_of_analyzer) {
+                want(Feature::Analyzer, &field.name);
+            }
         }
-        schema.decoded().functions.iter().for_each(|function| want(Feature::Function, &function.name));
-        schema.decoded().struct_array_fields.iter().for_each(|field| want(Feature::Struct, &field.name));
+        for function in &schema.decoded().functions {
+            want(feature_of_function(function.r#type), &function.name);
+        }
+        for field in &schema.decoded().struct_array_fields {
+            want(Feature::Struct, &field.name);
+            if field.nullable || field.fields.iter().any(|inner| inner.nullable) {
+                want(Feature::NullableStruct, &field.name);
+            }
+        }
         if schema.decoded().enable_dynamic_field {
             want(Feature::Json, "$meta");
         }
@@ -232,6 +250,34 @@ impl Checks<'_> {
         }
     }
 
+    /// Indexes of scalar fields and JSON paths are carried over as they are, or not at all.
+    fn scalar_indexes(&mut self, found: &Found) {
+        let vectors = found.described.schema.vector_fields();
+        let is_scalar = |index: &&Index| vectors.iter().all(|vector| vector.name != index.field);
+        for index in found.indexes.iter().filter(is_scalar) {
+            let kind = index.param("index_type").unwrap_or_default();
+            let on_json_path = index.param("json_path").is_some();
+            let why = match scalar_index(self.product, kind, on_json_path) {
+                Support::Yes => continue,
+                Support::Since(major, minor) => format!("which comes with {major}.{minor}"),
+                Support::No => "which this product does not have".to_owned(),
+            };
+            let path = if on_json_path { " on a JSON path" } else { "" };
+            let detail =
+                format!("it needs the index `{}` ({kind}{path}) on `{}`, {why}", index.name, index.field);
+            self.cannot_hold(found, detail);
+        }
+    }
+
+    fn cannot_hold(&mut self, found: &Found, detail: String) {
+        self.problems.push(
+            Problem::new(Code::TargetCannotHold)
+                .with("collection", &found.described.name)
+                .with("target", self.target.version())
+                .with("detail", detail),
+        );
+    }
+
     /// What becomes of the keys. Servers give new rows new keys, and the old ones are lost, unless told otherwise.
     fn keys(&self, found: &Found) -> Keys {
         match self.request.auto_id {
@@ -250,12 +296,7 @@ impl Checks<'_> {
             }
             Support::No => format!("it needs {feature} ({names}), which this product does not have"),
         };
-        self.problems.push(
-            Problem::new(Code::TargetCannotHold)
-                .with("collection", &found.described.name)
-                .with("target", self.target.version())
-                .with("detail", detail),
-        );
+        self.cannot_hold(found, detail);
     }
 
     fn names(&mut self, found: &Found) {
@@ -455,6 +496,27 @@ fn feature_of(data_type: DataType) -> Option<Feature> {
     }
 }
 
+fn feature_of_function(kind: i32) -> Feature {
+    match FunctionType::try_from(kind) {
+        Ok(FunctionType::Bm25) => Feature::Function,
+        Ok(FunctionType::TextEmbedding) => Feature::Embedding,
+        Ok(FunctionType::MinHash) => Feature::MinHash,
+        // Reranking belongs to a search, not to a collection; the others are of releases to come.
+        Ok(FunctionType::Unknown | FunctionType::Rerank | FunctionType::MolFingerprint) | Err(_) => {
+            Feature::UnknownFunction
+        }
+    }
+}
+
+/// Whether a parameter of a text field asks for words. One that says "no" may stand on any server.
+fn is_of_analyzer(param: &KeyValuePair) -> bool {
+    match param.key.as_str() {
+        "enable_analyzer" | "enable_match" | "enable_tokenizer" => param.value == "true",
+        "analyzer_params" | "multi_analyzer_params" => true,
+        _ => false,
+    }
+}
+
 fn consistency_name(level: i32) -> String {
     ConsistencyLevel::try_from(level)
         .map_or_else(|_| level.to_string(), |level| level.as_str_name().to_owned())
@@ -476,28 +538,32 @@ fn has_description(found: &Found) -> bool {
     !schema.description.is_empty() || schema.fields.iter().any(|field| !field.description.is_empty())
 }
 
-/// AUTOINDEX on every vector field that the source has an index for, with the source's metric; scalar indexes as they
-/// are.
-fn indexes(product: Product, found: &Found, changes: &mut Vec<Change>) -> Vec<NewIndex> {
+/// AUTOINDEX on every vector field that the source has an index for, with the source's metric, or the source's own index
+/// where that is asked for and the target builds it; scalar indexes as they are.
+fn indexes(product: Product, found: &Found, keep: bool, changes: &mut Vec<Change>) -> Vec<NewIndex> {
     let vectors = found.described.schema.vector_fields();
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let mut indexes = Vec::new();
     for index in &found.indexes {
         let (name, field) = (index.name.clone(), index.field.clone());
+        let as_on_source = || index_params(product, index);
         let Some(vector) = vectors.iter().find(|vector| vector.name == field) else {
-            let params = index.params.iter().map(|param| pair(&param.key, &param.value)).collect();
-            indexes.push(NewIndex { name, field, params });
+            indexes.push(NewIndex { name, field, params: as_on_source(), instead: None });
             continue;
         };
-        let of_target = vector_index(product, vector_kind(vector));
+        let by_contract = vector_index(product, vector_kind(vector));
         let of_source = index.param("index_type").unwrap_or_default();
-        if of_source != of_target {
-            let (source, target) = (of_source.to_owned(), of_target.to_owned());
+        let metric = index.param("metric_type").map(|metric| pair("metric_type", metric));
+        let params = std::iter::once(pair("index_type", by_contract)).chain(metric).collect();
+        if keep && of_source != by_contract && keeps_vector_index(product, of_source) {
+            indexes.push(NewIndex { name, field, params: as_on_source(), instead: Some(params) });
+            continue;
+        }
+        if of_source != by_contract {
+            let (source, target) = (of_source.to_owned(), by_contract.to_owned());
             changes.push(Change { what: format!("index on {field}"), source, target });
         }
-        let metric = index.param("metric_type").map(|metric| pair("metric_type", metric));
-        let params = std::iter::once(pair("index_type", of_target)).chain(metric).collect();
-        indexes.push(NewIndex { name, field, params });
+        indexes.push(NewIndex { name, field, params, instead: None });
     }
     // A source that reads without an index (lite) says no metric; the target needs an index to be loaded later.
     let unindexed =
@@ -510,9 +576,29 @@ fn indexes(product: Product, found: &Found, changes: &mut Vec<Change>) -> Vec<Ne
             target: format!("{index_type}, {metric}"),
         });
         let params = vec![pair("index_type", index_type), pair("metric_type", metric)];
-        indexes.push(NewIndex { name: String::new(), field: vector.name.clone(), params });
+        indexes.push(NewIndex { name: String::new(), field: vector.name.clone(), params, instead: None });
     }
     indexes
+}
+
+/// The parameters of an index as the target takes them: milvus-lite 3 reads those of the build from one document only.
+fn index_params(product: Product, index: &Index) -> Vec<(String, String)> {
+    let is_its_own = |key: &str| ["index_type", "metric_type", "params"].contains(&key);
+    if product != Product::LitePython {
+        return index.params.iter().map(|param| (param.key.clone(), param.value.clone())).collect();
+    }
+    let mut build = target::flat_params(index.params.iter().map(|param| (&*param.key, &*param.value)));
+    build.retain(|key, _| !is_its_own(key));
+    let number_or_text =
+        |text: String| serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text));
+    let build: serde_json::Map<_, _> =
+        build.into_iter().map(|(key, value)| (key, number_or_text(value))).collect();
+    let named = index.params.iter().filter(|param| is_its_own(&param.key) && param.key != "params");
+    let mut params: Vec<_> = named.map(|param| (param.key.clone(), param.value.clone())).collect();
+    if !build.is_empty() {
+        params.push(("params".to_owned(), serde_json::Value::Object(build).to_string()));
+    }
+    params
 }
 
 fn vector_kind(vector: &FieldSpec) -> VectorKind {

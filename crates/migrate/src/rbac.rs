@@ -30,9 +30,6 @@ pub(crate) use remove::remove;
 /// Names that a warning spells out; the plan and the report hold all.
 const NAMES_MAX: usize = 10;
 
-/// Resource groups that every server has.
-const RESOURCE_GROUP_BUILT_IN_PREFIX: &str = "__";
-
 /// How it gets to the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -153,8 +150,6 @@ pub struct RbacPlan {
     pub outside: Vec<Grant>,
     /// What is not copied.
     pub left: Vec<Left>,
-    /// Resource groups of the source; they are never copied, because they name machines.
-    pub resource_groups: Vec<String>,
 }
 
 /// Objects of a kind.
@@ -189,8 +184,6 @@ pub struct RbacReport {
     pub outside: Vec<Grant>,
     /// What is not copied.
     pub left: Vec<Left>,
-    /// Resource groups of the source, which are never copied.
-    pub resource_groups: Vec<String>,
 }
 
 impl Left {
@@ -303,8 +296,6 @@ async fn make_plan(
         (false, Method::SingleCalls) => Passwords::Generated,
     };
     rbac.users_file = (rbac.passwords == Passwords::Generated).then_some(file);
-    rbac.resource_groups = source.resource_groups().await.map_err(of_source)?;
-    rbac.resource_groups.retain(|name| !name.starts_with(RESOURCE_GROUP_BUILT_IN_PREFIX));
     Ok(rbac)
 }
 

@@ -73,6 +73,9 @@ pub struct Report {
     /// Roles and users, where they were copied.
     #[serde(default)]
     pub rbac: Option<RbacReport>,
+    /// Resource groups of the source, which are never copied: they name machines.
+    #[serde(default)]
+    pub resource_groups: Vec<String>,
     /// Why it failed.
     pub problems: Vec<Problem>,
     /// What is worth knowing.
@@ -146,6 +149,9 @@ pub struct CollectionReport {
     pub changes: Vec<Change>,
     /// Whether the target collection is loaded.
     pub loaded: bool,
+    /// How the source held it in memory before the job.
+    #[serde(default)]
+    pub source_load: Option<FormerLoad>,
     /// Whether this job made the collection on the target.
     pub created: bool,
     /// Rows that the target refuses; which ones is in the quarantine file.
@@ -157,6 +163,33 @@ pub struct CollectionReport {
     /// Whether the source changed meanwhile, as far as could be looked at.
     #[serde(default)]
     pub drift: Option<DriftReport>,
+}
+
+/// How a collection was loaded before the job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerLoad {
+    /// How much of it.
+    pub extent: LoadExtent,
+    /// The loaded partitions, where others were not.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub partitions: Vec<String>,
+    /// Copies in memory; absent where the server does not say, or where nothing is loaded.
+    pub replicas: Option<u32>,
+    /// Names of the resource groups that held them, without the one that every server has.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub resource_groups: Vec<String>,
+}
+
+/// How much of a collection is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadExtent {
+    /// Nothing.
+    Nothing,
+    /// Some of its partitions.
+    Part,
+    /// All of it.
+    Whole,
 }
 
 /// What the source held before and after the copy.
@@ -387,6 +420,14 @@ impl Report {
         }
     }
 
+    /// How the source held the collections that are complete on the target, by their names there.
+    pub fn former_loads(&self) -> Vec<(CollectionName, FormerLoad)> {
+        let complete = self.collections.iter().filter(|collection| collection.phase == Phase::Done);
+        complete
+            .filter_map(|collection| Some((collection.target_name(), collection.source_load.clone()?)))
+            .collect()
+    }
+
     /// Rows of all collections.
     pub fn rows(&self) -> u64 {
         self.collections.iter().map(|collection| collection.rows).sum()
@@ -420,6 +461,7 @@ mod tests {
             sample_seed: 0,
             collections: Vec::new(),
             rbac: None,
+            resource_groups: Vec::new(),
             problems: codes.iter().copied().map(Problem::new).collect(),
             warnings: Vec::new(),
             pace: None,

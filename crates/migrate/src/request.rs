@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use vecferry_milvus::{CollectionName, DB_DEFAULT, Endpoint};
 
 use crate::problem::{Code, Problem};
+use crate::report::FormerLoad;
 
 /// Which collections are meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -179,6 +180,8 @@ pub struct MigrateRequest {
     pub on_bad_row: OnBadRow,
     /// What becomes of keys that the server makes.
     pub auto_id: AutoId,
+    /// Whether vectors get the index that they have on the source, where the target builds it, instead of AUTOINDEX.
+    pub keep_index_params: bool,
     /// Whether to wait until all indexes are built.
     pub wait_index: bool,
     /// Whether the source may change meanwhile.
@@ -201,6 +204,7 @@ impl MigrateRequest {
             duplicates: Duplicates::Warn,
             on_bad_row: OnBadRow::Fail,
             auto_id: AutoId::Refuse,
+            keep_index_params: false,
             wait_index: false,
             allow_drift: false,
             rbac: None,
@@ -273,7 +277,18 @@ pub struct LoadRequest {
     /// The cluster.
     pub target: Endpoint,
     /// Which collections.
-    pub selection: Selection,
+    pub what: LoadWhat,
+    /// Copies in memory; where it is absent as many as on the source, or else one.
+    pub replicas: Option<u32>,
+}
+
+/// What to load.
+#[derive(Clone, Debug)]
+pub enum LoadWhat {
+    /// Whole collections.
+    Selected(Selection),
+    /// What a job copied and its source had loaded, by the names on the target: see [`crate::Report::former_loads`].
+    AsOnSource(Vec<(CollectionName, FormerLoad)>),
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ use crate::proof::Reader;
 use crate::rate::MaxRate;
 use crate::rbac;
 use crate::report::{CollectionReport, JobState, Report, Verification};
-use crate::request::{Duplicates, LoadRequest, MigrateRequest, VerifyLevel, VerifyRequest};
-use crate::source_load::{memory_estimate, wait_until_complete};
+use crate::request::{Duplicates, MigrateRequest, VerifyLevel, VerifyRequest};
+use crate::source_load::memory_estimate;
 use crate::target;
 use crate::tuning::Tuning;
 
@@ -34,6 +34,7 @@ mod control;
 pub(crate) mod drift;
 mod every_row;
 mod history;
+mod load;
 mod pace;
 mod quarantine;
 mod resume;
@@ -42,6 +43,7 @@ mod without_keys;
 
 pub use control::{Canceled, RateSet, cancel, set_max_rate};
 pub use history::{Passed, history};
+pub use load::load;
 pub use resume::Resumed;
 use shared_flush::SharedFlush;
 
@@ -428,6 +430,7 @@ impl Job {
             collections: Vec::new(),
             warnings: rbac::warnings(plan, rbac.as_ref()),
             rbac,
+            resource_groups: plan.resource_groups.clone(),
             problems,
             pace: None,
             quarantine_file: None,
@@ -693,6 +696,7 @@ pub async fn verify(
         sample_seed: rand::random(),
         collections: Vec::new(),
         rbac: None,
+        resource_groups: Vec::new(),
         problems: Vec::new(),
         warnings: Vec::new(),
         pace: None,
@@ -722,38 +726,6 @@ pub async fn verify(
     }
     (report.ended_at, report.seconds) = (clock.now(), clock.seconds());
     Ok(report)
-}
-
-/// Loads collections and waits until they are complete. Returns their names.
-///
-/// # Errors
-/// What could not be loaded, and why.
-pub async fn load(
-    request: LoadRequest,
-    observer: Arc<dyn Observer>,
-    cancel: CancellationToken,
-) -> Result<Vec<CollectionName>, Vec<Problem>> {
-    use crate::event::Phase;
-    let client = connect(Side::Target, &request.target).await.map_err(|problem| vec![problem])?;
-    let names = inventory::select(&client, Side::Target, &request.selection).await?;
-    let mut problems = Vec::new();
-    for name in &names {
-        observer.on_event(Event::Phase { collection: name.clone(), phase: Phase::LoadingSource });
-        let loaded = async {
-            client.load_collection(name, 1).await?;
-            wait_until_complete(&client, name).await
-        };
-        let result = tokio::select! {
-            result = loaded => result.map_err(|error| error.to_string()),
-            () = cancel.cancelled() => Err("canceled; the server goes on loading it".to_owned()),
-        };
-        let phase = if result.is_ok() { Phase::Done } else { Phase::Failed };
-        observer.on_event(Event::Phase { collection: name.clone(), phase });
-        if let Err(detail) = result {
-            problems.push(Problem::new(Code::LoadFailed).with("collection", name).with("detail", detail));
-        }
-    }
-    if problems.is_empty() { Ok(names) } else { Err(problems) }
 }
 
 /// What a collection's part of a job came to.
@@ -799,6 +771,7 @@ pub(crate) fn new_report(planned: &PlannedCollection) -> CollectionReport {
         aliases: Vec::new(),
         changes: planned.changes.clone(),
         loaded: false,
+        source_load: Some(planned.load.former()),
         created: false,
         quarantined: 0,
         keys: planned.keys,

@@ -10,17 +10,36 @@ use std::time::{Duration, Instant};
 use vecferry_milvus::schema::parameter;
 use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, LoadState};
 
+use crate::report::{FormerLoad, LoadExtent};
+
 /// Longest wait for a load: a server that reads hundreds of gigabytes from its object store.
 const LOAD_WAIT_MAX: Duration = Duration::from_secs(3600);
 const LOAD_POLL: Duration = Duration::from_millis(150);
 /// Loads a started server still reports as missing for a while.
 const RECOVERY_WAIT_MAX: Duration = Duration::from_secs(180);
 
-/// Which partitions of a collection were loaded.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// Resource groups that every server has.
+const RESOURCE_GROUP_BUILT_IN_PREFIX: &str = "__";
+
+/// The names of resource groups that somebody made, sorted, each once.
+pub(crate) fn own_resource_groups(mut names: Vec<String>) -> Vec<String> {
+    names.retain(|name| !name.is_empty() && !name.starts_with(RESOURCE_GROUP_BUILT_IN_PREFIX));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Which partitions of a collection were loaded, and how often.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct LoadedParts {
     loaded: Vec<String>,
     missing: Vec<String>,
+    /// Copies in memory, where the server says so.
+    #[serde(default)]
+    replicas: Option<u32>,
+    /// Names of the resource groups that hold them, without the one that every server has.
+    #[serde(default)]
+    resource_groups: Vec<String>,
 }
 
 impl LoadedParts {
@@ -34,13 +53,15 @@ impl LoadedParts {
         let names: Vec<_> = partitions.iter().map(|(partition, _)| partition.clone()).collect();
         let whole = client.load_state(name, None).await?;
         if whole == LoadState::NotLoaded {
-            return Ok(Self { loaded: Vec::new(), missing: names });
+            return Ok(Self { missing: names, ..Self::default() });
         }
+        let mut parts = Self::default();
+        parts.read_replicas(client, collection).await?;
         // Where a key places the rows, parts can't be loaded, and lite knows no parts.
         if names.len() <= 1 || collection.schema.has_partition_key() {
-            return Ok(Self { loaded: names, missing: Vec::new() });
+            parts.loaded = names;
+            return Ok(parts);
         }
-        let mut parts = Self { loaded: Vec::new(), missing: Vec::new() };
         for partition in names {
             match client.load_state(name, Some(&partition)).await {
                 Ok(LoadState::NotLoaded) => parts.missing.push(partition),
@@ -51,6 +72,32 @@ impl LoadedParts {
             }
         }
         Ok(parts)
+    }
+
+    async fn read_replicas(&mut self, client: &Client, collection: &Collection) -> Result<(), Error> {
+        let groups = match client.replicas(collection).await {
+            // It was released meanwhile, or a server that was just started does not know yet.
+            Err(error) if matches!(error.kind(), ErrorKind::NotLoaded | ErrorKind::Rejected) => None,
+            groups => groups?,
+        };
+        self.replicas = groups.as_ref().and_then(|groups| u32::try_from(groups.len()).ok());
+        self.resource_groups = own_resource_groups(groups.unwrap_or_default());
+        Ok(())
+    }
+
+    /// For the report.
+    pub(crate) fn former(&self) -> FormerLoad {
+        let extent = match (self.loaded.is_empty(), self.missing.is_empty()) {
+            (false, false) => LoadExtent::Part,
+            (_, true) => LoadExtent::Whole,
+            (true, false) => LoadExtent::Nothing,
+        };
+        FormerLoad {
+            extent,
+            partitions: if extent == LoadExtent::Part { self.loaded.clone() } else { Vec::new() },
+            replicas: self.replicas,
+            resource_groups: self.resource_groups.clone(),
+        }
     }
 
     /// Whether every partition is loaded.
@@ -79,7 +126,7 @@ impl LoadedParts {
         if self.loaded.is_empty() && !self.missing.is_empty() {
             client.load_collection(name, 1).await?;
         } else if !self.missing.is_empty() {
-            client.load_partitions(name, &self.missing).await?;
+            client.load_partitions(name, &self.missing, 0).await?;
         }
         wait_until_complete(client, name).await
     }
@@ -112,10 +159,26 @@ impl LoadedParts {
 
 /// Waits until a collection that is loaded, or on its way, answers for all its rows.
 pub(crate) async fn wait_until_complete(client: &Client, name: &CollectionName) -> Result<(), Error> {
+    wait_until_loaded(client, name, None).await
+}
+
+/// Waits until a collection answers for all its rows, or for those of some partitions.
+pub(crate) async fn wait_until_loaded(
+    client: &Client,
+    name: &CollectionName,
+    partitions: Option<&[String]>,
+) -> Result<(), Error> {
     let started = Instant::now();
+    let ids = match partitions {
+        Some(partitions) => {
+            let known = client.partitions(name).await?.into_iter();
+            Some(known.filter(|(known, _)| partitions.contains(known)).map(|(_, id)| id).collect::<Vec<_>>())
+        }
+        None => None,
+    };
     loop {
-        let state = client.load_state(name, None).await?;
-        if state == LoadState::Loaded && holds_stored_rows(client, name).await? {
+        let state = state_of(client, name, partitions).await?;
+        if state == LoadState::Loaded && holds_stored_rows(client, name, ids.as_deref()).await? {
             return Ok(());
         }
         let limit = if state == LoadState::NotLoaded { RECOVERY_WAIT_MAX } else { LOAD_WAIT_MAX };
@@ -127,8 +190,29 @@ pub(crate) async fn wait_until_complete(client: &Client, name: &CollectionName) 
     }
 }
 
-/// Whether the loaded segments hold at least the stored rows, partition by partition.
-async fn holds_stored_rows(client: &Client, name: &CollectionName) -> Result<bool, Error> {
+/// The load state of a whole collection, or of the partition of some that is least loaded.
+async fn state_of(
+    client: &Client,
+    name: &CollectionName,
+    partitions: Option<&[String]>,
+) -> Result<LoadState, Error> {
+    let Some(partitions) = partitions else { return client.load_state(name, None).await };
+    for partition in partitions {
+        let state = client.load_state(name, Some(partition)).await?;
+        if state != LoadState::Loaded {
+            return Ok(state);
+        }
+    }
+    Ok(LoadState::Loaded)
+}
+
+/// Whether the loaded segments hold at least the stored rows, partition by partition: of all, or of those of some
+/// numbers.
+async fn holds_stored_rows(
+    client: &Client,
+    name: &CollectionName,
+    partitions: Option<&[i64]>,
+) -> Result<bool, Error> {
     let Some(stored) = client.stored_segments(name).await? else { return Ok(true) };
     let loaded = match client.loaded_segments(name).await {
         Ok(Some(loaded)) => loaded,
@@ -143,7 +227,8 @@ async fn holds_stored_rows(client: &Client, name: &CollectionName) -> Result<boo
     for segment in loaded {
         *missing.entry(segment.partition_id).or_default() -= segment.rows;
     }
-    Ok(missing.values().all(|rows| *rows <= 0))
+    let counts = |id: &i64| partitions.is_none_or(|partitions| partitions.contains(id));
+    Ok(missing.iter().all(|(id, rows)| *rows <= 0 || !counts(id)))
 }
 
 /// Rows a load would bring into memory, deleted ones too; `None` where the server can't say.

@@ -1,13 +1,15 @@
 //! What is made on the target: databases, collections, partitions, indexes, aliases, late properties.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Attempt;
 use vecferry_milvus::schema::{Difference, Schema, differences, parameters};
 use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Flavor, FlushHandle};
 
-use crate::plan::{Keys, NewIndex, PlannedCollection};
+use crate::plan::{Change, Keys, NewIndex, PlannedCollection};
 use crate::precheck::PROPERTY_KEPT_KEYS;
 use crate::report::IndexReport;
 use crate::retry::{repeat, sleep};
@@ -281,25 +283,60 @@ pub(crate) async fn wait_until_flushed(
     Ok(())
 }
 
-/// Starts all index builds that no earlier attempt started.
+/// Starts all index builds that no earlier attempt started. Tells which ones the target refused, with its words, and
+/// builds what stands in for them.
 pub(crate) async fn create_indexes(
     target: &Client,
     planned: &PlannedCollection,
     cancel: &CancellationToken,
-) -> Result<(), Error> {
+) -> Result<Vec<RefusedIndex>, Error> {
     let existing = repeat(cancel, || target.indexes(&planned.target)).await?;
     let is_missing = |wanted: &&NewIndex| {
         existing
             .iter()
             .all(|index| index.field != wanted.field || !wanted.name.is_empty() && index.name != wanted.name)
     };
+    let mut refused = Vec::new();
     for index in planned.indexes.iter().filter(is_missing) {
-        repeat(cancel, || {
-            target.create_index(&planned.target, &index.field, &index.name, parameters(&index.params))
-        })
-        .await?;
+        let build = async |params: &[(String, String)]| {
+            repeat(cancel, || {
+                target.create_index(&planned.target, &index.field, &index.name, parameters(params))
+            })
+            .await
+        };
+        match (build(&index.params).await, &index.instead) {
+            (Err(error), Some(instead)) if error.kind() == ErrorKind::Rejected => {
+                build(instead).await?;
+                refused.push(RefusedIndex { field: index.field.clone(), reason: error.to_string() });
+            }
+            (built, _) => built?,
+        }
     }
-    Ok(())
+    Ok(refused)
+}
+
+/// An index that the target does not build.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusedIndex {
+    pub(crate) field: String,
+    pub(crate) reason: String,
+}
+
+/// Parameters of an index, with those out of the document that some servers keep them in.
+pub(crate) fn flat_params<'a>(params: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    let mut flat = BTreeMap::new();
+    for (key, value) in params {
+        match serde_json::from_str(value) {
+            Ok(Value::Object(document)) if key == "params" => {
+                flat.extend(document.into_iter().map(|(key, value)| {
+                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    (key, text)
+                }));
+            }
+            _ => drop(flat.insert(key.to_owned(), value.to_owned())),
+        }
+    }
+    flat
 }
 
 /// The indexes of the target and how far they are.
@@ -338,36 +375,61 @@ pub(crate) async fn wait_for_indexes(
     }
 }
 
-/// The indexes that are not as planned.
-pub(crate) async fn index_differences(
-    target: &Client,
-    planned: &PlannedCollection,
-) -> Result<Vec<Difference>, Error> {
+/// How the indexes are that the target made.
+#[derive(Debug, Default)]
+pub(crate) struct IndexesMade {
+    /// What is not as planned.
+    pub(crate) differences: Vec<Difference>,
+    /// Fields whose index was refused, so that another one stands in for it: what was wanted, and what there is.
+    pub(crate) replaced: Vec<Change>,
+}
+
+/// Compares the indexes of the target with the plan.
+pub(crate) async fn indexes_made(target: &Client, planned: &PlannedCollection) -> Result<IndexesMade, Error> {
     let made = target.indexes(&planned.target).await?;
-    let mut found = Vec::new();
+    let mut found = IndexesMade::default();
     for wanted in &planned.indexes {
         let of_field = made.iter().find(|index| {
             index.field == wanted.field && (wanted.name.is_empty() || index.name == wanted.name)
         });
         let path = format!("indexes[{}]", wanted.field);
         let Some(index) = of_field else {
-            found.push(Difference { path, source: wanted.name.clone(), target: String::new() });
+            found.differences.push(Difference { path, source: wanted.name.clone(), target: String::new() });
             continue;
         };
-        for (key, value) in
-            wanted.params.iter().filter(|(key, _)| key == "index_type" || key == "metric_type")
-        {
-            let of_target = index.param(key).unwrap_or_default();
-            if of_target != value {
-                found.push(Difference {
-                    path: format!("{path}.{key}"),
-                    source: value.clone(),
-                    target: of_target.to_owned(),
-                });
-            }
+        let there = flat_params(index.params.iter().map(|param| (&*param.key, &*param.value)));
+        let differing = param_differences(&path, &wanted.params, &there);
+        let stands_in =
+            |instead: &Vec<(String, String)>| param_differences(&path, instead, &there).is_empty();
+        if !differing.is_empty() && wanted.instead.as_ref().is_some_and(stands_in) {
+            let index_type = |params: &BTreeMap<String, String>| params.get("index_type").cloned();
+            let of_plan = flat_params(wanted.params.iter().map(|(key, value)| (&**key, &**value)));
+            found.replaced.push(Change {
+                what: format!("index on {}", wanted.field),
+                source: index_type(&of_plan).unwrap_or_default(),
+                target: index_type(&there).unwrap_or_default(),
+            });
+            continue;
         }
+        found.differences.extend(differing);
     }
     Ok(found)
+}
+
+fn param_differences(
+    path: &str,
+    wanted: &[(String, String)],
+    there: &BTreeMap<String, String>,
+) -> Vec<Difference> {
+    let wanted = flat_params(wanted.iter().map(|(key, value)| (&**key, &**value)));
+    let differing = wanted.into_iter().filter(|(key, value)| there.get(key) != Some(value));
+    differing
+        .map(|(key, source)| Difference {
+            path: format!("{path}.{key}"),
+            source,
+            target: there.get(&key).cloned().unwrap_or_default(),
+        })
+        .collect()
 }
 
 /// Sets what must come last: properties that act on rows, then aliases.
@@ -404,4 +466,32 @@ pub(crate) async fn finish(
         }
     }
     Ok(())
+}
+
+/// What of that is not as planned.
+pub(crate) async fn finish_differences(
+    target: &Client,
+    planned: &PlannedCollection,
+) -> Result<Vec<Difference>, Error> {
+    let mut found = Vec::new();
+    if planned.late_properties.is_empty() && planned.aliases.is_empty() {
+        return Ok(found);
+    }
+    let made = target.describe(&planned.target).await?;
+    for (key, value) in &planned.late_properties {
+        let there = made.properties.iter().find(|known| known.key == *key).map(|known| known.value.clone());
+        if there.as_ref() != Some(value) {
+            let path = format!("properties[{key}]");
+            found.push(Difference { path, source: value.clone(), target: there.unwrap_or_default() });
+        }
+    }
+    let aliases = target.aliases(&made).await?;
+    for alias in planned.aliases.iter().filter(|alias| !aliases.contains(alias)) {
+        found.push(Difference {
+            path: format!("aliases[{alias}]"),
+            source: alias.clone(),
+            target: String::new(),
+        });
+    }
+    Ok(found)
 }

@@ -75,7 +75,7 @@ macro_rules! answers {
 answers! {
     AllocTimestampResponse BackupRbacMetaResponse DescribeDatabaseResponse DescribeIndexResponse FlushResponse GetCollectionStatisticsResponse
     GetFlushStateResponse GetLoadStateResponse GetMetricsResponse GetPersistentSegmentInfoResponse
-    GetQuerySegmentInfoResponse GetVersionResponse ListAliasesResponse ListCredUsersResponse ListDatabasesResponse
+    GetQuerySegmentInfoResponse GetReplicasResponse GetVersionResponse ListAliasesResponse ListCredUsersResponse ListDatabasesResponse
     ListPrivilegeGroupsResponse ListResourceGroupsResponse MutationResult QueryResults SelectGrantResponse
     SelectRoleResponse SelectUserResponse ShowCollectionsResponse ShowPartitionsResponse
 }
@@ -403,15 +403,38 @@ impl Client {
         self.command("LoadCollection", &name.db, &request).await
     }
 
-    /// Starts to load some partitions.
-    pub async fn load_partitions(&self, name: &CollectionName, partitions: &[String]) -> Result<(), Error> {
+    /// Starts to load some partitions; 0 replicas leaves their number to the server, which knows it where others are
+    /// loaded.
+    pub async fn load_partitions(
+        &self,
+        name: &CollectionName,
+        partitions: &[String],
+        replicas: i32,
+    ) -> Result<(), Error> {
         let request = pb::LoadPartitionsRequest {
             db_name: name.db.clone(),
             collection_name: name.name.clone(),
             partition_names: partitions.to_vec(),
+            replica_number: replicas,
             ..Default::default()
         };
         self.command("LoadPartitions", &name.db, &request).await
+    }
+
+    /// The resource group of each replica of a loaded collection; `None` where the server has no such call (lite) or
+    /// the role may not make it.
+    pub async fn replicas(&self, collection: &Collection) -> Result<Option<Vec<String>>, Error> {
+        let name = &collection.name;
+        let request = pb::GetReplicasRequest {
+            // Servers up to 2.2 know only the number.
+            collection_id: collection.id,
+            collection_name: name.name.clone(),
+            db_name: name.db.clone(),
+            with_shard_nodes: false,
+        };
+        let answer = self.control::<pb::GetReplicasResponse>("GetReplicas", &name.db, &request).await;
+        let group = |replica: pb::ReplicaInfo| replica.resource_group_name;
+        Ok(if_offered(answer)?.map(|answer| answer.replicas.into_iter().map(group).collect()))
     }
 
     /// Takes a collection out of memory.

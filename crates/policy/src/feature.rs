@@ -39,6 +39,8 @@ pub enum Feature {
     Text,
     /// Arrays of structs and arrays of vectors.
     Struct,
+    /// Such arrays that may be null.
+    NullableStruct,
     /// A type that no release knows that this table was made for.
     UnknownType,
     /// Scalars that may be null.
@@ -47,8 +49,16 @@ pub enum Feature {
     NullableVector,
     /// Default values.
     DefaultValue,
-    /// BM25 and other functions.
+    /// BM25.
     Function,
+    /// Functions that ask a model for vectors.
+    Embedding,
+    /// MinHash signatures.
+    MinHash,
+    /// A function that no release knows that this table was made for.
+    UnknownFunction,
+    /// Texts that are taken apart into words: analyzers, and matches by word.
+    Analyzer,
     /// Partitions that users make.
     Partition,
     /// Partitions by the value of a field.
@@ -87,11 +97,16 @@ impl fmt::Display for Feature {
             Self::Timestamptz => "timestamps with time zone",
             Self::Text => "text fields",
             Self::Struct => "arrays of structs or vectors",
+            Self::NullableStruct => "nullable arrays of structs",
             Self::UnknownType => "fields of this type",
             Self::Nullable => "nullable fields",
             Self::NullableVector => "nullable vectors",
             Self::DefaultValue => "default values",
-            Self::Function => "functions",
+            Self::Function => "BM25 functions",
+            Self::Embedding => "embedding functions",
+            Self::MinHash => "MinHash functions",
+            Self::UnknownFunction => "functions of this kind",
+            Self::Analyzer => "analyzers",
             Self::Partition => "partitions",
             Self::PartitionKey => "partition keys",
             Self::ClusteringKey => "clustering keys",
@@ -128,14 +143,15 @@ fn milvus_since(feature: Feature) -> Option<(u32, u32)> {
         Feature::Json | Feature::PartitionKey | Feature::Database => Some((2, 2)),
         Feature::Array | Feature::DefaultValue => Some((2, 3)),
         Feature::HalfVector | Feature::SparseVector | Feature::ClusteringKey => Some((2, 4)),
-        Feature::Nullable | Feature::Function => Some((2, 5)),
+        Feature::Nullable | Feature::Function | Feature::Analyzer => Some((2, 5)),
         Feature::Int8Vector
         | Feature::Geometry
         | Feature::Timestamptz
         | Feature::Struct
+        | Feature::Embedding
         | Feature::KeptAutoId => Some((2, 6)),
-        Feature::Text | Feature::NullableVector => Some((3, 0)),
-        Feature::UnknownType => None,
+        Feature::Text | Feature::NullableVector | Feature::NullableStruct | Feature::MinHash => Some((3, 0)),
+        Feature::UnknownType | Feature::UnknownFunction => None,
     }
 }
 
@@ -151,6 +167,7 @@ const LITE_PYTHON: &[Feature] = &[
     Feature::Nullable,
     Feature::DefaultValue,
     Feature::Function,
+    Feature::Analyzer,
     Feature::Partition,
     Feature::PartitionKey,
     Feature::Alias,
@@ -162,32 +179,6 @@ pub fn shards_max(product: Product) -> i32 {
     match product {
         Product::Milvus(_) => 16,
         Product::LiteNative | Product::LitePython => 1,
-    }
-}
-
-/// A vector type, as far as indexes differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VectorKind {
-    /// float32.
-    Float,
-    /// Other dense vectors of numbers.
-    OtherDense,
-    /// Bits.
-    Binary,
-    /// Pairs of index and value.
-    Sparse,
-}
-
-/// The index a target builds on a vector: AUTOINDEX by contract, and the nearest thing where lite has none
-/// (measured on milvus-lite 2.5.1 and 3.2.2: each kind of vector takes just the one named here).
-pub fn vector_index(product: Product, kind: VectorKind) -> &'static str {
-    match (product, kind) {
-        (Product::Milvus(_), _)
-        | (Product::LiteNative | Product::LitePython, VectorKind::Float)
-        | (Product::LitePython, VectorKind::OtherDense | VectorKind::Binary) => "AUTOINDEX",
-        (Product::LiteNative | Product::LitePython, VectorKind::Sparse) => "SPARSE_INVERTED_INDEX",
-        (Product::LiteNative, VectorKind::OtherDense) => "FLAT",
-        (Product::LiteNative, VectorKind::Binary) => "BIN_FLAT",
     }
 }
 

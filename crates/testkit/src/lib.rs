@@ -7,6 +7,7 @@
 
 mod command;
 pub mod fault_proxy;
+pub mod matrix;
 mod oracle;
 mod servers;
 pub mod stand_in;

@@ -24,13 +24,14 @@ mod expression;
 mod gate;
 pub mod generate;
 mod incoming;
+pub mod museum;
 mod rows;
 mod server;
 mod status;
 mod validate;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -38,6 +39,8 @@ use std::thread::JoinHandle;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
+use vecferry_milvus::proto::common::KeyValuePair;
+use vecferry_milvus::proto::schema::CollectionSchema;
 
 use calls::Service;
 use catalog::{Catalog, Table};
@@ -171,6 +174,29 @@ pub struct StandIn {
 /// struct are called `struct[field]`.
 pub type RowsByKey = BTreeMap<(String, Key), Vec<BTreeMap<String, Value>>>;
 
+/// All that defines a collection, but what the server numbers itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    /// The whole schema as it was asked for.
+    pub schema: CollectionSchema,
+    /// Shards.
+    pub shards: i32,
+    /// Consistency level.
+    pub consistency: i32,
+    /// Properties.
+    pub properties: BTreeMap<String, String>,
+    /// Names of the partitions.
+    pub partitions: BTreeSet<String>,
+    /// Other names.
+    pub aliases: BTreeSet<String>,
+    /// Parameters of the indexes, by field and name.
+    pub indexes: BTreeMap<(String, String), BTreeMap<String, String>>,
+}
+
+fn sorted(pairs: &[KeyValuePair]) -> BTreeMap<String, String> {
+    pairs.iter().map(|pair| (pair.key.clone(), pair.value.clone())).collect()
+}
+
 impl StandIn {
     /// Starts an empty server.
     pub fn start(options: Options) -> Self {
@@ -273,6 +299,39 @@ impl StandIn {
     /// There is no such collection.
     pub fn partitions(&self, db: &str, name: &str) -> Vec<String> {
         self.table(db, name, |table| table.partitions.iter().map(|part| part.name.clone()).collect())
+    }
+
+    /// Sets the properties of a database, which is made if it is not there.
+    pub fn set_database_properties(&self, db: &str, properties: &[KeyValuePair]) {
+        let mut catalog = self.shared.catalog();
+        catalog.databases.entry(db.to_owned()).or_default().properties = properties.to_vec();
+    }
+
+    /// The properties of a database; none if it is not there.
+    pub fn database_properties(&self, db: &str) -> BTreeMap<String, String> {
+        let catalog = self.shared.catalog();
+        let properties = catalog.databases.get(db).map(|database| sorted(&database.properties));
+        properties.unwrap_or_default()
+    }
+
+    /// All that defines a collection.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn definition(&self, db: &str, name: &str) -> Definition {
+        self.table(db, name, |table| Definition {
+            schema: table.schema.clone(),
+            shards: table.shards,
+            consistency: table.consistency,
+            properties: sorted(&table.properties),
+            partitions: table.partitions.iter().map(|partition| partition.name.clone()).collect(),
+            aliases: table.aliases.clone(),
+            indexes: table
+                .indexes
+                .iter()
+                .map(|index| ((index.field.clone(), index.name.clone()), sorted(&index.params)))
+                .collect(),
+        })
     }
 
     fn table<Answer>(&self, db: &str, name: &str, look: impl FnOnce(&Table) -> Answer) -> Answer {

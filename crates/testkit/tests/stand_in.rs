@@ -121,7 +121,7 @@ async fn what_is_not_loaded_is_not_answered() {
     let (client, name, columns) = (client(&server).await, name(), ["id".to_owned()]);
     let error = client.query(&query(&name, &columns, None, 10)).await.unwrap_err();
     assert_eq!((error.kind(), error.server_code()), (ErrorKind::NotLoaded, 101));
-    client.load_partitions(&name, &["_default".to_owned()]).await.unwrap();
+    client.load_partitions(&name, &["_default".to_owned()], 1).await.unwrap();
     assert_eq!(client.load_state(&name, None).await.unwrap(), LoadState::Loaded, "in part");
     assert_eq!(client.load_state(&name, Some("more")).await.unwrap(), LoadState::NotLoaded);
     let of_more = Query { partition: Some("more"), ..query(&name, &columns, None, 10) };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use vecferry_ledger::{JobSummary, Ledger};
+use vecferry_ledger::{JobRecord, JobSummary, Ledger};
 use vecferry_migrate::event::{Bottleneck, Phase};
 use vecferry_migrate::{Code, Exit, Passed, Problem, Report, history, ledger_problem};
 
@@ -217,19 +217,25 @@ fn status_table(output: &Output, collections: &[CollectionStatus], live: bool) -
     table
 }
 
+/// A job and its last report.
+pub(super) async fn recorded_report(ledger: &Ledger, job: &str) -> Result<(JobRecord, Report), Vec<Problem>> {
+    let record = ledger.job(job).await.map_err(failed(ledger, job))?;
+    let document = record.report.as_ref().filter(|document| !document.is_empty()).ok_or_else(|| {
+        let problem = Problem::new(Code::NoReport).with("job", &record.job_id);
+        vec![problem]
+    })?;
+    let report = serde_json::from_str(document).map_err(|error| {
+        let problem = Problem::new(Code::LedgerCorrupt).with("dir", ledger.directory().display());
+        vec![problem.with("detail", error)]
+    })?;
+    Ok((record, report))
+}
+
 /// Shows the report of a job.
 pub(crate) async fn report(output: &Output, args: &ReportArgs) -> Exit {
     let result = async {
         let ledger = opened(&args.job.state)?;
-        let record = ledger.job(&args.job.job).await.map_err(failed(&ledger, &args.job.job))?;
-        let document = record.report.filter(|document| !document.is_empty()).ok_or_else(|| {
-            let problem = Problem::new(Code::NoReport).with("job", &record.job_id);
-            vec![problem]
-        })?;
-        let report: Report = serde_json::from_str(&document).map_err(|error| {
-            let problem = Problem::new(Code::LedgerCorrupt).with("dir", ledger.directory().display());
-            vec![problem.with("detail", error)]
-        })?;
+        let (_, report) = recorded_report(&ledger, &args.job.job).await?;
         if let Some(file) = &args.html {
             write(file, &html::html(&report, output.lang)).map_err(|problem| vec![problem])?;
         }

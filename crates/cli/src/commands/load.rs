@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::{Exit, LoadRequest, Problem, Selection, load};
+use vecferry_migrate::{Exit, LoadRequest, LoadWhat, Problem, Selection, load};
 
+use super::jobs::recorded_report;
 use crate::args::LoadArgs;
 use crate::connection::{both, endpoint};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals::Signals;
-use crate::text;
+use crate::{state, text};
 
 /// The last line of `--json`.
 #[derive(Serialize)]
@@ -22,7 +23,7 @@ struct Loaded {
 
 /// Loads as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &LoadArgs) -> Exit {
-    let request = match request(args) {
+    let request = match request(args).await {
         Ok(request) => request,
         Err(problems) => return output.refuse(&problems),
     };
@@ -49,8 +50,14 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &LoadArgs)
     Exit::Done
 }
 
-fn request(args: &LoadArgs) -> Result<LoadRequest, Vec<Problem>> {
-    let selection = Selection::parse::<String>(&args.collection, &[]).map_err(|problem| vec![problem]);
-    let (target, selection) = both(endpoint(&args.target.connection()), selection)?;
-    Ok(LoadRequest { target, selection })
+async fn request(args: &LoadArgs) -> Result<LoadRequest, Vec<Problem>> {
+    let Some(job) = &args.job else {
+        let selection = Selection::parse::<String>(&args.collection, &[]).map_err(|problem| vec![problem]);
+        let (target, selection) = both(endpoint(&args.target(None)), selection)?;
+        return Ok(LoadRequest { target, what: LoadWhat::Selected(selection), replicas: args.replicas });
+    };
+    let ledger = state::ledger(&args.state).map_err(|problem| vec![problem])?;
+    let (record, report) = recorded_report(&ledger, job).await?;
+    let target = endpoint(&args.target(Some(&record.target)))?;
+    Ok(LoadRequest { target, what: LoadWhat::AsOnSource(report.former_loads()), replicas: args.replicas })
 }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Ledger;
 use vecferry_migrate::rbac::RbacPlan;
+use vecferry_migrate::report::FormerLoad;
 use vecferry_migrate::request::parse_target_db;
 use vecferry_migrate::{
     Code, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile, Problem, RbacRequest, Report,
@@ -47,6 +48,7 @@ struct PlanLine {
     new_databases: Vec<String>,
     collections: Vec<PlannedCollection>,
     rbac: Option<RbacPlan>,
+    resource_groups: Vec<String>,
     warnings: Vec<Problem>,
 }
 
@@ -59,6 +61,7 @@ struct PlannedCollection {
     aliases: Vec<String>,
     changes: Vec<vecferry_migrate::Change>,
     needs_load: bool,
+    source_load: FormerLoad,
 }
 
 impl PlanLine {
@@ -71,12 +74,14 @@ impl PlanLine {
             aliases: planned.aliases.clone(),
             changes: planned.changes.clone(),
             needs_load: planned.needs_load,
+            source_load: planned.source_load(),
         });
         Self {
             event: "plan",
             new_databases: plan.new_databases.clone(),
             collections: collections.collect(),
             rbac: plan.rbac.clone(),
+            resource_groups: plan.resource_groups.clone(),
             warnings: plan.warnings.clone(),
         }
     }
@@ -239,6 +244,7 @@ pub(crate) fn request(
         on_bad_row,
         auto_id,
         allow_drift,
+        keep_index_params,
         wait_index,
     } = *job;
     Ok(MigrateRequest {
@@ -252,6 +258,7 @@ pub(crate) fn request(
         duplicates: duplicates.into(),
         on_bad_row: on_bad_row.into(),
         auto_id: auto_id.into(),
+        keep_index_params,
         wait_index,
         allow_drift,
         rbac: None,

@@ -60,6 +60,7 @@ fn collection(name: &str, rows: u64) -> CollectionReport {
             target: "AUTOINDEX, COSINE".to_owned(),
         }],
         loaded: false,
+        source_load: None,
         created: true,
         quarantined: 0,
         drift: None,
@@ -86,6 +87,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
         verified: if state == JobState::Successful { VerifyLevel::Sample } else { VerifyLevel::None },
         sample_seed: 8_273_645_511_203,
         rbac: None,
+        resource_groups: Vec::new(),
         collections,
         problems: Vec::new(),
         warnings: Vec::new(),
@@ -440,7 +442,6 @@ fn roles_and_users_have_a_section_where_they_were_copied() {
         memberships: Made::default(),
         outside: Vec::new(),
         left: vec![Left { kind: ObjectKind::User, name: "ann".into(), reason: LeftReason::Exists }],
-        resource_groups: Vec::new(),
     };
     let report = Report { rbac: Some(rbac), ..successful() };
     let page = html(&report, Lang::En);

@@ -32,7 +32,7 @@ impl RbacText {
         Self {
             numbers: shown(lang, numbers),
             passwords: passwords(lang, plan.passwords, plan.users_file.as_deref(), false),
-            lists: lists(lang, &plan.outside, &plan.left, &plan.resource_groups),
+            lists: lists(lang, &plan.outside, &plan.left),
         }
     }
 
@@ -50,7 +50,7 @@ impl RbacText {
         Self {
             numbers: shown(lang, numbers),
             passwords: passwords.filter(|_| report.users.made > 0),
-            lists: lists(lang, &report.outside, &report.left, &report.resource_groups),
+            lists: lists(lang, &report.outside, &report.left),
         }
     }
 
@@ -86,20 +86,10 @@ fn passwords(lang: Lang, passwords: Passwords, file: Option<&Path>, made: bool) 
     }
 }
 
-fn lists(
-    lang: Lang,
-    outside: &[Grant],
-    left: &[Left],
-    resource_groups: &[String],
-) -> Vec<(&'static str, Vec<String>)> {
+fn lists(lang: Lang, outside: &[Grant], left: &[Left]) -> Vec<(&'static str, Vec<String>)> {
     let outside = outside.iter().map(|grant| format::harmless(&grant.to_string())).collect();
     let left = left.iter().map(|left| format::harmless(&text::rbac_left_line(lang, left))).collect();
-    let resource_groups = resource_groups.iter().map(|name| format::harmless(name)).collect();
-    let all: [(_, Vec<String>); 3] = [
-        (text::rbac_outside(lang), outside),
-        (text::rbac_left(lang), left),
-        (text::resource_groups(lang), resource_groups),
-    ];
+    let all: [(_, Vec<String>); 2] = [(text::rbac_outside(lang), outside), (text::rbac_left(lang), left)];
     all.into_iter().filter(|(_, list)| !list.is_empty()).collect()
 }
 
@@ -121,7 +111,6 @@ mod tests {
             memberships: Made { planned: 2, made: 2 },
             outside: Vec::new(),
             left: vec![Left { kind: ObjectKind::Role, name: "r".into(), reason: LeftReason::Differs }],
-            resource_groups: vec!["gpu".into()],
         }
     }
 
@@ -133,8 +122,7 @@ mod tests {
             "0 privilege groups, 1 role, 9 of 12 grants, 1 of 2 users, 2 roles of users\n  \
              The users' new passwords are in /state/users/j.json (only its owner may read it).\n  \
              Not copied, or there already (what exists on the target is left as it is)\n  \
-             role r: exists on the target and may do other things there\n  \
-             Resource groups of the source (not copied)\n  gpu"
+             role r: exists on the target and may do other things there"
         );
         let chinese = RbacText::of_report(Lang::Zh, &report()).lines("", |list| list).join("\n");
         assert!(chinese.contains("9 / 12 项授权，1 / 2 个用户"), "{chinese}");

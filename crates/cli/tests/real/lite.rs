@@ -3,6 +3,7 @@
 use serde_json::json;
 use vecferry_testkit::Vecferry;
 
+use crate::museum::{Pair, state_items};
 use crate::{oracle, servers};
 
 #[test]
@@ -40,6 +41,9 @@ fn milvus_to_lite_3() {
         assert indexes(lite, "to_lite")["vector"]["metric_type"] == "L2", indexes(lite, "to_lite")
         "#,
     );
+    let shown = ("Milvus 2.3.5", "milvus-lite 3.2.2");
+    let pair = Pair { source: "source", target: "lite", shown, db: "default", collections: vec!["to_lite"] };
+    state_items(&pair, run.report());
 }
 
 #[test]
@@ -120,7 +124,8 @@ fn lite_3_to_milvus() {
         lite.client.delete("from_lite", ids=["键 5"])
         "#,
     );
-    Vecferry::migrate(servers(), "lite", "target", &["--collection", "from_lite"]).succeeded();
+    let run = Vecferry::migrate(servers(), "lite", "target", &["--collection", "from_lite"]);
+    run.succeeded();
     oracle.run(
         r#"
         assert indexes(target, "from_lite")["vector"]["metric_type"] == "IP"
@@ -129,6 +134,10 @@ fn lite_3_to_milvus() {
         assert same(lite, target, "from_lite") == 299
         "#,
     );
+    let shown = ("milvus-lite 3.2.2", "Milvus 2.3.5");
+    let pair =
+        Pair { source: "lite", target: "target", shown, db: "default", collections: vec!["from_lite"] };
+    state_items(&pair, run.report());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The source ends in the load state it had, partition by partition, however the job ends.
 
 use serde_json::json;
-use vecferry_testkit::Vecferry;
+use vecferry_testkit::{Run, Vecferry};
 
 use crate::{oracle, servers};
 
@@ -98,4 +98,46 @@ fn a_failed_job_leaves_the_source_as_it_was() {
         assert set(target.loaded("unlucky").values()) == {"LoadStateNotLoad"}
         "#,
     );
+}
+
+#[test]
+fn what_was_loaded_on_the_source_is_recorded_and_loaded_on_the_target_when_that_is_asked_for() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        source.client.create_database("memory")
+        simple(source, "whole", 200, db="memory", partitions=["p"])
+        simple(source, "part", 300, db="memory", partitions=["one", "two"], load=False)
+        source.in_db("memory").load_partitions("part", ["one", "two"])
+        simple(source, "nothing", 100, db="memory", load=False)
+        "#,
+    );
+    let (child, state) =
+        Vecferry::between(servers(), "migrate", "source", "target", &["--collection", "memory.*"]).spawn();
+    let run = Run::new(child.wait_with_output().unwrap());
+    let report = run.succeeded();
+    let former = |at: usize| &report["collections"][at]["source_load"];
+    assert_eq!(report["collections"][0]["collection"], "nothing");
+    assert_eq!(*former(0), json!({"extent": "nothing", "replicas": null}));
+    assert_eq!(*former(1), json!({"extent": "part", "partitions": ["one", "two"], "replicas": 1}));
+    assert_eq!(*former(2), json!({"extent": "whole", "replicas": 1}));
+    let plan = run.lines.iter().find(|line| line["event"] == "plan").unwrap();
+    assert_eq!(plan["collections"][1]["source_load"], *former(1));
+
+    let job = report["job_id"].as_str().unwrap();
+    // The one server has one node for a collection.
+    let too_many = state.of_same_state(servers(), "load", &["--job", job, "--replicas", "2"]);
+    too_many.failed(4, "VF-0602", "`memory.part` could not be loaded on the target");
+    let load = state.of_same_state(servers(), "load", &["--job", job]);
+    assert_eq!(load.code, 0, "{}", load.stderr);
+    assert_eq!(load.lines.last().unwrap()["collections"], json!(["memory.part", "memory.whole"]));
+    oracle.run(
+        r#"
+        for name in ["whole", "part", "nothing"]:
+            assert source.loaded(name, "memory") == target.loaded(name, "memory"), (name, target.loaded(name, "memory"))
+        assert target.count("whole", db="memory") == 200 and target.count("part", "two", db="memory") == 100
+        "#,
+    );
+    let unknown = state.of_same_state(servers(), "load", &["--job", "0000"]);
+    unknown.failed(2, "VF-0007", "0000");
 }

@@ -9,6 +9,7 @@ mod drift;
 mod faults;
 mod lite;
 mod load_state;
+mod museum;
 mod pace;
 mod plan;
 mod quarantine;

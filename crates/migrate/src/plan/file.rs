@@ -14,6 +14,7 @@ use super::stored::{DocumentError, plan_value, read_plan_value, read_request, wr
 use super::{Plan, PlannedCollection};
 use crate::checks::Check;
 use crate::problem::{Code, Problem};
+use crate::report::FormerLoad;
 use crate::request::{MigrateRequest, Selection};
 use crate::target::show;
 
@@ -57,6 +58,7 @@ struct Summary<'a> {
     indexes: Vec<String>,
     changes: Vec<String>,
     loaded_for_the_copy: bool,
+    source_load: FormerLoad,
 }
 
 impl<'a> Summary<'a> {
@@ -79,6 +81,7 @@ impl<'a> Summary<'a> {
                 .map(|change| format!("{}: {} -> {}", change.what, change.source, change.target))
                 .collect(),
             loaded_for_the_copy: planned.needs_load,
+            source_load: planned.source_load(),
         }
     }
 }
@@ -263,6 +266,7 @@ mod tests {
             collections: Vec::new(),
             new_databases: vec!["shop".into()],
             rbac: None,
+            resource_groups: Vec::new(),
             warnings: Vec::new(),
         };
         let endpoint = || Endpoint::parse("http://a:1").unwrap();

@@ -36,6 +36,8 @@ struct StoredPlan {
     new_databases: Vec<String>,
     #[serde(default)]
     rbac: Option<RbacPlan>,
+    #[serde(default)]
+    resource_groups: Vec<String>,
     warnings: Vec<Problem>,
 }
 
@@ -107,6 +109,7 @@ pub(crate) fn read_plan_value(document: Value) -> Result<Plan, DocumentError> {
             .collect::<Result<_, DocumentError>>()?,
         new_databases: stored.new_databases,
         rbac: stored.rbac,
+        resource_groups: stored.resource_groups,
         warnings: stored.warnings,
     })
 }
@@ -131,6 +134,7 @@ impl StoredPlan {
             collections: plan.collections.iter().map(StoredCollection::of).collect(),
             new_databases: plan.new_databases.clone(),
             rbac: plan.rbac.clone(),
+            resource_groups: plan.resource_groups.clone(),
             warnings: plan.warnings.clone(),
         }
     }
@@ -224,6 +228,8 @@ struct StoredRequest {
     on_bad_row: OnBadRow,
     #[serde(default)]
     auto_id: AutoId,
+    #[serde(default)]
+    keep_index_params: bool,
     wait_index: bool,
     allow_drift: bool,
 }
@@ -238,6 +244,7 @@ pub(crate) fn write_request(request: &MigrateRequest) -> Result<String, Document
         duplicates: request.duplicates,
         on_bad_row: request.on_bad_row,
         auto_id: request.auto_id,
+        keep_index_params: request.keep_index_params,
         wait_index: request.wait_index,
         allow_drift: request.allow_drift,
     })?)
@@ -261,6 +268,7 @@ pub(crate) fn read_request(
         duplicates: stored.duplicates,
         on_bad_row: stored.on_bad_row,
         auto_id: stored.auto_id,
+        keep_index_params: stored.keep_index_params,
         wait_index: stored.wait_index,
         allow_drift: stored.allow_drift,
         rbac: None,

@@ -524,6 +524,13 @@ catalogue! {
         zh "`{collection}`：在不计目标生成的主键的情况下，源和目标的行不一致：{detail}"
            "请在目标上删除该 Collection 后重新迁移";
 
+    /// An index that was to be kept is another one.
+    IndexReplaced 426 Done
+        en "`{collection}`: the target refuses the index {index} and got {instead} instead: {detail}"
+           "searches work with it; to have the other one, look at the target's words, drop the index there and make it by hand"
+        zh "`{collection}`：目标拒绝创建索引 {index}，已改为 {instead}：{detail}"
+           "不影响搜索；如仍需要原索引，请根据目标返回的原因处理，并在目标上删除后手动创建";
+
     /// Canceled by the user.
     Canceled 501 Canceled
         en "canceled; complete on the target (rows): {complete}; incomplete: {incomplete}"

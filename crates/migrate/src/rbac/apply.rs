@@ -119,7 +119,6 @@ impl Step<'_> {
             memberships: made(ObjectKind::Membership, plan.memberships.len()),
             outside: plan.outside.clone(),
             left: plan.left.iter().cloned().chain(self.left).collect(),
-            resource_groups: plan.resource_groups.clone(),
         }
     }
 

@@ -49,7 +49,6 @@ pub(super) fn decide(source: &Rbac, target: &Rbac, around: &Surroundings<'_>) ->
         memberships: Vec::new(),
         outside: Vec::new(),
         left: Vec::new(),
-        resource_groups: Vec::new(),
     };
     let wanted: BTreeSet<_> = source.grants.iter().map(|grant| mapped(grant, around)).collect();
     let groups = groups(source, target, &mut plan);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use vecferry_ledger::{NewSplit, Quarantined};
+use vecferry_milvus::schema::Difference;
 use vecferry_milvus::{
     Client, Collection, CollectionName, Error, ErrorKind, Flavor, Key, KeyRange, LoadState,
 };
@@ -20,7 +21,7 @@ use crate::copy::{
     Slice, key_of, key_text, plan, settle_doubts,
 };
 use crate::event::{Event, Phase};
-use crate::plan::{Keys, PlannedCollection};
+use crate::plan::{Change, Keys, PlannedCollection};
 use crate::precheck::{PROPERTY_TTL, does_not_fit};
 use crate::problem::{Code, Problem};
 use crate::proof::{Expected, Reader};
@@ -28,7 +29,7 @@ use crate::report::{CollectionReport, PartitionReport};
 use crate::request::{Duplicates, OnBadRow, VerifyLevel};
 use crate::retry::{DENIED_MAX, repeat};
 use crate::source_load::{free_memory, memory_estimate, stored_rows, wait_until_complete};
-use crate::target;
+use crate::target::{self, RefusedIndex};
 
 /// Splits of a collection that are copied at once.
 const SPLITS_PARALLEL: usize = 6;
@@ -79,6 +80,7 @@ pub(super) async fn migrate(job: &Job, position: usize, planned: &PlannedCollect
         report: new_report(planned),
         problems: Vec::new(),
         warnings: Vec::new(),
+        refused_indexes: Vec::new(),
     };
     let stop = if job.cancel.is_cancelled() { Err(Stop::Canceled) } else { work.run().await };
     let phase = match stop {
@@ -102,6 +104,8 @@ struct Work<'a> {
     report: CollectionReport,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    /// Indexes that the target refused in this attempt.
+    refused_indexes: Vec<RefusedIndex>,
 }
 
 /// A source collection that is loaded for this job, and the right to have it so.
@@ -171,6 +175,7 @@ impl<'a> Work<'a> {
             target::finish(&self.job.target, self.planned, &self.job.cancel)
                 .await
                 .map_err(|error| self.target_failed(error))?;
+            self.check_finish().await?;
             self.report.aliases = self.planned.aliases.clone();
         }
         if self.job.request.wait_index {
@@ -194,9 +199,8 @@ impl<'a> Work<'a> {
         }
         self.stop_if_canceled()?;
         self.enter(Phase::Indexing);
-        target::create_indexes(&self.job.target, self.planned, &self.job.cancel)
-            .await
-            .map_err(|error| self.target_failed(error))?;
+        let refused = target::create_indexes(&self.job.target, self.planned, &self.job.cancel).await;
+        self.refused_indexes = refused.map_err(|error| self.target_failed(error))?;
         self.stop_if_canceled()?;
         let doubts = self.job.ledger.doubts(self.job.attempt.job_id(), self.position).await;
         let in_doubt = !doubts.map_err(|error| self.ledger_failed(error))?.is_empty();
@@ -871,14 +875,43 @@ impl<'a> Work<'a> {
             .await
             .map_err(|error| self.target_failed(error))?;
         self.diff(&made, Code::SchemaChanged)?;
-        let indexes = target::index_differences(&self.job.target, self.planned)
+        let indexes = target::indexes_made(&self.job.target, self.planned)
             .await
             .map_err(|error| self.target_failed(error))?;
-        if !indexes.is_empty() {
-            let problem = Problem::new(Code::SchemaChanged).with("collection", &self.planned.target);
-            return Err(problem.with("detail", target::show(&indexes)).into());
+        if !indexes.differences.is_empty() {
+            return Err(self.changed(&indexes.differences));
         }
+        self.tell_replaced(indexes.replaced);
         self.check_partitions().await
+    }
+
+    fn changed(&self, differences: &[Difference]) -> Stop {
+        let problem = Problem::new(Code::SchemaChanged).with("collection", &self.planned.target);
+        problem.with("detail", target::show(differences)).into()
+    }
+
+    /// Indexes that the target refused although nothing spoke against them.
+    fn tell_replaced(&mut self, replaced: Vec<Change>) {
+        for change in &replaced {
+            let is_it = |refused: &&RefusedIndex| change.what == format!("index on {}", refused.field);
+            let reason = self.refused_indexes.iter().find(is_it).map(|refused| refused.reason.clone());
+            self.warnings.push(
+                Problem::new(Code::IndexReplaced)
+                    .with("collection", &self.planned.target)
+                    .with("index", format!("{} ({})", change.source, change.what))
+                    .with("instead", &change.target)
+                    .with("detail", reason.unwrap_or_else(|| "refused in an earlier attempt".to_owned())),
+            );
+        }
+        self.report.changes.extend(replaced);
+    }
+
+    /// What was set last is there: properties that act on rows, and aliases.
+    async fn check_finish(&self) -> Result<(), Stop> {
+        let differences = target::finish_differences(&self.job.target, self.planned)
+            .await
+            .map_err(|error| self.target_failed(error))?;
+        if differences.is_empty() { Ok(()) } else { Err(self.changed(&differences)) }
     }
 
     async fn check_partitions(&mut self) -> Result<(), Stop> {

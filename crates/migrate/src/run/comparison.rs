@@ -264,6 +264,7 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
         aliases: of_target.aliases.clone(),
         changes: Vec::new(),
         loaded: of_target.load.is_complete(),
+        source_load: None,
         created: false,
         quarantined: 0,
         keys,

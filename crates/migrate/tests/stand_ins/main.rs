@@ -16,8 +16,10 @@ use vecferry_testkit::stand_in::RowsByKey;
 
 mod any_collection;
 mod any_difference;
+mod kept_index;
 mod keys;
 mod killed;
+mod museum;
 mod vanished;
 
 /// Nobody looks.

@@ -467,10 +467,14 @@ impl Service {
         if is_vector && parameter(&request.extra_params, "metric_type").is_none() {
             return Err(Refusal::invalid(format!("metric type not set for vector index of {}", field.name)));
         }
+        validate::index(&request.extra_params, self.options().version)?;
         let name =
             if request.index_name.is_empty() { request.field_name.clone() } else { request.index_name };
         let wanted = Index { id, name, field: request.field_name, params: request.extra_params };
-        match table.indexes.iter().find(|index| index.field == wanted.field) {
+        // A JSON field can have an index on each of its paths.
+        let of_path = |index: &Index| parameter(&index.params, "json_path").map(str::to_owned);
+        let same = |index: &&Index| index.field == wanted.field && of_path(index) == of_path(&wanted);
+        match table.indexes.iter().find(same) {
             Some(known) if known.name == wanted.name && known.params == wanted.params => Ok(()),
             Some(_) => Err(Refusal::other(format!(
                 "at most one distinct index is allowed per field: {}",

@@ -389,6 +389,7 @@ impl Catalog {
             table.append(at, columns.clone(), sequence);
         }
         let table = self.table_mut(&generated.db, name).expect("just made");
+        table.consistency = generated.consistency;
         table.properties.clone_from(&generated.properties);
         table.aliases.extend(generated.aliases.iter().cloned());
         for partition in &mut table.partitions {

@@ -14,7 +14,7 @@ use vecferry_milvus::schema::{field, parameters};
 
 use super::Version;
 use super::catalog::{Field, PARTITION_DEFAULT, fields_of, vector_bytes};
-use super::validate::term_counts;
+use super::validate::of_text;
 use super::value::{Key, Value};
 
 const TEXT_BYTES_MAX: &str = "64";
@@ -36,6 +36,8 @@ pub struct Generated {
     pub key_partitions: usize,
     /// Shards.
     pub shards: i32,
+    /// Consistency level, as the protocol's number.
+    pub consistency: i32,
     /// Parameters of an index, by field.
     pub indexes: Vec<(String, Vec<KeyValuePair>)>,
     /// Properties.
@@ -61,21 +63,21 @@ pub struct Shape {
 
 /// A random collection of a name.
 pub fn collection(name: &str, shape: Shape) -> Generated {
-    let mut maker = Maker { random: StdRng::seed_from_u64(shape.seed), version: shape.version };
+    let mut maker = Maker::new(StdRng::seed_from_u64(shape.seed), shape.version);
     let schema = maker.schema(name);
     let by_key = schema.fields.iter().any(|field| field.is_partition_key);
     let fields = fields_of(&schema);
     let extra = if by_key { 0 } else { maker.random.random_range(0..3) };
     let partitions: Vec<_> = (0..extra).map(|at| format!("part_{at}")).collect();
     let rows = maker.rows(&schema, &fields, &partitions, shape.repeated_keys);
-    let needs_index = |field: &&Field| field.is_vector() || field.data_type == DataType::ArrayOfVector;
-    let indexes = fields.iter().filter(needs_index);
+    let indexes = fields.iter().filter(|field| needs_index(field));
     let indexes = indexes.map(|field| (field.name.clone(), index_of(field))).collect();
     Generated {
         db: "default".to_owned(),
         partitions,
         key_partitions: if by_key { maker.random.random_range(1..5) } else { 0 },
         shards: maker.random.random_range(1..4),
+        consistency: 0,
         indexes,
         properties: if maker.chance(0.3) { parameters(&[("mmap.enabled", "true")]) } else { Vec::new() },
         aliases: if maker.chance(0.3) { vec![format!("{name}_alias")] } else { Vec::new() },
@@ -117,6 +119,7 @@ pub fn plain(name: &str, text_keys: bool, partitions: &[(&str, Vec<Key>)]) -> Ge
         partitions: others.filter(|partition| partition != PARTITION_DEFAULT).collect(),
         key_partitions: 0,
         shards: 1,
+        consistency: 0,
         indexes: vec![(
             "vector".to_owned(),
             parameters(&[("index_type", "AUTOINDEX"), ("metric_type", "L2")]),
@@ -128,8 +131,15 @@ pub fn plain(name: &str, text_keys: bool, partitions: &[(&str, Vec<Key>)]) -> Ge
     }
 }
 
-fn index_of(field: &Field) -> Vec<KeyValuePair> {
+/// Whether a collection with this field can be loaded only with an index on it.
+pub(super) fn needs_index(field: &Field) -> bool {
+    field.is_vector() || field.data_type == DataType::ArrayOfVector
+}
+
+/// Parameters of an index on a vector field.
+pub(super) fn index_of(field: &Field) -> Vec<KeyValuePair> {
     let metric = match field.data_type {
+        DataType::BinaryVector if field.is_function_output => "MHJACCARD",
         DataType::BinaryVector => "HAMMING",
         DataType::SparseFloatVector if field.is_function_output => "BM25",
         DataType::SparseFloatVector => "IP",
@@ -139,12 +149,17 @@ fn index_of(field: &Field) -> Vec<KeyValuePair> {
     parameters(&[("index_type", "AUTOINDEX"), ("metric_type", metric)])
 }
 
-struct Maker {
+/// Makes values by chance.
+pub(super) struct Maker {
     random: StdRng,
     version: Version,
 }
 
 impl Maker {
+    pub(super) fn new(random: StdRng, version: Version) -> Self {
+        Self { random, version }
+    }
+
     fn chance(&mut self, share: f64) -> bool {
         self.random.random_bool(share)
     }
@@ -386,7 +401,12 @@ impl Maker {
         Key::Long(odd.unwrap_or_else(|| self.random.random_range(-300..500)))
     }
 
-    fn columns(&mut self, schema: &CollectionSchema, fields: &[Field], keys: &[Key]) -> Vec<Vec<Value>> {
+    pub(super) fn columns(
+        &mut self,
+        schema: &CollectionSchema,
+        fields: &[Field],
+        keys: &[Key],
+    ) -> Vec<Vec<Value>> {
         // The arrays of a struct have one length in each row, and are null together.
         let struct_nullable = schema.struct_array_fields.iter().any(|of_struct| of_struct.nullable);
         let lengths: Vec<_> = keys
@@ -400,7 +420,9 @@ impl Maker {
         for function in &schema.functions {
             let at = |name: &String| fields.iter().position(|field| field.name == *name).expect("its field");
             let (input, output) = (at(&function.input_field_names[0]), at(&function.output_field_names[0]));
-            columns[output] = columns[input].iter().map(term_counts).collect();
+            let bytes = vector_bytes(fields[output].data_type, fields[output].dim);
+            columns[output] =
+                columns[input].iter().map(|text| of_text(text, function.r#type(), bytes)).collect();
         }
         columns
     }

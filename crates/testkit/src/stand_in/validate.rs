@@ -16,8 +16,8 @@ use super::incoming::Incoming;
 use super::status::Refusal;
 use super::value::Value;
 
-pub(super) use functions::term_counts;
-pub(super) use schema::{creation, name};
+pub(super) use functions::of_text;
+pub(super) use schema::{creation, index, name};
 
 /// Which of the checks hold that differ from version to version.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use vecferry_milvus::proto::schema::{CollectionSchema, DataType, FieldSchema};
+use vecferry_milvus::proto::common::KeyValuePair;
+use vecferry_milvus::proto::schema::{CollectionSchema, DataType, FieldSchema, FunctionType};
 use vecferry_milvus::schema::parameter;
 
 use crate::stand_in::Version;
@@ -38,6 +39,18 @@ pub(in crate::stand_in) fn creation(schema: &CollectionSchema, version: Version)
         return Err(Refusal::invalid("user defined field id is not allowed"));
     }
     schema.fields.iter().try_for_each(|schema| field(schema, version))?;
+    for function in &schema.functions {
+        let since = match function.r#type() {
+            FunctionType::Bm25 => Version::V2_5,
+            FunctionType::TextEmbedding => Version::V2_6,
+            FunctionType::MinHash => Version::V3_0,
+            _ => return Err(Refusal::invalid("unknown function type")),
+        };
+        if version < since {
+            let reason = format!("function {} of type {:?}", function.name, function.r#type());
+            return Err(Refusal::invalid(format!("{reason} is not supported")));
+        }
+    }
     if !schema.struct_array_fields.is_empty() && version < Version::V2_6 {
         return Err(Refusal::invalid("struct array fields are not supported"));
     }
@@ -115,6 +128,10 @@ fn field(schema: &FieldSchema, version: Version) -> Result<(), Refusal> {
             return refuse("primary and partition keys must not be nullable");
         }
     }
+    let is_on = |key: &str| parameter(&schema.type_params, key) == Some("true");
+    if (is_on("enable_analyzer") || is_on("enable_match")) && version < Version::V2_5 {
+        return refuse("analyzers are not supported");
+    }
     if schema.default_value.is_some()
         && (field.is_vector()
             || schema.is_primary_key
@@ -152,6 +169,39 @@ fn limits(schema: &FieldSchema) -> Result<(), Refusal> {
     }
     if schema.data_type() == DataType::SparseFloatVector && parameter(&schema.type_params, "dim").is_some() {
         return refuse("dimension should not be specified");
+    }
+    Ok(())
+}
+
+/// Checks the parameters of an index that is to be built. There is no graphics processor.
+pub(in crate::stand_in) fn index(params: &[KeyValuePair], version: Version) -> Result<(), Refusal> {
+    let kind = parameter(params, "index_type").unwrap_or_default();
+    let since = match kind {
+        ""
+        | "AUTOINDEX"
+        | "FLAT"
+        | "IVF_FLAT"
+        | "IVF_SQ8"
+        | "IVF_PQ"
+        | "HNSW"
+        | "DISKANN"
+        | "SCANN"
+        | "BIN_FLAT"
+        | "BIN_IVF_FLAT"
+        | "SPARSE_INVERTED_INDEX"
+        | "SPARSE_WAND"
+        | "INVERTED"
+        | "STL_SORT"
+        | "Trie" => Version::V2_4,
+        "HNSW_SQ" | "HNSW_PQ" | "HNSW_PRQ" | "BITMAP" => Version::V2_5,
+        "IVF_RABITQ" | "NGRAM" | "RTREE" => Version::V2_6,
+        _ => return Err(Refusal::invalid(format!("invalid index type: {kind}"))),
+    };
+    if version < since {
+        return Err(Refusal::invalid(format!("invalid index type: {kind}")));
+    }
+    if parameter(params, "json_path").is_some() && version < Version::V2_5 {
+        return Err(Refusal::invalid("create index on json field is not supported"));
     }
     Ok(())
 }
