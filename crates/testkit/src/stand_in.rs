@@ -17,6 +17,7 @@
     reason = "what a match on a type or a member does not name is refused by its last arm, as servers do"
 )]
 
+pub mod access;
 mod answer;
 mod calls;
 mod catalog;
@@ -148,6 +149,7 @@ struct Shared {
     /// Tells this server from any other.
     identity: String,
     catalog: Mutex<Catalog>,
+    access: Mutex<access::Access>,
     random: Mutex<StdRng>,
     gate: Gate,
 }
@@ -211,6 +213,7 @@ impl StandIn {
         let shared = Arc::new(Shared {
             identity: address.to_string(),
             catalog: Mutex::new(Catalog::new()),
+            access: Mutex::default(),
             random: Mutex::new(random),
             options,
             gate,
@@ -232,6 +235,22 @@ impl StandIn {
     /// Makes a collection with its rows, without a call and without a check.
     pub fn add(&self, collection: &generate::Generated) {
         self.shared.catalog().add(collection);
+    }
+
+    /// Users, roles, grants and groups.
+    ///
+    /// # Panics
+    /// A call panicked.
+    pub fn access(&self) -> access::Access {
+        self.shared.access.lock().expect("no call panics").clone()
+    }
+
+    /// Sets them.
+    ///
+    /// # Panics
+    /// A call panicked.
+    pub fn set_access(&self, access: access::Access) {
+        *self.shared.access.lock().expect("no call panics") = access;
     }
 
     /// All names of a database: collections, then aliases.

@@ -20,6 +20,7 @@ mod kept_index;
 mod keys;
 mod killed;
 mod museum;
+mod rbac;
 mod vanished;
 
 /// Nobody looks.

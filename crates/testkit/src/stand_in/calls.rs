@@ -1,7 +1,7 @@
 //! The calls, one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
 use prost::Message;
@@ -16,6 +16,7 @@ use vecferry_milvus::proto::schema::{
 use vecferry_milvus::schema::parameter;
 use vecferry_milvus::wire::scan::put_bytes;
 
+use super::access::Access;
 use super::catalog::{DB_DEFAULT, Index, PARTITION_DEFAULT, Partition, Table};
 use super::expression::Expression;
 use super::gate::Gate;
@@ -76,10 +77,11 @@ macro_rules! refusable {
 }
 
 refusable! {
-    AllocTimestampResponse CheckHealthResponse ConnectResponse DescribeAliasResponse DescribeCollectionResponse
+    AllocTimestampResponse BackupRbacMetaResponse CheckHealthResponse ConnectResponse DescribeAliasResponse DescribeCollectionResponse
     DescribeDatabaseResponse DescribeIndexResponse FlushResponse GetCollectionStatisticsResponse GetFlushStateResponse
     GetLoadStateResponse GetLoadingProgressResponse GetMetricsResponse GetPersistentSegmentInfoResponse
-    GetQuerySegmentInfoResponse GetVersionResponse ListAliasesResponse ListDatabasesResponse MutationResult QueryResults
+    GetQuerySegmentInfoResponse GetVersionResponse ListAliasesResponse ListCredUsersResponse ListDatabasesResponse
+    ListPrivilegeGroupsResponse MutationResult QueryResults SelectGrantResponse SelectRoleResponse SelectUserResponse
     ShowCollectionsResponse ShowPartitionsResponse
 }
 
@@ -114,6 +116,10 @@ impl Service {
 
     pub(super) fn gate(&self) -> &Gate {
         &self.shared.gate
+    }
+
+    pub(super) fn access(&self) -> MutexGuard<'_, Access> {
+        self.shared.access.lock().expect("no call panics")
     }
 
     fn options(&self) -> &Options {
@@ -217,6 +223,17 @@ impl Service {
             "GetFlushState" => {
                 answered(Ok(pb::GetFlushStateResponse { flushed: true, ..Default::default() }))
             }
+            "BackupRBAC" => answered(Ok(self.backup_access())),
+            "RestoreRBAC" => done(self.restore_access(&read(call)?)),
+            "SelectRole" => answered(Ok(self.select_role(&read(call)?))),
+            "ListCredUsers" => answered(Ok(self.list_users())),
+            "SelectUser" => answered(Ok(self.select_user())),
+            "SelectGrant" => answered(self.select_grant(&read(call)?)),
+            "ListPrivilegeGroups" => answered(Ok(self.list_privilege_groups())),
+            "CreateRole" => done(self.create_role(&read(call)?)),
+            "CreateCredential" => done(self.create_user(&read(call)?)),
+            "OperateUserRole" => done(self.operate_user_role(&read(call)?)),
+            "OperatePrivilege" => done(self.operate_privilege(&read(call)?)),
             "Insert" => answered(self.write(&read(call)?, &call.message, false)),
             // The same message as far as it is read.
             "Upsert" => answered(self.write(&read(call)?, &call.message, true)),
