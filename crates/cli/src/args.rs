@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use vecferry_migrate::{AutoId, Duplicates, Lang, OnBadRow, RbacUsers, SourceLoad, VerifyLevel};
 use vecferry_milvus::Secret;
+use vecferry_policy::{CuType, Deployment, EDITION_DEFAULT};
 
 use crate::output::ColorChoice;
 
@@ -67,6 +68,8 @@ pub(crate) enum Command {
     Plan(Box<PlanArgs>),
     /// Copy collections from one cluster into another and prove that they arrived
     Migrate(Box<MigrateArgs>),
+    /// Show how large collections are, how many compute units of each type they need, and how long a copy takes
+    Capacity(Box<CapacityArgs>),
     /// List the jobs, newest first
     Jobs(StateArgs),
     /// Show how far a job is
@@ -101,7 +104,7 @@ pub(crate) struct DemoArgs {}
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
 pub(crate) struct SourceArgs {
-    /// Address of the source: http://host:port or https://host:port
+    /// Address of the source: http[s]://host:port, or the id of a Zilliz Cloud cluster
     #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url)]
     source: String,
     #[command(flatten)]
@@ -115,6 +118,10 @@ pub(crate) struct SourceAccess {
     /// Credentials: user:password or an API key; better given in the environment, where `ps` does not show them
     #[arg(long, value_name = "TOKEN", env = "VECFERRY_SOURCE_TOKEN", hide_env_values = true, value_parser = secret)]
     source_token: Option<Secret>,
+    /// API key of Zilliz Cloud: finds the cluster where the address is a cluster id (in01-…), its plan and its size, and is the
+    /// credential where no token is given
+    #[arg(long, value_name = "KEY", env = "VECFERRY_SOURCE_API_KEY", hide_env_values = true, value_parser = secret)]
+    source_api_key: Option<Secret>,
     /// Certificate authority to trust (PEM)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     source_ca: Option<PathBuf>,
@@ -130,7 +137,7 @@ pub(crate) struct SourceAccess {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetArgs {
-    /// Address of the target: http://host:port or https://host:port
+    /// Address of the target: http[s]://host:port, or the id of a Zilliz Cloud cluster
     #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url)]
     target: String,
     #[command(flatten)]
@@ -144,6 +151,10 @@ pub(crate) struct TargetAccess {
     /// Credentials: user:password or an API key; better given in the environment, where `ps` does not show them
     #[arg(long, value_name = "TOKEN", env = "VECFERRY_TARGET_TOKEN", hide_env_values = true, value_parser = secret)]
     target_token: Option<Secret>,
+    /// API key of Zilliz Cloud: finds the cluster where the address is a cluster id (in01-…), its plan and its size, and is the
+    /// credential where no token is given
+    #[arg(long, value_name = "KEY", env = "VECFERRY_TARGET_API_KEY", hide_env_values = true, value_parser = secret)]
+    target_api_key: Option<Secret>,
     /// Certificate authority to trust (PEM)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     target_ca: Option<PathBuf>,
@@ -164,6 +175,8 @@ pub(crate) struct ConnectionArgs<'a> {
     pub(crate) uri: &'a str,
     /// Credentials.
     pub(crate) token: Option<&'a Secret>,
+    /// Key of the control plane.
+    pub(crate) api_key: Option<&'a Secret>,
     /// Files.
     pub(crate) files: TlsFiles,
 }
@@ -193,6 +206,7 @@ impl SourceAccess {
             side: "source",
             uri,
             token: self.source_token.as_ref(),
+            api_key: self.source_api_key.as_ref(),
             files: TlsFiles {
                 ca: self.source_ca.clone(),
                 cert: self.source_cert.clone(),
@@ -216,6 +230,7 @@ impl TargetAccess {
             side: "target",
             uri,
             token: self.target_token.as_ref(),
+            api_key: self.target_api_key.as_ref(),
             files: TlsFiles {
                 ca: self.target_ca.clone(),
                 cert: self.target_cert.clone(),
@@ -252,6 +267,8 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) rbac: RbacArgs,
     #[command(flatten)]
+    pub(crate) plans: PlansArgs,
+    #[command(flatten)]
     pub(crate) job: JobArgs,
     /// Write the plan to this file, for `migrate --plan`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -266,13 +283,13 @@ pub(crate) struct PlanArgs {
 /// `migrate`
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArgs {
-    /// Address of the source: http://host:port or https://host:port
+    /// Address of the source: http[s]://host:port, or the id of a Zilliz Cloud cluster
     #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url,
           required_unless_present = "plan", help_heading = "Source")]
     source: Option<String>,
     #[command(flatten)]
     source_access: SourceAccess,
-    /// Address of the target: http://host:port or https://host:port
+    /// Address of the target: http[s]://host:port, or the id of a Zilliz Cloud cluster
     #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url,
           required_unless_present = "plan", help_heading = "Target")]
     target: Option<String>,
@@ -282,7 +299,7 @@ pub(crate) struct MigrateArgs {
     pub(crate) selection: SelectionArgs,
     /// Carry out this plan as `vecferry plan` wrote it: addresses, collections and options are those in it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Migration",
-          conflicts_with_all = ["SelectionArgs", "JobArgs", "RbacArgs"])]
+          conflicts_with_all = ["SelectionArgs", "JobArgs", "RbacArgs", "PlansArgs"])]
     pub(crate) plan: Option<PathBuf>,
     /// How many percent of a collection's rows may have been added or removed since the plan
     #[arg(long, value_name = "PERCENT", requires = "plan", default_value_t = 1.0, value_parser = percent,
@@ -291,8 +308,13 @@ pub(crate) struct MigrateArgs {
     /// Start without asking
     #[arg(long, help_heading = "Migration")]
     pub(crate) yes: bool,
+    /// Check, plan, and read every row without writing anything, to measure the source
+    #[arg(long, help_heading = "Migration")]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) rbac: RbacArgs,
+    #[command(flatten)]
+    pub(crate) plans: PlansArgs,
     #[command(flatten)]
     pub(crate) job: JobArgs,
     #[command(flatten)]
@@ -370,6 +392,99 @@ pub(crate) struct JobArgs {
     /// Wait until all indexes of the target are built
     #[arg(long)]
     pub(crate) wait_index: bool,
+}
+
+/// Plans of the two clusters.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Plans of the clusters")]
+pub(crate) struct PlansArgs {
+    /// Which plans may be migrated to which: zilliz-cn, zilliz-global, or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = EDITION_DEFAULT)]
+    pub(crate) policy: String,
+    /// Plan of the source, where it can't be found out
+    #[arg(long, value_name = "PLAN", value_enum)]
+    pub(crate) source_plan: Option<DeploymentArg>,
+    /// Plan of the target, where it can't be found out
+    #[arg(long, value_name = "PLAN", value_enum)]
+    pub(crate) target_plan: Option<DeploymentArg>,
+    /// Compute units of the target (or what of them is free), where the control plane does not say it
+    #[arg(long, value_name = "N", value_parser = compute_units)]
+    pub(crate) target_cu: Option<f64>,
+    /// Type of the target's compute units
+    #[arg(long, value_name = "TYPE", value_enum)]
+    pub(crate) target_cu_type: Option<CuTypeArg>,
+}
+
+fn compute_units(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(units) if (0.001..=2048.0).contains(&units) => Ok(units),
+        _ => Err("it is not a number from 0.001 to 2048".to_owned()),
+    }
+}
+
+/// `--source-plan`, `--target-plan`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeploymentArg {
+    Free,
+    Serverless,
+    Dedicated,
+    SelfHosted,
+}
+
+impl From<DeploymentArg> for Deployment {
+    fn from(arg: DeploymentArg) -> Self {
+        match arg {
+            DeploymentArg::Free => Self::Free,
+            DeploymentArg::Serverless => Self::Serverless,
+            DeploymentArg::Dedicated => Self::Dedicated,
+            DeploymentArg::SelfHosted => Self::SelfHosted,
+        }
+    }
+}
+
+/// `--target-cu-type`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CuTypeArg {
+    Performance,
+    Capacity,
+    Tiered,
+}
+
+impl From<CuTypeArg> for CuType {
+    fn from(arg: CuTypeArg) -> Self {
+        match arg {
+            CuTypeArg::Performance => Self::Performance,
+            CuTypeArg::Capacity => Self::Capacity,
+            CuTypeArg::Tiered => Self::Tiered,
+        }
+    }
+}
+
+/// `capacity`
+#[derive(Debug, Args)]
+pub(crate) struct CapacityArgs {
+    /// Address of the source: http[s]://host:port, or the id of a Zilliz Cloud cluster
+    #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url,
+          required_unless_present = "plan", help_heading = "Source")]
+    source: Option<String>,
+    #[command(flatten)]
+    access: SourceAccess,
+    /// Only this collection (repeatable); DB.* is a whole database, a name without a dot is in `default`
+    #[arg(long, value_name = "DB.NAME", help_heading = "Selection", conflicts_with = "plan")]
+    pub(crate) collection: Vec<String>,
+    /// Not this collection (repeatable)
+    #[arg(long, value_name = "DB.NAME", help_heading = "Selection", conflicts_with = "plan")]
+    pub(crate) exclude: Vec<String>,
+    /// Instead of asking a source: the collections of this plan, as `vecferry plan` wrote it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) plan: Option<PathBuf>,
+}
+
+impl CapacityArgs {
+    /// The source.
+    pub(crate) fn source(&self) -> ConnectionArgs<'_> {
+        self.access.at(self.source.as_deref().unwrap_or_default())
+    }
 }
 
 /// How fast rows are copied.
@@ -486,7 +601,7 @@ pub(crate) struct ComparisonArgs {
 /// `load`
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
-    /// Address of the target: http://host:port or https://host:port
+    /// Address of the target: http[s]://host:port, or the id of a Zilliz Cloud cluster
     #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url,
           required_unless_present = "job", help_heading = "Target")]
     target: Option<String>,

@@ -1,6 +1,7 @@
 //! One module a command: from arguments to a call of the library, and from its answer to what is shown.
 
 pub(crate) mod cancel;
+pub(crate) mod capacity;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod jobs;

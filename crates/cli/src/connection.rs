@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use vecferry_migrate::cloud::{CloudCluster, find};
 use vecferry_migrate::{Code, Problem};
 use vecferry_milvus::{Endpoint, Secret, Tls};
+use vecferry_policy::deployment::{cluster_id_of_host, is_cluster_id};
 
 use crate::args::ConnectionArgs;
 
@@ -22,8 +24,8 @@ pub(crate) fn endpoint(args: &ConnectionArgs<'_>) -> Result<Endpoint, Vec<Proble
         certificate_pem: read(&args.files.cert),
         key_pem: read(&args.files.key).map(|pem| Secret::new(String::from_utf8_lossy(&pem))),
     };
-    // An empty token is what an unset variable of a script looks like.
-    let token = args.token.filter(|token| !token.reveal().is_empty()).cloned();
+    // The control plane's key opens the cluster as well.
+    let token = given(args.token).or(given(args.api_key)).cloned();
     let unusable = |error: vecferry_milvus::Error| {
         Problem::new(Code::Endpoint)
             .with("side", args.side)
@@ -41,6 +43,42 @@ pub(crate) fn endpoint(args: &ConnectionArgs<'_>) -> Result<Endpoint, Vec<Proble
             Err(problems)
         }
     }
+}
+
+/// An empty secret is what an unset variable of a script looks like.
+fn given(secret: Option<&Secret>) -> Option<&Secret> {
+    secret.filter(|secret| !secret.reveal().is_empty())
+}
+
+/// An endpoint, and what the control plane says of the cluster behind it.
+#[derive(Debug)]
+pub(crate) struct Reached {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) cloud: Option<CloudCluster>,
+}
+
+/// Another address of the control plane than the vendor's.
+const CLOUD_API: &str = "VECFERRY_CLOUD_API";
+
+/// The endpoint that the flags of one side describe, found through the control plane where they name a cluster by its id.
+pub(crate) async fn reach(args: &ConnectionArgs<'_>) -> Result<Reached, Vec<Problem>> {
+    let key = given(args.api_key);
+    let id = if is_cluster_id(args.uri) {
+        Some(args.uri.to_owned())
+    } else {
+        let host = args.uri.split("://").nth(1).unwrap_or_default().split([':', '/']).next();
+        host.and_then(cluster_id_of_host).map(str::to_owned).filter(|_| key.is_some())
+    };
+    let Some(id) = id else { return Ok(Reached { endpoint: endpoint(args)?, cloud: None }) };
+    let Some(key) = key else {
+        let problem = Problem::new(Code::ApiKeyMissing).with("side", args.side).with("flag", args.side);
+        return Err(vec![problem.with("id", id).with("variable", args.side.to_uppercase())]);
+    };
+    let api = std::env::var(CLOUD_API).ok().filter(|api| !api.is_empty());
+    let found = find(args.side, &id, key.reveal(), api.as_deref()).await.map_err(|problem| vec![problem])?;
+    let uri = if is_cluster_id(args.uri) { found.address.as_str() } else { args.uri };
+    let endpoint = endpoint(&ConnectionArgs { uri, ..args.clone() })?;
+    Ok(Reached { endpoint, cloud: Some(found.cluster) })
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
@@ -71,7 +109,7 @@ mod tests {
     use crate::args::TlsFiles;
 
     fn codes(uri: &str, files: TlsFiles) -> Vec<Code> {
-        let args = ConnectionArgs { side: "source", uri, token: None, files };
+        let args = ConnectionArgs { side: "source", uri, token: None, api_key: None, files };
         endpoint(&args).unwrap_err().into_iter().map(|problem| problem.code).collect()
     }
 
@@ -91,6 +129,7 @@ mod tests {
                 side: "source",
                 uri: "http://localhost:1",
                 token: Some(&token),
+                api_key: None,
                 files: TlsFiles::default(),
             };
             endpoint(&args).unwrap().has_token()

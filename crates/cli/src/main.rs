@@ -69,6 +69,9 @@ fn run(cli: &Cli) -> Exit {
         Command::Verify(args) => {
             in_runtime(&output, async |signals| commands::verify::run(&output, signals, args).await)
         }
+        Command::Capacity(args) => {
+            in_runtime(&output, async |signals| commands::capacity::run(&output, signals, args).await)
+        }
         Command::Load(args) => {
             in_runtime(&output, async |signals| commands::load::run(&output, signals, args).await)
         }

@@ -1,9 +1,12 @@
 //! Plans and reports for people: tables and sentences.
 
+use vecferry_migrate::capacity::CapacityReport;
 use vecferry_migrate::checks::{Check, Outcome};
+use vecferry_migrate::duration::{DurationEstimate, WriteBasis};
 use vecferry_migrate::event::Phase;
 use vecferry_migrate::report::{CollectionReport, Findings, LoadExtent, PaceReport, Verification};
-use vecferry_migrate::{Change, Exit, JobState, Lang, Plan, Report, VerifyLevel};
+use vecferry_migrate::size::SizeBasis;
+use vecferry_migrate::{Change, Cluster, DryRunReport, Exit, JobState, Lang, Plan, Report, VerifyLevel};
 use vecferry_milvus::{CollectionName, Endpoint};
 
 use crate::args::TlsFiles;
@@ -97,6 +100,7 @@ pub(crate) fn plan_lines(lang: Lang, plan: &Plan) -> Vec<String> {
         lines.extend(RbacText::of_plan(lang, rbac).lines(&heading, |list| cut(lang, list)));
     }
     lines.extend(resource_group_line(lang, &plan.resource_groups));
+    lines.extend(plan.duration.as_ref().map(|estimate| duration_line(lang, estimate)));
     lines.push(text::plan_promise(lang).to_owned());
     lines
 }
@@ -132,6 +136,106 @@ pub(crate) fn check_lines(lang: Lang, checks: &[Check]) -> Vec<String> {
         format!("  {mark} {name}  {}", format::harmless(&said.join(text::comma(lang)))).trim_end().to_owned()
     };
     checks.iter().map(line).collect()
+}
+
+/// What the collections of a source need.
+pub(crate) fn capacity_lines(lang: Lang, source: &Cluster, report: &CapacityReport) -> Vec<String> {
+    let mut lines = vec![
+        format!("{} ({})", format::harmless(&source.address), format::harmless(&source.version)),
+        String::new(),
+    ];
+    let mut table = Table::new([
+        (text::collection(lang), Align::Left),
+        (text::rows_estimated(lang), Align::Right),
+        (text::bytes_of_row(lang), Align::Right),
+        (text::size(lang), Align::Right),
+        (text::basis(lang), Align::Left),
+    ]);
+    for collection in &report.collections {
+        let guessed = collection.fields.iter().any(|field| field.basis == SizeBasis::Assumed);
+        table.row(vec![
+            format::harmless(&collection.collection),
+            format::count(collection.rows),
+            format::count(collection.row_bytes.round() as u64),
+            format::size(collection.bytes),
+            if guessed {
+                text::assumed(lang).to_owned()
+            } else {
+                text::sampled(lang, collection.sampled_rows)
+            },
+        ]);
+    }
+    table.totals(vec![
+        text::some_collections(lang, report.collections.len()),
+        format::count(report.rows),
+        String::new(),
+        format::size(report.bytes),
+        String::new(),
+    ]);
+    lines.extend(table.lines());
+    lines.push(String::new());
+    let mut units = Table::new([
+        (text::cu_type(lang), Align::Left),
+        (text::cu_filled(lang), Align::Right),
+        (text::cu_to_order(lang), Align::Right),
+    ]);
+    for needed in &report.units {
+        units.row(vec![
+            needed.cu_type.to_string(),
+            format!("{:.2}", needed.units),
+            needed.size.map_or_else(|| "> 256".to_owned(), |size| size.to_string()),
+        ]);
+    }
+    lines.extend(units.lines());
+    lines.push(text::cu_assumptions(lang, report.margin_percent));
+    lines.extend(report.duration.as_ref().map(|duration| duration_line(lang, duration)));
+    lines
+}
+
+/// What was read for nobody.
+pub(crate) fn dry_run_lines(lang: Lang, report: &DryRunReport) -> Vec<String> {
+    let mut table = Table::new([
+        (text::collection(lang), Align::Left),
+        (text::rows(lang), Align::Right),
+        (text::size(lang), Align::Right),
+        (text::time(lang), Align::Right),
+        (text::rows_per_second(lang), Align::Right),
+        (text::rate(lang), Align::Right),
+    ]);
+    let cells = |name: String, rows: u64, bytes: u64, seconds: f64| {
+        vec![
+            name,
+            format::count(rows),
+            format::size(bytes),
+            format::seconds(seconds),
+            format::count(format::per_second(rows, seconds)),
+            format::byte_rate(bytes, seconds),
+        ]
+    };
+    for read in &report.collections {
+        table.row(cells(format::harmless(&read.collection), read.rows, read.bytes, read.seconds));
+    }
+    let all = text::some_collections(lang, report.collections.len());
+    table.totals(cells(all, report.rows, report.bytes, report.seconds));
+    let mut lines = table.lines();
+    if !report.not_loaded.is_empty() {
+        let names = format::harmless(&report.not_loaded.join(text::comma(lang)));
+        lines.push(format!("{}{}{names}", text::not_read(lang), text::colon(lang)));
+    }
+    lines.push(text::nothing_written(lang).to_owned());
+    lines
+}
+
+/// How long the copy takes, and by which figures.
+pub(crate) fn duration_line(lang: Lang, estimate: &DurationEstimate) -> String {
+    let rate = |bytes: f64| format!("{}/s", format::size(bytes as u64));
+    text::duration(
+        lang,
+        &format::seconds(estimate.seconds),
+        (&rate(estimate.read_bytes_per_second), estimate.read_is_measured),
+        (&rate(estimate.write_bytes_per_second), estimate.write_basis == WriteBasis::Quota),
+        estimate.bottleneck,
+    )
 }
 
 /// Codes of the problems that name a collection.
@@ -427,6 +531,12 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
     }
     resource_group_line(lang, &report.resource_groups).iter().for_each(|line| output.result(line));
     output.result(&format!("\n{}", job_line(output, report)));
+    if let Some(estimate) = &report.estimate
+        && let Some(seconds) = estimate.copy_seconds
+    {
+        let (planned, took) = (format::seconds(estimate.copy_seconds_estimated), format::seconds(seconds));
+        output.result(&text::estimate_kept(lang, &planned, &took));
+    }
     if let Some(pace) = &report.pace {
         let shares = wait_shares(lang, pace);
         shares.iter().for_each(|shares| output.result(&text::waited(lang, shares, pace.ledger_commits)));

@@ -259,7 +259,7 @@ impl Job {
                 }
                 Some(News::Phase(collection))
             }
-            Event::Copied { collection, rows, bytes } => {
+            Event::Copied { collection, rows, bytes } | Event::Read { collection, rows, bytes } => {
                 self.item(&collection, now).meter.add(rows, bytes);
                 self.meter.add(rows, bytes);
                 None

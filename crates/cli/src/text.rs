@@ -39,6 +39,24 @@ sentences! {
     /// Column.
     rows_estimated "rows (about)" "行数（约）";
     /// Column.
+    bytes_of_row "bytes a row" "每行字节";
+    /// Column.
+    basis "known by" "依据";
+    /// Where no row could be looked at.
+    assumed "types; the rest assumed" "字段类型，其余为假设";
+    /// Column.
+    cu_type "CU type" "CU 类型";
+    /// Column.
+    cu_filled "CU filled" "占用 CU";
+    /// Column.
+    cu_to_order "CU to order" "建议 CU";
+    /// What a dry run left out.
+    not_read "Not read, because not loaded" "未加载，因此没有读取";
+    /// After a dry run.
+    nothing_written "Nothing was written." "没有写入任何内容。";
+    /// While a source is looked at.
+    looking "Looking at the collections …" "正在查看 Collection …";
+    /// Column.
     size "size" "大小";
     /// Column.
     time "time" "用时";
@@ -329,6 +347,64 @@ pub(crate) fn phase(lang: Lang, phase: Phase) -> &'static str {
     }
 }
 
+/// How sizes are known.
+pub(crate) fn sampled(lang: Lang, rows: u64) -> String {
+    match lang {
+        Lang::En => format!("types and {rows} rows"),
+        Lang::Zh => format!("字段类型与 {rows} 行样本"),
+    }
+}
+
+/// What an estimate of compute units rests on.
+pub(crate) fn cu_assumptions(lang: Lang, margin_percent: f64) -> String {
+    match lang {
+        Lang::En => format!(
+            "An estimate: bytes of all fields against the vendor's table of vectors per CU, {margin_percent:.0} % added, rounded up to the \
+             sizes that exist (Tiered from 8 CU on). What the target already holds comes on top."
+        ),
+        Lang::Zh => format!(
+            "此为估算：按所有字段的字节数对照厂商的“每 CU 向量数”表，加 {margin_percent:.0} % 余量，并向上取到可选规格（分层存储型从 8 CU 起）。目标上已有的数据需另计。"
+        ),
+    }
+}
+
+/// How long the copy takes.
+pub(crate) fn duration(
+    lang: Lang,
+    seconds: &str,
+    (read, is_measured): (&str, bool),
+    (write, is_quota): (&str, bool),
+    bottleneck: Option<Bottleneck>,
+) -> String {
+    let bound = bottleneck.map(|bottleneck| bound_by(lang, bottleneck)).unwrap_or_default();
+    match lang {
+        Lang::En => {
+            let read_basis = if is_measured { "measured" } else { "assumed" };
+            let write_basis = if is_quota { "quota of its plan" } else { "assumed" };
+            format!(
+                "Expected time of the copy: {seconds} (source {read}, {read_basis}; target {write}, {write_basis}), without the proof. {bound}"
+            )
+        }
+        Lang::Zh => {
+            let read_basis = if is_measured { "实测" } else { "假设" };
+            let write_basis = if is_quota { "部署方式的配额" } else { "假设" };
+            format!(
+                "预计复制时间：{seconds}（源 {read}，{read_basis}；目标 {write}，{write_basis}），不含校验。{bound}"
+            )
+        }
+    }
+    .trim_end()
+    .to_owned()
+}
+
+/// What became of an estimate.
+pub(crate) fn estimate_kept(lang: Lang, estimated: &str, took: &str) -> String {
+    match lang {
+        Lang::En => format!("The copy took {took}; {estimated} were expected."),
+        Lang::Zh => format!("复制用时 {took}，预计 {estimated}。"),
+    }
+}
+
 /// Over the list of checks.
 pub(crate) fn checks(lang: Lang) -> &'static str {
     pick(lang, "Checks", "预检")
@@ -338,6 +414,11 @@ pub(crate) fn checks(lang: Lang) -> &'static str {
 pub(crate) fn check(lang: Lang, id: CheckId) -> &'static str {
     match id {
         CheckId::Role => pick(lang, "role of the caller", "调用者的角色"),
+        CheckId::PlanPair => pick(lang, "plans of the clusters", "集群部署方式"),
+        CheckId::ClusterStatus => pick(lang, "clusters running", "集群运行状态"),
+        CheckId::Limits => pick(lang, "limits of the target's plan", "目标部署方式的限制"),
+        CheckId::MessageSize => pick(lang, "size of rows", "单行大小"),
+        CheckId::Duration => pick(lang, "expected time of the copy", "预计复制时间"),
         CheckId::SourceReachable => pick(lang, "source reachable", "源可访问"),
         CheckId::TargetReachable => pick(lang, "target reachable", "目标可访问"),
         CheckId::Endpoints => pick(lang, "network of the addresses", "地址所在网络"),
@@ -351,7 +432,7 @@ pub(crate) fn check(lang: Lang, id: CheckId) -> &'static str {
         CheckId::RowCounts => pick(lang, "rows (counted + estimated)", "行数（精确 + 估计）"),
         CheckId::Writers => pick(lang, "no writes arrive at the source", "源没有写入"),
         CheckId::ClockSkew => pick(lang, "clocks", "时钟"),
-        CheckId::Capacity => pick(lang, "memory needed / free on the target", "目标内存：所需 / 可用"),
+        CheckId::Capacity => pick(lang, "room on the target: needed / there", "目标容量：所需 / 可用"),
         CheckId::StateDirectory => pick(lang, "room for the record of the job", "任务记录的空间"),
     }
 }

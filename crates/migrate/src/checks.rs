@@ -11,12 +11,14 @@ use crate::problem::{Code, Exit, Problem};
 
 mod clock;
 mod endpoint;
+mod plans;
 mod probe;
 mod room;
 mod writers;
 
 pub(crate) use clock::clock_skew;
 pub(crate) use endpoint::endpoints;
+pub(crate) use plans::{clusters, compute_units, message_sizes, plan_pair, within_limits};
 pub(crate) use probe::probe_write;
 pub(crate) use room::{memory, state_directory};
 pub(crate) use writers::writers;
@@ -27,6 +29,10 @@ pub(crate) use writers::writers;
 pub enum CheckId {
     /// The caller's role in the organization or project; only the service knows it.
     Role,
+    /// The policy lets the plans of the two clusters be migrated.
+    PlanPair,
+    /// Both clusters run, as far as a control plane says so.
+    ClusterStatus,
     /// DNS, TCP, TLS, HTTP/2, gRPC and credentials of the source.
     SourceReachable,
     /// The same of the target.
@@ -45,6 +51,10 @@ pub enum CheckId {
     Schema,
     /// The target allows and does not use the names.
     Names,
+    /// The plan of the target has room for the collections.
+    Limits,
+    /// No row is larger than what servers take.
+    MessageSize,
     /// The source answers for all rows, or can be made to.
     SourceLoaded,
     /// How many rows there are, and how that is known.
@@ -53,16 +63,20 @@ pub enum CheckId {
     Writers,
     /// Clocks of both servers and of this machine.
     ClockSkew,
-    /// Memory of the target.
+    /// Memory or compute units of the target.
     Capacity,
+    /// How long the copy will take.
+    Duration,
     /// The directory in which jobs are recorded.
     StateDirectory,
 }
 
 impl CheckId {
     /// All, in the order in which they are shown.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::Role,
+        Self::PlanPair,
+        Self::ClusterStatus,
         Self::SourceReachable,
         Self::TargetReachable,
         Self::Endpoints,
@@ -72,11 +86,14 @@ impl CheckId {
         Self::Privileges,
         Self::Schema,
         Self::Names,
+        Self::Limits,
+        Self::MessageSize,
         Self::SourceLoaded,
         Self::RowCounts,
         Self::Writers,
         Self::ClockSkew,
         Self::Capacity,
+        Self::Duration,
         Self::StateDirectory,
     ];
 
@@ -94,7 +111,17 @@ impl CheckId {
 }
 
 /// Where problems are filed that are no failure of asking.
-const FILED: [(Code, CheckId); 18] = [
+const FILED: [(Code, CheckId); 28] = [
+    (Code::PlanPair, CheckId::PlanPair),
+    (Code::PlanUpgrade, CheckId::PlanPair),
+    (Code::PlanUpgradeNew, CheckId::PlanPair),
+    (Code::PlanUnknown, CheckId::PlanPair),
+    (Code::PlanContradicts, CheckId::PlanPair),
+    (Code::ClusterNotRunning, CheckId::ClusterStatus),
+    (Code::NotPublic, CheckId::Endpoints),
+    (Code::OverLimit, CheckId::Limits),
+    (Code::TooFewUnits, CheckId::Capacity),
+    (Code::RowTooLarge, CheckId::MessageSize),
     (Code::PermissionDenied, CheckId::Privileges),
     (Code::ProbeLeft, CheckId::Privileges),
     (Code::UnknownDatabase, CheckId::Selection),

@@ -111,3 +111,9 @@ async fn addresses(endpoint: &Endpoint) -> Vec<std::net::SocketAddr> {
         })
         .collect()
 }
+
+/// Whether two addresses are of one machine.
+pub(crate) async fn on_one_machine(source: &Endpoint, target: &Endpoint) -> bool {
+    let (one, other) = (addresses(source).await, addresses(target).await);
+    one.iter().any(|address| other.iter().any(|known| known.ip() == address.ip()))
+}

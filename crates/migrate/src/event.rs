@@ -114,6 +114,15 @@ pub enum Event {
         /// Bytes of these rows on the wire.
         bytes: u64,
     },
+    /// Rows were read for nobody, to measure the source.
+    Read {
+        /// The collection.
+        collection: CollectionName,
+        /// Rows since the last such event.
+        rows: u64,
+        /// Bytes of these rows on the wire.
+        bytes: u64,
+    },
     /// An earlier attempt of the job copied these rows already.
     Resumed {
         /// The collection.

@@ -8,9 +8,12 @@
 //! anything is shown: it prints nothing, tells [`event::Observer`] what happens, and describes every failure as a
 //! [`Problem`] with a stable code and its text in English and Chinese.
 
+pub mod capacity;
 pub mod checks;
+pub mod cloud;
 mod connect;
 mod copy;
+pub mod duration;
 pub mod event;
 mod inventory;
 mod plan;
@@ -23,6 +26,7 @@ pub mod report;
 pub mod request;
 mod retry;
 mod run;
+pub mod size;
 mod source_load;
 mod target;
 mod tuning;
@@ -33,11 +37,11 @@ pub use problem::{Code, Exit, Lang, Problem};
 pub use rate::MaxRate;
 pub use report::{JobState, Report};
 pub use request::{
-    AutoId, Duplicates, LoadRequest, LoadWhat, MigrateRequest, OnBadRow, RbacRequest, RbacUsers, RepairScope,
-    Selection, SourceLoad, VerifyLevel, VerifyRequest,
+    AutoId, Duplicates, LoadRequest, LoadWhat, MigrateRequest, OnBadRow, PlanHints, RbacRequest, RbacUsers,
+    RepairScope, Selection, SourceLoad, VerifyLevel, VerifyRequest,
 };
 pub use run::{
-    Canceled, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history, ledger_problem, load,
-    set_max_rate, verify,
+    Canceled, DryCollection, DryRunReport, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history,
+    ledger_problem, load, set_max_rate, verify,
 };
 pub use tuning::Tuning;

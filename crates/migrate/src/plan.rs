@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::{Collection, CollectionName, NewCollection};
 
+use crate::duration::DurationEstimate;
 use crate::problem::Problem;
 use crate::rbac::RbacPlan;
 use crate::report::FormerLoad;
+use crate::size::RowSize;
 use crate::source_load::LoadedParts;
 
 pub(crate) mod file;
@@ -35,6 +37,8 @@ pub struct Plan {
     pub rbac: Option<RbacPlan>,
     /// Resource groups of the source; they are never copied, because they name machines.
     pub resource_groups: Vec<String>,
+    /// How long the copy will take.
+    pub duration: Option<DurationEstimate>,
     /// What is worth knowing before the start.
     pub warnings: Vec<Problem>,
 }
@@ -81,6 +85,8 @@ pub struct PlannedCollection {
     pub(crate) late_properties: Vec<(String, String)>,
     /// What becomes of its keys.
     pub keys: Keys,
+    /// How large its rows are.
+    pub size: RowSize,
 }
 
 /// What becomes of the keys of a collection.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use vecferry_milvus::proto::common::{ConsistencyLevel, KeyValuePair};
 use vecferry_milvus::proto::schema::{DataType, FunctionType};
 use vecferry_milvus::schema::{Family, FieldSpec, family, parameters};
@@ -17,6 +18,7 @@ use crate::inventory::{self, Found};
 use crate::plan::{Change, Keys, NewIndex, Plan, PlannedCollection};
 use crate::problem::{Code, Problem};
 use crate::request::{AutoId, MigrateRequest, SourceLoad};
+use crate::size::{RowSize, row_size};
 use crate::source_load;
 use crate::target;
 
@@ -27,6 +29,8 @@ pub(crate) const PROPERTY_KEPT_KEYS: &str = "allow_insert_auto_id";
 const PROPERTIES_OF_THE_SERVER: [&str; 1] = ["replicate.id"];
 /// Partition every collection has.
 const PARTITION_DEFAULT: &str = "_default";
+/// Collections and names that are looked at, at once.
+const SAMPLES_PARALLEL: usize = 8;
 /// Partitions of a partition-key collection on lite, which counts them together with `_default`.
 const LITE_KEY_PARTITION_PREFIX: &str = "_pk_";
 
@@ -61,6 +65,11 @@ pub(crate) async fn check(
     for found in &found {
         collections.push(checks.collection(found).await.map_err(source_side)?);
     }
+    let sizes = stream::iter(&found).map(|found| row_size(source, found)).buffered(SAMPLES_PARALLEL);
+    let sizes: Vec<_> = sizes.try_collect().await.map_err(source_side)?;
+    for (planned, size) in collections.iter_mut().zip(sizes) {
+        planned.size = size;
+    }
     list.passed(CheckId::SourceLoaded, [load_states(&collections)]);
     list.passed(CheckId::Schema, []);
     let new_databases = checks.databases(&collections).await?;
@@ -77,6 +86,7 @@ pub(crate) async fn check(
                 source.resource_groups().await.map_err(source_side)?,
             ),
             warnings: vec![],
+            duration: None,
         };
         Ok(plan)
     } else {
@@ -144,6 +154,7 @@ impl Checks<'_> {
             load: found.load.clone(),
             late_properties,
             keys: self.keys(found),
+            size: RowSize::default(),
         })
     }
 
@@ -415,21 +426,27 @@ impl Checks<'_> {
         collections: &[PlannedCollection],
         new_databases: &[String],
     ) -> Result<(), Vec<Problem>> {
-        for planned in collections.iter().filter(|planned| !new_databases.contains(&planned.target.db)) {
-            // A name that the target forbids is refused already; asking for it is an error of its own.
-            if self.product != Product::LitePython && check_name(&planned.target.name).is_err() {
-                continue;
-            }
-            if self.is_taken(&planned.target).await?.is_some() {
-                self.problems.push(Problem::new(Code::TargetExists).with("collection", &planned.target));
-                continue;
-            }
-            for alias in &planned.aliases {
-                if self.is_taken(&CollectionName::new(&planned.target.db, alias)).await?.is_some() {
-                    let problem = Problem::new(Code::AliasTaken).with("alias", alias);
-                    self.problems.push(problem.with("collection", &planned.source));
-                }
-            }
+        // A name that the target forbids is refused already; asking for it is an error of its own.
+        let may_be_asked = |name: &str| self.product == Product::LitePython || check_name(name).is_ok();
+        let in_existing = collections.iter().filter(|planned| {
+            !new_databases.contains(&planned.target.db) && may_be_asked(&planned.target.name)
+        });
+        let wanted: Vec<_> = in_existing
+            .flat_map(|planned| {
+                let alias = |alias| CollectionName::new(&planned.target.db, alias);
+                let aliases = planned.aliases.iter().filter(|alias| may_be_asked(alias)).map(alias);
+                std::iter::once(planned.target.clone()).chain(aliases).map(move |name| (planned, name))
+            })
+            .collect();
+        let taken = stream::iter(&wanted).map(|(_, name)| self.is_taken(name)).buffered(SAMPLES_PARALLEL);
+        let taken: Vec<_> = taken.try_collect().await?;
+        for ((planned, name), _) in wanted.iter().zip(taken).filter(|(_, owner)| owner.is_some()) {
+            self.problems.push(if *name == planned.target {
+                Problem::new(Code::TargetExists).with("collection", name)
+            } else {
+                let problem = Problem::new(Code::AliasTaken).with("alias", &name.name);
+                problem.with("collection", &planned.source)
+            });
         }
         // Two source databases can be sent into one.
         let mut seen = BTreeSet::new();

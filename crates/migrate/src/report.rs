@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::{CollectionName, Key};
 
+use crate::duration::EstimateReport;
 use crate::event::{Bottleneck, Phase};
 use crate::plan::{Change, Cluster, Keys};
 use crate::problem::{Exit, Problem};
@@ -83,6 +84,9 @@ pub struct Report {
     /// File that names the rows that the target refuses, one JSON object a line; absent if there are none.
     #[serde(default)]
     pub quarantine_file: Option<String>,
+    /// How long the copy was to take, and how long it took.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub estimate: Option<EstimateReport>,
     /// What the last attempt waited for; absent for a comparison.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pace: Option<PaceReport>,
@@ -464,6 +468,7 @@ mod tests {
             resource_groups: Vec::new(),
             problems: codes.iter().copied().map(Problem::new).collect(),
             warnings: Vec::new(),
+            estimate: None,
             pace: None,
             quarantine_file: None,
         }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use vecferry_milvus::{CollectionName, DB_DEFAULT, Endpoint};
+use vecferry_policy::{CuType, Deployment, Edition};
 
+use crate::cloud::CloudCluster;
 use crate::problem::{Code, Problem};
 use crate::report::FormerLoad;
 
@@ -188,6 +191,25 @@ pub struct MigrateRequest {
     pub allow_drift: bool,
     /// Whether roles and users are copied too. Only the plan is made from it.
     pub rbac: Option<RbacRequest>,
+    /// Which plans may be migrated to which.
+    pub policy: Edition,
+    /// What is known of the source's plan.
+    pub source_plan: PlanHints,
+    /// What is known of the target's plan.
+    pub target_plan: PlanHints,
+}
+
+/// What is known of a cluster's plan beside its address.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlanHints {
+    /// What the user says it is.
+    pub stated: Option<Deployment>,
+    /// Compute units that the user says it has.
+    pub cu: Option<f64>,
+    /// Type of them.
+    pub cu_type: Option<CuType>,
+    /// What the control plane says.
+    pub cloud: Option<CloudCluster>,
 }
 
 impl MigrateRequest {
@@ -208,6 +230,9 @@ impl MigrateRequest {
             wait_index: false,
             allow_drift: false,
             rbac: None,
+            policy: Edition::default(),
+            source_plan: PlanHints::default(),
+            target_plan: PlanHints::default(),
         }
     }
 }

@@ -1,17 +1,20 @@
 //! Jobs from their beginning to their end.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::{Attempt, JobRecord, Ledger, NewCollectionRecord, NewJob};
 use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Endpoint, Flavor, FlushHandle};
+use vecferry_policy::limits;
 
 use crate::checks::{self, Check, CheckId, CheckList};
-use crate::connect::{Side, cluster, connect, refusal};
+use crate::connect::{Side, cluster, connect, on_one_machine, refusal};
 use crate::copy::{Budget, Pace};
+use crate::duration::{self, DurationEstimate, EstimateReport};
 use crate::event::{Event, Observer, Phase};
 use crate::inventory;
 use crate::plan::file::{PlanFile, outdated};
@@ -32,6 +35,7 @@ mod collection;
 mod comparison;
 mod control;
 pub(crate) mod drift;
+mod dry;
 mod every_row;
 mod history;
 mod load;
@@ -42,6 +46,7 @@ mod shared_flush;
 mod without_keys;
 
 pub use control::{Canceled, RateSet, cancel, set_max_rate};
+pub use dry::{DryCollection, DryRunReport};
 pub use history::{Passed, history};
 pub use load::load;
 pub use resume::Resumed;
@@ -117,6 +122,8 @@ pub(crate) struct Job {
     /// Target collections that may be loaded for their proof, in [`target_load_units`].
     target_loads: Semaphore,
     flushes: SharedFlush<FlushHandle>,
+    /// When the first row was copied and when the last.
+    copying: Mutex<Option<(Instant, Instant)>>,
     sample_seed: u64,
     observer: Arc<dyn Observer>,
     cancel: CancellationToken,
@@ -172,6 +179,8 @@ impl Migration {
     ) -> Result<Self, Vec<Problem>> {
         list.not_applicable(CheckId::Role);
         checks::endpoints(list, &request.source, &request.target).await;
+        let target_plan = checks::plan_pair(list, &request);
+        checks::clusters(list, &request).await;
         let (source, target) = match tokio::join!(
             connect(Side::Source, &request.source),
             connect(Side::Target, &request.target)
@@ -190,11 +199,29 @@ impl Migration {
         list.passed(CheckId::TargetReachable, [target.version().to_string()]);
         let job_id = uuid::Uuid::now_v7().to_string();
         let checked = precheck::check(&request, &source, &target, list).await;
-        let plan = rbac::add(&request, &source, &target, &job_id, checked).await?;
+        let mut plan = rbac::add(&request, &source, &target, &job_id, checked).await?;
         let asking = |side: Side| move |error: vecferry_milvus::Error| vec![refusal(side, &error)];
         checks::clock_skew(list, Side::Source, &source).await.map_err(asking(Side::Source))?;
         checks::clock_skew(list, Side::Target, &target).await.map_err(asking(Side::Target))?;
-        checks::memory(list, &target, &plan, request.verify).await.map_err(asking(Side::Target))?;
+        match request.target_plan.cu() {
+            Some(_) => checks::compute_units(list, &plan, &request.target_plan),
+            None => {
+                checks::memory(list, &target, &plan, request.verify).await.map_err(asking(Side::Target))?;
+            }
+        }
+        if let Some(deployment) = target_plan {
+            let hints = &request.target_plan;
+            let looked = checks::within_limits(list, &target, &plan, deployment, hints).await;
+            looked.map_err(asking(Side::Target))?;
+        }
+        checks::message_sizes(list, &plan);
+        let quota = target_plan
+            .and_then(|deployment| limits(deployment, request.target_plan.whole_cu()).write_bytes_per_second);
+        let one_machine = on_one_machine(&request.source, &request.target).await;
+        let estimate = duration::estimate(&source, &duration::parts(&plan), quota, one_machine).await;
+        let estimate = estimate.map_err(asking(Side::Source))?;
+        list.passed(CheckId::Duration, [format!("{:.1} s", estimate.seconds)]);
+        plan.duration = Some(estimate);
         if let Some(directory) = state_dir {
             let rows = plan.collections.iter().map(|planned| planned.rows_estimate).sum();
             checks::state_directory(list, directory, rows);
@@ -327,6 +354,7 @@ impl Migration {
             under_way: Semaphore::new(COLLECTIONS_PARALLEL as usize),
             target_loads: Semaphore::new(TARGET_LOADS_PARALLEL as usize),
             flushes: SharedFlush::new(),
+            copying: Mutex::new(None),
             sample_seed: record.sample_seed,
             observer: Arc::new(recorder),
             cancel,
@@ -432,6 +460,7 @@ impl Job {
             rbac,
             resource_groups: plan.resource_groups.clone(),
             problems,
+            estimate: plan.duration.as_ref().map(|estimate| self.estimate_report(estimate)),
             pace: None,
             quarantine_file: None,
         };
@@ -442,6 +471,23 @@ impl Job {
         }
         conclude(&mut report, self.cancel.is_cancelled());
         report
+    }
+
+    fn estimate_report(&self, estimate: &DurationEstimate) -> EstimateReport {
+        let window = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = window.map(|(begin, end)| (end - begin).as_secs_f64());
+        EstimateReport {
+            copy_seconds_estimated: estimate.seconds,
+            // What an earlier attempt copied took its time then.
+            copy_seconds: seconds.filter(|_| self.attempt.number() == 1),
+        }
+    }
+
+    /// Rows were copied from a moment until now.
+    fn copied_since(&self, begin: Instant) {
+        let mut window = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = window.map_or(begin, |(first, _)| first.min(begin));
+        *window = Some((first, Instant::now()));
     }
 
     /// What was complete early, perhaps for an attempt of days ago, must still be there at the end.
@@ -699,6 +745,7 @@ pub async fn verify(
         resource_groups: Vec::new(),
         problems: Vec::new(),
         warnings: Vec::new(),
+        estimate: None,
         pace: None,
         quarantine_file: None,
     };

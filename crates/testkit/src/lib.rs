@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that can't be set up has failed")]
 
 mod command;
+mod control_plane;
 pub mod fault_proxy;
 pub mod matrix;
 mod oracle;
@@ -13,6 +14,7 @@ mod servers;
 pub mod stand_in;
 
 pub use command::{Run, Vecferry};
+pub use control_plane::{CloudOptions, CloudStandIn};
 pub use fault_proxy::FaultProxy;
 pub use oracle::Oracle;
 pub use servers::{Servers, free_port, web_server};

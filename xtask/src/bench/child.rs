@@ -62,6 +62,7 @@ pub(crate) fn vecferry(
         Some(moved) => Ok(Leg {
             flush_seconds,
             copy_seconds: Some(moved.copy_seconds),
+            estimated_seconds: Some(moved.estimated_seconds),
             ledger_busy_seconds: Some(moved.ledger_busy_seconds),
             ledger_commits: Some(moved.ledger_commits),
             pages: Some(moved.pages),
@@ -77,6 +78,8 @@ pub(crate) fn vecferry(
 struct Moved {
     rows: u64,
     copy_seconds: f64,
+    /// What it was expected to take, before it began.
+    estimated_seconds: f64,
     /// Rows that the target's indexes covered when the job ended.
     indexed_rows: u64,
     loaded: bool,
@@ -95,6 +98,7 @@ impl Moved {
         Some(Self {
             rows: collection.get("rows")?.as_u64()?,
             copy_seconds: collection.get("copy_seconds")?.as_f64()?,
+            estimated_seconds: line.pointer("/report/estimate/copy_seconds_estimated")?.as_f64()?,
             indexed_rows: indexes.iter().filter_map(|index| index["built_rows"].as_u64()).sum(),
             loaded: collection.get("loaded")?.as_bool()?,
             ledger_busy_seconds: pace.get("ledger_busy_seconds")?.as_f64()?,
@@ -235,10 +239,12 @@ mod tests {
     fn the_report_says_what_was_moved() {
         let line = r#"{"event":"report","report":{"collections":[{"rows":7,"copy_seconds":0.5,"loaded":false,
             "indexes":[{"built_rows":3},{"built_rows":4}]}],
+            "estimate":{"copy_seconds_estimated":0.75},
             "pace":{"ledger_busy_seconds":0.25,"ledger_commits":30,"pages":12}}}"#;
         let moved = Moved {
             rows: 7,
             copy_seconds: 0.5,
+            estimated_seconds: 0.75,
             indexed_rows: 7,
             loaded: false,
             ledger_busy_seconds: 0.25,

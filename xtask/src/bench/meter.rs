@@ -17,6 +17,8 @@ pub(crate) struct Leg {
     pub(crate) flush_seconds: Option<f64>,
     /// Of it, how long the rows were on their way by Vecferry's own report; none for other legs.
     pub(crate) copy_seconds: Option<f64>,
+    /// How long that was expected to take, before it began; none for other legs.
+    pub(crate) estimated_seconds: Option<f64>,
     /// Seconds during which Vecferry waited for its own record; none for other legs.
     pub(crate) ledger_busy_seconds: Option<f64>,
     /// How often it brought that record to the disk.
@@ -120,6 +122,7 @@ impl Meter {
             seconds,
             flush_seconds: None,
             copy_seconds: None,
+            estimated_seconds: None,
             ledger_busy_seconds: None,
             ledger_commits: None,
             pages: None,

@@ -19,6 +19,8 @@ const PEAK_MIB_MAX: f64 = 256.0;
 const LEDGER_SHARE_MAX: f64 = 0.03;
 /// Most commits of the ledger a page, beside those of a run without rows.
 const COMMITS_PER_PAGE_MAX: f64 = 2.0;
+/// How far the expected time of the copy may be off.
+const ESTIMATE_OFF_MAX: f64 = 0.3;
 /// Share of the cores used by others from which on a run counts as disturbed.
 const DISTURBED_SHARE: f64 = 0.1;
 
@@ -211,6 +213,9 @@ fn aims(medians: &[Line], subject: &Subject, machine: &Machine) -> Vec<Aim> {
         figure,
         met: figure.map(|figure| figure <= most),
     };
+    let estimate = subject.median(Row::Vecferry, |leg| {
+        Some(leg.estimated_seconds? / leg.copy_seconds.filter(|seconds| *seconds > 0.0)?)
+    });
     vec![
         Aim {
             aim: format!("rate in rates of the usual script, at least {SCRIPT_RATES_MIN}"),
@@ -238,6 +243,13 @@ fn aims(medians: &[Line], subject: &Subject, machine: &Machine) -> Vec<Aim> {
             commits_per_page(subject),
             COMMITS_PER_PAGE_MAX,
         ),
+        Aim {
+            aim: format!(
+                "expected time of the copy in times of the real one, within {ESTIMATE_OFF_MAX} of 1"
+            ),
+            figure: estimate,
+            met: estimate.map(|figure| (figure - 1.0).abs() <= ESTIMATE_OFF_MAX),
+        },
     ]
 }
 
@@ -344,6 +356,8 @@ mod tests {
             client_cpu_seconds: cpu,
             source_cpu_seconds: 4.0,
             target_cpu_seconds: 12.0,
+            copy_seconds: Some(seconds * 0.8),
+            estimated_seconds: Some(seconds),
             ledger_busy_seconds: Some(seconds / 100.0),
             ledger_commits: Some(if cpu < 0.2 { 10 } else { 90 }),
             pages: Some(50),

@@ -8,7 +8,7 @@ use vecferry_migrate::{Exit, LoadRequest, LoadWhat, Problem, Selection, load};
 
 use super::jobs::recorded_report;
 use crate::args::LoadArgs;
-use crate::connection::{both, endpoint};
+use crate::connection::{both, endpoint, reach};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals::Signals;
@@ -53,8 +53,12 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &LoadArgs)
 async fn request(args: &LoadArgs) -> Result<LoadRequest, Vec<Problem>> {
     let Some(job) = &args.job else {
         let selection = Selection::parse::<String>(&args.collection, &[]).map_err(|problem| vec![problem]);
-        let (target, selection) = both(endpoint(&args.target(None)), selection)?;
-        return Ok(LoadRequest { target, what: LoadWhat::Selected(selection), replicas: args.replicas });
+        let (target, selection) = both(reach(&args.target(None)).await, selection)?;
+        return Ok(LoadRequest {
+            target: target.endpoint,
+            what: LoadWhat::Selected(selection),
+            replicas: args.replicas,
+        });
     };
     let ledger = state::ledger(&args.state).map_err(|problem| vec![problem])?;
     let (record, report) = recorded_report(&ledger, job).await?;

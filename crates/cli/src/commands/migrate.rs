@@ -13,15 +13,17 @@ use vecferry_migrate::rbac::RbacPlan;
 use vecferry_migrate::report::FormerLoad;
 use vecferry_migrate::request::parse_target_db;
 use vecferry_migrate::{
-    Code, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile, Problem, RbacRequest, Report,
-    Selection,
+    Code, DryRunReport, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile, PlanHints,
+    Problem, RbacRequest, Report, Selection,
 };
 use vecferry_milvus::Endpoint;
+use vecferry_policy::Edition;
+use vecferry_policy::deployment::is_cluster_id;
 
 use crate::args::{
-    ConnectionArgs, JobArgs, MigrateArgs, PaceArgs, RbacArgs, SelectionArgs, TlsFiles, WithArg,
+    ConnectionArgs, JobArgs, MigrateArgs, PaceArgs, PlansArgs, RbacArgs, SelectionArgs, TlsFiles, WithArg,
 };
-use crate::connection::{both, endpoint};
+use crate::connection::{both, endpoint, reach};
 use crate::output::{Output, Severity, Style};
 use crate::progress::Progress;
 use crate::signals::Signals;
@@ -99,7 +101,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         Ok(ledger) => ledger,
         Err(problem) => return output.refuse(&[problem]),
     };
-    let (task, max_rate) = match both(task(args, ledger.directory()), max_rate(&args.pace)) {
+    let (task, max_rate) = match both(task(args, ledger.directory()).await, max_rate(&args.pace)) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
     };
@@ -114,6 +116,9 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
     }
     if output.json && !output.quiet {
         output.json_line(&PlanLine::new(migration.plan()));
+    }
+    if args.dry_run {
+        return dry_run(output, signals, &migration).await;
     }
     if !args.yes
         && let Err(exit) = ask(output, signals, text::start_question(output.lang)).await
@@ -132,6 +137,34 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
             report.exit()
         }
         Err(exit) => exit,
+    }
+}
+
+/// The result of a dry run, for machines.
+#[derive(Serialize)]
+struct DryRun<'a> {
+    event: &'static str,
+    report: &'a DryRunReport,
+}
+
+/// Reads everything and writes nothing.
+async fn dry_run(output: &Output, signals: &mut Signals, migration: &Migration) -> Exit {
+    let progress = Progress::start(output, Some(migration.plan()));
+    let cancel = CancellationToken::new();
+    let work = Box::pin(migration.dry_run(Arc::new(progress.listener()), cancel.clone()));
+    let result = signals.cancelable(&cancel, || progress.note(text::ending(output.lang)), work).await;
+    progress.end();
+    match result {
+        Some(Ok(report)) if output.json => {
+            output.json_line(&DryRun { event: "dry_run", report: &report });
+            Exit::Done
+        }
+        Some(Ok(report)) => {
+            present::dry_run_lines(output.lang, &report).iter().for_each(|line| output.result(line));
+            Exit::Done
+        }
+        Some(Err(problem)) => output.refuse(&[problem]),
+        None => Exit::Canceled,
     }
 }
 
@@ -169,9 +202,10 @@ impl Task {
 }
 
 /// What the arguments ask for, or everything that is wrong with them.
-fn task(args: &MigrateArgs, state_dir: &Path) -> Result<Task, Vec<Problem>> {
+async fn task(args: &MigrateArgs, state_dir: &Path) -> Result<Task, Vec<Problem>> {
     let Some(path) = &args.plan else {
-        let mut request = request(&args.source(None), &args.target(None), &args.selection, &args.job)?;
+        let sides = (args.source(None), args.target(None));
+        let mut request = request(&sides.0, &sides.1, &args.selection, &args.job, &args.plans).await?;
         request.rbac = rbac(&args.rbac, state_dir).map_err(|problem| vec![problem])?;
         return Ok(Task::New(Box::new(request)));
     };
@@ -183,7 +217,8 @@ fn task(args: &MigrateArgs, state_dir: &Path) -> Result<Task, Vec<Problem>> {
         both(endpoint(&args.source(Some(&of_source))), endpoint(&args.target(Some(&of_target))))?;
     let mut contradictions = Vec::new();
     for (given, planned) in [(args.source(None), &source), (args.target(None), &target)] {
-        if given.uri.is_empty() {
+        // An id leads to the address that was found for the plan.
+        if given.uri.is_empty() || is_cluster_id(given.uri) {
             continue;
         }
         let side = given.side;
@@ -228,14 +263,18 @@ pub(crate) fn not_started(output: &Output, sentence: &str) -> Exit {
 }
 
 /// The request that some arguments make.
-pub(crate) fn request(
+pub(crate) async fn request(
     source: &ConnectionArgs<'_>,
     target: &ConnectionArgs<'_>,
     selected: &SelectionArgs,
     job: &JobArgs,
+    plans: &PlansArgs,
 ) -> Result<MigrateRequest, Vec<Problem>> {
-    let endpoints = both(endpoint(source), endpoint(target));
-    let ((source, target), (selection, target_dbs)) = both(endpoints, selection(selected))?;
+    let (of_source, of_target) = tokio::join!(reach(source), reach(target));
+    let sides = both(of_source, of_target);
+    let policy = policy(&plans.policy).map_err(|problem| vec![problem]);
+    let ((sides, policy), (selection, target_dbs)) = both(both(sides, policy), selection(selected))?;
+    let (source, target) = sides;
     let JobArgs {
         verify,
         source_load,
@@ -247,9 +286,17 @@ pub(crate) fn request(
         keep_index_params,
         wait_index,
     } = *job;
+    let source_plan =
+        PlanHints { stated: plans.source_plan.map(Into::into), cloud: source.cloud, ..PlanHints::default() };
+    let target_plan = PlanHints {
+        stated: plans.target_plan.map(Into::into),
+        cu: plans.target_cu,
+        cu_type: plans.target_cu_type.map(Into::into),
+        cloud: target.cloud,
+    };
     Ok(MigrateRequest {
-        source,
-        target,
+        source: source.endpoint,
+        target: target.endpoint,
         selection,
         target_dbs,
         verify: verify.into(),
@@ -262,7 +309,22 @@ pub(crate) fn request(
         wait_index,
         allow_drift,
         rbac: None,
+        policy,
+        source_plan,
+        target_plan,
     })
+}
+
+/// A built-in policy, or one in a file.
+fn policy(name: &str) -> Result<Edition, Problem> {
+    if let Some(edition) = Edition::named(name) {
+        return Ok(edition);
+    }
+    let failed = |detail: &dyn std::fmt::Display| {
+        Problem::new(Code::Policy).with("policy", name).with("detail", detail)
+    };
+    let text = std::fs::read_to_string(name).map_err(|error| failed(&error))?;
+    Edition::read(&text).map_err(|error| failed(&error))
 }
 
 /// How roles and users are copied. Paths are made absolute: `resume` may run in another directory.

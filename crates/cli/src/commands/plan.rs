@@ -25,7 +25,7 @@ struct Refused<'a> {
 /// Checks both clusters, shows the plan, and writes it down where that is asked for.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &PlanArgs) -> Exit {
     let (source, target) = (args.source.connection(), args.target.connection());
-    let request = request(&source, &target, &args.selection, &args.job);
+    let request = request(&source, &target, &args.selection, &args.job, &args.plans).await;
     let ledger = state::ledger(&args.state).map_err(|problem| vec![problem]);
     let (mut request, ledger) = match both(request, ledger) {
         Ok(checked) => checked,

@@ -7,7 +7,7 @@ use vecferry_migrate::{Code, Exit, Problem, RepairScope, VerifyRequest, ledger_p
 
 use crate::args::{ComparisonArgs, LevelArg, VerifyArgs};
 use crate::commands::migrate::{Finished, ask, selection};
-use crate::connection::{both, endpoint};
+use crate::connection::{both, reach};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals::Signals;
@@ -15,7 +15,7 @@ use crate::{present, state, text};
 
 /// Compares as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &VerifyArgs) -> Exit {
-    let request = match request(args) {
+    let request = match request(args).await {
         Ok(request) => with_made(request, args).await.map_err(|problem| vec![problem]),
         Err(problems) => Err(problems),
     };
@@ -52,9 +52,11 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &VerifyArg
     }
 }
 
-fn request(args: &VerifyArgs) -> Result<VerifyRequest, Vec<Problem>> {
-    let endpoints = both(endpoint(&args.source.connection()), endpoint(&args.target.connection()));
-    let ((source, target), (selection, target_dbs)) = both(endpoints, selection(&args.selection))?;
+async fn request(args: &VerifyArgs) -> Result<VerifyRequest, Vec<Problem>> {
+    let sides = (args.source.connection(), args.target.connection());
+    let (source, target) = tokio::join!(reach(&sides.0), reach(&sides.1));
+    let ((source, target), (selection, target_dbs)) = both(both(source, target), selection(&args.selection))?;
+    let (source, target) = (source.endpoint, target.endpoint);
     let ComparisonArgs { level, repair, repair_foreign, .. } = args.comparison;
     if repair && level != LevelArg::Full {
         let problem = Problem::new(Code::Arguments);

@@ -91,6 +91,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
         collections,
         problems: Vec::new(),
         warnings: Vec::new(),
+        estimate: None,
         pace: None,
         quarantine_file: None,
     }

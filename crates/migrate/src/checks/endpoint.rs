@@ -14,7 +14,7 @@ pub(crate) async fn endpoints(list: &mut CheckList, source: &Endpoint, target: &
     list.passed(CheckId::Endpoints, [fact(Side::Source, of_source), fact(Side::Target, of_target)]);
 }
 
-async fn network(endpoint: &Endpoint) -> &'static str {
+pub(crate) async fn network(endpoint: &Endpoint) -> &'static str {
     let host = endpoint.host().trim_start_matches('[').trim_end_matches(']');
     let Ok(found) = tokio::net::lookup_host((host, endpoint.port())).await else { return "unknown" };
     found.map(|address| kind(address.ip())).max_by_key(|kind| kind.len()).unwrap_or("unknown")

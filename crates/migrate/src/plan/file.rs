@@ -52,6 +52,7 @@ struct Summary<'a> {
     source: String,
     target: String,
     rows: u64,
+    row_bytes: f64,
     partitions: &'a [String],
     aliases: &'a [String],
     fields: Vec<String>,
@@ -67,6 +68,7 @@ impl<'a> Summary<'a> {
             source: planned.source.to_string(),
             target: planned.target.to_string(),
             rows: planned.rows_estimate,
+            row_bytes: planned.size.bytes(),
             partitions: &planned.partitions,
             aliases: &planned.aliases,
             fields: planned.described.schema.outline(),
@@ -267,6 +269,7 @@ mod tests {
             new_databases: vec!["shop".into()],
             rbac: None,
             resource_groups: Vec::new(),
+            duration: None,
             warnings: Vec::new(),
         };
         let endpoint = || Endpoint::parse("http://a:1").unwrap();

@@ -10,11 +10,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vecferry_milvus::schema::{Schema, parameters};
 use vecferry_milvus::{Collection, CollectionName, Endpoint, NewCollection};
+use vecferry_policy::Edition;
 
 use super::{Change, Cluster, Keys, NewIndex, Plan, PlannedCollection};
+use crate::duration::DurationEstimate;
 use crate::problem::Problem;
 use crate::rbac::RbacPlan;
-use crate::request::{AutoId, Duplicates, MigrateRequest, OnBadRow, Selection, SourceLoad, VerifyLevel};
+use crate::request::{
+    AutoId, Duplicates, MigrateRequest, OnBadRow, PlanHints, Selection, SourceLoad, VerifyLevel,
+};
+use crate::size::RowSize;
 use crate::source_load::LoadedParts;
 
 /// Why a document can't be read: it was written by another version, or not by this program.
@@ -38,6 +43,8 @@ struct StoredPlan {
     rbac: Option<RbacPlan>,
     #[serde(default)]
     resource_groups: Vec<String>,
+    #[serde(default)]
+    duration: Option<DurationEstimate>,
     warnings: Vec<Problem>,
 }
 
@@ -58,6 +65,8 @@ struct StoredCollection {
     late_properties: Pairs,
     #[serde(default)]
     keys: Keys,
+    #[serde(default)]
+    size: RowSize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -110,6 +119,7 @@ pub(crate) fn read_plan_value(document: Value) -> Result<Plan, DocumentError> {
         new_databases: stored.new_databases,
         rbac: stored.rbac,
         resource_groups: stored.resource_groups,
+        duration: stored.duration,
         warnings: stored.warnings,
     })
 }
@@ -135,6 +145,7 @@ impl StoredPlan {
             new_databases: plan.new_databases.clone(),
             rbac: plan.rbac.clone(),
             resource_groups: plan.resource_groups.clone(),
+            duration: plan.duration.clone(),
             warnings: plan.warnings.clone(),
         }
     }
@@ -174,6 +185,7 @@ impl StoredCollection {
             load: planned.load.clone(),
             late_properties: planned.late_properties.clone(),
             keys: planned.keys,
+            size: planned.size.clone(),
         }
     }
 
@@ -213,6 +225,7 @@ impl StoredCollection {
             load: self.load,
             late_properties: self.late_properties,
             keys: self.keys,
+            size: self.size,
         })
     }
 }
@@ -232,6 +245,12 @@ struct StoredRequest {
     keep_index_params: bool,
     wait_index: bool,
     allow_drift: bool,
+    #[serde(default)]
+    policy: Edition,
+    #[serde(default)]
+    source_plan: PlanHints,
+    #[serde(default)]
+    target_plan: PlanHints,
 }
 
 /// A request as a document, without addresses and credentials.
@@ -247,6 +266,9 @@ pub(crate) fn write_request(request: &MigrateRequest) -> Result<String, Document
         keep_index_params: request.keep_index_params,
         wait_index: request.wait_index,
         allow_drift: request.allow_drift,
+        policy: request.policy.clone(),
+        source_plan: request.source_plan.clone(),
+        target_plan: request.target_plan.clone(),
     })?)
 }
 
@@ -272,5 +294,8 @@ pub(crate) fn read_request(
         wait_index: stored.wait_index,
         allow_drift: stored.allow_drift,
         rbac: None,
+        policy: stored.policy,
+        source_plan: stored.source_plan,
+        target_plan: stored.target_plan,
     })
 }

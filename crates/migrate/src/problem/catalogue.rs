@@ -141,6 +141,24 @@ catalogue! {
            "give --max-rate to the next `vecferry migrate`"
         zh "任务 {job} 已完成：不再有可限制的内容"
            "请在下一次 `vecferry migrate` 时使用 --max-rate";
+    /// A policy that is not there, or is none.
+    Policy 17 Usage
+        en "`{policy}` is no compatibility policy: {detail}"
+           "name zilliz-cn (the default) or zilliz-global, or a file of the form of crates/policy/editions/zilliz-cn.json"
+        zh "`{policy}` 不是有效的兼容性策略：{detail}"
+           "请使用 zilliz-cn（默认）或 zilliz-global，或格式与 crates/policy/editions/zilliz-cn.json 相同的文件";
+    /// A cluster is named by its id, and nothing lets its address be found.
+    ApiKeyMissing 18 Usage
+        en "`{id}` is the id of a Zilliz Cloud cluster; its address is found with an API key, and none is given for the {side}"
+           "give the key in VECFERRY_{variable}_API_KEY or with --{flag}-api-key, or write the cluster's public endpoint (https://…)"
+        zh "`{id}` 是 Zilliz Cloud 集群 ID；需要 API 密钥才能查到其地址，但没有为{side}提供"
+           "请设置环境变量 VECFERRY_{variable}_API_KEY 或使用 --{flag}-api-key，或直接写集群的公网 Endpoint（https://…）";
+    /// A plan is stated that is not the cluster's.
+    PlanContradicts 19 Usage
+        en "--{flag}-plan says that the {side} is {stated}, but it is {found} ({by})"
+           "leave out --{flag}-plan: it is only for clusters whose plan can't be found out"
+        zh "--{flag}-plan 声明{side}为 {stated}，但实际为 {found}（{by}）"
+           "请去掉 --{flag}-plan：它仅用于无法识别部署方式的集群";
     /// A plan file is no plan, or not a whole one.
     PlanFile 40 Usage
         en "`{file}` is not a complete plan: {detail}"
@@ -226,6 +244,36 @@ catalogue! {
            "use a user whose role may read all of the source, or create and write on the target"
         zh "{side}不允许该用户执行此操作：{detail}"
            "请使用对源有完整读权限、对目标有创建和写入权限的用户";
+    /// The key is none of Zilliz Cloud, or of another site.
+    ApiKey 112 Refused
+        en "Zilliz Cloud does not accept the {side}'s API key: {detail}"
+           "use a key of the organization that the cluster belongs to; personal keys end with the membership of their user"
+        zh "Zilliz Cloud 不接受{side}的 API 密钥：{detail}"
+           "请使用集群所属组织的 API 密钥；个人密钥随成员退出而失效";
+    /// No such cluster, or no access to it.
+    NoCloudCluster 113 Refused
+        en "cluster `{id}` ({side}): Zilliz Cloud finds no such cluster for this API key: {detail}"
+           "check the id, and that the key belongs to the cluster's organization and may see its project; one key is of one organization and one site (global or China)"
+        zh "集群 `{id}`（{side}）：Zilliz Cloud 用该 API 密钥找不到此集群：{detail}"
+           "请检查集群 ID，并确认密钥属于集群所在组织且有其项目的权限；一个密钥只属于一个组织和一个站点（国际站或中国站）";
+    /// The control plane does not answer.
+    ControlPlane 114 Refused
+        en "the control plane of Zilliz Cloud does not answer: {detail}"
+           "check the network path to it, or write the cluster's public endpoint (https://…) instead of its id"
+        zh "Zilliz Cloud 控制面没有应答：{detail}"
+           "请检查到控制面的网络，或用集群的公网 Endpoint（https://…）代替集群 ID";
+    /// The control plane refuses for another reason.
+    ControlPlaneRefused 115 Refused
+        en "the control plane of Zilliz Cloud says about cluster `{id}`: {detail}"
+           "see the list of error codes of Zilliz Cloud, or write the cluster's public endpoint (https://…) instead of its id"
+        zh "Zilliz Cloud 控制面对集群 `{id}` 返回：{detail}"
+           "请参考 Zilliz Cloud 错误码，或用集群的公网 Endpoint（https://…）代替集群 ID";
+    /// A cluster without a public address.
+    NoPublicEndpoint 116 Refused
+        en "cluster `{id}` ({side}) has no public endpoint"
+           "an offline migration needs one: switch it on in the cluster's network settings, or move to a cluster that has one"
+        zh "集群 `{id}`（{side}）没有公网 Endpoint"
+           "离线迁移要求可通过公网访问：请在集群的网络设置中开启，或改用有公网 Endpoint 的集群";
 
     /// No such database.
     UnknownDatabase 201 Refused
@@ -347,6 +395,60 @@ catalogue! {
            "it is empty: drop it; give credentials that may drop collections, since `cancel --clean` needs that too"
         zh "目标上创建了试探用的 Collection `{collection}`，但无法删除：{detail}"
            "它是空的，请删除它；并使用有权删除 Collection 的凭证，`cancel --clean` 也需要该权限";
+    /// The plans of the two clusters are not migrated.
+    PlanPair 219 Refused
+        en "from {source} to {target} there is no migration: {reason} (policy {policy})"
+           "choose a target whose plan the policy allows (Dedicated takes Serverless and Dedicated); --policy names another policy"
+        zh "不支持从 {source} 迁移到 {target}：{reason_zh}（策略 {policy}）"
+           "请选择策略允许的目标（Dedicated 可接收 Serverless 和 Dedicated）；可用 --policy 指定其他策略";
+    /// A Free cluster is upgraded and not migrated.
+    PlanUpgrade 220 Refused
+        en "from {source} to {target} there is no migration: {reason} (policy {policy})"
+           "use Manage Cluster (管理集群) in the console of Zilliz Cloud to upgrade the cluster in place"
+        zh "不支持从 {source} 迁移到 {target}：{reason_zh}（策略 {policy}）"
+           "请在 Zilliz Cloud 控制台的“管理集群”中原地升级该集群";
+    /// A Free cluster is made a Dedicated one by the vendor.
+    PlanUpgradeNew 221 Refused
+        en "from {source} to {target} there is no migration: {reason} (policy {policy})"
+           "use Manage Cluster (管理集群) in the console of Zilliz Cloud: it makes the new cluster and copies the data"
+        zh "不支持从 {source} 迁移到 {target}：{reason_zh}（策略 {policy}）"
+           "请在 Zilliz Cloud 控制台的“管理集群”中升级：它会创建新集群并复制数据";
+    /// Nothing tells the plan of a cluster.
+    PlanUnknown 222 Refused
+        en "the plan of the {side} can't be found out from its address `{host}`"
+           "say which it is with --{flag}-plan free|serverless|dedicated, or give its cluster id and an API key"
+        zh "无法从地址 `{host}` 识别{side}的部署方式"
+           "请用 --{flag}-plan free|serverless|dedicated 说明，或提供集群 ID 和 API 密钥";
+    /// A cluster that does not run.
+    ClusterNotRunning 223 Refused
+        en "cluster `{id}` ({side}) is {status}, not RUNNING"
+           "resume it in the console of Zilliz Cloud (Free clusters are suspended after seven days without use), or wait until its operation is over"
+        zh "集群 `{id}`（{side}）的状态是 {status}，不是 RUNNING"
+           "请在 Zilliz Cloud 控制台恢复该集群（Free 集群七天未使用会被挂起），或等待其操作结束";
+    /// A cloud cluster by a private address.
+    NotPublic 224 Refused
+        en "the address of the {side}, {address}, leads to a {network} network"
+           "an offline migration needs the cluster's public endpoint"
+        zh "{side}的地址 {address} 指向 {network} 网络"
+           "离线迁移要求使用集群的公网 Endpoint";
+    /// More than a plan allows.
+    OverLimit 225 Refused
+        en "{number} {what}: a {plan} target takes {max} at most"
+           "migrate in several parts with --collection, change the collection, or choose a larger target"
+        zh "{number} {what}：{plan} 目标最多 {max}"
+           "请用 --collection 分批迁移、调整 Collection，或选择更大的目标";
+    /// Too few compute units.
+    TooFewUnits 226 Refused
+        en "the rows need about {needed} CU ({kind}, with 20 % to spare), {used} are in use, and the target has {have}"
+           "scale the target to {size} CU, or migrate fewer collections; `vecferry capacity` shows the sizes"
+        zh "数据约需 {needed} CU（{kind}，含 20 % 余量），已用 {used}，目标只有 {have}"
+           "请将目标扩容到 {size} CU，或减少迁移的 Collection；用 `vecferry capacity` 查看各项大小";
+    /// A row that no message holds.
+    RowTooLarge 227 Refused
+        en "`{collection}`: its rows have {bytes} bytes, and no message may have more than 64 MiB"
+           "leave the collection out with --exclude"
+        zh "`{collection}`：单行 {bytes} 字节，而一条消息不得超过 64 MiB"
+           "请用 --exclude 排除该 Collection";
 
     /// The source failed in the middle.
     SourceFailed 301 Failed
@@ -524,6 +626,12 @@ catalogue! {
         zh "`{collection}`：在不计目标生成的主键的情况下，源和目标的行不一致：{detail}"
            "请在目标上删除该 Collection 后重新迁移";
 
+    /// Rows that some servers refuse for their size.
+    RowsLarge 427 Done
+        en "`{collection}`: its rows have {bytes} bytes on average; servers refuse rows above about 5 MB"
+           "rows that the target refuses are named in a file, and the job then fails; try one collection first"
+        zh "`{collection}`：平均每行 {bytes} 字节；超过约 5 MB 的行会被服务拒绝"
+           "被目标拒绝的行会写入文件，任务随之失败；建议先单独试迁移该 Collection";
     /// An index that was to be kept is another one.
     IndexReplaced 426 Done
         en "`{collection}`: the target refuses the index {index} and got {instead} instead: {detail}"
@@ -543,6 +651,12 @@ catalogue! {
            "nothing was changed; run the command again"
         zh "比对已取消：未证明任何结论"
            "没有做任何改动；请重新运行该命令";
+    /// A dry run was ended.
+    ReadCanceled 503 Canceled
+        en "the dry run was canceled; nothing was written"
+           "run it again, with --collection for a part"
+        zh "试运行已取消；没有写入任何内容"
+           "请重新运行，或用 --collection 只读一部分";
 
     /// The servers of the demo can't be started.
     Sandbox 601 Refused

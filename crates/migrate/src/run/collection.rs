@@ -32,7 +32,7 @@ use crate::source_load::{free_memory, memory_estimate, stored_rows, wait_until_c
 use crate::target::{self, RefusedIndex};
 
 /// Splits of a collection that are copied at once.
-const SPLITS_PARALLEL: usize = 6;
+pub(super) const SPLITS_PARALLEL: usize = 6;
 /// Larger splits leave some readers without work at the end.
 const SPLIT_BYTES_MAX: u64 = 2 << 30;
 /// Splits of a partition.
@@ -95,6 +95,16 @@ pub(super) async fn migrate(job: &Job, position: usize, planned: &PlannedCollect
     work.enter(phase);
     work.report.seconds = started.elapsed().as_secs_f64();
     Ended { report: work.report, problems: work.problems, warnings: work.warnings }
+}
+
+/// Enough splits to keep all readers busy to the end, but none that is not worth its queries.
+pub(super) fn split_limits(described: &Collection, rows: u64, split_bytes_min: u64) -> Limits {
+    let columns = described.schema.columns();
+    let row_bytes: usize = columns.iter().map(|column| column.fixed_bytes().unwrap_or(VARIABLE_BYTES)).sum();
+    let row_bytes = (row_bytes as u64).max(1);
+    let bytes = rows.saturating_mul(row_bytes) / (2 * SPLITS_PARALLEL as u64);
+    let rows_per_split = (bytes.clamp(split_bytes_min, SPLIT_BYTES_MAX) / row_bytes).max(1);
+    Limits { rows_per_split, splits_max: SPLITS_PER_PART_MAX }
 }
 
 struct Work<'a> {
@@ -434,6 +444,7 @@ impl<'a> Work<'a> {
             self.copy_splits(made, source, before).await
         };
         self.report.copy_seconds = started.elapsed().as_secs_f64();
+        self.job.copied_since(started);
         let copied = self.what_was_copied().await?;
         outcome?;
         let recorded = job.ledger.record_copied(&job.attempt, self.position).await;
@@ -452,7 +463,8 @@ impl<'a> Work<'a> {
         let per_part = self.sample_rows(parts.len());
         let sample =
             SampleRule::new(job.sample_seed, parts.into_iter().zip(before.iter().copied()), per_part);
-        let limits = self.split_limits(before.iter().sum());
+        let limits =
+            split_limits(&self.planned.described, before.iter().sum(), self.job.tuning.split_bytes_min);
         let recorded = job.ledger.splits(job.attempt.job_id(), self.position).await;
         let recorded = recorded.map_err(|error| self.ledger_failed(error))?;
         let rows_written = recorded.iter().map(|split| split.progress.rows_written).sum();
@@ -539,7 +551,8 @@ impl<'a> Work<'a> {
 
     /// Divides the parts into key ranges, so that a large one is read and written by several at once.
     async fn plan_splits(&self, source: &Reader, before: &[u64]) -> Result<Vec<NewSplit>, Stop> {
-        let limits = self.split_limits(before.iter().sum());
+        let limits =
+            split_limits(&self.planned.described, before.iter().sum(), self.job.tuning.split_bytes_min);
         let is_text = source.key_is_text();
         let mut splits = Vec::new();
         for (partition, rows) in self.planned.parts().into_iter().zip(before) {
@@ -555,18 +568,6 @@ impl<'a> Work<'a> {
             }));
         }
         Ok(splits)
-    }
-
-    /// Enough splits to keep all readers busy to the end, but none that is not worth its queries.
-    fn split_limits(&self, rows: u64) -> Limits {
-        let columns = self.planned.described.schema.columns();
-        let row_bytes: usize =
-            columns.iter().map(|column| column.fixed_bytes().unwrap_or(VARIABLE_BYTES)).sum();
-        let row_bytes = (row_bytes as u64).max(1);
-        let bytes = rows.saturating_mul(row_bytes) / (2 * SPLITS_PARALLEL as u64);
-        let rows_per_split =
-            (bytes.clamp(self.job.tuning.split_bytes_min, SPLIT_BYTES_MAX) / row_bytes).max(1);
-        Limits { rows_per_split, splits_max: SPLITS_PER_PART_MAX }
     }
 
     /// What the ledger knows of the rows, part by part.
@@ -797,7 +798,7 @@ impl<'a> Work<'a> {
             &of_target,
             made.name.clone(),
             SampleRule::default(),
-            self.split_limits(self.report.rows),
+            split_limits(&self.planned.described, self.report.rows, self.job.tuning.split_bytes_min),
             self.report.rows,
         );
         let removed = settle_doubts(&copy, &of_target, self.position).await;

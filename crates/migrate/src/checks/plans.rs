@@ -1,0 +1,254 @@
+//! Plans of both clusters: whether the pair is migrated, whether the clusters run and can be reached as the plan asks, and
+//! whether the target's plan has room.
+
+use vecferry_milvus::{Client, Endpoint, Error};
+use vecferry_policy::capacity::{MARGIN, size_for, units};
+use vecferry_policy::compatibility::{Outcome, Pair};
+use vecferry_policy::deployment::{Facts, detect};
+use vecferry_policy::{CuType, Deployment, Detected, FoundBy, Limits, limits};
+
+use super::endpoint::network;
+use super::{CheckId, CheckList};
+use crate::cloud::CloudCluster;
+use crate::connect::Side;
+use crate::plan::{Plan, PlannedCollection};
+use crate::problem::{Code, Problem};
+use crate::request::{MigrateRequest, PlanHints};
+
+/// The network that the vendor's contract asks for.
+const PUBLIC: &str = "public";
+/// Larger rows are refused by the message queue behind a proxy (measured on 2.3.5: 4 MB works, 5 MB does not).
+const ROW_BYTES_MAX: f64 = 5e6;
+/// Longest message (`proxy.grpc.serverMaxRecvSize`).
+const MESSAGE_BYTES_MAX: f64 = 64.0 * 1024.0 * 1024.0;
+
+/// How one side is run, as far as that is known.
+fn detected(list: &mut CheckList, side: Side, endpoint: &Endpoint, hints: &PlanHints) -> Option<Detected> {
+    let cloud = hints.cloud.as_ref();
+    let host = endpoint.host();
+    let facts = Facts {
+        deployment_option: cloud.map(|cluster| cluster.deployment_option.as_str()),
+        cluster_id: cloud.map(|cluster| cluster.id.as_str()),
+        cu_size: cloud.map(|cluster| cluster.cu_size),
+        host,
+        stated: hints.stated,
+    };
+    let Some(found) = detect(&facts) else {
+        list.fail(
+            Problem::new(Code::PlanUnknown)
+                .with("side", side.name())
+                .with("flag", side.name())
+                .with("host", host),
+        );
+        return None;
+    };
+    list.passed(CheckId::PlanPair, [format!("{}: {} ({})", side.name(), found.deployment, by(found.by))]);
+    if let Some(stated) = hints.stated.filter(|stated| *stated != found.deployment) {
+        list.fail(
+            Problem::new(Code::PlanContradicts)
+                .with("side", side.name())
+                .with("flag", side.name())
+                .with("stated", stated)
+                .with("found", found.deployment)
+                .with("by", by(found.by)),
+        );
+    }
+    Some(found)
+}
+
+fn by(by: FoundBy) -> &'static str {
+    match by {
+        FoundBy::ControlPlane => "control plane",
+        FoundBy::ClusterId => "cluster id",
+        FoundBy::ComputeUnits => "compute units",
+        FoundBy::Host => "host",
+        FoundBy::Statement => "as stated",
+        FoundBy::NotCloud => "plain Milvus",
+    }
+}
+
+/// Looks whether the policy lets this pair be migrated. Returns the target's plan.
+pub(crate) fn plan_pair(list: &mut CheckList, request: &MigrateRequest) -> Option<Deployment> {
+    let source = detected(list, Side::Source, &request.source, &request.source_plan);
+    let target = detected(list, Side::Target, &request.target, &request.target_plan);
+    let (source, target) = (source?.deployment, target?.deployment);
+    list.passed(CheckId::PlanPair, [request.policy.edition.clone()]);
+    match request.policy.pair(source, target) {
+        Some(pair) if pair.outcome == Outcome::Supported => {}
+        Some(pair) => list.fail(not_supported(pair, source, target, &request.policy.edition)),
+        // Every edition has all pairs.
+        None => list.fail(Problem::new(Code::PlanUnknown).with("side", Side::Source.name())),
+    }
+    Some(target)
+}
+
+fn not_supported(pair: &Pair, source: Deployment, target: Deployment, edition: &str) -> Problem {
+    let code = match pair.outcome {
+        Outcome::Supported | Outcome::Refused => Code::PlanPair,
+        Outcome::UpgradeInPlace => Code::PlanUpgrade,
+        Outcome::UpgradeToNew => Code::PlanUpgradeNew,
+    };
+    Problem::new(code)
+        .with("source", source)
+        .with("target", target)
+        .with("reason", &pair.en)
+        .with("reason_zh", &pair.zh)
+        .with("policy", edition)
+}
+
+/// Looks whether clusters of the vendor run, and whether their addresses are public.
+pub(crate) async fn clusters(list: &mut CheckList, request: &MigrateRequest) {
+    for (side, endpoint, hints) in [
+        (Side::Source, &request.source, &request.source_plan),
+        (Side::Target, &request.target, &request.target_plan),
+    ] {
+        let Some(cluster) = &hints.cloud else {
+            list.passed(CheckId::ClusterStatus, [format!("{}: -", side.name())]);
+            continue;
+        };
+        list.passed(CheckId::ClusterStatus, [format!("{}: {}", side.name(), cluster.status)]);
+        if !cluster.is_running() {
+            let problem = Problem::new(Code::ClusterNotRunning).with("side", side.name());
+            list.fail(problem.with("id", &cluster.id).with("status", &cluster.status));
+        }
+        // A host that does not resolve is told of by whoever connects.
+        let network = network(endpoint).await;
+        if network != PUBLIC
+            && network != "unknown"
+            && vecferry_policy::deployment::is_cloud_host(endpoint.host())
+        {
+            let problem = Problem::new(Code::NotPublic).with("side", side.name());
+            list.fail(problem.with("address", endpoint).with("network", network));
+        }
+    }
+}
+
+/// Looks whether the plan of a cloud target has room for the collections beside what is there.
+pub(crate) async fn within_limits(
+    list: &mut CheckList,
+    target: &Client,
+    plan: &Plan,
+    deployment: Deployment,
+    hints: &PlanHints,
+) -> Result<(), Error> {
+    if !deployment.is_cloud() {
+        list.passed(CheckId::Limits, [deployment.to_string()]);
+        return Ok(());
+    }
+    let limits = limits(deployment, hints.whole_cu());
+    list.passed(CheckId::Limits, [deployment.to_string()]);
+    let databases = target.databases().await?;
+    let mut existing = 0;
+    for db in &databases {
+        existing += target.collections(db).await?.len() as u64;
+    }
+    let planned = plan.collections.len() as u64;
+    let mut refuse = |what: &str, of: &str, number: u64, most: Option<u64>| {
+        if let Some(most) = most.filter(|most| number > *most) {
+            list.fail(
+                Problem::new(Code::OverLimit)
+                    .with("what", if of.is_empty() { what.to_owned() } else { format!("{what} of `{of}`") })
+                    .with("number", number)
+                    .with("max", most)
+                    .with("plan", deployment),
+            );
+        }
+    };
+    refuse("collections of one migration", "", planned, limits.collections_per_job_max);
+    refuse("collections, with those that are there", "", planned + existing, limits.collections_max);
+    let all = databases.len() + plan.new_databases.len();
+    if !plan.new_databases.is_empty() {
+        refuse("databases, with those that are there", "", all as u64, limits.databases_max);
+    }
+    let partitions: u64 = plan.collections.iter().map(partitions_of).sum();
+    refuse("partitions", "", partitions, limits.partitions_max);
+    for planned in &plan.collections {
+        of_collection(planned, &limits, &mut refuse);
+    }
+    let bytes: f64 =
+        plan.collections.iter().map(|planned| planned.size.bytes() * planned.rows_estimate as f64).sum();
+    refuse("MB of rows", "", (bytes / 1e6) as u64, limits.storage_bytes_max.map(|bytes| bytes / 1_000_000));
+    Ok(())
+}
+
+fn partitions_of(planned: &PlannedCollection) -> u64 {
+    match planned.partitions.len() {
+        0 => planned.new.num_partitions.unsigned_abs().max(1),
+        named => named as u64,
+    }
+}
+
+fn of_collection(
+    planned: &PlannedCollection,
+    limits: &Limits,
+    refuse: &mut impl FnMut(&str, &str, u64, Option<u64>),
+) {
+    let name = planned.target.to_string();
+    let schema = planned.described.schema.decoded();
+    let inner: usize = schema.struct_array_fields.iter().map(|of_struct| of_struct.fields.len()).sum();
+    let vectors = planned.described.schema.vector_fields();
+    refuse("fields", &name, (schema.fields.len() + inner) as u64, limits.fields_max);
+    refuse("vector fields", &name, vectors.len() as u64, limits.vector_fields_max);
+    let largest = vectors.iter().filter_map(|vector| vector.dim).max().unwrap_or_default();
+    refuse("dimensions", &name, largest, limits.dimension_max);
+    refuse("shards", &name, planned.new.shards.unsigned_abs().into(), limits.shards_max);
+    refuse("partitions", &name, partitions_of(planned), limits.partitions_per_collection_max);
+}
+
+/// Looks whether the rows fit into the compute units that the target is known or said to have.
+pub(crate) fn compute_units(list: &mut CheckList, plan: &Plan, hints: &PlanHints) {
+    let Some(have) = hints.cu() else { return };
+    // The most demanding one, where nobody says which.
+    let kind = hints.cu_type().unwrap_or(CuType::Performance);
+    let loads: Vec<_> =
+        plan.collections.iter().map(|planned| planned.size.load(planned.rows_estimate)).collect();
+    let needed = units(kind, &loads) * (1.0 + MARGIN);
+    let used = hints.cloud.as_ref().and_then(|cluster| cluster.used_percent).unwrap_or(0.0) / 100.0 * have;
+    list.passed(CheckId::Capacity, [format!("{needed:.2} + {used:.2} / {have} CU ({kind})")]);
+    if needed + used > have {
+        let size =
+            size_for(kind, units(kind, &loads) + used).map_or("> 256".to_owned(), |size| size.to_string());
+        list.fail(
+            Problem::new(Code::TooFewUnits)
+                .with("needed", format!("{needed:.2}"))
+                .with("used", format!("{used:.2}"))
+                .with("have", have)
+                .with("kind", kind)
+                .with("size", size),
+        );
+    }
+}
+
+/// Looks whether single rows are larger than what servers take.
+pub(crate) fn message_sizes(list: &mut CheckList, plan: &Plan) {
+    let largest =
+        plan.collections.iter().map(|planned| planned.size.wire_bytes_or_guess()).fold(0.0, f64::max);
+    list.passed(CheckId::MessageSize, [format!("{largest:.0} B")]);
+    for planned in &plan.collections {
+        let bytes = planned.size.wire_bytes_or_guess();
+        if bytes > MESSAGE_BYTES_MAX {
+            let problem = Problem::new(Code::RowTooLarge).with("collection", &planned.source);
+            list.fail(problem.with("bytes", format!("{bytes:.0}")));
+        } else if bytes > ROW_BYTES_MAX {
+            let problem = Problem::new(Code::RowsLarge).with("collection", &planned.source);
+            list.warn(CheckId::MessageSize, problem.with("bytes", format!("{bytes:.0}")));
+        }
+    }
+}
+
+impl PlanHints {
+    /// Compute units: what the user says, or what the control plane does.
+    pub(crate) fn cu(&self) -> Option<f64> {
+        let of_cloud = self.cloud.as_ref().map(|cluster: &CloudCluster| cluster.cu_size);
+        self.cu.or(of_cloud).filter(|cu| *cu > 0.0)
+    }
+
+    /// The same as whole units: a share of one has the limits of one.
+    pub(crate) fn whole_cu(&self) -> Option<u64> {
+        self.cu().map(|cu| cu.ceil() as u64)
+    }
+
+    fn cu_type(&self) -> Option<CuType> {
+        self.cu_type.or_else(|| CuType::parse(&self.cloud.as_ref()?.cu_type))
+    }
+}

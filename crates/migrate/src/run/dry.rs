@@ -1,0 +1,168 @@
+//! A migration without its writes: every row is read as the copy would read it, and let go.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use vecferry_milvus::wire::Page;
+use vecferry_milvus::{ErrorKind, KeyRange, Query};
+
+use super::collection::{SPLITS_PARALLEL, split_limits};
+use super::{Migration, reader};
+use crate::copy::{PartCounter, PlannedRange, plan};
+use crate::event::{Event, Observer, Phase};
+use crate::plan::PlannedCollection;
+use crate::problem::{Code, Problem};
+use crate::proof::{ProofError, Reader};
+use crate::retry::repeat;
+
+/// Bytes of a page, about.
+const PAGE_BYTES: f64 = 6e6;
+/// A page is at most so many rows (`quotaAndLimits.limits.maxQueryResultWindow`).
+const PAGE_ROWS_MAX: f64 = 16_000.0;
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DryRunReport {
+    /// Collection by collection.
+    pub collections: Vec<DryCollection>,
+    /// Those that are not loaded, so that nothing of them could be read.
+    pub not_loaded: Vec<String>,
+    /// Rows of all of them.
+    pub rows: u64,
+    /// Bytes of these rows on the wire.
+    pub bytes: u64,
+    /// Seconds of the whole.
+    pub seconds: f64,
+}
+
+/// What was read of one collection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DryCollection {
+    /// Its name.
+    pub collection: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Bytes of these rows on the wire.
+    pub bytes: u64,
+    /// Seconds that they took.
+    pub seconds: f64,
+}
+
+impl Migration {
+    /// Reads every row of what is loaded, without writing anywhere, and measures the source.
+    ///
+    /// # Errors
+    /// The source can't be read, or the user ends it.
+    pub async fn dry_run(
+        &self,
+        observer: Arc<dyn Observer>,
+        cancel: CancellationToken,
+    ) -> Result<DryRunReport, Problem> {
+        let begin = Instant::now();
+        let mut report = DryRunReport::default();
+        for planned in &self.plan.collections {
+            if planned.needs_load || !planned.readable {
+                report.not_loaded.push(planned.source.to_string());
+                continue;
+            }
+            let enter = |phase| observer.on_event(Event::Phase { collection: planned.source.clone(), phase });
+            enter(Phase::Copying);
+            let read = self.read(planned, &observer, &cancel).await.map_err(|error| match error {
+                ProofError::Canceled => Problem::new(Code::ReadCanceled),
+                error @ (ProofError::Server(_)
+                | ProofError::Protocol(_)
+                | ProofError::Ledger(_)
+                | ProofError::Repair(_)) => {
+                    Problem::new(Code::SourceFailed).with("collection", &planned.source).with("detail", error)
+                }
+            })?;
+            enter(Phase::Done);
+            report.rows += read.rows;
+            report.bytes += read.bytes;
+            report.collections.push(read);
+        }
+        report.seconds = begin.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    async fn read(
+        &self,
+        planned: &PlannedCollection,
+        observer: &Arc<dyn Observer>,
+        cancel: &CancellationToken,
+    ) -> Result<DryCollection, ProofError> {
+        let begin = Instant::now();
+        let reader = reader(&self.source, &planned.described, &planned.described, cancel).fresh().await?;
+        let limits = split_limits(&planned.described, planned.rows_estimate, self.tuning.split_bytes_min);
+        let parts = planned.parts();
+        let mut ranges = Vec::new();
+        for partition in &parts {
+            let counter = PartCounter { reader: &reader, partition: partition.as_deref() };
+            let rows = reader.count_where(partition.as_deref(), String::new()).await?;
+            let whole = PlannedRange { range: KeyRange::default(), rows };
+            let of_part = plan(&counter, whole, reader.key_is_text(), limits).await?;
+            ranges.extend(of_part.into_iter().map(|planned| (partition.as_deref(), planned.range)));
+        }
+        let rows_max =
+            (PAGE_BYTES / planned.size.wire_bytes_or_guess().max(1.0)).clamp(1.0, PAGE_ROWS_MAX) as u32;
+        let one = |(partition, range)| {
+            let observer = Arc::clone(observer);
+            let reader = &reader;
+            async move {
+                read_range(reader, partition, range, rows_max, |rows, bytes| {
+                    observer.on_event(Event::Read { collection: planned.source.clone(), rows, bytes });
+                })
+                .await
+            }
+        };
+        let read = stream::iter(ranges).map(one).buffer_unordered(SPLITS_PARALLEL);
+        let read: Vec<_> = read.try_collect().await?;
+        Ok(DryCollection {
+            collection: planned.source.to_string(),
+            rows: read.iter().map(|(rows, _)| rows).sum(),
+            bytes: read.iter().map(|(_, bytes)| bytes).sum(),
+            seconds: begin.elapsed().as_secs_f64(),
+        })
+    }
+}
+
+/// Rows and bytes of a range.
+async fn read_range(
+    reader: &Reader,
+    partition: Option<&str>,
+    mut range: KeyRange,
+    mut rows_max: u32,
+    tell: impl Fn(u64, u64),
+) -> Result<(u64, u64), ProofError> {
+    let names: Vec<_> = reader.columns.iter().map(|column| column.name.clone()).collect();
+    let (mut rows, mut bytes) = (0, 0);
+    loop {
+        reader.stop_if_canceled()?;
+        let query = Query {
+            collection: &reader.name,
+            collection_id: reader.id,
+            expression: range.expression(&reader.key_field),
+            columns: &names,
+            partition,
+            rows_max: Some(rows_max),
+            consistency: reader.consistency,
+        };
+        let answer = match repeat(&reader.cancel, || reader.client.query(&query)).await {
+            Err(error) if error.kind() == ErrorKind::TooLarge && rows_max > 1 => {
+                rows_max /= 2;
+                continue;
+            }
+            answer => answer?,
+        };
+        let page = Page::read(&answer, &reader.key_field, range.after.as_ref())?;
+        let Some((_, last)) = page.keys else { return Ok((rows, bytes)) };
+        let (of_page, size) = (page.rows as u64, page.bytes as u64);
+        tell(of_page, size);
+        rows += of_page;
+        bytes += size;
+        range.after = Some(last);
+    }
+}
