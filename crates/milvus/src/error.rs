@@ -185,6 +185,10 @@ fn kind_of_status(status: &Status) -> ErrorKind {
         | code::MEMORY_LIMIT_EXCEEDED
         | code::DISK_LIMIT_EXCEEDED
         | code::TIME_TICK_LONG_DELAY => return ErrorKind::WritesDenied,
+        // To milvus-lite 3 this number is every error that has no other.
+        code::SERVICE_NOT_READY if status.reason.contains("already exist") => {
+            return ErrorKind::AlreadyExists;
+        }
         code::SERVICE_NOT_READY
         | code::SERVICE_UNAVAILABLE
         | code::REQUEST_LIMIT_EXCEEDED
@@ -314,10 +318,13 @@ mod tests {
             (101, 1, ErrorKind::NotLoaded),
             (65535, 1, ErrorKind::Rejected),
             (0, 1, ErrorKind::Rejected),
+            (1, 1, ErrorKind::Busy),
         ] {
             let error = Error::check("Insert", Some(&status(code, error_code, "x"))).unwrap_err();
             assert_eq!(error.kind(), kind, "{code}/{error_code}");
         }
+        let of_lite = status(1, 1, "alias 'a' already exists");
+        assert_eq!(Error::check("CreateAlias", Some(&of_lite)).unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert_eq!(Error::check("Insert", None).unwrap_err().kind(), ErrorKind::Malformed);
     }
 
@@ -343,6 +350,7 @@ mod tests {
             ("query results exceed the maxOutputSize Limit 104857600", ErrorKind::TooLarge),
             ("grpc: received message larger than max (75497509 vs. 67108864)", ErrorKind::TooLarge),
             ("DescribeCollection failed: can't find collection: x", ErrorKind::CollectionNotFound),
+            ("alias 'a' already exists", ErrorKind::AlreadyExists),
             ("something else", ErrorKind::Rejected),
         ] {
             let error = Error::check("Query", Some(&status(65535, 1, reason))).unwrap_err();

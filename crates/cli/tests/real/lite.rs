@@ -183,3 +183,28 @@ fn lite_2_to_lite_2_with_half_precision_binary_and_sparse_vectors() {
         "#,
     );
 }
+
+/// Its files don't bear two calls at once.
+#[test]
+fn many_collections_arrive_on_lite_with_their_aliases() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        lite.client.create_database("lite_many")
+        for at in range(40):
+            lite.make(f"many_{at}", [KEY, VECTOR], db="lite_many", index={"vector": FLAT})
+            lite.in_db("lite_many").insert(f"many_{at}", [dict(id=at, vector=vectors(1, 8, at)[0])])
+            lite.in_db("lite_many").create_alias(f"many_{at}", f"alias_{at}")
+        "#,
+    );
+    let run = Vecferry::migrate(servers(), "lite", "lite_target", &["--collection", "lite_many.*"]);
+    assert_eq!(run.succeeded()["collections"].as_array().unwrap().len(), 40);
+    oracle.run(
+        r#"
+        for at in range(40):
+            lite_target.in_db("lite_many").load_collection(f"alias_{at}")
+            assert same(lite, lite_target, f"many_{at}", "lite_many") == 1
+            assert lite_target.in_db("lite_many").describe_alias(f"alias_{at}")["collection_name"] == f"many_{at}"
+        "#,
+    );
+}
