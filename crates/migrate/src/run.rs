@@ -45,6 +45,7 @@ mod resume;
 mod shared_flush;
 mod without_keys;
 
+pub(crate) use collection::splits_expected;
 pub use control::{Canceled, RateSet, cancel, set_max_rate};
 pub use dry::{DryCollection, DryRunReport};
 pub use history::{Passed, history};
@@ -207,6 +208,7 @@ impl Migration {
             Some(_) => checks::compute_units(list, &plan, &request.target_plan),
             None => {
                 checks::memory(list, &target, &plan, request.verify).await.map_err(asking(Side::Target))?;
+                checks::disk(list, &target, &plan).await.map_err(asking(Side::Target))?;
             }
         }
         if let Some(deployment) = target_plan {

@@ -275,6 +275,20 @@ pub(crate) async fn free_memory(client: &Client) -> Result<Option<u64>, Error> {
     Ok(free)
 }
 
+/// Disk that the fullest node has left, by its own account; `None` where the server gives none.
+pub(crate) async fn free_disk(client: &Client) -> Result<Option<u64>, Error> {
+    let Some(info) = client.system_info().await? else { return Ok(None) };
+    let Some(nodes) = info["nodes_info"].as_array() else { return Ok(None) };
+    let free = nodes.iter().filter_map(|node| {
+        let hardware = &node["infos"]["hardware_infos"];
+        // Some of these figures are fractions.
+        let (disk, used) = (hardware["disk"].as_f64()?, hardware["disk_usage"].as_f64()?);
+        // Nodes that don't look at their disk say 0.
+        (disk > 0.0).then_some((disk - used).max(0.0) as u64)
+    });
+    Ok(free.min())
+}
+
 #[cfg(test)]
 mod tests {
     use vecferry_milvus::proto::common::KeyValuePair;

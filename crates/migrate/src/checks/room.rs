@@ -10,8 +10,10 @@ use crate::plan::Plan;
 use crate::precheck::{does_not_fit, mebibytes};
 use crate::problem::{Code, Problem};
 use crate::request::VerifyLevel;
-use crate::source_load::{free_memory, memory_estimate};
+use crate::source_load::{free_disk, free_memory, memory_estimate};
 
+/// Disk that rows take, in times of their bytes: once in the log, once in segments, and once in indexes.
+const DISK_TIMES_ROWS: u64 = 3;
 /// Room that the record of a job needs in any case: its tables, and what SQLite writes ahead.
 const RECORD_BYTES_MIN: u64 = 16 << 20;
 /// Of each thousand rows some keys are recorded for the proof; with what SQLite adds.
@@ -39,6 +41,20 @@ pub(crate) async fn memory(
     list.passed(CheckId::Capacity, [format!("{} / {}", mebibytes(total), mebibytes(free))]);
     if total > free {
         let problem = Problem::new(Code::MayNotFit).with("needed", mebibytes(total));
+        list.warn(CheckId::Capacity, problem.with("free", mebibytes(free)));
+    }
+    Ok(())
+}
+
+/// Looks whether the disks of the target's nodes have room for the rows, as far as the nodes say.
+pub(crate) async fn disk(list: &mut CheckList, target: &Client, plan: &Plan) -> Result<(), Error> {
+    let Some(free) = free_disk(target).await? else { return Ok(()) };
+    let bytes: f64 =
+        plan.collections.iter().map(|planned| planned.size.bytes() * planned.rows_estimate as f64).sum();
+    let needed = bytes as u64 * DISK_TIMES_ROWS;
+    list.passed(CheckId::Capacity, [format!("disk {} / {}", mebibytes(needed), mebibytes(free))]);
+    if needed > free {
+        let problem = Problem::new(Code::DiskMayNotFit).with("needed", mebibytes(needed));
         list.warn(CheckId::Capacity, problem.with("free", mebibytes(free)));
     }
     Ok(())

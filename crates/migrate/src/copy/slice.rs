@@ -230,8 +230,8 @@ impl CopyJob {
             let last = page.keys.as_ref().map(|(_, last)| key_text(last));
             last.filter(|_| mode == WriteMode::Insert)
         };
-        if page.rows > 0 {
-            self.advance(split, unrecorded.step(intent_of(&page))).await?;
+        if let Some(intent) = intent_of(&page) {
+            self.advance(split, unrecorded.step(Some(intent))).await?;
         }
         loop {
             let Some((first, last)) = page.keys.clone() else {

@@ -16,6 +16,7 @@ use crate::checks::Check;
 use crate::problem::{Code, Problem};
 use crate::report::FormerLoad;
 use crate::request::{MigrateRequest, Selection};
+use crate::run::splits_expected;
 use crate::target::show;
 
 /// Version of the file's form. A newer one is refused, an older one read.
@@ -53,6 +54,8 @@ struct Summary<'a> {
     target: String,
     rows: u64,
     row_bytes: f64,
+    /// Key ranges that are copied side by side; they are found when the copy begins.
+    splits_expected: u64,
     partitions: &'a [String],
     aliases: &'a [String],
     fields: Vec<String>,
@@ -69,6 +72,7 @@ impl<'a> Summary<'a> {
             target: planned.target.to_string(),
             rows: planned.rows_estimate,
             row_bytes: planned.size.bytes(),
+            splits_expected: splits_expected(planned),
             partitions: &planned.partitions,
             aliases: &planned.aliases,
             fields: planned.described.schema.outline(),

@@ -626,6 +626,12 @@ catalogue! {
         zh "`{collection}`：在不计目标生成的主键的情况下，源和目标的行不一致：{detail}"
            "请在目标上删除该 Collection 后重新迁移";
 
+    /// The disks of the target's nodes may be too small.
+    DiskMayNotFit 428 Done
+        en "the rows may take {needed} of disk on the target (log, segments and indexes), and {free} are free on one of its nodes"
+           "this only counts if the target stores its data on that disk; otherwise look at its object store"
+        zh "数据在目标上可能占用 {needed} 磁盘（日志、数据段与索引），而其中一个节点仅剩 {free}"
+           "仅当目标把数据存放在该磁盘上时才需要关注；否则请查看其对象存储";
     /// Rows that some servers refuse for their size.
     RowsLarge 427 Done
         en "`{collection}`: its rows have {bytes} bytes on average; servers refuse rows above about 5 MB"

@@ -30,6 +30,7 @@ use crate::request::{Duplicates, OnBadRow, VerifyLevel};
 use crate::retry::{DENIED_MAX, repeat};
 use crate::source_load::{free_memory, memory_estimate, stored_rows, wait_until_complete};
 use crate::target::{self, RefusedIndex};
+use crate::tuning::Tuning;
 
 /// Splits of a collection that are copied at once.
 pub(super) const SPLITS_PARALLEL: usize = 6;
@@ -105,6 +106,14 @@ pub(super) fn split_limits(described: &Collection, rows: u64, split_bytes_min: u
     let bytes = rows.saturating_mul(row_bytes) / (2 * SPLITS_PARALLEL as u64);
     let rows_per_split = (bytes.clamp(split_bytes_min, SPLIT_BYTES_MAX) / row_bytes).max(1);
     Limits { rows_per_split, splits_max: SPLITS_PER_PART_MAX }
+}
+
+/// Into how many splits a collection will be divided, about.
+pub(crate) fn splits_expected(planned: &PlannedCollection) -> u64 {
+    let limits = split_limits(&planned.described, planned.rows_estimate, Tuning::default().split_bytes_min);
+    let parts = planned.parts().len() as u64;
+    let divided = planned.rows_estimate.div_ceil(limits.rows_per_split);
+    divided.clamp(parts, parts * SPLITS_PER_PART_MAX as u64)
 }
 
 struct Work<'a> {
