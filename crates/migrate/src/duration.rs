@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::wire::Page;
-use vecferry_milvus::{Client, Collection, Consistency, Error, ErrorKind, Query};
+use vecferry_milvus::{Client, Collection, Consistency, Error, ErrorKind, KeyRange, Query};
 
 use crate::event::Bottleneck;
 use crate::plan::Plan;
 use crate::size::RowSize;
 
-/// Pages that are read at once to measure the source, about as many as a copy reads.
-const READERS: usize = 4;
+/// Readers at once to measure the source, as many as a copy of one collection has, and the pages that each reads.
+const READERS: usize = 6;
+const PAGES_EACH: usize = 3;
 /// Bytes of one of them.
 const PAGE_BYTES: f64 = 4e6;
 /// A page is at most so many rows (`quotaAndLimits.limits.maxQueryResultWindow`).
@@ -22,7 +23,7 @@ const PAGE_ROWS_MAX: f64 = 16_000.0;
 const MEASURED_BYTES_MIN: f64 = 256e3;
 /// Of a server that is not known to have a limit: a write costs about so many times what a read costs (measured on 2.3.5, 768
 /// dimensions).
-const WRITE_COST: f64 = 1.5;
+const WRITE_COST: f64 = 1.3;
 /// Where nothing could be measured, MB a second of a small server.
 const READ_RATE_GUESS: f64 = 40e6;
 /// A collection's own steps, whatever its rows: create, flush, index.
@@ -148,27 +149,33 @@ async fn measure(source: &Client, parts: &[Part<'_>]) -> Result<Option<f64>, Err
     let rows = (PAGE_BYTES / part.size.wire_bytes_or_guess()).clamp(1.0, PAGE_ROWS_MAX) as u32;
     let names: Vec<_> = part.described.schema.columns().into_iter().map(|column| column.name).collect();
     let key = part.described.schema.key_field().map(|field| field.name.clone()).unwrap_or_default();
-    let query = Query {
-        collection: &part.described.name,
-        collection_id: part.described.id,
-        expression: String::new(),
-        columns: &names,
-        partition: None,
-        rows_max: Some(rows),
-        consistency: Consistency::Strong,
+    let read = async |pages: usize| {
+        let (mut range, mut bytes) = (KeyRange::default(), 0);
+        for _ in 0..pages {
+            let query = Query {
+                collection: &part.described.name,
+                collection_id: part.described.id,
+                expression: range.expression(&key),
+                columns: &names,
+                partition: None,
+                rows_max: Some(rows),
+                consistency: Consistency::Strong,
+            };
+            let answer = source.query(&query).await?;
+            // The copy looks at the keys of each page, too.
+            let page = Page::read(&answer, &key, range.after.as_ref())
+                .map_err(|error| Error::new(ErrorKind::Malformed, "Query", error.to_string()))?;
+            let Some((_, last)) = page.keys else { break };
+            bytes += answer.len();
+            range.after = Some(last);
+        }
+        Ok::<_, Error>(bytes)
     };
-    let read = async || {
-        let answer = source.query(&query).await?;
-        // The copy looks at the keys of each page, too.
-        Page::read(&answer, &key, None)
-            .map_err(|error| Error::new(ErrorKind::Malformed, "Query", error.to_string()))?;
-        Ok::<_, Error>(answer.len())
-    };
-    // The first one warms up what the server keeps in memory.
-    let first = read().await;
+    // The first page warms up what the server keeps in memory.
+    let first = read(1).await;
     let begin = Instant::now();
     let pages = match first {
-        Ok(_) => try_join_all((0..READERS).map(|_| read())).await,
+        Ok(_) => try_join_all((0..READERS).map(|_| read(PAGES_EACH))).await,
         Err(error) => Err(error),
     };
     match pages {
@@ -230,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_slower_side_decides_and_a_shared_machine_pays_for_both() {
-        let (read, write) = (1e9 / 60e6, 1e9 / 40e6);
+        let (read, write) = (1e9 / 60e6, 1e9 / (60e6 / WRITE_COST));
         for (quota, one_machine, seconds, basis, bottleneck) in [
             (None, false, write, WriteBasis::Assumed, Bottleneck::Target),
             (None, true, read + write, WriteBasis::Assumed, Bottleneck::Target),

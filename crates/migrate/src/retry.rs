@@ -13,6 +13,9 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 const UNREACHABLE_MAX: Duration = Duration::from_secs(60);
 /// A collection that was seen loaded is reported missing for about 36 s after a restart of 2.3.5.
 const NOT_LOADED_MAX: Duration = Duration::from_secs(180);
+/// A partition that was just made is unknown to a proxy whose list of partitions is older (seen on 2.3.5 where many were
+/// made at once).
+const NEW_PARTITION_MAX: Duration = Duration::from_secs(20);
 /// Limits are waited out: they say "later", not "no".
 const LIMITED_MAX: Duration = Duration::from_secs(3600);
 /// Denied writes (memory, disk, quota) rarely end by themselves.
@@ -59,6 +62,7 @@ fn patience(kind: ErrorKind) -> Option<Duration> {
         ErrorKind::RateLimited => Some(LIMITED_MAX),
         ErrorKind::WritesDenied => Some(DENIED_MAX),
         ErrorKind::NotLoaded => Some(NOT_LOADED_MAX),
+        ErrorKind::PartitionNotFound => Some(NEW_PARTITION_MAX),
         ErrorKind::Busy
         | ErrorKind::ConnectionLost
         | ErrorKind::Timeout
@@ -78,7 +82,6 @@ fn patience(kind: ErrorKind) -> Option<Duration> {
         | ErrorKind::Unsupported
         | ErrorKind::DatabaseNotFound
         | ErrorKind::CollectionNotFound
-        | ErrorKind::PartitionNotFound
         | ErrorKind::IndexNotFound
         | ErrorKind::AlreadyExists
         | ErrorKind::TooLarge
@@ -138,5 +141,7 @@ mod tests {
         {
             assert_eq!(Backoff::new().after(kind), Verdict::GiveUp);
         }
+        // It may have been made a moment ago.
+        assert!(matches!(Backoff::new().after(ErrorKind::PartitionNotFound), Verdict::Wait(_)));
     }
 }

@@ -14,7 +14,7 @@ use vecferry_milvus::proto::schema::{
 };
 use vecferry_milvus::schema::{field, parameters};
 use vecferry_milvus::wire::insert::{Rows, float_vectors, scalars};
-use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, LoadState, NewCollection, WriteMode};
+use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, ErrorKind, LoadState, NewCollection, WriteMode};
 
 use crate::Failure;
 
@@ -26,6 +26,8 @@ const VECTOR_FIELD: &str = "embedding";
 pub(crate) const WRITES_MAX: usize = 4;
 /// How often it is looked whether something has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a new partition may be unknown.
+const NEW_PARTITION_MAX: Duration = Duration::from_secs(20);
 /// Few cells: the index is only there because a collection without one can't be loaded.
 const INDEX: [(&str, &str); 3] =
     [("index_type", "IVF_FLAT"), ("metric_type", "L2"), ("params", r#"{"nlist":16}"#)];
@@ -81,7 +83,18 @@ pub(crate) async fn fill_partition(
     dim: usize,
 ) -> Result<(), Failure> {
     let page = Rows::of(&columns(&mut StdRng::seed_from_u64(1), first, rows, dim), rows);
-    Ok(client.write(name, partition, &page, WriteMode::Insert).await?)
+    let begin = std::time::Instant::now();
+    loop {
+        match client.write(name, partition, &page, WriteMode::Insert).await {
+            // Its proxy may not have heard of a partition that was just made.
+            Err(error)
+                if error.kind() == ErrorKind::PartitionNotFound && begin.elapsed() < NEW_PARTITION_MAX =>
+            {
+                tokio::time::sleep(POLL_INTERVAL).await;
+            }
+            written => return Ok(written?),
+        }
+    }
 }
 
 /// Starts a write as soon as fewer than [`WRITES_MAX`] are under way.

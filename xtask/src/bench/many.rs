@@ -35,8 +35,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',', default_values_t = [100, 1000])]
     lite_collections: Vec<u32>,
     /// Partitions of one collection of a Milvus 2.3.5
-    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1000])]
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 100])]
     partitions: Vec<u32>,
+    /// The same with a milvus-lite 3.2.2
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 1000])]
+    lite_partitions: Vec<u32>,
     /// Rows of each collection, and of each partition
     #[arg(long, default_value_t = 20)]
     rows: u32,
@@ -52,6 +55,7 @@ enum What {
     Collections,
     LiteCollections,
     Partitions,
+    LitePartitions,
 }
 
 impl What {
@@ -60,13 +64,14 @@ impl What {
             Self::Collections => "collections, 2.3.5",
             Self::LiteCollections => "collections, lite 3.2.2",
             Self::Partitions => "partitions of one, 2.3.5",
+            Self::LitePartitions => "partitions of one, lite",
         }
     }
 
     fn servers(self) -> ServerKind {
         match self {
             Self::Collections | Self::Partitions => ServerKind::Milvus235,
-            Self::LiteCollections => ServerKind::Lite322,
+            Self::LiteCollections | Self::LitePartitions => ServerKind::Lite322,
         }
     }
 }
@@ -101,10 +106,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         (What::Collections, &arguments.collections),
         (What::LiteCollections, &arguments.lite_collections),
         (What::Partitions, &arguments.partitions),
+        (What::LitePartitions, &arguments.lite_partitions),
     ] {
+        // A single 0 leaves a kind out.
+        let numbers: Vec<_> = numbers.iter().copied().filter(|number| *number > 0).collect();
         if !numbers.is_empty() {
             let bench = Bench::start(what, &program, arguments.rows)?;
-            lines.extend(bench.lines(numbers)?);
+            lines.extend(bench.lines(&numbers)?);
         }
     }
     let report = Report { machine, rows_each: arguments.rows, lines };
@@ -146,7 +154,7 @@ impl Bench {
                     self.runtime.block_on(self.make_collections(&name, number))?;
                     format!("{name}.*")
                 }
-                What::Partitions => {
+                What::Partitions | What::LitePartitions => {
                     self.runtime.block_on(self.make_partitions(&name, number))?;
                     name
                 }
