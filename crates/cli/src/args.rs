@@ -476,7 +476,7 @@ pub(crate) struct CapacityArgs {
     #[arg(long, value_name = "DB.NAME", help_heading = "Selection", conflicts_with = "plan")]
     pub(crate) exclude: Vec<String>,
     /// Instead of asking a source: the collections of this plan, as `vecferry plan` wrote it
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Selection")]
     pub(crate) plan: Option<PathBuf>,
 }
 

@@ -62,8 +62,8 @@ fn no_command_is_explained() {
     assert_eq!(ended.stdout, "");
     assert_eq!(
         ended.stderr,
-        "error[VF-0001]: these arguments can't be used: no command is given (there are demo, plan, migrate, jobs, status, \
-         resume, rate, cancel, report, verify, load, completions)\n  hint: run the command with --help to see what it takes\n"
+        "error[VF-0001]: these arguments can't be used: no command is given (there are demo, plan, migrate, capacity, jobs, \
+         status, resume, rate, cancel, report, verify, load, completions)\n  hint: run the command with --help to see what it takes\n"
     );
 }
 
