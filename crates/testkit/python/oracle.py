@@ -40,7 +40,9 @@ class Server:
         db = db or "default"
         if db not in self.clients:
             named = {} if db == "default" else {"db_name": db}
-            self.clients[db] = MilvusClient(self.uri, token=self.token, **named, **self.options)
+            # milvus-lite's server ends connections whose client asks every ten seconds whether it lives, as pymilvus does.
+            quiet = {"grpc.keepalive_time_ms": 600_000, "grpc.keepalive_permit_without_calls": 0}
+            self.clients[db] = MilvusClient(self.uri, token=self.token, grpc_options=quiet, **named, **self.options)
         return self.clients[db]
 
     def call(self, name, db="default", **fields):
