@@ -80,7 +80,8 @@ pub async fn capacity(request: CapacityRequest) -> Result<(Cluster, CapacityRepo
     let names = inventory::select(&source, Side::Source, &request.selection).await?;
     let failed = |error: vecferry_milvus::Error| vec![refusal(Side::Source, &error)];
     let found = inventory::read(&source, &names).await.map_err(failed)?;
-    let sizes = stream::iter(&found).map(|found| row_size(&source, found)).buffered(SAMPLES_PARALLEL);
+    let now = inventory::as_of_now(&source).await.map_err(failed)?;
+    let sizes = stream::iter(&found).map(|found| row_size(&source, found, now)).buffered(SAMPLES_PARALLEL);
     let sizes: Vec<_> = sizes.try_collect().await.map_err(failed)?;
     let both = || found.iter().zip(&sizes);
     let parts: Vec<_> = both()

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::wire::Page;
-use vecferry_milvus::{Client, Collection, Consistency, Error, ErrorKind, KeyRange, Query};
+use vecferry_milvus::{Client, Collection, Error, ErrorKind, Query};
 
 use crate::event::Bottleneck;
+use crate::inventory::as_of_now;
 use crate::plan::Plan;
 use crate::size::RowSize;
 
-/// Readers at once to measure the source, as many as a copy of one collection has, and the pages that each reads.
+/// Pages that are read at once to measure the source: as many as a copy of one collection reads.
 const READERS: usize = 6;
-const PAGES_EACH: usize = 3;
 /// Bytes of one of them.
 const PAGE_BYTES: f64 = 4e6;
 /// A page is at most so many rows (`quotaAndLimits.limits.maxQueryResultWindow`).
@@ -149,33 +149,27 @@ async fn measure(source: &Client, parts: &[Part<'_>]) -> Result<Option<f64>, Err
     let rows = (PAGE_BYTES / part.size.wire_bytes_or_guess()).clamp(1.0, PAGE_ROWS_MAX) as u32;
     let names: Vec<_> = part.described.schema.columns().into_iter().map(|column| column.name).collect();
     let key = part.described.schema.key_field().map(|field| field.name.clone()).unwrap_or_default();
-    let read = async |pages: usize| {
-        let (mut range, mut bytes) = (KeyRange::default(), 0);
-        for _ in 0..pages {
-            let query = Query {
-                collection: &part.described.name,
-                collection_id: part.described.id,
-                expression: range.expression(&key),
-                columns: &names,
-                partition: None,
-                rows_max: Some(rows),
-                consistency: Consistency::Strong,
-            };
-            let answer = source.query(&query).await?;
-            // The copy looks at the keys of each page, too.
-            let page = Page::read(&answer, &key, range.after.as_ref())
-                .map_err(|error| Error::new(ErrorKind::Malformed, "Query", error.to_string()))?;
-            let Some((_, last)) = page.keys else { break };
-            bytes += answer.len();
-            range.after = Some(last);
-        }
-        Ok::<_, Error>(bytes)
+    let query = Query {
+        collection: &part.described.name,
+        collection_id: part.described.id,
+        expression: String::new(),
+        columns: &names,
+        partition: None,
+        rows_max: Some(rows),
+        consistency: as_of_now(source).await?,
+    };
+    let read = async || {
+        let answer = source.query(&query).await?;
+        // The copy looks at the keys of each page, too.
+        Page::read(&answer, &key, None)
+            .map_err(|error| Error::new(ErrorKind::Malformed, "Query", error.to_string()))?;
+        Ok::<_, Error>(answer.len())
     };
     // The first page warms up what the server keeps in memory.
-    let first = read(1).await;
+    let first = read().await;
     let begin = Instant::now();
     let pages = match first {
-        Ok(_) => try_join_all((0..READERS).map(|_| read(PAGES_EACH))).await,
+        Ok(_) => try_join_all((0..READERS).map(|_| read())).await,
         Err(error) => Err(error),
     };
     match pages {

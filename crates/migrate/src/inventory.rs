@@ -92,9 +92,16 @@ async fn all_of(client: &Client, db: &str) -> Result<Vec<CollectionName>, Error>
     Ok(names.into_iter().map(|name| CollectionName::new(db, name)).collect())
 }
 
-/// Reads everything about some collections.
+/// Reads everything about some collections. Rows are counted as of the beginning.
 pub(crate) async fn read(client: &Client, names: &[CollectionName]) -> Result<Vec<Found>, Error> {
-    stream::iter(names).map(|name| read_one(client, name)).buffered(DESCRIBE_PARALLEL).try_collect().await
+    let now = as_of_now(client).await?;
+    let one = |name| async move { read_described(client, client.describe(name).await?, now).await };
+    stream::iter(names).map(one).buffered(DESCRIBE_PARALLEL).try_collect().await
+}
+
+/// What is there by now: as fresh as the strongest consistency, which makes every single query wait (0.25 s on 2.3.5).
+pub(crate) async fn as_of_now(client: &Client) -> Result<Consistency, Error> {
+    Ok(client.timestamp().await?.map_or(Consistency::Strong, Consistency::At))
 }
 
 /// Reads everything about one collection that must be there.
@@ -108,30 +115,30 @@ pub(crate) async fn find(client: &Client, side: Side, name: &CollectionName) -> 
         described => described.map_err(|error| refusal(side, &error))?,
     };
     // A later call that does not find it says more than that: its name and the server's words.
-    read_described(client, described).await.map_err(|error| refusal(side, &error))
+    read_described(client, described, Consistency::Strong).await.map_err(|error| refusal(side, &error))
 }
 
-async fn read_one(client: &Client, name: &CollectionName) -> Result<Found, Error> {
-    read_described(client, client.describe(name).await?).await
-}
-
-async fn read_described(client: &Client, described: Collection) -> Result<Found, Error> {
+async fn read_described(
+    client: &Client,
+    described: Collection,
+    consistency: Consistency,
+) -> Result<Found, Error> {
     let name = &described.name.clone();
     let partitions = client.partitions(name).await?;
     let aliases = client.aliases(&described).await?;
     let indexes = client.indexes(name).await?;
     let load = LoadedParts::read(client, &described, &partitions).await?;
     let mut found = Found { described, partitions, aliases, indexes, load, rows_estimate: 0 };
-    found.rows_estimate = rows(client, &found).await?;
+    found.rows_estimate = rows(client, &found, consistency).await?;
     Ok(found)
 }
 
-async fn rows(client: &Client, found: &Found) -> Result<u64, Error> {
+async fn rows(client: &Client, found: &Found, consistency: Consistency) -> Result<u64, Error> {
     let name = &found.described.name;
     if found.load.is_complete() {
         // A server that was just started reports loaded collections as missing for half a minute.
         let never = CancellationToken::new();
-        let query = everything(name, found.described.id);
+        let query = everything(name, found.described.id, consistency);
         return repeat(&never, || client.count(&query)).await;
     }
     let rows = client.row_estimate(name).await?;
@@ -143,8 +150,8 @@ async fn rows(client: &Client, found: &Found) -> Result<u64, Error> {
     client.row_estimate(name).await
 }
 
-/// A query for all rows, as fresh as can be.
-pub(crate) fn everything(name: &CollectionName, id: i64) -> Query<'_> {
+/// A query for all rows.
+pub(crate) fn everything(name: &CollectionName, id: i64, consistency: Consistency) -> Query<'_> {
     Query {
         collection: name,
         collection_id: id,
@@ -152,6 +159,6 @@ pub(crate) fn everything(name: &CollectionName, id: i64) -> Query<'_> {
         columns: &[],
         partition: None,
         rows_max: None,
-        consistency: Consistency::Strong,
+        consistency,
     }
 }

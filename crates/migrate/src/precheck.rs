@@ -65,7 +65,8 @@ pub(crate) async fn check(
     for found in &found {
         collections.push(checks.collection(found).await.map_err(source_side)?);
     }
-    let sizes = stream::iter(&found).map(|found| row_size(source, found)).buffered(SAMPLES_PARALLEL);
+    let now = inventory::as_of_now(source).await.map_err(source_side)?;
+    let sizes = stream::iter(&found).map(|found| row_size(source, found, now)).buffered(SAMPLES_PARALLEL);
     let sizes: Vec<_> = sizes.try_collect().await.map_err(source_side)?;
     for (planned, size) in collections.iter_mut().zip(sizes) {
         planned.size = size;

@@ -75,10 +75,14 @@ impl RowSize {
 }
 
 /// Finds the size of the rows of a collection. What is not loaded can't be looked at.
-pub(crate) async fn row_size(source: &Client, found: &Found) -> Result<RowSize, Error> {
+pub(crate) async fn row_size(
+    source: &Client,
+    found: &Found,
+    consistency: Consistency,
+) -> Result<RowSize, Error> {
     let columns = found.described.schema.columns();
     let page = if found.load.is_complete() && found.rows_estimate > 0 {
-        sample(source, found, &columns).await?
+        sample(source, found, &columns, consistency).await?
     } else {
         None
     };
@@ -98,7 +102,12 @@ pub(crate) async fn row_size(source: &Client, found: &Found) -> Result<RowSize, 
     Ok(size)
 }
 
-async fn sample(source: &Client, found: &Found, columns: &[FieldSpec]) -> Result<Option<Page>, Error> {
+async fn sample(
+    source: &Client,
+    found: &Found,
+    columns: &[FieldSpec],
+    consistency: Consistency,
+) -> Result<Option<Page>, Error> {
     let names: Vec<_> = columns.iter().map(|column| column.name.clone()).collect();
     let fixed: usize = columns.iter().filter_map(FieldSpec::fixed_bytes).sum();
     let mut rows =
@@ -112,7 +121,7 @@ async fn sample(source: &Client, found: &Found, columns: &[FieldSpec]) -> Result
             columns: &names,
             partition: None,
             rows_max: Some(rows),
-            consistency: Consistency::Strong,
+            consistency,
         };
         match source.query(&query).await {
             Ok(answer) => {

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use vecferry_milvus::{Client, CollectionName, Error};
+use vecferry_milvus::{Client, CollectionName, Consistency, Error};
 
 use super::{CheckId, CheckList};
-use crate::inventory::everything;
+use crate::inventory::{as_of_now, everything};
 use crate::plan::Plan;
 use crate::problem::{Code, Problem};
 use crate::run::drift::segment_rows;
@@ -45,12 +45,18 @@ pub(crate) async fn writers(list: &mut CheckList, source: &Client, plan: &Plan) 
 type Counted = (u64, Option<i64>);
 
 async fn count_all(source: &Client, collections: &[(&CollectionName, i64)]) -> Result<Vec<Counted>, Error> {
-    let counts = stream::iter(collections).map(|(name, id)| count(source, name, *id));
+    let now = as_of_now(source).await?;
+    let counts = stream::iter(collections).map(|(name, id)| count(source, name, *id, now));
     counts.buffered(COUNTS_PARALLEL).try_collect().await
 }
 
 /// Rows by count, and rows of the loaded segments, which an update adds to as well.
-async fn count(source: &Client, name: &CollectionName, id: i64) -> Result<Counted, Error> {
-    let rows = source.count(&everything(name, id)).await?;
+async fn count(
+    source: &Client,
+    name: &CollectionName,
+    id: i64,
+    consistency: Consistency,
+) -> Result<Counted, Error> {
+    let rows = source.count(&everything(name, id, consistency)).await?;
     Ok((rows, segment_rows(source, name).await?))
 }
