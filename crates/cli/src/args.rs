@@ -104,7 +104,7 @@ pub(crate) struct DemoArgs {}
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
 pub(crate) struct SourceArgs {
-    /// Address of the source: http[s]://host:port, or the id of a Zilliz Cloud cluster
+    /// Address of the source: https://host:port, http://host:port, or the id of a Zilliz Cloud cluster
     #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url)]
     source: String,
     #[command(flatten)]
@@ -137,7 +137,7 @@ pub(crate) struct SourceAccess {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetArgs {
-    /// Address of the target: http[s]://host:port, or the id of a Zilliz Cloud cluster
+    /// Address of the target: https://host:port, http://host:port, or the id of a Zilliz Cloud cluster
     #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url)]
     target: String,
     #[command(flatten)]
@@ -283,13 +283,13 @@ pub(crate) struct PlanArgs {
 /// `migrate`
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArgs {
-    /// Address of the source: http[s]://host:port, or the id of a Zilliz Cloud cluster
+    /// Address of the source: https://host:port, http://host:port, or the id of a Zilliz Cloud cluster
     #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url,
           required_unless_present = "plan", help_heading = "Source")]
     source: Option<String>,
     #[command(flatten)]
     source_access: SourceAccess,
-    /// Address of the target: http[s]://host:port, or the id of a Zilliz Cloud cluster
+    /// Address of the target: https://host:port, http://host:port, or the id of a Zilliz Cloud cluster
     #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url,
           required_unless_present = "plan", help_heading = "Target")]
     target: Option<String>,
@@ -463,7 +463,7 @@ impl From<CuTypeArg> for CuType {
 /// `capacity`
 #[derive(Debug, Args)]
 pub(crate) struct CapacityArgs {
-    /// Address of the source: http[s]://host:port, or the id of a Zilliz Cloud cluster
+    /// Address of the source: https://host:port, http://host:port, or the id of a Zilliz Cloud cluster
     #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url,
           required_unless_present = "plan", help_heading = "Source")]
     source: Option<String>,
@@ -601,7 +601,7 @@ pub(crate) struct ComparisonArgs {
 /// `load`
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
-    /// Address of the target: http[s]://host:port, or the id of a Zilliz Cloud cluster
+    /// Address of the target: https://host:port, http://host:port, or the id of a Zilliz Cloud cluster
     #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url,
           required_unless_present = "job", help_heading = "Target")]
     target: Option<String>,

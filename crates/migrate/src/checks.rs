@@ -1,7 +1,7 @@
 //! The pre-check as a list: named checks, each with its outcome, so that a person sees what was looked at and not only
 //! what is wrong.
 //!
-//! Refusals come from [`crate::precheck`], warnings from the modules here; both are filed under the check that they
+//! Refusals come from the pre-check itself, warnings from the modules here; both are filed under the check that they
 //! belong to.
 
 use serde::{Deserialize, Serialize};
