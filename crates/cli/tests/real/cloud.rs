@@ -121,6 +121,12 @@ fn what_the_control_plane_says_stands_in_the_way_by_its_own_code() {
     ] {
         plan(&cloud, pair, &selected).failed(3, code, says);
     }
+    let contradiction = [&selected[..], &["--source-plan", "serverless"]].concat();
+    plan(&cloud, ("in01-source", "in01-target"), &contradiction).failed(
+        2,
+        "VF-0019",
+        "says that the source is Serverless, but it is Dedicated (control plane)",
+    );
     // Another edition of the policy lets a Free source go to Dedicated.
     let run =
         plan(&cloud, ("in03-free", "in01-target"), &[&selected[..], &["--policy", "zilliz-global"]].concat());

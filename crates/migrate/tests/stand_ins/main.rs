@@ -14,6 +14,7 @@ use vecferry_milvus::Endpoint;
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::RowsByKey;
 
+mod added_field;
 mod any_collection;
 mod any_difference;
 mod kept_index;
