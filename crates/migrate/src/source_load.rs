@@ -56,7 +56,7 @@ impl LoadedParts {
             return Ok(Self { missing: names, ..Self::default() });
         }
         let mut parts = Self::default();
-        parts.read_replicas(client, collection).await?;
+        parts.read_replicas(client, collection).await;
         // Where a key places the rows, parts can't be loaded, and lite knows no parts.
         if names.len() <= 1 || collection.schema.has_partition_key() {
             parts.loaded = names;
@@ -74,15 +74,17 @@ impl LoadedParts {
         Ok(parts)
     }
 
-    async fn read_replicas(&mut self, client: &Client, collection: &Collection) -> Result<(), Error> {
+    /// For the report only: a server that was just started knows nothing of replicas for a while, and says so in many ways.
+    async fn read_replicas(&mut self, client: &Client, collection: &Collection) {
         let groups = match client.replicas(collection).await {
-            // It was released meanwhile, or a server that was just started does not know yet.
-            Err(error) if matches!(error.kind(), ErrorKind::NotLoaded | ErrorKind::Rejected) => None,
-            groups => groups?,
+            Ok(groups) => groups,
+            Err(error) => {
+                tracing::debug!(%error, "the replicas are not known");
+                None
+            }
         };
         self.replicas = groups.as_ref().and_then(|groups| u32::try_from(groups.len()).ok());
         self.resource_groups = own_resource_groups(groups.unwrap_or_default());
-        Ok(())
     }
 
     /// For the report.
