@@ -1,10 +1,10 @@
 //! Random and damaged bytes through everything that reads answers, for longer than the tests do.
 
-use std::process::Command;
 use std::time::Instant;
 
 use clap::Args;
 
+use crate::cargo::cargo;
 use crate::{Failure, output};
 
 /// How many answers
@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
 /// Runs the test of the wire codec with more cases, optimised.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let begin = Instant::now();
-    let status = Command::new(env!("CARGO"))
+    let status = cargo()
         .args(["test", "--release", "--locked", "-p", "vecferry-milvus", "--test", "wire_fuzz"])
         .env("PROPTEST_CASES", arguments.cases.to_string())
         .status()?;

@@ -3,6 +3,7 @@
 //! It may use Vecferry's crates and its binary, but nothing of Vecferry may depend on it.
 
 mod bench;
+mod cargo;
 mod fuzz;
 mod output;
 mod torture;

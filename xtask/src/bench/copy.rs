@@ -1,7 +1,6 @@
 //! `cargo xtask bench copy`
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use clap::Args;
 use tokio::runtime::Runtime;
@@ -13,6 +12,7 @@ use super::machine::Machine;
 use super::meter::Leg;
 use super::report::{Report, Row, Subject};
 use super::servers::{Servers, Side};
+use crate::cargo::cargo;
 use crate::{Failure, output};
 
 /// The collection that is copied.
@@ -60,8 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// Builds the program that is measured.
 pub(crate) fn build() -> Result<PathBuf, Failure> {
     let workspace = child::workspace();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = cargo()
         .args(["build", "--release", "--locked", "--package", "vecferry"])
         .current_dir(&workspace)
         .status()?;
