@@ -43,6 +43,7 @@ labels! {
     duration "Duration" "总用时";
     waits "The copy waited for" "复制的等待时间";
     max_rate "Data rate limited to" "数据速率上限";
+    resource_groups "Resource groups of the source (not copied)" "源上的资源组（不复制）";
     job "Job" "任务";
     collections "Collections" "Collection";
     collections_total "Collections in total" "Collection 总数";

@@ -254,6 +254,16 @@ fn the_pace_is_among_the_facts() {
 }
 
 #[test]
+fn resource_groups_of_the_source_are_among_the_facts() {
+    assert!(!plain(&successful(), Lang::En).contains("Resource groups"));
+    let report = Report { resource_groups: vec!["rg_a".to_owned(), "rg_b".to_owned()], ..successful() };
+    let (english, chinese) = (plain(&report, Lang::En), plain(&report, Lang::Zh));
+    assert!(english.contains("Resource groups of the source (not copied)"), "{english}");
+    assert!(english.contains("rg_a, rg_b"), "{english}");
+    assert!(chinese.contains("源上的资源组（不复制）") && chinese.contains("rg_a，rg_b"), "{chinese}");
+}
+
+#[test]
 fn texts_of_others_stay_texts() {
     let nasty = "<script>alert(1)</script>&amp;\"'</style><!--\u{202e}\u{7}";
     let shown = "<script>alert(1)</script>&amp;\"'</style><!--\u{fffd}\u{fffd}";
