@@ -129,10 +129,12 @@ fn from_rates(
         write_bytes_per_second: write,
         write_basis: if write < assumed { WriteBasis::Quota } else { WriteBasis::Assumed },
         one_machine,
-        bottleneck: Some(match () {
-            () if write < assumed => Bottleneck::TargetLimit,
-            () if write <= read => Bottleneck::Target,
-            () => Bottleneck::Source,
+        bottleneck: Some(if write < assumed {
+            Bottleneck::TargetLimit
+        } else if write <= read {
+            Bottleneck::Target
+        } else {
+            Bottleneck::Source
         }),
         collections: parts
             .iter()

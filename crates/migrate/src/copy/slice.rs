@@ -252,12 +252,16 @@ impl CopyJob {
             };
             let prepare = async {
                 let (page, share) = self.next_page(partition, &range, size).await?;
-                let next = match () {
-                    () if self.cancel.is_cancelled() => Next::Canceled,
-                    () if page.rows == 0 => Next::End,
-                    () if check_due => Next::LookAtSize,
-                    () if out_of_time() => Next::OutOfTime,
-                    () => Next::Page,
+                let next = if self.cancel.is_cancelled() {
+                    Next::Canceled
+                } else if page.rows == 0 {
+                    Next::End
+                } else if check_due {
+                    Next::LookAtSize
+                } else if out_of_time() {
+                    Next::OutOfTime
+                } else {
+                    Next::Page
                 };
                 if matches!(next, Next::Page) {
                     let step = unrecorded.step(intent_of(&page));
