@@ -111,12 +111,13 @@ impl CheckId {
 }
 
 /// Where problems are filed that are no failure of asking.
-const FILED: [(Code, CheckId); 28] = [
+const FILED: [(Code, CheckId); 29] = [
     (Code::PlanPair, CheckId::PlanPair),
     (Code::PlanUpgrade, CheckId::PlanPair),
     (Code::PlanUpgradeNew, CheckId::PlanPair),
     (Code::PlanUnknown, CheckId::PlanPair),
     (Code::PlanContradicts, CheckId::PlanPair),
+    (Code::Policy, CheckId::PlanPair),
     (Code::ClusterNotRunning, CheckId::ClusterStatus),
     (Code::NotPublic, CheckId::Endpoints),
     (Code::OverLimit, CheckId::Limits),

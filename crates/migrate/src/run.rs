@@ -181,7 +181,7 @@ impl Migration {
         list.not_applicable(CheckId::Role);
         checks::endpoints(list, &request.source, &request.target).await;
         let target_plan = checks::plan_pair(list, &request);
-        checks::clusters(list, &request).await;
+        checks::clusters(list, &request);
         let (source, target) = match tokio::join!(
             connect(Side::Source, &request.source),
             connect(Side::Target, &request.target)

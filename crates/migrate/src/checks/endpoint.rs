@@ -1,23 +1,37 @@
-//! Where addresses lead. A self-hosted cluster may be anywhere; the kind of network is only noted.
+//! Where addresses lead. A cluster of the vendor goes by its public endpoint; a self-hosted one may be anywhere, and its
+//! kind of network is only noted.
 
 use std::net::IpAddr;
 
 use vecferry_milvus::Endpoint;
+use vecferry_policy::deployment::is_cloud_host;
 
 use super::{CheckId, CheckList};
 use crate::connect::Side;
+use crate::problem::{Code, Problem};
 
-/// Notes the network of both sides.
+/// The network that the vendor's contract asks for.
+const PUBLIC: &str = "public";
+/// A host that does not resolve; whoever connects tells of it.
+const UNKNOWN: &str = "unknown";
+
+/// Notes the network of both sides, and looks whether clusters of the vendor go by a public address.
 pub(crate) async fn endpoints(list: &mut CheckList, source: &Endpoint, target: &Endpoint) {
     let (of_source, of_target) = tokio::join!(network(source), network(target));
     let fact = |side: Side, network: &str| format!("{}: {network}", side.name());
     list.passed(CheckId::Endpoints, [fact(Side::Source, of_source), fact(Side::Target, of_target)]);
+    for (side, endpoint, network) in [(Side::Source, source, of_source), (Side::Target, target, of_target)] {
+        if is_cloud_host(endpoint.host()) && ![PUBLIC, UNKNOWN].contains(&network) {
+            let problem = Problem::new(Code::NotPublic).with("side", side.name());
+            list.fail(problem.with("address", endpoint).with("network", network));
+        }
+    }
 }
 
-pub(crate) async fn network(endpoint: &Endpoint) -> &'static str {
+async fn network(endpoint: &Endpoint) -> &'static str {
     let host = endpoint.host().trim_start_matches('[').trim_end_matches(']');
-    let Ok(found) = tokio::net::lookup_host((host, endpoint.port())).await else { return "unknown" };
-    found.map(|address| kind(address.ip())).max_by_key(|kind| kind.len()).unwrap_or("unknown")
+    let Ok(found) = tokio::net::lookup_host((host, endpoint.port())).await else { return UNKNOWN };
+    found.map(|address| kind(address.ip())).max_by_key(|kind| kind.len()).unwrap_or(UNKNOWN)
 }
 
 fn kind(address: IpAddr) -> &'static str {
@@ -34,7 +48,7 @@ fn kind(address: IpAddr) -> &'static str {
     } else if is_private {
         "private"
     } else {
-        "public"
+        PUBLIC
     }
 }
 

@@ -7,7 +7,6 @@ use vecferry_policy::compatibility::{Outcome, Pair};
 use vecferry_policy::deployment::{Facts, detect};
 use vecferry_policy::{CuType, Deployment, Detected, FoundBy, Limits, limits};
 
-use super::endpoint::network;
 use super::{CheckId, CheckList};
 use crate::cloud::CloudCluster;
 use crate::connect::Side;
@@ -15,8 +14,6 @@ use crate::plan::{Plan, PlannedCollection};
 use crate::problem::{Code, Problem};
 use crate::request::{MigrateRequest, PlanHints};
 
-/// The network that the vendor's contract asks for.
-const PUBLIC: &str = "public";
 /// Larger rows are refused by the message queue behind a proxy (measured on 2.3.5: 4 MB works, 5 MB does not).
 const ROW_BYTES_MAX: f64 = 5e6;
 /// Longest message (`proxy.grpc.serverMaxRecvSize`).
@@ -42,28 +39,31 @@ fn detected(list: &mut CheckList, side: Side, endpoint: &Endpoint, hints: &PlanH
         );
         return None;
     };
-    list.passed(CheckId::PlanPair, [format!("{}: {} ({})", side.name(), found.deployment, by(found.by))]);
+    list.passed(CheckId::PlanPair, [format!("{}: {} ({})", side.name(), found.deployment, by(found.by).0)]);
     if let Some(stated) = hints.stated.filter(|stated| *stated != found.deployment) {
+        let by = by(found.by);
         list.fail(
             Problem::new(Code::PlanContradicts)
                 .with("side", side.name())
                 .with("flag", side.name())
                 .with("stated", stated)
                 .with("found", found.deployment)
-                .with("by", by(found.by)),
+                .with("by", by.0)
+                .with("by_zh", by.1),
         );
     }
     Some(found)
 }
 
-fn by(by: FoundBy) -> &'static str {
+/// What told the plan, in English and in Chinese.
+fn by(by: FoundBy) -> (&'static str, &'static str) {
     match by {
-        FoundBy::ControlPlane => "control plane",
-        FoundBy::ClusterId => "cluster id",
-        FoundBy::ComputeUnits => "compute units",
-        FoundBy::Host => "host",
-        FoundBy::Statement => "as stated",
-        FoundBy::NotCloud => "plain Milvus",
+        FoundBy::ControlPlane => ("control plane", "控制面"),
+        FoundBy::ClusterId => ("cluster id", "集群 ID"),
+        FoundBy::ComputeUnits => ("compute units", "CU 数"),
+        FoundBy::Host => ("host", "主机名"),
+        FoundBy::Statement => ("as stated", "用户声明"),
+        FoundBy::NotCloud => ("plain Milvus", "自建 Milvus"),
     }
 }
 
@@ -76,8 +76,12 @@ pub(crate) fn plan_pair(list: &mut CheckList, request: &MigrateRequest) -> Optio
     match request.policy.pair(source, target) {
         Some(pair) if pair.outcome == Outcome::Supported => {}
         Some(pair) => list.fail(not_supported(pair, source, target, &request.policy.edition)),
-        // Every edition has all pairs.
-        None => list.fail(Problem::new(Code::PlanUnknown).with("side", Side::Source.name())),
+        // Every edition that is read has all pairs.
+        None => list.fail(
+            Problem::new(Code::Policy)
+                .with("policy", &request.policy.edition)
+                .with("detail", format!("no row for {source} to {target}")),
+        ),
     }
     Some(target)
 }
@@ -96,12 +100,9 @@ fn not_supported(pair: &Pair, source: Deployment, target: Deployment, edition: &
         .with("policy", edition)
 }
 
-/// Looks whether clusters of the vendor run, and whether their addresses are public.
-pub(crate) async fn clusters(list: &mut CheckList, request: &MigrateRequest) {
-    for (side, endpoint, hints) in [
-        (Side::Source, &request.source, &request.source_plan),
-        (Side::Target, &request.target, &request.target_plan),
-    ] {
+/// Looks whether clusters of the vendor run.
+pub(crate) fn clusters(list: &mut CheckList, request: &MigrateRequest) {
+    for (side, hints) in [(Side::Source, &request.source_plan), (Side::Target, &request.target_plan)] {
         let Some(cluster) = &hints.cloud else {
             list.passed(CheckId::ClusterStatus, [format!("{}: -", side.name())]);
             continue;
@@ -111,17 +112,11 @@ pub(crate) async fn clusters(list: &mut CheckList, request: &MigrateRequest) {
             let problem = Problem::new(Code::ClusterNotRunning).with("side", side.name());
             list.fail(problem.with("id", &cluster.id).with("status", &cluster.status));
         }
-        // A host that does not resolve is told of by whoever connects.
-        let network = network(endpoint).await;
-        if network != PUBLIC
-            && network != "unknown"
-            && vecferry_policy::deployment::is_cloud_host(endpoint.host())
-        {
-            let problem = Problem::new(Code::NotPublic).with("side", side.name());
-            list.fail(problem.with("address", endpoint).with("network", network));
-        }
     }
 }
+
+/// What is limited, in English and in Chinese.
+type Named = (&'static str, &'static str);
 
 /// Looks whether the plan of a cloud target has room for the collections beside what is there.
 pub(crate) async fn within_limits(
@@ -143,31 +138,52 @@ pub(crate) async fn within_limits(
         existing += target.collections(db).await?.len() as u64;
     }
     let planned = plan.collections.len() as u64;
-    let mut refuse = |what: &str, of: &str, number: u64, most: Option<u64>| {
+    let mut refuse = |(en, zh): Named, of: &str, number: u64, most: Option<u64>| {
         if let Some(most) = most.filter(|most| number > *most) {
             list.fail(
                 Problem::new(Code::OverLimit)
-                    .with("what", if of.is_empty() { what.to_owned() } else { format!("{what} of `{of}`") })
+                    .with("what", if of.is_empty() { en.to_owned() } else { format!("{en} of `{of}`") })
+                    .with("what_zh", if of.is_empty() { zh.to_owned() } else { format!("`{of}` 的{zh}") })
                     .with("number", number)
                     .with("max", most)
                     .with("plan", deployment),
             );
         }
     };
-    refuse("collections of one migration", "", planned, limits.collections_per_job_max);
-    refuse("collections, with those that are there", "", planned + existing, limits.collections_max);
+    refuse(
+        ("collections of one migration", "一次迁移的 Collection 数"),
+        "",
+        planned,
+        limits.collections_per_job_max,
+    );
+    refuse(
+        ("collections, with those that are there", "Collection 总数（含已有）"),
+        "",
+        planned + existing,
+        limits.collections_max,
+    );
     let all = databases.len() + plan.new_databases.len();
     if !plan.new_databases.is_empty() {
-        refuse("databases, with those that are there", "", all as u64, limits.databases_max);
+        refuse(
+            ("databases, with those that are there", "数据库总数（含已有）"),
+            "",
+            all as u64,
+            limits.databases_max,
+        );
     }
     let partitions: u64 = plan.collections.iter().map(partitions_of).sum();
-    refuse("partitions", "", partitions, limits.partitions_max);
+    refuse(("partitions", "Partition 数"), "", partitions, limits.partitions_max);
     for planned in &plan.collections {
         of_collection(planned, &limits, &mut refuse);
     }
     let bytes: f64 =
         plan.collections.iter().map(|planned| planned.size.bytes() * planned.rows_estimate as f64).sum();
-    refuse("MB of rows", "", (bytes / 1e6) as u64, limits.storage_bytes_max.map(|bytes| bytes / 1_000_000));
+    refuse(
+        ("MB of rows", "数据量（MB）"),
+        "",
+        (bytes / 1e6) as u64,
+        limits.storage_bytes_max.map(|bytes| bytes / 1_000_000),
+    );
     Ok(())
 }
 
@@ -181,18 +197,23 @@ fn partitions_of(planned: &PlannedCollection) -> u64 {
 fn of_collection(
     planned: &PlannedCollection,
     limits: &Limits,
-    refuse: &mut impl FnMut(&str, &str, u64, Option<u64>),
+    refuse: &mut impl FnMut(Named, &str, u64, Option<u64>),
 ) {
     let name = planned.target.to_string();
     let schema = planned.described.schema.decoded();
     let inner: usize = schema.struct_array_fields.iter().map(|of_struct| of_struct.fields.len()).sum();
     let vectors = planned.described.schema.vector_fields();
-    refuse("fields", &name, (schema.fields.len() + inner) as u64, limits.fields_max);
-    refuse("vector fields", &name, vectors.len() as u64, limits.vector_fields_max);
+    refuse(("fields", "字段数"), &name, (schema.fields.len() + inner) as u64, limits.fields_max);
+    refuse(("vector fields", "向量字段数"), &name, vectors.len() as u64, limits.vector_fields_max);
     let largest = vectors.iter().filter_map(|vector| vector.dim).max().unwrap_or_default();
-    refuse("dimensions", &name, largest, limits.dimension_max);
-    refuse("shards", &name, planned.new.shards.unsigned_abs().into(), limits.shards_max);
-    refuse("partitions", &name, partitions_of(planned), limits.partitions_per_collection_max);
+    refuse(("dimensions", "向量维度"), &name, largest, limits.dimension_max);
+    refuse(("shards", "Shard 数"), &name, planned.new.shards.unsigned_abs().into(), limits.shards_max);
+    refuse(
+        ("partitions", "Partition 数"),
+        &name,
+        partitions_of(planned),
+        limits.partitions_per_collection_max,
+    );
 }
 
 /// Looks whether the rows fit into the compute units that the target is known or said to have.

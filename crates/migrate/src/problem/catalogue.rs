@@ -157,7 +157,7 @@ catalogue! {
     PlanContradicts 19 Usage
         en "--{flag}-plan says that the {side} is {stated}, but it is {found} ({by})"
            "leave out --{flag}-plan: it is only for clusters whose plan can't be found out"
-        zh "--{flag}-plan 声明{side}为 {stated}，但实际为 {found}（{by}）"
+        zh "--{flag}-plan 声明{side}为 {stated}，但实际为 {found}（依据：{by_zh}）"
            "请去掉 --{flag}-plan：它仅用于无法识别部署方式的集群";
     /// A plan file is no plan, or not a whole one.
     PlanFile 40 Usage
@@ -435,7 +435,7 @@ catalogue! {
     OverLimit 225 Refused
         en "{number} {what}: a {plan} target takes {max} at most"
            "migrate in several parts with --collection, change the collection, or choose a larger target"
-        zh "{number} {what}：{plan} 目标最多 {max}"
+        zh "{what_zh}为 {number}：{plan} 目标最多 {max}"
            "请用 --collection 分批迁移、调整 Collection，或选择更大的目标";
     /// Too few compute units.
     TooFewUnits 226 Refused
@@ -626,24 +626,24 @@ catalogue! {
         zh "`{collection}`：在不计目标生成的主键的情况下，源和目标的行不一致：{detail}"
            "请在目标上删除该 Collection 后重新迁移";
 
-    /// The disks of the target's nodes may be too small.
-    DiskMayNotFit 428 Done
-        en "the rows may take {needed} of disk on the target (log, segments and indexes), and {free} are free on one of its nodes"
-           "this only counts if the target stores its data on that disk; otherwise look at its object store"
-        zh "数据在目标上可能占用 {needed} 磁盘（日志、数据段与索引），而其中一个节点仅剩 {free}"
-           "仅当目标把数据存放在该磁盘上时才需要关注；否则请查看其对象存储";
-    /// Rows that some servers refuse for their size.
-    RowsLarge 427 Done
-        en "`{collection}`: its rows have {bytes} bytes on average; servers refuse rows above about 5 MB"
-           "rows that the target refuses are named in a file, and the job then fails; try one collection first"
-        zh "`{collection}`：平均每行 {bytes} 字节；超过约 5 MB 的行会被服务拒绝"
-           "被目标拒绝的行会写入文件，任务随之失败；建议先单独试迁移该 Collection";
     /// An index that was to be kept is another one.
     IndexReplaced 426 Done
         en "`{collection}`: the target refuses the index {index} and got {instead} instead: {detail}"
            "searches work with it; to have the other one, look at the target's words, drop the index there and make it by hand"
         zh "`{collection}`：目标拒绝创建索引 {index}，已改为 {instead}：{detail}"
            "不影响搜索；如仍需要原索引，请根据目标返回的原因处理，并在目标上删除后手动创建";
+    /// Rows that some servers refuse for their size.
+    RowsLarge 427 Done
+        en "`{collection}`: its rows have {bytes} bytes on average; servers refuse rows above about 5 MB"
+           "rows that the target refuses are named in a file, and the job then fails; try one collection first"
+        zh "`{collection}`：平均每行 {bytes} 字节；超过约 5 MB 的行会被服务拒绝"
+           "被目标拒绝的行会写入文件，任务随之失败；建议先单独试迁移该 Collection";
+    /// The disks of the target's nodes may be too small.
+    DiskMayNotFit 428 Done
+        en "the rows may take {needed} of disk on the target (log, segments and indexes), and {free} are free on one of its nodes"
+           "this only counts if the target stores its data on that disk; otherwise look at its object store"
+        zh "数据在目标上可能占用 {needed} 磁盘（日志、数据段与索引），而其中一个节点仅剩 {free}"
+           "仅当目标把数据存放在该磁盘上时才需要关注；否则请查看其对象存储";
 
     /// Canceled by the user.
     Canceled 501 Canceled
