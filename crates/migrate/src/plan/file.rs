@@ -263,8 +263,13 @@ fn changes(then: &PlannedCollection, now: &PlannedCollection, row_tolerance_perc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::duration::DurationEstimate;
 
     fn file() -> PlanFile {
+        file_with(None)
+    }
+
+    fn file_with(duration: Option<DurationEstimate>) -> PlanFile {
         let cluster = super::super::Cluster { address: "http://a:1".into(), version: "2.3.5".into() };
         let plan = Plan {
             source: cluster.clone(),
@@ -273,7 +278,7 @@ mod tests {
             new_databases: vec!["shop".into()],
             rbac: None,
             resource_groups: Vec::new(),
-            duration: None,
+            duration,
             warnings: Vec::new(),
         };
         let endpoint = || Endpoint::parse("http://a:1").unwrap();
@@ -291,6 +296,15 @@ mod tests {
             assert_eq!(read.hash(), file.hash());
         }
         assert_eq!(file.hash().len(), "sha256:".len() + 64);
+    }
+
+    #[test]
+    fn every_number_is_read_as_it_was_written() {
+        // A reader that is off by the last bit now and then takes a good plan for an edited one.
+        let seconds = (1..2_000_u32).map(|n| (format!("c{n}"), 1.37 * f64::from(n).sqrt())).collect();
+        let file = file_with(Some(DurationEstimate { collections: seconds, ..DurationEstimate::default() }));
+        let read = PlanFile::read(Path::new("plan.json"), &file.to_text()).unwrap();
+        assert_eq!(read.plan().duration, file.plan().duration);
     }
 
     #[test]
