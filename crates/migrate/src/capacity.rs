@@ -1,6 +1,5 @@
 //! What the collections of a source need on a target: bytes, compute units of each type, and time.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use vecferry_milvus::Endpoint;
 use vecferry_policy::CuType;
@@ -12,10 +11,7 @@ use crate::inventory;
 use crate::plan::{Cluster, Plan};
 use crate::problem::Problem;
 use crate::request::Selection;
-use crate::size::{FieldSize, RowSize, row_size};
-
-/// Collections whose rows are looked at, at once.
-const SAMPLES_PARALLEL: usize = 8;
+use crate::size::{FieldSize, RowSize, row_sizes};
 
 /// Which collections.
 #[derive(Clone, Debug)]
@@ -80,9 +76,7 @@ pub async fn capacity(request: CapacityRequest) -> Result<(Cluster, CapacityRepo
     let names = inventory::select(&source, Side::Source, &request.selection).await?;
     let failed = |error: vecferry_milvus::Error| vec![refusal(Side::Source, &error)];
     let found = inventory::read(&source, &names).await.map_err(failed)?;
-    let now = inventory::as_of_now(&source).await.map_err(failed)?;
-    let sizes = stream::iter(&found).map(|found| row_size(&source, found, now)).buffered(SAMPLES_PARALLEL);
-    let sizes: Vec<_> = sizes.try_collect().await.map_err(failed)?;
+    let sizes = row_sizes(&source, &found).await.map_err(failed)?;
     let both = || found.iter().zip(&sizes);
     let parts: Vec<_> = both()
         .map(|(found, size)| Part {

@@ -18,7 +18,7 @@ use crate::inventory::{self, Found};
 use crate::plan::{Change, Keys, NewIndex, Plan, PlannedCollection};
 use crate::problem::{Code, Problem};
 use crate::request::{AutoId, MigrateRequest, SourceLoad};
-use crate::size::{RowSize, row_size};
+use crate::size::{RowSize, row_sizes};
 use crate::source_load;
 use crate::target;
 
@@ -29,8 +29,8 @@ pub(crate) const PROPERTY_KEPT_KEYS: &str = "allow_insert_auto_id";
 const PROPERTIES_OF_THE_SERVER: [&str; 1] = ["replicate.id"];
 /// Partition every collection has.
 const PARTITION_DEFAULT: &str = "_default";
-/// Collections and names that are looked at, at once.
-const SAMPLES_PARALLEL: usize = 8;
+/// Names that are looked at, at once.
+const NAMES_PARALLEL: usize = 8;
 /// Partitions of a partition-key collection on lite, which counts them together with `_default`.
 const LITE_KEY_PARTITION_PREFIX: &str = "_pk_";
 
@@ -65,9 +65,7 @@ pub(crate) async fn check(
     for found in &found {
         collections.push(checks.collection(found).await.map_err(source_side)?);
     }
-    let now = inventory::as_of_now(source).await.map_err(source_side)?;
-    let sizes = stream::iter(&found).map(|found| row_size(source, found, now)).buffered(SAMPLES_PARALLEL);
-    let sizes: Vec<_> = sizes.try_collect().await.map_err(source_side)?;
+    let sizes = row_sizes(source, &found).await.map_err(source_side)?;
     for (planned, size) in collections.iter_mut().zip(sizes) {
         planned.size = size;
     }
@@ -439,7 +437,7 @@ impl Checks<'_> {
                 std::iter::once(planned.target.clone()).chain(aliases).map(move |name| (planned, name))
             })
             .collect();
-        let taken = stream::iter(&wanted).map(|(_, name)| self.is_taken(name)).buffered(SAMPLES_PARALLEL);
+        let taken = stream::iter(&wanted).map(|(_, name)| self.is_taken(name)).buffered(NAMES_PARALLEL);
         let taken: Vec<_> = taken.try_collect().await?;
         for ((planned, name), _) in wanted.iter().zip(taken).filter(|(_, owner)| owner.is_some()) {
             self.problems.push(if *name == planned.target {

@@ -1,5 +1,6 @@
 //! How large rows are, field by field: by type where that fixes it, by real rows of the source elsewhere.
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::schema::{Family, FieldSpec, family, parameter};
 use vecferry_milvus::wire::Page;
@@ -7,10 +8,12 @@ use vecferry_milvus::wire::values::{Value, column};
 use vecferry_milvus::{Client, Consistency, Error, ErrorKind, Query};
 use vecferry_policy::capacity::Load;
 
-use crate::inventory::Found;
+use crate::inventory::{self, Found};
 
 /// Rows that are looked at.
 const SAMPLE_ROWS_MAX: u32 = 100;
+/// Collections whose rows are looked at, at once.
+const SAMPLES_PARALLEL: usize = 8;
 /// Bytes of fixed size that they may have together.
 const SAMPLE_BYTES_MAX: usize = 4 << 20;
 /// Assumed size of a value that can be of any size.
@@ -74,12 +77,18 @@ impl RowSize {
     }
 }
 
+/// Looks at some rows of every collection.
+pub(crate) async fn row_sizes(source: &Client, found: &[Found]) -> Result<Vec<RowSize>, Error> {
+    let now = inventory::as_of_now(source).await?;
+    stream::iter(found)
+        .map(|found| row_size(source, found, now))
+        .buffered(SAMPLES_PARALLEL)
+        .try_collect()
+        .await
+}
+
 /// Finds the size of the rows of a collection. What is not loaded can't be looked at.
-pub(crate) async fn row_size(
-    source: &Client,
-    found: &Found,
-    consistency: Consistency,
-) -> Result<RowSize, Error> {
+async fn row_size(source: &Client, found: &Found, consistency: Consistency) -> Result<RowSize, Error> {
     let columns = found.described.schema.columns();
     let page = if found.load.is_complete() && found.rows_estimate > 0 {
         sample(source, found, &columns, consistency).await?

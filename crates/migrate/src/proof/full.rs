@@ -383,7 +383,7 @@ impl Pages for Half<'_> {
 
 impl Reader {
     /// The next page of rows, with all columns.
-    pub(super) async fn page(
+    pub(crate) async fn page(
         &self,
         partition: Option<&str>,
         range: &KeyRange,

@@ -6,22 +6,15 @@ use std::time::Instant;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use vecferry_milvus::wire::Page;
-use vecferry_milvus::{ErrorKind, KeyRange, Query};
+use vecferry_milvus::KeyRange;
 
 use super::collection::{SPLITS_PARALLEL, split_limits};
 use super::{Migration, reader};
-use crate::copy::{PartCounter, PlannedRange, plan};
+use crate::copy::{PageSize, PartCounter, PlannedRange, plan};
 use crate::event::{Event, Observer, Phase};
 use crate::plan::PlannedCollection;
 use crate::problem::{Code, Problem};
 use crate::proof::{ProofError, Reader};
-use crate::retry::repeat;
-
-/// Bytes of a page, about.
-const PAGE_BYTES: f64 = 6e6;
-/// A page is at most so many rows (`quotaAndLimits.limits.maxQueryResultWindow`).
-const PAGE_ROWS_MAX: f64 = 16_000.0;
 
 /// What was read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -106,13 +99,13 @@ impl Migration {
             let of_part = plan(&counter, whole, reader.key_is_text(), limits).await?;
             ranges.extend(of_part.into_iter().map(|planned| (partition.as_deref(), planned.range)));
         }
-        let rows_max =
-            (PAGE_BYTES / planned.size.wire_bytes_or_guess().max(1.0)).clamp(1.0, PAGE_ROWS_MAX) as u32;
+        let page_bytes_target = self.tuning.page_bytes_target;
         let one = |(partition, range)| {
             let observer = Arc::clone(observer);
             let reader = &reader;
             async move {
-                read_range(reader, partition, range, rows_max, |rows, bytes| {
+                let size = PageSize::new(&reader.columns, page_bytes_target);
+                read_range(reader, partition, range, size, |rows, bytes| {
                     observer.on_event(Event::Read { collection: planned.source.clone(), rows, bytes });
                 })
                 .await
@@ -134,35 +127,17 @@ async fn read_range(
     reader: &Reader,
     partition: Option<&str>,
     mut range: KeyRange,
-    mut rows_max: u32,
+    mut size: PageSize,
     tell: impl Fn(u64, u64),
 ) -> Result<(u64, u64), ProofError> {
-    let names: Vec<_> = reader.columns.iter().map(|column| column.name.clone()).collect();
     let (mut rows, mut bytes) = (0, 0);
     loop {
-        reader.stop_if_canceled()?;
-        let query = Query {
-            collection: &reader.name,
-            collection_id: reader.id,
-            expression: range.expression(&reader.key_field),
-            columns: &names,
-            partition,
-            rows_max: Some(rows_max),
-            consistency: reader.consistency,
-        };
-        let answer = match repeat(&reader.cancel, || reader.client.query(&query)).await {
-            Err(error) if error.kind() == ErrorKind::TooLarge && rows_max > 1 => {
-                rows_max /= 2;
-                continue;
-            }
-            answer => answer?,
-        };
-        let page = Page::read(&answer, &reader.key_field, range.after.as_ref())?;
+        let page = reader.page(partition, &range, &mut size).await?;
         let Some((_, last)) = page.keys else { return Ok((rows, bytes)) };
-        let (of_page, size) = (page.rows as u64, page.bytes as u64);
-        tell(of_page, size);
+        let (of_page, bytes_of_page) = (page.rows as u64, page.bytes as u64);
+        tell(of_page, bytes_of_page);
         rows += of_page;
-        bytes += size;
+        bytes += bytes_of_page;
         range.after = Some(last);
     }
 }
