@@ -40,6 +40,27 @@ impl Found {
     }
 }
 
+/// What a collection consists of beside its rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) described: Collection,
+    pub(crate) partitions: Vec<String>,
+    pub(crate) aliases: Vec<String>,
+}
+
+/// Looks at a collection once more; `None` if there is none of that name.
+pub(crate) async fn look(client: &Client, name: &CollectionName) -> Result<Option<Parts>, Error> {
+    let never = CancellationToken::new();
+    let described = match repeat(&never, || client.describe(name)).await {
+        Err(error) if error.kind() == ErrorKind::CollectionNotFound => return Ok(None),
+        described => described?,
+    };
+    let partitions = repeat(&never, || client.partitions(&described.name)).await?;
+    let aliases = repeat(&never, || client.aliases(&described)).await?;
+    let partitions = partitions.into_iter().map(|(partition, _)| partition).collect();
+    Ok(Some(Parts { described, partitions, aliases }))
+}
+
 /// Names of the selected collections of a cluster, sorted.
 pub(crate) async fn select(
     client: &Client,

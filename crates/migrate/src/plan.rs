@@ -1,14 +1,18 @@
 //! What a job will do, before it does it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+use vecferry_milvus::schema::differences;
 use vecferry_milvus::{Collection, CollectionName, NewCollection};
 
 use crate::duration::DurationEstimate;
-use crate::problem::Problem;
+use crate::problem::{Problem, listed};
 use crate::rbac::RbacPlan;
 use crate::report::FormerLoad;
 use crate::size::RowSize;
 use crate::source_load::LoadedParts;
+use crate::target::show;
 
 pub(crate) mod file;
 pub(crate) mod stored;
@@ -138,6 +142,47 @@ impl PlannedCollection {
             [] => vec![None],
             names => names.iter().cloned().map(Some).collect(),
         }
+    }
+
+    /// What is not any more as it was when the plan was made, beside rows and indexes: identity, schema, partitions,
+    /// aliases, properties.
+    pub(crate) fn changes_of_source(
+        &self,
+        now: &Collection,
+        partitions: &[String],
+        aliases: &[String],
+    ) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.described.id != now.id {
+            found.push("it was dropped and created again on the source".to_owned());
+        }
+        match differences(&self.described.schema, &now.schema) {
+            Ok(differing) if differing.is_empty() => {}
+            Ok(differing) => found.push(show(&differing)),
+            Err(error) => found.push(error.to_string()),
+        }
+        // Where a field's value places the rows, partitions are no part of a plan.
+        let partitions = if self.has_partition_key() { &[] } else { partitions };
+        for (what, then, now) in
+            [("partition", &self.partitions[..], partitions), ("alias", &self.aliases[..], aliases)]
+        {
+            for (names, verb) in [
+                (now.iter().filter(|name| !then.contains(name)).collect::<Vec<_>>(), "added"),
+                (then.iter().filter(|name| !now.contains(name)).collect(), "removed"),
+            ] {
+                if !names.is_empty() {
+                    found.push(format!("{what} {verb}: {}", listed(&names)));
+                }
+            }
+        }
+        let of = |collection: &Collection| {
+            let pairs = collection.properties.iter();
+            pairs.map(|pair| (pair.key.clone(), pair.value.clone())).collect::<BTreeSet<_>>()
+        };
+        if of(&self.described) != of(now) {
+            found.push("its properties changed".to_owned());
+        }
+        found
     }
 
     /// Whether a vector field has no index, so that the collection can't be loaded. Only empty ones get into a plan.

@@ -107,6 +107,17 @@ impl Problem {
     }
 }
 
+/// Names that a message spells out.
+const NAMES_MAX: usize = 10;
+
+/// Some names in a message: the first ten, and how many more there are.
+pub(crate) fn listed<Name: fmt::Display>(names: &[Name]) -> String {
+    let shown: Vec<_> = names.iter().take(NAMES_MAX).map(|name| format!("`{name}`")).collect();
+    let more = names.len().saturating_sub(NAMES_MAX);
+    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{tail}", shown.join(", "))
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} ({})", self.code, self.what(Lang::En), self.hint(Lang::En))

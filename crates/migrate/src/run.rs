@@ -25,17 +25,18 @@ use crate::problem::{Code, Problem};
 use crate::proof::Reader;
 use crate::rate::MaxRate;
 use crate::rbac;
-use crate::report::{CollectionReport, JobState, Report, Verification};
+use crate::report::{CollectionReport, Evidence, JobState, Report, Verification};
 use crate::request::{Duplicates, MigrateRequest, VerifyLevel, VerifyRequest};
 use crate::source_load::memory_estimate;
-use crate::target;
 use crate::tuning::Tuning;
 
 mod collection;
 mod comparison;
+mod conclusion;
 mod control;
 pub(crate) mod drift;
 mod dry;
+mod end;
 mod every_row;
 mod history;
 mod load;
@@ -46,6 +47,7 @@ mod shared_flush;
 mod without_keys;
 
 pub(crate) use collection::splits_expected;
+use conclusion::{Asked, Shown, conclude};
 pub use control::{Canceled, RateSet, cancel, set_max_rate};
 pub use dry::{DryCollection, DryRunReport};
 pub use history::{Passed, history};
@@ -326,23 +328,28 @@ impl Migration {
     /// back into the load state it had.
     ///
     /// # Errors
-    /// The job can't be recorded, or another process works on it: nothing was written anywhere.
+    /// The source is not any more what was planned, the job can't be recorded, or another process works on it: nothing
+    /// was written anywhere.
     pub async fn run(
         self,
         ledger: &Ledger,
         observer: Arc<dyn Observer>,
         cancel: CancellationToken,
-    ) -> Result<Report, Problem> {
+    ) -> Result<Report, Vec<Problem>> {
         let clock = Clock::start();
         let record = match &self.record {
             Some(record) => record.clone(),
-            None => self.record_new(ledger, &clock).await?,
+            None => {
+                self.refuse_changed_source().await?;
+                self.record_new(ledger, &clock).await.map_err(|problem| vec![problem])?
+            }
         };
         let attempt = ledger
             .begin_attempt(&record.job_id)
             .await
-            .map_err(|error| ledger_problem(ledger.directory(), &record.job_id, &error))?;
-        let max_rate = self.max_rate_in_force(ledger, &record.job_id).await?;
+            .map_err(|error| vec![ledger_problem(ledger.directory(), &record.job_id, &error)])?;
+        let max_rate = self.max_rate_in_force(ledger, &record.job_id).await;
+        let max_rate = max_rate.map_err(|problem| vec![problem])?;
         observer.on_event(Event::MaxRate(max_rate));
         let looked = pace::Looked::new(ledger);
         let (recorder, mut recording) = history::record(observer, ledger, &attempt);
@@ -384,6 +391,28 @@ impl Migration {
         }
         job.record_end(&mut report).await;
         Ok(report)
+    }
+
+    /// Whatever the plan was waiting for, a confirmation or its turn, the source may have changed meanwhile.
+    async fn refuse_changed_source(&self) -> Result<(), Vec<Problem>> {
+        let look = |planned: &PlannedCollection| {
+            let name = planned.source.clone();
+            async move { inventory::look(&self.source, &name).await }
+        };
+        let looks: Vec<_> =
+            stream::iter(&self.plan.collections).map(look).buffered(LOOKS_PARALLEL).collect().await;
+        let mut problems = Vec::new();
+        for (planned, now) in self.plan.collections.iter().zip(looks) {
+            let changes = match now.map_err(|error| vec![refusal(Side::Source, &error)])? {
+                Some(now) => planned.changes_of_source(&now.described, &now.partitions, &now.aliases),
+                None => vec!["it was dropped".to_owned()],
+            };
+            if !changes.is_empty() {
+                let problem = Problem::new(Code::PlanOutdated).with("collection", &planned.source);
+                problems.push(problem.with("detail", changes.join("; ")));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
     /// Records another limit, if one is wanted, and gives the one in force.
@@ -442,11 +471,12 @@ impl Job {
         if problems.is_empty() {
             rbac = rbac::carry_out(&self.rbac_work(), plan.rbac.as_ref(), &mut problems).await;
             ended = self.collections(plan).await;
-            self.look_once_more(plan, &mut ended).await;
+            self.look_at_end(plan, &mut ended).await;
         }
         let mut report = Report {
             job_id: record.job_id.clone(),
-            state: JobState::Successful,
+            // Until the facts show otherwise.
+            state: JobState::Failed,
             vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
             source: plan.source.clone(),
             target: plan.target.clone(),
@@ -471,8 +501,17 @@ impl Job {
             report.warnings.extend(outcome.warnings);
             report.collections.push(outcome.report);
         }
-        conclude(&mut report, self.cancel.is_cancelled());
+        let facts = plan.collections.iter().map(|planned| self.asked(planned)).collect();
+        conclude(&mut report, Shown::Job(facts), self.cancel.is_cancelled());
         report
+    }
+
+    fn asked(&self, planned: &PlannedCollection) -> Asked {
+        Asked {
+            verify: self.request.verify,
+            allow_drift: self.request.allow_drift,
+            expires: drift::expires(planned),
+        }
     }
 
     fn estimate_report(&self, estimate: &DurationEstimate) -> EstimateReport {
@@ -490,33 +529,6 @@ impl Job {
         let mut window = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
         let first = window.map_or(begin, |(first, _)| first.min(begin));
         *window = Some((first, Instant::now()));
-    }
-
-    /// What was complete early, perhaps for an attempt of days ago, must still be there at the end.
-    async fn look_once_more(&self, plan: &Plan, ended: &mut [Ended]) {
-        let complete = ended.iter_mut().zip(&plan.collections).enumerate();
-        stream::iter(complete.filter(|(_, (ended, _))| ended.report.phase == Phase::Done))
-            .for_each_concurrent(LOOKS_PARALLEL, |(position, (ended, planned))| async move {
-                if let Err(problem) = self.still_there(position, planned).await {
-                    ended.report.phase = Phase::Failed;
-                    ended.problems.push(problem);
-                }
-            })
-            .await;
-    }
-
-    async fn still_there(&self, position: usize, planned: &PlannedCollection) -> Result<(), Problem> {
-        let job_id = self.attempt.job_id();
-        let record = self.ledger.collection(job_id, position).await;
-        let Some(id) = record.map_err(|error| ledger_failed(job_id, error))?.target_id else {
-            return Ok(());
-        };
-        let failed = |error: vecferry_milvus::Error| {
-            let problem = Problem::new(Code::TargetFailed).with("collection", &planned.target);
-            problem.with("detail", error)
-        };
-        let is_there = target::describe_own(&self.target, &planned.target, id).await.map_err(failed)?;
-        is_there.map(|_| ()).ok_or_else(|| replaced(planned, job_id))
     }
 
     fn rbac_work(&self) -> rbac::Work<'_> {
@@ -553,12 +565,14 @@ impl Job {
         ended.into_iter().map(|(_, ended)| ended).collect()
     }
 
-    /// One collection, if no earlier attempt completed it.
+    /// One collection. What an earlier attempt completed is counted again, and only copied if that attempt did not record
+    /// what its success is concluded from.
     async fn collection(&self, position: usize, planned: &PlannedCollection) -> Ended {
         let record = self.ledger.collection(self.attempt.job_id(), position).await;
         if let Ok(record) = &record
             && let Some(document) = record.report.as_ref().filter(|_| record.done)
-            && let Ok(complete) = serde_json::from_str::<Ended>(document)
+            && let Ok(mut complete) = serde_json::from_str::<Ended>(document)
+            && complete.report.evidence.verified == Some(self.request.verify)
         {
             let (collection, rows) = (planned.source.clone(), complete.report.rows);
             self.observer.on_event(Event::Resumed {
@@ -566,6 +580,7 @@ impl Job {
                 rows,
                 bytes: complete.report.bytes,
             });
+            collection::count_again(self, planned, &mut complete).await;
             self.observer.on_event(Event::Phase { collection, phase: complete.report.phase });
             return complete;
         }
@@ -678,33 +693,6 @@ async fn connect_both(
     }
 }
 
-/// The state that the whole job ended in.
-fn conclude(report: &mut Report, canceled: bool) {
-    let named = |complete: bool| {
-        let names: Vec<_> = report
-            .collections
-            .iter()
-            .filter(|collection| collection.created && (collection.phase == Phase::Done) == complete)
-            .map(|collection| format!("{} ({})", collection.target_name(), collection.rows))
-            .collect();
-        if names.is_empty() { "–".to_owned() } else { names.join(", ") }
-    };
-    let all_done = report.collections.iter().all(|collection| collection.phase == Phase::Done);
-    if !report.problems.is_empty() {
-        report.state = JobState::Failed;
-    } else if canceled && !all_done {
-        report.state = JobState::Canceled;
-        let problem = Problem::new(Code::Canceled)
-            .with("job", &report.job_id)
-            .with("complete", named(true))
-            .with("incomplete", named(false));
-        report.problems.push(problem);
-    }
-    if report.state != JobState::Successful {
-        report.verified = VerifyLevel::None;
-    }
-}
-
 /// Compares two clusters without copying anything. Collections are loaded where that is needed, and released again.
 ///
 /// # Errors
@@ -737,7 +725,7 @@ pub async fn verify(
     }
     let mut report = Report {
         job_id: uuid::Uuid::now_v7().to_string(),
-        state: JobState::Successful,
+        state: JobState::Failed,
         vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
         source: cluster(&source),
         target: cluster(&target),
@@ -775,7 +763,7 @@ pub async fn verify(
             break;
         }
     }
-    conclude(&mut report, cancel.is_cancelled());
+    conclude(&mut report, Shown::Comparison(pairs.len()), cancel.is_cancelled());
     if report.state == JobState::Canceled {
         report.problems = vec![Problem::new(Code::VerifyCanceled)];
     }
@@ -831,6 +819,7 @@ pub(crate) fn new_report(planned: &PlannedCollection) -> CollectionReport {
         quarantined: 0,
         keys: planned.keys,
         drift: None,
+        evidence: Evidence::default(),
     }
 }
 

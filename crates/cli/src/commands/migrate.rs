@@ -430,7 +430,7 @@ pub(crate) async fn carry_out(
     progress.end();
     match report {
         Some(Ok(report)) => Ok(report),
-        Some(Err(problem)) => Err(output.refuse(&[problem])),
+        Some(Err(problems)) => Err(output.refuse(&problems)),
         None => {
             output.note(text::ended_at_once(output.lang));
             if output.json {

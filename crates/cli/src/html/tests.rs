@@ -3,7 +3,7 @@ use std::time::Instant;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use vecferry_migrate::event::Bottleneck;
-use vecferry_migrate::report::{IndexReport, PaceReport, WaitReport};
+use vecferry_migrate::report::{Evidence, IndexReport, PaceReport, WaitReport};
 
 use super::*;
 
@@ -64,6 +64,7 @@ fn collection(name: &str, rows: u64) -> CollectionReport {
         created: true,
         quarantined: 0,
         drift: None,
+        evidence: Evidence::default(),
         keys: vecferry_migrate::Keys::Copied,
     }
 }

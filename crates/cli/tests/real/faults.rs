@@ -62,7 +62,7 @@ pub(crate) fn start_in(name: &str, target: &str, variables: &[(&str, &str)]) -> 
     started(variables.iter().fold(command, |command, (name, value)| command.env(name, value)))
 }
 
-fn started(command: Vecferry) -> Started {
+pub(crate) fn started(command: Vecferry) -> Started {
     let (mut child, command) = command.spawn();
     let mut stderr = child.stderr.take().unwrap();
     let stderr = thread::spawn(move || {

@@ -4,6 +4,7 @@
 
 mod auto_id;
 mod awkward;
+mod changed_source;
 mod cloud;
 mod copy;
 mod drift;

@@ -7,7 +7,6 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use vecferry_milvus::schema::differences;
 use vecferry_milvus::{CollectionName, Endpoint};
 
 use super::stored::{DocumentError, plan_value, read_plan_value, read_request, write_request};
@@ -17,7 +16,6 @@ use crate::problem::{Code, Problem};
 use crate::report::FormerLoad;
 use crate::request::{MigrateRequest, Selection};
 use crate::run::splits_expected;
-use crate::target::show;
 
 /// Version of the file's form. A newer one is refused, an older one read.
 const FORMAT: u64 = 1;
@@ -218,32 +216,7 @@ pub(crate) fn outdated(then: &Plan, now: &Plan, row_tolerance_percent: f64) -> V
 
 /// What changed about a collection since it was planned.
 fn changes(then: &PlannedCollection, now: &PlannedCollection, row_tolerance_percent: f64) -> Vec<String> {
-    let mut found = Vec::new();
-    if then.described.id != now.described.id {
-        found.push("it was dropped and made anew on the source".to_owned());
-    }
-    match differences(&then.described.schema, &now.described.schema) {
-        Ok(differing) if differing.is_empty() => {}
-        Ok(differing) => found.push(show(&differing)),
-        Err(error) => found.push(error.to_string()),
-    }
-    let set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
-    for (what, then, now) in [
-        ("partitions", set(&then.partitions), set(&now.partitions)),
-        ("aliases", set(&then.aliases), set(&now.aliases)),
-    ] {
-        let differing: Vec<_> = then.symmetric_difference(&now).cloned().collect();
-        if !differing.is_empty() {
-            found.push(format!("{what} were added or removed: {}", differing.join(", ")));
-        }
-    }
-    let properties = |planned: &PlannedCollection| {
-        let pairs = planned.described.properties.iter();
-        pairs.map(|pair| (pair.key.clone(), pair.value.clone())).collect::<BTreeSet<_>>()
-    };
-    if properties(then) != properties(now) {
-        found.push("its properties changed".to_owned());
-    }
+    let mut found = then.changes_of_source(&now.described, &now.partitions, &now.aliases);
     let (mut of_then, mut of_now) = (then.indexes.clone(), now.indexes.clone());
     of_then.sort_by(|one, other| (&one.field, &one.name).cmp(&(&other.field, &other.name)));
     of_now.sort_by(|one, other| (&one.field, &one.name).cmp(&(&other.field, &other.name)));
@@ -331,7 +304,7 @@ mod tests {
         let now = Plan { new_databases: Vec::new(), ..then.clone() };
         let problems = outdated(&then, &now, 0.0);
         assert!(
-            problems[0].to_string().contains("`shop.*` is not any more what the plan"),
+            problems[0].to_string().contains("`shop.*` changed after the plan was made"),
             "{}",
             problems[0]
         );

@@ -385,10 +385,10 @@ catalogue! {
            "不会改动它；请移走它，或用 `vecferry migrate` 新建任务";
     /// The clusters are not any more what a plan was made for.
     PlanOutdated 250 Refused
-        en "`{collection}` is not any more what the plan was made for: {detail}"
-           "make the plan again with `vecferry plan` and review it; if only rows were added, --row-tolerance allows more of them"
-        zh "`{collection}` 与制定计划时不同：{detail}"
-           "请用 `vecferry plan` 重新生成并评审计划；如果只是新增了行，可用 --row-tolerance 放宽";
+        en "`{collection}` changed after the plan was made: {detail}"
+           "plan again and review the new plan; if only rows were added, --row-tolerance allows more of them"
+        zh "`{collection}` 在制定计划之后发生了变化：{detail}"
+           "请重新生成并评审计划；如果只是新增了行，可用 --row-tolerance 放宽";
     /// The scratch collection of the write probe is still there.
     ProbeLeft 251 Refused
         en "the scratch collection `{collection}` could be made on the target but not removed: {detail}"
@@ -511,6 +511,12 @@ catalogue! {
         zh "`{collection}` 已复制 {times} 次，每次都在途中出现问题：{detail}"
            "目标自行生成主键，因此结果不明的写入无法重试；请修复到目标的连接，然后运行 `vecferry resume {job}`，该 Collection 会从头开始";
 
+    /// A fact that a success must be concluded from was not established.
+    EvidenceMissing 312 Failed
+        en "`{collection}`: it is not shown that everything arrived: {detail}"
+           "run `vecferry resume {job}`, which counts and verifies again"
+        zh "`{collection}`：无法证明数据已全部到达：{detail_zh}"
+           "请运行 `vecferry resume {job}`，重新计数并校验";
     /// Rows did not arrive.
     RowsMissing 401 Different
         en "`{collection}`: {rows} row(s) of the source are missing on the target ({where})"
@@ -626,6 +632,12 @@ catalogue! {
         zh "`{collection}`：在不计目标生成的主键的情况下，源和目标的行不一致：{detail}"
            "请在目标上删除该 Collection 后重新迁移";
 
+    /// The source has other partitions, aliases or properties than the plan.
+    SourceObjectsChanged 417 Different
+        en "`{collection}`: the source changed after the migration was planned: {detail}"
+           "stop whatever changes the source, remove what this job created with `vecferry cancel --clean`, and migrate again"
+        zh "`{collection}`：源集群在制定计划之后发生了变化：{detail}"
+           "请停止对源集群的改动，用 `vecferry cancel --clean` 删除该任务创建的内容，然后重新迁移";
     /// An index that was to be kept is another one.
     IndexReplaced 426 Done
         en "`{collection}`: the target refuses the index {index} and got {instead} instead: {detail}"

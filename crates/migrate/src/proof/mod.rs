@@ -6,6 +6,7 @@
 //! ([`Repair`]).
 
 mod compare;
+mod count;
 mod digest;
 mod expect;
 mod full;

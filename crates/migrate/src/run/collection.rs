@@ -23,9 +23,9 @@ use crate::copy::{
 use crate::event::{Event, Phase};
 use crate::plan::{Change, Keys, PlannedCollection};
 use crate::precheck::{PROPERTY_TTL, does_not_fit};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, listed};
 use crate::proof::{Expected, Reader};
-use crate::report::{CollectionReport, PartitionReport};
+use crate::report::{CollectionReport, CopiedRows, CountedRows, PartitionReport};
 use crate::request::{Duplicates, OnBadRow, VerifyLevel};
 use crate::retry::{DENIED_MAX, repeat};
 use crate::source_load::{free_memory, memory_estimate, stored_rows, wait_until_complete};
@@ -85,6 +85,7 @@ pub(super) async fn migrate(job: &Job, position: usize, planned: &PlannedCollect
     };
     let stop = if job.cancel.is_cancelled() { Err(Stop::Canceled) } else { work.run().await };
     let phase = match stop {
+        // Whether all of it amounts to a success is concluded when the job ends.
         Ok(()) if work.problems.is_empty() => Phase::Done,
         Ok(()) => Phase::Failed,
         Err(Stop::Canceled | Stop::InDoubt(_)) => Phase::Canceled,
@@ -96,6 +97,48 @@ pub(super) async fn migrate(job: &Job, position: usize, planned: &PlannedCollect
     work.enter(phase);
     work.report.seconds = started.elapsed().as_secs_f64();
     Ended { report: work.report, problems: work.problems, warnings: work.warnings }
+}
+
+/// Counts the target of a collection that an earlier attempt completed: much may have happened since.
+pub(super) async fn count_again(job: &Job, planned: &PlannedCollection, ended: &mut Ended) {
+    if job.request.verify == VerifyLevel::None {
+        return;
+    }
+    let report = new_report(planned);
+    let mut work = Work {
+        job,
+        position: 0,
+        planned,
+        report,
+        problems: Vec::new(),
+        warnings: Vec::new(),
+        refused_indexes: Vec::new(),
+    };
+    work.enter(Phase::Verifying);
+    match work.count_again(ended.report.rows).await {
+        Ok(counted) => {
+            let expected = ended.report.evidence.target.take().unwrap_or_default();
+            if counted != expected {
+                let (code, rows) = if counted.whole < expected.whole {
+                    (Code::RowsMissing, expected.whole - counted.whole)
+                } else {
+                    (Code::RowsExtra, counted.whole - expected.whole)
+                };
+                let problem = Problem::new(code).with("collection", &planned.source).with("rows", rows);
+                work.problems.push(problem.with("where", "counted again by this attempt"));
+            }
+            ended.report.evidence.target = Some(counted);
+        }
+        Err(Stop::Problem(problem)) => work.problems.push(problem),
+        Err(Stop::Canceled | Stop::InDoubt(_)) => {
+            ended.report.phase = Phase::Canceled;
+            return;
+        }
+    }
+    if !work.problems.is_empty() {
+        ended.report.phase = Phase::Failed;
+        ended.problems.append(&mut work.problems);
+    }
 }
 
 /// Enough splits to keep all readers busy to the end, but none that is not worth its queries.
@@ -179,14 +222,19 @@ impl<'a> Work<'a> {
 
     async fn run_once(&mut self) -> Result<(), Stop> {
         let made = self.create().await?;
-        let (expected, held) =
-            if self.planned.readable { self.read_source(&made).await? } else { (Expected::default(), None) };
+        let (expected, held) = if self.planned.readable {
+            self.read_source(&made).await?
+        } else {
+            self.look_at_unreadable().await?;
+            (Expected::default(), None)
+        };
         let proved = self.store_and_prove(&made, &expected).await;
         if let Some(held) = held {
             self.release_source(held).await;
         }
         proved?;
         self.check_definition().await?;
+        self.report.evidence.definition_compared = true;
         let is_proven = self.problems.is_empty();
         self.tell_quarantined().await?;
         if is_proven && (self.report.quarantined == 0 || self.job.request.on_bad_row == OnBadRow::Quarantine)
@@ -195,6 +243,7 @@ impl<'a> Work<'a> {
                 .await
                 .map_err(|error| self.target_failed(error))?;
             self.check_finish().await?;
+            self.report.evidence.finished = true;
             self.report.aliases = self.planned.aliases.clone();
         }
         if self.job.request.wait_index {
@@ -227,6 +276,26 @@ impl<'a> Work<'a> {
             self.enter(Phase::Verifying);
             self.prove(made, expected).await?;
         }
+        if self.problems.is_empty() {
+            self.report.evidence.verified = Some(self.job.request.verify);
+        }
+        Ok(())
+    }
+
+    /// A collection that cannot be read, for want of an index, was planned because it holds no rows. It must hold none at
+    /// the end either.
+    async fn look_at_unreadable(&mut self) -> Result<(), Stop> {
+        let rows = self.job.rows_of_unreadable(self.planned).await;
+        let (rows, name) = (rows.map_err(|error| self.source_failed(error))?, &self.planned.source);
+        let counted = || Some(CountedRows { whole: rows, ..CountedRows::default() });
+        if rows > 0 {
+            let problem = Problem::new(Code::RowsMissing).with("collection", name).with("rows", rows);
+            self.problems.push(problem.with("where", "it was empty when the migration was planned"));
+        }
+        let evidence = &mut self.report.evidence;
+        evidence.source_before = Some(CountedRows::default());
+        (evidence.source_after, evidence.copied) = (counted(), Some(CopiedRows::default()));
+        (evidence.duplicate_rows, evidence.unreadable_rows) = (Some(0), Some(0));
         Ok(())
     }
 
@@ -402,10 +471,11 @@ impl<'a> Work<'a> {
     /// Rows of each part before the first attempt read the first one.
     async fn rows_before(&self, reader: &Reader) -> Result<Holding, Stop> {
         let job = self.job;
-        let counts = self.count_partitions(reader).await.map_err(|error| self.source_failed(error))?;
+        let counted = self.count_source(reader).await.map_err(|error| self.source_failed(error))?;
         let segment_rows = repeat(&job.cancel, || drift::segment_rows(&reader.client, &reader.name)).await;
         let segment_rows = segment_rows.map_err(|error| self.source_failed(error))?;
-        let document = serde_json::to_string(&Holding { counts, segment_rows });
+        let (counts, whole) = (self.by_part(&counted), Some(counted.whole));
+        let document = serde_json::to_string(&Holding { counts, segment_rows, whole });
         let document = document.map_err(|error| self.ledger_failed(error))?;
         let stored = job.ledger.record_source_counts(&job.attempt, self.position, document).await;
         let stored = stored.map_err(|error| self.ledger_failed(error))?;
@@ -427,12 +497,17 @@ impl<'a> Work<'a> {
         }
     }
 
-    async fn count_partitions(&self, reader: &Reader) -> Result<Vec<u64>, Error> {
-        let mut counts = Vec::new();
-        for part in self.planned.parts() {
-            counts.push(reader.count_where(part.as_deref(), String::new()).await?);
-        }
-        Ok(counts)
+    /// Counts the source whole, with all partitions that it has now.
+    async fn count_source(&self, reader: &Reader) -> Result<CountedRows, Error> {
+        reader.count_all(&self.planned.partitions).await
+    }
+
+    /// Rows of the planned parts; a partition that is gone has none.
+    fn by_part(&self, counted: &CountedRows) -> Vec<u64> {
+        let rows = |part: Option<String>| {
+            part.map_or(counted.whole, |part| counted.partitions.get(&part).copied().unwrap_or_default())
+        };
+        self.planned.parts().into_iter().map(rows).collect()
     }
 
     /// Copies all splits that are not complete. Returns what all attempts together read of each part.
@@ -607,6 +682,12 @@ impl<'a> Work<'a> {
             let set_aside = set_aside.iter().filter(|(of, _)| *of == partition).count() as u64;
             parts.push(PartCopied { partition, rows_read, set_aside, keys });
         }
+        self.report.evidence.copied = Some(CopiedRows {
+            splits_open: splits.iter().filter(|split| !split.done).count() as u64,
+            read: parts.iter().map(|part| part.rows_read).sum(),
+            written: self.report.rows,
+            set_aside: self.report.quarantined,
+        });
         Ok(parts)
     }
 
@@ -668,12 +749,15 @@ impl<'a> Work<'a> {
         let after = self.look_for_drift(reader, before, &mut finding).await?;
         let mut expected = Expected::default();
         let is_proved = self.job.request.verify != VerifyLevel::None;
-        for (copied, counted) in copied.into_iter().zip(after).filter(|_| is_proved) {
+        for (copied, counted) in copied.into_iter().zip(after) {
             let partition = copied.partition.clone();
             finding
                 .explain(reader, partition.as_deref(), copied.rows_read, counted)
                 .await
                 .map_err(|error| self.not_verified(error))?;
+            if !is_proved {
+                continue;
+            }
             let (keys, read, part) = (copied.keys, copied.rows_read, partition.as_deref());
             let set_aside = copied.set_aside;
             let gone = crate::proof::expect(reader, &mut expected, part, read, set_aside, counted, keys)
@@ -682,6 +766,8 @@ impl<'a> Work<'a> {
             finding.gone(gone as u64);
         }
         let duplicates = finding.surplus.duplicates;
+        self.report.evidence.duplicate_rows = Some(duplicates);
+        self.report.evidence.unreadable_rows = Some(finding.surplus.unreadable);
         self.tell_expired(finding.expired());
         finding.conclude(
             self.job.request.duplicates,
@@ -705,14 +791,26 @@ impl<'a> Work<'a> {
         before: &Holding,
         finding: &mut comparison::Finding<'_>,
     ) -> Result<Vec<u64>, Stop> {
-        let counts = self.count_partitions(reader).await.map_err(|error| self.not_verified(error))?;
+        let counted = self.count_source(reader).await.map_err(|error| self.not_verified(error))?;
         let segment_rows = repeat(&self.job.cancel, || {
             drift::segment_rows_after(&reader.client, &reader.name, before.segment_rows)
         });
         let segment_rows = segment_rows.await.map_err(|error| self.not_verified(error))?;
-        let (after, expires) = (Holding { counts, segment_rows }, drift::expires(self.planned));
-        let report = drift::report(before, &after, drift::change(before, &after, expires));
+        let (counts, whole) = (self.by_part(&counted), Some(counted.whole));
+        let (after, expires) = (Holding { counts, segment_rows, whole }, drift::expires(self.planned));
+        let mut report = drift::report(before, &after, drift::change(before, &after, expires));
+        report.changes = drift::changes_of_source(&self.job.source, self.planned, &counted)
+            .await
+            .map_err(|error| self.not_verified(error))?;
         finding.drift(&report, expires);
+        if !report.changes.is_empty() {
+            let problem = drift::source_changed(self.planned, &report.changes);
+            let is_let_pass = self.job.request.allow_drift;
+            if is_let_pass { self.warnings.push(problem) } else { self.problems.push(problem) }
+        }
+        let parts = self.planned.parts();
+        self.report.evidence.source_before = before.counted(&parts);
+        self.report.evidence.source_after = Some(counted);
         self.report.drift = Some(report);
         Ok(after.counts)
     }
@@ -752,9 +850,14 @@ impl<'a> Work<'a> {
             || self.planned.has_unindexed_vector() && job.target.version().flavor == Flavor::Milvus
         {
             // Nothing was read because nothing is there; a target without an index can't be loaded, but counts as well.
-            verification.target_rows =
-                job.target.row_estimate(&made.name).await.map_err(|error| self.not_verified(error))?;
-            verification.passed = verification.target_rows == 0 && self.problems.is_empty();
+            let rows = job.target.row_estimate(&made.name).await.map_err(|error| self.not_verified(error))?;
+            self.report.evidence.target = Some(CountedRows { whole: rows, ..CountedRows::default() });
+            if rows > 0 {
+                let problem = Problem::new(Code::RowsExtra).with("collection", &self.planned.source);
+                self.problems.push(problem.with("rows", rows).with("where", "in all"));
+            }
+            verification.target_rows = rows;
+            verification.passed = self.problems.is_empty();
             verification.counts_compared = 1;
             self.report.verification = Some(verification);
             return Ok(());
@@ -786,20 +889,7 @@ impl<'a> Work<'a> {
         expected: &Expected,
     ) -> Result<crate::proof::Outcome, Stop> {
         let target = &self.job.target;
-        let needed = memory_estimate(&self.planned.described, self.report.rows);
-        if let Some(free) = free_memory(target).await.unwrap_or(None).filter(|free| needed > *free) {
-            return Err(
-                self.not_verified(does_not_fit(&made.name, Side::Target, needed, free).what(crate::Lang::En))
-            );
-        }
-        let load = async {
-            repeat(&self.job.cancel, || target.load_collection(&made.name, 1)).await?;
-            wait_until_complete(target, &made.name).await
-        };
-        tokio::select! {
-            loaded = load => loaded.map_err(|error| self.not_verified(error))?,
-            () = self.job.cancel.cancelled() => return Err(Stop::Canceled),
-        }
+        self.load_target(made, self.report.rows).await?;
         let of_target = reader(target, made, &self.planned.described, &self.job.cancel).fresh().await;
         let of_target = of_target.map_err(|error| self.not_verified(error))?;
         let copy = self.copy_job(
@@ -822,6 +912,13 @@ impl<'a> Work<'a> {
         let mut outcome = crate::proof::compare(&of_target, &self.planned.source, expected)
             .await
             .map_err(|error| self.not_verified(error))?;
+        let counted = self.count_target(&of_target).await?;
+        outcome.problems.extend(comparison::rows_elsewhere(
+            &self.planned.source,
+            &self.planned.partitions,
+            &counted,
+        ));
+        self.report.evidence.target = Some(counted);
         // Differing rows are the finding; which copy of a repeated key a server answers is not fixed.
         if !outcome.changed.is_empty() {
             outcome.problems.push(comparison::changed(&self.planned.source, &outcome));
@@ -853,6 +950,57 @@ impl<'a> Work<'a> {
             outcome.rows_compared_before = compared.rows_compared_before;
         }
         Ok(outcome)
+    }
+
+    /// Loads the target, counts it, and releases it unless it was loaded before.
+    async fn count_again(&self, rows: u64) -> Result<CountedRows, Stop> {
+        let (job, target, name) = (self.job, &self.job.target, &self.planned.target);
+        self.stop_if_canceled()?;
+        if self.planned.has_unindexed_vector() && target.version().flavor == Flavor::Milvus {
+            let rows = target.row_estimate(name).await.map_err(|error| self.not_verified(error))?;
+            return Ok(CountedRows { whole: rows, ..CountedRows::default() });
+        }
+        let units = super::target_load_units(memory_estimate(&self.planned.described, rows));
+        let _turn = job.target_loads.acquire_many(units).await.map_err(|_| Stop::Canceled)?;
+        let made = repeat(&job.cancel, || target.describe(name)).await;
+        let made = made.map_err(|error| self.not_verified(error))?;
+        let state = repeat(&job.cancel, || target.load_state(name, None)).await;
+        let was_loaded = state.map_err(|error| self.not_verified(error))? != LoadState::NotLoaded;
+        let counted = async {
+            self.load_target(&made, rows).await?;
+            let of_target = reader(target, &made, &self.planned.described, &job.cancel).fresh().await;
+            self.count_target(&of_target.map_err(|error| self.not_verified(error))?).await
+        };
+        let counted = counted.await;
+        if !was_loaded {
+            self.release_target(name).await?;
+        }
+        counted
+    }
+
+    /// Loads the target if its memory suffices, and waits until it is complete.
+    async fn load_target(&self, made: &Collection, rows: u64) -> Result<(), Stop> {
+        let target = &self.job.target;
+        let needed = memory_estimate(&self.planned.described, rows);
+        if let Some(free) = free_memory(target).await.unwrap_or(None).filter(|free| needed > *free) {
+            return Err(
+                self.not_verified(does_not_fit(&made.name, Side::Target, needed, free).what(crate::Lang::En))
+            );
+        }
+        let load = async {
+            repeat(&self.job.cancel, || target.load_collection(&made.name, 1)).await?;
+            wait_until_complete(target, &made.name).await
+        };
+        tokio::select! {
+            loaded = load => loaded.map_err(|error| self.not_verified(error)),
+            () = self.job.cancel.cancelled() => Err(Stop::Canceled),
+        }
+    }
+
+    /// Counts the target whole, with all partitions that it has now.
+    async fn count_target(&self, of_target: &Reader) -> Result<CountedRows, Stop> {
+        let counted = of_target.count_all(&self.planned.partitions).await;
+        counted.map_err(|error| self.not_verified(error))
     }
 
     /// The target ends not loaded; lite loads a collection when it is made, and lite 2 knows no other state.
@@ -931,17 +1079,25 @@ impl<'a> Work<'a> {
             .partitions(&self.planned.target)
             .await
             .map_err(|error| self.target_failed(error))?;
-        let missing: Vec<_> = self
-            .planned
-            .partitions
+        let planned = &self.planned.partitions;
+        let missing: Vec<_> =
+            planned.iter().filter(|partition| made.iter().all(|(known, _)| known != *partition)).collect();
+        // Where a field's value places the rows, or the source has none, the target's partitions are its own.
+        let extra = made
             .iter()
-            .filter(|partition| made.iter().all(|(known, _)| known != *partition))
-            .cloned()
-            .collect();
-        if missing.is_empty() {
+            .map(|(known, _)| known)
+            .filter(|known| !planned.is_empty() && !planned.contains(known));
+        let extra: Vec<_> = extra.collect();
+        let mut detail = Vec::new();
+        for (what, names) in [("are missing", missing), ("were added", extra)] {
+            if !names.is_empty() {
+                detail.push(format!("partitions {what}: {}", listed(&names)));
+            }
+        }
+        if detail.is_empty() {
             return Ok(());
         }
-        let detail = format!("partitions are missing: {}", missing.join(", "));
+        let detail = detail.join("; ");
         Err(Problem::new(Code::SchemaChanged)
             .with("collection", &self.planned.target)
             .with("detail", detail)

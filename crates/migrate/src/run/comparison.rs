@@ -1,5 +1,7 @@
 //! Comparisons of one collection on two servers, and what their findings mean.
 
+use std::collections::BTreeSet;
+
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::differences;
 use vecferry_milvus::{Client, CollectionName, Error, Flavor};
@@ -9,11 +11,11 @@ use crate::copy::{KeySample, SAMPLE_ROWS_MIN};
 use crate::event::{Event, Observer, Phase};
 use crate::inventory::Found;
 use crate::plan::{Keys, Plan, PlannedCollection};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, listed};
 use crate::proof::{
     Expected, Outcome, Part, ProofError, Reader, Surplus, compare, diagnose, expect, scan_keys,
 };
-use crate::report::{CollectionReport, DriftReport, RepairReport};
+use crate::report::{CollectionReport, CountedRows, DriftReport, Evidence, RepairReport};
 use crate::request::{Duplicates, RepairScope, VerifyLevel};
 use crate::retry::repeat;
 use crate::target::{flush, show};
@@ -150,6 +152,26 @@ pub(super) fn changed(name: &CollectionName, outcome: &Outcome) -> Problem {
         .with("field", field)
 }
 
+/// Rows of the target in partitions that the source does not have, or in none that is listed. `expected` are the
+/// source's partitions; empty where they cannot be named.
+pub(super) fn rows_elsewhere(
+    name: &CollectionName,
+    expected: &[String],
+    counted: &CountedRows,
+) -> Vec<Problem> {
+    let is_elsewhere = |(partition, rows): &(&String, &u64)| **rows > 0 && !expected.contains(*partition);
+    let (names, rows): (Vec<&String>, Vec<u64>) =
+        counted.partitions.iter().filter(is_elsewhere).map(|(name, rows)| (name, *rows)).unzip();
+    let places = [
+        (rows.into_iter().sum(), format!("in partitions that the source does not have: {}", listed(&names))),
+        (counted.whole.saturating_sub(counted.sum()), "in no partition that is listed".to_owned()),
+    ];
+    let problem = |(rows, place): (u64, String)| {
+        Problem::new(Code::RowsExtra).with("collection", name).with("rows", rows).with("where", place)
+    };
+    places.into_iter().filter(|(rows, _)| *rows > 0).map(problem).collect()
+}
+
 /// Refuses, before anything is written, loaded collections that repeat a key.
 pub(super) async fn refuse_duplicates(source: &Client, plan: &Plan) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
@@ -207,7 +229,7 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
     let enter = |phase| sides.observer.on_event(Event::Phase { collection: name.clone(), phase });
     enter(Phase::Verifying);
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
-    let mut verification = new_verification(sides.level);
+    let (mut verification, mut evidence) = (new_verification(sides.level), Evidence::default());
     let without_keys = Box::pin(compare_without_keys(sides, of_source, of_target)).await;
     let keys = if matches!(without_keys, Ok(Some(_))) { Keys::Regenerated } else { Keys::Copied };
     let compared = match without_keys {
@@ -222,8 +244,8 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
         Err(error) => Err(error),
     };
     match compared {
-        Ok(Answer { source_rows, outcome, duplicates, repair }) => {
-            verification.source_rows = source_rows;
+        Ok(Answer { source, target, outcome, duplicates, repair }) => {
+            verification.source_rows = source.sum();
             verification.target_rows = outcome.target_rows;
             verification.counts_compared = outcome.counts_compared;
             verification.rows_compared = outcome.rows_compared;
@@ -233,6 +255,16 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
                 problems.push(changed(name, &outcome));
             }
             problems.extend(outcome.problems);
+            problems.extend(rows_elsewhere(name, &every_row::partitions(of_source), &target));
+            if problems.is_empty() && source.whole != target.whole + duplicates {
+                let problem = Problem::new(Code::RowsDiffer).with("collection", name);
+                let detail =
+                    format!("{} / {} rows, {duplicates} of them duplicates", source.whole, target.whole);
+                problems.push(problem.with("detail", detail));
+            }
+            evidence.verified = problems.is_empty().then_some(sides.level);
+            (evidence.source_after, evidence.target) = (Some(source), Some(target));
+            evidence.duplicate_rows = Some(duplicates);
         }
         Err(_) if sides.cancel.is_cancelled() => {}
         Err(ProofError::Repair(error)) => {
@@ -242,7 +274,8 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
             problems.push(Problem::new(Code::NotVerified).with("collection", name).with("detail", error))
         }
     }
-    verification.passed = problems.is_empty() && !sides.cancel.is_cancelled();
+    // Only what was compared to its end, and found equal, passed.
+    verification.passed = evidence.verified == Some(sides.level) && !sides.cancel.is_cancelled();
     let phase = match (verification.passed, problems.is_empty()) {
         (true, _) => Phase::Done,
         (false, true) => Phase::Canceled,
@@ -269,13 +302,15 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
         quarantined: 0,
         keys,
         drift: None,
+        evidence,
     };
     Ended { report, problems, warnings }
 }
 
 /// What a comparison answers beside problems and warnings.
 struct Answer {
-    source_rows: u64,
+    source: CountedRows,
+    target: CountedRows,
     outcome: Outcome,
     duplicates: u64,
     repair: Option<RepairReport>,
@@ -288,9 +323,18 @@ fn compare_definitions(
     problems: &mut Vec<Problem>,
 ) -> Result<bool, ProofError> {
     let differing = differences(&of_source.described.schema, &of_target.described.schema)?;
+    let mut detail: Vec<_> = Vec::new();
     if !differing.is_empty() {
+        detail.push(show(&differing));
+    }
+    let (source, target) = (every_row::partitions(of_source), every_row::partitions(of_target));
+    let missing: Vec<_> = source.iter().filter(|name| !target.contains(name)).collect();
+    if !missing.is_empty() && !target.is_empty() {
+        detail.push(format!("partitions are missing: {}", listed(&missing)));
+    }
+    if !detail.is_empty() {
         let problem = Problem::new(Code::SchemaChanged).with("collection", &of_source.described.name);
-        problems.push(problem.with("detail", show(&differing)));
+        problems.push(problem.with("detail", detail.join("; ")));
     }
     Ok(differing.is_empty())
 }
@@ -332,26 +376,20 @@ async fn compare_without_keys(
                 return Ok(None);
             }
             let compared = pair.compare().await?;
-            // Also where partitions of the target are none of the source's.
-            let everything = Part::default();
-            Ok(Some((compared, source.count(&everything).await?, target.count(&everything).await?)))
+            Ok(Some((compared, count_both(of_source, of_target, &source, &target).await?)))
         })
         .await
     })
     .await?;
-    let Some((compared, source_rows, target_rows)) = compared.flatten().flatten() else { return Ok(None) };
-    let mut outcome = Outcome {
-        target_rows,
+    let Some((compared, (source, target))) = compared.flatten().flatten() else { return Ok(None) };
+    let outcome = Outcome {
+        target_rows: target.whole,
         counts_compared: 1,
         rows_compared: compared.source_rows,
         problems: compared.problem.into_iter().collect(),
         ..Outcome::default()
     };
-    if outcome.problems.is_empty() && source_rows != target_rows {
-        let problem = Problem::new(Code::RowsDiffer).with("collection", &of_source.described.name);
-        outcome.problems.push(problem.with("detail", format!("{source_rows} / {target_rows} rows")));
-    }
-    Ok(Some(Answer { source_rows, outcome, duplicates: 0, repair: None }))
+    Ok(Some(Answer { source, target, outcome, duplicates: 0, repair: None }))
 }
 
 /// Compares every row, both sides loaded at once, and mends what differs if that is wanted.
@@ -401,6 +439,7 @@ async fn compare_every_row(
                 pair.compare(&mut finding, None).await?.0
             };
             let duplicates = finding.surplus.duplicates;
+            let counted = count_both(of_source, of_target, &pair.source, &pair.target).await?;
             finding.conclude(Duplicates::Warn, false, problems, warnings);
             every_row::conclude(name, &compared, problems, warnings);
             if let Some(hindrance) =
@@ -409,12 +448,14 @@ async fn compare_every_row(
                 let problem = Problem::new(Code::NotRepairable).with("collection", name);
                 problems.push(problem.with("detail", hindrance));
             }
-            Ok((compared, duplicates))
+            Ok((compared, counted, duplicates))
         })
         .await
     })
     .await?;
-    let (compared, duplicates) = compared.flatten().unwrap_or_default();
+    let Some((compared, (source, target), duplicates)) = compared.flatten() else {
+        return Err(not_readable(name).into());
+    };
     let outcome = Outcome {
         problems: Vec::new(),
         target_rows: compared.target_rows,
@@ -424,7 +465,7 @@ async fn compare_every_row(
         changed: Vec::new(),
         findings: Some(compared.findings),
     };
-    Ok(Answer { source_rows: compared.source_rows, outcome, duplicates, repair: compared.repair })
+    Ok(Answer { source, target, outcome, duplicates, repair: compared.repair })
 }
 
 async fn compare_loaded(
@@ -454,19 +495,28 @@ async fn compare_loaded(
         }
         let duplicates = finding.surplus.duplicates;
         finding.conclude(Duplicates::Warn, false, problems, warnings);
-        Ok((expected, duplicates))
+        Ok((expected, reader.count_all(&every_row::partitions(of_source)).await?, duplicates))
     })
     .await?;
     // A source without an index holds nothing, and the target must not either.
-    let (expected, duplicates) = expected
-        .unwrap_or_else(|| (Expected { counts: vec![(Part::default(), 0)], ..Expected::default() }, 0));
+    let nothing = || Expected { counts: vec![(Part::default(), 0)], ..Expected::default() };
+    let (expected, source, duplicates) = expected.unwrap_or_else(|| (nothing(), CountedRows::default(), 0));
     let outcome = while_loaded(sides, sides.target, of_target, async |mut reader| {
         reader.columns = of_source.described.schema.columns();
-        compare(&reader, name, &expected).await
+        // A partition that the target lacks was told of with the definitions, and cannot be asked for.
+        let there = every_row::partitions(of_target);
+        let mut expected = expected.clone();
+        let missing = expected.leave_out(|partition| there.is_empty() || there.contains(partition));
+        let mut outcome = compare(&reader, name, &expected).await?;
+        if missing > 0 {
+            let problem = Problem::new(Code::RowsMissing).with("collection", name).with("rows", missing);
+            outcome.problems.push(problem.with("where", "in partitions that the target does not have"));
+        }
+        Ok((outcome, reader.count_all(&named_partitions(of_source, of_target)).await?))
     })
     .await?;
-    let outcome = match outcome {
-        Some(outcome) => outcome,
+    let (outcome, target) = match outcome {
+        Some(compared) => compared,
         None => {
             let mut outcome = Outcome { counts_compared: 1, ..Outcome::default() };
             if expected.source_rows > 0 {
@@ -474,10 +524,32 @@ async fn compare_loaded(
                 let problem = problem.with("rows", expected.source_rows).with("where", "in all");
                 outcome.problems.push(problem);
             }
-            outcome
+            (outcome, CountedRows::default())
         }
     };
-    Ok(Answer { source_rows: expected.source_rows, outcome, duplicates, repair: None })
+    Ok(Answer { source, target, outcome, duplicates, repair: None })
+}
+
+/// Counts both sides whole while they are loaded.
+async fn count_both(
+    of_source: &Found,
+    of_target: &Found,
+    source: &Reader,
+    target: &Reader,
+) -> Result<(CountedRows, CountedRows), ProofError> {
+    let named = named_partitions(of_source, of_target);
+    // As of now: a repair may have written a moment ago.
+    let (source, target) = (source.clone().fresh().await?, target.clone().fresh().await?);
+    Ok((source.count_all(&named).await?, target.count_all(&named).await?))
+}
+
+/// The partitions of both sides; none where one of them cannot name any.
+fn named_partitions(of_source: &Found, of_target: &Found) -> Vec<String> {
+    let (source, target) = (every_row::partitions(of_source), every_row::partitions(of_target));
+    if source.is_empty() || target.is_empty() {
+        return Vec::new();
+    }
+    source.into_iter().chain(target).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Whether a collection holds no rows and can't be loaded.
@@ -485,6 +557,12 @@ fn is_bare(client: &Client, found: &Found) -> bool {
     client.version().flavor == Flavor::Milvus
         && found.unindexed_vector().is_some()
         && found.rows_estimate == 0
+}
+
+/// A collection that cannot be loaded, and so not be read.
+fn not_readable(name: &CollectionName) -> Error {
+    let text = format!("`{name}` has a vector field without an index and cannot be loaded");
+    Error::new(vecferry_milvus::ErrorKind::NotLoaded, "LoadCollection", text)
 }
 
 /// Does something with a collection while it is completely loaded, and puts it back. `None` if it holds no rows and
@@ -500,8 +578,7 @@ async fn while_loaded<Answer>(
         return Ok(None);
     }
     if client.version().flavor == Flavor::Milvus && found.unindexed_vector().is_some() {
-        let text = format!("`{name}` has a vector field without an index and can't be loaded");
-        return Err(Error::new(vecferry_milvus::ErrorKind::NotLoaded, "LoadCollection", text).into());
+        return Err(not_readable(name).into());
     }
     let result = async {
         tokio::select! {

@@ -11,9 +11,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::{Client, CollectionName, Error, ErrorKind};
 
+use crate::inventory;
 use crate::plan::PlannedCollection;
 use crate::precheck::PROPERTY_TTL;
-use crate::report::DriftReport;
+use crate::problem::{Code, Problem};
+use crate::report::{CountedRows, DriftReport};
 
 /// A segment that is being replaced is there twice for a moment: more rows count only if they stay.
 const LOOKS_MAX: u32 = 6;
@@ -26,26 +28,39 @@ pub(super) struct Holding {
     pub(super) counts: Vec<u64>,
     /// Rows of the loaded segments, deleted ones too; absent where the server does not tell.
     pub(super) segment_rows: Option<i64>,
+    /// All rows, counted without naming a partition; absent in what earlier versions recorded.
+    pub(super) whole: Option<u64>,
 }
 
 /// Earlier versions recorded the counts alone.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Recorded {
-    Holding { counts: Vec<u64>, segment_rows: Option<i64> },
+    Holding {
+        counts: Vec<u64>,
+        segment_rows: Option<i64>,
+        #[serde(default)]
+        whole: Option<u64>,
+    },
     Counts(Vec<u64>),
 }
 
 impl Holding {
     pub(super) fn read(document: &str) -> Result<Self, serde_json::Error> {
         Ok(match serde_json::from_str(document)? {
-            Recorded::Holding { counts, segment_rows } => Self { counts, segment_rows },
-            Recorded::Counts(counts) => Self { counts, segment_rows: None },
+            Recorded::Holding { counts, segment_rows, whole } => Self { counts, segment_rows, whole },
+            Recorded::Counts(counts) => Self { counts, segment_rows: None, whole: None },
         })
     }
 
     pub(super) fn rows(&self) -> u64 {
         self.counts.iter().sum()
+    }
+
+    /// As a fact of the report; none if the whole was not counted.
+    pub(super) fn counted(&self, parts: &[Option<String>]) -> Option<CountedRows> {
+        let named = parts.iter().zip(&self.counts).filter_map(|(part, rows)| Some((part.clone()?, *rows)));
+        Some(CountedRows { whole: self.whole?, partitions: named.collect() })
     }
 }
 
@@ -94,6 +109,31 @@ pub(super) fn expires(planned: &PlannedCollection) -> bool {
     ttl.and_then(|ttl| ttl.value.parse::<i64>().ok()).is_some_and(|seconds| seconds > 0)
 }
 
+/// What of the source is not as it was planned, beside its rows. Partitions that came are named with their rows.
+pub(super) async fn changes_of_source(
+    source: &Client,
+    planned: &PlannedCollection,
+    counted: &CountedRows,
+) -> Result<Vec<String>, Error> {
+    let Some(now) = inventory::look(source, &planned.source).await? else {
+        return Ok(vec!["it was dropped".to_owned()]);
+    };
+    let mut found = planned.changes_of_source(&now.described, &now.partitions, &now.aliases);
+    let is_new = |(name, rows): &(&String, &u64)| **rows > 0 && !planned.partitions.contains(*name);
+    let rows: Vec<_> = counted.partitions.iter().filter(is_new).collect();
+    if !rows.is_empty() {
+        let total: u64 = rows.iter().map(|(_, rows)| **rows).sum();
+        found.push(format!("{total} row(s) are in partitions that were added"));
+    }
+    Ok(found)
+}
+
+/// The source is not any more what was planned.
+pub(super) fn source_changed(planned: &PlannedCollection, changes: &[String]) -> Problem {
+    let problem = Problem::new(Code::SourceObjectsChanged).with("collection", &planned.source);
+    problem.with("detail", changes.join("; "))
+}
+
 /// What changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Change {
@@ -113,6 +153,9 @@ pub(super) fn change(before: &Holding, after: &Holding, expires: bool) -> Change
             change.drifted |= before != after;
         }
     }
+    // A partition that was not planned shows only here.
+    change.drifted |=
+        !expires && before.whole.zip(after.whole).is_some_and(|(before, after)| before != after);
     change.drifted |=
         before.segment_rows.zip(after.segment_rows).is_some_and(|(before, after)| after > before);
     change
@@ -132,6 +175,7 @@ pub(super) fn report(before: &Holding, after: &Holding, change: Change) -> Drift
         segment_rows_after: after.segment_rows,
         rows_expired: change.expired,
         drifted: change.drifted,
+        changes: Vec::new(),
     }
 }
 
@@ -140,7 +184,7 @@ mod tests {
     use super::*;
 
     fn holding(counts: &[u64], segment_rows: Option<i64>) -> Holding {
-        Holding { counts: counts.to_vec(), segment_rows }
+        Holding { counts: counts.to_vec(), segment_rows, whole: None }
     }
 
     #[test]

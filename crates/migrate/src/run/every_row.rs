@@ -572,6 +572,11 @@ pub(super) async fn after_copy(
     pair.compare(&mut finding, None).await.map(|(compared, _, _)| compared)
 }
 
+/// The partitions of a collection that can be named in queries.
+pub(super) fn partitions(found: &Found) -> Vec<String> {
+    parts(found).into_iter().flatten().map(str::to_owned).collect()
+}
+
 /// The parts of a collection: its partitions where these can be named.
 pub(super) fn parts(found: &Found) -> Vec<Option<&str>> {
     if found.described.schema.has_partition_key() || found.partitions.is_empty() {

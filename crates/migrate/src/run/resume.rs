@@ -1,17 +1,17 @@
 //! A job that goes on where an earlier attempt ended.
 
 use vecferry_ledger::{CollectionRecord, JobRecord, Ledger};
-use vecferry_milvus::schema::differences;
-use vecferry_milvus::{Client, Endpoint, ErrorKind};
+use vecferry_milvus::{Client, Endpoint};
 
 use super::control::unreadable;
 use super::{Migration, connect_both, ledger_problem, replaced};
 use crate::connect::{Side, refusal};
+use crate::inventory;
 use crate::plan::PlannedCollection;
 use crate::plan::stored::{read_plan, read_request};
 use crate::problem::{Code, Problem};
 use crate::report::{JobState, Report};
-use crate::target::{describe_own, show};
+use crate::target::describe_own;
 use crate::tuning::Tuning;
 
 /// What there is to do for a job.
@@ -55,7 +55,7 @@ impl Migration {
         let mut problems = Vec::new();
         for (planned, of_ledger) in plan.collections.iter().zip(&records) {
             if !of_ledger.done {
-                problems.extend(check_source(&source, planned, &record).await.err());
+                problems.extend(check_source(&source, planned, &record, request.allow_drift).await.err());
             }
             problems.extend(check_target(&target, planned, of_ledger, &record).await.err());
         }
@@ -82,6 +82,7 @@ async fn check_source(
     source: &Client,
     planned: &PlannedCollection,
     record: &JobRecord,
+    allow_drift: bool,
 ) -> Result<(), Problem> {
     let changed = |detail: String| {
         Problem::new(Code::SourceChanged)
@@ -89,19 +90,19 @@ async fn check_source(
             .with("job", &record.job_id)
             .with("detail", detail)
     };
-    let now = match source.describe(&planned.source).await {
-        Ok(now) => now,
-        Err(error) if error.kind() == ErrorKind::CollectionNotFound => {
-            return Err(changed("it is gone".into()));
-        }
-        Err(error) => return Err(refusal(Side::Source, &error)),
-    };
-    if now.id != planned.described.id {
-        return Err(changed("it was dropped and made anew".into()));
+    let now =
+        inventory::look(source, &planned.source).await.map_err(|error| refusal(Side::Source, &error))?;
+    let Some(now) = now else { return Err(changed("it was dropped".into())) };
+    let (described, mut partitions, mut aliases) = (now.described, now.partitions, now.aliases);
+    let mut described = described;
+    if allow_drift {
+        // These are told of at the end.
+        partitions.clone_from(&planned.partitions);
+        aliases.clone_from(&planned.aliases);
+        described.properties.clone_from(&planned.described.properties);
     }
-    let found =
-        differences(&planned.described.schema, &now.schema).map_err(|error| changed(error.to_string()))?;
-    if found.is_empty() { Ok(()) } else { Err(changed(show(&found))) }
+    let found = planned.changes_of_source(&described, &partitions, &aliases);
+    if found.is_empty() { Ok(()) } else { Err(changed(found.join("; "))) }
 }
 
 /// What the job made must still be there, also what is complete.

@@ -1,0 +1,126 @@
+//! The last look of a job at both sides. What was complete early, perhaps for an attempt of days ago, must still be there
+//! on the target, and must still be what the source holds.
+
+use futures_util::{StreamExt, stream};
+
+use super::{Ended, Job, LOOKS_PARALLEL, drift, ledger_failed, reader, replaced};
+use crate::event::Phase;
+use crate::plan::{Plan, PlannedCollection};
+use crate::problem::{Code, Problem};
+use crate::report::CountedRows;
+use crate::target;
+
+impl Job {
+    /// Looks at every complete collection once more, and records what it saw as facts.
+    pub(super) async fn look_at_end(&self, plan: &Plan, ended: &mut [Ended]) {
+        let complete = ended.iter_mut().zip(&plan.collections).enumerate();
+        stream::iter(complete.filter(|(_, (ended, _))| ended.report.phase == Phase::Done))
+            .for_each_concurrent(LOOKS_PARALLEL, |(position, (ended, planned))| async move {
+                let looks =
+                    [self.still_there(position, planned).await, self.source_stayed(planned, ended).await];
+                let evidence = &mut ended.report.evidence;
+                (evidence.there_at_end, evidence.source_looked_at_end) = (looks[0].is_ok(), looks[1].is_ok());
+                let found: Vec<_> = looks.into_iter().filter_map(Result::err).collect();
+                if !found.is_empty() {
+                    ended.report.phase = Phase::Failed;
+                    ended.problems.extend(found);
+                }
+            })
+            .await;
+    }
+
+    /// The target has the collection under its recorded number.
+    async fn still_there(&self, position: usize, planned: &PlannedCollection) -> Result<(), Problem> {
+        let job_id = self.attempt.job_id();
+        let record = self.ledger.collection(job_id, position).await;
+        let Some(id) = record.map_err(|error| ledger_failed(job_id, error))?.target_id else {
+            return Ok(());
+        };
+        let failed = |error: vecferry_milvus::Error| {
+            let problem = Problem::new(Code::TargetFailed).with("collection", &planned.target);
+            problem.with("detail", error)
+        };
+        let is_there = target::describe_own(&self.target, &planned.target, id).await.map_err(failed)?;
+        is_there.map(|_| ()).ok_or_else(|| replaced(planned, job_id))
+    }
+
+    /// The source consists of what it did, and counts what it did where it can be counted without loading it.
+    async fn source_stayed(&self, planned: &PlannedCollection, ended: &mut Ended) -> Result<(), Problem> {
+        let failed = |error: vecferry_milvus::Error| {
+            let problem = Problem::new(Code::SourceFailed).with("collection", &planned.source);
+            problem.with("detail", error)
+        };
+        let before = ended.report.evidence.source_after.clone().unwrap_or_default();
+        let now = if !planned.readable {
+            CountedRows {
+                whole: self.rows_of_unreadable(planned).await.map_err(failed)?,
+                ..CountedRows::default()
+            }
+        } else if planned.needs_load {
+            before.clone()
+        } else {
+            let reader = reader(&self.source, &planned.described, &planned.described, &self.cancel);
+            let reader = reader.fresh().await.map_err(failed)?;
+            reader.count_all(&planned.partitions).await.map_err(failed)?
+        };
+        let changes = drift::changes_of_source(&self.source, planned, &now).await.map_err(failed)?;
+        let mut found = Vec::new();
+        if !changes.is_empty() {
+            found.push(drift::source_changed(planned, &changes));
+        }
+        if drifted(&before, &now, drift::expires(planned)) {
+            found.push(
+                Problem::new(Code::Drift)
+                    .with("collection", &planned.source)
+                    .with("before", before.whole)
+                    .with("after", now.whole)
+                    .with("checks", "count at the end of the job"),
+            );
+        }
+        if self.request.allow_drift {
+            let is_new = |problem: &Problem| ended.warnings.iter().all(|known| known.code != problem.code);
+            let new: Vec<_> = found.into_iter().filter(is_new).collect();
+            ended.warnings.extend(new);
+            return Ok(());
+        }
+        found.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Rows of a source collection that cannot be loaded for want of an index. Rows that were never flushed show in no
+    /// statistic.
+    pub(super) async fn rows_of_unreadable(
+        &self,
+        planned: &PlannedCollection,
+    ) -> Result<u64, vecferry_milvus::Error> {
+        target::flush(&self.source, &planned.source, &self.cancel).await?;
+        self.source.row_estimate(&planned.source).await
+    }
+}
+
+fn drifted(before: &CountedRows, now: &CountedRows, expires: bool) -> bool {
+    let fell = |before: u64, now: u64| now < before && expires;
+    let differs = |before: u64, now: u64| now != before && !fell(before, now);
+    let of = |counted: &CountedRows, name: &String| counted.partitions.get(name).copied().unwrap_or_default();
+    let names = before.partitions.keys().chain(now.partitions.keys());
+    differs(before.whole, now.whole) || names.into_iter().any(|name| differs(of(before, name), of(now, name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_moved_between_partitions_are_drift_and_rows_that_ended_are_not() {
+        let counted = |p: u64, q: u64| CountedRows {
+            whole: p + q,
+            partitions: [("p".to_owned(), p), ("q".to_owned(), q)].into(),
+        };
+        assert!(!drifted(&counted(4, 5), &counted(4, 5), false));
+        assert!(drifted(&counted(4, 5), &counted(5, 4), false));
+        assert!(drifted(&counted(4, 5), &counted(4, 4), false));
+        assert!(!drifted(&counted(4, 5), &counted(4, 4), true));
+        assert!(drifted(&counted(4, 5), &counted(3, 6), true));
+        let gone = CountedRows { whole: 4, partitions: [("p".to_owned(), 4)].into() };
+        assert!(drifted(&counted(4, 5), &gone, false));
+    }
+}
