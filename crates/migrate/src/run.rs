@@ -31,6 +31,7 @@ use crate::source_load::memory_estimate;
 use crate::target;
 use crate::tuning::Tuning;
 
+pub(crate) mod claim;
 mod collection;
 mod comparison;
 mod control;
@@ -342,6 +343,10 @@ impl Migration {
             .begin_attempt(&record.job_id)
             .await
             .map_err(|error| ledger_problem(ledger.directory(), &record.job_id, &error))?;
+        if let Err(problem) = claim::reserve(ledger, &attempt, &self.target, &self.plan.collections).await {
+            self.take_back(ledger, &attempt, record).await?;
+            return Err(problem);
+        }
         let max_rate = self.max_rate_in_force(ledger, &record.job_id).await?;
         observer.on_event(Event::MaxRate(max_rate));
         let looked = pace::Looked::new(ledger);
@@ -384,6 +389,20 @@ impl Migration {
         }
         job.record_end(&mut report).await;
         Ok(report)
+    }
+
+    /// A job that may not begin leaves the record as it was.
+    async fn take_back(self, ledger: &Ledger, attempt: &Attempt, record: JobRecord) -> Result<(), Problem> {
+        let done = match (self.record, record.ended_at) {
+            (None, _) => ledger.remove_job(attempt).await,
+            (Some(_), Some(ended_at)) => {
+                let report = record.report.unwrap_or_default();
+                ledger.end_attempt(attempt, &record.state, report, ended_at).await
+            }
+            // It died, and still is as it was then.
+            (Some(_), None) => Ok(()),
+        };
+        done.map_err(|error| ledger_problem(ledger.directory(), attempt.job_id(), &error))
     }
 
     /// Records another limit, if one is wanted, and gives the one in force.
@@ -508,15 +527,20 @@ impl Job {
     async fn still_there(&self, position: usize, planned: &PlannedCollection) -> Result<(), Problem> {
         let job_id = self.attempt.job_id();
         let record = self.ledger.collection(job_id, position).await;
-        let Some(id) = record.map_err(|error| ledger_failed(job_id, error))?.target_id else {
-            return Ok(());
-        };
+        let id = record.map_err(|error| ledger_failed(job_id, error))?.target_id;
+        let id = id.ok_or_else(|| replaced(planned, job_id))?;
+        self.claim(position, planned).sweep().await?;
         let failed = |error: vecferry_milvus::Error| {
             let problem = Problem::new(Code::TargetFailed).with("collection", &planned.target);
             problem.with("detail", error)
         };
         let is_there = target::describe_own(&self.target, &planned.target, id).await.map_err(failed)?;
         is_there.map(|_| ()).ok_or_else(|| replaced(planned, job_id))
+    }
+
+    fn claim<'a>(&'a self, position: usize, planned: &'a PlannedCollection) -> claim::Claim<'a> {
+        let (ledger, attempt, target) = (&self.ledger, &self.attempt, &self.target);
+        claim::Claim { ledger, attempt, target, planned, position }
     }
 
     fn rbac_work(&self) -> rbac::Work<'_> {
@@ -623,6 +647,10 @@ impl Job {
                 .with("collection", format!("{source_db}.*"))
                 .with("detail", error)
         })?;
+        // Some servers may answer success for one that is there.
+        if self.target.databases().await.map_err(failed)?.iter().any(|known| known == db) {
+            return Ok(false);
+        }
         match self.target.create_database(db, properties).await {
             Ok(()) => Ok(true),
             Err(_)
