@@ -32,6 +32,12 @@ pub struct CollectionRecord {
     pub creation_intended: bool,
     /// The target's time when its creation was begun, where the target has such.
     pub creation_timestamp: Option<u64>,
+    /// How many names of its own the job began to make it under so far.
+    pub claims: u64,
+    /// Number of the name under which its creation was begun last; none if that was its planned name.
+    pub claim: Option<u64>,
+    /// Whether its removal was begun: it may be gone.
+    pub removal_intended: bool,
     /// The number that the target gave it; only then it is the job's own.
     pub target_id: Option<i64>,
     /// Rows that the source counted at the beginning, part by part; the caller's document.
@@ -47,7 +53,7 @@ pub struct CollectionRecord {
 }
 
 const COLUMNS: &str = "position, source, target, rows_total, creation_intended, creation_timestamp, target_id, \
-                       source_counts, splits_planned, copied, done, report";
+                       source_counts, splits_planned, copied, done, report, claims, claim, removal_intended";
 
 impl Ledger {
     /// The collections of a job, in order.
@@ -101,15 +107,34 @@ impl Ledger {
         .await
     }
 
-    /// Records, before it is begun, that a collection is about to be made, and the target's time.
+    /// Records, before it is begun, that a collection is about to be made under its planned name, and the target's time.
     pub async fn intend_creation(
         &self,
         attempt: &Attempt,
         position: usize,
         timestamp: Option<u64>,
     ) -> Result<(), Error> {
-        let set = "creation_intended = 1, creation_timestamp = coalesce(creation_timestamp, ?3)";
+        let set = "creation_intended = 1, creation_timestamp = coalesce(creation_timestamp, ?3), claim = NULL";
         self.update(attempt, position, set, timestamp.map(signed)).await
+    }
+
+    /// The same under a name that only this job can have. Returns the number of that name, which is never given again.
+    pub async fn intend_claim(
+        &self,
+        attempt: &Attempt,
+        position: usize,
+        timestamp: Option<u64>,
+    ) -> Result<u64, Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            let number: i64 = connection.query_row(
+                "UPDATE collections SET creation_intended = 1, creation_timestamp = ?3, claims = claims + 1, \
+                 claim = claims + 1 WHERE job_id = ?1 AND position = ?2 RETURNING claims",
+                params![attempt.job_id(), signed_size(position), timestamp.map(signed)],
+                |row| row.get(0),
+            )?;
+            Ok(number.cast_unsigned())
+        })
+        .await
     }
 
     /// Records that a collection is the job's own.
@@ -122,14 +147,35 @@ impl Ledger {
         self.update(attempt, position, "target_id = ?3", target_id).await
     }
 
-    /// Forgets that a collection was made, and everything that was written into it: it is gone, and starts again.
-    pub async fn forget_creation(&self, attempt: &Attempt, position: usize) -> Result<(), Error> {
+    /// Records, before it is begun, that a collection is about to be removed. What was proved of it does not count any
+    /// more, and neither does the job's last report.
+    pub async fn intend_removal(&self, attempt: &Attempt, position: usize) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            connection.execute(
+                "UPDATE collections SET removal_intended = 1, done = 0, report = NULL WHERE job_id = ?1 AND position = ?2",
+                params![attempt.job_id(), signed_size(position)],
+            )?;
+            connection.execute("UPDATE jobs SET report = NULL WHERE job_id = ?1", params![attempt.job_id()])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Forgets that a collection was made, and everything that was written into it and found out about it: it is gone,
+    /// and starts again, with the rows that were planned. Only the numbers of its names go on.
+    pub async fn forget_creation(
+        &self,
+        attempt: &Attempt,
+        position: usize,
+        rows_planned: u64,
+    ) -> Result<(), Error> {
         self.write_as(attempt, move |connection, attempt| {
             let at = params![attempt.job_id(), signed_size(position)];
             connection.execute(
-                "UPDATE collections SET creation_intended = 0, creation_timestamp = NULL, target_id = NULL, copied = 0, \
-                 splits_planned = 0 WHERE job_id = ?1 AND position = ?2",
-                at,
+                "UPDATE collections SET creation_intended = 0, creation_timestamp = NULL, claim = NULL, target_id = NULL, \
+                 removal_intended = 0, source_counts = NULL, splits_planned = 0, copied = 0, done = 0, report = NULL, \
+                 rows_total = ?3 WHERE job_id = ?1 AND position = ?2",
+                params![attempt.job_id(), signed_size(position), signed(rows_planned)],
             )?;
             for table in ["splits", "doubts", "samples", "quarantine", "comparisons"] {
                 connection.execute(&format!("DELETE FROM {table} WHERE job_id = ?1 AND collection = ?2"), at)?;
@@ -181,7 +227,7 @@ impl Ledger {
 
     /// Records that nothing is left to do for a collection.
     pub async fn record_done(&self, attempt: &Attempt, position: usize, report: String) -> Result<(), Error> {
-        self.update(attempt, position, "done = 1, report = ?3", report).await
+        self.update(attempt, position, "done = 1, removal_intended = 0, report = ?3", report).await
     }
 }
 
@@ -199,5 +245,8 @@ fn collection_of(row: &Row<'_>) -> rusqlite::Result<CollectionRecord> {
         copied: row.get(9)?,
         done: row.get(10)?,
         report: row.get(11)?,
+        claims: row.get::<_, i64>(12)?.cast_unsigned(),
+        claim: row.get::<_, Option<i64>>(13)?.map(i64::cast_unsigned),
+        removal_intended: row.get(14)?,
     })
 }

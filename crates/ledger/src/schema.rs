@@ -132,6 +132,20 @@ CREATE TABLE job_objects (
     UNIQUE (job_id, kind, name)
 ) STRICT;
 ",
+    // How many names of its own a job has made a collection under, the one whose creation was begun last, and whether
+    // its removal was begun. Which job may make a collection of a name on a target.
+    r"
+ALTER TABLE collections ADD COLUMN claims INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE collections ADD COLUMN claim INTEGER;
+ALTER TABLE collections ADD COLUMN removal_intended INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE reservations (
+    target TEXT NOT NULL,
+    name TEXT NOT NULL,
+    job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (target, name)
+) STRICT;
+",
 ];
 
 /// Brings a file to the newest version, or says why it can't be used.

@@ -278,7 +278,7 @@ async fn a_collection_that_is_gone_starts_again() {
     ledger.record_creation(&attempt, 0, 1).await.unwrap();
     let splits = ledger.plan_splits(&attempt, 0, vec![split(None, None)]).await.unwrap();
     ledger.advance(&attempt, splits[0].split_id, page("e", None)).await.unwrap();
-    ledger.forget_creation(&attempt, 0).await.unwrap();
+    ledger.forget_creation(&attempt, 0, 100).await.unwrap();
     let collection = ledger.collection("j1", 0).await.unwrap();
     assert_eq!((collection.target_id, collection.splits_planned), (None, false));
     assert!(ledger.splits("j1", 0).await.unwrap().is_empty());
@@ -386,6 +386,6 @@ async fn a_comparison_is_gone_on_with_only_for_the_state_that_it_was_made_for() 
     assert_eq!(ledger.comparisons("j1", 0, "two").await.unwrap(), []);
     ledger.plan_comparisons(&attempt, 0, "two".into(), ranges()).await.unwrap();
     assert_eq!(ledger.comparisons("j1", 0, "one").await.unwrap(), []);
-    ledger.forget_creation(&attempt, 0).await.unwrap();
+    ledger.forget_creation(&attempt, 0, 100).await.unwrap();
     assert_eq!(ledger.comparisons("j1", 0, "two").await.unwrap(), []);
 }

@@ -74,6 +74,10 @@ pub(crate) async fn check(
     let new_databases = checks.databases(&collections).await?;
     checks.free_names(&collections, &new_databases).await?;
     list.passed(CheckId::Names, []);
+    let databases = checks.known_databases(&collections, &new_databases);
+    let unclaimed = crate::run::claim::warnings(target, &databases).await;
+    let unclaimed = unclaimed.map_err(|error| vec![refusal(Side::Target, &error)])?;
+    unclaimed.into_iter().for_each(|problem| list.warn(CheckId::Names, problem));
     if checks.problems.is_empty() {
         let plan = Plan {
             source: cluster(source),
@@ -417,6 +421,16 @@ impl Checks<'_> {
         let existing = self.target.databases().await.map_err(|error| vec![refusal(Side::Target, &error)])?;
         let wanted: BTreeSet<_> = collections.iter().map(|planned| planned.target.db.clone()).collect();
         Ok(wanted.into_iter().filter(|db| !existing.contains(db)).collect())
+    }
+
+    /// Databases of the target that are there already; `default` stands for those that are not.
+    fn known_databases<'a>(
+        &self,
+        collections: &'a [PlannedCollection],
+        new_databases: &[String],
+    ) -> BTreeSet<&'a str> {
+        let known = |db: &'a String| if new_databases.contains(db) { DB_DEFAULT } else { db.as_str() };
+        collections.iter().map(|planned| known(&planned.target.db)).collect()
     }
 
     /// Nothing that exists on the target may bear the name of what is to be made.

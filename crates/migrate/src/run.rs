@@ -30,6 +30,7 @@ use crate::request::{Duplicates, MigrateRequest, VerifyLevel, VerifyRequest};
 use crate::source_load::memory_estimate;
 use crate::tuning::Tuning;
 
+pub(crate) mod claim;
 mod collection;
 mod comparison;
 mod conclusion;
@@ -348,6 +349,10 @@ impl Migration {
             .begin_attempt(&record.job_id)
             .await
             .map_err(|error| vec![ledger_problem(ledger.directory(), &record.job_id, &error)])?;
+        if let Err(problem) = claim::reserve(ledger, &attempt, &self.target, &self.plan.collections).await {
+            self.take_back(ledger, &attempt, record).await.map_err(|problem| vec![problem])?;
+            return Err(vec![problem]);
+        }
         let max_rate = self.max_rate_in_force(ledger, &record.job_id).await;
         let max_rate = max_rate.map_err(|problem| vec![problem])?;
         observer.on_event(Event::MaxRate(max_rate));
@@ -413,6 +418,20 @@ impl Migration {
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// A job that may not begin leaves the record as it was.
+    async fn take_back(self, ledger: &Ledger, attempt: &Attempt, record: JobRecord) -> Result<(), Problem> {
+        let done = match (self.record, record.ended_at) {
+            (None, _) => ledger.remove_job(attempt).await,
+            (Some(_), Some(ended_at)) => {
+                let report = record.report.unwrap_or_default();
+                ledger.end_attempt(attempt, &record.state, report, ended_at).await
+            }
+            // It died, and still is as it was then.
+            (Some(_), None) => Ok(()),
+        };
+        done.map_err(|error| ledger_problem(ledger.directory(), attempt.job_id(), &error))
     }
 
     /// Records another limit, if one is wanted, and gives the one in force.
@@ -531,6 +550,11 @@ impl Job {
         *window = Some((first, Instant::now()));
     }
 
+    fn claim<'a>(&'a self, position: usize, planned: &'a PlannedCollection) -> claim::Claim<'a> {
+        let (ledger, attempt, target) = (&self.ledger, &self.attempt, &self.target);
+        claim::Claim { ledger, attempt, target, planned, position }
+    }
+
     fn rbac_work(&self) -> rbac::Work<'_> {
         rbac::Work {
             source: &self.source,
@@ -638,6 +662,10 @@ impl Job {
                 .with("collection", format!("{source_db}.*"))
                 .with("detail", error)
         })?;
+        // Some servers may answer success for one that is there.
+        if self.target.databases().await.map_err(failed)?.iter().any(|known| known == db) {
+            return Ok(false);
+        }
         match self.target.create_database(db, properties).await {
             Ok(()) => Ok(true),
             Err(_)

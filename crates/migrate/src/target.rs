@@ -19,17 +19,13 @@ const FLUSH_POLL: Duration = Duration::from_millis(100);
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1800);
 const INDEX_POLL: Duration = Duration::from_millis(500);
 
-/// Makes the collection (unless an earlier attempt did) and its partitions, and describes what came of it.
-pub(crate) async fn create(
+/// Makes the partitions that a collection does not have yet, and describes what came of it.
+pub(crate) async fn create_partitions(
     target: &Client,
     planned: &PlannedCollection,
-    exists: bool,
     cancel: &CancellationToken,
 ) -> Result<Collection, Error> {
     let name = &planned.target;
-    if !exists {
-        create_collection(target, planned, cancel).await?;
-    }
     let existing = repeat(cancel, || target.partitions(name)).await?;
     for partition in &planned.partitions {
         if existing.iter().all(|(known, _)| known != partition) {
@@ -37,24 +33,6 @@ pub(crate) async fn create(
         }
     }
     repeat(cancel, || target.describe(name)).await
-}
-
-async fn create_collection(
-    target: &Client,
-    planned: &PlannedCollection,
-    cancel: &CancellationToken,
-) -> Result<(), Error> {
-    repeat(cancel, || async {
-        match target.create_collection(&planned.new).await {
-            // The answer was lost; whether the collection was made shows when it is described.
-            Err(error) if error.kind().is_ambiguous() => match target.describe(&planned.target).await {
-                Ok(_) => Ok(()),
-                Err(_) => Err(error),
-            },
-            answered => answered,
-        }
-    })
-    .await
 }
 
 /// The collection of a name, if it is the one that the target gave this number (lite gives none).
@@ -70,30 +48,6 @@ pub(crate) async fn describe_own(
         Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Whether a collection is there that was made after a moment of the target's own clock and holds nothing: only then it
-/// can be the one whose creation was begun at that moment.
-///
-/// # Errors
-/// [`ErrorKind::AlreadyExists`] if it is another one.
-pub(crate) async fn made_after(
-    target: &Client,
-    name: &CollectionName,
-    moment: Option<u64>,
-) -> Result<bool, Error> {
-    let never = CancellationToken::new();
-    let found = match repeat(&never, || target.describe(name)).await {
-        Ok(found) => found,
-        Err(error) if error.kind() == ErrorKind::CollectionNotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let later = moment.is_none_or(|moment| found.created_timestamp >= moment);
-    if later && found.name == *name && target.row_estimate(name).await? == 0 {
-        return Ok(true);
-    }
-    let text = format!("`{name}` is there, and it is not the one that this job began to make");
-    Err(Error::new(ErrorKind::AlreadyExists, "CreateCollection", text))
 }
 
 /// Name of the alias that only one attempt of a job writes through.

@@ -253,6 +253,18 @@ impl Client {
         self.command("DropCollection", &name.db, &request).await
     }
 
+    /// Gives a collection another name in its database. Refused where a collection or an alias has that name already;
+    /// aliases follow.
+    pub async fn rename_collection(&self, name: &CollectionName, new_name: &str) -> Result<(), Error> {
+        let request = pb::RenameCollectionRequest {
+            db_name: name.db.clone(),
+            old_name: name.name.clone(),
+            new_name: new_name.to_owned(),
+            new_db_name: name.db.clone(),
+        };
+        self.command("RenameCollection", &name.db, &request).await
+    }
+
     /// Sets properties of a collection.
     pub async fn alter_collection(
         &self,

@@ -2,11 +2,16 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::proto::common::{IndexState, KeyValuePair};
 use crate::proto::milvus as pb;
 use crate::schema::Schema;
+use crate::wire::WireError;
+use crate::wire::scan::{fields, put_bytes};
+
+/// `CollectionSchema.name`.
+const SCHEMA_NAME: u32 = 1;
 
 /// A collection's name with its database.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +73,21 @@ pub struct NewCollection {
     pub properties: Vec<KeyValuePair>,
     /// Number of partitions of a collection with a partition key; 0 leaves it to the server.
     pub num_partitions: i64,
+}
+
+impl NewCollection {
+    /// The same under another name. The name stands in the schema too, and servers refuse two different ones.
+    pub fn named(&self, name: &CollectionName) -> Result<Self, WireError> {
+        let mut schema = BytesMut::with_capacity(self.schema.len() + name.name.len());
+        put_bytes(&mut schema, SCHEMA_NAME, name.name.as_bytes());
+        for field in fields(&self.schema) {
+            let field = field?;
+            if field.number != SCHEMA_NAME {
+                schema.extend_from_slice(field.raw);
+            }
+        }
+        Ok(Self { name: name.clone(), schema: schema.freeze(), ..self.clone() })
+    }
 }
 
 /// An index and how far its build is.

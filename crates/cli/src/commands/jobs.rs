@@ -157,10 +157,12 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
                 splits_total: splits.len(),
                 copied: collection.copied,
                 done: collection.done,
+                // What was removed again is not done any more, whatever it entered before.
                 phase: history
                     .iter()
                     .rfind(|passed| passed.collection == collection.source)
-                    .map(|passed| passed.phase),
+                    .map(|passed| passed.phase)
+                    .filter(|phase| *phase != Phase::Done || collection.done),
                 collection: collection.source,
                 target: collection.target,
             });

@@ -449,6 +449,18 @@ catalogue! {
            "leave the collection out with --exclude"
         zh "`{collection}`：单行 {bytes} 字节，而一条消息不得超过 64 MiB"
            "请用 --exclude 排除该 Collection";
+    /// Another job of this state directory makes, or made, a collection of that name on this target.
+    NameReserved 232 Refused
+        en "`{collection}` on this target belongs to job {holder} ({state})"
+           "let it end, go on with it (`vecferry resume {holder}`), or remove what it made (`vecferry cancel {holder} --clean`)"
+        zh "目标上的 `{collection}` 属于任务 {holder}（{state}）"
+           "请等它结束，用 `vecferry resume {holder}` 继续，或用 `vecferry cancel {holder} --clean` 删除它创建的内容";
+    /// What a job made was removed again.
+    Cleaned 233 Canceled
+        en "what job {job} made was removed from the target with `cancel --clean`: {removed}"
+           "nothing of an earlier report counts any more; `vecferry resume {job}` copies everything again from scratch"
+        zh "任务 {job} 创建的内容已用 `cancel --clean` 从目标上删除：{removed}"
+           "此前的报告不再有效；用 `vecferry resume {job}` 可从头重新复制";
 
     /// The source failed in the middle.
     SourceFailed 301 Failed
@@ -510,6 +522,12 @@ catalogue! {
            "the target makes the keys of its rows, so that a write in doubt can't be repeated; mend the connection to the target, then run `vecferry resume {job}`, which begins this collection anew"
         zh "`{collection}` 已复制 {times} 次，每次都在途中出现问题：{detail}"
            "目标自行生成主键，因此结果不明的写入无法重试；请修复到目标的连接，然后运行 `vecferry resume {job}`，该 Collection 会从头开始";
+    /// Something has the name of a collection that the job is to make, and it is not known to be the job's.
+    TargetTaken 313 Failed
+        en "`{collection}` appeared on the target after the pre-check, and nothing shows that this job made it"
+           "it is not touched; drop or rename it on the target, then run `vecferry resume {job}`"
+        zh "`{collection}` 在预检之后出现在目标上，且无法证明由本任务创建"
+           "不会改动它；请在目标上删除或重命名它，然后运行 `vecferry resume {job}`";
 
     /// A fact that a success must be concluded from was not established.
     EvidenceMissing 312 Failed
@@ -656,6 +674,12 @@ catalogue! {
            "this only counts if the target stores its data on that disk; otherwise look at its object store"
         zh "数据在目标上可能占用 {needed} 磁盘（日志、数据段与索引），而其中一个节点仅剩 {free}"
            "仅当目标把数据存放在该磁盘上时才需要关注；否则请查看其对象存储";
+    /// A name on the target can't be taken in one step.
+    CreationUnclaimed 430 Done
+        en "a collection that somebody else makes in the target's database `{db}` at the same moment could be taken for this job's: {detail}"
+           "make sure that nobody else creates collections of these names there while the job starts"
+        zh "若他人恰好同时在目标的数据库 `{db}` 中创建同名 Collection，可能被当作本任务创建的：{detail}"
+           "请确保任务开始时没有其他人在那里创建同名的 Collection";
 
     /// Canceled by the user.
     Canceled 501 Canceled

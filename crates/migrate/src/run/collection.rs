@@ -10,6 +10,7 @@ use vecferry_milvus::{
     Client, Collection, CollectionName, Error, ErrorKind, Flavor, Key, KeyRange, LoadState,
 };
 
+use super::claim::Claim;
 use super::drift::{self, Holding};
 use super::{
     Ended, Job, comparison, ledger_failed, new_report, new_verification, quarantine, reader, replaced,
@@ -213,8 +214,7 @@ impl<'a> Work<'a> {
             let record = job.ledger.collection(job.attempt.job_id(), self.position).await;
             let record = record.map_err(|error| self.ledger_failed(error))?;
             // Whatever may still be on its way finds neither the name that it was sent to nor the collection.
-            super::control::clean_up(&job.ledger, &job.attempt, &job.target, self.planned, &record, true)
-                .await?;
+            super::control::clean_up(&self.claim(), &record, true).await?;
             self.report = new_report(self.planned);
             times += 1;
         }
@@ -347,39 +347,20 @@ impl<'a> Work<'a> {
     /// what was planned.
     async fn create(&mut self) -> Result<Collection, Stop> {
         self.enter(Phase::Creating);
-        let (job, target) = (self.job, &self.job.target);
-        let record = job.ledger.collection(job.attempt.job_id(), self.position).await;
-        let record = record.map_err(|error| self.ledger_failed(error))?;
-        if let Some(id) = record.target_id {
-            let made = target::describe_own(target, &self.planned.target, id).await;
-            let made = made.map_err(|error| self.target_failed(error))?;
-            self.report.created = true;
-            return made.ok_or_else(|| replaced(self.planned, job.attempt.job_id()).into());
-        }
-        let mut exists = false;
-        if record.creation_intended {
-            // An earlier attempt may have made it and ended before it could say so.
-            let found = target::made_after(target, &self.planned.target, record.creation_timestamp).await;
-            exists = found.map_err(|error| self.target_failed(error))?;
-        } else {
-            let now = repeat(&job.cancel, || target.timestamp()).await;
-            let now = now.map_err(|error| self.target_failed(error))?;
-            let intended = job.ledger.intend_creation(&job.attempt, self.position, now).await;
-            intended.map_err(|error| self.ledger_failed(error))?;
-        }
-        let made = match target::create(target, self.planned, exists, &job.cancel).await {
-            Ok(made) => made,
-            // Somebody made it after the pre-check; it is not ours and stays as it is.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                return Err(Problem::new(Code::TargetExists).with("collection", &self.planned.target).into());
-            }
-            Err(error) => return Err(self.target_failed(error)),
-        };
-        self.diff(&made, Code::SchemaDiffers)?;
-        let recorded = job.ledger.record_creation(&job.attempt, self.position, made.id).await;
-        recorded.map_err(|error| self.ledger_failed(error))?;
+        let job = self.job;
+        let own = self.claim().make(&job.cancel).await?;
         self.report.created = true;
+        let made = target::create_partitions(&job.target, self.planned, &job.cancel).await;
+        let made = made.map_err(|error| self.target_failed(error))?;
+        if made.id != own.id {
+            return Err(replaced(self.planned, job.attempt.job_id()).into());
+        }
+        self.diff(&made, Code::SchemaDiffers)?;
         Ok(made)
+    }
+
+    fn claim(&self) -> Claim<'_> {
+        self.job.claim(self.position, self.planned)
     }
 
     fn diff(&self, made: &Collection, code: Code) -> Result<(), Stop> {

@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::{Attempt, CollectionRecord, JobRecord, Ledger};
-use vecferry_milvus::{Client, Endpoint, ErrorKind};
+use vecferry_milvus::{Client, Endpoint, Error};
 
+use super::claim::Claim;
 use super::pace::Looked;
-use super::{Job, ledger_failed, ledger_problem};
+use super::{Job, ledger_failed, ledger_problem, new_report};
 use crate::connect::{Side, connect};
-use crate::event::Event;
+use crate::event::{Event, Phase};
 use crate::plan::stored::read_plan;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::{Code, Problem};
 use crate::rate::MaxRate;
-use crate::report::JobState;
+use crate::report::{CollectionReport, JobState, Report};
+use crate::request::VerifyLevel;
 use crate::retry::repeat;
 use crate::target;
 
@@ -112,16 +114,76 @@ pub async fn cancel(
     let died = record.state == JobState::InProgress.name() || record.state == JobState::Pending.name();
     let mut removed = Vec::new();
     if died || clean {
+        let target = match target {
+            Some(endpoint) => Some(connect(Side::Target, &endpoint).await),
+            None => None,
+        };
+        let target = match target.transpose() {
+            // Nothing was begun: what is recorded stays true.
+            Err(problem) if !died => return Err(vec![problem]),
+            target => target,
+        };
+        let before = ledger.collections(job_id).await.map_err(failed)?;
         let attempt = ledger.begin_attempt(job_id).await.map_err(failed)?;
-        let ended = end(ledger, &attempt, &plan, source, target, clean).await;
-        let state = if died || clean { JobState::Canceled.name().to_owned() } else { record.state.clone() };
-        let report = record.report.clone().unwrap_or_default();
-        let at = format!("{:.3}", jiff::Timestamp::now());
-        ledger.end_attempt(&attempt, &state, report, at).await.map_err(failed)?;
-        removed = ended?;
+        let problems = end(ledger, &attempt, &plan, source, target, clean, &mut removed).await;
+        let after = ledger.collections(job_id).await.map_err(failed)?;
+        let is_changed = before != after || !removed.is_empty();
+        let now = format!("{:.3}", jiff::Timestamp::now());
+        let (state, report, at) = if !died && !is_changed && !problems.is_empty() {
+            (record.state.clone(), record.report.clone(), record.ended_at.clone().unwrap_or(now))
+        } else if clean {
+            let report = cleaned(&record, &plan, &after, &removed, &now);
+            let report = serde_json::to_string(&report).map_err(|error| vec![unreadable(&directory, &error)])?;
+            (JobState::Canceled.name().to_owned(), Some(report), now)
+        } else {
+            (JobState::Canceled.name().to_owned(), record.report.clone(), now)
+        };
+        ledger.end_attempt(&attempt, &state, report.unwrap_or_default(), at).await.map_err(failed)?;
+        if !problems.is_empty() {
+            return Err(problems);
+        }
     }
     let JobRecord { job_id, state, .. } = ledger.job(job_id).await.map_err(failed)?;
     Ok(Canceled { job_id, state, removed })
+}
+
+/// The report of a job after a clean-up: nothing that an earlier one proved counts any more.
+fn cleaned(
+    record: &JobRecord,
+    plan: &Plan,
+    collections: &[CollectionRecord],
+    removed: &[String],
+    now: &str,
+) -> Report {
+    let former: Option<Report> = record.report.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let names = if removed.is_empty() { "–".to_owned() } else { removed.join(", ") };
+    let one = |(planned, of_ledger): (&PlannedCollection, &CollectionRecord)| CollectionReport {
+        phase: Phase::Canceled,
+        created: of_ledger.target_id.is_some(),
+        ..new_report(planned)
+    };
+    Report {
+        job_id: record.job_id.clone(),
+        state: JobState::Canceled,
+        vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
+        source: plan.source.clone(),
+        target: plan.target.clone(),
+        started_at: record.created_at.clone(),
+        ended_at: now.to_owned(),
+        seconds: 0.0,
+        attempts: record.attempt.unsigned_abs() + 1,
+        verify: former.map_or(VerifyLevel::None, |former| former.verify),
+        verified: VerifyLevel::None,
+        sample_seed: record.sample_seed,
+        collections: plan.collections.iter().zip(collections).map(one).collect(),
+        rbac: None,
+        resource_groups: plan.resource_groups.clone(),
+        problems: vec![Problem::new(Code::Cleaned).with("job", &record.job_id).with("removed", names)],
+        warnings: Vec::new(),
+        estimate: None,
+        pace: None,
+        quarantine_file: None,
+    }
 }
 
 /// A document of the ledger that this version can't read.
@@ -130,17 +192,20 @@ pub(super) fn unreadable(directory: &Path, error: &dyn std::fmt::Display) -> Pro
     problem.with("detail", error)
 }
 
-/// Does what the process of the job would have done at its end.
+/// Does what the process of the job would have done at its end. Returns everything that stood in the way.
 async fn end(
     ledger: &Ledger,
     attempt: &Attempt,
     plan: &Plan,
     source: Option<Endpoint>,
-    target: Option<Endpoint>,
+    target: Result<Option<Client>, Problem>,
     clean: bool,
-) -> Result<Vec<String>, Vec<Problem>> {
-    let records = ledger.collections(attempt.job_id()).await;
-    let records = records.map_err(|error| vec![ledger_failed(attempt.job_id(), error)])?;
+    removed: &mut Vec<String>,
+) -> Vec<Problem> {
+    let records = match ledger.collections(attempt.job_id()).await {
+        Ok(records) => records,
+        Err(error) => return vec![ledger_failed(attempt.job_id(), error)],
+    };
     let mut problems = Vec::new();
     if let Some(endpoint) = source {
         match connect(Side::Source, &endpoint).await {
@@ -148,22 +213,26 @@ async fn end(
             Err(problem) => problems.push(problem),
         }
     }
-    let mut removed = Vec::new();
-    if let Some(endpoint) = target {
-        let client = connect(Side::Target, &endpoint).await.map_err(|problem| vec![problem])?;
-        for (planned, record) in plan.collections.iter().zip(&records) {
-            match clean_up(ledger, attempt, &client, planned, record, clean).await {
-                Ok(names) => removed.extend(names),
-                Err(problem) => problems.push(problem),
-            }
+    let client = match target {
+        Ok(Some(client)) => client,
+        Ok(None) => return problems,
+        Err(problem) => {
+            problems.push(problem);
+            return problems;
         }
-        if clean {
-            crate::rbac::remove(ledger, attempt, &client, plan.rbac.as_ref(), &mut removed, &mut problems)
-                .await;
-            remove_databases(ledger, attempt, &client, &mut removed, &mut problems).await;
+    };
+    for (planned, record) in plan.collections.iter().zip(&records) {
+        let claim = Claim { ledger, attempt, target: &client, planned, position: record.position };
+        match clean_up(&claim, record, clean).await {
+            Ok(name) => removed.extend(name),
+            Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() { Ok(removed) } else { Err(problems) }
+    if clean {
+        crate::rbac::remove(ledger, attempt, &client, plan.rbac.as_ref(), removed, &mut problems).await;
+        remove_databases(ledger, attempt, &client, removed, &mut problems).await;
+    }
+    problems
 }
 
 async fn restore_source(source: &Client, plan: &Plan, records: &[CollectionRecord]) -> Vec<Problem> {
@@ -185,54 +254,45 @@ async fn restore_source(source: &Client, plan: &Plan, records: &[CollectionRecor
     problems
 }
 
-/// Takes the names away that rows were written through, and with `clean` the collection itself.
+/// Takes the names away that rows were written through, and with `clean` the collection itself, whose name is returned.
 pub(super) async fn clean_up(
-    ledger: &Ledger,
-    attempt: &Attempt,
-    target: &Client,
-    planned: &PlannedCollection,
+    claim: &Claim<'_>,
     record: &CollectionRecord,
     clean: bool,
-) -> Result<Vec<String>, Problem> {
-    let failed = |error: &dyn std::fmt::Display| {
+) -> Result<Option<String>, Problem> {
+    let Claim { target, planned, attempt, ledger, .. } = *claim;
+    let failed = |error: Error| {
         Problem::new(Code::TargetFailed).with("collection", &planned.target).with("detail", error)
     };
-    let mut id = record.target_id;
-    if id.is_none() && record.creation_intended {
-        // Made, perhaps, by an attempt that ended before it could say so.
-        match target::made_after(target, &planned.target, record.creation_timestamp).await {
-            Ok(true) => {
-                let found = target.describe(&planned.target).await.map_err(|error| failed(&error))?;
-                id = Some(found.id);
-            }
-            Ok(false) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(&error)),
-        }
+    let own = claim.own().find(record).await.map_err(failed)?;
+    if let Some(own) = &own {
+        target::close_write_aliases(target, &own.name, attempt, record.position).await.map_err(failed)?;
     }
-    let Some(id) = id else { return Ok(Vec::new()) };
-    let own = target::describe_own(target, &planned.target, id).await.map_err(|error| failed(&error))?;
-    let Some(own) = own else { return Ok(Vec::new()) };
-    target::close_write_aliases(target, &own.name, attempt, record.position)
-        .await
-        .map_err(|error| failed(&error))?;
     if !clean {
-        return Ok(Vec::new());
+        return Ok(None);
     }
-    let mut removed = Vec::new();
-    for alias in target.aliases(&own).await.map_err(|error| failed(&error))? {
-        // Others' aliases hold the collection: the server refuses to drop it then, and says so.
-        if planned.aliases.contains(&alias) {
-            target.drop_alias(&own.name.db, &alias).await.map_err(|error| failed(&error))?;
+    if claim.is_unclear(record).await.map_err(failed)? {
+        let problem = Problem::new(Code::TargetTaken).with("collection", &planned.target);
+        return Err(problem.with("job", attempt.job_id()));
+    }
+    if record.creation_intended {
+        let intended = ledger.intend_removal(attempt, record.position).await;
+        intended.map_err(|error| ledger_failed(attempt.job_id(), error))?;
+    }
+    if let Some(own) = &own {
+        for alias in target.aliases(own).await.map_err(failed)? {
+            // Others' aliases hold the collection: the server refuses to drop it then, and says so.
+            if planned.aliases.contains(&alias) {
+                target.drop_alias(&own.name.db, &alias).await.map_err(failed)?;
+            }
         }
+        claim.drop(&own.name).await?;
     }
-    let never = CancellationToken::new();
-    repeat(&never, || target.release_collection(&own.name)).await.map_err(|error| failed(&error))?;
-    repeat(&never, || target.drop_collection(&own.name)).await.map_err(|error| failed(&error))?;
-    removed.push(own.name.to_string());
-    let forgotten = ledger.forget_creation(attempt, record.position).await;
-    forgotten.map_err(|error| ledger_failed(attempt.job_id(), error))?;
-    Ok(removed)
+    claim.sweep().await?;
+    if record.creation_intended {
+        claim.forget().await?;
+    }
+    Ok(own.map(|own| own.name.to_string()))
 }
 
 /// Databases that the job made go if nobody put anything into them.

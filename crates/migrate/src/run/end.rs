@@ -33,9 +33,9 @@ impl Job {
     async fn still_there(&self, position: usize, planned: &PlannedCollection) -> Result<(), Problem> {
         let job_id = self.attempt.job_id();
         let record = self.ledger.collection(job_id, position).await;
-        let Some(id) = record.map_err(|error| ledger_failed(job_id, error))?.target_id else {
-            return Ok(());
-        };
+        let id = record.map_err(|error| ledger_failed(job_id, error))?.target_id;
+        let id = id.ok_or_else(|| replaced(planned, job_id))?;
+        self.claim(position, planned).sweep().await?;
         let failed = |error: vecferry_milvus::Error| {
             let problem = Problem::new(Code::TargetFailed).with("collection", &planned.target);
             problem.with("detail", error)

@@ -3,6 +3,7 @@
 use vecferry_ledger::{CollectionRecord, JobRecord, Ledger};
 use vecferry_milvus::{Client, Endpoint};
 
+use super::claim::Own;
 use super::control::unreadable;
 use super::{Migration, connect_both, ledger_problem, replaced};
 use crate::connect::{Side, refusal};
@@ -11,7 +12,6 @@ use crate::plan::PlannedCollection;
 use crate::plan::stored::{read_plan, read_request};
 use crate::problem::{Code, Problem};
 use crate::report::{JobState, Report};
-use crate::target::describe_own;
 use crate::tuning::Tuning;
 
 /// What there is to do for a job.
@@ -105,15 +105,19 @@ async fn check_source(
     if found.is_empty() { Ok(()) } else { Err(changed(found.join("; "))) }
 }
 
-/// What the job made must still be there, also what is complete.
+/// What the job made must still be there, also what is complete; under a name of its own it is not complete.
 async fn check_target(
     target: &Client,
     planned: &PlannedCollection,
     of_ledger: &CollectionRecord,
     record: &JobRecord,
 ) -> Result<(), Problem> {
-    let Some(id) = of_ledger.target_id else { return Ok(()) };
-    match describe_own(target, &planned.target, id).await {
+    if of_ledger.target_id.is_none() || of_ledger.removal_intended {
+        return Ok(());
+    }
+    let (job_id, position) = (record.job_id.as_str(), of_ledger.position);
+    let own = Own { target, job_id, planned: &planned.target, position };
+    match own.find(of_ledger).await {
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(replaced(planned, &record.job_id)),
         Err(error) => Err(refusal(Side::Target, &error)),

@@ -17,7 +17,7 @@ use vecferry_milvus::schema::parameter;
 use vecferry_milvus::wire::scan::put_bytes;
 
 use super::access::Access;
-use super::catalog::{DB_DEFAULT, Index, PARTITION_DEFAULT, Partition, Table};
+use super::catalog::{DB_DEFAULT, Index, PARTITION_DEFAULT, Partition, Table, unknown_collection};
 use super::expression::Expression;
 use super::gate::Gate;
 use super::incoming::Incoming;
@@ -28,7 +28,7 @@ use super::status::{
 };
 use super::validate::{self, Rules};
 use super::value::{Key, Value};
-use super::{Masks, Options, Shared, answer};
+use super::{Masks, Options, Shared, Version, answer, sorted};
 
 /// `quotaAndLimits.limits.maxQueryResultWindow`.
 const QUERY_WINDOW_MAX: usize = 16_384;
@@ -186,6 +186,7 @@ impl Service {
             "DropCollection" => done(self.drop_collection(&read(call)?)),
             "ShowCollections" => answered(self.show_collections(&read(call)?)),
             "DescribeCollection" => answered(self.describe_collection(&read(call)?)),
+            "RenameCollection" => done(self.rename_collection(&read(call)?)),
             "AlterCollection" => done(self.alter_collection(read(call)?)),
             "CreatePartition" => done(self.create_partition(&read(call)?)),
             "ShowPartitions" => answered(self.show_partitions(&read(call)?)),
@@ -310,7 +311,13 @@ impl Service {
     fn create_collection(&self, request: pb::CreateCollectionRequest) -> Answered<()> {
         let mut schema = CollectionSchema::decode(request.schema.clone())
             .map_err(|error| Refusal::invalid(format!("schema does not decode: {error}")))?;
-        schema.name.clone_from(&request.collection_name);
+        if schema.name != request.collection_name {
+            return Err(Refusal::invalid(format!(
+                "collection name = {}, schema.Name={}: invalid parameter[expected=collection name matches schema name]\
+                 [actual=don't match]",
+                request.collection_name, schema.name
+            )));
+        }
         // Of a new collection the server sets these itself.
         schema.db_name = String::new();
         validate::creation(&schema, self.options().version)?;
@@ -318,8 +325,12 @@ impl Service {
         let database = catalog.database(&request.db_name)?;
         if let Some(existing) = database.tables.get(&request.collection_name) {
             // Asked for again as it is, it is no error.
-            let same = existing.schema == schema;
-            let reason = "create duplicate collection with different parameters, collection already exists: ";
+            let same = existing.schema == schema
+                && existing.shards == request.shards_num.max(1)
+                && existing.consistency == request.consistency_level
+                && existing.num_partitions == request.num_partitions
+                && sorted(&existing.properties) == sorted(&request.properties);
+            let reason = "create duplicate collection with different parameters, collection: ";
             return if same {
                 Ok(())
             } else {
@@ -336,6 +347,7 @@ impl Service {
         }
         let table = catalog.create(&request.db_name, schema, request.shards_num, request.num_partitions)?;
         (table.consistency, table.properties) = (request.consistency_level, request.properties);
+        table.num_partitions = request.num_partitions;
         Ok(())
     }
 
@@ -357,6 +369,39 @@ impl Service {
             )));
         }
         database.tables.remove(name);
+        Ok(())
+    }
+
+    fn rename_collection(&self, request: &pb::RenameCollectionRequest) -> Answered<()> {
+        let (old, new) = (&request.old_name, &request.new_name);
+        validate_name(new)?;
+        let real = |db: &str| if db.is_empty() { DB_DEFAULT.to_owned() } else { db.to_owned() };
+        let (db, new_db) = (real(&request.db_name), real(&request.new_db_name));
+        if db != new_db {
+            // Real servers do; nothing here is known to ask for it.
+            return Err(Refusal::other("the stand-in moves no collection into another database"));
+        }
+        if old == new && matches!(self.options().version, Version::V2_6 | Version::V3_0) {
+            let reason = "collection name or database name should be different: invalid parameter";
+            return Err(Refusal::invalid(reason));
+        }
+        let mut catalog = self.shared.catalog();
+        let database = catalog.database_mut(&db)?;
+        if database.tables.contains_key(new) {
+            return Err(Refusal::other(format!(
+                "duplicated new collection name {db}:{new} with other collection name or alias"
+            )));
+        }
+        if database.real_name(new).is_some() {
+            return Err(Refusal::other(format!("cannot rename collection to an existing alias: {new}")));
+        }
+        if database.real_name(old).is_some_and(|name| name != *old) {
+            return Err(Refusal::other("the stand-in does not know what servers say to a rename of an alias"));
+        }
+        let mut table = database.tables.remove(old).ok_or_else(|| unknown_collection(&db, old))?;
+        // Its number, aliases, partitions and rows stay.
+        table.schema.name.clone_from(new);
+        database.tables.insert(new.clone(), table);
         Ok(())
     }
 

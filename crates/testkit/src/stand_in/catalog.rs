@@ -159,6 +159,8 @@ pub(super) struct Table {
     pub(super) aliases: BTreeSet<String>,
     pub(super) indexes: Vec<Index>,
     pub(super) partitions: Vec<Partition>,
+    /// As it was asked for; 0 leaves it to the server.
+    pub(super) num_partitions: i64,
 }
 
 impl Table {
@@ -353,6 +355,7 @@ impl Catalog {
             aliases: BTreeSet::new(),
             indexes: Vec::new(),
             partitions,
+            num_partitions,
             schema,
         };
         let database = self.database_mut(db)?;
@@ -448,7 +451,7 @@ fn unknown_database(db: &str) -> Refusal {
     Refusal::new(DATABASE_NOT_FOUND, format!("database not found[database={db}]"))
 }
 
-fn unknown_collection(db: &str, name: &str) -> Refusal {
+pub(super) fn unknown_collection(db: &str, name: &str) -> Refusal {
     let db = if db.is_empty() { DB_DEFAULT } else { db };
     Refusal::new(COLLECTION_NOT_FOUND, format!("collection not found[database={db}][collection={name}]"))
 }
