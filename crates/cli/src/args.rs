@@ -349,7 +349,7 @@ pub(crate) struct RbacArgs {
     /// Copy what is no collection, too: `rbac` is roles, grants, privilege groups and users
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(crate) with: Option<WithArg>,
-    /// Users, where their passwords can't be copied: create each with a new password, or skip them
+    /// Users: create each with a new password (passwords can't be copied), or skip them
     #[arg(long, value_name = "HOW", value_enum, default_value_t = RbacUsersArg::Create, requires = "with")]
     pub(crate) rbac_users: RbacUsersArg,
     /// New file for these passwords [default: users/JOB.json in the state directory]

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use vecferry_milvus::rbac::{Grant, PrivilegeGroup, is_built_in_role, is_built_in_user};
+use vecferry_milvus::rbac::{Grant, GrantCalls, PrivilegeGroup};
 use vecferry_milvus::{Client, ErrorKind};
 
 use crate::connect::{Side, refusal};
@@ -36,7 +36,8 @@ const NAMES_MAX: usize = 10;
 pub enum Method {
     /// Object by object.
     SingleCalls,
-    /// By the servers' own backup and restore, which keeps the passwords.
+    /// By the servers' own backup and restore. Only in plans of earlier versions, and never carried out: Milvus 2.5 and 2.6
+    /// die of it, and 2.6 does so again at every start.
     Restore,
 }
 
@@ -46,7 +47,7 @@ pub enum Method {
 pub enum Passwords {
     /// There is no user to be made.
     NoUsers,
-    /// They stay the same.
+    /// They stay the same. Only in plans and reports of earlier versions.
     Kept,
     /// Each user gets a new one, which is written to a file.
     Generated,
@@ -233,7 +234,9 @@ async fn allowed(source: &Client, target: &Client) -> Vec<Problem> {
     let target_answer = async {
         let checked = async {
             target.users().await?;
-            target.may_write_rbac().await
+            let roles = target.roles().await?;
+            let calls = GrantCalls::of(target.privilege_groups().await?.as_ref());
+            target.may_write_rbac(roles.first().map(String::as_str), calls).await
         };
         checked.await.map_err(|error| rbac_refusal(Side::Target, &error))
     };
@@ -269,12 +272,6 @@ async fn make_plan(
     target_dbs.extend(source_dbs.iter().map(|db| crate::precheck::target_db(request, db)));
     let on_source = read::all(source, source_dbs).await.map_err(of_source)?;
     let on_target = read::all(target, target_dbs).await.map_err(of_target)?;
-    let both_back_up = source.backup_rbac().await.map_err(of_source)?.is_some()
-        && target.backup_rbac().await.map_err(of_target)?.is_some();
-    let target_is_new = on_target.roles.iter().all(|role| is_built_in_role(role))
-        && on_target.users.iter().all(|user| is_built_in_user(&user.name))
-        && on_target.groups.as_ref().is_none_or(Vec::is_empty);
-    let method = if both_back_up && target_is_new { Method::Restore } else { Method::SingleCalls };
     let surroundings = decide::Surroundings {
         target_db: &|db| crate::precheck::target_db(request, db),
         planned: plan
@@ -289,14 +286,15 @@ async fn make_plan(
         users,
     };
     let mut rbac = decide::decide(&on_source, &on_target, &surroundings);
-    rbac.method = method;
-    rbac.passwords = match (rbac.users.is_empty(), method) {
-        (true, _) => Passwords::NoUsers,
-        (false, Method::Restore) => Passwords::Kept,
-        (false, Method::SingleCalls) => Passwords::Generated,
-    };
+    rbac.passwords = if rbac.users.is_empty() { Passwords::NoUsers } else { Passwords::Generated };
     rbac.users_file = (rbac.passwords == Passwords::Generated).then_some(file);
     Ok(rbac)
+}
+
+/// Why roles and users of a plan that was made earlier are not made.
+pub(crate) fn outdated(plan: &Plan) -> Option<Problem> {
+    let method = plan.rbac.as_ref()?.method;
+    (method == Method::Restore).then(|| Problem::new(Code::RbacPlanRestores))
 }
 
 /// The warnings of a plan, with what was left while the job ran.

@@ -282,7 +282,8 @@ impl Migration {
             vec![problem.with("detail", error)]
         })?;
         let mut migration = Self::check(request, state_dir).await.into_result()?;
-        let problems = outdated(file.plan(), &migration.plan, row_tolerance_percent);
+        let mut problems = outdated(file.plan(), &migration.plan, row_tolerance_percent);
+        problems.extend(rbac::outdated(file.plan()));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -557,7 +558,6 @@ impl Job {
 
     fn rbac_work(&self) -> rbac::Work<'_> {
         rbac::Work {
-            source: &self.source,
             target: &self.target,
             ledger: &self.ledger,
             attempt: &self.attempt,

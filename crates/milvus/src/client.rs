@@ -73,7 +73,7 @@ macro_rules! answers {
 }
 
 answers! {
-    AllocTimestampResponse BackupRbacMetaResponse DescribeDatabaseResponse DescribeIndexResponse FlushResponse GetCollectionStatisticsResponse
+    AllocTimestampResponse DescribeDatabaseResponse DescribeIndexResponse FlushResponse GetCollectionStatisticsResponse
     GetFlushStateResponse GetLoadStateResponse GetMetricsResponse GetPersistentSegmentInfoResponse
     GetQuerySegmentInfoResponse GetReplicasResponse GetVersionResponse ListAliasesResponse ListCredUsersResponse ListDatabasesResponse
     ListPrivilegeGroupsResponse ListResourceGroupsResponse MutationResult QueryResults SelectGrantResponse

@@ -248,7 +248,8 @@ fn kind_of_text(status: &Status) -> ErrorKind {
         ErrorKind::CollectionNotFound
     } else if has("index not found") || has("index doesn't exist") || has("index not exist") {
         ErrorKind::IndexNotFound
-    } else if has("already exist") {
+    } else if has("already exist") || has("] is defined by users") {
+        // The latter is of privilege groups.
         ErrorKind::AlreadyExists
     } else if has("context deadline exceeded") || has("context canceled") {
         ErrorKind::Timeout
@@ -319,12 +320,16 @@ mod tests {
             (65535, 1, ErrorKind::Rejected),
             (0, 1, ErrorKind::Rejected),
             (1, 1, ErrorKind::Busy),
+            (65535, 29, ErrorKind::Rejected),
         ] {
             let error = Error::check("Insert", Some(&status(code, error_code, "x"))).unwrap_err();
             assert_eq!(error.kind(), kind, "{code}/{error_code}");
         }
         let of_lite = status(1, 1, "alias 'a' already exists");
         assert_eq!(Error::check("CreateAlias", Some(&of_lite)).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        let of_group = status(1100, 58, "privilege group name [g] is defined by users: invalid parameter");
+        let error = Error::check("CreatePrivilegeGroup", Some(&of_group)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         assert_eq!(Error::check("Insert", None).unwrap_err().kind(), ErrorKind::Malformed);
     }
 

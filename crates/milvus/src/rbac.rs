@@ -31,6 +31,27 @@ const GROUPS_BUILT_IN: [&str; 9] = [
     "CollectionAdmin",
 ];
 
+/// A role that no server has.
+const ROLE_OF_NOBODY: &str = "vecferry_asks_for_a_role_that_is_not_there";
+
+use pb::OperatePrivilegeType as Operation;
+
+/// By which calls a server takes grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantCalls {
+    /// Only by `OperatePrivilege`, which knows no privilege groups: up to 2.4.
+    First,
+    /// By `OperatePrivilegeV2` too: since 2.5.
+    Both,
+}
+
+impl GrantCalls {
+    /// Of a server with or without privilege groups, which came together with the second call.
+    pub fn of(groups: Option<&Vec<PrivilegeGroup>>) -> Self {
+        if groups.is_some() { Self::Both } else { Self::First }
+    }
+}
+
 /// Whether servers have a role from the beginning.
 pub fn is_built_in_role(role: &str) -> bool {
     ROLES_BUILT_IN.contains(&role)
@@ -100,47 +121,6 @@ pub struct Rbac {
     pub groups: Option<Vec<PrivilegeGroup>>,
 }
 
-/// A server's own copy of everything, with the hashes of the passwords. It is only handed on, never stored.
-#[derive(Clone)]
-pub struct RbacBackup(pb::RbacMeta);
-
-impl fmt::Debug for RbacBackup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RbacBackup(…)")
-    }
-}
-
-impl RbacBackup {
-    /// What a restore is to make: users (with the hashes of this backup) and their roles, and roles, grants and groups as
-    /// given. Users that this backup does not have are left out.
-    #[must_use]
-    pub fn selected(
-        &self,
-        users: &[User],
-        roles: &[String],
-        grants: &[Grant],
-        groups: &[PrivilegeGroup],
-    ) -> Self {
-        let hashes: BTreeMap<_, _> = self.0.users.iter().map(|user| (&user.user, &user.password)).collect();
-        let with_hash = |user: &User| {
-            let password = (*hashes.get(&user.name)?).clone();
-            let roles = user.roles.iter().map(|role| named_role(role)).collect();
-            Some(pb::UserInfo { user: user.name.clone(), password, roles })
-        };
-        Self(pb::RbacMeta {
-            users: users.iter().filter_map(with_hash).collect(),
-            roles: roles.iter().map(|role| named_role(role)).collect(),
-            grants: grants.iter().map(entity_of).collect(),
-            privilege_groups: groups.iter().map(group_info).collect(),
-        })
-    }
-
-    /// Names of the users in it.
-    pub fn users(&self) -> BTreeSet<&str> {
-        self.0.users.iter().map(|user| user.user.as_str()).collect()
-    }
-}
-
 fn named_role(name: &str) -> pb::RoleEntity {
     pb::RoleEntity { name: name.to_owned() }
 }
@@ -149,6 +129,8 @@ fn named_privilege(name: &str) -> pb::PrivilegeEntity {
     pb::PrivilegeEntity { name: name.to_owned() }
 }
 
+/// Who grants is left to the server, which takes the user of the call, as with the vendor's client. Only a message that is
+/// stored as it comes must name that user: `RestoreRBAC`, which is never sent (it kills servers that miss the name).
 fn grantor(privilege: &str) -> pb::GrantorEntity {
     pb::GrantorEntity { user: None, privilege: Some(named_privilege(privilege)) }
 }
@@ -262,28 +244,31 @@ impl Client {
         Ok(names)
     }
 
-    /// Asks, without changing anything, whether this user may make roles, users and grants: a role, a user and a grant
-    /// without names are refused by every server, but only after the privileges were looked at.
+    /// Asks, without changing anything, whether this user may make roles, users and grants: what exists is made once more,
+    /// and a role that does not exist gets a grant. Every server refuses that, but only after it looked at the privileges.
     ///
     /// # Errors
     /// [`ErrorKind::PermissionDenied`], [`ErrorKind::Unsupported`], or that the server can't be asked.
-    pub async fn may_write_rbac(&self) -> Result<(), Error> {
-        let unnamed_grant = Grant {
-            role: String::new(),
-            object: String::new(),
-            object_name: String::new(),
-            privilege: String::new(),
-            db: String::new(),
+    pub async fn may_write_rbac(&self, role_there: Option<&str>, calls: GrantCalls) -> Result<(), Error> {
+        let of_nobody = Grant {
+            role: ROLE_OF_NOBODY.to_owned(),
+            object: "Collection".to_owned(),
+            object_name: ANY.to_owned(),
+            privilege: "Query".to_owned(),
+            db: crate::DB_DEFAULT.to_owned(),
         };
-        let answers = [
-            self.create_role("").await,
-            self.create_user("", &Secret::new("")).await,
-            self.grant(&unnamed_grant, false).await,
-        ];
+        let mut answers = vec![self.grant(&of_nobody, false, calls).await];
+        if let Some(role) = role_there {
+            answers.push(self.create_role(role).await);
+        }
+        // It can't be dropped, so that this does not make it. Where there is none, the other calls have to do.
+        if self.users().await?.iter().any(|user| user.name == "root") {
+            answers.push(self.create_user("root", &Secret::new("Not-made-1")).await);
+        }
         for answer in answers {
             match answer {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Rejected => {}
+                Err(error) if matches!(error.kind(), ErrorKind::Rejected | ErrorKind::AlreadyExists) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -315,57 +300,50 @@ impl Client {
 
     /// Gives a user a role. That it has it already is no failure.
     pub async fn add_to_role(&self, user: &str, role: &str) -> Result<(), Error> {
-        self.operate_user_role(user, role, pb::OperateUserRoleType::AddUserToRole).await
-    }
-
-    /// Takes a role from a user.
-    pub async fn remove_from_role(&self, user: &str, role: &str) -> Result<(), Error> {
-        self.operate_user_role(user, role, pb::OperateUserRoleType::RemoveUserFromRole).await
-    }
-
-    async fn operate_user_role(
-        &self,
-        user: &str,
-        role: &str,
-        operation: pb::OperateUserRoleType,
-    ) -> Result<(), Error> {
         let request = pb::OperateUserRoleRequest {
             username: user.to_owned(),
             role_name: role.to_owned(),
-            r#type: operation.into(),
+            r#type: pb::OperateUserRoleType::AddUserToRole.into(),
         };
         self.command("OperateUserRole", "", &request).await
     }
 
-    /// Lets a role do something. That it may already is no failure. Privilege groups are granted by a call of their own.
-    pub async fn grant(&self, grant: &Grant, of_group: bool) -> Result<(), Error> {
-        self.operate_privilege(grant, of_group, pb::OperatePrivilegeType::Grant).await
+    /// Lets a role do something. That it may already is no failure.
+    pub async fn grant(&self, grant: &Grant, of_group: bool, calls: GrantCalls) -> Result<(), Error> {
+        // A grant on no collection was only seen to be taken by the first call, and that without the database's name.
+        let is_of_server = !of_group && grant.object != "Collection" && grant.db == crate::DB_DEFAULT;
+        match calls {
+            GrantCalls::First => self.operate_privilege(entity_of(grant), Operation::Grant).await,
+            GrantCalls::Both if is_of_server => {
+                let entity = pb::GrantEntity { db_name: String::new(), ..entity_of(grant) };
+                self.operate_privilege(entity, Operation::Grant).await
+            }
+            GrantCalls::Both => self.operate_privilege_v2(grant, Operation::Grant).await,
+        }
     }
 
     /// Takes back what a role may do.
-    pub async fn revoke(&self, grant: &Grant, of_group: bool) -> Result<(), Error> {
-        self.operate_privilege(grant, of_group, pb::OperatePrivilegeType::Revoke).await
+    pub async fn revoke(&self, grant: &Grant, calls: GrantCalls) -> Result<(), Error> {
+        match calls {
+            GrantCalls::First => self.operate_privilege(entity_of(grant), Operation::Revoke).await,
+            GrantCalls::Both => self.operate_privilege_v2(grant, Operation::Revoke).await,
+        }
     }
 
-    async fn operate_privilege(
-        &self,
-        grant: &Grant,
-        of_group: bool,
-        operation: pb::OperatePrivilegeType,
-    ) -> Result<(), Error> {
-        if of_group {
-            let request = pb::OperatePrivilegeV2Request {
-                role: Some(named_role(&grant.role)),
-                grantor: Some(grantor(&grant.privilege)),
-                r#type: operation.into(),
-                db_name: grant.db.clone(),
-                collection_name: grant.object_name.clone(),
-            };
-            return self.command("OperatePrivilegeV2", "", &request).await;
-        }
-        let request =
-            pb::OperatePrivilegeRequest { entity: Some(entity_of(grant)), r#type: operation.into() };
+    async fn operate_privilege(&self, entity: pb::GrantEntity, operation: Operation) -> Result<(), Error> {
+        let request = pb::OperatePrivilegeRequest { entity: Some(entity), r#type: operation.into() };
         self.command("OperatePrivilege", "", &request).await
+    }
+
+    async fn operate_privilege_v2(&self, grant: &Grant, operation: Operation) -> Result<(), Error> {
+        let request = pb::OperatePrivilegeV2Request {
+            role: Some(named_role(&grant.role)),
+            grantor: Some(grantor(&grant.privilege)),
+            r#type: operation.into(),
+            db_name: grant.db.clone(),
+            collection_name: grant.object_name.clone(),
+        };
+        self.command("OperatePrivilegeV2", "", &request).await
     }
 
     /// Makes an empty privilege group; [`ErrorKind::AlreadyExists`] if there is one.
@@ -387,22 +365,6 @@ impl Client {
         let request = pb::DropPrivilegeGroupRequest { group_name: group.to_owned() };
         self.command("DropPrivilegeGroup", "", &request).await
     }
-
-    /// The server's own copy of everything; `None` where it has no such call.
-    pub async fn backup_rbac(&self) -> Result<Option<RbacBackup>, Error> {
-        let request = pb::BackupRbacMetaRequest {};
-        match self.control::<pb::BackupRbacMetaResponse>("BackupRBAC", "", &request).await {
-            Ok(answer) => Ok(Some(RbacBackup(answer.rbac_meta.unwrap_or_default()))),
-            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Makes everything that a copy holds; the server refuses it where some of it exists.
-    pub async fn restore_rbac(&self, backup: &RbacBackup) -> Result<(), Error> {
-        let request = pb::RestoreRbacMetaRequest { rbac_meta: Some(backup.0.clone()) };
-        self.command("RestoreRBAC", "", &request).await
-    }
 }
 
 #[cfg(test)]
@@ -419,20 +381,6 @@ mod tests {
         }
     }
 
-    fn backup() -> RbacBackup {
-        let user = |name: &str, hash: &str| pb::UserInfo {
-            user: name.to_owned(),
-            password: hash.to_owned(),
-            roles: vec![named_role("old")],
-        };
-        RbacBackup(pb::RbacMeta {
-            users: vec![user("ann", "hash of ann"), user("bob", "hash of bob")],
-            roles: vec![named_role("old")],
-            grants: vec![entity_of(&grant("old", "shop"))],
-            privilege_groups: Vec::new(),
-        })
-    }
-
     #[test]
     fn grants_survive_the_way_there_and_back() {
         for db in ["shop", ANY] {
@@ -446,29 +394,5 @@ mod tests {
             privileges: ["Query".to_owned(), "Search".to_owned()].into(),
         };
         assert_eq!(group_of(group_info(&group)), group);
-    }
-
-    #[test]
-    fn a_restore_makes_what_is_asked_for_with_the_hashes_of_the_backup() {
-        let user = |name: &str| User { name: name.to_owned(), roles: ["reader".to_owned()].into() };
-        let group = PrivilegeGroup { name: "g".to_owned(), privileges: ["Query".to_owned()].into() };
-        let selected = backup().selected(
-            &[user("bob"), user("stranger")],
-            &["reader".to_owned()],
-            &[grant("reader", "elsewhere")],
-            std::slice::from_ref(&group),
-        );
-        assert_eq!(selected.users(), ["bob"].into());
-        let meta = &selected.0;
-        assert_eq!(meta.users[0].password, "hash of bob");
-        assert_eq!(meta.users[0].roles, [named_role("reader")]);
-        assert_eq!(meta.roles, [named_role("reader")]);
-        assert_eq!(meta.grants, [entity_of(&grant("reader", "elsewhere"))]);
-        assert_eq!(meta.privilege_groups, [group_info(&group)]);
-    }
-
-    #[test]
-    fn hashes_are_not_shown() {
-        assert!(!format!("{:?}", backup()).contains("hash"));
     }
 }

@@ -10,6 +10,7 @@ mod control_plane;
 pub mod fault_proxy;
 pub mod matrix;
 mod oracle;
+pub mod seen;
 mod servers;
 pub mod stand_in;
 

@@ -7,6 +7,9 @@
 //! named where a key places the rows, messages over the limit. [`Options`] make its answers awkward in the ways that
 //! real answers are. The same seed gives the same answers.
 //!
+//! A writing call that no real server was seen to take in its form ([`crate::seen`]) is an error to the client, and fails
+//! the test when the stand-in is dropped.
+//!
 //! What it holds can be looked at without any call ([`StandIn::rows`]), so that a comparison shares nothing with what
 //! is tested.
 //!
@@ -70,6 +73,17 @@ impl Version {
             Self::V2_5 => "v2.5.14",
             Self::V2_6 => "v2.6.4",
             Self::V3_0 => "v3.0.0",
+        }
+    }
+}
+
+impl Version {
+    /// The recorded releases whose evidence is good for this one: no others were recorded.
+    fn recorded(self) -> &'static [&'static str] {
+        match self {
+            Self::V2_4 => &["2.3.5", "2.5.10"],
+            Self::V2_5 => &["2.5.10"],
+            Self::V2_6 | Self::V3_0 => &["2.6.18"],
         }
     }
 }
@@ -152,6 +166,8 @@ struct Shared {
     access: Mutex<access::Access>,
     random: Mutex<StdRng>,
     gate: Gate,
+    /// Writing calls that no real server was seen to take.
+    harm: Mutex<Vec<String>>,
 }
 
 impl Shared {
@@ -217,6 +233,7 @@ impl StandIn {
             random: Mutex::new(random),
             options,
             gate,
+            harm: Mutex::default(),
         });
         let (stop, stopped) = oneshot::channel();
         let service = Service::new(Arc::clone(&shared));
@@ -251,6 +268,15 @@ impl StandIn {
     /// A call panicked.
     pub fn set_access(&self, access: access::Access) {
         *self.shared.access.lock().expect("no call panics") = access;
+    }
+
+    /// Takes note of the writing calls that came in a form that no real server was seen to take, and forgets them. Whoever
+    /// does not ask for them fails when the server is dropped.
+    ///
+    /// # Panics
+    /// A call panicked.
+    pub fn take_harm(&self) -> Vec<String> {
+        std::mem::take(&mut *self.shared.harm.lock().expect("no call panics"))
     }
 
     /// All names of a database: collections, then aliases.
@@ -366,5 +392,7 @@ impl Drop for StandIn {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        let harm = self.take_harm();
+        assert!(harm.is_empty() || std::thread::panicking(), "harm was done to a server: {harm:#?}");
     }
 }

@@ -749,4 +749,16 @@ catalogue! {
            "what exists on the target is left as it is; compare these by hand, the report says why for each"
         zh "源上的角色、用户和授权中有 {number} 项未复制：{names}"
            "目标上已有的内容保持原样；请手工核对这些项，报告中列出了每一项的原因";
+    /// A plan of an earlier version makes roles and users by a call that harms servers.
+    RbacPlanRestores 707 Refused
+        en "the plan restores all roles and users in one call, which crashes Milvus 2.5 and 2.6; this version does not send that call"
+           "make a new plan with --with rbac: it creates roles and users one by one, and users get new passwords"
+        zh "该计划用一次调用恢复所有角色和用户，这会使 Milvus 2.5 和 2.6 崩溃；当前版本不会发送该调用"
+           "请使用 --with rbac 重新生成计划：角色和用户将逐个创建，用户获得新密码";
+    /// A job of an earlier version was to make roles and users by a call that harms servers.
+    RbacRestoreEnded 708 Failed
+        en "no roles and users were created: an earlier version planned this job to restore them in one call, which crashes Milvus 2.5 and 2.6"
+           "the rows are copied all the same; create roles and users by hand, or start over with a new job and --with rbac"
+        zh "未创建角色和用户：早期版本为该任务计划用一次调用恢复它们，这会使 Milvus 2.5 和 2.6 崩溃"
+           "数据行仍会照常复制；请手工创建角色和用户，或使用 --with rbac 新建任务重新开始";
 }

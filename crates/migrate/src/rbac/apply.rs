@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::{Attempt, Ledger};
-use vecferry_milvus::rbac::{Grant, PrivilegeGroup, User, is_built_in_role};
+use vecferry_milvus::rbac::{Grant, GrantCalls, PrivilegeGroup, is_built_in_role};
 use vecferry_milvus::{Client, Error, ErrorKind};
 
 use super::ownership::{Records, has_password, is_group_of_plan, is_unused_role, recorded_name};
@@ -23,7 +23,6 @@ const EVERYTHING: &str = "roles and users";
 
 /// What a job gives for this step.
 pub(crate) struct Work<'a> {
-    pub(crate) source: &'a Client,
     pub(crate) target: &'a Client,
     pub(crate) ledger: &'a Ledger,
     pub(crate) attempt: &'a Attempt,
@@ -82,18 +81,17 @@ fn all_failed(detail: impl std::fmt::Display) -> Problem {
 
 impl Step<'_> {
     async fn run(&mut self) -> Result<(), Problem> {
-        self.intend().await?;
         match self.plan.method {
-            Method::SingleCalls => {
-                let file = self.users_file()?;
-                self.make_groups().await?;
-                self.make_roles().await?;
-                self.make_grants().await?;
-                self.make_users(file.as_ref()).await?;
-                self.make_memberships().await?;
-            }
-            Method::Restore => self.restore().await?,
+            Method::SingleCalls => {}
+            Method::Restore => return Err(Problem::new(Code::RbacRestoreEnded)),
         }
+        self.intend().await?;
+        let file = self.users_file()?;
+        self.make_groups().await?;
+        self.make_roles().await?;
+        self.make_grants().await?;
+        self.make_users(file.as_ref()).await?;
+        self.make_memberships().await?;
         if !self.is_over() {
             self.prove().await?;
         }
@@ -343,6 +341,11 @@ impl Step<'_> {
 
     async fn make_grants(&mut self) -> Result<(), Problem> {
         let (target, plan, cancel) = (self.work.target, self.plan, self.work.cancel);
+        if self.is_over() || plan.grants.is_empty() {
+            return Ok(());
+        }
+        let groups = repeat(cancel, || target.privilege_groups()).await.map_err(all_failed)?;
+        let calls = GrantCalls::of(groups.as_ref());
         let mut made = Vec::new();
         for grant in &plan.grants {
             if self.is_over() {
@@ -355,7 +358,7 @@ impl Step<'_> {
             if !has_role || !self.records.is_pending(ObjectKind::Grant, &name) {
                 continue;
             }
-            match repeat(cancel, || target.grant(grant, plan.is_of_group(grant))).await {
+            match repeat(cancel, || target.grant(grant, plan.is_of_group(grant), calls)).await {
                 Ok(()) => made.push(name),
                 Err(error) => self.fail(ObjectKind::Grant, grant, &error),
             }
@@ -390,63 +393,6 @@ impl Step<'_> {
             }
         }
         self.record(ObjectKind::Membership, made).await
-    }
-
-    /// Everything at once, with the passwords that the users have on the source. What an earlier attempt was about to make
-    /// and is there now was made by it: the target had none of it when the plan was made.
-    async fn restore(&mut self) -> Result<(), Problem> {
-        let (plan, target, cancel) = (self.plan, self.work.target, self.work.cancel);
-        if self.is_over() {
-            return Ok(());
-        }
-        let backup = repeat(cancel, || self.work.source.backup_rbac()).await.map_err(all_failed)?;
-        let backup = backup.ok_or_else(|| all_failed("the source has no `BackupRBAC` any more"))?;
-        let roles_there = repeat(cancel, || target.roles()).await.map_err(all_failed)?;
-        let users_there = repeat(cancel, || target.users()).await.map_err(all_failed)?;
-        let groups_there = repeat(cancel, || target.privilege_groups()).await.map_err(all_failed)?;
-        let wanted = |kind, name: &str, there: bool| self.records.is_pending(kind, name) && !there;
-        let users: Vec<_> = plan
-            .users
-            .iter()
-            .filter(|user| {
-                wanted(ObjectKind::User, user, users_there.iter().any(|there| there.name == **user))
-            })
-            .map(|user| User {
-                name: user.clone(),
-                roles: plan.memberships_of(user).map(|membership| membership.role.clone()).collect(),
-            })
-            .collect();
-        let roles =
-            plan.roles.iter().filter(|role| wanted(ObjectKind::Role, role, roles_there.contains(*role)));
-        let roles: Vec<_> = roles.cloned().collect();
-        let groups = plan.privilege_groups.iter().filter(|group| {
-            let there = groups_there.iter().flatten().any(|there| there.name == group.name);
-            wanted(ObjectKind::PrivilegeGroup, &group.name, there)
-        });
-        let groups: Vec<_> = groups.cloned().collect();
-        let grants =
-            plan.grants.iter().filter(|grant| wanted(ObjectKind::Grant, &recorded_name(grant), false));
-        let grants: Vec<_> = grants.cloned().collect();
-        let selected = backup.selected(&users, &roles, &grants, &groups);
-        if let Some(user) = users.iter().find(|user| !selected.users().contains(user.name.as_str())) {
-            return Err(failed(ObjectKind::User, &user.name, "the source does not have it any more"));
-        }
-        repeat(cancel, || target.restore_rbac(&selected)).await.map_err(all_failed)?;
-        let made = [
-            (
-                ObjectKind::PrivilegeGroup,
-                plan.privilege_groups.iter().map(|group| group.name.clone()).collect(),
-            ),
-            (ObjectKind::Role, plan.roles.clone()),
-            (ObjectKind::Grant, plan.grants.iter().map(recorded_name).collect()),
-            (ObjectKind::User, plan.users.clone()),
-            (ObjectKind::Membership, plan.memberships.iter().map(recorded_name).collect::<Vec<_>>()),
-        ];
-        for (kind, names) in made {
-            let names = names.into_iter().filter(|name| self.records.has(kind, name)).collect();
-            self.record(kind, names).await?;
-        }
-        Ok(())
     }
 
     /// Reads from the target what was made: an acknowledgement is no proof.

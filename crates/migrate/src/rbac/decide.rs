@@ -133,8 +133,10 @@ fn grants(
             None => !is_built_in_group(&grant.privilege) || target.groups.is_some(),
         };
         let collection = CollectionName::new(&grant.db, &grant.object_name);
+        // Of a privilege group, servers say `Global` whatever it is granted on.
+        let is_on_collection = grant.object == "Collection" || plan.is_of_group(grant);
         let is_outside =
-            grant.object == "Collection" && grant.object_name != ANY && !around.planned.contains(&collection);
+            is_on_collection && grant.object_name != ANY && !around.planned.contains(&collection);
         if !group_is_there {
             plan.left.push(Left::new(ObjectKind::Grant, grant.to_string(), LeftReason::GroupLeft));
         } else if is_outside && around.existing.contains(&collection) {
@@ -324,6 +326,11 @@ mod tests {
                 (ObjectKind::Grant, "reader: other Collection shop.*", LeftReason::GroupLeft),
             ]
         );
+        let on_theirs = Grant { object: "Global".to_owned(), ..grant("reader", "warehouse", "theirs", "same") };
+        source.grants = [on_theirs].into();
+        let plan = decide(&source, &target, &around(&str::to_owned));
+        assert!(plan.grants.is_empty(), "a group opens somebody else's collection: {:?}", plan.grants);
+        source.grants = [of("new")].into();
         target.groups = None;
         let plan = decide(&source, &target, &around(&str::to_owned));
         assert!(plan.privilege_groups.is_empty() && plan.grants.is_empty());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::{Attempt, Ledger};
-use vecferry_milvus::rbac::is_built_in_role;
+use vecferry_milvus::rbac::{GrantCalls, is_built_in_role};
 use vecferry_milvus::{Client, Error};
 
 use super::ownership::{Records, has_password, is_group_of_plan, is_unused_role, recorded_name};
@@ -46,6 +46,9 @@ struct Removal<'a> {
     removed: &'a mut Vec<String>,
     problems: &'a mut Vec<Problem>,
 }
+
+/// Whose it is can't be told by a password.
+const UNKNOWN_USER: &str = "this job or somebody else made this user; it is kept";
 
 fn failed(object: impl std::fmt::Display, detail: impl std::fmt::Display) -> Problem {
     Problem::new(Code::TargetFailed).with("collection", object).with("detail", detail)
@@ -101,13 +104,16 @@ impl Removal<'_> {
             let is_there = there.iter().any(|known| known.name == *user);
             let made = self.records.is_made(ObjectKind::User, user);
             let password = file.as_ref().and_then(|file| file.password(user));
+            // An earlier version, which made users by a restore, may have made this one.
+            if is_there && !made && !plan.has_users_file() {
+                self.problems.push(failed(format!("{} {user}", ObjectKind::User.name()), UNKNOWN_USER));
+            }
             let outcome = async {
                 let is_own = match (is_there, made, password) {
                     (false, ..) => false,
                     (true, true, _) => true,
                     (true, false, Some(password)) => has_password(target, user, password).await?,
-                    // By a restore, which no password can tell.
-                    (true, false, None) => !plan.has_users_file(),
+                    (true, false, None) => false,
                 };
                 if is_own {
                     repeat(&self.never, || target.drop_user(user)).await?;
@@ -149,11 +155,14 @@ impl Removal<'_> {
             repeat(&self.never, || read::grants(target, &of_roles, &of_dbs)).await
         };
         let there = there.await.map_err(|error: Error| failed(ObjectKind::Grant.name(), error))?;
+        let groups = repeat(&self.never, || target.privilege_groups()).await;
+        let groups = groups.map_err(|error| failed(ObjectKind::PrivilegeGroup.name(), error))?;
+        let calls = GrantCalls::of(groups.as_ref());
         for grant in own {
             let is_there = there.contains(grant);
             if is_there
                 && let Err(error) =
-                    repeat(&self.never, || target.revoke(grant, plan.is_of_group(grant))).await
+                    repeat(&self.never, || target.revoke(grant, calls)).await
             {
                 self.problems.push(failed(format!("{} {grant}", ObjectKind::Grant.name()), error));
                 continue;

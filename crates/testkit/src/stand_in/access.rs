@@ -2,8 +2,9 @@
 
 use vecferry_milvus::proto::milvus as pb;
 
+use super::Version;
 use super::calls::Service;
-use super::status::Refusal;
+use super::status::{PRIVILEGE_NOT_PERMITTED, Refusal};
 
 type Answered<Answer> = Result<Answer, Refusal>;
 
@@ -27,6 +28,39 @@ pub struct Access {
 
 const BUILT_IN_ROLES: [&str; 2] = ["admin", "public"];
 const BUILT_IN_USER: &str = "root";
+/// Every server has nine since 2.5.
+const BUILT_IN_GROUP: &str = "ClusterReadOnly";
+/// Privileges on collections; the others are of the whole server.
+const OF_COLLECTIONS: [&str; 12] = [
+    "CreateIndex",
+    "CreatePartition",
+    "Delete",
+    "DropIndex",
+    "Flush",
+    "IndexDetail",
+    "Insert",
+    "Load",
+    "Query",
+    "Release",
+    "Search",
+    "Upsert",
+];
+const NAME_BYTES_MAX: usize = 255;
+const PASSWORD_BYTES_MIN: usize = 6;
+const PASSWORD_BYTES_MAX: usize = 72;
+
+/// Older numbers of refusals, which say more than the newer ones.
+mod legacy {
+    pub(super) const CREATE_USER: i32 = 29;
+    pub(super) const CREATE_ROLE: i32 = 35;
+    pub(super) const DROP_ROLE: i32 = 36;
+    pub(super) const OPERATE_USER_ROLE: i32 = 37;
+    pub(super) const OPERATE_PRIVILEGE: i32 = 41;
+    pub(super) const SELECT_GRANT: i32 = 42;
+    pub(super) const CREATE_PRIVILEGE_GROUP: i32 = 58;
+}
+
+const NO_ROLE: &str = "not found the role, maybe the role isn't existed or internal system error";
 
 fn role(name: &str) -> pb::RoleEntity {
     pb::RoleEntity { name: name.to_owned() }
@@ -36,18 +70,16 @@ fn privilege(name: &str) -> pb::PrivilegeEntity {
     pb::PrivilegeEntity { name: name.to_owned() }
 }
 
-fn exists(what: &str, name: &str) -> Refusal {
-    Refusal::other(format!("{what} [{name}] already exists"))
-}
-
 impl Access {
+    /// As a server shows it: with the user who granted it.
     fn grant(row: &GrantRow) -> pb::GrantEntity {
         let (of, object, object_name, named, db) = row;
+        let user = Some(pb::UserEntity { name: BUILT_IN_USER.to_owned() });
         pb::GrantEntity {
             role: Some(role(of)),
             object: Some(pb::ObjectEntity { name: object.clone() }),
             object_name: object_name.clone(),
-            grantor: Some(pb::GrantorEntity { user: None, privilege: Some(privilege(named)) }),
+            grantor: Some(pb::GrantorEntity { user, privilege: Some(privilege(named)) }),
             db_name: db.clone(),
         }
     }
@@ -59,7 +91,7 @@ impl Access {
             entity.object.as_ref().map(|object| object.name.clone()).unwrap_or_default(),
             entity.object_name.clone(),
             privilege.map(|privilege| privilege.name.clone()).unwrap_or_default(),
-            entity.db_name.clone(),
+            of_db(&entity.db_name).to_owned(),
         )
     }
 
@@ -67,72 +99,32 @@ impl Access {
         BUILT_IN_ROLES.contains(&name) || self.roles.iter().any(|known| known == name)
     }
 
+    fn has_user(&self, name: &str) -> bool {
+        name == BUILT_IN_USER || self.users.iter().any(|(known, ..)| known == name)
+    }
+
     fn all_roles(&self) -> impl Iterator<Item = &str> {
         BUILT_IN_ROLES.into_iter().chain(self.roles.iter().map(String::as_str))
     }
 
-    fn meta(&self) -> pb::RbacMeta {
-        let user = |(name, hash, roles): &Account| pb::UserInfo {
-            user: name.clone(),
-            password: hash.clone(),
-            roles: roles.iter().map(|name| role(name)).collect(),
-        };
-        let group = |(name, privileges): &(String, Vec<String>)| pb::PrivilegeGroupInfo {
-            group_name: name.clone(),
-            privileges: privileges.iter().map(|name| privilege(name)).collect(),
-        };
-        pb::RbacMeta {
-            users: self.users.iter().map(user).collect(),
-            roles: self.roles.iter().map(|name| role(name)).collect(),
-            grants: self.grants.iter().map(Self::grant).collect(),
-            privilege_groups: self.groups.iter().map(group).collect(),
+    fn operate(&mut self, row: GrantRow, operation: pb::OperatePrivilegeType) -> Answered<()> {
+        if !self.has_role(&row.0) {
+            return Err(Refusal::other(NO_ROLE).with_legacy(legacy::OPERATE_PRIVILEGE));
         }
-    }
-
-    /// All or nothing: whatever exists already refuses the whole.
-    fn restore(&mut self, meta: &pb::RbacMeta) -> Answered<()> {
-        let mut next = self.clone();
-        for made in &meta.roles {
-            if next.has_role(&made.name) {
-                return Err(exists("role", &made.name));
-            }
-            next.roles.push(made.name.clone());
+        self.grants.retain(|known| *known != row);
+        if operation == pb::OperatePrivilegeType::Grant {
+            self.grants.push(row);
         }
-        for made in &meta.privilege_groups {
-            if next.groups.iter().any(|(name, _)| *name == made.group_name) {
-                return Err(exists("privilege group", &made.group_name));
-            }
-            let privileges = made.privileges.iter().map(|privilege| privilege.name.clone());
-            next.groups.push((made.group_name.clone(), privileges.collect()));
-        }
-        for made in meta.grants.iter().map(Self::row) {
-            if !next.has_role(&made.0) {
-                return Err(Refusal::other(format!("role [{}] doesn't exist", made.0)));
-            }
-            next.grants.push(made);
-        }
-        for made in &meta.users {
-            if made.user == BUILT_IN_USER || next.users.iter().any(|(name, ..)| *name == made.user) {
-                return Err(exists("user", &made.user));
-            }
-            let roles = made.roles.iter().map(|role| role.name.clone()).collect();
-            next.users.push((made.user.clone(), made.password.clone(), roles));
-        }
-        *self = next;
         Ok(())
     }
 }
 
+/// The database that a name stands for.
+fn of_db(name: &str) -> &str {
+    if name.is_empty() { super::catalog::DB_DEFAULT } else { name }
+}
+
 impl Service {
-    pub(super) fn backup_access(&self) -> pb::BackupRbacMetaResponse {
-        let rbac_meta = Some(self.access().meta());
-        pb::BackupRbacMetaResponse { rbac_meta, ..Default::default() }
-    }
-
-    pub(super) fn restore_access(&self, request: &pb::RestoreRbacMetaRequest) -> Answered<()> {
-        self.access().restore(request.rbac_meta.as_ref().unwrap_or(&pb::RbacMeta::default()))
-    }
-
     pub(super) fn select_role(&self, request: &pb::SelectRoleRequest) -> pb::SelectRoleResponse {
         let access = self.access();
         let asked = request.role.as_ref().map(|role| role.name.as_str());
@@ -170,47 +162,101 @@ impl Service {
         let entity = request.entity.clone().unwrap_or_default();
         let of = entity.role.unwrap_or_default().name;
         if !access.has_role(&of) {
-            return Err(Refusal::other(format!("not found the role, maybe the role isn't existed: {of}")));
+            return Err(Refusal::other(NO_ROLE).with_legacy(legacy::SELECT_GRANT));
         }
-        let in_db = |row: &&GrantRow| row.0 == of && (row.4 == entity.db_name || row.4 == "*");
+        let db = of_db(&entity.db_name);
+        let in_db = |row: &&GrantRow| row.0 == of && (row.4 == db || row.4 == "*");
         let entities = access.grants.iter().filter(in_db).map(Access::grant).collect();
         Ok(pb::SelectGrantResponse { entities, ..Default::default() })
     }
 
+    /// Whether there are privilege groups, and the second call for grants.
+    pub(super) fn has_privilege_groups(&self) -> bool {
+        self.options().version >= Version::V2_5
+    }
+
     pub(super) fn list_privilege_groups(&self) -> pb::ListPrivilegeGroupsResponse {
-        let privilege_groups = self.access().meta().privilege_groups;
+        let group = |name: &str, privileges: &[String]| pb::PrivilegeGroupInfo {
+            group_name: name.to_owned(),
+            privileges: privileges.iter().map(|name| privilege(name)).collect(),
+        };
+        let access = self.access();
+        let groups = access.groups.iter().map(|(name, privileges)| group(name, privileges));
+        let privilege_groups = groups.chain([group(BUILT_IN_GROUP, &["ListDatabases".to_owned()])]).collect();
         pb::ListPrivilegeGroupsResponse { privilege_groups, ..Default::default() }
     }
 
     pub(super) fn create_role(&self, request: &pb::CreateRoleRequest) -> Answered<()> {
         let name = request.entity.clone().unwrap_or_default().name;
-        let mut access = self.access();
-        if name.is_empty() {
-            return Err(Refusal::invalid("role name should not be empty"));
+        if !name.starts_with(|first: char| first == '_' || first.is_ascii_alphabetic()) {
+            return Err(Refusal::invalid("the first character of role name must be an underscore or letter"));
         }
+        if name.len() > NAME_BYTES_MAX {
+            return Err(Refusal::invalid("the length of role name must be not greater than limit"));
+        }
+        let mut access = self.access();
         if access.has_role(&name) {
-            return Err(exists("role", &name));
+            let reason = format!("role [name:\"{name}\"] already exists");
+            return Err(Refusal::other(reason).with_legacy(legacy::CREATE_ROLE));
         }
         access.roles.push(name);
         Ok(())
     }
 
+    pub(super) fn drop_role(&self, request: &pb::DropRoleRequest) -> Answered<()> {
+        let name = &request.role_name;
+        let mut access = self.access();
+        if !access.roles.contains(name) {
+            return Err(Refusal::other(NO_ROLE).with_legacy(legacy::DROP_ROLE));
+        }
+        if access.grants.iter().any(|grant| grant.0 == *name) {
+            let reason = "fail to drop the role that it has privileges. Use REVOKE API to revoke privileges";
+            return Err(Refusal::other(self.checked("drop role", reason)).with_legacy(legacy::DROP_ROLE));
+        }
+        access.roles.retain(|known| known != name);
+        access.users.iter_mut().for_each(|(.., roles)| roles.retain(|of| of != name));
+        Ok(())
+    }
+
+    /// 2.6 says before a reason what it looked into.
+    fn checked(&self, what: &str, reason: &str) -> String {
+        if self.options().version >= Version::V2_6 {
+            format!("failed to check if {what}: {reason}")
+        } else {
+            reason.to_owned()
+        }
+    }
+
     pub(super) fn create_user(&self, request: &pb::CreateCredentialRequest) -> Answered<()> {
         let mut access = self.access();
-        if request.username.is_empty() || request.password.is_empty() {
-            return Err(Refusal::invalid("username must not be empty"));
+        // Base64: four characters for three bytes.
+        let bytes = request.password.trim_end_matches('=').len() * 3 / 4;
+        if request.username.is_empty() || !(PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX).contains(&bytes) {
+            return Err(Refusal::invalid("invalid password length: invalid parameter"));
         }
-        if access.users.iter().any(|(name, ..)| *name == request.username) {
-            return Err(exists("user", &request.username));
+        if access.has_user(&request.username) {
+            let reason = format!("user already exists: {}", request.username);
+            return Err(Refusal::other(reason).with_legacy(legacy::CREATE_USER));
         }
         access.users.push((request.username.clone(), format!("hash of {}", request.password), Vec::new()));
+        Ok(())
+    }
+
+    pub(super) fn delete_user(&self, request: &pb::DeleteCredentialRequest) -> Answered<()> {
+        if request.username == BUILT_IN_USER {
+            return Err(Refusal::new(
+                PRIVILEGE_NOT_PERMITTED,
+                "root user cannot be deleted: privilege not permitted",
+            ));
+        }
+        self.access().users.retain(|(name, ..)| *name != request.username);
         Ok(())
     }
 
     pub(super) fn operate_user_role(&self, request: &pb::OperateUserRoleRequest) -> Answered<()> {
         let mut access = self.access();
         if !access.has_role(&request.role_name) {
-            return Err(Refusal::other(format!("role [{}] doesn't exist", request.role_name)));
+            return Err(Refusal::other(NO_ROLE).with_legacy(legacy::OPERATE_USER_ROLE));
         }
         let found = access.users.iter_mut().find(|(name, ..)| *name == request.username);
         let (.., roles) = found.ok_or_else(|| Refusal::other("user doesn't exist"))?;
@@ -223,14 +269,54 @@ impl Service {
 
     pub(super) fn operate_privilege(&self, request: &pb::OperatePrivilegeRequest) -> Answered<()> {
         let row = Access::row(&request.entity.clone().unwrap_or_default());
+        self.access().operate(row, request.r#type())
+    }
+
+    pub(super) fn operate_privilege_v2(&self, request: &pb::OperatePrivilegeV2Request) -> Answered<()> {
+        let privilege = request.grantor.clone().and_then(|grantor| grantor.privilege).unwrap_or_default().name;
+        let object = match privilege.as_str() {
+            known if OF_COLLECTIONS.contains(&known) => "Collection",
+            "SelectUser" | "UpdateUser" => "User",
+            // Privilege groups too, whatever they are granted on.
+            _ => "Global",
+        };
+        let row = (
+            request.role.clone().unwrap_or_default().name,
+            object.to_owned(),
+            request.collection_name.clone(),
+            privilege,
+            of_db(&request.db_name).to_owned(),
+        );
+        self.access().operate(row, request.r#type())
+    }
+
+    pub(super) fn create_privilege_group(&self, request: &pb::CreatePrivilegeGroupRequest) -> Answered<()> {
         let mut access = self.access();
-        if row.0.is_empty() || row.3.is_empty() || !access.has_role(&row.0) {
-            return Err(Refusal::invalid("the role or the privilege in the grant is invalid"));
+        let name = &request.group_name;
+        if access.groups.iter().any(|(known, _)| known == name) {
+            let reason = format!("privilege group name [{name}] is defined by users: invalid parameter");
+            let reason = self.checked("privilege group creatable", &reason);
+            return Err(Refusal::invalid(reason).with_legacy(legacy::CREATE_PRIVILEGE_GROUP));
         }
-        access.grants.retain(|known| *known != row);
-        if request.r#type() == pb::OperatePrivilegeType::Grant {
-            access.grants.push(row);
+        access.groups.push((name.clone(), Vec::new()));
+        Ok(())
+    }
+
+    pub(super) fn operate_privilege_group(&self, request: &pb::OperatePrivilegeGroupRequest) -> Answered<()> {
+        let mut access = self.access();
+        let group = access.groups.iter_mut().find(|(known, _)| *known == request.group_name);
+        let (_, privileges) = group.ok_or_else(|| Refusal::invalid("there is no such privilege group"))?;
+        for named in &request.privileges {
+            privileges.retain(|known| *known != named.name);
+            if request.r#type() == pb::OperatePrivilegeGroupType::AddPrivilegesToGroup {
+                privileges.push(named.name.clone());
+            }
         }
+        Ok(())
+    }
+
+    pub(super) fn drop_privilege_group(&self, request: &pb::DropPrivilegeGroupRequest) -> Answered<()> {
+        self.access().groups.retain(|(known, _)| *known != request.group_name);
         Ok(())
     }
 }

@@ -7,6 +7,8 @@ use vecferry_milvus::proto::common::{ErrorCode, Status};
 pub(super) struct Refusal {
     /// Number as of 2.3 and later.
     pub(super) code: i32,
+    /// Number as of 2.2, where it says more than the newer one.
+    legacy: Option<i32>,
     /// What the server says.
     pub(super) reason: String,
 }
@@ -20,6 +22,7 @@ pub(super) const DATABASE_NOT_FOUND: i32 = 800;
 pub(super) const DATABASE_INVALID: i32 = 802;
 pub(super) const PARAMETER_INVALID: i32 = 1100;
 pub(super) const PARAMETER_MISSING: i32 = 1101;
+pub(super) const PRIVILEGE_NOT_PERMITTED: i32 = 1401;
 pub(super) const ALIAS_NOT_FOUND: i32 = 1600;
 pub(super) const ALIAS_TAKEN: i32 = 1602;
 /// Everything that has no number of its own.
@@ -27,7 +30,7 @@ pub(super) const OTHER: i32 = 65535;
 
 impl Refusal {
     pub(super) fn new(code: i32, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into() }
+        Self { code, legacy: None, reason: reason.into() }
     }
 
     /// A wrong parameter, the most common of all.
@@ -40,6 +43,12 @@ impl Refusal {
         Self::new(OTHER, reason)
     }
 
+    /// With a number as of 2.2.
+    #[must_use]
+    pub(super) fn with_legacy(self, legacy: i32) -> Self {
+        Self { legacy: Some(legacy), ..self }
+    }
+
     /// The status of an answer: both numbers, as servers since 2.4 fill them.
     pub(super) fn status(&self) -> Status {
         let legacy = match self.code {
@@ -49,7 +58,7 @@ impl Refusal {
             _ => ErrorCode::UnexpectedError,
         };
         Status {
-            error_code: legacy as i32,
+            error_code: self.legacy.unwrap_or(legacy as i32),
             code: self.code,
             reason: self.reason.clone(),
             detail: self.reason.clone(),
