@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use prost::Message;
 use vecferry_milvus::proto::{common, milvus, schema};
-use vecferry_testkit::FaultProxy;
-use vecferry_testkit::fault_proxy::{Answer, Armed, Calls, Cut, Fault, Garbage, ReleaseError, When};
+use vecferry_testkit::fault_proxy::{Act, Answer, Armed, Calls, Cut, Fault, Garbage, ReleaseError, When};
+use vecferry_testkit::{DeniedBy, FaultProxy};
 
 use echo::{Answered, Caller, Upstream, framed};
 
@@ -222,6 +222,30 @@ fn grpc_statuses_are_made_up() {
     assert_eq!(answer.head.headers["grpc-status"], "14");
     assert_eq!(answer.head.headers["grpc-message"], "50 %25 gone");
     assert!(setup.arrived().is_empty());
+}
+
+#[test]
+fn only_calls_that_need_a_privilege_are_denied() {
+    let setup = Setup::new();
+    let denied = setup.proxy.arm(Calls::Any, When::Always, Fault::Answer(Answer::Denied(DeniedBy::V2_5)));
+    let answer = setup.caller.call("ShowPartitions", b"").unwrap();
+    assert_eq!(answer.head.headers["grpc-status"], "7");
+    let said = "PrivilegeShowPartitions: permission deny to somebody in the `default` database";
+    assert_eq!(answer.head.headers["grpc-message"], said);
+    setup.caller.call("DescribeCollection", b"passes").unwrap();
+    assert_eq!((setup.arrived(), denied.fired()), (vec![b"passes".to_vec()], 1));
+}
+
+#[test]
+fn somebody_else_is_faster() {
+    let setup = Setup::new();
+    let uri = setup.upstream.uri();
+    let act = Act::new(move || drop(Caller::connect(&uri).call("Insert", b"theirs")));
+    let raced = setup.arm(Fault::Raced(act));
+    setup.answers(b"ours");
+    setup.answers(b"ours again");
+    assert_eq!(setup.arrived(), [&b"theirs"[..], b"ours", b"ours again"]);
+    assert_eq!(raced.fired(), 1);
 }
 
 #[test]

@@ -245,6 +245,12 @@ async fn suffer(
         Fault::OversizeAnswer(len) => {
             applied(link, capture(request).await?, rule, After::Oversize(len)).await
         }
+        Fault::Raced(act) => {
+            let request = capture(request).await?;
+            // Its panic breaks the call, and the fault did not fire.
+            tokio::task::spawn_blocking(move || act.run()).await?;
+            applied(link, request, rule, After::Nothing).await
+        }
         Fault::Garbage(garbage) => {
             applied(link, capture(request).await?, rule, After::Garbage(garbage)).await
         }
@@ -257,6 +263,7 @@ async fn suffer(
 
 /// What follows when upstream has carried a request out.
 enum After {
+    Nothing,
     Cut(Cut),
     Withhold,
     Oversize(u32),
@@ -278,6 +285,7 @@ async fn applied(link: &Link, request: Captured, rule: usize, after: After) -> R
                 board.hold(rule, Held { stage: Stage::Answered(reply), client: Some(client) });
                 return withheld(answer).await;
             }
+            After::Nothing => Ending::Answered(reply.into_response()),
             After::Cut(cut) => Ending::Broken(cut),
             After::Oversize(len) => Ending::Answered(oversize(len)),
             After::Garbage(garbage) => {
