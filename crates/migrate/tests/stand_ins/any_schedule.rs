@@ -44,7 +44,10 @@ fn carry_out(schedule: &Schedule) -> Result<Tally, String> {
 /// A schedule that once was a false success, or touched what was not the job's.
 #[track_caller]
 fn assert_holds(schedule: &Schedule) -> Tally {
-    match carry_out(schedule) {
+    let begin = Instant::now();
+    let outcome = carry_out(schedule);
+    println!("{:?} after {:?}", outcome, begin.elapsed());
+    match outcome {
         Ok(tally) => tally,
         Err(error) => panic!("{error}"),
     }

@@ -26,8 +26,8 @@ use super::schedule::{
 
 /// Attempts beyond those that are killed.
 const ATTEMPTS_MORE: usize = 4;
-/// An attempt that takes longer is killed: the job waits for what does not come, such as a partition that is gone.
-const ATTEMPT_MAX: Duration = Duration::from_secs(10);
+/// An attempt that takes longer waits for what does not come, such as a partition that is gone; the schedule ends with it.
+const ATTEMPT_MAX: Duration = Duration::from_secs(15);
 /// A collection of somebody else on the target.
 const OTHERS: &str = "of_somebody_else";
 
@@ -89,8 +89,9 @@ pub(crate) struct Touched {
 }
 
 /// How an attempt ended.
-pub(crate) enum Ending {
+enum Ending {
     Killed,
+    TookTooLong,
     Refused(String),
     Report(Box<Report>),
     /// The job was complete before.
@@ -104,6 +105,7 @@ pub(crate) struct Tally {
     pub(crate) failed: u32,
     pub(crate) refused: u32,
     pub(crate) killed: u32,
+    pub(crate) took_too_long: u32,
     pub(crate) happened: u32,
 }
 
@@ -113,6 +115,7 @@ impl Tally {
         self.failed += other.failed;
         self.refused += other.refused;
         self.killed += other.killed;
+        self.took_too_long += other.took_too_long;
         self.happened += other.happened;
     }
 }
@@ -196,6 +199,7 @@ impl Scene {
             let ending = self.one_attempt(number, kill).await;
             self.state().is_running = false;
             self.log(match &ending {
+                Ending::TookTooLong => format!("attempt {attempt} took too long"),
                 Ending::Killed => format!("attempt {attempt} was killed"),
                 Ending::Refused(why) => format!("attempt {attempt} was refused: {why}"),
                 Ending::Report(report) => format!("attempt {attempt}: {}", said(report)),
@@ -204,6 +208,7 @@ impl Scene {
             self.check_others()?;
             match &ending {
                 Ending::Killed => tally.killed += 1,
+                Ending::TookTooLong => tally.took_too_long += 1,
                 Ending::Refused(_) => tally.refused += 1,
                 Ending::Report(report) if report.state == JobState::Successful => {
                     tally.successful += 1;
@@ -219,7 +224,7 @@ impl Scene {
             }
             let is_over = match &ending {
                 Ending::Report(report) => report.state == JobState::Successful,
-                Ending::Replayed => true,
+                Ending::Replayed | Ending::TookTooLong => true,
                 Ending::Killed | Ending::Refused(_) => false,
             };
             last = Some(ending);
@@ -243,8 +248,9 @@ impl Scene {
             biased;
             () = self.gate.stopped() => Ending::Killed,
             () = tokio::time::sleep(ATTEMPT_MAX) => {
-                self.log("it took too long".to_owned());
-                Ending::Killed
+                let (phases, calls) = (self.state().phases.clone(), self.state().calls.clone());
+                self.log(format!("it took too long: {phases:?} after {calls:?} calls"));
+                Ending::TookTooLong
             }
             ending = self.work(&ledger, attempt) => ending,
         }
