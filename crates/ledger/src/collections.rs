@@ -114,7 +114,8 @@ impl Ledger {
         position: usize,
         timestamp: Option<u64>,
     ) -> Result<(), Error> {
-        let set = "creation_intended = 1, creation_timestamp = coalesce(creation_timestamp, ?3), claim = NULL";
+        let set =
+            "creation_intended = 1, creation_timestamp = coalesce(creation_timestamp, ?3), claim = NULL";
         self.update(attempt, position, set, timestamp.map(signed)).await
     }
 

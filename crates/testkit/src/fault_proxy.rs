@@ -35,7 +35,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use board::Board;
 use relay::{Command, Relay};
 
-pub use fault::{Answer, Calls, Cut, Fault, Garbage, When};
+pub use fault::{Act, Answer, Calls, Cut, Fault, Garbage, When};
+pub(crate) use fault::{emptied, message_with};
 pub use reply::{ReleaseError, Reply};
 
 /// A running proxy on a loopback port of its own. It ends, and breaks every connection, when this is dropped.

@@ -7,6 +7,7 @@
 
 mod command;
 mod control_plane;
+mod denial;
 pub mod fault_proxy;
 pub mod matrix;
 mod oracle;
@@ -16,6 +17,7 @@ pub mod stand_in;
 
 pub use command::{Run, Vecferry};
 pub use control_plane::{CloudOptions, CloudStandIn};
+pub use denial::DeniedBy;
 pub use fault_proxy::FaultProxy;
 pub use oracle::Oracle;
 pub use servers::{Servers, free_port, web_server};

@@ -15,8 +15,20 @@ pub const RELEASES: [&str; 3] = ["2.3.5", "2.5.10", "2.6.18"];
 
 /// First words of the calls that change nothing.
 const READING: [&str; 14] = [
-    "AllocTimestamp", "Backup", "Calc", "Check", "Connect", "Describe", "Get", "Has", "List", "Query", "Search",
-    "Select", "Show", "Test",
+    "AllocTimestamp",
+    "Backup",
+    "Calc",
+    "Check",
+    "Connect",
+    "Describe",
+    "Get",
+    "Has",
+    "List",
+    "Query",
+    "Search",
+    "Select",
+    "Show",
+    "Test",
 ];
 
 /// What is sent, or left out, although no recorded call of some releases was so, with the reason why it does no harm. An empty field is
@@ -91,12 +103,18 @@ static SEEN: LazyLock<BTreeMap<String, Seen>> = LazyLock::new(|| {
     let record: Value = serde_json::from_str(include_str!("seen.json")).expect("the record is JSON");
     let members = |value: &Value| value.as_object().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let form = |value: &Value| text(value).split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let form =
+        |value: &Value| text(value).split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let forms = |value: &Value| value.as_array().into_iter().flatten().map(form).collect();
-    let outcomes = |value: &Value| members(value).iter().map(|(outcome, value)| (outcome.clone(), forms(value))).collect();
+    let outcomes = |value: &Value| {
+        members(value).iter().map(|(outcome, value)| (outcome.clone(), forms(value))).collect()
+    };
     let seen = |call: &Value| Seen {
         names: members(&call["fields"]).iter().map(|(number, name)| (number.clone(), text(name))).collect(),
-        outcomes: members(&call["forms"]).iter().map(|(release, value)| (release.clone(), outcomes(value))).collect(),
+        outcomes: members(&call["forms"])
+            .iter()
+            .map(|(release, value)| (release.clone(), outcomes(value)))
+            .collect(),
     };
     members(&record).iter().map(|(name, call)| (name.clone(), seen(call))).collect()
 });
@@ -138,7 +156,9 @@ fn walk(
     for field in fields(message) {
         let field = field.map_err(|error| format!("{call} does not decode: {error}"))?;
         let number = format!("{above}{}", field.number);
-        let name = names.get(&number).ok_or_else(|| format!("field {number} of {call} has no name in the record"))?;
+        let name = names
+            .get(&number)
+            .ok_or_else(|| format!("field {number} of {call} has no name in the record"))?;
         form.insert(name.clone());
         let inside = format!("{number}.");
         if names.range(inside.clone()..).next().is_some_and(|(next, _)| next.starts_with(&inside)) {
@@ -169,7 +189,8 @@ pub fn judge(call: &str, releases: &[&str], request: &[u8]) -> Result<(), String
     if taken.is_empty() {
         return Err(format!("no {} was seen to take {call}", releases.join(" or ")));
     }
-    let never = form.iter().find(|field| !is_beyond(field) && !taken.iter().any(|seen| seen.contains(*field)));
+    let never =
+        form.iter().find(|field| !is_beyond(field) && !taken.iter().any(|seen| seen.contains(*field)));
     if let Some(field) = never {
         return Err(format!("{call} was never seen with `{field}`"));
     }

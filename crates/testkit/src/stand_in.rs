@@ -28,6 +28,7 @@ mod expression;
 mod gate;
 pub mod generate;
 mod incoming;
+mod interfere;
 pub mod museum;
 mod rows;
 mod server;
@@ -50,6 +51,7 @@ use calls::Service;
 use catalog::{Catalog, Table};
 
 pub use gate::{Gate, Stop};
+pub use interfere::{Interference, Seen};
 pub use value::{Key, Value};
 
 /// The release that a stand-in behaves like.
@@ -168,6 +170,7 @@ struct Shared {
     gate: Gate,
     /// Writing calls that no real server was seen to take.
     harm: Mutex<Vec<String>>,
+    interfere: Mutex<Option<interfere::Interfere>>,
 }
 
 impl Shared {
@@ -234,6 +237,7 @@ impl StandIn {
             options,
             gate,
             harm: Mutex::default(),
+            interfere: Mutex::default(),
         });
         let (stop, stopped) = oneshot::channel();
         let service = Service::new(Arc::clone(&shared));
@@ -279,6 +283,22 @@ impl StandIn {
         std::mem::take(&mut *self.shared.harm.lock().expect("no call panics"))
     }
 
+    /// Has a test decide what becomes of each call that passes the gate. It may look at this server and change it.
+    ///
+    /// # Panics
+    /// What decided so far has panicked.
+    pub fn interfere(&self, decide: impl FnMut(Seen<'_>) -> Interference + Send + 'static) {
+        *self.shared.interfere.lock().expect("nobody panics with it") = Some(Box::new(decide));
+    }
+
+    /// Calls are answered as ever again. What decided so far is dropped when this returns.
+    ///
+    /// # Panics
+    /// What decided so far has panicked.
+    pub fn interfere_no_more(&self) {
+        *self.shared.interfere.lock().expect("nobody panics with it") = None;
+    }
+
     /// All names of a database: collections, then aliases.
     pub fn names(&self, db: &str) -> (Vec<String>, Vec<String>) {
         let catalog = self.shared.catalog();
@@ -313,6 +333,77 @@ impl StandIn {
     pub fn remove(&self, db: &str, name: &str) {
         let mut catalog = self.shared.catalog();
         catalog.databases.get_mut(db).expect("the database is there").tables.remove(name);
+    }
+
+    /// Adds rows behind everybody's back, given as columns in the order of the fields.
+    ///
+    /// # Panics
+    /// There is no such collection or partition.
+    pub fn insert(&self, collection: (&str, &str), partition: &str, columns: Vec<Vec<Value>>) {
+        self.change(collection, |table, sequence, _| {
+            let at = table.place(partition);
+            table.append(at, columns, sequence);
+        });
+    }
+
+    /// Replaces rows behind everybody's back, as an upsert does.
+    ///
+    /// # Panics
+    /// There is no such collection or partition.
+    pub fn upsert(&self, collection: (&str, &str), partition: &str, columns: Vec<Vec<Value>>) {
+        self.change(collection, |table, sequence, _| {
+            let keys = columns[table.key_column()].iter().filter_map(Value::key).collect();
+            let at = table.place(partition);
+            table.remove(at, &keys);
+            table.append(at, columns, sequence);
+        });
+    }
+
+    /// Removes rows behind everybody's back. Segments count them still, as on a real server before a compaction.
+    ///
+    /// # Panics
+    /// There is no such collection or partition.
+    pub fn delete(&self, collection: (&str, &str), partition: &str, keys: &BTreeSet<Key>) {
+        self.change(collection, |table, _, _| table.remove(table.place(partition), keys));
+    }
+
+    /// Makes a partition behind everybody's back, loaded if all others are.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn add_partition(&self, collection: (&str, &str), partition: &str) {
+        self.change(collection, |table, _, id| table.add_partition(partition, id));
+    }
+
+    /// Takes a partition away behind everybody's back.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn drop_partition(&self, collection: (&str, &str), partition: &str) {
+        self.change(collection, |table, _, _| table.partitions.retain(|known| known.name != partition));
+    }
+
+    /// Gives a collection another name behind everybody's back.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn add_alias(&self, collection: (&str, &str), alias: &str) {
+        self.change(collection, |table, _, _| {
+            table.aliases.insert(alias.to_owned());
+        });
+    }
+
+    /// The number of a collection; none where there is none.
+    pub fn collection_id(&self, db: &str, name: &str) -> Option<i64> {
+        self.shared.catalog().table(db, name).ok().map(|table| table.id)
+    }
+
+    /// A change with a timestamp and a number that nothing else has.
+    fn change(&self, collection: (&str, &str), change: impl FnOnce(&mut Table, u64, i64)) {
+        let mut catalog = self.shared.catalog();
+        let (now, number) = (catalog.now(), catalog.number());
+        let table = catalog.table_mut(collection.0, collection.1).expect("the collection is there");
+        change(table, now, number);
     }
 
     /// Whether any partition of a collection is loaded.
@@ -389,7 +480,9 @@ impl Drop for StandIn {
     fn drop(&mut self) {
         // A server whose thread panicked has nothing left to stop.
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.take();
+        // What interferes may have held the last reference: then its own thread is not waited for.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
             let _ = thread.join();
         }
         let harm = self.take_harm();

@@ -8,14 +8,15 @@ use vecferry_milvus::proto::schema::{
 };
 use vecferry_milvus::schema::{field, parameters};
 use vecferry_milvus::wire::insert::{Rows, float_vectors, scalars};
-use vecferry_milvus::{Client, LoadState, NewCollection, WriteMode};
+use vecferry_milvus::{Client, CollectionName, LoadState, NewCollection, WriteMode};
 
+use super::whole::Key;
 use crate::Failure;
 use crate::bench::{Servers, Side, collection, flush};
 
 /// Keys that are numbers, keys that are texts.
 pub(super) const COLLECTIONS: [&str; 2] = ["torture_numbers", "torture_texts"];
-const PARTITIONS: [&str; 3] = ["_default", "north", "south"];
+pub(super) const PARTITIONS: [&str; 3] = ["_default", "north", "south"];
 const DIM: usize = 64;
 const BATCH: u32 = 2000;
 const INDEX: [(&str, &str); 3] =
@@ -25,15 +26,16 @@ const INDEX: [(&str, &str); 3] =
 pub(super) async fn fill(servers: &Servers, rows: u32) -> Result<u64, Failure> {
     let client = servers.connect(Side::Source).await?;
     let each = rows / 2;
-    for (name, is_text) in COLLECTIONS.into_iter().zip([false, true]) {
+    for name in COLLECTIONS {
+        let is_text = is_text(name);
         make(&client, name, is_text).await?;
-        for (turn, first) in (0..each).step_by(BATCH as usize).enumerate() {
-            let page = page(first..(first + BATCH).min(each), is_text);
-            let partition = PARTITIONS.get(turn % PARTITIONS.len()).copied();
+        for first in (0..each).step_by(BATCH as usize) {
+            let page = page(first..(first + BATCH).min(each), is_text, 0);
+            let partition = Some(partition_of(first));
             client.write(&collection(name), partition, &page, WriteMode::Insert).await?;
         }
         flush(&client, &collection(name)).await?;
-        client.create_index(&collection(name), "vector", "vector_index", parameters(&INDEX)).await?;
+        index(&client, &collection(name)).await?;
         client.load_collection(&collection(name), 1).await?;
         while client.load_state(&collection(name), None).await? != LoadState::Loaded {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -42,7 +44,7 @@ pub(super) async fn fill(servers: &Servers, rows: u32) -> Result<u64, Failure> {
     Ok(u64::from(each) * 2)
 }
 
-async fn make(client: &Client, name: &str, is_text: bool) -> Result<(), Failure> {
+pub(super) async fn make(client: &Client, name: &str, is_text: bool) -> Result<(), Failure> {
     let (kind, parameters): (_, &[_]) =
         if is_text { (DataType::VarChar, &[("max_length", "64")]) } else { (DataType::Int64, &[]) };
     let schema = CollectionSchema {
@@ -69,18 +71,49 @@ async fn make(client: &Client, name: &str, is_text: bool) -> Result<(), Failure>
     Ok(())
 }
 
-fn page(rows: std::ops::Range<u32>, is_text: bool) -> Rows {
-    let (numbers, count) = (rows.clone().map(i64::from).collect::<Vec<_>>(), rows.len());
-    let keys = if is_text {
-        let data = numbers.iter().map(|number| format!("渡口 \"{number:08}\"")).collect();
-        scalars("id", DataType::VarChar, scalar_field::Data::StringData(StringArray { data }))
+/// Whether the keys of a collection are texts.
+pub(super) fn is_text(name: &str) -> bool {
+    name == COLLECTIONS[1]
+}
+
+/// The partition that a row of the beginning is in.
+pub(super) fn partition_of(number: u32) -> &'static str {
+    PARTITIONS[(number / BATCH) as usize % PARTITIONS.len()]
+}
+
+/// The key of a row.
+pub(super) fn key(number: u32, is_text: bool) -> Key {
+    // Spread over the whole range, both signs.
+    if is_text {
+        Key::Text(format!("渡口 \"{number:08}\""))
     } else {
-        // Spread over the whole range, both signs.
-        let data = numbers.iter().map(|number| number.wrapping_mul(0x1234_5678_9abc_def1)).collect();
-        scalars("id", DataType::Int64, scalar_field::Data::LongData(LongArray { data }))
+        Key::Number(i64::from(number).wrapping_mul(0x1234_5678_9abc_def1))
+    }
+}
+
+/// Makes the index without which a collection can't be loaded.
+pub(super) async fn index(client: &Client, name: &CollectionName) -> Result<(), Failure> {
+    Ok(client.create_index(name, "vector", "vector_index", parameters(&INDEX)).await?)
+}
+
+/// Rows; those of another generation have the same keys and other vectors.
+pub(super) fn page(rows: std::ops::Range<u32>, is_text: bool, generation: u32) -> Rows {
+    let (numbers, count) = (rows.clone().map(i64::from).collect::<Vec<_>>(), rows.len());
+    let (mut longs, mut texts) = (Vec::new(), Vec::new());
+    for key in rows.clone().map(|number| key(number, is_text)) {
+        match key {
+            Key::Number(number) => longs.push(number),
+            Key::Text(text) => texts.push(text),
+        }
+    }
+    let keys = if is_text {
+        scalars("id", DataType::VarChar, scalar_field::Data::StringData(StringArray { data: texts }))
+    } else {
+        scalars("id", DataType::Int64, scalar_field::Data::LongData(LongArray { data: longs }))
     };
-    let vectors =
-        rows.flat_map(|row| (0..DIM).map(move |at| (row as usize * DIM + at) as f32 / 7.0)).collect();
+    let vectors = rows
+        .flat_map(|row| (0..DIM).map(move |at| (row as usize * DIM + at) as f32 / 7.0 - generation as f32))
+        .collect();
     let number =
         scalars("number", DataType::Int64, scalar_field::Data::LongData(LongArray { data: numbers }));
     Rows::of(&[keys, number, float_vectors("vector", DIM, vectors)], count)

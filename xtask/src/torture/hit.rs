@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::StdRng;
+use vecferry_milvus::proto::common::Status;
+use vecferry_testkit::DeniedBy;
 use vecferry_testkit::fault_proxy::{Answer, Cut, Fault, Garbage};
 
 /// What hits a job.
@@ -21,22 +23,47 @@ pub(crate) enum Hit {
     Oversize,
     Garbage,
     HeldInsert,
+    /// A page of the source comes without its rows.
+    EmptiedPage,
+    /// An insert lands and answers an error.
+    FailedInsert,
+    /// A call is denied.
+    Denied,
+    /// Somebody makes a collection of the name just before the job does.
+    RacedCreation,
+    /// Somebody writes to the source.
+    OutsideWrites,
 }
 
 /// How many rounds of a hundred each has.
-const SHARES: [(Hit, i64); 12] = [
-    (Hit::KillVecferry, 26),
-    (Hit::KillSource, 17),
-    (Hit::KillTarget, 17),
-    (Hit::HeldInsert, 8),
-    (Hit::CutAfterApply, 8),
-    (Hit::NetworkGone, 4),
-    (Hit::CutBeforeSend, 4),
-    (Hit::Oversize, 4),
-    (Hit::Delayed, 3),
-    (Hit::HalfOpen, 3),
-    (Hit::RateLimited, 3),
-    (Hit::Garbage, 3),
+const SHARES: [(Hit, i64); 17] = [
+    (Hit::KillVecferry, 18),
+    (Hit::KillSource, 12),
+    (Hit::KillTarget, 12),
+    (Hit::OutsideWrites, 8),
+    (Hit::EmptiedPage, 8),
+    (Hit::FailedInsert, 8),
+    (Hit::HeldInsert, 6),
+    (Hit::CutAfterApply, 5),
+    (Hit::RacedCreation, 5),
+    (Hit::Denied, 3),
+    (Hit::NetworkGone, 3),
+    (Hit::CutBeforeSend, 2),
+    (Hit::Oversize, 2),
+    (Hit::Delayed, 2),
+    (Hit::HalfOpen, 2),
+    (Hit::RateLimited, 2),
+    (Hit::Garbage, 2),
+];
+
+/// Calls that are denied, with whether they go to the source.
+const DENIED: [(bool, &str); 6] = [
+    (true, "ShowPartitions"),
+    (true, "GetLoadState"),
+    (true, "Query"),
+    (false, "Insert"),
+    (false, "CreateIndex"),
+    (false, "Flush"),
 ];
 
 /// What hits a single call.
@@ -49,11 +76,31 @@ pub(super) struct CallFault {
 }
 
 impl Hit {
-    /// What the proxy does to a call; none for what hits a process or the whole network.
-    pub(super) fn fault(self) -> Option<CallFault> {
+    /// What the proxy does to a call; none for what hits a process or the whole network, and for a race, which needs
+    /// somebody else.
+    pub(super) fn fault(self, random: &mut StdRng) -> Option<CallFault> {
         let insert = |fault| Some(CallFault { on_source: false, method: "Insert", calls_max: 4, fault });
         match self {
-            Self::KillVecferry | Self::KillSource | Self::KillTarget | Self::NetworkGone => None,
+            Self::KillVecferry
+            | Self::KillSource
+            | Self::KillTarget
+            | Self::NetworkGone
+            | Self::RacedCreation
+            | Self::OutsideWrites => None,
+            Self::EmptiedPage => {
+                let fault = Fault::EmptiedPage;
+                Some(CallFault { on_source: true, method: "Query", calls_max: 40, fault })
+            }
+            Self::FailedInsert => {
+                let reason = "service unavailable: a channel could not be written".to_owned();
+                let status = Status { code: 65535, error_code: 1, reason, ..Status::default() };
+                insert(Fault::AnswerAfterApply(Answer::Status(status)))
+            }
+            Self::Denied => {
+                let (on_source, method) = DENIED[random.random_range(0..DENIED.len())];
+                let fault = Fault::Answer(Answer::Denied(DeniedBy::V2_3));
+                Some(CallFault { on_source, method, calls_max: 2, fault })
+            }
             Self::CutBeforeSend => insert(Fault::CutBeforeSend(Cut::Connection)),
             Self::CutAfterApply => insert(Fault::CutAfterApply(Cut::Connection)),
             Self::Delayed => insert(Fault::Delay(Duration::from_secs(3))),
@@ -93,6 +140,11 @@ pub(super) struct Moment {
 }
 
 impl Moment {
+    /// Early in the copy, so that what happens is before the last look at the source.
+    pub(super) fn of_copy(random: &mut StdRng) -> Self {
+        Self { step: Some("copying"), delay: Duration::from_millis(random.random_range(0..300)) }
+    }
+
     pub(super) fn draw(random: &mut StdRng) -> Self {
         let (step, delay_max_ms) = match random.random_range(0..100) {
             0..60 => (Some("copying"), 1500),
@@ -115,9 +167,15 @@ mod tests {
         for (hit, share) in SHARES {
             assert_eq!(hits.iter().filter(|found| **found == hit).count() as i64, share, "{hit:?}");
         }
-        let few = deck(5);
-        for hit in [Hit::KillVecferry, Hit::KillSource, Hit::KillTarget, Hit::HeldInsert, Hit::CutAfterApply]
-        {
+        let few = deck(6);
+        for hit in [
+            Hit::KillVecferry,
+            Hit::KillSource,
+            Hit::KillTarget,
+            Hit::OutsideWrites,
+            Hit::EmptiedPage,
+            Hit::FailedInsert,
+        ] {
             assert!(few.contains(&hit), "{hit:?} is not among {few:?}");
         }
     }

@@ -1,5 +1,6 @@
 //! Runs of the real program.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +18,18 @@ use crate::bench::Side;
 /// How often it is looked whether a process has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Steps up to the copy.
+const COPYING: [&str; 3] = ["loading_source", "creating", "copying"];
+
 /// How a run ended.
 pub(super) enum Outcome {
     Successful {
         number: String,
+        report: Value,
+    },
+    /// Source and target differ, or the source changed.
+    Different {
+        text: String,
     },
     /// It can be resumed.
     Failed {
@@ -35,8 +44,8 @@ pub(super) enum Outcome {
 impl std::fmt::Display for Outcome {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Successful { number } => write!(out, "successful ({number})"),
-            Self::Failed { text } | Self::Refused { text } => {
+            Self::Successful { number, .. } => write!(out, "successful ({number})"),
+            Self::Failed { text } | Self::Refused { text } | Self::Different { text } => {
                 let said = text.lines().find(|line| line.starts_with("error")).unwrap_or(text);
                 write!(out, "ended: {said}")
             }
@@ -49,6 +58,8 @@ impl std::fmt::Display for Outcome {
 #[derive(Debug, Default)]
 struct Said {
     phase: String,
+    /// Of each collection.
+    phases: BTreeMap<String, String>,
     last: Value,
 }
 
@@ -101,6 +112,8 @@ impl Job {
                 let mut said = of_reader.lock().unwrap_or_else(PoisonError::into_inner);
                 if event["event"] == "phase" {
                     said.phase = event["phase"].as_str().unwrap_or_default().to_owned();
+                    let (of, phase) = (event["collection"].to_string(), said.phase.clone());
+                    said.phases.insert(of, phase);
                 }
                 said.last = event;
             }
@@ -134,6 +147,12 @@ impl Job {
             std::thread::sleep(POLL_INTERVAL);
         }
         false
+    }
+
+    /// Whether some collection is still copied, so that the last look at the source is yet to come.
+    pub(super) fn is_copying(&self) -> bool {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_alive() && said.phases.values().any(|phase| COPYING.contains(&phase.as_str()))
     }
 
     /// The job's number, once it is recorded.
@@ -173,9 +192,11 @@ impl Job {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         match status.code() {
             Some(0) => {
-                let number = said.last["report"]["job_id"].as_str().unwrap_or_default().to_owned();
-                Ok(Outcome::Successful { number })
+                let report = said.last["report"].clone();
+                let number = report["job_id"].as_str().unwrap_or_default().to_owned();
+                Ok(Outcome::Successful { number, report })
             }
+            Some(5) => Ok(Outcome::Different { text }),
             // A server was away too long, before or after the first write: it goes on.
             Some(4) => Ok(Outcome::Failed { text }),
             Some(3) if text.contains("VF-0102") || text.contains("VF-0103") || text.contains("VF-0212") => {
@@ -184,47 +205,6 @@ impl Job {
             code => Ok(Outcome::Refused { text: format!("exit {code:?}: {text}") }),
         }
     }
-}
-
-/// Rows that differ.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) rows: u64,
-    pub(super) missing: u64,
-    pub(super) extra: u64,
-    pub(super) changed: u64,
-    pub(super) repeated: u64,
-    pub(super) problems: String,
-}
-
-/// Compares every row of both servers.
-pub(super) fn compare(torture: &Torture) -> Result<Found, Failure> {
-    let mut command = command(torture, "verify");
-    let (source, target) = (torture.servers.info(Side::Source), torture.servers.info(Side::Target));
-    command.args(["--level", "full", "--source", &source.uri, "--target", &target.uri]);
-    for name in COLLECTIONS {
-        command.args(["--collection", name]);
-    }
-    let output = command.output()?;
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let last: Value = serde_json::from_str(stdout.lines().last().unwrap_or_default())
-        .map_err(|error| format!("verify said nothing ({error}): {stderr}"))?;
-    let mut found = Found::default();
-    for collection in last["report"]["collections"].as_array().into_iter().flatten() {
-        let proof = &collection["verification"];
-        let number = |value: &Value| value.as_u64().unwrap_or_default();
-        found.rows += number(&proof["target_rows"]);
-        let findings = &proof["findings"];
-        found.missing += number(&findings["missing"]["rows"]);
-        found.extra += number(&findings["extra"]["rows"]);
-        found.changed += number(&findings["changed"]["rows"]);
-        found.repeated += number(&findings["repeated_on_target"]["rows"]);
-    }
-    if !output.status.success() {
-        found.problems = stderr;
-    }
-    Ok(found)
 }
 
 /// Removes what a job made.

@@ -326,7 +326,8 @@ mod tests {
                 (ObjectKind::Grant, "reader: other Collection shop.*", LeftReason::GroupLeft),
             ]
         );
-        let on_theirs = Grant { object: "Global".to_owned(), ..grant("reader", "warehouse", "theirs", "same") };
+        let on_theirs =
+            Grant { object: "Global".to_owned(), ..grant("reader", "warehouse", "theirs", "same") };
         source.grants = [on_theirs].into();
         let plan = decide(&source, &target, &around(&str::to_owned));
         assert!(plan.grants.is_empty(), "a group opens somebody else's collection: {:?}", plan.grants);

@@ -160,10 +160,7 @@ impl Removal<'_> {
         let calls = GrantCalls::of(groups.as_ref());
         for grant in own {
             let is_there = there.contains(grant);
-            if is_there
-                && let Err(error) =
-                    repeat(&self.never, || target.revoke(grant, calls)).await
-            {
+            if is_there && let Err(error) = repeat(&self.never, || target.revoke(grant, calls)).await {
                 self.problems.push(failed(format!("{} {grant}", ObjectKind::Grant.name()), error));
                 continue;
             }

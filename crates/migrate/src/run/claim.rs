@@ -393,10 +393,7 @@ async fn is_left(
 }
 
 /// Tells of every database of the target where a name can't be taken without a gap.
-pub(crate) async fn warnings(
-    target: &Client,
-    databases: &BTreeSet<&str>,
-) -> Result<Vec<Problem>, Error> {
+pub(crate) async fn warnings(target: &Client, databases: &BTreeSet<&str>) -> Result<Vec<Problem>, Error> {
     let mut found = Vec::new();
     for db in databases {
         let name = CollectionName::new(*db, format!("vf_none_{:016x}", rand::random::<u64>()));

@@ -133,7 +133,8 @@ pub async fn cancel(
             (record.state.clone(), record.report.clone(), record.ended_at.clone().unwrap_or(now))
         } else if clean {
             let report = cleaned(&record, &plan, &after, &removed, &now);
-            let report = serde_json::to_string(&report).map_err(|error| vec![unreadable(&directory, &error)])?;
+            let report =
+                serde_json::to_string(&report).map_err(|error| vec![unreadable(&directory, &error)])?;
             (JobState::Canceled.name().to_owned(), Some(report), now)
         } else {
             (JobState::Canceled.name().to_owned(), record.report.clone(), now)

@@ -217,8 +217,7 @@ async fn a_drop_that_answers_an_error_is_looked_after() {
         reason: "no".into(),
         ..Default::default()
     };
-    let refused =
-        proxy.arm("DropCollection", When::Always, Fault::Answer(Answer::Status(refusal.clone())));
+    let refused = proxy.arm("DropCollection", When::Always, Fault::Answer(Answer::Status(refusal.clone())));
     let problems = cancel(&ledger, &job_id, Some(endpoint(&source)), Some(through()), true).await;
     assert_eq!(problems.unwrap_err()[0].code.to_string(), "VF-0302");
     refused.disarm();

@@ -17,6 +17,7 @@ use vecferry_testkit::stand_in::RowsByKey;
 mod added_field;
 mod any_collection;
 mod any_difference;
+mod any_schedule;
 mod claim;
 mod kept_index;
 mod keys;

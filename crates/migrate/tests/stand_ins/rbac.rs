@@ -104,7 +104,8 @@ async fn what_a_job_made_is_removed_one_by_one() {
     let directory = tempfile::tempdir().unwrap();
     let report = migrated(&source, &target, directory.path()).await;
     let ledger = Ledger::open(directory.path()).unwrap();
-    let canceled = cancel(&ledger, &report.job_id, Some(endpoint(&source)), Some(endpoint(&target)), true).await;
+    let canceled =
+        cancel(&ledger, &report.job_id, Some(endpoint(&source)), Some(endpoint(&target)), true).await;
     assert!(canceled.is_ok(), "{canceled:#?}");
     assert_eq!(target.access(), Access::default());
 }

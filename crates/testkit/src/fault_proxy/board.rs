@@ -92,7 +92,8 @@ impl Board {
         *state.calls.entry(method.to_owned()).or_default() += 1;
         let mut taken = None;
         for (index, rule) in state.rules.iter_mut().enumerate() {
-            if rule.armed && rule.calls.contain(method) && rule.sees_one() && taken.is_none() {
+            let concerned = rule.armed && rule.calls.contain(method) && rule.fault.can_hit(method);
+            if concerned && rule.sees_one() && taken.is_none() {
                 rule.taken += 1;
                 taken = Some((index, rule.fault.clone()));
             }

@@ -1,5 +1,7 @@
 //! What can go wrong, with which calls, and when.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +9,8 @@ use prost::Message;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use vecferry_milvus::proto::{common, milvus};
+
+use crate::denial::{DeniedBy, PERMISSION_DENIED};
 
 /// What happens to a call instead of being passed through.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,9 +30,64 @@ pub enum Fault {
     OversizeAnswer(u32),
     /// Upstream carries the request out, but its answer arrives damaged.
     Garbage(Garbage),
+    /// Upstream's answer to a `Query` arrives without its rows, and without an error: as a server answers that is still
+    /// loading. Counts, failures and answers that have no rows pass unchanged, and the fault does not fire for them.
+    EmptiedPage,
+    /// Upstream carries the request out, and the client is given this answer instead of upstream's.
+    AnswerAfterApply(Answer),
     /// The request is captured; it reaches upstream only with [`Armed::release`](super::Armed::release), however long
     /// its client is dead by then. The client's connection breaks, or hangs where no cut is given.
     Hold(Option<Cut>),
+    /// Somebody else acts between the client's decision and its effect: this is done first, and then the call is passed
+    /// through. A creation is raced so, with an equal collection of the same name.
+    Raced(Act),
+}
+
+impl Fault {
+    /// Whether a call of this method can suffer it.
+    pub(super) fn can_hit(&self, method: &str) -> bool {
+        match self {
+            Self::Answer(Answer::Denied(by)) => by.text(method).is_some(),
+            Self::Answer(_)
+            | Self::CutBeforeSend(_)
+            | Self::CutAfterApply(_)
+            | Self::Delay(_)
+            | Self::HalfOpen
+            | Self::OversizeAnswer(_)
+            | Self::Garbage(_)
+            | Self::Hold(_)
+            | Self::EmptiedPage
+            | Self::AnswerAfterApply(_)
+            | Self::Raced(_) => true,
+        }
+    }
+}
+
+/// What somebody else does. It may take its time, and may call the server behind the proxy.
+#[derive(Clone)]
+pub struct Act(Arc<dyn Fn() + Send + Sync>);
+
+impl Act {
+    /// Done once for each call that is hit, on a thread of its own.
+    pub fn new(act: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(act))
+    }
+
+    pub(super) fn run(&self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Act {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Act")
+    }
+}
+
+impl PartialEq for Act {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// How a call is broken.
@@ -47,6 +106,9 @@ pub enum Answer {
     RateLimit,
     /// Milvus' answer to a write while writes are denied: code 9, legacy code 48.
     ForceDeny,
+    /// The gRPC status for a user who lacks the privilege for the call, in the words of this release. Calls that it was
+    /// never seen to deny are passed through.
+    Denied(DeniedBy),
     /// The gRPC status of a request above the server's message size.
     Oversize,
     /// Any Milvus status, in the message in which the call's answer carries it.
@@ -134,6 +196,7 @@ impl Answer {
                 let text = "grpc: received message larger than max (75497509 vs. 67108864)";
                 return (RESOURCE_EXHAUSTED, text.to_owned(), None);
             }
+            Self::Denied(by) => return (PERMISSION_DENIED, by.text(method).unwrap_or_default(), None),
             Self::Grpc { code, message } => return (*code, message.clone(), None),
         };
         (0, String::new(), Some(message_with(status, method).into()))
@@ -156,9 +219,24 @@ impl Garbage {
     }
 }
 
+/// An answer to a `Query` without its rows; none if it has no rows, or is a count or a failure.
+pub(crate) fn emptied(message: &[u8]) -> Option<Bytes> {
+    let mut answer = milvus::QueryResults::decode(message).ok()?;
+    let status = answer.status.as_ref()?;
+    let is_success = status.code == 0 && status.error_code == 0;
+    let is_count = answer.fields_data.iter().any(|column| column.field_name == COUNT_COLUMN);
+    if !is_success || is_count || answer.fields_data.is_empty() {
+        return None;
+    }
+    answer.fields_data.clear();
+    Some(answer.encode_to_vec().into())
+}
+
+const COUNT_COLUMN: &str = "count(*)";
+
 const RESOURCE_EXHAUSTED: i32 = 8;
 
-fn message_with(status: common::Status, method: &str) -> Vec<u8> {
+pub(crate) fn message_with(status: common::Status, method: &str) -> Vec<u8> {
     if STATUS_ONLY.contains(&method) {
         return status.encode_to_vec();
     }

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use super::board::{Board, Held, Stage};
-use super::fault::{Cut, Fault, Garbage};
+use super::fault::{Answer, Cut, Fault, Garbage, emptied};
 use super::reply::{ReleaseError, Reply, fabricated, oversize, success};
 use super::upstream::{
     Body, CONNECTION_WINDOW_BYTES, Captured, Failure, HEADERS_BYTES_MAX, STREAM_WINDOW_BYTES, addressed,
@@ -245,23 +245,37 @@ async fn suffer(
         Fault::OversizeAnswer(len) => {
             applied(link, capture(request).await?, rule, After::Oversize(len)).await
         }
+        Fault::Raced(act) => {
+            let request = capture(request).await?;
+            // Its panic breaks the call, and the fault did not fire.
+            tokio::task::spawn_blocking(move || act.run()).await?;
+            applied(link, request, rule, After::Nothing).await
+        }
         Fault::Garbage(garbage) => {
             applied(link, capture(request).await?, rule, After::Garbage(garbage)).await
+        }
+        Fault::EmptiedPage => applied(link, capture(request).await?, rule, After::Emptied).await,
+        Fault::AnswerAfterApply(answer) => {
+            applied(link, capture(request).await?, rule, After::Answer(answer)).await
         }
     }
 }
 
 /// What follows when upstream has carried a request out.
 enum After {
+    Nothing,
     Cut(Cut),
     Withhold,
     Oversize(u32),
     Garbage(Garbage),
+    Emptied,
+    Answer(Answer),
 }
 
 /// Has upstream carry a request out, whatever becomes of the client meanwhile.
 async fn applied(link: &Link, request: Captured, rule: usize, after: After) -> Result<Ending, Failure> {
     let (upstream, board) = (link.upstream.clone(), Arc::clone(&link.board));
+    let method = request.method().to_owned();
     let task = tokio::spawn(async move {
         // An upstream that breaks the call has done the fault's work, but the fault did not fire.
         let Ok(reply) = request.send(&upstream).await else { return Ending::Broken(Cut::Connection) };
@@ -271,12 +285,21 @@ async fn applied(link: &Link, request: Captured, rule: usize, after: After) -> R
                 board.hold(rule, Held { stage: Stage::Answered(reply), client: Some(client) });
                 return withheld(answer).await;
             }
+            After::Nothing => Ending::Answered(reply.into_response()),
             After::Cut(cut) => Ending::Broken(cut),
             After::Oversize(len) => Ending::Answered(oversize(len)),
             After::Garbage(garbage) => {
                 let (message, announced) = garbage.of(&reply.message());
                 Ending::Answered(success(message, announced))
             }
+            After::Emptied => match emptied(&reply.message()) {
+                Some(message) => {
+                    let announced = message.len();
+                    Ending::Answered(success(message, announced))
+                }
+                None => return Ending::Answered(reply.into_response()),
+            },
+            After::Answer(answer) => Ending::Answered(fabricated(&answer, &method)),
         };
         board.fire(rule);
         ending

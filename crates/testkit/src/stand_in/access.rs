@@ -273,7 +273,8 @@ impl Service {
     }
 
     pub(super) fn operate_privilege_v2(&self, request: &pb::OperatePrivilegeV2Request) -> Answered<()> {
-        let privilege = request.grantor.clone().and_then(|grantor| grantor.privilege).unwrap_or_default().name;
+        let privilege =
+            request.grantor.clone().and_then(|grantor| grantor.privilege).unwrap_or_default().name;
         let object = match privilege.as_str() {
             known if OF_COLLECTIONS.contains(&known) => "Collection",
             "SelectUser" | "UpdateUser" => "User",

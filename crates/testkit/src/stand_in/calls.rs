@@ -17,10 +17,11 @@ use vecferry_milvus::schema::parameter;
 use vecferry_milvus::wire::scan::put_bytes;
 
 use super::access::Access;
-use super::catalog::{DB_DEFAULT, Index, PARTITION_DEFAULT, Partition, Table, unknown_collection};
+use super::catalog::{DB_DEFAULT, Index, PARTITION_DEFAULT, Table, unknown_collection};
 use super::expression::Expression;
 use super::gate::Gate;
 use super::incoming::Incoming;
+use super::interfere::{Interference, Seen};
 use super::rows::Rows;
 use super::status::{
     ALIAS_NOT_FOUND, COLLECTION_NOT_LOADED, DATABASE_INVALID, INDEX_NOT_FOUND, OTHER, PARAMETER_MISSING,
@@ -141,6 +142,13 @@ impl Service {
         }
     }
 
+    /// What comes between.
+    pub(super) fn interference(&self, call: &Call) -> Interference {
+        let mut interfere = self.shared.interfere.lock().expect("nobody panics with it");
+        let seen = Seen { method: &call.method, message: &call.message };
+        interfere.as_mut().map_or(Interference::None, |decide| decide(seen))
+    }
+
     /// Carries a call out.
     pub(super) fn carry_out(&self, call: &Call) -> Outcome {
         let most = self.options().request_bytes_max;
@@ -253,15 +261,21 @@ impl Service {
             "DeleteCredential" => done(self.delete_user(&read(call)?)),
             "OperateUserRole" => done(self.operate_user_role(&read(call)?)),
             "OperatePrivilege" => done(self.operate_privilege(&read(call)?)),
-            "ListPrivilegeGroups" if self.has_privilege_groups() => answered(Ok(self.list_privilege_groups())),
+            "ListPrivilegeGroups" if self.has_privilege_groups() => {
+                answered(Ok(self.list_privilege_groups()))
+            }
             "CreatePrivilegeGroup" if self.has_privilege_groups() => {
                 done(self.create_privilege_group(&read(call)?))
             }
             "OperatePrivilegeGroup" if self.has_privilege_groups() => {
                 done(self.operate_privilege_group(&read(call)?))
             }
-            "DropPrivilegeGroup" if self.has_privilege_groups() => done(self.drop_privilege_group(&read(call)?)),
-            "OperatePrivilegeV2" if self.has_privilege_groups() => done(self.operate_privilege_v2(&read(call)?)),
+            "DropPrivilegeGroup" if self.has_privilege_groups() => {
+                done(self.drop_privilege_group(&read(call)?))
+            }
+            "OperatePrivilegeV2" if self.has_privilege_groups() => {
+                done(self.operate_privilege_v2(&read(call)?))
+            }
             "Insert" => answered(self.write(&read(call)?, &call.message, false)),
             // The same message as far as it is read.
             "Upsert" => answered(self.write(&read(call)?, &call.message, true)),
@@ -423,7 +437,9 @@ impl Service {
             return Err(Refusal::other(format!("cannot rename collection to an existing alias: {new}")));
         }
         if database.real_name(old).is_some_and(|name| name != *old) {
-            return Err(Refusal::other("the stand-in does not know what servers say to a rename of an alias"));
+            return Err(Refusal::other(
+                "the stand-in does not know what servers say to a rename of an alias",
+            ));
         }
         let mut table = database.tables.remove(old).ok_or_else(|| unknown_collection(&db, old))?;
         // Its number, aliases, partitions and rows stay.
@@ -489,12 +505,7 @@ impl Service {
             return Err(Refusal::other("disable create partition if partition key mode is used"));
         }
         // One that is there is no error.
-        if table.partition(&request.partition_name).is_err() {
-            let whole = table.partitions.iter().all(|partition| partition.loaded);
-            let mut partition = Partition::new(request.partition_name.clone(), id);
-            partition.loaded = whole;
-            table.partitions.push(partition);
-        }
+        table.add_partition(&request.partition_name, id);
         Ok(())
     }
 
@@ -737,21 +748,13 @@ impl Service {
         let mut new_keys = new_keys.into_iter();
         let mut new_key = || new_keys.next().expect("one a row");
         let columns = validate::rows(table, incoming, rows, rules, &mut new_key)?;
-        let key_column = table.key_column();
-        let keys = columns[key_column].clone();
+        let keys = columns[table.key_column()].clone();
         if replace {
             let replaced: BTreeSet<_> = keys.iter().filter_map(Value::key).collect();
             if replaced.len() != keys.len() {
                 return Err(Refusal::invalid("duplicate primary keys are not allowed in the same batch"));
             }
-            let by_key = table.has_partition_key();
-            for (place, partition) in table.partitions.iter_mut().enumerate() {
-                if by_key || place == at {
-                    partition
-                        .rows
-                        .remove(key_column, |value| value.key().is_some_and(|key| replaced.contains(&key)));
-                }
-            }
+            table.remove(at, &replaced);
         }
         table.append(at, columns, sequence);
         let count = i64::from(request.num_rows);

@@ -220,6 +220,29 @@ impl Table {
         partition.arrived += i64::try_from(partition.rows.len() - before).expect("few rows");
     }
 
+    /// Where a row goes that somebody adds to a partition; a partition key says otherwise anyway.
+    pub(super) fn place(&self, partition: &str) -> usize {
+        if self.has_partition_key() { 0 } else { self.partition(partition).expect("a partition") }
+    }
+
+    /// Removes the rows of keys; everywhere, where a key places the rows.
+    pub(super) fn remove(&mut self, partition: usize, keys: &BTreeSet<Key>) {
+        let (key_column, everywhere) = (self.key_column(), self.has_partition_key());
+        for (at, known) in self.partitions.iter_mut().enumerate() {
+            if everywhere || at == partition {
+                known.rows.remove(key_column, |value| value.key().is_some_and(|key| keys.contains(&key)));
+            }
+        }
+    }
+
+    /// Makes a partition, loaded if all others are. One that is there stays as it is.
+    pub(super) fn add_partition(&mut self, name: &str, id: i64) {
+        if self.partition(name).is_err() {
+            let whole = self.partitions.iter().all(|partition| partition.loaded);
+            self.partitions.push(Partition { loaded: whole, ..Partition::new(name.to_owned(), id) });
+        }
+    }
+
     /// See [`super::StandIn::rows`].
     pub(super) fn rows_by_key(&self) -> RowsByKey {
         let mut found = RowsByKey::new();

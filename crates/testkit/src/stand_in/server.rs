@@ -20,6 +20,9 @@ use tokio::task::JoinSet;
 
 use super::calls::{Call, Outcome, Service};
 use super::gate::{Kind, Pass};
+use super::interfere::Interference;
+use crate::denial::{DeniedBy, PERMISSION_DENIED};
+use crate::fault_proxy::{emptied, message_with};
 
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
@@ -65,10 +68,12 @@ async fn serve(stream: TcpStream, service: Service) {
     let _ = connection.await;
 }
 
-async fn call(service: Service, request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
+/// An error resets the call's stream.
+async fn call(service: Service, request: Request<Incoming>) -> Result<Response<Body>, h2::Error> {
     let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
     let db = request.headers().get("dbname").and_then(|db| db.to_str().ok()).unwrap_or_default().to_owned();
-    let body = request.into_body().collect().await?.to_bytes();
+    let reset = || h2::Error::from(h2::Reason::INTERNAL_ERROR);
+    let body = request.into_body().collect().await.map_err(|_| reset())?.to_bytes();
     let message = body.slice(FRAME_HEADER_BYTES.min(body.len())..);
     let call = Call { method, db, message };
     let kind = match call.method.as_str() {
@@ -90,21 +95,50 @@ async fn call(service: Service, request: Request<Incoming>) -> Result<Response<B
         Pass::Blocked => return pending().await,
     }
     service.let_late_ones_go();
-    Ok(match service.carry_out(&call) {
-        Outcome::Answer(message) => {
-            let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + message.len());
-            frame.put_u8(0);
-            frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-            frame.put_slice(&message);
-            response([Frame::data(frame.freeze()), Frame::trailers(trailers("0", ""))])
+    let interference = service.interference(&call);
+    match &interference {
+        Interference::CutBefore => return Err(reset()),
+        Interference::Refused(status) => return Ok(framed(&message_with(status.clone(), &call.method))),
+        Interference::Denied => {
+            if let Some(text) = DeniedBy::V2_5.text(&call.method) {
+                return Ok(response([Frame::trailers(trailers(&PERMISSION_DENIED.to_string(), &text))]));
+            }
         }
-        Outcome::Failed { grpc_status, text } => response([Frame::trailers(trailers(grpc_status, &text))]),
-    })
+        Interference::None
+        | Interference::FailedAfter(_)
+        | Interference::EmptiedPage
+        | Interference::CutAfter => {}
+    }
+    let answer = match service.carry_out(&call) {
+        Outcome::Answer(answer) => answer,
+        Outcome::Failed { grpc_status, text } => {
+            return Ok(response([Frame::trailers(trailers(grpc_status, &text))]));
+        }
+    };
+    match interference {
+        Interference::CutAfter => Err(reset()),
+        Interference::FailedAfter(status) => Ok(framed(&message_with(status, &call.method))),
+        Interference::EmptiedPage => Ok(framed(&emptied(&answer).unwrap_or_else(|| answer.into()))),
+        Interference::None | Interference::Denied | Interference::Refused(_) | Interference::CutBefore => {
+            Ok(framed(&answer))
+        }
+    }
 }
 
-fn trailers(grpc_status: &'static str, text: &str) -> HeaderMap {
+/// A success of the transport with a message.
+fn framed(message: &[u8]) -> Response<Body> {
+    let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + message.len());
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    frame.put_slice(message);
+    response([Frame::data(frame.freeze()), Frame::trailers(trailers("0", ""))])
+}
+
+fn trailers(grpc_status: &str, text: &str) -> HeaderMap {
     let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", HeaderValue::from_static(grpc_status));
+    if let Ok(status) = HeaderValue::from_str(grpc_status) {
+        trailers.insert("grpc-status", status);
+    }
     if let Ok(text) = HeaderValue::from_str(text)
         && !text.is_empty()
     {
