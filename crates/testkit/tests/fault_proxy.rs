@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use prost::Message;
-use vecferry_milvus::proto::{common, milvus};
+use vecferry_milvus::proto::{common, milvus, schema};
 use vecferry_testkit::FaultProxy;
 use vecferry_testkit::fault_proxy::{Answer, Armed, Calls, Cut, Fault, Garbage, ReleaseError, When};
 
@@ -232,6 +232,47 @@ fn an_oversize_answer_has_its_size() {
     assert_eq!(answer.body.len(), 5 + (20 << 20));
     assert_eq!(answer.body[1..5], (20_u32 << 20).to_be_bytes());
     assert_eq!(setup.arrived(), [b"rows"]);
+}
+
+/// An answer to a `Query` whose columns have these names.
+fn answer_with(columns: &[&str], code: i32) -> Vec<u8> {
+    let column =
+        |name: &&str| schema::FieldData { field_name: (*name).into(), ..schema::FieldData::default() };
+    let answer = milvus::QueryResults {
+        status: Some(common::Status { code, ..common::Status::default() }),
+        fields_data: columns.iter().map(column).collect(),
+        collection_name: "books".into(),
+        ..milvus::QueryResults::default()
+    };
+    answer.encode_to_vec()
+}
+
+#[test]
+fn an_emptied_page_is_a_success_without_rows() {
+    let setup = Setup::new();
+    let fault = setup.proxy.arm("Query", When::Always, Fault::EmptiedPage);
+    let answer = setup.caller.call("Query", &answer_with(&["id", "vector"], 0)).unwrap();
+    assert_eq!(answer.body, framed(&answer_with(&[], 0)));
+    assert_eq!(answer.trailer("grpc-status"), "0");
+    assert_eq!(fault.fired(), 1);
+    for other in [answer_with(&["count(*)"], 0), answer_with(&["id"], 100), answer_with(&[], 0)] {
+        assert_eq!(setup.caller.call("Query", &other).unwrap().body, framed(&other));
+    }
+    assert_eq!(fault.fired(), 1);
+    assert_eq!(setup.arrived().len(), 4);
+}
+
+#[test]
+fn a_call_that_was_applied_can_be_answered_otherwise() {
+    let setup = Setup::new();
+    let status =
+        common::Status { code: 65535, reason: "a channel failed".into(), ..common::Status::default() };
+    let fault = setup.arm(Fault::AnswerAfterApply(Answer::Status(status.clone())));
+    let answer = setup.caller.call("Insert", b"kept").unwrap();
+    assert_eq!(milvus_status(&answer), status);
+    assert_eq!(setup.arrived(), [b"kept"]);
+    assert_eq!(fault.fired(), 1);
+    setup.answers(b"next");
 }
 
 #[test]

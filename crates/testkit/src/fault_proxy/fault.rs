@@ -26,6 +26,11 @@ pub enum Fault {
     OversizeAnswer(u32),
     /// Upstream carries the request out, but its answer arrives damaged.
     Garbage(Garbage),
+    /// Upstream's answer to a `Query` arrives without its rows, and without an error: as a server answers that is still
+    /// loading. Counts, failures and answers that have no rows pass unchanged, and the fault does not fire for them.
+    EmptiedPage,
+    /// Upstream carries the request out, and the client is given this answer instead of upstream's.
+    AnswerAfterApply(Answer),
     /// The request is captured; it reaches upstream only with [`Armed::release`](super::Armed::release), however long
     /// its client is dead by then. The client's connection breaks, or hangs where no cut is given.
     Hold(Option<Cut>),
@@ -155,6 +160,21 @@ impl Garbage {
         }
     }
 }
+
+/// An answer to a `Query` without its rows; none if it has no rows, or is a count or a failure.
+pub(super) fn emptied(message: &[u8]) -> Option<Bytes> {
+    let mut answer = milvus::QueryResults::decode(message).ok()?;
+    let status = answer.status.as_ref()?;
+    let is_success = status.code == 0 && status.error_code == 0;
+    let is_count = answer.fields_data.iter().any(|column| column.field_name == COUNT_COLUMN);
+    if !is_success || is_count || answer.fields_data.is_empty() {
+        return None;
+    }
+    answer.fields_data.clear();
+    Some(answer.encode_to_vec().into())
+}
+
+const COUNT_COLUMN: &str = "count(*)";
 
 const RESOURCE_EXHAUSTED: i32 = 8;
 

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use super::board::{Board, Held, Stage};
-use super::fault::{Cut, Fault, Garbage};
+use super::fault::{Answer, Cut, Fault, Garbage, emptied};
 use super::reply::{ReleaseError, Reply, fabricated, oversize, success};
 use super::upstream::{
     Body, CONNECTION_WINDOW_BYTES, Captured, Failure, HEADERS_BYTES_MAX, STREAM_WINDOW_BYTES, addressed,
@@ -248,6 +248,10 @@ async fn suffer(
         Fault::Garbage(garbage) => {
             applied(link, capture(request).await?, rule, After::Garbage(garbage)).await
         }
+        Fault::EmptiedPage => applied(link, capture(request).await?, rule, After::Emptied).await,
+        Fault::AnswerAfterApply(answer) => {
+            applied(link, capture(request).await?, rule, After::Answer(answer)).await
+        }
     }
 }
 
@@ -257,11 +261,14 @@ enum After {
     Withhold,
     Oversize(u32),
     Garbage(Garbage),
+    Emptied,
+    Answer(Answer),
 }
 
 /// Has upstream carry a request out, whatever becomes of the client meanwhile.
 async fn applied(link: &Link, request: Captured, rule: usize, after: After) -> Result<Ending, Failure> {
     let (upstream, board) = (link.upstream.clone(), Arc::clone(&link.board));
+    let method = request.method().to_owned();
     let task = tokio::spawn(async move {
         // An upstream that breaks the call has done the fault's work, but the fault did not fire.
         let Ok(reply) = request.send(&upstream).await else { return Ending::Broken(Cut::Connection) };
@@ -277,6 +284,14 @@ async fn applied(link: &Link, request: Captured, rule: usize, after: After) -> R
                 let (message, announced) = garbage.of(&reply.message());
                 Ending::Answered(success(message, announced))
             }
+            After::Emptied => match emptied(&reply.message()) {
+                Some(message) => {
+                    let announced = message.len();
+                    Ending::Answered(success(message, announced))
+                }
+                None => return Ending::Answered(reply.into_response()),
+            },
+            After::Answer(answer) => Ending::Answered(fabricated(&answer, &method)),
         };
         board.fire(rule);
         ending

@@ -46,6 +46,11 @@ impl Captured {
         Ok(Self { method, head, body: collected.to_bytes(), trailers })
     }
 
+    /// The call that it is.
+    pub(super) fn method(&self) -> &str {
+        &self.method
+    }
+
     /// Sends it over a connection of its own, which no client's end can break.
     pub(super) async fn send(self, upstream: &Authority) -> Result<Reply, Failure> {
         let (mut sender, driver) = connect(upstream).await?;
