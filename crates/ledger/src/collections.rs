@@ -44,10 +44,12 @@ pub struct CollectionRecord {
     pub done: bool,
     /// Its report, when it is done.
     pub report: Option<String>,
+    /// Number of the last name that was given to it to be written through; 0 if there was none.
+    pub write_alias: u64,
 }
 
 const COLUMNS: &str = "position, source, target, rows_total, creation_intended, creation_timestamp, target_id, \
-                       source_counts, splits_planned, copied, done, report";
+                       source_counts, splits_planned, copied, done, report, write_alias";
 
 impl Ledger {
     /// The collections of a job, in order.
@@ -139,6 +141,21 @@ impl Ledger {
         .await
     }
 
+    /// The number of the next name that a collection is written through: never one that was given out before, also
+    /// where the collection was made again meanwhile.
+    pub async fn next_write_alias(&self, attempt: &Attempt, position: usize) -> Result<u64, Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            let number: i64 = connection.query_row(
+                "UPDATE collections SET write_alias = write_alias + 1 WHERE job_id = ?1 AND position = ?2 \
+                 RETURNING write_alias",
+                params![attempt.job_id(), signed_size(position)],
+                |row| row.get(0),
+            )?;
+            Ok(number.cast_unsigned())
+        })
+        .await
+    }
+
     /// Records what the source counted before the first row was read; only the first time.
     pub async fn record_source_counts(
         &self,
@@ -199,5 +216,6 @@ fn collection_of(row: &Row<'_>) -> rusqlite::Result<CollectionRecord> {
         copied: row.get(9)?,
         done: row.get(10)?,
         report: row.get(11)?,
+        write_alias: row.get::<_, i64>(12)?.cast_unsigned(),
     })
 }

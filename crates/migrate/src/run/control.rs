@@ -213,7 +213,7 @@ pub(super) async fn clean_up(
     let Some(id) = id else { return Ok(Vec::new()) };
     let own = target::describe_own(target, &planned.target, id).await.map_err(|error| failed(&error))?;
     let Some(own) = own else { return Ok(Vec::new()) };
-    target::close_write_aliases(target, &own.name, attempt, record.position)
+    target::close_write_aliases(target, &own.name, attempt, record.position, record.write_alias)
         .await
         .map_err(|error| failed(&error))?;
     if !clean {
