@@ -42,6 +42,6 @@ pub use request::{
 };
 pub use run::{
     Canceled, DryCollection, DryRunReport, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history,
-    ledger_problem, load, set_max_rate, verify,
+    ledger_problem, load, set_max_rate, updates_unseen, verify,
 };
 pub use tuning::Tuning;

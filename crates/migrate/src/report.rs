@@ -262,8 +262,8 @@ pub enum LoadExtent {
 /// What the source held before and after the copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriftReport {
-    /// Which looks were possible: `count` (rows by partition), `segments` (rows in the loaded segments, which see updates
-    /// too). An update that compaction hides is found by neither, only by comparing rows.
+    /// Which looks were possible: `count` (rows by partition), `writes` (stored segments, see `writes`) and, where these
+    /// were not to be seen, `segments` (rows in the loaded segments).
     pub checks: Vec<String>,
     /// Rows counted before the copy.
     pub rows_before: u64,
@@ -280,6 +280,59 @@ pub struct DriftReport {
     /// What changed beside the rows: partitions, aliases, properties.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub changes: Vec<String>,
+    /// Whether somebody wrote by the stored segments, which show updates of existing rows; absent in older reports.
+    #[serde(default)]
+    pub writes: Option<Writes>,
+}
+
+/// What the stored segments say of writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "seen", rename_all = "snake_case")]
+pub enum Writes {
+    /// Nobody inserted or updated a row.
+    None,
+    /// Somebody wrote.
+    Written {
+        /// At least so many rows.
+        rows: u64,
+    },
+    /// It can't be told.
+    Unknown {
+        /// Why.
+        reason: UnseenWrites,
+    },
+}
+
+/// Why updates of existing rows can't be told from nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnseenWrites {
+    /// The server does not tell its segments to this user.
+    SegmentsNotTold,
+    /// The server does not flush for this user.
+    FlushNotAllowed,
+    /// The server does not tell this user whether a flush has ended.
+    FlushStateNotTold,
+    /// The server limits flushes, and the limit did not lift in time.
+    FlushLimited,
+    /// A flush did not end in time.
+    FlushSlow,
+    /// Compaction or sorting gave the rows to other segments.
+    Rewritten,
+    /// An earlier version of Vecferry began the job without looking.
+    EarlierVersion,
+}
+
+impl UnseenWrites {
+    /// The call that is not to be had, where that is the reason.
+    pub fn missing_call(self) -> Option<&'static str> {
+        match self {
+            Self::SegmentsNotTold => Some("GetPersistentSegmentInfo"),
+            Self::FlushNotAllowed => Some("Flush"),
+            Self::FlushStateNotTold => Some("GetFlushState"),
+            Self::FlushLimited | Self::FlushSlow | Self::Rewritten | Self::EarlierVersion => None,
+        }
+    }
 }
 
 impl CollectionReport {

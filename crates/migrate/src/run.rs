@@ -46,10 +46,12 @@ mod quarantine;
 mod resume;
 mod shared_flush;
 mod without_keys;
+mod writes;
 
 pub(crate) use collection::splits_expected;
 use conclusion::{Asked, Shown, conclude};
 pub use control::{Canceled, RateSet, cancel, set_max_rate};
+pub use drift::updates_unseen;
 pub use dry::{DryCollection, DryRunReport};
 pub use history::{Passed, history};
 pub use load::load;
@@ -125,7 +127,10 @@ pub(crate) struct Job {
     under_way: Semaphore,
     /// Target collections that may be loaded for their proof, in [`target_load_units`].
     target_loads: Semaphore,
+    /// Flushes of the target.
     flushes: SharedFlush<FlushHandle>,
+    /// Flushes of the source, after which its stored segments hold all rows.
+    source_flushes: SharedFlush<FlushHandle>,
     /// When the first row was copied and when the last.
     copying: Mutex<Option<(Instant, Instant)>>,
     sample_seed: u64,
@@ -369,6 +374,7 @@ impl Migration {
             under_way: Semaphore::new(COLLECTIONS_PARALLEL as usize),
             target_loads: Semaphore::new(TARGET_LOADS_PARALLEL as usize),
             flushes: SharedFlush::new(),
+            source_flushes: SharedFlush::new(),
             copying: Mutex::new(None),
             sample_seed: record.sample_seed,
             observer: Arc::new(recorder),
@@ -521,6 +527,8 @@ impl Job {
             report.warnings.extend(outcome.warnings);
             report.collections.push(outcome.report);
         }
+        let unseen = drift::unseen(&report);
+        report.warnings.extend(unseen);
         let facts = plan.collections.iter().map(|planned| self.asked(planned)).collect();
         conclude(&mut report, Shown::Job(facts), self.cancel.is_cancelled());
         report

@@ -46,6 +46,13 @@ pub struct FlushHandle {
     timestamp: u64,
 }
 
+impl FlushHandle {
+    /// The segments that the flush sealed, or that an earlier one sealed and that are not stored yet.
+    pub fn segments(&self) -> &[i64] {
+        &self.segments
+    }
+}
+
 /// What a server says that tells it from any other server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerIdentity(pub String);
@@ -472,18 +479,25 @@ impl Client {
 
     /// The stored segments; `None` where the server has no such call (lite).
     pub async fn stored_segments(&self, name: &CollectionName) -> Result<Option<Vec<Segment>>, Error> {
+        if_offered(self.list_stored_segments(name).await)
+    }
+
+    /// The stored segments, or why they are not told.
+    pub async fn list_stored_segments(&self, name: &CollectionName) -> Result<Vec<Segment>, Error> {
         const CALL: &str = "GetPersistentSegmentInfo";
         let request = pb::GetPersistentSegmentInfoRequest {
             db_name: name.db.clone(),
             collection_name: name.name.clone(),
         };
-        let answer = self.control::<pb::GetPersistentSegmentInfoResponse>(CALL, &name.db, &request).await;
+        let answer: pb::GetPersistentSegmentInfoResponse = self.control(CALL, &name.db, &request).await?;
         let segment = |info: pb::PersistentSegmentInfo| Segment {
             id: info.segment_id,
             partition_id: info.partition_id,
             rows: info.num_rows,
+            holds_deletes: info.level() == common::SegmentLevel::L0,
+            is_sorted: info.is_sorted,
         };
-        Ok(if_offered(answer)?.map(|answer| answer.infos.into_iter().map(segment).collect()))
+        Ok(answer.infos.into_iter().map(segment).collect())
     }
 
     /// The loaded segments; `None` where the server has no such call (lite).
@@ -515,6 +529,11 @@ impl Client {
 
     /// Whether a flush has ended; servers without the call flush before they answer.
     pub async fn is_flushed(&self, handle: &FlushHandle) -> Result<bool, Error> {
+        Ok(if_offered(self.flush_state(handle).await)?.unwrap_or(true))
+    }
+
+    /// Whether a flush has ended, or why this is not told.
+    pub async fn flush_state(&self, handle: &FlushHandle) -> Result<bool, Error> {
         let request = pb::GetFlushStateRequest {
             segment_i_ds: handle.segments.clone(),
             flush_ts: handle.timestamp,
@@ -522,8 +541,8 @@ impl Client {
             collection_name: handle.collection.name.clone(),
         };
         let db = &handle.collection.db;
-        let answer = self.control::<pb::GetFlushStateResponse>("GetFlushState", db, &request).await;
-        Ok(if_offered(answer)?.is_none_or(|answer| answer.flushed))
+        let answer: pb::GetFlushStateResponse = self.control("GetFlushState", db, &request).await?;
+        Ok(answer.flushed)
     }
 
     /// Rows of the stored segments by the server's statistics: cheap, without a load, but only an estimate.

@@ -134,6 +134,11 @@ pub struct Segment {
     pub partition_id: i64,
     /// Rows, deleted and duplicate ones too.
     pub rows: i64,
+    /// Whether it holds keys of deleted rows instead of rows (level 0, since 2.4).
+    pub holds_deletes: bool,
+    /// Whether its rows are sorted by key, which servers since 2.5 do after they stored it. A sorted segment has another
+    /// number.
+    pub is_sorted: bool,
 }
 
 /// A segment in a query node's memory.

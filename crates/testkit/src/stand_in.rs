@@ -40,6 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -122,6 +123,8 @@ pub struct Options {
     pub answer_bytes_max: usize,
     /// A larger request is an error of the transport (`serverMaxRecvSize`).
     pub request_bytes_max: usize,
+    /// A collection is flushed once in this time, and refused otherwise; ten seconds by default since 2.5.
+    pub flush_interval: Option<Duration>,
 }
 
 impl Options {
@@ -137,6 +140,7 @@ impl Options {
             qualified_struct_fields: false,
             answer_bytes_max: 100 << 20,
             request_bytes_max: 64 << 20,
+            flush_interval: None,
         }
     }
 
@@ -324,6 +328,32 @@ impl StandIn {
         let mut catalog = self.shared.catalog();
         let table = catalog.table_mut(collection.0, collection.1).expect("the collection is there");
         table.set(row.0, row.1, field, value);
+    }
+
+    /// Updates a row as an upsert does: the old one is deleted, and a new one comes.
+    ///
+    /// # Panics
+    /// There is no such collection, partition or field.
+    pub fn update(&self, collection: (&str, &str), row: (&str, &Key), field: &str, value: &Value) {
+        let mut catalog = self.shared.catalog();
+        let table = catalog.table_mut(collection.0, collection.1).expect("the collection is there");
+        table.update(row.0, row.1, field, value);
+    }
+
+    /// Stores what came into a collection, as a flush does.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn seal(&self, db: &str, name: &str) {
+        self.shared.catalog().seal(db, name).expect("the collection is there");
+    }
+
+    /// Merges the stored segments of each partition into one without the deleted rows.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn compact(&self, db: &str, name: &str) {
+        self.shared.catalog().compact(db, name);
     }
 
     /// Takes a collection away behind everybody's back.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use vecferry_ledger::{JobRecord, JobSummary, Ledger};
 use vecferry_migrate::event::{Bottleneck, Phase};
-use vecferry_migrate::{Code, Exit, Passed, Problem, Report, history, ledger_problem};
+use vecferry_migrate::{Code, Exit, Passed, Problem, Report, history, ledger_problem, updates_unseen};
 
 use crate::args::{JobName, ReportArgs, StateArgs};
 use crate::output::Output;
@@ -61,6 +61,8 @@ struct Status<'a> {
     collections: Vec<CollectionStatus>,
     /// Every step that a collection entered, oldest first.
     history: Vec<Passed>,
+    /// Where updates of existing rows can't be detected.
+    warnings: Vec<Problem>,
 }
 
 #[derive(Serialize)]
@@ -148,7 +150,11 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
         let Some(job) = job else { return Ok(()) };
         let history = history(&ledger, &record.job_id).await.map_err(&failed)?;
         let mut collections = Vec::new();
-        for collection in ledger.collections(&record.job_id).await.map_err(&failed)? {
+        let recorded = ledger.collections(&record.job_id).await.map_err(&failed)?;
+        let warnings = updates_unseen(recorded.iter().filter_map(|collection| {
+            Some((collection.source.as_str(), collection.source_counts.as_deref()?))
+        }));
+        for collection in recorded {
             let splits = ledger.splits(&record.job_id, collection.position).await.map_err(&failed)?;
             collections.push(CollectionStatus {
                 rows_done: splits.iter().map(|split| split.progress.rows_written).sum(),
@@ -168,13 +174,14 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
             });
         }
         if output.json {
-            output.json_line(&Status { job: Job::new(&job), collections, history });
+            output.json_line(&Status { job: Job::new(&job), collections, history, warnings });
             return Ok(());
         }
         job_table(output, std::slice::from_ref(&job)).lines().iter().for_each(|line| output.result(line));
         output.result("");
         status_table(output, &collections, job.live).lines().iter().for_each(|line| output.result(line));
         pace_lines(output, &job).iter().for_each(|line| output.result(line));
+        warnings.iter().for_each(|warning| output.result(&warning.what(output.lang)));
         if !job.live && record.state != "SUCCESSFUL" {
             output.note(&text::resume_hint(output.lang, &job.job_id));
         }

@@ -3,12 +3,17 @@
 use serde_json::json;
 use vecferry_testkit::{Oracle, Run};
 
-use crate::faults::{make, slow, start_with};
+use crate::faults::{make, slow, start_with, start_with_in};
+use crate::resume::{interrupted_with, only_job, resumed};
 
 /// Migrates some 20 MB at one a second, and changes the source when the first rows have landed.
 fn changed_meanwhile(name: &str, more: &[&str], change: &str) -> Run {
+    make(&mut Oracle::new(slow()), name, 20);
+    changed_while_copied(name, more, change)
+}
+
+fn changed_while_copied(name: &str, more: &[&str], change: &str) -> Run {
     let mut oracle = Oracle::new(slow());
-    make(&mut oracle, name, 20);
     let started = start_with(name, "limited", more);
     oracle.run(&change.replace("NAME", name));
     started.ended()
@@ -24,7 +29,7 @@ fn rows_that_come_meanwhile_fail_the_job() {
     run.failed(5, "VF-0405", "the source changed during the copy: 20000 rows at its start, 20050 at its end");
     let drift = &run.report()["collections"][0]["drift"];
     assert_eq!((&drift["rows_before"], &drift["rows_after"]), (&json!(20_000), &json!(20_050)));
-    assert_eq!((&drift["drifted"], &drift["checks"]), (&json!(true), &json!(["count", "segments"])));
+    assert_eq!((&drift["drifted"], &drift["checks"]), (&json!(true), &json!(["count", "writes"])));
 }
 
 #[test]
@@ -39,31 +44,122 @@ fn a_source_that_may_change_is_only_warned_of() {
     assert_eq!(report["collections"][0]["drift"]["rows_after"], 19_997);
 }
 
+/// The updates of 3 rows that were read long ago, or never will be again.
+const THREE_UPDATES: &str = r#"
+    origin.client.upsert("NAME", [dict(row, text="y") for row in books(3, 1000)], partition_name="p")
+    assert origin.count("NAME", partition="p") == 10000
+"#;
+
+#[track_caller]
+fn assert_seen(run: &Run) {
+    run.failed(5, "VF-0405", "20000 rows at its start, 20000 at its end (looked at: count, writes: +3)");
+    let collection = &run.report()["collections"][0];
+    assert_eq!(collection["drift"]["writes"], json!({"seen": "written", "rows": 3}), "{collection}");
+    assert_eq!(collection["drift"]["checks"], json!(["count", "writes"]), "{collection}");
+    assert_eq!(collection["verification"]["passed"], false, "{collection}");
+}
+
 #[test]
 fn updates_that_leave_the_count_alone_are_seen_in_the_segments() {
+    assert_seen(&changed_meanwhile("updated", &[], THREE_UPDATES));
+}
+
+#[test]
+fn updates_between_two_attempts_are_seen_in_the_segments() {
     let mut oracle = Oracle::new(slow());
-    make(&mut oracle, "updated", 20);
-    let started = start_with("updated", "limited", &["--max-rate", "100rows/s"]);
-    // A 2.3.5 tells of segments that are sealed, and of these when they are loaded, as each one is in time.
+    make(&mut oracle, "updated_between", 20);
+    let state = interrupted_with("updated_between", "-KILL", &[]);
+    // Whoever wrote has flushed as well: the first look of the job counts, and none that comes later.
+    oracle.run(&THREE_UPDATES.replace("NAME", "updated_between"));
+    oracle.run(r#"origin.client.flush("updated_between")"#);
+    assert_seen(&resumed(&state, &only_job(&state)));
+}
+
+#[test]
+fn a_source_that_nobody_writes_to_is_seen_to_be_quiet() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "quiet", 20);
+    // Deleted rows, and rows that are not stored yet when the job begins.
     oracle.run(
         r#"
-        loaded = lambda: sum(info.num_rows for info in origin.call(
-            "GetQuerySegmentInfo", "default", dbName="default", collectionName="updated").infos)
-        before = loaded()
-        origin.client.upsert("updated", [dict(row, text="y") for row in books(20, 1000)], partition_name="p")
-        assert origin.count("updated", partition="p") == 10000
-        origin.client.flush("updated")
-        until(lambda: loaded() == before + 20)
+        origin.client.delete("quiet", filter="id in [1, 2, 3]")
+        origin.client.insert("quiet", books(3, 1))
         "#,
     );
-    let jobs = started.command.of_same_state(slow(), "jobs", &[]);
-    let id = jobs.lines[0][0]["job_id"].as_str().unwrap().to_owned();
+    let run = changed_while_copied("quiet", &[], r#"origin.index("NAME", "text", index_type="Trie")"#);
+    let report = run.succeeded();
+    let drift = &report["collections"][0]["drift"];
+    assert_eq!((&drift["drifted"], &drift["writes"]), (&json!(false), &json!({"seen": "none"})), "{report}");
+    assert_eq!(
+        (&drift["checks"], &report["warnings"]),
+        (&json!(["count", "writes"]), &json!([])),
+        "{report}"
+    );
+}
+
+#[test]
+fn compaction_alone_is_no_write_and_what_it_may_hide_is_told() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "compacted", 20);
+    oracle.run(
+        r#"
+        origin.client.delete("compacted", filter="id in [1, 2, 3]")
+        origin.client.insert("compacted", books(3, 1))
+        "#,
+    );
+    // Slow enough for a compaction, which takes a 2.3.5 many seconds.
+    let started = start_with("compacted", "limited", &["--max-rate", "100rows/s"]);
+    oracle.run(
+        r#"
+        stored = lambda: {info.segmentID for info in origin.call(
+            "GetPersistentSegmentInfo", "default", dbName="default", collectionName="compacted").infos}
+        before = stored()
+        origin.client.compact("compacted")
+        until(lambda: stored() - before, seconds=150)
+        "#,
+    );
+    let id = only_job(&started.command)["job_id"].as_str().unwrap().to_owned();
     assert_eq!(started.command.of_same_state(slow(), "rate", &[&id, "none"]).code, 0);
     let run = started.ended();
-    run.failed(5, "VF-0405", "20000 rows at its start, 20000 at its end (looked at: count, segments)");
-    let drift = &run.report()["collections"][0]["drift"];
-    let rows = |name: &str| drift[name].as_i64().unwrap();
-    assert_eq!(rows("segment_rows_after"), rows("segment_rows_before") + 20, "{drift}");
+    let report = run.succeeded();
+    let drift = &report["collections"][0]["drift"];
+    let unknown = json!({"seen": "unknown", "reason": "rewritten"});
+    assert_eq!((&drift["drifted"], &drift["writes"]), (&json!(false), &unknown), "{report}");
+    assert_eq!(report["warnings"][0]["code"], "VF-0434", "{report}");
+}
+
+#[test]
+fn a_user_who_may_not_flush_is_told_that_updates_are_not_seen() {
+    let mut oracle = Oracle::new(slow());
+    make(&mut oracle, "not_flushed", 20);
+    oracle.run(
+        r#"
+        client = origin.client
+        client.create_user("no_flush", "Secret-123")
+        client.create_role("no_flush")
+        of_all = ["ShowCollections", "DescribeCollection", "ListDatabases"]
+        of_collections = ["Query", "GetLoadState", "GetLoadingProgress", "GetStatistics", "IndexDetail", "Load",
+                          "Release", "ShowPartitions", "HasPartition", "GetFlushState"]
+        for privilege in of_all:
+            client.grant_privilege("no_flush", "Global", privilege, "*")
+        for privilege in of_collections:
+            client.grant_privilege("no_flush", "Collection", privilege, "*")
+        client.grant_role("no_flush", "no_flush")
+        "#,
+    );
+    let variables = [("VECFERRY_SOURCE_TOKEN", "no_flush:Secret-123")];
+    let started = start_with_in("not_flushed", "limited", &["--verify", "count"], &variables);
+    oracle.run(&THREE_UPDATES.replace("NAME", "not_flushed"));
+    let (run, state) = started.ended_with_state();
+    let report = run.succeeded();
+    let drift = &report["collections"][0]["drift"];
+    let unknown = json!({"seen": "unknown", "reason": "flush_not_allowed"});
+    assert_eq!((&drift["drifted"], &drift["writes"]), (&json!(false), &unknown), "{report}");
+    let told = "updates of existing rows can't be detected on this source (1 collection(s)): `Flush`";
+    assert_eq!(report["warnings"][0]["code"], "VF-0433", "{report}");
+    assert!(run.stderr.contains(told), "{}", run.stderr);
+    let status = state.of_same_state(slow(), "status", &[report["job_id"].as_str().unwrap()]);
+    assert_eq!(status.lines[0]["warnings"][0]["code"], "VF-0433", "{}", status.stdout);
 }
 
 #[test]

@@ -58,7 +58,13 @@ pub(crate) fn start_with(name: &str, target: &str, more: &[&str]) -> Started {
 
 /// The same with environment variables.
 pub(crate) fn start_in(name: &str, target: &str, variables: &[(&str, &str)]) -> Started {
-    let command = Vecferry::between(slow(), "migrate", "origin", target, &["--collection", name]);
+    start_with_in(name, target, &[], variables)
+}
+
+/// The same with both.
+pub(crate) fn start_with_in(name: &str, target: &str, more: &[&str], variables: &[(&str, &str)]) -> Started {
+    let arguments: Vec<_> = ["--collection", name].into_iter().chain(more.iter().copied()).collect();
+    let command = Vecferry::between(slow(), "migrate", "origin", target, &arguments);
     started(variables.iter().fold(command, |command, (name, value)| command.env(name, value)))
 }
 

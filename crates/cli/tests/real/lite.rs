@@ -124,8 +124,18 @@ fn lite_3_to_milvus() {
         lite.client.delete("from_lite", ids=["键 5"])
         "#,
     );
-    let run = Vecferry::migrate(servers(), "lite", "target", &["--collection", "from_lite"]);
-    run.succeeded();
+    // Lite does not tell its segments: the plan says what that means, and the report once more.
+    let told = "updates of existing rows can't be detected on this source (1 collection(s)): \
+                `GetPersistentSegmentInfo` is not available";
+    let arguments = ["--collection", "from_lite"];
+    let plan = Vecferry::between(servers(), "plan", "lite", "target", &arguments).run();
+    assert!(plan.code == 0 && plan.stderr.contains(told), "{}", plan.stderr);
+    let run = Vecferry::migrate(servers(), "lite", "target", &arguments);
+    let report = run.succeeded();
+    let unknown = json!({"seen": "unknown", "reason": "segments_not_told"});
+    assert_eq!(report["collections"][0]["drift"]["writes"], unknown, "{report}");
+    let warnings = report["warnings"].as_array().unwrap();
+    assert_eq!(warnings.iter().filter(|warning| warning["code"] == "VF-0433").count(), 1, "{report}");
     oracle.run(
         r#"
         assert indexes(target, "from_lite")["vector"]["metric_type"] == "IP"

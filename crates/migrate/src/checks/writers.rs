@@ -9,7 +9,8 @@ use super::{CheckId, CheckList};
 use crate::inventory::{as_of_now, everything};
 use crate::plan::Plan;
 use crate::problem::{Code, Problem};
-use crate::run::drift::segment_rows;
+use crate::report::UnseenWrites;
+use crate::run::drift::{not_to_be_seen, segment_rows};
 
 /// Between the two counts.
 const APART: Duration = Duration::from_secs(1);
@@ -18,6 +19,15 @@ const COUNTS_PARALLEL: usize = 8;
 
 /// Counts what is loaded, twice, and names what changed.
 pub(crate) async fn writers(list: &mut CheckList, source: &Client, plan: &Plan) -> Result<(), Error> {
+    let readable = || plan.collections.iter().filter(|planned| planned.readable);
+    // One stands for all: what a server does not have or a user may not do is rarely another thing for the next one.
+    // Whether a flush is allowed shows only when there is one, and a plan does nothing.
+    if let Some(planned) = readable().next()
+        && let Some(call) = UnseenWrites::SegmentsNotTold.missing_call()
+        && source.stored_segments(&planned.source).await?.is_none()
+    {
+        list.warn(CheckId::Writers, not_to_be_seen(readable().count(), call));
+    }
     let loaded = plan.collections.iter().filter(|planned| planned.readable && !planned.needs_load);
     let collections: Vec<_> = loaded.map(|planned| (&planned.source, planned.described.id)).collect();
     if collections.is_empty() {

@@ -681,6 +681,19 @@ catalogue! {
         zh "若他人恰好同时在目标的数据库 `{db}` 中创建同名 Collection，可能被当作本任务创建的：{detail}"
            "请确保任务开始时没有其他人在那里创建同名的 Collection";
 
+    /// A source on which updates can't be seen.
+    UpdatesUnseen 433 Done
+        en "updates of existing rows can't be detected on this source ({number} collection(s)): `{call}` is not available to this user there"
+           "stop all writers before the migration; a comparison of every row (`--verify full`, or `vecferry verify --level full` at the end) is the proof that no row was updated"
+        zh "无法在该源上检测对已有行的更新（{number} 个 Collection）：该用户无法在源上调用 `{call}`"
+           "请在迁移前停止所有写入；只有逐行比对（`--verify full`，或结束后的 `vecferry verify --level full`）才能证明没有行被更新";
+    /// Updates that the segments may hide.
+    UpdatesHidden 434 Done
+        en "updates of existing rows during the copy can't be ruled out for {number} collection(s) ({collections}): the source compacted or sorted their segments meanwhile, or could not be flushed in time"
+           "if anything may have written to the source meanwhile, run `vecferry verify --level full` once nothing writes; that is the proof that no row was updated"
+        zh "无法排除 {number} 个 Collection（{collections}）在复制期间有行被更新：源在此期间对其数据段做了压缩或排序，或未能及时完成 flush"
+           "如果其间可能有写入，请在停止写入后运行 `vecferry verify --level full`，这才能证明没有行被更新";
+
     /// Canceled by the user.
     Canceled 501 Canceled
         en "canceled; complete on the target (rows): {complete}; incomplete: {incomplete}"

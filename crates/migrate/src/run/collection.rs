@@ -12,6 +12,7 @@ use vecferry_milvus::{
 
 use super::claim::Claim;
 use super::drift::{self, Holding};
+use super::writes::Look;
 use super::{
     Ended, Job, comparison, ledger_failed, new_report, new_verification, quarantine, reader, replaced,
     without_keys,
@@ -233,6 +234,7 @@ impl<'a> Work<'a> {
             self.release_source(held).await;
         }
         proved?;
+        self.look_for_writes().await?;
         self.check_definition().await?;
         self.report.evidence.definition_compared = true;
         let is_proven = self.problems.is_empty();
@@ -452,11 +454,18 @@ impl<'a> Work<'a> {
     /// Rows of each part before the first attempt read the first one.
     async fn rows_before(&self, reader: &Reader) -> Result<Holding, Stop> {
         let job = self.job;
+        let look = self.stored_before().await?;
         let counted = self.count_source(reader).await.map_err(|error| self.source_failed(error))?;
-        let segment_rows = repeat(&job.cancel, || drift::segment_rows(&reader.client, &reader.name)).await;
-        let segment_rows = segment_rows.map_err(|error| self.source_failed(error))?;
+        // A flush by us moves rows into the loaded segments, so these are only looked at where there was none.
+        let segment_rows = match look {
+            Some(Look::Unseen(_)) => {
+                let rows = repeat(&job.cancel, || drift::segment_rows(&reader.client, &reader.name)).await;
+                rows.map_err(|error| self.source_failed(error))?
+            }
+            Some(Look::Segments(_)) | None => None,
+        };
         let (counts, whole) = (self.by_part(&counted), Some(counted.whole));
-        let document = serde_json::to_string(&Holding { counts, segment_rows, whole });
+        let document = serde_json::to_string(&Holding { counts, segment_rows, whole, stored: look });
         let document = document.map_err(|error| self.ledger_failed(error))?;
         let stored = job.ledger.record_source_counts(&job.attempt, self.position, document).await;
         let stored = stored.map_err(|error| self.ledger_failed(error))?;
@@ -464,6 +473,44 @@ impl<'a> Work<'a> {
         let total = job.ledger.record_rows_total(&job.attempt, self.position, before.rows()).await;
         total.map_err(|error| self.ledger_failed(error))?;
         Ok(before)
+    }
+
+    /// The source's stored segments before the first row is read; none where an earlier attempt looked at them.
+    async fn stored_before(&self) -> Result<Option<Look>, Stop> {
+        let job = self.job;
+        let record = job.ledger.collection(job.attempt.job_id(), self.position).await;
+        if record.map_err(|error| self.ledger_failed(error))?.source_counts.is_some() {
+            return Ok(None);
+        }
+        let look = drift::looker(job).before(&self.planned.source).await;
+        self.stop_if_canceled()?;
+        look.map(Some).map_err(|error| self.source_failed(error))
+    }
+
+    /// Looks, when everything else is done, whether rows of the source were written since before the copy.
+    async fn look_for_writes(&mut self) -> Result<(), Stop> {
+        let job = self.job;
+        let record = job.ledger.collection(job.attempt.job_id(), self.position).await;
+        let recorded = record.map_err(|error| self.ledger_failed(error))?.source_counts;
+        let (Some(recorded), true) = (recorded, self.report.drift.is_some()) else { return Ok(()) };
+        let before = Holding::read(&recorded).map_err(|error| self.ledger_failed(error))?;
+        let writes = drift::writes_since(job, &self.planned.source, &before).await;
+        self.stop_if_canceled()?;
+        let writes = writes.map_err(|error| self.source_failed(error))?;
+        let Some(report) = &mut self.report.drift else { return Ok(()) };
+        if !drift::add_writes(report, writes) {
+            return Ok(());
+        }
+        let problem = drift::problem(&self.planned.source, report);
+        if job.request.allow_drift {
+            self.warnings.push(problem);
+        } else {
+            self.problems.push(problem);
+            if let Some(verification) = &mut self.report.verification {
+                verification.passed = false;
+            }
+        }
+        Ok(())
     }
 
     /// Repeated keys of a collection that had to be loaded first; the pre-check looks at the others.
@@ -834,7 +881,8 @@ impl<'a> Work<'a> {
         });
         let segment_rows = segment_rows.await.map_err(|error| self.not_verified(error))?;
         let (counts, whole) = (self.by_part(&counted), Some(counted.whole));
-        let (after, expires) = (Holding { counts, segment_rows, whole }, drift::expires(self.planned));
+        let after = Holding { counts, segment_rows, whole, stored: None };
+        let expires = drift::expires(self.planned);
         let mut report = drift::report(before, &after, drift::change(before, &after, expires));
         report.changes = drift::changes_of_source(&self.job.source, self.planned, &counted)
             .await

@@ -1,9 +1,9 @@
 //! Whether the source changed while it was copied: what it held before the first page, against what it holds behind the
 //! last one.
 //!
-//! Counts see rows that came or went. Where a server tells its loaded segments, the rows in these see updates as well,
-//! which add a row and take one away; but compaction removes what was deleted, so fewer rows there say nothing, and an
-//! update that is compacted in between is found only by comparing rows. Numbers of segments say nothing at all.
+//! Counts see rows that came or went, and the stored segments see updates ([`super::writes`]). Where these are not to be
+//! seen, the rows in the loaded segments are looked at: an update adds one and takes one away there, but compaction
+//! removes what was deleted, so fewer of them say nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,11 +11,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::{Client, CollectionName, Error, ErrorKind};
 
+use super::Job;
+use super::writes::{Look, Looker};
 use crate::inventory;
 use crate::plan::PlannedCollection;
 use crate::precheck::PROPERTY_TTL;
 use crate::problem::{Code, Problem};
-use crate::report::{CountedRows, DriftReport};
+use crate::report::{CollectionReport, CountedRows, DriftReport, Report, UnseenWrites, Verification, Writes};
+use crate::request::VerifyLevel;
 
 /// A segment that is being replaced is there twice for a moment: more rows count only if they stay.
 const LOOKS_MAX: u32 = 6;
@@ -26,10 +29,12 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Holding {
     /// Rows of each part.
     pub(super) counts: Vec<u64>,
-    /// Rows of the loaded segments, deleted ones too; absent where the server does not tell.
+    /// Rows of the loaded segments, deleted ones too; absent where the server does not tell, or the stored ones are seen.
     pub(super) segment_rows: Option<i64>,
     /// All rows, counted without naming a partition; absent in what earlier versions recorded.
     pub(super) whole: Option<u64>,
+    /// The stored segments; absent where an earlier version recorded this.
+    pub(super) stored: Option<Look>,
 }
 
 /// Earlier versions recorded the counts alone.
@@ -41,6 +46,8 @@ enum Recorded {
         segment_rows: Option<i64>,
         #[serde(default)]
         whole: Option<u64>,
+        #[serde(default)]
+        stored: Option<Look>,
     },
     Counts(Vec<u64>),
 }
@@ -48,8 +55,10 @@ enum Recorded {
 impl Holding {
     pub(super) fn read(document: &str) -> Result<Self, serde_json::Error> {
         Ok(match serde_json::from_str(document)? {
-            Recorded::Holding { counts, segment_rows, whole } => Self { counts, segment_rows, whole },
-            Recorded::Counts(counts) => Self { counts, segment_rows: None, whole: None },
+            Recorded::Holding { counts, segment_rows, whole, stored } => {
+                Self { counts, segment_rows, whole, stored }
+            }
+            Recorded::Counts(counts) => Self { counts, ..Self::default() },
         })
     }
 
@@ -61,6 +70,122 @@ impl Holding {
     pub(super) fn counted(&self, parts: &[Option<String>]) -> Option<CountedRows> {
         let named = parts.iter().zip(&self.counts).filter_map(|(part, rows)| Some((part.clone()?, *rows)));
         Some(CountedRows { whole: self.whole?, partitions: named.collect() })
+    }
+
+    /// Why updates will not be seen; none if they will.
+    fn unseen(&self) -> Option<UnseenWrites> {
+        match &self.stored {
+            Some(Look::Segments(_)) => None,
+            Some(Look::Unseen(reason)) => Some(*reason),
+            None => Some(UnseenWrites::EarlierVersion),
+        }
+    }
+}
+
+/// For whoever looks at a job under way: where updates of existing rows will not be seen, by what was recorded of the
+/// source collections before they were copied.
+pub fn updates_unseen<'a>(recorded: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Problem> {
+    let reason =
+        |(name, document): (&str, &str)| Some((Holding::read(document).ok()?.unseen()?, name.to_owned()));
+    grouped(recorded.into_iter().filter_map(reason))
+}
+
+/// How a job looks at the stored segments of its source.
+pub(super) fn looker(job: &Job) -> Looker<'_> {
+    Looker {
+        source: &job.source,
+        flushes: &job.source_flushes,
+        observer: job.observer.as_ref(),
+        cancel: &job.cancel,
+    }
+}
+
+/// Whether somebody wrote to a source collection since what was recorded of it before the first attempt read the first
+/// row. It need not be loaded.
+pub(super) async fn writes_since(
+    job: &Job,
+    name: &CollectionName,
+    before: &Holding,
+) -> Result<Writes, Error> {
+    match &before.stored {
+        Some(look) => looker(job).since(name, look).await,
+        None => Ok(Writes::Unknown { reason: UnseenWrites::EarlierVersion }),
+    }
+}
+
+/// Adds what the stored segments say. Tells whether that is news: somebody wrote, and nothing else said so.
+pub(super) fn add_writes(report: &mut DriftReport, writes: Writes) -> bool {
+    let was_known = report.drifted;
+    if !matches!(writes, Writes::Unknown { .. }) {
+        report.checks.push("writes".to_owned());
+    }
+    report.drifted |= matches!(writes, Writes::Written { .. });
+    report.writes = Some(writes);
+    report.drifted && !was_known
+}
+
+/// That the source changed.
+pub(super) fn problem(name: &CollectionName, report: &DriftReport) -> Problem {
+    let mut checks = report.checks.join(", ");
+    if let Some(Writes::Written { rows }) = report.writes {
+        checks.push_str(&format!(": +{rows}"));
+    }
+    Problem::new(Code::Drift)
+        .with("collection", name)
+        .with("before", report.rows_before)
+        .with("after", report.rows_after)
+        .with("checks", checks)
+}
+
+/// For the end of a job: where updates could not be seen and nothing else proves that there were none.
+pub(super) fn unseen(report: &Report) -> Vec<Problem> {
+    let reads_all =
+        |verification: &Verification| verification.level == VerifyLevel::Full && verification.passed;
+    let unseen = |collection: &CollectionReport| {
+        let drift = collection.drift.as_ref().filter(|drift| !drift.drifted)?;
+        let is_proved = collection.verification.as_ref().is_some_and(reads_all);
+        match drift.writes? {
+            Writes::Unknown { reason } if !is_proved => Some((reason, collection.source_name().to_string())),
+            Writes::Unknown { .. } | Writes::None | Writes::Written { .. } => None,
+        }
+    };
+    let found = grouped(report.collections.iter().filter_map(unseen));
+    // The plan said so before.
+    let call = |of: &Problem| of.values.iter().find(|(name, _)| name == "call").map(|(_, call)| call.clone());
+    let is_known = |problem: &Problem| {
+        let same = |warning: &Problem| warning.code == problem.code && call(warning) == call(problem);
+        problem.code == Code::UpdatesUnseen && report.warnings.iter().any(same)
+    };
+    found.into_iter().filter(|problem| !is_known(problem)).collect()
+}
+
+/// One problem for each reason that a person can do something about.
+fn grouped(found: impl Iterator<Item = (UnseenWrites, String)>) -> Vec<Problem> {
+    let mut names: BTreeMap<Option<&'static str>, Vec<String>> = BTreeMap::new();
+    for (reason, name) in found {
+        names.entry(reason.missing_call()).or_default().push(name);
+    }
+    let one = |(call, names): (Option<&'static str>, Vec<String>)| match call {
+        Some(call) => not_to_be_seen(names.len(), call),
+        None => Problem::new(Code::UpdatesHidden)
+            .with("number", names.len())
+            .with("collections", shortened(&names)),
+    };
+    names.into_iter().map(one).collect()
+}
+
+/// That the source does not answer the call which shows updates.
+pub(crate) fn not_to_be_seen(collections: usize, call: &str) -> Problem {
+    Problem::new(Code::UpdatesUnseen).with("number", collections).with("call", call)
+}
+
+/// Some names and the number of the others.
+fn shortened(names: &[String]) -> String {
+    const NAMED: usize = 5;
+    let named = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => named,
+        others => format!("{named}, +{others}"),
     }
 }
 
@@ -176,6 +301,7 @@ pub(super) fn report(before: &Holding, after: &Holding, change: Change) -> Drift
         rows_expired: change.expired,
         drifted: change.drifted,
         changes: Vec::new(),
+        writes: None,
     }
 }
 
@@ -184,7 +310,7 @@ mod tests {
     use super::*;
 
     fn holding(counts: &[u64], segment_rows: Option<i64>) -> Holding {
-        Holding { counts: counts.to_vec(), segment_rows, whole: None }
+        Holding { counts: counts.to_vec(), segment_rows, ..Holding::default() }
     }
 
     #[test]
@@ -207,7 +333,27 @@ mod tests {
     #[test]
     fn what_earlier_versions_recorded_is_read() {
         assert_eq!(Holding::read("[1,2]").unwrap(), holding(&[1, 2], None));
-        let now = holding(&[1], Some(-3));
-        assert_eq!(Holding::read(&serde_json::to_string(&now).unwrap()).unwrap(), now);
+        let of_before = r#"{"counts":[1],"segment_rows":-3}"#;
+        assert_eq!(Holding::read(of_before).unwrap(), holding(&[1], Some(-3)));
+        let codes =
+            |document| updates_unseen([("d.c", document)]).iter().map(|one| one.code).collect::<Vec<_>>();
+        assert_eq!(codes(of_before), [Code::UpdatesHidden]);
+        let unseen = r#"{"counts":[1],"segment_rows":-3,"stored":{"unseen":"flush_not_allowed"}}"#;
+        assert_eq!(codes(unseen), [Code::UpdatesUnseen]);
+        let stored = Some(Look::Segments(Vec::new()));
+        let now = Holding { stored, ..holding(&[1], None) };
+        let document = serde_json::to_string(&now).unwrap();
+        assert_eq!((Holding::read(&document).unwrap(), codes(&document)), (now, Vec::new()));
+    }
+
+    #[test]
+    fn writes_are_news_once() {
+        let before = holding(&[10], None);
+        let mut report = report(&before, &before, Change::default());
+        assert!(!add_writes(&mut report, Writes::Unknown { reason: UnseenWrites::Rewritten }));
+        assert_eq!((&report.checks[..], report.drifted), (&["count".to_owned()][..], false));
+        assert!(add_writes(&mut report, Writes::Written { rows: 3 }));
+        assert_eq!((report.checks[1].as_str(), report.drifted), ("writes", true));
+        assert!(!add_writes(&mut report, Writes::Written { rows: 3 }));
     }
 }

@@ -25,6 +25,7 @@ mod killed;
 mod museum;
 mod rbac;
 mod untrue_answers;
+mod updates;
 mod vanished;
 
 /// Nobody looks.

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use prost::Message;
 use rand::Rng;
 use rand::seq::SliceRandom;
-use vecferry_milvus::proto::common::{IndexState, KeyValuePair, LoadState, SegmentState, ServerInfo, Status};
+use vecferry_milvus::proto::common::{
+    IndexState, KeyValuePair, LoadState, SegmentLevel, SegmentState, ServerInfo, Status,
+};
 use vecferry_milvus::proto::milvus as pb;
 use vecferry_milvus::proto::schema::{
     CollectionSchema, DataType, FieldData, IDs, LongArray, ScalarField, StringArray, field_data, i_ds,
@@ -17,7 +20,7 @@ use vecferry_milvus::schema::parameter;
 use vecferry_milvus::wire::scan::put_bytes;
 
 use super::access::Access;
-use super::catalog::{DB_DEFAULT, Index, PARTITION_DEFAULT, Table, unknown_collection};
+use super::catalog::{DB_DEFAULT, Index, PARTITION_DEFAULT, Partition, Segment, Table, unknown_collection};
 use super::expression::Expression;
 use super::gate::Gate;
 use super::incoming::Incoming;
@@ -25,7 +28,7 @@ use super::interfere::{Interference, Seen};
 use super::rows::Rows;
 use super::status::{
     ALIAS_NOT_FOUND, COLLECTION_NOT_LOADED, DATABASE_INVALID, INDEX_NOT_FOUND, OTHER, PARAMETER_MISSING,
-    PARTITION_NOT_LOADED, Refusal,
+    PARTITION_NOT_LOADED, RATE_LIMIT, Refusal,
 };
 use super::validate::{self, Rules};
 use super::value::{Key, Value};
@@ -600,7 +603,7 @@ impl Service {
     fn describe_index(&self, request: &pb::DescribeIndexRequest) -> Answered<pb::DescribeIndexResponse> {
         let catalog = self.shared.catalog();
         let table = catalog.table(&request.db_name, &request.collection_name)?;
-        let rows = table.partitions.iter().map(|partition| partition.stored).sum();
+        let rows = table.partitions.iter().map(Partition::stored).sum();
         let describe = |index: &Index| pb::IndexDescription {
             index_name: index.name.clone(),
             index_id: index.id,
@@ -668,15 +671,21 @@ impl Service {
         &self,
         request: &pb::GetPersistentSegmentInfoRequest,
     ) -> Answered<pb::GetPersistentSegmentInfoResponse> {
-        let catalog = self.shared.catalog();
+        let mut catalog = self.shared.catalog();
+        if self.options().version >= Version::V2_5 {
+            catalog.sort(&request.db_name, &request.collection_name)?;
+        }
         let table = catalog.table(&request.db_name, &request.collection_name)?;
-        let stored = table.partitions.iter().filter(|partition| partition.stored > 0);
-        let infos = stored.map(|partition| pb::PersistentSegmentInfo {
-            segment_id: partition.id + 1,
-            collection_id: table.id,
-            partition_id: partition.id,
-            num_rows: partition.stored,
-            state: SegmentState::Flushed as i32,
+        let infos = table.partitions.iter().flat_map(|partition| {
+            partition.segments.iter().map(|segment| pb::PersistentSegmentInfo {
+                segment_id: segment.id,
+                collection_id: table.id,
+                partition_id: partition.id,
+                num_rows: segment.rows,
+                state: SegmentState::Flushed as i32,
+                level: SegmentLevel::L1 as i32,
+                is_sorted: segment.sorted,
+            })
         });
         Ok(pb::GetPersistentSegmentInfoResponse { infos: infos.collect(), ..Default::default() })
     }
@@ -690,13 +699,19 @@ impl Service {
         if !is_loaded(table, &[])? {
             return Err(not_loaded(&request.collection_name));
         }
-        let loaded = table.partitions.iter().filter(|partition| partition.loaded && partition.arrived > 0);
-        let infos = loaded.map(|partition| pb::QuerySegmentInfo {
-            segment_id: partition.id + 1,
-            collection_id: table.id,
-            partition_id: partition.id,
-            num_rows: partition.arrived,
-            ..Default::default()
+        // 2.6 serves what is stored and not sorted yet from elsewhere, and does not tell it here.
+        let tells = |segment: &&Segment| segment.sorted || self.options().version < Version::V2_6;
+        let loaded = table.partitions.iter().filter(|partition| partition.loaded);
+        let infos = loaded.flat_map(|partition| {
+            let stored = partition.segments.iter().filter(tells).map(|segment| (segment.id, segment.rows));
+            let growing = (partition.growing > 0).then_some((partition.growing_id, partition.growing));
+            stored.chain(growing).map(|(segment_id, num_rows)| pb::QuerySegmentInfo {
+                segment_id,
+                collection_id: table.id,
+                partition_id: partition.id,
+                num_rows,
+                ..Default::default()
+            })
         });
         Ok(pb::GetQuerySegmentInfoResponse { infos: infos.collect(), ..Default::default() })
     }
@@ -707,7 +722,7 @@ impl Service {
     ) -> Answered<pb::GetCollectionStatisticsResponse> {
         let catalog = self.shared.catalog();
         let table = catalog.table(&request.db_name, &request.collection_name)?;
-        let rows: i64 = table.partitions.iter().map(|partition| partition.stored).sum();
+        let rows: i64 = table.partitions.iter().map(Partition::stored).sum();
         Ok(pb::GetCollectionStatisticsResponse { stats: vec![pair("row_count", rows)], ..Default::default() })
     }
 
@@ -715,13 +730,20 @@ impl Service {
         let mut catalog = self.shared.catalog();
         let now = catalog.now();
         let mut answer = pb::FlushResponse { db_name: request.db_name.clone(), ..Default::default() };
+        // Before anything of it is carried out.
         for name in &request.collection_names {
-            let table = catalog.table_mut(&request.db_name, name)?;
-            for partition in &mut table.partitions {
-                partition.stored = partition.arrived;
+            let flushed = catalog.table(&request.db_name, name)?.flushed;
+            let limit = self.options().flush_interval;
+            if flushed.zip(limit).is_some_and(|(flushed, limit)| flushed.elapsed() < limit) {
+                let reason = "request is rejected by grpc RateLimiter middleware, please retry later: rate limit exceeded";
+                return Err(Refusal::new(RATE_LIMIT, reason));
             }
-            let data = table.partitions.iter().map(|partition| partition.id + 1).collect();
-            answer.coll_seg_i_ds.insert(name.clone(), LongArray { data });
+        }
+        for name in &request.collection_names {
+            catalog.table_mut(&request.db_name, name)?.flushed = Some(Instant::now());
+            let (sealed, stored) = catalog.seal(&request.db_name, name)?;
+            answer.coll_seg_i_ds.insert(name.clone(), LongArray { data: sealed });
+            answer.flush_coll_seg_i_ds.insert(name.clone(), LongArray { data: stored });
             answer.coll_flush_ts.insert(name.clone(), now);
         }
         Ok(answer)

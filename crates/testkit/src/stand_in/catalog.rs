@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
+use std::time::Instant;
 
 use vecferry_milvus::proto::common::KeyValuePair;
 use vecferry_milvus::proto::schema::{CollectionSchema, DataType, FieldSchema};
@@ -23,6 +24,8 @@ pub(super) const DB_DEFAULT: &str = "default";
 const KEY_PARTITIONS_DEFAULT: i64 = 16;
 /// First number that fields get; those below are the server's own.
 const FIELD_ID_FIRST: i64 = 100;
+/// From a partition's number to that of its first segment: no collection has so many numbers.
+const GROWING_OFFSET: i64 = 1 << 40;
 /// A moment in 2025, as a hybrid timestamp.
 const TIMESTAMP_FIRST: u64 = 1_750_000_000_000 << 18;
 
@@ -129,11 +132,24 @@ pub(super) struct Partition {
     pub(super) name: String,
     pub(super) id: i64,
     pub(super) rows: Rows,
-    /// Rows that ever came: segments count deleted ones too.
-    pub(super) arrived: i64,
-    /// Of these, what was stored by the last flush.
-    pub(super) stored: i64,
+    /// What flushes stored: segments count deleted rows too.
+    pub(super) segments: Vec<Segment>,
+    /// Number of the segment that takes rows now.
+    pub(super) growing_id: i64,
+    /// Rows that came since the last flush.
+    pub(super) growing: i64,
     pub(super) loaded: bool,
+}
+
+/// A stored segment.
+#[derive(Clone, Debug)]
+pub(super) struct Segment {
+    pub(super) id: i64,
+    pub(super) rows: i64,
+    /// Servers since 2.5 sort what they stored, a while later and under another number.
+    pub(super) sorted: bool,
+    /// Whether it was told of before it was sorted.
+    pub(super) told: bool,
 }
 
 /// An index.
@@ -161,6 +177,8 @@ pub(super) struct Table {
     pub(super) partitions: Vec<Partition>,
     /// As it was asked for; 0 leaves it to the server.
     pub(super) num_partitions: i64,
+    /// When a call flushed it last.
+    pub(super) flushed: Option<Instant>,
 }
 
 impl Table {
@@ -217,7 +235,14 @@ impl Table {
         let partition = &mut self.partitions[partition];
         let before = partition.rows.len();
         partition.rows.append(columns, sequence);
-        partition.arrived += i64::try_from(partition.rows.len() - before).expect("few rows");
+        partition.growing += i64::try_from(partition.rows.len() - before).expect("few rows");
+    }
+
+    /// See [`super::StandIn::update`].
+    pub(super) fn update(&mut self, partition: &str, key: &Key, field: &str, value: &Value) {
+        self.set(partition, key, field, value);
+        let at = self.partition(partition).expect("a partition");
+        self.partitions[at].growing += 1;
     }
 
     /// Where a row goes that somebody adds to a partition; a partition key says otherwise anyway.
@@ -379,6 +404,7 @@ impl Catalog {
             indexes: Vec::new(),
             partitions,
             num_partitions,
+            flushed: None,
             schema,
         };
         let database = self.database_mut(db)?;
@@ -414,12 +440,66 @@ impl Catalog {
             let at = table.partition(partition).unwrap_or_default();
             table.append(at, columns.clone(), sequence);
         }
+        self.seal(&generated.db, name).expect("just made");
         let table = self.table_mut(&generated.db, name).expect("just made");
         table.consistency = generated.consistency;
         table.properties.clone_from(&generated.properties);
         table.aliases.extend(generated.aliases.iter().cloned());
         for partition in &mut table.partitions {
-            (partition.stored, partition.loaded) = (partition.arrived, generated.loaded);
+            partition.loaded = generated.loaded;
+            partition.segments.iter_mut().for_each(|segment| segment.sorted = true);
+        }
+    }
+
+    /// Stores what came since the last time, each partition's rows as one new segment. Answers the new ones, and those
+    /// that were there.
+    pub(super) fn seal(&mut self, db: &str, name: &str) -> Result<(Vec<i64>, Vec<i64>), Refusal> {
+        let count = self.table(db, name)?.partitions.len();
+        let mut next: Vec<_> = (0..count).map(|_| self.number()).collect();
+        let (mut sealed, mut stored) = (Vec::new(), Vec::new());
+        for partition in &mut self.table_mut(db, name)?.partitions {
+            stored.extend(partition.segments.iter().map(|segment| segment.id));
+            let next = next.pop().expect("one a partition");
+            if partition.growing > 0 {
+                let (id, rows) = (partition.growing_id, partition.growing);
+                partition.segments.push(Segment { id, rows, sorted: false, told: false });
+                (partition.growing_id, partition.growing) = (next, 0);
+                sealed.push(id);
+            }
+        }
+        Ok((sealed, stored))
+    }
+
+    /// Sorts the stored segments that were told of.
+    pub(super) fn sort(&mut self, db: &str, name: &str) -> Result<(), Refusal> {
+        let unsorted = |table: &Table| {
+            let segments = table.partitions.iter().flat_map(|partition| &partition.segments);
+            segments.filter(|segment| !segment.sorted).count()
+        };
+        let count = unsorted(self.table(db, name)?);
+        let mut next: Vec<_> = (0..count).map(|_| self.number()).collect();
+        let partitions = &mut self.table_mut(db, name)?.partitions;
+        let segments = partitions.iter_mut().flat_map(|partition| &mut partition.segments);
+        for segment in segments.filter(|segment| !segment.sorted) {
+            let id = next.pop().expect("one a segment");
+            if segment.told {
+                (segment.id, segment.sorted) = (id, true);
+            }
+            segment.told = true;
+        }
+        Ok(())
+    }
+
+    /// See [`super::StandIn::compact`].
+    pub(super) fn compact(&mut self, db: &str, name: &str) {
+        let count = self.table(db, name).expect("a collection").partitions.len();
+        let mut next: Vec<_> = (0..count).map(|_| self.number()).collect();
+        for partition in &mut self.table_mut(db, name).expect("a collection").partitions {
+            let id = next.pop().expect("one a partition");
+            let rows = i64::try_from(partition.rows.len()).expect("few rows") - partition.growing;
+            if !partition.segments.is_empty() {
+                partition.segments = vec![Segment { id, rows, sorted: true, told: true }];
+            }
         }
     }
 }
@@ -459,7 +539,13 @@ impl Database {
 
 impl Partition {
     pub(super) fn new(name: String, id: i64) -> Self {
-        Self { name, id, rows: Rows::default(), arrived: 0, stored: 0, loaded: false }
+        let (segments, growing_id) = (Vec::new(), id + GROWING_OFFSET);
+        Self { name, id, rows: Rows::default(), segments, growing_id, growing: 0, loaded: false }
+    }
+
+    /// Rows of the stored segments.
+    pub(super) fn stored(&self) -> i64 {
+        self.segments.iter().map(|segment| segment.rows).sum()
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) struct Refusal {
     pub(super) reason: String,
 }
 
+pub(super) const RATE_LIMIT: i32 = 8;
 pub(super) const COLLECTION_NOT_FOUND: i32 = 100;
 pub(super) const COLLECTION_NOT_LOADED: i32 = 101;
 pub(super) const PARTITION_NOT_FOUND: i32 = 200;
@@ -52,6 +53,7 @@ impl Refusal {
     /// The status of an answer: both numbers, as servers since 2.4 fill them.
     pub(super) fn status(&self) -> Status {
         let legacy = match self.code {
+            RATE_LIMIT => ErrorCode::RateLimit,
             COLLECTION_NOT_FOUND | ALIAS_NOT_FOUND => ErrorCode::CollectionNotExists,
             INDEX_NOT_FOUND => ErrorCode::IndexNotExist,
             PARAMETER_INVALID | PARAMETER_MISSING => ErrorCode::IllegalArgument,

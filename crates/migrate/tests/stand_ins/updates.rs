@@ -1,0 +1,188 @@
+//! Rows of the source that somebody updates: their number stays the same.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use vecferry_ledger::Ledger;
+use vecferry_migrate::event::{Event, Observer, Phase, Wait};
+use vecferry_migrate::report::{UnseenWrites, Writes};
+use vecferry_migrate::{JobState, Migration, Report, Resumed, VerifyLevel};
+use vecferry_testkit::StandIn;
+use vecferry_testkit::stand_in::generate::plain;
+use vecferry_testkit::stand_in::{Key, Options, Value, Version};
+
+use super::{Silent, endpoint, request};
+
+const AT: (&str, &str) = ("default", "books");
+
+/// Does something once, when every row was read.
+struct WhenRead<Act>(Mutex<Option<Act>>);
+
+impl<Act: FnOnce() + Send> Observer for WhenRead<Act> {
+    fn on_event(&self, event: Event) {
+        if let Event::Phase { phase: Phase::Flushing, .. } = event
+            && let Some(act) = self.0.lock().unwrap().take()
+        {
+            act();
+        }
+    }
+}
+
+fn when_read(act: impl FnOnce() + Send + 'static) -> Arc<dyn Observer> {
+    Arc::new(WhenRead(Mutex::new(Some(act))))
+}
+
+fn servers(version: Version) -> (Arc<StandIn>, StandIn) {
+    let source = Arc::new(StandIn::start(Options::new(version)));
+    let target = StandIn::start(Options::new(version));
+    source.add(&plain("books", false, &[("_default", (0..50).map(Key::Long).collect())]));
+    (source, target)
+}
+
+fn update(source: &StandIn, key: i64) {
+    let vector = Value::Vector([9.0f32; 4].iter().flat_map(|part| part.to_le_bytes()).collect());
+    source.update(AT, ("_default", &Key::Long(key)), "vector", &vector);
+}
+
+async fn migrated(
+    source: &StandIn,
+    target: &StandIn,
+    verify: VerifyLevel,
+    state: &Path,
+    observer: Arc<dyn Observer>,
+    cancel: CancellationToken,
+) -> Report {
+    let mut request = request(source, target);
+    request.verify = verify;
+    let ledger = Ledger::open(state).unwrap();
+    Migration::prepare(request).await.unwrap().run(&ledger, observer, cancel).await.unwrap()
+}
+
+fn writes(report: &Report) -> Option<Writes> {
+    report.collections[0].drift.as_ref().unwrap().writes
+}
+
+fn codes(problems: &[vecferry_migrate::Problem]) -> Vec<String> {
+    problems.iter().map(|problem| problem.code.to_string()).collect()
+}
+
+#[tokio::test]
+async fn an_update_during_the_copy_is_no_success() {
+    for version in [Version::V2_4, Version::V2_5, Version::V2_6] {
+        let (source, target) = servers(version);
+        let state = tempfile::tempdir().unwrap();
+        let of = Arc::clone(&source);
+        let observer = when_read(move || update(&of, 7));
+        let cancel = CancellationToken::new();
+        let report = migrated(&source, &target, VerifyLevel::Count, state.path(), observer, cancel).await;
+        assert_eq!(report.state, JobState::Failed, "{version:?}");
+        assert_eq!(codes(&report.problems), ["VF-0405"], "{version:?}: {:#?}", report.problems);
+        assert_eq!(writes(&report), Some(Writes::Written { rows: 1 }), "{version:?}");
+        let drift = report.collections[0].drift.as_ref().unwrap();
+        assert_eq!(drift.checks, ["count", "writes"], "{version:?}");
+    }
+}
+
+/// What was waited for.
+#[derive(Default)]
+struct Waits(Mutex<Vec<Wait>>);
+
+impl Observer for Waits {
+    fn on_event(&self, event: Event) {
+        if let Event::Waiting { reason, .. } = event {
+            self.0.lock().unwrap().push(reason);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_limit_of_flushes_is_waited_for_and_shown() {
+    let limited = Options { flush_interval: Some(Duration::from_secs(3)), ..Options::new(Version::V2_6) };
+    let source = Arc::new(StandIn::start(limited));
+    let target = StandIn::start(Options::new(Version::V2_6));
+    source.add(&plain("books", false, &[("_default", (0..50).map(Key::Long).collect())]));
+    let state = tempfile::tempdir().unwrap();
+    let waits = Arc::new(Waits::default());
+    let observer: Arc<dyn Observer> = Arc::<Waits>::clone(&waits);
+    let cancel = CancellationToken::new();
+    let report = migrated(&source, &target, VerifyLevel::Count, state.path(), observer, cancel).await;
+    assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
+    assert_eq!(writes(&report), Some(Writes::None));
+    let waits = waits.0.lock().unwrap();
+    assert!(!waits.is_empty() && waits.iter().all(|wait| *wait == Wait::SourceLimit), "{waits:?}");
+}
+
+#[tokio::test]
+async fn an_update_between_two_attempts_is_no_success() {
+    let (source, target) = servers(Version::V2_6);
+    let state = tempfile::tempdir().unwrap();
+    let cancel = CancellationToken::new();
+    let token = cancel.clone();
+    let observer = when_read(move || token.cancel());
+    let report = migrated(&source, &target, VerifyLevel::Count, state.path(), observer, cancel).await;
+    assert_eq!(report.state, JobState::Canceled);
+    update(&source, 7);
+    // Whoever wrote has flushed as well.
+    source.seal(AT.0, AT.1);
+
+    let ledger = Ledger::open(state.path()).unwrap();
+    let resumed = Migration::resume(&ledger, &report.job_id, endpoint(&source), endpoint(&target)).await;
+    let Ok(Resumed::Ready(migration)) = resumed else { panic!("{resumed:?}") };
+    let report = migration.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap();
+    assert_eq!(report.state, JobState::Failed);
+    assert_eq!(codes(&report.problems), ["VF-0405"], "{:#?}", report.problems);
+}
+
+#[tokio::test]
+async fn an_update_that_compaction_hides_is_told_of_as_possible_and_found_by_a_full_comparison() {
+    for (verify, state_expected, expected) in [
+        (VerifyLevel::Count, JobState::Successful, "VF-0434"),
+        (VerifyLevel::Full, JobState::Failed, "VF-0403"),
+    ] {
+        let (source, target) = servers(Version::V2_6);
+        let state = tempfile::tempdir().unwrap();
+        let of = Arc::clone(&source);
+        let observer = when_read(move || {
+            update(&of, 7);
+            of.seal(AT.0, AT.1);
+            of.compact(AT.0, AT.1);
+        });
+        let report =
+            migrated(&source, &target, verify, state.path(), observer, CancellationToken::new()).await;
+        assert_eq!(report.state, state_expected, "{:#?}", report.problems);
+        assert_eq!(writes(&report), Some(Writes::Unknown { reason: UnseenWrites::Rewritten }));
+        let all = [codes(&report.warnings), codes(&report.problems)].concat();
+        assert!(all.iter().any(|code| code == expected), "{all:?}");
+        assert_ne!(source.rows(AT.0, AT.1), target.rows(AT.0, AT.1));
+    }
+}
+
+#[tokio::test]
+async fn a_quiet_source_is_seen_to_be_quiet() {
+    for version in [Version::V2_4, Version::V2_5, Version::V2_6] {
+        let (source, target) = servers(version);
+        // Not stored yet when the job begins.
+        update(&source, 3);
+        let state = tempfile::tempdir().unwrap();
+        let (observer, cancel) = (when_read(|| ()), CancellationToken::new());
+        let report = migrated(&source, &target, VerifyLevel::Count, state.path(), observer, cancel).await;
+        assert_eq!(report.state, JobState::Successful, "{version:?}: {:#?}", report.problems);
+        assert_eq!(writes(&report), Some(Writes::None), "{version:?}");
+        assert_eq!(codes(&report.warnings), [""; 0], "{version:?}: {:#?}", report.warnings);
+        assert_eq!(report.collections[0].drift.as_ref().unwrap().checks, ["count", "writes"]);
+    }
+}
+
+#[tokio::test]
+async fn compaction_alone_is_no_write() {
+    let (source, target) = servers(Version::V2_6);
+    let state = tempfile::tempdir().unwrap();
+    let of = Arc::clone(&source);
+    let observer = when_read(move || of.compact(AT.0, AT.1));
+    let cancel = CancellationToken::new();
+    let report = migrated(&source, &target, VerifyLevel::Count, state.path(), observer, cancel).await;
+    assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
+    assert_eq!(codes(&report.warnings), ["VF-0434"]);
+}
