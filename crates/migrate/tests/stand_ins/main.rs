@@ -18,6 +18,7 @@ mod added_field;
 mod any_collection;
 mod any_difference;
 mod any_schedule;
+mod changed_around;
 mod claim;
 mod kept_index;
 mod keys;
