@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use vecferry_ledger::{
-    Advance, Attempt, ErrorKind, Ledger, NewCollectionRecord, NewComparison, NewJob, NewSplit, Progress,
-    Quarantined, RangeCount,
+    Advance, Attempt, CollectionRecord, ErrorKind, Ledger, NewCollectionRecord, NewComparison, NewJob,
+    NewSplit, Progress, Quarantined, RangeCount,
 };
 
 fn job(job_id: &str) -> NewJob {
@@ -268,7 +268,9 @@ async fn a_ledger_of_the_first_version_is_taken_over_with_its_jobs() {
             "DROP TABLE job_objects; DROP TABLE comparisons; ALTER TABLE jobs DROP COLUMN bottleneck; \
              ALTER TABLE splits DROP COLUMN counted; ALTER TABLE splits DROP COLUMN distinct_keys; \
              ALTER TABLE splits DROP COLUMN reopened; ALTER TABLE collections DROP COLUMN write_alias; \
-             ALTER TABLE quarantine DROP COLUMN in_doubt; PRAGMA user_version = 1",
+             ALTER TABLE quarantine DROP COLUMN in_doubt; DROP TABLE reservations; \
+             ALTER TABLE collections DROP COLUMN claims; ALTER TABLE collections DROP COLUMN claim; \
+             ALTER TABLE collections DROP COLUMN removal_intended; PRAGMA user_version = 1",
         )
         .unwrap();
     drop(connection);
@@ -288,9 +290,30 @@ async fn a_collection_that_is_gone_starts_again() {
     ledger.record_creation(&attempt, 0, 1).await.unwrap();
     let splits = ledger.plan_splits(&attempt, 0, vec![split(None, None)]).await.unwrap();
     ledger.advance(&attempt, splits[0].split_id, page("e", None)).await.unwrap();
+    assert_eq!(ledger.intend_claim(&attempt, 0, Some(7)).await.unwrap(), 1);
+    ledger.record_source_counts(&attempt, 0, "{}".into()).await.unwrap();
+    ledger.record_rows_total(&attempt, 0, 90).await.unwrap();
+    ledger.record_copied(&attempt, 0).await.unwrap();
+    ledger.record_done(&attempt, 0, "{}".into()).await.unwrap();
+    ledger.end_attempt(&attempt, "SUCCESSFUL", "{}".into(), "later".into()).await.unwrap();
+
+    // Begun and not yet done: no success any more, and still the job's own.
+    ledger.intend_removal(&attempt, 0).await.unwrap();
+    let collection = ledger.collection("j1", 0).await.unwrap();
+    assert_eq!((collection.done, collection.report, collection.target_id), (false, None, Some(1)));
+    assert!(collection.removal_intended);
+    assert_eq!(ledger.job("j1").await.unwrap().report, None);
+
     ledger.forget_creation(&attempt, 0, 100).await.unwrap();
     let collection = ledger.collection("j1", 0).await.unwrap();
-    assert_eq!((collection.target_id, collection.splits_planned), (None, false));
+    let other = ledger.collection("j1", 1).await.unwrap();
+    // As one that never was begun, but for its names.
+    let (source, target) = (collection.source.clone(), collection.target.clone());
+    assert_eq!(
+        collection,
+        CollectionRecord { position: 0, source, target, rows_total: 100, claims: 1, ..other }
+    );
+    assert_eq!(ledger.intend_claim(&attempt, 0, None).await.unwrap(), 2, "no name is given twice");
     assert!(ledger.splits("j1", 0).await.unwrap().is_empty());
     assert!(ledger.samples("j1", 0, Some("p")).await.unwrap().is_empty());
 }
@@ -359,6 +382,41 @@ async fn a_row_that_is_tried_again_is_in_doubt_until_its_end_is_recorded() {
 }
 
 #[tokio::test]
+async fn a_name_of_a_target_belongs_to_one_job_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, first) = begun(directory.path()).await;
+    ledger.create_job(job("j2")).await.unwrap();
+    ledger.create_job(NewJob { target: "http://c:1".into(), ..job("j3") }).await.unwrap();
+    let second = ledger.begin_attempt("j2").await.unwrap();
+    let elsewhere = ledger.begin_attempt("j3").await.unwrap();
+    assert_eq!(ledger.reserve_names(&first).await.unwrap(), []);
+    assert_eq!(ledger.reserve_names(&first).await.unwrap(), [], "they are its own");
+    assert_eq!(ledger.reserve_names(&elsewhere).await.unwrap(), [], "of another target");
+    let held = ledger.reserve_names(&second).await.unwrap();
+    let shown: Vec<_> = held.iter().map(|one| (one.name.as_str(), one.holder.as_str(), one.live)).collect();
+    assert_eq!(shown, [("default.books", "j1", true), ("default.films", "j1", true)]);
+
+    // It died when it had begun to make one of them: that one is still its own.
+    ledger.intend_claim(&first, 1, None).await.unwrap();
+    drop(first);
+    let held = ledger.reserve_names(&second).await.unwrap();
+    let shown: Vec<_> = held.iter().map(|one| (one.name.as_str(), one.position, one.live)).collect();
+    assert_eq!(shown, [("default.films", 1, false)]);
+    ledger.release_name(held[0].clone()).await.unwrap();
+    assert_eq!(ledger.reserve_names(&second).await.unwrap(), []);
+    let first = ledger.begin_attempt("j1").await.unwrap();
+    assert_eq!(ledger.reserve_names(&first).await.unwrap().len(), 2, "and now they are the other one's");
+
+    // A success holds nothing any more.
+    ledger.intend_claim(&second, 0, None).await.unwrap();
+    ledger.end_attempt(&second, "SUCCESSFUL", "{}".into(), "later".into()).await.unwrap();
+    drop(second);
+    assert_eq!(ledger.reserve_names(&first).await.unwrap(), []);
+    ledger.remove_job(&first).await.unwrap();
+    assert_eq!(ledger.jobs().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn objects_are_intended_then_made_then_forgotten() {
     let directory = tempfile::tempdir().unwrap();
     let (ledger, attempt) = begun(directory.path()).await;
@@ -389,7 +447,7 @@ fn files_that_are_no_ledger_are_refused_and_left_alone() {
     drop(connection);
     let error = Ledger::open(newer.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Newer);
-    assert!(error.to_string().contains("has version 99, this program knows up to 5"), "{error}");
+    assert!(error.to_string().contains("has version 99, this program knows up to "), "{error}");
 
     let garbage = tempfile::tempdir().unwrap();
     fs::write(

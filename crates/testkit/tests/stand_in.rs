@@ -4,13 +4,13 @@
 use bytes::Bytes;
 use prost::Message;
 use vecferry_milvus::proto::milvus::QueryResults;
-use vecferry_milvus::proto::schema::{DataType, FieldSchema};
+use vecferry_milvus::proto::schema::{CollectionSchema, DataType, FieldSchema};
 use vecferry_milvus::schema::{field, parameters};
 use vecferry_milvus::wire::insert::{Rows, float_vectors, scalars};
 use vecferry_milvus::wire::{Page, page};
 use vecferry_milvus::{
-    Client, CollectionName, Consistency, Endpoint, ErrorKind, Key as ClientKey, KeyRange, LoadState, Query,
-    WriteMode,
+    Client, CollectionName, Consistency, Endpoint, ErrorKind, Key as ClientKey, KeyRange, LoadState,
+    NewCollection, Query, WriteMode,
 };
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::generate::{Generated, plain};
@@ -246,4 +246,63 @@ async fn a_name_that_means_another_collection_now_is_noticed() {
     let answer = client.query(&of_id(id)).await.unwrap();
     assert_eq!(page::status(&answer).unwrap().code, 0);
     assert!(client.query(&of_id(id + 1)).await.is_err());
+}
+
+/// As 2.3.5, 2.5.10 and 2.6.18 answered it.
+#[tokio::test]
+async fn a_name_is_claimed_by_a_rename_and_not_by_a_creation() {
+    for version in VERSIONS {
+        let server = StandIn::start(Options::new(version));
+        let client = client(&server).await;
+        let own = CollectionName::new("default", "own");
+        let schema = books([]).schema;
+        let new = NewCollection {
+            name: name(),
+            schema: schema.encode_to_vec().into(),
+            shards: 1,
+            consistency: 0,
+            properties: parameters(&[("a", "1"), ("b", "2")]),
+            num_partitions: 0,
+        };
+        let refused = async |new: &NewCollection| {
+            let error = client.create_collection(new).await.unwrap_err();
+            (
+                error.server_code(),
+                error.message().contains("create duplicate collection with different parameters"),
+            )
+        };
+        client.create_collection(&new).await.unwrap();
+        client.create_collection(&new).await.unwrap();
+        let reordered = NewCollection { properties: parameters(&[("b", "2"), ("a", "1")]), ..new.clone() };
+        client.create_collection(&reordered).await.unwrap();
+        let described = CollectionSchema { description: "another".to_owned(), ..schema.clone() };
+        for other in [
+            NewCollection { properties: parameters(&[("a", "1")]), ..new.clone() },
+            NewCollection { shards: 2, ..new.clone() },
+            NewCollection { consistency: 2, ..new.clone() },
+            NewCollection { schema: described.encode_to_vec().into(), ..new.clone() },
+        ] {
+            assert_eq!(refused(&other).await, (65535, true), "{version:?}");
+        }
+        let misnamed = NewCollection { name: own.clone(), ..new.clone() };
+        assert_eq!(client.create_collection(&misnamed).await.unwrap_err().server_code(), 1100);
+
+        client.create_collection(&new.named(&own).unwrap()).await.unwrap();
+        client.create_alias(&name(), "library").await.unwrap();
+        client.create_alias(&own, "mine").await.unwrap();
+        let before = client.describe(&own).await.unwrap();
+        for taken in ["books", "library"] {
+            let error = client.rename_collection(&own, taken).await.unwrap_err();
+            assert_eq!(error.server_code(), 65535, "{version:?}: {taken}");
+        }
+        let of_itself = client.rename_collection(&own, "own").await.unwrap_err().server_code();
+        assert!([65535, 1100].contains(&of_itself), "{version:?}: {of_itself}");
+        let nothing = client.rename_collection(&CollectionName::new("default", "none"), "x").await;
+        assert_eq!(nothing.unwrap_err().kind(), ErrorKind::CollectionNotFound);
+        client.rename_collection(&own, "free").await.unwrap();
+        let after = client.describe(&CollectionName::new("default", "mine")).await.unwrap();
+        assert_eq!((after.name.name.as_str(), after.id), ("free", before.id), "the alias follows");
+        assert_eq!(after.created_timestamp, before.created_timestamp);
+        assert_eq!(client.describe(&own).await.unwrap_err().kind(), ErrorKind::CollectionNotFound);
+    }
 }

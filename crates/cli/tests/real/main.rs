@@ -5,6 +5,7 @@
 mod auto_id;
 mod awkward;
 mod changed_source;
+mod claim;
 mod cloud;
 mod copy;
 mod drift;

@@ -204,7 +204,7 @@ async fn killed_and_any_call_arrives_late() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_and_an_alias_arrives_late() {
     let generated = Generated { loaded: true, ..books(false) };
-    for at in 36..48 {
+    for at in 40..56 {
         for late in [20, 60] {
             let scene = Scene::new(&generated, 1);
             let killed = Box::pin(scene.attempt(Kill::Call(at, Stop::Late(late)))).await;
