@@ -50,10 +50,12 @@ pub struct CollectionRecord {
     pub done: bool,
     /// Its report, when it is done.
     pub report: Option<String>,
+    /// Number of the last name that was given to it to be written through; 0 if there was none.
+    pub write_alias: u64,
 }
 
 const COLUMNS: &str = "position, source, target, rows_total, creation_intended, creation_timestamp, target_id, \
-                       source_counts, splits_planned, copied, done, report, claims, claim, removal_intended";
+                       source_counts, splits_planned, copied, done, report, claims, claim, removal_intended, write_alias";
 
 impl Ledger {
     /// The collections of a job, in order.
@@ -186,6 +188,21 @@ impl Ledger {
         .await
     }
 
+    /// The number of the next name that a collection is written through: never one that was given out before, also
+    /// where the collection was made again meanwhile.
+    pub async fn next_write_alias(&self, attempt: &Attempt, position: usize) -> Result<u64, Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            let number: i64 = connection.query_row(
+                "UPDATE collections SET write_alias = write_alias + 1 WHERE job_id = ?1 AND position = ?2 \
+                 RETURNING write_alias",
+                params![attempt.job_id(), signed_size(position)],
+                |row| row.get(0),
+            )?;
+            Ok(number.cast_unsigned())
+        })
+        .await
+    }
+
     /// Records what the source counted before the first row was read; only the first time.
     pub async fn record_source_counts(
         &self,
@@ -249,5 +266,6 @@ fn collection_of(row: &Row<'_>) -> rusqlite::Result<CollectionRecord> {
         claims: row.get::<_, i64>(12)?.cast_unsigned(),
         claim: row.get::<_, Option<i64>>(13)?.map(i64::cast_unsigned),
         removal_intended: row.get(14)?,
+        write_alias: row.get::<_, i64>(15)?.cast_unsigned(),
     })
 }

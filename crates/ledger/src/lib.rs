@@ -26,5 +26,5 @@ pub use jobs::{Control, JobRecord, JobSummary, NewJob};
 pub use lease::Lease;
 pub use objects::ObjectRecord;
 pub use reservations::Reserved;
-pub use splits::{Advance, Doubt, NewSplit, Progress, Quarantined, Split};
+pub use splits::{Advance, Doubt, NewSplit, Progress, Quarantined, RangeCount, Split};
 pub use store::{Attempt, Ledger, Usage, Waiting};

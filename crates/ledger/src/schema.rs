@@ -146,6 +146,14 @@ CREATE TABLE reservations (
     PRIMARY KEY (target, name)
 ) STRICT;
 ",
+    // What was counted of a split at its end, names that are written through, and rows that are tried again.
+    r"
+ALTER TABLE splits ADD COLUMN counted INTEGER;
+ALTER TABLE splits ADD COLUMN distinct_keys INTEGER;
+ALTER TABLE splits ADD COLUMN reopened INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE collections ADD COLUMN write_alias INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE quarantine ADD COLUMN in_doubt INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// Brings a file to the newest version, or says why it can't be used.

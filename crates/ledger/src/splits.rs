@@ -47,6 +47,19 @@ pub struct Split {
     pub progress: Progress,
     /// Whether it is complete.
     pub done: bool,
+    /// What the source counted at its end; only where it is complete.
+    pub count: Option<RangeCount>,
+    /// How often in a row it was opened again at its end, because the source had answered too few rows.
+    pub reopened: u64,
+}
+
+/// What the source held in the range of a split when all its rows seemed to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RangeCount {
+    /// Rows, every copy of a repeated key among them.
+    pub counted: u64,
+    /// Keys that it answers; asked for only where more rows are counted than were read.
+    pub distinct_keys: Option<u64>,
 }
 
 /// Rows and bytes of a split.
@@ -95,10 +108,12 @@ pub struct Quarantined {
     pub key: String,
     /// What the target said.
     pub reason: String,
+    /// Whether it is being tried again by a write that can't be repeated, whose end is not recorded.
+    pub in_doubt: bool,
 }
 
 const COLUMNS: &str = "split_id, collection, partition, after_key, until_key, rows_planned, cursor, intent, rows_read, \
-                       rows_written, bytes, done";
+                       rows_written, bytes, done, counted, distinct_keys, reopened";
 
 impl Ledger {
     /// Records the splits of a collection, once. Returns those that are recorded, which after a crash may be others.
@@ -145,11 +160,53 @@ impl Ledger {
         self.write_as(attempt, move |connection, _| advance(connection, split_id, &step)).await
     }
 
-    /// Records the last step of a split, and that it is complete.
-    pub async fn finish_split(&self, attempt: &Attempt, split_id: i64, step: Advance) -> Result<(), Error> {
+    /// Records the last step of a split, and that it is complete: the source was counted.
+    pub async fn finish_split(
+        &self,
+        attempt: &Attempt,
+        split_id: i64,
+        step: Advance,
+        count: RangeCount,
+    ) -> Result<(), Error> {
         self.write_as(attempt, move |connection, _| {
             advance(connection, split_id, &step)?;
-            connection.execute("UPDATE splits SET done = 1 WHERE split_id = ?1", params![split_id])?;
+            connection.execute(
+                "UPDATE splits SET done = 1, counted = ?2, distinct_keys = ?3 WHERE split_id = ?1",
+                params![split_id, signed(count.counted), count.distinct_keys.map(signed)],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Opens splits again from which rows are missing. Everything up to the intent of each is in doubt from now on, as
+    /// after a crash, and what lies behind it was never sent; refused rows of the splits, which the caller names, are read
+    /// again like all others. The collection is not copied any more, and no comparison of it holds.
+    pub async fn reopen_splits(
+        &self,
+        attempt: &Attempt,
+        collection: usize,
+        splits: Vec<i64>,
+        times: u64,
+        refused: Vec<Quarantined>,
+    ) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            for split_id in &splits {
+                connection.execute(
+                    "UPDATE splits SET intent = coalesce(intent, cursor), cursor = NULL, rows_read = 0, rows_written = 0, \
+                     bytes = 0, done = 0, counted = NULL, distinct_keys = NULL, reopened = ?2 WHERE split_id = ?1",
+                    params![split_id, signed(times)],
+                )?;
+            }
+            let at = params![attempt.job_id(), signed_size(collection)];
+            connection.execute("UPDATE collections SET copied = 0 WHERE job_id = ?1 AND position = ?2", at)?;
+            connection.execute("DELETE FROM comparisons WHERE job_id = ?1 AND collection = ?2", at)?;
+            for row in &refused {
+                connection.execute(
+                    "DELETE FROM quarantine WHERE job_id = ?1 AND collection = ?2 AND partition = ?3 AND key = ?4",
+                    params![attempt.job_id(), signed_size(collection), row.partition, row.key],
+                )?;
+            }
             Ok(())
         })
         .await
@@ -186,19 +243,28 @@ impl Ledger {
         .await
     }
 
-    /// Records that the rows of a range of a split may be on the target more than once.
+    /// Records that the rows of a range may be on the target more than once.
     pub async fn record_doubt(
         &self,
         attempt: &Attempt,
-        split_id: i64,
+        collection: usize,
+        partition: Option<String>,
         after: Option<String>,
         until: Option<String>,
     ) -> Result<(), Error> {
         self.write_as(attempt, move |connection, attempt| {
             connection.execute(
                 "INSERT INTO doubts (job_id, collection, partition, after_key, until_key, attempt) \
-                 SELECT job_id, collection, partition, ?2, ?3, ?4 FROM splits WHERE split_id = ?1",
-                params![split_id, after, until, attempt.number()],
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM doubts WHERE job_id = ?1 AND collection = ?2 \
+                 AND partition IS ?3 AND after_key IS ?4 AND until_key IS ?5 AND NOT settled)",
+                params![
+                    attempt.job_id(),
+                    signed_size(collection),
+                    partition,
+                    after,
+                    until,
+                    attempt.number()
+                ],
             )?;
             Ok(())
         })
@@ -277,8 +343,33 @@ impl Ledger {
     ) -> Result<(), Error> {
         self.write_as(attempt, move |connection, attempt| {
             connection.execute(
-                "INSERT OR REPLACE INTO quarantine (job_id, collection, partition, key, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![attempt.job_id(), signed_size(collection), row.partition, row.key, row.reason],
+                "INSERT OR REPLACE INTO quarantine (job_id, collection, partition, key, reason, in_doubt) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![
+                    attempt.job_id(),
+                    signed_size(collection),
+                    row.partition,
+                    row.key,
+                    row.reason,
+                    row.in_doubt
+                ],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Records, before it is done, that a refused row is tried again by a write that can't be repeated.
+    pub async fn intend_retry(
+        &self,
+        attempt: &Attempt,
+        collection: usize,
+        row: Quarantined,
+    ) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            connection.execute(
+                "UPDATE quarantine SET in_doubt = 1 WHERE job_id = ?1 AND collection = ?2 AND partition = ?3 AND key = ?4",
+                params![attempt.job_id(), signed_size(collection), row.partition, row.key],
             )?;
             Ok(())
         })
@@ -320,10 +411,15 @@ impl Ledger {
         let id = job_id.to_owned();
         self.read(move |connection| {
             let mut statement = connection.prepare(
-                "SELECT partition, key, reason FROM quarantine WHERE job_id = ?1 AND collection = ?2 ORDER BY partition, key",
+                "SELECT partition, key, reason, in_doubt FROM quarantine WHERE job_id = ?1 AND collection = ?2 ORDER BY partition, key",
             )?;
             let found = statement.query_map(params![id, signed_size(collection)], |row| {
-                Ok(Quarantined { partition: row.get(0)?, key: row.get(1)?, reason: row.get(2)? })
+                Ok(Quarantined {
+                    partition: row.get(0)?,
+                    key: row.get(1)?,
+                    reason: row.get(2)?,
+                    in_doubt: row.get(3)?,
+                })
             })?;
             Ok(found.collect::<Result<Vec<_>, _>>()?)
         })
@@ -392,6 +488,7 @@ fn splits_of(connection: &Connection, job_id: &str, collection: usize) -> Result
 }
 
 fn split_of(row: &Row<'_>) -> rusqlite::Result<Split> {
+    let distinct_keys = row.get::<_, Option<i64>>(13)?.map(i64::cast_unsigned);
     Ok(Split {
         split_id: row.get(0)?,
         collection: usize::try_from(row.get::<_, i64>(1)?).unwrap_or_default(),
@@ -407,5 +504,9 @@ fn split_of(row: &Row<'_>) -> rusqlite::Result<Split> {
             bytes: row.get::<_, i64>(10)?.cast_unsigned(),
         },
         done: row.get(11)?,
+        count: row
+            .get::<_, Option<i64>>(12)?
+            .map(|counted| RangeCount { counted: counted.cast_unsigned(), distinct_keys }),
+        reopened: row.get::<_, i64>(14)?.cast_unsigned(),
     })
 }

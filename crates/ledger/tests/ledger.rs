@@ -8,7 +8,7 @@ use std::path::Path;
 
 use vecferry_ledger::{
     Advance, Attempt, ErrorKind, Ledger, NewCollectionRecord, NewComparison, NewJob, NewSplit, Progress,
-    Quarantined,
+    Quarantined, RangeCount,
 };
 
 fn job(job_id: &str) -> NewJob {
@@ -69,11 +69,18 @@ async fn what_was_written_is_there_after_the_file_is_opened_anew() {
         .await
         .unwrap();
     ledger.advance(&attempt, first, page("e", Some("k"))).await.unwrap();
-    ledger.record_doubt(&attempt, first, None, Some("e".into())).await.unwrap();
+    for _ in 0..2 {
+        ledger.record_doubt(&attempt, 0, Some("p".into()), None, Some("e".into())).await.unwrap();
+    }
     ledger.record_database(&attempt, "shop").await.unwrap();
     ledger.intend_creation(&attempt, 0, Some(u64::MAX)).await.unwrap();
     ledger.record_creation(&attempt, 0, 42).await.unwrap();
-    let bad = Quarantined { partition: "p".into(), key: "x\0\"".into(), reason: "too long".into() };
+    let bad = Quarantined {
+        partition: "p".into(),
+        key: "x\0\"".into(),
+        reason: "too long".into(),
+        in_doubt: false,
+    };
     ledger.record_quarantined(&attempt, 0, bad.clone()).await.unwrap();
     drop((ledger, attempt));
 
@@ -119,7 +126,7 @@ async fn a_divided_split_leaves_no_gap_and_no_overlap() {
         (Some("m"), Some("z"), 4)
     );
     assert_eq!(upper.partition, whole.partition);
-    ledger.finish_split(&attempt, whole.split_id, Advance::default()).await.unwrap();
+    ledger.finish_split(&attempt, whole.split_id, Advance::default(), RangeCount::default()).await.unwrap();
     let error = ledger.divide(&attempt, whole.split_id, "b".into(), (1, 1)).await.unwrap_err();
     assert!(error.to_string().contains("is complete"), "{error}");
 }
@@ -258,7 +265,12 @@ async fn a_ledger_of_the_first_version_is_taken_over_with_its_jobs() {
     let connection = rusqlite::Connection::open(&file).unwrap();
     connection
         .execute_batch(
-            "DROP TABLE job_objects; DROP TABLE comparisons; ALTER TABLE jobs DROP COLUMN bottleneck; PRAGMA user_version = 1",
+            "DROP TABLE job_objects; DROP TABLE comparisons; ALTER TABLE jobs DROP COLUMN bottleneck; \
+             ALTER TABLE splits DROP COLUMN counted; ALTER TABLE splits DROP COLUMN distinct_keys; \
+             ALTER TABLE splits DROP COLUMN reopened; ALTER TABLE collections DROP COLUMN write_alias; \
+             ALTER TABLE quarantine DROP COLUMN in_doubt; ALTER TABLE collections DROP COLUMN claims; \
+             ALTER TABLE collections DROP COLUMN claim; ALTER TABLE collections DROP COLUMN removal_intended; \
+             DROP TABLE reservations; PRAGMA user_version = 1",
         )
         .unwrap();
     drop(connection);
@@ -283,6 +295,69 @@ async fn a_collection_that_is_gone_starts_again() {
     assert_eq!((collection.target_id, collection.splits_planned), (None, false));
     assert!(ledger.splits("j1", 0).await.unwrap().is_empty());
     assert!(ledger.samples("j1", 0, Some("p")).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_split_that_is_opened_again_is_in_doubt_up_to_its_intent() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    let splits =
+        ledger.plan_splits(&attempt, 0, vec![split(None, Some("m")), split(Some("m"), None)]).await.unwrap();
+    let (first, second) = (splits[0].split_id, splits[1].split_id);
+    let count = RangeCount { counted: 6, distinct_keys: Some(5) };
+    for split_id in [first, second] {
+        ledger.advance(&attempt, split_id, page("e", Some("e"))).await.unwrap();
+        ledger.finish_split(&attempt, split_id, Advance::default(), count).await.unwrap();
+    }
+    assert_eq!(ledger.split(first).await.unwrap().count, Some(count));
+    let bad = |key: &str| Quarantined {
+        partition: "p".into(),
+        key: key.into(),
+        reason: "no".into(),
+        in_doubt: false,
+    };
+    for key in ["c", "x"] {
+        ledger.record_quarantined(&attempt, 0, bad(key)).await.unwrap();
+    }
+    ledger.record_copied(&attempt, 0).await.unwrap();
+    ledger.plan_comparisons(&attempt, 0, "one".into(), Vec::new()).await.unwrap();
+    ledger.reopen_splits(&attempt, 0, vec![first], 3, vec![bad("c")]).await.unwrap();
+    let opened = ledger.split(first).await.unwrap();
+    assert_eq!((opened.cursor, opened.intent.as_deref(), opened.done), (None, Some("e"), false));
+    assert_eq!((opened.progress, opened.count, opened.reopened), (Progress::default(), None, 3));
+    let other = ledger.split(second).await.unwrap();
+    assert!(other.done && other.count == Some(count) && other.progress.rows_read == 5);
+    assert_eq!(ledger.quarantined("j1", 0).await.unwrap(), [bad("x")]);
+    assert!(!ledger.collection("j1", 0).await.unwrap().copied);
+}
+
+#[tokio::test]
+async fn no_name_that_a_collection_is_written_through_is_given_out_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    assert_eq!(ledger.collection("j1", 0).await.unwrap().write_alias, 0);
+    assert_eq!(ledger.next_write_alias(&attempt, 0).await.unwrap(), 1);
+    ledger.forget_creation(&attempt, 0, 100).await.unwrap();
+    assert_eq!(ledger.next_write_alias(&attempt, 0).await.unwrap(), 2);
+    assert_eq!(ledger.next_write_alias(&attempt, 1).await.unwrap(), 1);
+    drop((ledger, attempt));
+    let ledger = Ledger::open(directory.path()).unwrap();
+    let attempt = ledger.begin_attempt("j1").await.unwrap();
+    assert_eq!(ledger.next_write_alias(&attempt, 0).await.unwrap(), 3);
+    assert_eq!(ledger.collection("j1", 0).await.unwrap().write_alias, 3);
+}
+
+#[tokio::test]
+async fn a_row_that_is_tried_again_is_in_doubt_until_its_end_is_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, attempt) = begun(directory.path()).await;
+    let row =
+        Quarantined { partition: String::new(), key: "i1".into(), reason: "no".into(), in_doubt: false };
+    ledger.record_quarantined(&attempt, 0, row.clone()).await.unwrap();
+    ledger.intend_retry(&attempt, 0, row.clone()).await.unwrap();
+    assert!(ledger.quarantined("j1", 0).await.unwrap()[0].in_doubt);
+    ledger.record_quarantined(&attempt, 0, row.clone()).await.unwrap();
+    assert_eq!(ledger.quarantined("j1", 0).await.unwrap(), [row]);
 }
 
 #[tokio::test]
@@ -316,7 +391,7 @@ fn files_that_are_no_ledger_are_refused_and_left_alone() {
     drop(connection);
     let error = Ledger::open(newer.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Newer);
-    assert!(error.to_string().contains("has version 99, this program knows up to 4"), "{error}");
+    assert!(error.to_string().contains("has version 99, this program knows up to 6"), "{error}");
 
     let garbage = tempfile::tempdir().unwrap();
     fs::write(

@@ -50,51 +50,58 @@ pub(crate) async fn describe_own(
     }
 }
 
-/// Name of the alias that only one attempt of a job writes through.
-fn write_alias(job_id: &str, attempt: i64, position: usize) -> String {
-    format!("{}{attempt}_{position}", write_alias_prefix(job_id))
+/// Name of the alias of a number, through which only one round of one attempt writes.
+fn write_alias(job_id: &str, number: u64, position: usize) -> String {
+    format!("{}w{number}_{position}", write_alias_prefix(job_id))
 }
 
 fn write_alias_prefix(job_id: &str) -> String {
     format!("vf_{}_", job_id.replace('-', ""))
 }
 
-/// Gives the collection a name that only this attempt knows, and takes away those of earlier attempts: what these still
-/// have on its way finds no collection then. Where the target has no aliases, it is the collection's own name.
+/// Gives the collection a name that nobody knew before (the number was recorded just now, and is never given out again),
+/// and takes away all older ones: what still is on its way to them finds no collection then. Where the target has no
+/// aliases, it is the collection's own name.
 pub(crate) async fn open_write_alias(
     target: &Client,
-    name: &CollectionName,
+    made: &Collection,
     attempt: &Attempt,
     position: usize,
+    number: u64,
     cancel: &CancellationToken,
 ) -> Result<CollectionName, Error> {
-    close_write_aliases(target, name, attempt, position).await?;
-    let alias = write_alias(attempt.job_id(), attempt.number(), position);
-    match repeat(cancel, || target.create_alias(name, &alias)).await {
-        Ok(()) => Ok(CollectionName::new(&name.db, alias)),
+    let name = &made.name;
+    close_write_aliases(target, name, attempt, position, number.saturating_sub(1)).await?;
+    let alias = CollectionName::new(&name.db, write_alias(attempt.job_id(), number, position));
+    match repeat(cancel, || target.create_alias(name, &alias.name)).await {
+        Ok(()) => Ok(alias),
         Err(error) if error.kind() == ErrorKind::Unsupported => Ok(name.clone()),
-        // A repeated call finds what the first one made.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(CollectionName::new(&name.db, alias)),
+        // A repeated call finds what the first one made, and nobody else knows the name.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let owner = repeat(cancel, || target.describe(&alias)).await?;
+            if owner.id == made.id && owner.name == *name { Ok(alias) } else { Err(error) }
+        }
         Err(error) => Err(error),
     }
 }
 
-/// Takes away every name that an attempt of the job wrote through.
+/// Takes away every name that the job wrote through, up to the one of a number.
 pub(crate) async fn close_write_aliases(
     target: &Client,
     name: &CollectionName,
     attempt: &Attempt,
     position: usize,
+    number: u64,
 ) -> Result<(), Error> {
     let never = CancellationToken::new();
     let described = repeat(&never, || target.describe(name)).await?;
     let prefix = write_alias_prefix(attempt.job_id());
     let mut aliases = repeat(&never, || target.aliases(&described)).await?;
     aliases.retain(|alias| alias.starts_with(&prefix));
-    // The last attempt's, also if the target does not list it yet.
-    if attempt.number() > 1 {
-        aliases.push(write_alias(attempt.job_id(), attempt.number() - 1, position));
-    }
+    // Also those that the target does not list, or not yet.
+    let known = (1..=number).map(|number| write_alias(attempt.job_id(), number, position));
+    let known: Vec<_> = known.filter(|alias| !aliases.contains(alias)).collect();
+    aliases.extend(known);
     for alias in aliases {
         close_write_alias(target, name, &CollectionName::new(&name.db, alias)).await?;
     }

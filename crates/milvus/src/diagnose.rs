@@ -44,7 +44,7 @@ pub(crate) async fn call_error(
     error: tonic::transport::Error,
 ) -> Error {
     if sources(&error).any(|error| error.is::<tonic::ConnectError>()) {
-        return connect_error(call, endpoint, error).await;
+        return connect_error(call, endpoint, error).await.before_execution();
     }
     let found = connect_error(call, endpoint, error).await;
     let wrong_endpoint = matches!(

@@ -94,17 +94,24 @@ pub struct Error {
     call: &'static str,
     message: String,
     code: i32,
+    precedes_execution: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `call` with a message for people.
     pub fn new(kind: ErrorKind, call: &'static str, message: String) -> Self {
-        Self { kind, call, message, code: 0, source: None }
+        Self { kind, call, message, code: 0, precedes_execution: false, source: None }
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// Says that it is certain: nothing of the call was carried out.
+    pub(crate) fn before_execution(mut self) -> Self {
+        self.precedes_execution = true;
         self
     }
 
@@ -132,6 +139,13 @@ impl Error {
         self.code
     }
 
+    /// Whether nothing of the call was carried out, for certain: the request was never sent, or a limit in front of the
+    /// server turned it away. Any other failure of a write may have left some of its rows: servers append to several
+    /// channels and answer the first error, with the same numbers as for a request that they did not understand.
+    pub fn precedes_execution(&self) -> bool {
+        self.precedes_execution
+    }
+
     /// Turns the status inside an answer into a result. Servers before 2.4 may fill only `error_code`, later ones
     /// only `code`: the call succeeded only if both are zero.
     pub(crate) fn check(call: &'static str, status: Option<&Status>) -> Result<(), Self> {
@@ -148,7 +162,8 @@ impl Error {
             (true, false) => without_stack(&status.detail),
             (true, true) => "the server gives no reason".to_owned(),
         };
-        Err(Self { kind, call, message, code, source: None })
+        let precedes_execution = is_limit(status);
+        Err(Self { kind, call, message, code, precedes_execution, source: None })
     }
 }
 
@@ -176,6 +191,23 @@ mod code {
     pub(super) const PRIVILEGE_NOT_AUTHENTICATED: i32 = 1400;
     pub(super) const PRIVILEGE_NOT_PERMITTED: i32 = 1401;
     pub(super) const ALIAS_NOT_FOUND: i32 = 1600;
+}
+
+/// Whether a status is the answer of the limits on rate and quota, which stand before execution (transcripts, item 13).
+/// Servers before 2.3 have only the older number for it.
+fn is_limit(status: &Status) -> bool {
+    match (status.code, ErrorCode::try_from(status.error_code)) {
+        (code::RATE_LIMIT | code::QUOTA_EXCEEDED, _) => true,
+        (0, Ok(older)) => matches!(
+            older,
+            ErrorCode::RateLimit
+                | ErrorCode::ForceDeny
+                | ErrorCode::MemoryQuotaExhausted
+                | ErrorCode::DiskQuotaExhausted
+                | ErrorCode::TimeTickLongDelay
+        ),
+        _ => false,
+    }
 }
 
 fn kind_of_status(status: &Status) -> ErrorKind {
@@ -331,6 +363,27 @@ mod tests {
         let error = Error::check("CreatePrivilegeGroup", Some(&of_group)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         assert_eq!(Error::check("Insert", None).unwrap_err().kind(), ErrorKind::Malformed);
+    }
+
+    #[test]
+    fn only_limits_say_for_certain_that_nothing_was_carried_out() {
+        for (code, error_code, reason, certain) in [
+            (8, 49, "rate limit exceeded", true),
+            (9, 48, "quota exceeded", true),
+            (0, 49, "rate limit exceeded", true),
+            (65535, 49, "rate limit exceeded", false),
+            (65535, 1, "a channel is gone", false),
+            (65535, 1, "grpc: received message larger than max", false),
+            (1100, 5, "invalid parameter", false),
+            (1102, 0, "too large", false),
+            (100, 4, "collection not found", false),
+            (200, 1, "partition not found", false),
+            (1, 1, "not ready", false),
+            (0, 1, "x", false),
+        ] {
+            let error = Error::check("Insert", Some(&status(code, error_code, reason))).unwrap_err();
+            assert_eq!(error.precedes_execution(), certain, "{code}/{error_code} {reason}");
+        }
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Transport {
         let mut channel = self.channels[turn].clone();
         let ready = std::future::poll_fn(|cx| channel.poll_ready(cx)).await;
         if let Err(error) = ready {
-            return Err(diagnose::connect_error(call, &self.endpoint, error).await);
+            return Err(diagnose::connect_error(call, &self.endpoint, error).await.before_execution());
         }
         let response = match channel.call(request).await {
             Ok(response) => response,
@@ -232,7 +232,11 @@ fn status_error(call: &'static str, status: &tonic::Status) -> Error {
         message = format!("{message}: {error}");
         cause = error.source();
     }
-    Error::new(kind, call, message)
+    let error = Error::new(kind, call, message);
+    // The receiving side turns such a request away unread. That the answer is too large is another text.
+    let is_turned_away =
+        status.code() == Code::ResourceExhausted && text.contains("received message larger than max");
+    if is_turned_away { error.before_execution() } else { error }
 }
 
 /// A message as the slices it is made of, in order.
@@ -409,6 +413,20 @@ mod tests {
         assert_eq!(push(&[&[0, 0, 0, 0, 0]]).unwrap(), Bytes::new());
     }
 
+    #[test]
+    fn a_request_that_is_too_large_was_not_carried_out_and_an_answer_says_nothing() {
+        for (code, text, certain) in [
+            (8, "grpc: received message larger than max (75497509 vs. 67108864)", true),
+            (8, "grpc: trying to send message larger than max (75497509 vs. 67108864)", false),
+            (8, "too many requests", false),
+            (11, "Error, decoded message length too large: found 5 larger than max", false),
+            (14, "rate limit", false),
+        ] {
+            let error = status_error("Insert", &tonic::Status::new(tonic::Code::from_i32(code), text));
+            assert_eq!(error.precedes_execution(), certain, "{code} {text}");
+        }
+    }
+
     /// A server that takes one request and is gone, connection and port, before it answers.
     async fn dies_with_the_request(listener: tokio::net::TcpListener) {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -436,9 +454,9 @@ mod tests {
         server.await.unwrap();
         // Nobody listens any more by the time the failure is looked into; that must not make it "never sent".
         assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
-        assert!(error.kind().is_ambiguous());
+        assert!(error.kind().is_ambiguous() && !error.precedes_execution());
         let error = insert().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
-        assert!(!error.kind().is_ambiguous());
+        assert!(!error.kind().is_ambiguous() && error.precedes_execution());
     }
 }

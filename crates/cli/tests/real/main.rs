@@ -20,6 +20,7 @@ mod refused;
 mod resume;
 mod state;
 mod tls;
+mod untrue;
 mod verify;
 
 use std::sync::OnceLock;

@@ -11,7 +11,7 @@ use crate::proof::{Part, ProofError, Reader};
 const ROUNDS_MAX: u32 = 5;
 
 /// Counts every doubtful range on the target, and upserts the rows of those that hold a key twice: one upsert removes all
-/// copies of a key. To be called when nobody can insert any more, with a job whose source is the target itself.
+/// copies of a key. Where the keys are not the source's, all rows are counted. To be called when nobody can insert any more, with a job whose source is the target itself.
 ///
 /// Returns how many rows were too many.
 pub(crate) async fn settle_doubts(
@@ -19,9 +19,15 @@ pub(crate) async fn settle_doubts(
     target: &Reader,
     position: usize,
 ) -> Result<u64, SettleError> {
+    let doubts = copy.ledger.doubts(copy.attempt.job_id(), position).await.map_err(CopyError::from)?;
+    if !doubts.is_empty() && !copy.keys.can_upsert() {
+        compare_with_acknowledged(copy, target, position).await?;
+    }
     let mut removed = 0;
-    for doubt in copy.ledger.doubts(copy.attempt.job_id(), position).await.map_err(CopyError::from)? {
-        removed += settle(copy, target, &doubt).await?;
+    for doubt in doubts {
+        if copy.keys.can_upsert() {
+            removed += settle(copy, target, &doubt).await?;
+        }
         copy.ledger.settle_doubt(&copy.attempt, doubt.doubt_id).await.map_err(CopyError::from)?;
     }
     Ok(removed)
@@ -36,6 +42,22 @@ pub(crate) enum SettleError {
     Proof(#[from] ProofError),
     #[error("{0} rows are on the target more than once and upserts don't remove them")]
     Stays(u64),
+    /// Nothing can be taken away by its key.
+    #[error("{counted} rows are on the target, of which {acknowledged} were acknowledged")]
+    Unequal { counted: u64, acknowledged: u64 },
+}
+
+/// Where keys tell nothing: what was refused did not land in part if the target holds as many rows as it acknowledged.
+async fn compare_with_acknowledged(
+    copy: &CopyJob,
+    target: &Reader,
+    position: usize,
+) -> Result<(), SettleError> {
+    let splits = copy.ledger.splits(copy.attempt.job_id(), position).await.map_err(CopyError::from)?;
+    let acknowledged = splits.iter().map(|split| split.progress.rows_written).sum();
+    let target = target.clone().fresh().await.map_err(ProofError::from)?;
+    let counted = target.count_where(None, String::new()).await.map_err(ProofError::from)?;
+    if counted == acknowledged { Ok(()) } else { Err(SettleError::Unequal { counted, acknowledged }) }
 }
 
 async fn settle(copy: &CopyJob, target: &Reader, doubt: &Doubt) -> Result<u64, SettleError> {
@@ -53,8 +75,7 @@ async fn settle(copy: &CopyJob, target: &Reader, doubt: &Doubt) -> Result<u64, S
         }
         removed += surplus;
         let rows = crate::copy::PAGE_ROWS_MAX as usize / 16;
-        copy.copy_in_smaller_pages(None, part.partition.as_deref(), &part.range, rows, WriteMode::Upsert)
-            .await?;
+        copy.copy_in_smaller_pages(part.partition.as_deref(), &part.range, rows, WriteMode::Upsert).await?;
     }
     Ok(removed)
 }

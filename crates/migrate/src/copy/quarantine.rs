@@ -32,6 +32,11 @@ impl Refusals {
         Self { position, accepted: AtomicU64::new(rows_written), refused: AtomicU64::new(0) }
     }
 
+    /// Place of the collection in the job.
+    pub(super) fn position(&self) -> usize {
+        self.position
+    }
+
     pub(super) fn accepted(&self, rows: u64) {
         self.accepted.fetch_add(rows, Ordering::Relaxed);
     }
@@ -56,6 +61,7 @@ impl CopyJob {
             partition: partition.unwrap_or_default().to_owned(),
             key: key_text(&key),
             reason: error.to_string(),
+            in_doubt: false,
         };
         self.ledger.record_quarantined(&self.attempt, self.refusals.position, row).await?;
         Ok(Sent { refused: 1, ..Sent::default() })
@@ -69,6 +75,11 @@ impl CopyJob {
                 return Err(CopyError::Canceled);
             }
             let key = key_of(&row.key)?;
+            if row.in_doubt {
+                return Err(CopyError::InDoubt(format!(
+                    "an earlier attempt ended while it tried key {key} again"
+                )));
+            }
             let partition = Some(row.partition.as_str()).filter(|partition| !partition.is_empty());
             let page = self.read_row(partition, &key).await?;
             let mut is_written = false;
@@ -76,15 +87,28 @@ impl CopyJob {
                 let rows = self.rows_of(&page)?;
                 let range = KeyRange { after: None, until: Some(key.clone()) };
                 let mode = if self.keys.can_upsert() { WriteMode::Upsert } else { WriteMode::Insert };
-                let written = self.write_rows(None, partition, &rows, &range, key, mode);
+                if mode == WriteMode::Insert {
+                    // Between its acknowledgement and the record of it nobody knows whether it landed.
+                    self.ledger.intend_retry(&self.attempt, position, row.clone()).await?;
+                }
+                let written = self.write_rows(partition, &rows, &range, key, mode);
                 if Box::pin(written).await?.refused > 0 {
                     continue;
                 }
                 is_written = true;
+            } else if self.is_counted(partition, &key).await? {
+                // It is there, and was not answered: another attempt tries again.
+                continue;
             }
             self.ledger.release_quarantined(&self.attempt, position, row, is_written).await?;
         }
         Ok(())
+    }
+
+    async fn is_counted(&self, partition: Option<&str>, key: &Key) -> Result<bool, CopyError> {
+        let only = key::any_of(&self.key_field, std::slice::from_ref(key));
+        let counted = self.source_reader().count_where(partition, only).await;
+        Ok(counted.map_err(CopyError::Source)? > 0)
     }
 
     async fn read_row(&self, partition: Option<&str>, key: &Key) -> Result<Page, CopyError> {

@@ -114,6 +114,8 @@ mod tests {
             intent: None,
             progress: Progress { rows_written, ..Progress::default() },
             done: false,
+            count: None,
+            reopened: 0,
         }
     }
 

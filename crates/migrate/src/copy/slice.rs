@@ -21,6 +21,7 @@ use vecferry_milvus::{
 };
 
 use super::budget::{Budget, Share};
+use super::completeness::End;
 use super::dispatch::{Slice, SliceRunner};
 use super::key_text::{NoKey, key_of, key_text, range_of};
 use super::pace::Pace;
@@ -31,7 +32,6 @@ use super::redivide::{Checks, Division};
 use super::sample::SampleRule;
 use crate::event::{Bottleneck, Event, Observer, Wait};
 use crate::plan::Keys;
-use crate::proof::Reader;
 use crate::retry::{Backoff, Verdict, sleep};
 use crate::source_load::wait_until_complete;
 
@@ -193,7 +193,8 @@ impl CopyJob {
         size: &mut PageSize,
     ) -> Result<(), CopyError> {
         let (after, until) = (range.after.as_ref().map(key_text), Some(key_text(&intent)));
-        self.ledger.record_doubt(&self.attempt, split.split_id, after, until).await?;
+        let (partition, position) = (split.partition.clone(), self.refusals.position());
+        self.ledger.record_doubt(&self.attempt, position, partition, after, until).await?;
         let doubtful = KeyRange { after: range.after.clone(), until: Some(intent.clone()) };
         // However long it takes: a slice that stopped in between would begin with the same doubt.
         let slice = self.copy_range(split, doubtful, size, WriteMode::Upsert, &|| false).await?;
@@ -246,7 +247,8 @@ impl CopyJob {
             // The next page is read, and recorded as the next to be sent, while this one is on its way.
             let (is_writing, is_recording) = (AtomicBool::new(true), AtomicBool::new(false));
             let write = async {
-                let written = self.write_page(split, of_page, first, page, share, mode).await;
+                let written =
+                    self.write_page(split.partition.as_deref(), of_page, first, page, share, mode).await;
                 is_writing.store(false, Ordering::Relaxed);
                 written
             };
@@ -323,13 +325,35 @@ impl CopyJob {
         Ok(self.ledger.advance(&self.attempt, split.split_id, step).await?)
     }
 
-    /// Records the end of a range, and of the split unless the range was only a doubtful part of it.
+    /// Records the end of a range, and of the split unless the range was only a doubtful part of it. A split of which the
+    /// source holds more rows than it answered is not at its end.
     async fn finish(&self, split: &Split, step: Advance, mode: WriteMode) -> Result<Slice, CopyError> {
-        match mode {
-            WriteMode::Insert => self.ledger.finish_split(&self.attempt, split.split_id, step).await?,
-            WriteMode::Upsert => self.advance(split, step).await?,
+        if mode == WriteMode::Upsert {
+            self.advance(split, step).await?;
+            return Ok(Slice::Done);
         }
-        Ok(Slice::Done)
+        let recorded = self.ledger.split(split.split_id).await?;
+        let rows_read = recorded.progress.rows_read + step.progress.rows_read;
+        match self.end_of(&recorded, rows_read).await {
+            Ok(End::Complete(count)) => {
+                self.ledger.finish_split(&self.attempt, split.split_id, step, count).await?;
+                Ok(Slice::Done)
+            }
+            Ok(End::RowsMissed { distinct_keys }) if self.keys.can_upsert() => {
+                tracing::debug!(rows_read, distinct_keys, split = split.split_id, "a split is read again");
+                self.reopen(&recorded).await?;
+                Ok(Slice::More { divided: Vec::new() })
+            }
+            Ok(End::RowsMissed { distinct_keys }) => {
+                let text = format!("the source answered {rows_read} rows at first, and then {distinct_keys}");
+                Err(CopyError::InDoubt(text))
+            }
+            Err(error) => {
+                // What landed is recorded also where it can't go on.
+                self.advance(split, step).await?;
+                Err(error)
+            }
+        }
     }
 
     /// Reads the next page, when there is room for it.
@@ -433,7 +457,7 @@ impl CopyJob {
     /// Writes a page until it is acknowledged. Returns rows and bytes written.
     async fn write_page(
         &self,
-        split: &Split,
+        partition: Option<&str>,
         range: KeyRange,
         first: Key,
         page: Page,
@@ -445,8 +469,7 @@ impl CopyJob {
         drop(page);
         let admitted = self.pace.admit(of_page, rows.bytes() as u64, &self.cancel).await;
         admitted.ok_or(CopyError::Canceled)?;
-        let written =
-            self.write_rows(Some(split), split.partition.as_deref(), &rows, &range, first, mode).await;
+        let written = self.write_rows(partition, &rows, &range, first, mode).await;
         drop(rows);
         drop(share);
         let sent = written?;
@@ -461,7 +484,6 @@ impl CopyJob {
 
     pub(super) async fn write_rows(
         &self,
-        split: Option<&Split>,
         partition: Option<&str>,
         rows: &Rows,
         range: &KeyRange,
@@ -481,22 +503,24 @@ impl CopyJob {
                 Err(error) => error,
             };
             tracing::debug!(%error, rows = rows.count, "a write failed");
-            if error.kind() == ErrorKind::TooLarge && rows.count > 1 {
-                return Box::pin(self.copy_in_smaller_pages(split, partition, range, rows.count / 2, mode))
-                    .await;
-            }
-            if may_have_landed(error.kind()) && !self.keys.can_upsert() {
-                return Err(CopyError::InDoubt(error.to_string()));
-            }
-            if may_have_landed(error.kind()) && mode == WriteMode::Insert {
-                // From now on only by upsert, which leaves one copy of each key; and counted at the end, because the
-                // insert may be held up on its way and land after the upsert.
-                mode = WriteMode::Upsert;
-                if let Some(split) = split {
-                    let (after, until) =
-                        (range.after.as_ref().map(key_text), range.until.as_ref().map(key_text));
-                    self.ledger.record_doubt(&self.attempt, split.split_id, after, until).await?;
+            if mode == WriteMode::Insert && !error.precedes_execution() {
+                if !self.keys.can_upsert() && !is_refusal(error.kind()) {
+                    return Err(CopyError::InDoubt(error.to_string()));
                 }
+                self.record_doubt(partition, range).await?;
+                if self.keys.can_upsert() {
+                    // From now on only by upsert, which leaves one copy of each key; and counted at the end, because the
+                    // insert may be held up on its way and land after the upsert.
+                    mode = WriteMode::Upsert;
+                    let is_halved = rows.count > 1 && is_about_rows(error.kind());
+                    if !is_halved && Backoff::new().after(error.kind()) == Verdict::GiveUp {
+                        // It is given up, or a row left out, only if the target does not take it this way either.
+                        continue;
+                    }
+                }
+            }
+            if error.kind() == ErrorKind::TooLarge && rows.count > 1 {
+                return Box::pin(self.copy_in_smaller_pages(partition, range, rows.count / 2, mode)).await;
             }
             match backoff.after(error.kind()) {
                 // A page that may have landed is brought to its end even if the user cancels meanwhile.
@@ -508,7 +532,7 @@ impl CopyJob {
                     let _waiting = self.pace.account().begin(target_bottleneck(error.kind()));
                     tokio::time::sleep(wait).await;
                 }
-                Verdict::GiveUp if matches!(error.kind(), ErrorKind::Rejected | ErrorKind::TooLarge) => {
+                Verdict::GiveUp if is_about_rows(error.kind()) => {
                     if rows.count == 1 {
                         return self.set_aside(partition, first, error).await;
                     }
@@ -518,11 +542,25 @@ impl CopyJob {
                     }
                     // One of them, or some: halved until they stand alone.
                     let half = rows.count / 2;
-                    return Box::pin(self.copy_in_smaller_pages(split, partition, range, half, mode)).await;
+                    return Box::pin(self.copy_in_smaller_pages(partition, range, half, mode)).await;
                 }
                 Verdict::GiveUp => return Err(CopyError::Target(error)),
             }
         }
+    }
+
+    /// Records that rows of a range may be on the target twice. Where keys are others on the target no range of them says
+    /// anything, and the whole is in doubt.
+    async fn record_doubt(&self, partition: Option<&str>, range: &KeyRange) -> Result<(), CopyError> {
+        let (partition, after, until) = match self.keys.can_upsert() {
+            true => {
+                let (after, until) = (range.after.as_ref().map(key_text), range.until.as_ref().map(key_text));
+                (partition.map(str::to_owned), after, until)
+            }
+            false => (None, None, None),
+        };
+        let position = self.refusals.position();
+        Ok(self.ledger.record_doubt(&self.attempt, position, partition, after, until).await?)
     }
 
     /// One insert, when there is a place for it; the inner result is the target's answer.
@@ -548,15 +586,7 @@ impl CopyJob {
         range: &KeyRange,
         copied: u64,
     ) -> Result<Vec<i64>, CopyError> {
-        let reader = Reader {
-            client: self.source.clone(),
-            name: self.source_name.clone(),
-            id: self.source_id,
-            key_field: self.key_field.clone(),
-            columns: self.columns.clone(),
-            consistency: self.consistency,
-            cancel: self.cancel.clone(),
-        };
+        let reader = self.source_reader();
         let splits = self.ledger.splits(self.attempt.job_id(), split.collection).await?;
         let of_part = splits.iter().filter(|other| other.partition == split.partition).count();
         let limits = Limits { splits_max: self.limits.splits_max.saturating_sub(of_part) + 1, ..self.limits };
@@ -582,7 +612,6 @@ impl CopyJob {
     /// The target refuses a page, for its size or for one of its rows: its range is read again in smaller pages.
     pub(crate) async fn copy_in_smaller_pages(
         &self,
-        split: Option<&Split>,
         partition: Option<&str>,
         range: &KeyRange,
         rows_max: usize,
@@ -596,7 +625,7 @@ impl CopyJob {
             let rows = self.rows_of(&page).map_err(CopyError::Protocol)?;
             drop(page);
             let of_page = KeyRange { after: range.after.replace(last.clone()), until: Some(last) };
-            total += Box::pin(self.write_rows(split, partition, &rows, &of_page, first, mode)).await?;
+            total += Box::pin(self.write_rows(partition, &rows, &of_page, first, mode)).await?;
         }
     }
 
@@ -605,9 +634,15 @@ impl CopyJob {
     }
 }
 
-/// Whether some or all rows of a failed write may be on the target. A busy server may have taken those of one shard.
-fn may_have_landed(kind: ErrorKind) -> bool {
-    kind.is_ambiguous() || kind == ErrorKind::Busy
+/// Whether the target's answer to a write says no, rather than that nobody knows. Some rows may have landed all the same,
+/// but that is rare enough to go on, and to look at the end.
+fn is_refusal(kind: ErrorKind) -> bool {
+    !matches!(kind, ErrorKind::ConnectionLost | ErrorKind::Timeout | ErrorKind::Busy | ErrorKind::Malformed)
+}
+
+/// Whether it may be one of the rows that the target does not take.
+fn is_about_rows(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Rejected | ErrorKind::TooLarge)
 }
 
 fn target_bottleneck(kind: ErrorKind) -> Bottleneck {

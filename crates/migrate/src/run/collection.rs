@@ -19,13 +19,13 @@ use super::{
 use crate::connect::Side;
 use crate::copy::{
     CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, Refusals, SampleRule,
-    Slice, key_of, key_text, plan, settle_doubts,
+    SettleError, Slice, key_of, key_text, plan, range_of, rows_of_split, settle_doubts,
 };
 use crate::event::{Event, Phase};
 use crate::plan::{Change, Keys, PlannedCollection};
 use crate::precheck::{PROPERTY_TTL, does_not_fit};
 use crate::problem::{Code, Problem, listed};
-use crate::proof::{Expected, Reader};
+use crate::proof::{Expected, Part, Reader};
 use crate::report::{CollectionReport, CopiedRows, CountedRows, PartitionReport};
 use crate::request::{Duplicates, OnBadRow, VerifyLevel};
 use crate::retry::{DENIED_MAX, repeat};
@@ -520,10 +520,11 @@ impl<'a> Work<'a> {
     async fn copy_splits(&mut self, made: &Collection, source: &Reader, before: &[u64]) -> Result<(), Stop> {
         let job = self.job;
         let splits = self.splits(source, before).await?;
-        let write_name =
-            target::open_write_alias(&job.target, &made.name, &job.attempt, self.position, &job.cancel)
-                .await
-                .map_err(|error| self.target_failed(error))?;
+        let number = job.ledger.next_write_alias(&job.attempt, self.position).await;
+        let number = number.map_err(|error| self.ledger_failed(error))?;
+        let (attempt, position) = (&job.attempt, self.position);
+        let opened = target::open_write_alias(&job.target, made, attempt, position, number, &job.cancel);
+        let write_name = opened.await.map_err(|error| self.target_failed(error))?;
         let parts = self.planned.parts();
         let per_part = self.sample_rows(parts.len());
         let sample =
@@ -546,7 +547,7 @@ impl<'a> Work<'a> {
             Ok(Slice::Done) => {
                 let closed = target::close_write_alias(&job.target, &made.name, &write_name).await;
                 // Also one that a dead attempt asked for and that was made only now.
-                let all = target::close_write_aliases(&job.target, &made.name, &job.attempt, self.position);
+                let all = target::close_write_aliases(&job.target, &made.name, attempt, position, number);
                 closed.and(all.await)
             }
             Ok(Slice::Canceled | Slice::More { .. }) | Err(_) => {
@@ -730,12 +731,16 @@ impl<'a> Work<'a> {
         let after = self.look_for_drift(reader, before, &mut finding).await?;
         let mut expected = Expected::default();
         let is_proved = self.job.request.verify != VerifyLevel::None;
-        for (copied, counted) in copied.into_iter().zip(after) {
+        for ((copied, counted), before) in copied.into_iter().zip(after).zip(&before.counts) {
             let partition = copied.partition.clone();
-            finding
+            let explained = finding
                 .explain(reader, partition.as_deref(), copied.rows_read, counted)
                 .await
                 .map_err(|error| self.not_verified(error))?;
+            let missing = counted.min(*before).saturating_sub(copied.rows_read + explained);
+            if missing > 0 {
+                self.read_again(reader, partition.as_deref(), missing).await?;
+            }
             if !is_proved {
                 continue;
             }
@@ -765,6 +770,51 @@ impl<'a> Work<'a> {
         Ok(expected)
     }
 
+    /// Rows that were there all the time, and that the source did not answer when it was read: the splits that lack them
+    /// are opened again, for the next attempt.
+    async fn read_again(&mut self, reader: &Reader, partition: Option<&str>, rows: u64) -> Result<(), Stop> {
+        let job = self.job;
+        if !self.planned.keys.can_upsert() {
+            return Err(Stop::InDoubt(format!(
+                "{rows} rows of the source were not answered when it was read"
+            )));
+        }
+        let splits = job.ledger.splits(job.attempt.job_id(), self.position).await;
+        let mut splits = splits.map_err(|error| self.ledger_failed(error))?;
+        splits.retain(|split| split.partition.as_deref() == partition);
+        let mut short = BTreeSet::new();
+        for split in &splits {
+            let range = range_of(split.after.as_deref(), split.until.as_deref());
+            let range = range.map_err(|error| self.ledger_failed(error))?;
+            let part = Part { partition: split.partition.clone(), range };
+            let counted = reader.count(&part).await.map_err(|error| self.not_verified(error))?;
+            if counted > split.progress.rows_read {
+                short.insert(split.split_id);
+            }
+        }
+        splits.retain(|split| short.is_empty() || short.contains(&split.split_id));
+        let (of_collection, mut refused) = (self.quarantined().await?, Vec::new());
+        for split in &splits {
+            let of_split = rows_of_split(split, of_collection.clone());
+            refused.extend(of_split.map_err(|error| self.ledger_failed(error))?);
+        }
+        if let Some(copied) = &mut self.report.evidence.copied {
+            copied.splits_open += splits.len() as u64;
+        }
+        let splits = splits.into_iter().map(|split| split.split_id).collect();
+        let opened = job.ledger.reopen_splits(&job.attempt, self.position, splits, 0, refused).await;
+        opened.map_err(|error| self.ledger_failed(error))?;
+        let job_id = job.attempt.job_id();
+        let place = partition.map_or_else(|| "in all".to_owned(), |name| format!("partition `{name}`"));
+        let place_zh = partition.map_or_else(|| "总计".to_owned(), |name| format!("Partition `{name}`"));
+        let place =
+            format!("{place}; the source did not return them, `vecferry resume {job_id}` reads them again");
+        let place_zh = format!("{place_zh}；源未返回这些行，`vecferry resume {job_id}` 会重新读取");
+        let problem = Problem::new(Code::RowsMissing).with("collection", &self.planned.source);
+        self.problems.push(problem.with("rows", rows).with("where", place).with("where_zh", place_zh));
+        Ok(())
+    }
+
     /// Looks whether the source changed since before the copy. Returns the rows of its parts now.
     async fn look_for_drift(
         &mut self,
@@ -772,7 +822,16 @@ impl<'a> Work<'a> {
         before: &Holding,
         finding: &mut comparison::Finding<'_>,
     ) -> Result<Vec<u64>, Stop> {
-        let counted = self.count_source(reader).await.map_err(|error| self.not_verified(error))?;
+        let mut counted = self.count_source(reader).await.map_err(|error| self.not_verified(error))?;
+        if self.by_part(&counted).iter().zip(&before.counts).any(|(after, before)| after < before) {
+            // A server that is loading counts too few as well.
+            let complete = repeat(&self.job.cancel, || wait_until_complete(&reader.client, &reader.name));
+            tokio::select! {
+                complete = complete => complete.map_err(|error| self.not_verified(error))?,
+                () = self.job.cancel.cancelled() => return Err(Stop::Canceled),
+            }
+            counted = self.count_source(reader).await.map_err(|error| self.not_verified(error))?;
+        }
         let segment_rows = repeat(&self.job.cancel, || {
             drift::segment_rows_after(&reader.client, &reader.name, before.segment_rows)
         });
@@ -881,8 +940,11 @@ impl<'a> Work<'a> {
             split_limits(&self.planned.described, self.report.rows, self.job.tuning.split_bytes_min),
             self.report.rows,
         );
-        let removed = settle_doubts(&copy, &of_target, self.position).await;
-        if removed.map_err(|error| self.not_verified(error))? > 0 {
+        let removed = match settle_doubts(&copy, &of_target, self.position).await {
+            Err(error @ SettleError::Unequal { .. }) => return Err(Stop::InDoubt(error.to_string())),
+            removed => removed.map_err(|error| self.not_verified(error))?,
+        };
+        if removed > 0 {
             let flushed = target::flush(target, &made.name, &self.job.cancel).await;
             flushed.map_err(|error| self.target_failed(error))?;
         }

@@ -76,17 +76,18 @@ impl<'a> Finding<'a> {
         self.expired
     }
 
-    /// Finds out why a part counts more rows than it returned.
+    /// Finds out why a part counts more rows than it returned. Tells how many rows it is that repeat a key or that no query
+    /// returns.
     pub(super) async fn explain(
         &mut self,
         reader: &Reader,
         partition: Option<&str>,
         returned: u64,
         counted: u64,
-    ) -> Result<(), ProofError> {
+    ) -> Result<u64, ProofError> {
         self.gone(returned.saturating_sub(counted));
         if counted <= returned {
-            return Ok(());
+            return Ok(0);
         }
         let found = diagnose(reader, partition).await?;
         self.drifted |= found.duplicates + found.unreadable != counted - returned;
@@ -94,7 +95,7 @@ impl<'a> Finding<'a> {
         self.surplus.unreadable += found.unreadable;
         self.surplus.keys.extend(found.keys);
         self.surplus.unreadable_at.extend(found.unreadable_at);
-        Ok(())
+        Ok(found.duplicates + found.unreadable)
     }
 
     /// Sorts the findings into problems and warnings.

@@ -267,7 +267,9 @@ pub(super) async fn clean_up(
     };
     let own = claim.own().find(record).await.map_err(failed)?;
     if let Some(own) = &own {
-        target::close_write_aliases(target, &own.name, attempt, record.position).await.map_err(failed)?;
+        let (position, number) = (record.position, record.write_alias);
+        let closed = target::close_write_aliases(target, &own.name, attempt, position, number).await;
+        closed.map_err(failed)?;
     }
     if !clean {
         return Ok(None);

@@ -18,10 +18,12 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Ledger;
-use vecferry_migrate::{AutoId, Migration, Report, Resumed, Tuning, VerifyLevel};
+use vecferry_migrate::{AutoId, JobState, Migration, Report, Resumed, Tuning, VerifyLevel};
+use vecferry_milvus::proto::schema::{DataType, FieldSchema};
+use vecferry_milvus::schema::field;
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::generate::{Generated, plain};
-use vecferry_testkit::stand_in::{Gate, Key, Options, Stop, Version};
+use vecferry_testkit::stand_in::{Gate, Key, Options, Stop, Value, Version};
 
 use super::keys::{made_by_the_server, without_keys};
 use super::{Silent, assert_arrived, assert_successful, endpoint, request};
@@ -239,6 +241,59 @@ async fn killed_where_the_server_makes_the_keys() {
                 assert_arrived(&scene.source, &scene.target, "books", &context);
             }
             if !killed {
+                break;
+            }
+        }
+    }
+}
+
+/// A row that no server takes, among others: a field has the name of a key that it has of its own.
+fn with_a_bad_row() -> (Generated, Key) {
+    let mut books = books(false);
+    books.schema.fields.push(FieldSchema { nullable: true, ..field("added", DataType::Int64, &[]) });
+    books.schema.enable_dynamic_field = true;
+    for (number, (_, columns)) in books.rows.iter_mut().enumerate() {
+        columns.push(vec![Value::Null; usize::try_from(ROWS).unwrap()]);
+        let text = |at: i64| if number == 0 && at == 7 { r#"{"added":"before"}"# } else { r#"{"other":1}"# };
+        columns.push((0..ROWS).map(|at| Value::Json(text(at).as_bytes().to_vec())).collect());
+    }
+    let bad = Key::Long((14 - ROWS) * (i64::MAX / ROWS) + 14);
+    (Generated { loaded: true, ..books }, bad)
+}
+
+/// The row was mended at the source meanwhile, and may have landed when the attempt that tries it is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_a_refused_row_is_tried_again() {
+    let (generated, bad) = with_a_bad_row();
+    for auto_id in [AutoId::Regenerate, AutoId::Keep, AutoId::Refuse] {
+        let generated = match auto_id {
+            AutoId::Refuse => generated.clone(),
+            AutoId::Keep | AutoId::Regenerate => made_by_the_server(generated.clone()),
+        };
+        for at in 1.. {
+            let scene = Scene { auto_id, ..Scene::new(&generated, at) };
+            let context = format!("{auto_id:?}, call {at}");
+            let report = Box::pin(scene.attempt(Kill::Never)).await.unwrap();
+            assert_eq!((report.state, report.collections[0].quarantined), (JobState::Failed, 1), "{context}");
+            let good = Value::Json(br#"{"other":1}"#.to_vec());
+            scene.source.set(("default", "books"), ("_default", &bad), "$meta", &good);
+            let ended = Box::pin(scene.attempt(Kill::Call(at, Stop::After))).await;
+            let killed = ended.is_none();
+            let report = match ended {
+                Some(report) => report,
+                None => Box::pin(scene.attempt(Kill::Never)).await.unwrap(),
+            };
+            assert_successful(&report, &context);
+            assert_eq!(
+                without_keys(&scene.source, "books"),
+                without_keys(&scene.target, "books"),
+                "{context}"
+            );
+            if auto_id != AutoId::Regenerate {
+                assert_arrived(&scene.source, &scene.target, "books", &context);
+            }
+            if !killed {
+                assert!(at > 20, "only {at} calls");
                 break;
             }
         }

@@ -24,6 +24,7 @@ mod keys;
 mod killed;
 mod museum;
 mod rbac;
+mod untrue_answers;
 mod vanished;
 
 /// Nobody looks.

@@ -1,0 +1,101 @@
+//! Answers that say less, or something else, than is true, from a real server through the fault proxy.
+
+use vecferry_milvus::proto::common;
+use vecferry_testkit::fault_proxy::{Answer, Fault, FaultProxy, When};
+use vecferry_testkit::{Run, Vecferry};
+
+use crate::{oracle, servers};
+
+/// Migrates a collection between servers that are given by their addresses.
+fn migrate(source: &str, target: &str, name: &str, more: &[&str]) -> (Run, Vecferry) {
+    let mut arguments = vec!["--source", source, "--target", target, "--collection", name];
+    arguments.extend(more);
+    Vecferry::new(servers(), "migrate", &arguments).run_within("env", &[])
+}
+
+fn assert_arrived_and_drop(name: &str, rows: u32) {
+    oracle().run(&format!(
+        r#"
+        target.load("{name}")
+        assert target.count("{name}") == {rows}, target.count("{name}")
+        assert same(source, target, "{name}") == {rows}
+        target.client.drop_collection("{name}")
+        "#
+    ));
+}
+
+/// A server that is loading answers so. The pages have 64, 256, 1,024 and 433 rows.
+#[test]
+fn a_page_without_rows_that_the_source_answers_loses_none() {
+    oracle().run(r#"simple(source, "short_of_rows", 1777)"#);
+    let proxy = FaultProxy::start(&servers().uri("source"));
+    let (source, target) = (proxy.uri(), servers().uri("target"));
+    let mut fired = 0;
+    for (nth, more) in (1..=9).map(|nth| (nth, &["--verify", "none", "--allow-drift"][..])).chain([
+        (2, &["--verify", "none"][..]),
+        (4, &["--allow-drift"]),
+        (3, &[]),
+        (5, &[]),
+    ]) {
+        let fault = proxy.arm("Query", When::Nth(nth), Fault::EmptiedPage);
+        let (mut run, state) = migrate(&source, &target, "short_of_rows", more);
+        fault.disarm();
+        fired += fault.fired();
+        for _ in 0..3 {
+            if run.code != 0 {
+                let job = run.report()["job_id"].as_str().unwrap().to_owned();
+                run = state.of_same_state(servers(), "resume", &[&job]);
+            }
+        }
+        assert_eq!(run.succeeded()["collections"][0]["rows"], 1777, "query {nth}, {more:?}");
+        assert_arrived_and_drop("short_of_rows", 1777);
+    }
+    assert!(fired >= 8, "only {fired} pages");
+}
+
+/// No page of it ever arrives: that is said, also where a changed source would only be warned of.
+#[test]
+fn a_source_that_returns_nothing_is_no_success() {
+    oracle().run(r#"simple(source, "returns_nothing", 300, partitions=["p"])"#);
+    let proxy = FaultProxy::start(&servers().uri("source"));
+    let fault = proxy.arm("Query", When::Always, Fault::EmptiedPage);
+    let more = ["--verify", "none", "--allow-drift"];
+    let (run, state) = migrate(&proxy.uri(), &servers().uri("target"), "returns_nothing", &more);
+    run.failed(5, "VF-0404", "the source counts 300 row(s) that none of its queries returns");
+    fault.disarm();
+    let job = run.report()["job_id"].as_str().unwrap().to_owned();
+    let resume = || state.of_same_state(servers(), "resume", &[&job]);
+    let again = resume();
+    again.failed(
+        5,
+        "VF-0401",
+        "150 row(s) of the source are missing on the target (partition `p`; the source did not",
+    );
+    assert_eq!(resume().succeeded()["collections"][0]["rows"], 300);
+    assert_arrived_and_drop("returns_nothing", 300);
+}
+
+/// A server that appends to several channels answers the first error, whatever became of the others.
+#[test]
+fn an_insert_that_was_carried_out_and_answered_an_error_is_there_once() {
+    oracle().run(r#"simple(source, "carried_out", 600)"#);
+    let proxy = FaultProxy::start(&servers().uri("target"));
+    let (source, target) = (servers().uri("source"), proxy.uri());
+    for (nth, code, level) in
+        [(1, 65535, "none"), (2, 65535, "none"), (2, 1100, "sample"), (3, 65535, "sample")]
+    {
+        let status = common::Status { code, reason: "a channel failed".into(), ..common::Status::default() };
+        let answer = Fault::AnswerAfterApply(Answer::Status(status));
+        let fault = proxy.arm("Insert", When::Nth(nth), answer);
+        let (run, _state) = migrate(&source, &target, "carried_out", &["--verify", level]);
+        fault.disarm();
+        let collection = &run.succeeded()["collections"][0];
+        assert_eq!(
+            (&collection["rows"], &collection["quarantined"]),
+            (&600.into(), &0.into()),
+            "insert {nth}"
+        );
+        assert_eq!(fault.fired(), 1);
+        assert_arrived_and_drop("carried_out", 600);
+    }
+}

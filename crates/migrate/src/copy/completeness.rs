@@ -1,0 +1,178 @@
+//! Whether a split is complete when no more rows come. A server that is loading answers a page without rows and without
+//! an error, so that an empty page alone ends nothing: the source counts the range of the split, and says as many rows
+//! as were read, or the difference is found.
+
+use vecferry_ledger::{Quarantined, RangeCount, Split};
+use vecferry_milvus::{Error, KeyRange};
+
+use super::key_text::{NoKey, key_of, range_of};
+use super::slice::{CopyError, CopyJob};
+use crate::proof::{Part, ProofError, Reader};
+use crate::retry::{Backoff, Verdict, repeat, sleep};
+use crate::source_load::wait_until_complete;
+
+/// Looks at a range that answers fewer keys than were read of it before.
+const LOOKS_MAX: u32 = 4;
+/// How often in a row a split is read again. More rows than were read after so many times are those of somebody who
+/// writes, and the comparison with the count before the copy tells.
+const REOPENED_MAX: u64 = 2;
+
+/// What a split is at its end.
+#[derive(Debug)]
+pub(super) enum End {
+    /// All rows of it were read.
+    Complete(RangeCount),
+    /// The source answers keys that were not read.
+    RowsMissed {
+        /// How many it answers.
+        distinct_keys: u64,
+    },
+}
+
+impl CopyJob {
+    /// Reads the source as the pages are read.
+    pub(super) fn source_reader(&self) -> Reader {
+        Reader {
+            client: self.source.clone(),
+            name: self.source_name.clone(),
+            id: self.source_id,
+            key_field: self.key_field.clone(),
+            columns: self.columns.clone(),
+            consistency: self.consistency,
+            cancel: self.cancel.clone(),
+        }
+    }
+
+    /// Compares what was read of a split with what the source holds. Where it counts more, which repeated keys and rows
+    /// that no query returns do as well, the keys are read once more by themselves.
+    pub(super) async fn end_of(&self, split: &Split, rows_read: u64) -> Result<End, CopyError> {
+        let reader = self.source_reader();
+        let range = range_of(split.after.as_deref(), split.until.as_deref())?;
+        let part = Part { partition: split.partition.clone(), range };
+        let mut counted = self.count(&reader, &part).await?;
+        if counted <= rows_read {
+            return Ok(End::Complete(RangeCount { counted, distinct_keys: None }));
+        }
+        tracing::debug!(
+            counted,
+            rows_read,
+            split = split.split_id,
+            "the source counts more rows than it returned"
+        );
+        let mut backoff = Backoff::new();
+        for look in 1.. {
+            self.wait_for_source().await?;
+            counted = self.count(&reader, &part).await?;
+            let distinct_keys = count_keys(&reader, &part).await.map_err(|error| self.failed(error))?;
+            if distinct_keys > rows_read && split.reopened < REOPENED_MAX {
+                return Ok(End::RowsMissed { distinct_keys });
+            }
+            if distinct_keys >= rows_read || look == LOOKS_MAX {
+                return Ok(End::Complete(RangeCount { counted, distinct_keys: Some(distinct_keys) }));
+            }
+            // These keys were answered as too few themselves, or somebody deletes.
+            if let Verdict::Wait(wait) = backoff.after(vecferry_milvus::ErrorKind::NotLoaded) {
+                sleep(wait, &self.cancel).await;
+            }
+        }
+        unreachable!("looks have an end")
+    }
+
+    async fn count(&self, reader: &Reader, part: &Part) -> Result<u64, CopyError> {
+        reader.count(part).await.map_err(|error| self.source_failed(error))
+    }
+
+    async fn wait_for_source(&self) -> Result<(), CopyError> {
+        let complete = repeat(&self.cancel, || wait_until_complete(&self.source, &self.source_name));
+        tokio::select! {
+            complete = complete => complete.map_err(|error| self.source_failed(error)),
+            () = self.cancel.cancelled() => Err(CopyError::Canceled),
+        }
+    }
+
+    fn source_failed(&self, error: Error) -> CopyError {
+        if self.cancel.is_cancelled() { CopyError::Canceled } else { CopyError::Source(error) }
+    }
+
+    fn failed(&self, error: ProofError) -> CopyError {
+        match error {
+            ProofError::Server(error) => self.source_failed(error),
+            ProofError::Protocol(error) => CopyError::Protocol(error),
+            ProofError::Canceled => CopyError::Canceled,
+            ProofError::Ledger(error) => CopyError::Ledger(error),
+            ProofError::Repair(error) => self.failed(*error),
+        }
+    }
+
+    /// Has a split read again from its beginning: what was sent of it by upsert, the rest as ever.
+    pub(super) async fn reopen(&self, split: &Split) -> Result<(), CopyError> {
+        let position = self.refusals.position();
+        let refused = self.ledger.quarantined(self.attempt.job_id(), position).await?;
+        let refused = rows_of_split(split, refused)?;
+        let (splits, times) = (vec![split.split_id], split.reopened + 1);
+        Ok(self.ledger.reopen_splits(&self.attempt, position, splits, times, refused).await?)
+    }
+}
+
+/// Those of some refused rows that are in the range of a split.
+pub(crate) fn rows_of_split(split: &Split, refused: Vec<Quarantined>) -> Result<Vec<Quarantined>, NoKey> {
+    let KeyRange { after, until } = range_of(split.after.as_deref(), split.until.as_deref())?;
+    let mut found = Vec::new();
+    for row in refused {
+        let key = key_of(&row.key)?;
+        let is_inside = after.as_ref().is_none_or(|after| key > *after)
+            && until.as_ref().is_none_or(|until| key <= *until);
+        if is_inside && row.partition == split.partition.as_deref().unwrap_or_default() {
+            found.push(row);
+        }
+    }
+    Ok(found)
+}
+
+/// Keys that the source answers in a part, each once.
+async fn count_keys(reader: &Reader, part: &Part) -> Result<u64, ProofError> {
+    let (mut range, mut found) = (part.range.clone(), 0);
+    loop {
+        let keys = reader.keys(part.partition.as_deref(), &range).await?;
+        let Some(last) = keys.last() else { return Ok(found) };
+        found += keys.len() as u64;
+        range.after = Some(last.clone());
+        reader.stop_if_canceled()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vecferry_ledger::Progress;
+
+    use super::*;
+
+    #[test]
+    fn refused_rows_belong_to_the_split_whose_range_holds_them() {
+        let split = Split {
+            split_id: 1,
+            collection: 0,
+            partition: Some("p".into()),
+            after: Some("i-5".into()),
+            until: Some("i10".into()),
+            rows_planned: 0,
+            cursor: None,
+            intent: None,
+            progress: Progress::default(),
+            done: true,
+            count: None,
+            reopened: 0,
+        };
+        let row = |partition: &str, key: i64| Quarantined {
+            partition: partition.into(),
+            key: format!("i{key}"),
+            reason: String::new(),
+            in_doubt: false,
+        };
+        let refused = vec![row("p", -5), row("p", -4), row("q", 0), row("p", 9), row("p", 10), row("p", 11)];
+        let found = rows_of_split(&split, refused).unwrap();
+        assert_eq!(found, [row("p", -4), row("p", 9), row("p", 10)]);
+        let whole = Split { partition: None, after: None, until: None, ..split };
+        assert_eq!(rows_of_split(&whole, vec![row("", 3), row("p", 3)]).unwrap(), [row("", 3)]);
+    }
+}
