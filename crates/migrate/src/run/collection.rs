@@ -845,6 +845,9 @@ impl<'a> Work<'a> {
             let of_split = rows_of_split(split, of_collection.clone());
             refused.extend(of_split.map_err(|error| self.ledger_failed(error))?);
         }
+        if let Some(copied) = &mut self.report.evidence.copied {
+            copied.splits_open += splits.len() as u64;
+        }
         let splits = splits.into_iter().map(|split| split.split_id).collect();
         let opened = job.ledger.reopen_splits(&job.attempt, self.position, splits, 0, refused).await;
         opened.map_err(|error| self.ledger_failed(error))?;
