@@ -195,10 +195,7 @@ mod tests {
         assert_eq!(after.expression(id), "id >= -9223372036854775807");
         let until = KeyRange { after: None, until: min };
         assert_eq!(until.expression(id), "id < -9223372036854775807");
-        assert_eq!(
-            any_of(id, &[Key::Int(i64::MIN), Key::Int(3)]),
-            "id in [3] or id < -9223372036854775807"
-        );
+        assert_eq!(any_of(id, &[Key::Int(i64::MIN), Key::Int(3)]), "id in [3] or id < -9223372036854775807");
     }
 
     #[test]

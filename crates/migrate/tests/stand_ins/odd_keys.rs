@@ -15,8 +15,28 @@ use super::{assert_arrived, assert_successful, carry_out, endpoint, request};
 
 /// `𠮷` is U+20BB7, and U+0BB7 what is left of it after the first digit was lost.
 const ODD: [&str; 22] = [
-    "𠮷", "\u{0BB7}", "𠮷𠮷", "𠮸", "渡", "渡𠮷", "é", "e\u{301}", "📚", "👨‍👩‍👧", "\u{10FFFF}", "\u{FFFF}", "\u{2028}",
-    "\0", "a\0b", "\u{1}", "\u{7f}", "\t", "\r\n", "\n", "a\"b\\c'd", "\\U00020BB7",
+    "𠮷",
+    "\u{0BB7}",
+    "𠮷𠮷",
+    "𠮸",
+    "渡",
+    "渡𠮷",
+    "é",
+    "e\u{301}",
+    "📚",
+    "👨‍👩‍👧",
+    "\u{10FFFF}",
+    "\u{FFFF}",
+    "\u{2028}",
+    "\0",
+    "a\0b",
+    "\u{1}",
+    "\u{7f}",
+    "\t",
+    "\r\n",
+    "\n",
+    "a\"b\\c'd",
+    "\\U00020BB7",
 ];
 
 fn keys<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Key> {
@@ -45,7 +65,11 @@ async fn a_repair_removes_the_row_that_is_meant_and_no_other() {
     let [source, target] = [(); 2].map(|()| StandIn::start(Options::new(Version::V2_5)));
     source.add(&plain("books", true, &[("_default", keys(ODD.into_iter().filter(|key| *key != "𠮷")))]));
     // The target has `𠮷`, which the source does not, and lacks two others.
-    target.add(&plain("books", true, &[("_default", keys(ODD.into_iter().filter(|key| !["𠮸", "\0"].contains(key))))]));
+    target.add(&plain(
+        "books",
+        true,
+        &[("_default", keys(ODD.into_iter().filter(|key| !["𠮸", "\0"].contains(key))))],
+    ));
     let request = VerifyRequest {
         source: endpoint(&source),
         target: endpoint(&target),

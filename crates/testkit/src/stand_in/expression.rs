@@ -178,7 +178,8 @@ fn escaped(characters: &mut std::str::CharIndices<'_>, text: &mut Vec<u8>) -> Re
     let mut number = |digits: usize, radix: u32, first: &str| -> Result<u32, String> {
         let mut taken = first.to_owned();
         taken.extend(characters.by_ref().take(digits).map(|(_, digit)| digit));
-        let is_whole = taken.len() == digits + first.len() && taken.chars().all(|digit| digit.is_digit(radix));
+        let is_whole =
+            taken.len() == digits + first.len() && taken.chars().all(|digit| digit.is_digit(radix));
         let number = u32::from_str_radix(&taken, radix).ok().filter(|_| is_whole);
         number.ok_or_else(|| format!("not a number of {digits} digits: `{taken}`"))
     };
@@ -295,7 +296,9 @@ mod tests {
         assert!(selects(r#"id == "a\x00b""#, "a\0b") && selects(r#"id == "\177""#, "\u{7f}"));
         // An escape that the rewriting does not know keeps it from rewriting anything.
         assert!(selects(r#"id == "\x41𠮷""#, "A𠮷") && !selects(r#"id == "\t𠮷""#, "\t𠮷"));
-        for broken in [r#"id == "\xF0""#, r#"id == "\q""#, r#"id == "\U0000D800""#, r#"id == "\x4""#, r#"id == "\'""#] {
+        for broken in
+            [r#"id == "\xF0""#, r#"id == "\q""#, r#"id == "\U0000D800""#, r#"id == "\x4""#, r#"id == "\'""#]
+        {
             assert!(Expression::parse(broken, "id", true).is_err(), "{broken}");
         }
     }
