@@ -8,7 +8,9 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::{Attempt, JobRecord, Ledger, NewCollectionRecord, NewJob};
-use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Endpoint, Flavor, FlushHandle};
+use vecferry_milvus::{
+    Client, Collection, CollectionName, Consistency, Endpoint, Flavor, FlushHandle, KeyField,
+};
 use vecferry_policy::limits;
 
 use crate::checks::{self, Check, CheckId, CheckList};
@@ -826,7 +828,10 @@ pub(crate) fn reader(
         client: client.clone(),
         name: collection.name.clone(),
         id: if client.version().flavor == Flavor::Milvus { collection.id } else { 0 },
-        key_field: columns_of.schema.key_field().map(|field| field.name.clone()).unwrap_or_default(),
+        key_field: KeyField::new(
+            columns_of.schema.key_field().map(|field| field.name.clone()).unwrap_or_default(),
+            client.version().flavor,
+        ),
         columns: columns_of.schema.columns(),
         consistency: Consistency::Strong,
         cancel: cancel.clone(),

@@ -29,6 +29,6 @@ pub use client::{Client, DB_DEFAULT, FlushHandle, ServerIdentity, WriteMode};
 pub use collection::{Collection, CollectionName, Index, LoadState, NewCollection, QuerySegment, Segment};
 pub use endpoint::{Endpoint, Secret, Tls};
 pub use error::{Error, ErrorKind};
-pub use key::{Key, KeyRange};
+pub use key::{Key, KeyField, KeyRange};
 pub use query::{Consistency, Query};
 pub use version::{Flavor, ServerVersion};

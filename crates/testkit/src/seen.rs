@@ -47,6 +47,12 @@ pub const BEYOND: &[Beyond] = &[
         why: "the tests of roles send it to 2.3.5; newer releases get it in OperatePrivilegeV2",
     },
     Beyond {
+        call: "OperatePrivilege",
+        field: "type",
+        releases: &["2.3.5"],
+        why: "the tests of roles take grants back from 2.3.5; newer releases get it in OperatePrivilegeV2",
+    },
+    Beyond {
         call: "Delete",
         field: "partition_name",
         releases: &RELEASES,

@@ -175,6 +175,8 @@ struct Shared {
     /// Writing calls that no real server was seen to take.
     harm: Mutex<Vec<String>>,
     interfere: Mutex<Option<interfere::Interfere>>,
+    /// Names of the writing calls that came.
+    writes: Mutex<BTreeSet<String>>,
 }
 
 impl Shared {
@@ -242,6 +244,7 @@ impl StandIn {
             gate,
             harm: Mutex::default(),
             interfere: Mutex::default(),
+            writes: Mutex::default(),
         });
         let (stop, stopped) = oneshot::channel();
         let service = Service::new(Arc::clone(&shared));
@@ -301,6 +304,14 @@ impl StandIn {
     /// What decided so far has panicked.
     pub fn interfere_no_more(&self) {
         *self.shared.interfere.lock().expect("nobody panics with it") = None;
+    }
+
+    /// Names of the writing calls that came so far.
+    ///
+    /// # Panics
+    /// A call panicked.
+    pub fn writes(&self) -> BTreeSet<String> {
+        self.shared.writes.lock().expect("no call panics").clone()
     }
 
     /// All names of a database: collections, then aliases.

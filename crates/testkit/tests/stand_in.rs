@@ -9,8 +9,8 @@ use vecferry_milvus::schema::{field, parameters};
 use vecferry_milvus::wire::insert::{Rows, float_vectors, scalars};
 use vecferry_milvus::wire::{Page, page};
 use vecferry_milvus::{
-    Client, CollectionName, Consistency, Endpoint, ErrorKind, Key as ClientKey, KeyRange, LoadState,
-    NewCollection, Query, WriteMode,
+    Client, CollectionName, Consistency, Endpoint, ErrorKind, Flavor, Key as ClientKey, KeyField, KeyRange,
+    LoadState, NewCollection, Query, WriteMode,
 };
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::generate::{Generated, plain};
@@ -40,7 +40,7 @@ fn query<'a>(
     Query {
         collection: name,
         collection_id: 0,
-        expression: range.expression("id"),
+        expression: range.expression(&KeyField::new("id", Flavor::Milvus)),
         columns,
         partition: None,
         rows_max: Some(rows_max),

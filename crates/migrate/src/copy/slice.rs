@@ -17,7 +17,7 @@ use vecferry_milvus::wire::insert::Rows;
 use vecferry_milvus::wire::rewrite::insertable;
 use vecferry_milvus::wire::{Page, WireError};
 use vecferry_milvus::{
-    Client, CollectionName, Consistency, Error, ErrorKind, Key, KeyRange, Query, WriteMode,
+    Client, CollectionName, Consistency, Error, ErrorKind, Key, KeyField, KeyRange, Query, WriteMode,
 };
 
 use super::budget::{Budget, Share};
@@ -48,7 +48,7 @@ pub(crate) struct CopyJob {
     pub(crate) source_id: i64,
     /// Where rows are written: an alias that only this attempt uses, where the target has aliases.
     pub(crate) write_name: CollectionName,
-    pub(crate) key_field: String,
+    pub(crate) key_field: KeyField,
     pub(crate) keys: Keys,
     pub(crate) columns: Vec<FieldSpec>,
     /// Names of `columns`.
@@ -444,7 +444,7 @@ impl CopyJob {
     pub(super) fn rows_of(&self, page: &Page) -> Result<Rows, WireError> {
         let mut columns = Vec::with_capacity(page.columns.len());
         for column in &page.columns {
-            if self.keys == Keys::Regenerated && column.name == self.key_field {
+            if self.keys == Keys::Regenerated && column.name == *self.key_field {
                 continue;
             }
             if let Some(spec) = self.columns.iter().find(|spec| spec.name == column.name) {

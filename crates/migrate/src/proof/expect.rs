@@ -7,7 +7,7 @@ use vecferry_milvus::schema::FieldSpec;
 use vecferry_milvus::wire::values::rows as values_of;
 use vecferry_milvus::wire::{Page, WireError};
 use vecferry_milvus::{
-    Client, CollectionName, Consistency, Error, ErrorKind, Flavor, Key, KeyRange, Query, key,
+    Client, CollectionName, Consistency, Error, ErrorKind, Flavor, Key, KeyField, KeyRange, Query, key,
 };
 
 use super::digest::{Digest, digest};
@@ -27,7 +27,7 @@ pub(crate) struct Reader {
     pub(crate) client: Client,
     pub(crate) name: CollectionName,
     pub(crate) id: i64,
-    pub(crate) key_field: String,
+    pub(crate) key_field: KeyField,
     pub(crate) columns: Vec<FieldSpec>,
     pub(crate) consistency: Consistency,
     pub(crate) cancel: CancellationToken,
@@ -97,7 +97,7 @@ impl Reader {
 
     /// Whether keys are texts.
     pub(crate) fn key_is_text(&self) -> bool {
-        let key = self.columns.iter().find(|column| column.name == self.key_field);
+        let key = self.columns.iter().find(|column| column.name == *self.key_field);
         key.is_some_and(|key| key.fixed_bytes().is_none())
     }
 
@@ -151,7 +151,7 @@ impl Reader {
         range: &KeyRange,
         rows_max: u32,
     ) -> Result<Vec<Key>, ProofError> {
-        let columns = [self.key_field.clone()];
+        let columns = [self.key_field.to_string()];
         let query = Query {
             collection: &self.name,
             collection_id: self.id,

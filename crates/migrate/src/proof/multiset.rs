@@ -67,7 +67,7 @@ impl Reader {
     /// The digests of a row's fields but the key.
     pub(crate) fn without_key(&self, fields: impl Iterator<Item = Digest>) -> impl Iterator<Item = Digest> {
         let columns = self.columns.iter().zip(fields);
-        columns.filter(|(column, _)| column.name != self.key_field).map(|(_, digest)| digest)
+        columns.filter(|(column, _)| column.name != *self.key_field).map(|(_, digest)| digest)
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn keys_present(
     partition: Option<&str>,
     keys: &[Key],
 ) -> Result<BTreeSet<Key>, ProofError> {
-    let columns = [reader.key_field.clone()];
+    let columns = [reader.key_field.to_string()];
     let mut present = BTreeSet::new();
     for chunk in keys.chunks(CHUNK_KEYS_MAX) {
         let mut rest = chunk.to_vec();

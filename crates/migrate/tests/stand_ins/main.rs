@@ -24,6 +24,7 @@ mod kept_index;
 mod keys;
 mod killed;
 mod museum;
+mod odd_keys;
 mod rbac;
 mod untrue_answers;
 mod updates;

@@ -183,6 +183,7 @@ impl Service {
         if !seen::is_writing(&call.method) {
             return Ok(());
         }
+        self.shared.writes.lock().expect("nobody panics with it").insert(call.method.clone());
         let releases = self.options().version.recorded();
         let is_missing = |release: &&str| !seen::forms(&call.method, release, "unimplemented").is_empty();
         if releases.iter().all(is_missing) {

@@ -1,4 +1,8 @@
 //! The expressions that select rows: comparisons of the key field, lists of keys, `and`, `or`.
+//!
+//! Before anything else the whole expression is rewritten as Milvus does since 2.5: each Han character becomes `\u` and the
+//! last four digits of its number, so that one beyond U+FFFF becomes another character. An escape that this step does not
+//! know leaves the expression as it is.
 
 use super::status::Refusal;
 use super::value::Key;
@@ -29,8 +33,9 @@ impl Expression {
         if text.trim().is_empty() {
             return Ok(Self::Everything);
         }
+        let rewritten = rewritten(text);
         let cannot = |why: String| Refusal::invalid(format!("cannot parse expression: {text}, error: {why}"));
-        let mut parser = Parser { rest: text, key_field, key_is_text };
+        let mut parser = Parser { rest: &rewritten, key_field, key_is_text };
         let parsed = parser.either().map_err(cannot)?;
         if parser.rest.trim().is_empty() {
             return Ok(parsed);
@@ -150,27 +155,102 @@ impl Parser<'_> {
     }
 
     fn text(&mut self, quoted: &str) -> Result<Key, String> {
-        let mut text = String::new();
+        let mut text = Vec::new();
         let mut characters = quoted.char_indices();
         while let Some((at, character)) = characters.next() {
             match character {
                 '"' => {
                     self.rest = &self.rest[self.rest.len() - quoted.len() + at + 1..];
-                    return Ok(Key::Text(text));
+                    return String::from_utf8(text).map(Key::Text).map_err(|error| error.to_string());
                 }
                 '\n' | '\r' => return Err("a text over several lines".to_owned()),
-                '\\' => match characters.next() {
-                    Some((_, 'n')) => text.push('\n'),
-                    Some((_, 'r')) => text.push('\r'),
-                    Some((_, 't')) => text.push('\t'),
-                    Some((_, other @ ('"' | '\\' | '\''))) => text.push(other),
-                    other => return Err(format!("unknown escape {other:?}")),
-                },
-                other => text.push(other),
+                '\\' => escaped(&mut characters, &mut text)?,
+                other => text.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
         Err("a text without end".to_owned())
     }
+}
+
+/// What stands behind a backslash, as Go reads it.
+fn escaped(characters: &mut std::str::CharIndices<'_>, text: &mut Vec<u8>) -> Result<(), String> {
+    let kind = characters.next().map(|(_, kind)| kind);
+    let mut number = |digits: usize, radix: u32, first: &str| -> Result<u32, String> {
+        let mut taken = first.to_owned();
+        taken.extend(characters.by_ref().take(digits).map(|(_, digit)| digit));
+        let is_whole =
+            taken.len() == digits + first.len() && taken.chars().all(|digit| digit.is_digit(radix));
+        let number = u32::from_str_radix(&taken, radix).ok().filter(|_| is_whole);
+        number.ok_or_else(|| format!("not a number of {digits} digits: `{taken}`"))
+    };
+    let byte = |number: u32| u8::try_from(number).map_err(|error| error.to_string());
+    let simple = match kind {
+        Some('n') => b'\n',
+        Some('r') => b'\r',
+        Some('t') => b'\t',
+        Some('a') => 7,
+        Some('b') => 8,
+        Some('v') => 11,
+        Some('f') => 12,
+        Some('"') => b'"',
+        Some('\\') => b'\\',
+        Some('x') => byte(number(2, 16, "")?)?,
+        Some(first @ '0'..='7') => byte(number(2, 8, &first.to_string())?)?,
+        Some(long @ ('u' | 'U')) => {
+            let number = number(if long == 'u' { 4 } else { 8 }, 16, "")?;
+            let character = char::from_u32(number).ok_or_else(|| format!("no character: {number:x}"))?;
+            text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            return Ok(());
+        }
+        other => return Err(format!("unknown escape {other:?}")),
+    };
+    text.push(simple);
+    Ok(())
+}
+
+/// Characters of the script Han.
+const HAN: [std::ops::RangeInclusive<u32>; 21] = [
+    0x2E80..=0x2E99,
+    0x2E9B..=0x2EF3,
+    0x2F00..=0x2FD5,
+    0x3005..=0x3005,
+    0x3007..=0x3007,
+    0x3021..=0x3029,
+    0x3038..=0x303B,
+    0x3400..=0x4DBF,
+    0x4E00..=0x9FFF,
+    0xF900..=0xFA6D,
+    0xFA70..=0xFAD9,
+    0x16FE2..=0x16FE3,
+    0x16FF0..=0x16FF1,
+    0x20000..=0x2A6DF,
+    0x2A700..=0x2B739,
+    0x2B740..=0x2B81D,
+    0x2B820..=0x2CEA1,
+    0x2CEB0..=0x2EBE0,
+    0x2F800..=0x2FA1D,
+    0x30000..=0x3134A,
+    0x31350..=0x323AF,
+];
+
+/// The expression that a server really parses.
+fn rewritten(text: &str) -> String {
+    let mut rewritten = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character == '\\' {
+            if characters.peek().is_some_and(|next| !"\\ntrf\"'".contains(*next)) {
+                return text.to_owned();
+            }
+            rewritten.push(character);
+            rewritten.extend(characters.next());
+        } else if HAN.iter().any(|range| range.contains(&u32::from(character))) {
+            rewritten.push_str(&format!("\\u{:04x}", u32::from(character) & 0xFFFF));
+        } else {
+            rewritten.push(character);
+        }
+    }
+    rewritten
 }
 
 #[cfg(test)]
@@ -202,6 +282,25 @@ mod tests {
         let parsed = Expression::parse(r#"name in ["a\"b\\c\nd", "🚢"]"#, "name", true).unwrap();
         assert!(parsed.selects(&Key::Text("a\"b\\c\nd".into())) && parsed.selects(&Key::Text("🚢".into())));
         assert!(!parsed.selects(&Key::Text("a".into())));
+    }
+
+    #[test]
+    fn a_han_character_beyond_the_basic_plane_becomes_another_unless_it_is_escaped_whole() {
+        let selects = |expression: &str, key: &str| {
+            Expression::parse(expression, "id", true).unwrap().selects(&Key::Text(key.into()))
+        };
+        // As 2.5.10 and 2.6.18 answered.
+        assert!(!selects("id == \"𠮷\"", "𠮷") && selects("id == \"𠮷\"", "\u{0BB7}"));
+        assert!(selects(r#"id == "\U00020BB7""#, "𠮷") && selects(r#"id == "\xF0\xA0\xAE\xB7""#, "𠮷"));
+        assert!(selects("id == \"渡\"", "渡") && selects("id == \"é📚\"", "é📚"));
+        assert!(selects(r#"id == "a\x00b""#, "a\0b") && selects(r#"id == "\177""#, "\u{7f}"));
+        // An escape that the rewriting does not know keeps it from rewriting anything.
+        assert!(selects(r#"id == "\x41𠮷""#, "A𠮷") && !selects(r#"id == "\t𠮷""#, "\t𠮷"));
+        for broken in
+            [r#"id == "\xF0""#, r#"id == "\q""#, r#"id == "\U0000D800""#, r#"id == "\x4""#, r#"id == "\'""#]
+        {
+            assert!(Expression::parse(broken, "id", true).is_err(), "{broken}");
+        }
     }
 
     #[test]
