@@ -30,6 +30,7 @@ pub mod generate;
 mod incoming;
 mod interfere;
 pub mod museum;
+mod permission;
 mod rows;
 mod server;
 mod status;
@@ -122,6 +123,9 @@ pub struct Options {
     pub answer_bytes_max: usize,
     /// A larger request is an error of the transport (`serverMaxRecvSize`).
     pub request_bytes_max: usize,
+    /// Calls need a user (`root:Milvus`, or one of [`StandIn::access`]) and are carried out as far as this one may; without
+    /// it everybody is as `root`. Only for 2.5 and 2.6.
+    pub authorization: bool,
 }
 
 impl Options {
@@ -137,6 +141,7 @@ impl Options {
             qualified_struct_fields: false,
             answer_bytes_max: 100 << 20,
             request_bytes_max: 64 << 20,
+            authorization: false,
         }
     }
 
@@ -225,7 +230,15 @@ impl StandIn {
     }
 
     /// Starts an empty server whose calls pass a gate, which several servers may share.
+    ///
+    /// # Panics
+    /// Users are asked for of a release whose answers to them are not known.
     pub fn start_behind(options: Options, gate: Gate) -> Self {
+        assert!(
+            !options.authorization || permission::is_known(options.version),
+            "what {:?} answers users is not known",
+            options.version
+        );
         let random = StdRng::seed_from_u64(options.seed);
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener.local_addr().expect("its number");
