@@ -22,6 +22,7 @@ mod state;
 mod tls;
 mod untrue;
 mod verify;
+mod visible;
 
 use std::sync::OnceLock;
 

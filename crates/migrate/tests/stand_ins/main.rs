@@ -26,6 +26,7 @@ mod museum;
 mod rbac;
 mod untrue_answers;
 mod vanished;
+mod visible;
 
 /// Nobody looks.
 struct Silent;

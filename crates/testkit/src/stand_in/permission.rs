@@ -43,7 +43,7 @@ const FREE: [&str; 13] = [
 
 /// Calls that were denied: the privilege in the answer, and the field of the request that names the collection (0 where the
 /// privilege is one on everything).
-const DENIED: [(&str, &str, u32); 26] = [
+const DENIED: [(&str, &str, u32); 27] = [
     ("DescribeDatabase", "DescribeDatabase", 0),
     ("ShowPartitions", "ShowPartitions", 3),
     ("DescribeAlias", "DescribeAlias", 0),
@@ -65,6 +65,7 @@ const DENIED: [(&str, &str, u32); 26] = [
     ("CreatePartition", "CreatePartition", 3),
     ("AlterCollection", "CreateCollection", 0),
     ("DropCollection", "DropCollection", 0),
+    ("RenameCollection", "RenameCollection", 0),
     ("CreateDatabase", "CreateDatabase", 0),
     ("ListCredUsers", "SelectOwnership", 0),
     ("SelectRole", "SelectOwnership", 0),
