@@ -250,6 +250,9 @@ pub(crate) struct SelectionArgs {
     /// Not this collection (repeatable)
     #[arg(long, value_name = "DB.NAME")]
     pub(crate) exclude: Vec<String>,
+    /// Of whole databases, take only what this user sees
+    #[arg(long)]
+    pub(crate) visible_only: bool,
     /// Database SRC of the source is database DST on the target (repeatable)
     #[arg(long, value_name = "SRC=DST")]
     pub(crate) target_db: Vec<String>,
@@ -475,6 +478,9 @@ pub(crate) struct CapacityArgs {
     /// Not this collection (repeatable)
     #[arg(long, value_name = "DB.NAME", help_heading = "Selection", conflicts_with = "plan")]
     pub(crate) exclude: Vec<String>,
+    /// Of whole databases, take only what this user sees
+    #[arg(long, help_heading = "Selection", conflicts_with = "plan")]
+    pub(crate) visible_only: bool,
     /// Instead of asking a source: the collections of this plan, as `vecferry plan` wrote it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Selection")]
     pub(crate) plan: Option<PathBuf>,

@@ -245,8 +245,8 @@ impl Page {
             duration: format::seconds(report.seconds),
             waits: report.pace.as_ref().and_then(|pace| present::wait_shares(lang, pace)),
             max_rate: report.pace.as_ref().and_then(|pace| pace.max_rate.as_deref().map(clean)),
-            resource_groups: (!report.resource_groups.is_empty())
-                .then(|| clean(&report.resource_groups.join(text::comma(lang)))),
+            resource_groups: present::resource_groups(lang, report.resource_groups.as_deref())
+                .map(|names| clean(&names)),
             done: format::count(done as u64),
             total: format::count(report.collections.len() as u64),
             rows: format::count(report.rows()),

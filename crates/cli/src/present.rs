@@ -99,15 +99,24 @@ pub(crate) fn plan_lines(lang: Lang, plan: &Plan) -> Vec<String> {
         let heading = format!("{}{}", text::rbac(lang), text::colon(lang));
         lines.extend(RbacText::of_plan(lang, rbac).lines(&heading, |list| cut(lang, list)));
     }
-    lines.extend(resource_group_line(lang, &plan.resource_groups));
+    lines.extend(resource_group_line(lang, plan.resource_groups.as_deref()));
     lines.extend(plan.duration.as_ref().map(|estimate| duration_line(lang, estimate)));
     lines.push(text::plan_promise(lang).to_owned());
     lines
 }
 
-fn resource_group_line(lang: Lang, names: &[String]) -> Option<String> {
-    let shown = format::harmless(&names.join(text::comma(lang)));
-    (!names.is_empty()).then(|| format!("{}{}{shown}", text::resource_groups(lang), text::colon(lang)))
+fn resource_group_line(lang: Lang, names: Option<&[String]>) -> Option<String> {
+    let shown = resource_groups(lang, names)?;
+    Some(format!("{}{}{}", text::resource_groups(lang), text::colon(lang), format::harmless(&shown)))
+}
+
+/// The names; none where there are none, and the word for it where they are not known.
+pub(crate) fn resource_groups(lang: Lang, names: Option<&[String]>) -> Option<String> {
+    match names {
+        None => Some(text::not_told(lang).to_owned()),
+        Some([]) => None,
+        Some(names) => Some(names.join(text::comma(lang))),
+    }
 }
 
 /// The checks, one a line.
@@ -529,7 +538,7 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
         let lines = RbacText::of_report(lang, rbac).lines("  ", |list| cut(lang, list));
         lines.iter().for_each(|line| output.result(line));
     }
-    resource_group_line(lang, &report.resource_groups).iter().for_each(|line| output.result(line));
+    resource_group_line(lang, report.resource_groups.as_deref()).iter().for_each(|line| output.result(line));
     output.result(&format!("\n{}", job_line(output, report)));
     if let Some(estimate) = &report.estimate
         && let Some(seconds) = estimate.copy_seconds

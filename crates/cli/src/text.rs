@@ -102,6 +102,8 @@ sentences! {
         "针对本次迁移范围之外 Collection 的授权（一并复制，供日后使用）";
     /// Resource groups.
     resource_groups "Resource groups of the source (not copied)" "源上的资源组（不复制）";
+    /// Instead of something that the server does not tell this user.
+    not_told "unknown: the server does not tell this user" "未知：服务器不告知该用户";
     /// What happens to rows of the source.
     plan_promise
         "The source is only read. Collections on the target end not loaded; nothing that exists there is touched."
@@ -425,6 +427,7 @@ pub(crate) fn check(lang: Lang, id: CheckId) -> &'static str {
         CheckId::Versions => pick(lang, "versions", "版本"),
         CheckId::SameCluster => pick(lang, "two different clusters", "源与目标不同"),
         CheckId::Selection => pick(lang, "selected collections exist", "所选 Collection 存在"),
+        CheckId::Visibility => pick(lang, "user sees everything", "用户可见全部内容"),
         CheckId::Privileges => pick(lang, "rights of the credentials", "凭证的权限"),
         CheckId::Schema => pick(lang, "target can hold the schemas", "目标支持 Schema"),
         CheckId::Names => pick(lang, "names allowed and free", "名称合法且未占用"),

@@ -9,9 +9,10 @@ use crate::connect::{Side, cluster, connect, refusal};
 use crate::duration::{self, DurationEstimate, Part};
 use crate::inventory;
 use crate::plan::{Cluster, Plan};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::request::Selection;
 use crate::size::{FieldSize, RowSize, row_sizes};
+use crate::visible;
 
 /// Which collections.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct CapacityRequest {
     pub source: Endpoint,
     /// Which of them.
     pub selection: Selection,
+    /// Whether of whole databases only what the user sees is meant.
+    pub visible_only: bool,
 }
 
 /// What they need.
@@ -37,6 +40,8 @@ pub struct CapacityReport {
     pub margin_percent: f64,
     /// How long a copy takes, as far as the source decides it.
     pub duration: Option<DurationEstimate>,
+    /// What is worth knowing.
+    pub warnings: Vec<Problem>,
 }
 
 /// What one collection needs.
@@ -73,6 +78,7 @@ pub struct UnitsNeeded {
 /// It can't be reached, or what was asked for is not there.
 pub async fn capacity(request: CapacityRequest) -> Result<(Cluster, CapacityReport), Vec<Problem>> {
     let source = connect(Side::Source, &request.source).await.map_err(|problem| vec![problem])?;
+    let visible = visible::check(&source, Side::Source, &request.selection, request.visible_only).await?;
     let names = inventory::select(&source, Side::Source, &request.selection).await?;
     let failed = |error: vecferry_milvus::Error| vec![refusal(Side::Source, &error)];
     let found = inventory::read(&source, &names).await.map_err(failed)?;
@@ -89,7 +95,9 @@ pub async fn capacity(request: CapacityRequest) -> Result<(Cluster, CapacityRepo
     let duration = duration::estimate(&source, &parts, None, false).await.map_err(failed)?;
     let collections =
         both().map(|(found, size)| (found.described.name.to_string(), found.rows_estimate, size));
-    Ok((cluster(&source), report(collections, Some(duration))))
+    let mut report = report(collections, Some(duration));
+    report.warnings.extend(visible.sentence());
+    Ok((cluster(&source), report))
 }
 
 /// What the collections of a plan need, without asking anybody.
@@ -98,7 +106,10 @@ pub fn capacity_of_plan(plan: &Plan) -> CapacityReport {
         .collections
         .iter()
         .map(|planned| (planned.source.to_string(), planned.rows_estimate, &planned.size));
-    report(collections, plan.duration.clone())
+    let mut report = report(collections, plan.duration.clone());
+    let of_what_is_left_out = plan.warnings.iter().filter(|warning| warning.code == Code::VisibleOnly);
+    report.warnings.extend(of_what_is_left_out.cloned());
+    report
 }
 
 fn report<'a>(
@@ -129,5 +140,6 @@ fn report<'a>(
         units: CuType::ALL.into_iter().map(of_type).collect(),
         margin_percent: MARGIN * 100.0,
         duration,
+        warnings: Vec::new(),
     }
 }

@@ -45,6 +45,8 @@ pub enum CheckId {
     SameCluster,
     /// What was asked for exists.
     Selection,
+    /// The user sees all that was asked for.
+    Visibility,
     /// Rights of the credentials.
     Privileges,
     /// The target can hold every field, type, function and property.
@@ -73,7 +75,7 @@ pub enum CheckId {
 
 impl CheckId {
     /// All, in the order in which they are shown.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Role,
         Self::PlanPair,
         Self::ClusterStatus,
@@ -83,6 +85,7 @@ impl CheckId {
         Self::Versions,
         Self::SameCluster,
         Self::Selection,
+        Self::Visibility,
         Self::Privileges,
         Self::Schema,
         Self::Names,
@@ -111,7 +114,8 @@ impl CheckId {
 }
 
 /// Where problems are filed that are no failure of asking.
-const FILED: [(Code, CheckId); 29] = [
+const FILED: [(Code, CheckId); 30] = [
+    (Code::NotEverythingSeen, CheckId::Visibility),
     (Code::PlanPair, CheckId::PlanPair),
     (Code::PlanUpgrade, CheckId::PlanPair),
     (Code::PlanUpgradeNew, CheckId::PlanPair),

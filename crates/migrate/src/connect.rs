@@ -32,6 +32,13 @@ pub(crate) async fn connect(side: Side, endpoint: &Endpoint) -> Result<Client, P
 
 /// A failure before anything was written, as a problem.
 pub(crate) fn refusal(side: Side, error: &Error) -> Problem {
+    if let Some(privilege) = error.missing_privilege() {
+        return Problem::new(Code::PermissionDenied)
+            .with("side", side.name())
+            .with("privilege", privilege)
+            .with("object", error.subject().unwrap_or("*"))
+            .with("detail", error.message());
+    }
     let code = match error.kind() {
         ErrorKind::InvalidEndpoint => Code::Endpoint,
         ErrorKind::UnknownHost => Code::UnknownHost,
@@ -64,6 +71,13 @@ pub(crate) fn refusal(side: Side, error: &Error) -> Problem {
     // On the way to a server the call does not matter; behind it the call is half of the story.
     let detail = if code == Code::CheckFailed { error.to_string() } else { error.message().to_owned() };
     Problem::new(code).with("side", side.name()).with("flag", side.name()).with("detail", detail)
+}
+
+/// That a call was denied, as a problem; none for every other failure. The same before a job and in the middle of one.
+pub(crate) fn denied(side: Side, error: &(dyn std::error::Error + 'static)) -> Option<Problem> {
+    let mut chain = std::iter::successors(Some(error), |error| error.source());
+    let of_server = chain.find_map(|error| error.downcast_ref::<Error>())?;
+    (of_server.kind() == ErrorKind::PermissionDenied).then(|| refusal(side, of_server))
 }
 
 /// The product behind a client, as the policy names it.

@@ -61,34 +61,44 @@ pub(crate) async fn look(client: &Client, name: &CollectionName) -> Result<Optio
     Ok(Some(Parts { described, partitions, aliases }))
 }
 
-/// Names of the selected collections of a cluster, sorted.
+/// Names of the selected collections of a cluster, sorted. Of whole databases those that the user sees:
+/// [`crate::visible`] tells whether these are all.
 pub(crate) async fn select(
     client: &Client,
     side: Side,
     selection: &Selection,
 ) -> Result<Vec<CollectionName>, Vec<Problem>> {
     let refused = |error: Error| vec![refusal(side, &error)];
-    let databases = client.databases().await.map_err(refused)?;
+    // Where every collection is named, each is asked for itself: the user need not see any list.
+    let databases = match client.databases().await {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && selection.names_every_collection() => {
+            None
+        }
+        databases => Some(databases.map_err(refused)?),
+    };
+    let is_known = |db: &String| databases.as_ref().is_some_and(|known| known.contains(db));
+    let unknown_database =
+        |db: &String| Problem::new(Code::UnknownDatabase).with("side", side.name()).with("db", db);
     let mut names = Vec::new();
     let mut problems = Vec::new();
     if selection.included().is_empty() {
-        for db in &databases {
+        for db in databases.iter().flatten() {
             names.extend(all_of(client, db).await.map_err(refused)?);
         }
     }
     for selector in selection.included() {
-        let db = match selector {
-            Selector::Database(db) => db,
-            Selector::Collection(name) => &name.db,
-        };
-        if !databases.contains(db) {
-            problems.push(Problem::new(Code::UnknownDatabase).with("side", side.name()).with("db", db));
-            continue;
-        }
         match selector {
+            Selector::Database(db) if !is_known(db) => problems.push(unknown_database(db)),
             Selector::Database(db) => names.extend(all_of(client, db).await.map_err(refused)?),
+            // A database that is not listed may only be hidden from this user.
             Selector::Collection(name) => match client.describe(name).await {
                 Ok(found) => names.push(found.name),
+                Err(error) if error.kind() == ErrorKind::DatabaseNotFound => {
+                    problems.push(unknown_database(&name.db));
+                }
+                Err(error) if error.kind() == ErrorKind::CollectionNotFound && !is_known(&name.db) => {
+                    problems.push(unknown_database(&name.db));
+                }
                 Err(error) if error.kind() == ErrorKind::CollectionNotFound => problems.push(
                     Problem::new(Code::UnknownCollection).with("side", side.name()).with("collection", name),
                 ),

@@ -30,6 +30,7 @@ pub mod size;
 mod source_load;
 mod target;
 mod tuning;
+mod visible;
 
 pub use plan::file::PlanFile;
 pub use plan::{Change, Cluster, Keys, Plan, PlannedCollection};

@@ -39,8 +39,9 @@ pub struct Plan {
     pub new_databases: Vec<String>,
     /// Roles and users, where they are copied.
     pub rbac: Option<RbacPlan>,
-    /// Resource groups of the source; they are never copied, because they name machines.
-    pub resource_groups: Vec<String>,
+    /// Resource groups of the source; they are never copied, because they name machines. Absent where the source does not
+    /// tell this user.
+    pub resource_groups: Option<Vec<String>>,
     /// How long the copy will take.
     pub duration: Option<DurationEstimate>,
     /// What is worth knowing before the start.

@@ -21,6 +21,7 @@ use crate::request::{AutoId, MigrateRequest, SourceLoad};
 use crate::size::{RowSize, row_sizes};
 use crate::source_load;
 use crate::target;
+use crate::visible::{self, Visible};
 
 /// Properties that change what happens to rows or who writes them; set when everything else is done, or never.
 pub(crate) const PROPERTY_TTL: &str = "collection.ttl.seconds";
@@ -48,6 +49,11 @@ pub(crate) async fn check(
         return Err(vec![Problem::new(Code::SourceTooOld).with("version", source.version())]);
     }
     list.passed(CheckId::Versions, [format!("{} -> {}", source.version(), target.version())]);
+    match visible::check(source, Side::Source, &request.selection, request.visible_only).await? {
+        Visible::Named => list.not_applicable(CheckId::Visibility),
+        Visible::Everything => list.passed(CheckId::Visibility, source.endpoint().user().map(str::to_owned)),
+        Visible::Part(problem) => list.warn(CheckId::Visibility, problem),
+    }
     let names = inventory::select(source, Side::Source, &request.selection).await?;
     list.passed(CheckId::Selection, [names.len().to_string()]);
     if let Some(detail) = same_server(source, target).await.map_err(|problem| vec![problem])?
@@ -85,9 +91,11 @@ pub(crate) async fn check(
             collections,
             new_databases,
             rbac: None,
-            resource_groups: source_load::own_resource_groups(
-                source.resource_groups().await.map_err(source_side)?,
-            ),
+            resource_groups: source
+                .resource_groups()
+                .await
+                .map_err(source_side)?
+                .map(source_load::own_resource_groups),
             warnings: vec![],
             duration: None,
         };
@@ -419,8 +427,19 @@ impl Checks<'_> {
     /// Databases that must be made; a database that the user renamed to must be allowed.
     async fn databases(&mut self, collections: &[PlannedCollection]) -> Result<Vec<String>, Vec<Problem>> {
         let existing = self.target.databases().await.map_err(|error| vec![refusal(Side::Target, &error)])?;
-        let wanted: BTreeSet<_> = collections.iter().map(|planned| planned.target.db.clone()).collect();
-        Ok(wanted.into_iter().filter(|db| !existing.contains(db)).collect())
+        let wanted: BTreeMap<_, _> = collections
+            .iter()
+            .map(|planned| (planned.target.db.as_str(), planned.source.db.as_str()))
+            .collect();
+        let is_missing = |db: &str| db != DB_DEFAULT && existing.iter().all(|known| known != db);
+        let mut missing = Vec::new();
+        for (db, of_source) in wanted.into_iter().filter(|(db, _)| is_missing(db)) {
+            // It is made with these; whether they may be read is known before the start.
+            let properties = self.source.database_properties(of_source).await;
+            properties.map_err(|error| vec![refusal(Side::Source, &error)])?;
+            missing.push(db.to_owned());
+        }
+        Ok(missing)
     }
 
     /// Databases of the target that are there already; `default` stands for those that are not.

@@ -15,7 +15,8 @@ use vecferry_milvus::{Client, ErrorKind};
 use crate::connect::{Side, refusal};
 use crate::plan::Plan;
 use crate::problem::{Code, Problem};
-use crate::request::{MigrateRequest, RbacUsers};
+use crate::request::{MigrateRequest, RbacUsers, Selection};
+use crate::visible;
 
 mod apply;
 mod decide;
@@ -211,7 +212,18 @@ pub(crate) async fn add(
         Ok(plan) => (Vec::new(), Some(plan)),
         Err(problems) => (problems, None),
     };
+    let mut sentences = Vec::new();
     problems.extend(allowed(source, target).await);
+    // Grants are read database by database, and compared with the collections that are there.
+    let everything = Selection::default();
+    // Of the source the pre-check has asked already where all of it is meant.
+    let of_source = (request.selection != everything).then_some((source, Side::Source));
+    for (client, side) in of_source.into_iter().chain([(target, Side::Target)]) {
+        match visible::check(client, side, &everything, request.visible_only).await {
+            Ok(visible) => sentences.extend(visible.sentence()),
+            Err(found) => problems.extend(found),
+        }
+    }
     let file = wanted.users_file.clone().unwrap_or_else(|| wanted.users_dir.join(format!("{job_id}.json")));
     if wanted.users == RbacUsers::Create {
         problems.extend(users_file::refuse_existing(&file).err());
@@ -223,6 +235,7 @@ pub(crate) async fn add(
     let rbac = make_plan(request, source, target, &plan, wanted.users, file);
     let rbac = rbac.await.map_err(|problem| vec![problem])?;
     plan.warnings.extend(warning(&rbac.left));
+    plan.warnings.extend(sentences);
     plan.rbac = Some(rbac);
     Ok(plan)
 }

@@ -76,9 +76,10 @@ pub struct Report {
     /// Roles and users, where they were copied.
     #[serde(default)]
     pub rbac: Option<RbacReport>,
-    /// Resource groups of the source, which are never copied: they name machines.
+    /// Resource groups of the source, which are never copied: they name machines. Absent where the source does not tell
+    /// this user.
     #[serde(default)]
-    pub resource_groups: Vec<String>,
+    pub resource_groups: Option<Vec<String>>,
     /// Why it failed.
     pub problems: Vec<Problem>,
     /// What is worth knowing.
@@ -584,7 +585,7 @@ mod tests {
             sample_seed: 0,
             collections: Vec::new(),
             rbac: None,
-            resource_groups: Vec::new(),
+            resource_groups: Some(Vec::new()),
             problems: codes.iter().copied().map(Problem::new).collect(),
             warnings: Vec::new(),
             estimate: None,

@@ -75,6 +75,12 @@ impl Selection {
         &self.include
     }
 
+    /// Whether no whole database and no whole cluster is meant.
+    pub(crate) fn names_every_collection(&self) -> bool {
+        let is_named = |selector: &Selector| matches!(selector, Selector::Collection(_));
+        !self.include.is_empty() && self.include.iter().all(is_named)
+    }
+
     /// Whether a collection is left out.
     pub fn excludes(&self, collection: &CollectionName) -> bool {
         self.exclude.iter().any(|selector| selector.matches(collection))
@@ -169,6 +175,8 @@ pub struct MigrateRequest {
     pub target: Endpoint,
     /// Which collections.
     pub selection: Selection,
+    /// Whether of whole databases only what the user sees is meant.
+    pub visible_only: bool,
     /// Databases that are named otherwise on the target.
     pub target_dbs: BTreeMap<String, String>,
     /// How to verify.
@@ -219,6 +227,7 @@ impl MigrateRequest {
             source,
             target,
             selection: Selection::default(),
+            visible_only: false,
             target_dbs: BTreeMap::new(),
             verify: VerifyLevel::Sample,
             source_load: SourceLoad::Temporary,
@@ -258,6 +267,8 @@ pub struct VerifyRequest {
     pub target: Endpoint,
     /// Which collections.
     pub selection: Selection,
+    /// Whether of whole databases only what the user sees is meant.
+    pub visible_only: bool,
     /// Databases that are named otherwise on the target.
     pub target_dbs: BTreeMap<String, String>,
     /// How thoroughly.

@@ -14,7 +14,7 @@ use vecferry_milvus::{
 use vecferry_policy::limits;
 
 use crate::checks::{self, Check, CheckId, CheckList};
-use crate::connect::{Side, cluster, connect, on_one_machine, refusal};
+use crate::connect::{Side, cluster, connect, denied, on_one_machine, refusal};
 use crate::copy::{Budget, Pace};
 use crate::duration::{self, DurationEstimate, EstimateReport};
 use crate::event::{Event, Observer, Phase};
@@ -31,6 +31,7 @@ use crate::report::{CollectionReport, Evidence, JobState, Report, Verification};
 use crate::request::{Duplicates, MigrateRequest, VerifyLevel, VerifyRequest};
 use crate::source_load::memory_estimate;
 use crate::tuning::Tuning;
+use crate::visible;
 
 pub(crate) mod claim;
 mod collection;
@@ -178,8 +179,10 @@ impl Migration {
     /// Every reason for which the job can't start, all at once.
     pub async fn prepare(request: MigrateRequest) -> Result<Self, Vec<Problem>> {
         let mut list = CheckList::default();
-        let migration = Self::checked(request, None, &mut list).await?;
+        let mut migration = Self::checked(request, None, &mut list).await?;
         let refusals = list.refusals();
+        let left_out = list.warnings().into_iter().filter(|warning| warning.code == Code::VisibleOnly);
+        migration.plan.warnings.extend(left_out);
         if refusals.is_empty() { Ok(migration) } else { Err(refusals) }
     }
 
@@ -294,6 +297,9 @@ impl Migration {
         if !problems.is_empty() {
             return Err(problems);
         }
+        // The plan names every collection; that it left some out was known when it was made.
+        let left_out = file.plan().warnings.iter().filter(|warning| warning.code == Code::VisibleOnly);
+        migration.plan.warnings.extend(left_out.cloned());
         // Roles and users as reviewed; what is there by now is left as it is.
         migration.plan.rbac.clone_from(&file.plan().rbac);
         // What is loaded now is what counts: it is put back so.
@@ -668,9 +674,11 @@ impl Job {
         let source_db =
             self.request.target_dbs.iter().find(|(_, target)| *target == db).map_or(db, |(source, _)| source);
         let properties = self.source.database_properties(source_db).await.map_err(|error| {
-            Problem::new(Code::SourceFailed)
-                .with("collection", format!("{source_db}.*"))
-                .with("detail", error)
+            denied(Side::Source, &error).unwrap_or_else(|| {
+                Problem::new(Code::SourceFailed)
+                    .with("collection", format!("{source_db}.*"))
+                    .with("detail", error)
+            })
         })?;
         // Some servers may answer success for one that is there.
         if self.target.databases().await.map_err(failed)?.iter().any(|known| known == db) {
@@ -742,6 +750,7 @@ pub async fn verify(
 ) -> Result<Report, Vec<Problem>> {
     let clock = Clock::start();
     let (source, target) = connect_both(&request.source, &request.target).await?;
+    let visible = visible::check(&source, Side::Source, &request.selection, request.visible_only).await?;
     let names = inventory::select(&source, Side::Source, &request.selection).await?;
     let found =
         inventory::read(&source, &names).await.map_err(|error| vec![refusal(Side::Source, &error)])?;
@@ -776,9 +785,9 @@ pub async fn verify(
         sample_seed: rand::random(),
         collections: Vec::new(),
         rbac: None,
-        resource_groups: Vec::new(),
+        resource_groups: Some(Vec::new()),
         problems: Vec::new(),
-        warnings: Vec::new(),
+        warnings: visible.sentence().into_iter().collect(),
         estimate: None,
         pace: None,
         quarantine_file: None,

@@ -15,7 +15,7 @@ use crate::proto::schema::{self as schema_pb, ScalarField};
 use crate::query::Query;
 use crate::schema::Schema;
 use crate::transport::{Slices, Transport};
-use crate::version::ServerVersion;
+use crate::version::{Flavor, ServerVersion};
 use crate::wire::insert::Rows;
 use crate::wire::scan::fields;
 use crate::wire::{WireError, page};
@@ -93,14 +93,21 @@ impl Answer for Status {
     }
 }
 
-/// `None` where the server does not have a call, or does not let this user make it.
+/// `None` where the server does not have a call. That this user may not make it is a failure: what is hidden is not
+/// absent.
 pub(crate) fn if_offered<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(answer) => Ok(Some(answer)),
-        Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
-            Ok(None)
-        }
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// `None` also where this user may not make the call. Only for what a person is told and nothing is decided by.
+pub(crate) fn if_told<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match if_offered(result) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(None),
+        told => told,
     }
 }
 
@@ -115,9 +122,11 @@ impl Client {
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
             Err(error) => return Err(error),
         }
-        // Some servers answer the version to anybody; this call needs a valid credential.
-        client.databases().await?;
-        Ok(client)
+        // Some servers answer the version to anybody; this call needs a valid credential. Who may not make it was let in.
+        match client.databases().await {
+            Err(error) if error.kind() != ErrorKind::PermissionDenied => Err(error),
+            Ok(_) | Err(_) => Ok(client),
+        }
     }
 
     /// Where the server is.
@@ -162,16 +171,35 @@ impl Client {
         self.control::<Status>(call, db, request).await.map(drop)
     }
 
-    /// Names of the databases; servers without databases have one, `default`.
+    /// Names of the databases; servers without databases have one, `default`. Servers since 2.4 name only those that this
+    /// user sees, perhaps none: [`Client::sight`] tells whether these are all.
     pub async fn databases(&self) -> Result<Vec<String>, Error> {
         let request = pb::ListDatabasesRequest {};
-        let names =
-            match self.ask::<pb::ListDatabasesResponse>("ListDatabases", "", &request, HELLO_TIMEOUT).await {
-                Ok(answer) => answer.db_names,
-                Err(error) if error.kind() == ErrorKind::Unsupported => Vec::new(),
-                Err(error) => return Err(error),
-            };
-        Ok(if names.is_empty() { vec![DB_DEFAULT.to_owned()] } else { names })
+        let answer =
+            self.ask::<pb::ListDatabasesResponse>("ListDatabases", "", &request, HELLO_TIMEOUT).await;
+        let names = if_offered(answer)?.map(|answer| answer.db_names);
+        let may_be_empty = self.version.flavor == Flavor::Milvus;
+        Ok(names
+            .filter(|names| may_be_empty || !names.is_empty())
+            .unwrap_or_else(|| vec![DB_DEFAULT.to_owned()]))
+    }
+
+    /// Whether the server carries out calls without any credentials: then nobody is denied anything.
+    pub(crate) async fn asks_nobody(&self) -> Result<bool, Error> {
+        if !self.endpoint().has_token() {
+            return Ok(true);
+        }
+        let stranger = Self {
+            transport: Transport::new(self.endpoint().clone().with_token(None), 1)?,
+            version: self.version.clone(),
+        };
+        let request = pb::ListDatabasesRequest {};
+        match stranger.ask::<pb::ListDatabasesResponse>("ListDatabases", "", &request, HELLO_TIMEOUT).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind().is_transient() => Err(error),
+            // However a server words it: it does not let everybody in.
+            Err(_) => Ok(false),
+        }
     }
 
     /// Makes a database.
@@ -189,13 +217,15 @@ impl Client {
     pub async fn database_properties(&self, db: &str) -> Result<Vec<KeyValuePair>, Error> {
         let request = pb::DescribeDatabaseRequest { db_name: db.to_owned() };
         let answer = self.control::<pb::DescribeDatabaseResponse>("DescribeDatabase", db, &request).await;
+        let answer = answer.map_err(|error| error.about(format_args!("{db}.*")));
         Ok(if_offered(answer)?.map(|answer| answer.properties).unwrap_or_default())
     }
 
-    /// Names of a database's collections, sorted.
+    /// Names of a database's collections that this user sees, sorted.
     pub async fn collections(&self, db: &str) -> Result<Vec<String>, Error> {
         let request = pb::ShowCollectionsRequest { db_name: db.to_owned() };
-        let answer: pb::ShowCollectionsResponse = self.control("ShowCollections", db, &request).await?;
+        let answer = self.control::<pb::ShowCollectionsResponse>("ShowCollections", db, &request).await;
+        let answer = answer.map_err(|error| error.about(format_args!("{db}.*")))?;
         let mut names = answer.collection_names;
         names.sort_unstable();
         Ok(names)
@@ -298,12 +328,25 @@ impl Client {
         self.command("AlterCollection", &name.db, &request).await
     }
 
-    /// Names and numbers of the partitions, by name; empty where the server has no partitions.
+    /// Names and numbers of the partitions, by name; empty where the product has no partitions. Everywhere else a collection
+    /// has at least one, and an answer without any is none.
     pub async fn partitions(&self, name: &CollectionName) -> Result<Vec<(String, i64)>, Error> {
         let request =
             pb::ShowPartitionsRequest { db_name: name.db.clone(), collection_name: name.name.clone() };
-        let answer = self.control::<pb::ShowPartitionsResponse>("ShowPartitions", &name.db, &request).await;
-        let Some(answer) = if_offered(answer)? else { return Ok(Vec::new()) };
+        let answer =
+            match self.control::<pb::ShowPartitionsResponse>("ShowPartitions", &name.db, &request).await {
+                Err(error)
+                    if error.kind() == ErrorKind::Unsupported
+                        && self.version.flavor == Flavor::LiteNative =>
+                {
+                    return Ok(Vec::new());
+                }
+                answer => answer.map_err(|error| error.about(name))?,
+            };
+        if answer.partition_names.is_empty() && self.version.flavor != Flavor::LiteNative {
+            let text = format!("the answer names no partition of `{name}`");
+            return Err(Error::malformed("ShowPartitions", text));
+        }
         let ids = answer.partition_i_ds.into_iter().chain(std::iter::repeat(0));
         let mut partitions: Vec<_> = answer.partition_names.into_iter().zip(ids).collect();
         partitions.sort_unstable();
@@ -346,6 +389,7 @@ impl Client {
         let request = pb::ListAliasesRequest { db_name: name.db.clone(), collection_name: name.name.clone() };
         let mut aliases = collection.aliases.clone();
         let answer = self.control::<pb::ListAliasesResponse>("ListAliases", &name.db, &request).await;
+        let answer = answer.map_err(|error| error.about(name));
         aliases.extend(if_offered(answer)?.map(|answer| answer.aliases).unwrap_or_default());
         aliases.sort_unstable();
         aliases.dedup();
@@ -363,7 +407,7 @@ impl Client {
             match self.control::<pb::DescribeIndexResponse>("DescribeIndex", &name.db, &request).await {
                 // A collection without any index is an error to the servers.
                 Err(error) if error.kind() == ErrorKind::IndexNotFound => return Ok(Vec::new()),
-                answer => answer?,
+                answer => answer.map_err(|error| error.about(name))?,
             };
         let mut indexes: Vec<_> = answer.index_descriptions.into_iter().map(Index::from).collect();
         indexes.sort_by(|a, b| (&a.field, &a.name).cmp(&(&b.field, &b.name)));
@@ -402,7 +446,7 @@ impl Client {
         let answer = match self.control::<pb::GetLoadStateResponse>("GetLoadState", &name.db, &request).await
         {
             Err(error) if error.kind() == ErrorKind::NotLoaded => return Ok(LoadState::NotLoaded),
-            answer => answer?,
+            answer => answer.map_err(|error| error.about(name))?,
         };
         Ok(match answer.state() {
             common::LoadState::NotExist | common::LoadState::NotLoad => LoadState::NotLoaded,
@@ -453,7 +497,7 @@ impl Client {
         };
         let answer = self.control::<pb::GetReplicasResponse>("GetReplicas", &name.db, &request).await;
         let group = |replica: pb::ReplicaInfo| replica.resource_group_name;
-        Ok(if_offered(answer)?.map(|answer| answer.replicas.into_iter().map(group).collect()))
+        Ok(if_told(answer)?.map(|answer| answer.replicas.into_iter().map(group).collect()))
     }
 
     /// Takes a collection out of memory.
@@ -489,7 +533,8 @@ impl Client {
             db_name: name.db.clone(),
             collection_name: name.name.clone(),
         };
-        let answer: pb::GetPersistentSegmentInfoResponse = self.control(CALL, &name.db, &request).await?;
+        let answer: pb::GetPersistentSegmentInfoResponse =
+            self.control(CALL, &name.db, &request).await.map_err(|error| error.about(name))?;
         let segment = |info: pb::PersistentSegmentInfo| Segment {
             id: info.segment_id,
             partition_id: info.partition_id,
@@ -506,6 +551,7 @@ impl Client {
         let request =
             pb::GetQuerySegmentInfoRequest { db_name: name.db.clone(), collection_name: name.name.clone() };
         let answer = self.control::<pb::GetQuerySegmentInfoResponse>(CALL, &name.db, &request).await;
+        let answer = answer.map_err(|error| error.about(name));
         let segment = |info: pb::QuerySegmentInfo| QuerySegment {
             id: info.segment_id,
             partition_id: info.partition_id,
@@ -546,16 +592,20 @@ impl Client {
     }
 
     /// Rows of the stored segments by the server's statistics: cheap, without a load, but only an estimate.
+    ///
+    /// # Errors
+    /// Also where the answer holds no number: what is unknown is not 0.
     pub async fn row_estimate(&self, name: &CollectionName) -> Result<u64, Error> {
         const CALL: &str = "GetCollectionStatistics";
         let request = pb::GetCollectionStatisticsRequest {
             db_name: name.db.clone(),
             collection_name: name.name.clone(),
         };
-        let answer: pb::GetCollectionStatisticsResponse = self.control(CALL, &name.db, &request).await?;
-        Ok(crate::schema::parameter(&answer.stats, "row_count")
+        let answer = self.control::<pb::GetCollectionStatisticsResponse>(CALL, &name.db, &request).await;
+        let answer = answer.map_err(|error| error.about(name))?;
+        crate::schema::parameter(&answer.stats, "row_count")
             .and_then(|rows| rows.parse().ok())
-            .unwrap_or_default())
+            .ok_or_else(|| Error::malformed(CALL, format!("the answer holds no number of rows of `{name}`")))
     }
 
     /// Reads one page of rows in key order, as the bytes of the answer (for [`crate::wire::Page::read`]).
@@ -563,7 +613,8 @@ impl Client {
         const CALL: &str = "Query";
         let request = query.request();
         let message = Slices::from(Bytes::from(request.encode_to_vec()));
-        let answer = self.transport.call_bytes(CALL, &query.collection.db, message, DATA_TIMEOUT).await?;
+        let answer = self.transport.call_bytes(CALL, &query.collection.db, message, DATA_TIMEOUT).await;
+        let answer = answer.map_err(|error| error.about(query.collection))?;
         let status = page::status(&answer).map_err(|error| Error::malformed(CALL, error.to_string()))?;
         Error::check(CALL, Some(&status))?;
         Ok(answer)
@@ -578,8 +629,9 @@ impl Client {
             query_params: request.query_params.into_iter().filter(|pair| pair.key != "iterator").collect(),
             ..request
         };
-        let answer: pb::QueryResults =
-            self.ask("Query", &query.collection.db, &request, DATA_TIMEOUT).await?;
+        let answer =
+            self.ask::<pb::QueryResults>("Query", &query.collection.db, &request, DATA_TIMEOUT).await;
+        let answer = answer.map_err(|error| error.about(query.collection))?;
         let count = answer.fields_data.first().and_then(|column| match &column.field {
             Some(schema_pb::field_data::Field::Scalars(ScalarField {
                 data: Some(Data::LongData(longs)),
@@ -649,7 +701,7 @@ impl Client {
         let answer = match self.control::<pb::GetMetricsResponse>("GetMetrics", "", &request).await {
             // Some servers know the call and not this metric.
             Err(error) if error.kind() == ErrorKind::Rejected => return Ok(None),
-            answer => if_offered(answer)?,
+            answer => if_told(answer)?,
         };
         Ok(answer.and_then(|answer| serde_json::from_str(&answer.response).ok()))
     }

@@ -143,6 +143,12 @@ impl Endpoint {
         self.token.is_some()
     }
 
+    /// The user whose name is in the credential; absent for an API key.
+    pub fn user(&self) -> Option<&str> {
+        // A name holds no colon; a password may.
+        self.token.as_ref()?.reveal().split_once(':').map(|(user, _)| user)
+    }
+
     pub(crate) fn tls(&self) -> &Tls {
         &self.tls
     }

@@ -92,16 +92,26 @@ impl ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     call: &'static str,
-    message: String,
+    message: Box<str>,
     code: i32,
     precedes_execution: bool,
+    /// What the call was about, where it names one thing.
+    about: Option<Box<str>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `call` with a message for people.
     pub fn new(kind: ErrorKind, call: &'static str, message: String) -> Self {
-        Self { kind, call, message, code: 0, precedes_execution: false, source: None }
+        Self {
+            kind,
+            call,
+            message: message.into(),
+            code: 0,
+            precedes_execution: false,
+            about: None,
+            source: None,
+        }
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -117,6 +127,28 @@ impl Error {
 
     pub(crate) fn malformed(call: &'static str, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Malformed, call, message.into())
+    }
+
+    /// Names the collection or database that the call was about.
+    pub(crate) fn about(mut self, what: impl fmt::Display) -> Self {
+        self.about = Some(what.to_string().into());
+        self
+    }
+
+    /// The collection or database that the call was about, where it names one.
+    pub fn subject(&self) -> Option<&str> {
+        self.about.as_deref()
+    }
+
+    /// The privilege that this user lacks: as the server names it (`PrivilegeShowPartitions: permission deny to …`), or the
+    /// call, where the server's words name none. Absent for every other failure.
+    pub fn missing_privilege(&self) -> Option<&str> {
+        if self.kind != ErrorKind::PermissionDenied {
+            return None;
+        }
+        let named = self.message.strip_prefix("Privilege").and_then(|rest| rest.split_once(':'));
+        let is_name = |name: &&str| !name.is_empty() && name.chars().all(char::is_alphanumeric);
+        Some(named.map(|(name, _)| name).filter(is_name).unwrap_or(self.call))
     }
 
     /// What went wrong.
@@ -163,7 +195,7 @@ impl Error {
             (true, true) => "the server gives no reason".to_owned(),
         };
         let precedes_execution = is_limit(status);
-        Err(Self { kind, call, message, code, precedes_execution, source: None })
+        Err(Self { kind, call, message: message.into(), code, precedes_execution, about: None, source: None })
     }
 }
 
@@ -383,6 +415,23 @@ mod tests {
         ] {
             let error = Error::check("Insert", Some(&status(code, error_code, reason))).unwrap_err();
             assert_eq!(error.precedes_execution(), certain, "{code}/{error_code} {reason}");
+        }
+    }
+
+    #[test]
+    fn a_denied_call_names_the_privilege() {
+        for (kind, text, privilege) in [
+            (
+                ErrorKind::PermissionDenied,
+                "PrivilegeGetStatistics: permission deny to e_user in the `default` database",
+                Some("GetStatistics"),
+            ),
+            (ErrorKind::PermissionDenied, "PrivilegeLoad: permission deny to e_user", Some("Load")),
+            (ErrorKind::PermissionDenied, "privilege not permitted", Some("GetLoadState")),
+            (ErrorKind::Rejected, "PrivilegeLoad: permission deny to e_user", None),
+        ] {
+            let error = Error::new(kind, "GetLoadState", text.to_owned()).about("default.a");
+            assert_eq!((error.missing_privilege(), error.subject()), (privilege, Some("default.a")));
         }
     }
 

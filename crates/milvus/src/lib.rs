@@ -6,7 +6,7 @@
 //!
 //! - [`endpoint`]: where a server is and how to be let in. [`Client`]: its calls.
 //! - [`wire`]: the data path. Pages stay the bytes they came as; only what must be read is read.
-//! - [`rbac`]: roles, grants, privilege groups and users.
+//! - [`rbac`]: roles, grants, privilege groups and users. [`Sight`]: what the user of a connection sees.
 //! - [`schema`]: collection schemas as raw bytes, so that what this version does not know survives.
 //! - [`error`]: one error type; its kind says what a caller can do about it.
 
@@ -21,6 +21,7 @@ pub mod proto;
 mod query;
 pub mod rbac;
 pub mod schema;
+mod sight;
 mod transport;
 pub mod version;
 pub mod wire;
@@ -31,4 +32,5 @@ pub use endpoint::{Endpoint, Secret, Tls};
 pub use error::{Error, ErrorKind};
 pub use key::{Key, KeyField, KeyRange};
 pub use query::{Consistency, Query};
+pub use sight::{Doubt, Sight};
 pub use version::{Flavor, ServerVersion};

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Client, if_offered};
+use crate::client::{Client, if_told};
 use crate::endpoint::Secret;
 use crate::error::{Error, ErrorKind};
 use crate::proto::milvus as pb;
@@ -177,7 +177,13 @@ impl Client {
     pub async fn roles(&self) -> Result<BTreeSet<String>, Error> {
         let request = pb::SelectRoleRequest::default();
         let answer: pb::SelectRoleResponse = self.control("SelectRole", "", &request).await?;
-        Ok(answer.results.into_iter().filter_map(|result| result.role).map(|role| role.name).collect())
+        let roles: BTreeSet<_> =
+            answer.results.into_iter().filter_map(|result| result.role).map(|role| role.name).collect();
+        // Every server has some from the beginning: an empty list hides them.
+        if roles.is_empty() {
+            return Err(Error::malformed("SelectRole", "the answer names no role at all"));
+        }
+        Ok(roles)
     }
 
     /// Names of the users of a role; none where there is no such role.
@@ -196,6 +202,10 @@ impl Client {
     pub async fn users(&self) -> Result<Vec<User>, Error> {
         let request = pb::ListCredUsersRequest {};
         let answer: pb::ListCredUsersResponse = self.control("ListCredUsers", "", &request).await?;
+        // Every server has one from the beginning, and whoever asks is another.
+        if answer.usernames.is_empty() {
+            return Err(Error::malformed("ListCredUsers", "the answer names no user at all"));
+        }
         let mut users: BTreeMap<_, _> =
             answer.usernames.into_iter().map(|name| (name, BTreeSet::new())).collect();
         let request = pb::SelectUserRequest { user: None, include_role_info: true };
@@ -235,13 +245,27 @@ impl Client {
         Ok(Some(groups.filter(|group| !is_built_in_group(&group.name)).collect()))
     }
 
-    /// Names of the resource groups; none where the server has no such call or the role may not see them.
-    pub async fn resource_groups(&self) -> Result<Vec<String>, Error> {
+    /// Names of the resource groups; `None` where the server does not tell this user.
+    pub async fn resource_groups(&self) -> Result<Option<Vec<String>>, Error> {
         let request = pb::ListResourceGroupsRequest {};
-        let answer = self.control::<pb::ListResourceGroupsResponse>("ListResourceGroups", "", &request).await;
-        let mut names = if_offered(answer)?.map(|answer| answer.resource_groups).unwrap_or_default();
-        names.sort_unstable();
-        Ok(names)
+        match self.control::<pb::ListResourceGroupsResponse>("ListResourceGroups", "", &request).await {
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(Some(Vec::new())),
+            answer => Ok(if_told(answer)?.map(|answer| answer.resource_groups)),
+        }
+    }
+
+    /// The roles of a user; `None` where the server does not know the user.
+    pub async fn roles_of(&self, user: &str) -> Result<Option<BTreeSet<String>>, Error> {
+        let entity = pb::UserEntity { name: user.to_owned() };
+        let request = pb::SelectUserRequest { user: Some(entity), include_role_info: true };
+        let answer: pb::SelectUserResponse = self.control("SelectUser", "", &request).await?;
+        let is_it = |result: &pb::UserResult| result.user.as_ref().is_some_and(|found| found.name == user);
+        let found = answer.results.into_iter().find(is_it);
+        // 2.3.5 adds a role without a name for every role of a user whose name begins with this one's.
+        let names = |roles: Vec<pb::RoleEntity>| {
+            roles.into_iter().map(|role| role.name).filter(|name| !name.is_empty())
+        };
+        Ok(found.map(|result| names(result.roles).collect()))
     }
 
     /// Asks, without changing anything, whether this user may make roles, users and grants: what exists is made once more,

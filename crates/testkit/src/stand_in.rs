@@ -30,6 +30,7 @@ pub mod generate;
 mod incoming;
 mod interfere;
 pub mod museum;
+mod permission;
 mod rows;
 mod server;
 mod status;
@@ -125,6 +126,9 @@ pub struct Options {
     pub request_bytes_max: usize,
     /// A collection is flushed once in this time, and refused otherwise; ten seconds by default since 2.5.
     pub flush_interval: Option<Duration>,
+    /// Calls need a user (`root:Milvus`, or one of [`StandIn::access`]) and are carried out as far as this one may; without
+    /// it everybody is as `root`. Only for 2.5 and 2.6.
+    pub authorization: bool,
 }
 
 impl Options {
@@ -141,6 +145,7 @@ impl Options {
             answer_bytes_max: 100 << 20,
             request_bytes_max: 64 << 20,
             flush_interval: None,
+            authorization: false,
         }
     }
 
@@ -231,7 +236,15 @@ impl StandIn {
     }
 
     /// Starts an empty server whose calls pass a gate, which several servers may share.
+    ///
+    /// # Panics
+    /// Users are asked for of a release whose answers to them are not known.
     pub fn start_behind(options: Options, gate: Gate) -> Self {
+        assert!(
+            !options.authorization || permission::is_known(options.version),
+            "what {:?} answers users is not known",
+            options.version
+        );
         let random = StdRng::seed_from_u64(options.seed);
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener.local_addr().expect("its number");

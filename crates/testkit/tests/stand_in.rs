@@ -10,9 +10,10 @@ use vecferry_milvus::wire::insert::{Rows, float_vectors, scalars};
 use vecferry_milvus::wire::{Page, page};
 use vecferry_milvus::{
     Client, CollectionName, Consistency, Endpoint, ErrorKind, Flavor, Key as ClientKey, KeyField, KeyRange,
-    LoadState, NewCollection, Query, WriteMode,
+    LoadState, NewCollection, Query, Secret, WriteMode,
 };
 use vecferry_testkit::StandIn;
+use vecferry_testkit::stand_in::access::Access;
 use vecferry_testkit::stand_in::generate::{Generated, plain};
 use vecferry_testkit::stand_in::{Key, Options, Version};
 
@@ -69,6 +70,69 @@ async fn every_version_says_which_it_is_and_refuses_with_both_numbers() {
         assert_eq!((error.kind(), error.server_code()), (ErrorKind::CollectionNotFound, 100));
         assert!(client.identity().await.unwrap().is_some());
     }
+}
+
+#[tokio::test]
+async fn users_without_privileges_are_answered_as_by_real_servers() {
+    for version in [Version::V2_5, Version::V2_6] {
+        let server = StandIn::start(Options { authorization: true, ..Options::new(version) });
+        server.add(&books(0..3));
+        server.set_access(Access::default().with_user("e_user", "Pass.1234", &[]));
+        let as_user = |token: &str| {
+            let endpoint = Endpoint::parse(&server.uri()).unwrap();
+            Client::connect(endpoint.with_token(Some(Secret::new(token))), 1)
+        };
+        for token in ["e_user:wrong", "nobody:x", "root:wrong", "a-key"] {
+            assert_eq!(as_user(token).await.unwrap_err().kind(), ErrorKind::Unauthenticated, "{token}");
+        }
+        assert_eq!(client_error(&server).await, ErrorKind::Unauthenticated);
+        let root = as_user("root:Milvus").await.unwrap();
+        assert_eq!(root.collections("default").await.unwrap(), ["books"]);
+        assert_eq!(root.roles_of("e_user").await.unwrap(), Some([].into()));
+
+        let user = as_user("e_user:Pass.1234").await.unwrap();
+        assert!(user.databases().await.unwrap().is_empty());
+        assert!(user.collections("default").await.unwrap().is_empty());
+        let described = user.describe(&name()).await.unwrap();
+        user.aliases(&described).await.unwrap();
+        user.indexes(&name()).await.unwrap();
+        user.stored_segments(&name()).await.unwrap();
+        user.loaded_segments(&name()).await.unwrap();
+        assert_eq!(user.roles_of("e_user").await.unwrap(), Some([].into()));
+        let columns = ["id".to_owned()];
+        let denied = [
+            (user.partitions(&name()).await.map(drop), "ShowPartitions"),
+            (user.row_estimate(&name()).await.map(drop), "GetStatistics"),
+            (user.load_state(&name(), None).await.map(drop), "GetLoadState"),
+            (user.query(&query(&name(), &columns, None, 3)).await.map(drop), "Query"),
+            (user.database_properties("default").await.map(drop), "DescribeDatabase"),
+            (user.flush("default", &["books".to_owned()]).await.map(drop), "Flush"),
+            (user.load_collection(&name(), 1).await, "Load"),
+            (user.release_collection(&name()).await, "Release"),
+            (user.write(&name(), None, &rows(9, 1), WriteMode::Insert).await, "Insert"),
+            (user.write(&name(), None, &rows(0, 1), WriteMode::Upsert).await, "Upsert"),
+            (user.delete(&name(), None, "id in [1]").await, "Delete"),
+            (user.drop_collection(&name()).await, "DropCollection"),
+            (user.create_alias(&name(), "a").await, "CreateAlias"),
+            (user.create_partition(&name(), "p").await, "CreatePartition"),
+            (user.create_database("d", vec![]).await, "CreateDatabase"),
+            (user.alter_collection(&name(), vec![]).await, "CreateCollection"),
+            (user.roles().await.map(drop), "SelectOwnership"),
+            (user.users().await.map(drop), "SelectOwnership"),
+        ];
+        for (answer, privilege) in denied {
+            let error = answer.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+            assert_eq!(error.missing_privilege(), Some(privilege));
+            let text = format!("Privilege{privilege}: permission deny to e_user in the `default` database");
+            assert_eq!(error.message(), text);
+        }
+        assert_eq!(user.resource_groups().await.unwrap(), None);
+    }
+}
+
+async fn client_error(server: &StandIn) -> ErrorKind {
+    Client::connect(Endpoint::parse(&server.uri()).unwrap(), 1).await.unwrap_err().kind()
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use vecferry_milvus::schema::FieldSpec;
 use vecferry_milvus::wire::Page;
 use vecferry_milvus::wire::insert::Rows;
 use vecferry_milvus::wire::rewrite::insertable;
-use vecferry_milvus::{Client, CollectionName, Consistency, KeyRange, Query};
+use vecferry_milvus::{Client, CollectionName, Consistency, KeyField, KeyRange, Query};
 
 use super::data;
 use super::meter::{Leg, Meter};
@@ -95,12 +95,13 @@ async fn read(
     let names: Vec<_> = columns.iter().map(|column| column.name.clone()).collect();
     let rows_max = (PAGE_BYTES / source.row_bytes.max(1)).clamp(1, PAGE_ROWS_MAX);
     let consistency = client.timestamp().await?.map_or(Consistency::Strong, Consistency::At);
+    let key = KeyField::new(data::KEY_FIELD, client.version().flavor);
     let mut range = KeyRange::default();
     loop {
         let query = Query {
             collection: &source.name,
             collection_id: 0,
-            expression: range.expression(data::KEY_FIELD),
+            expression: range.expression(&key),
             columns: &names,
             partition: None,
             rows_max: Some(u32::try_from(rows_max)?),

@@ -6,7 +6,7 @@ use vecferry_migrate::{Cluster, Code, Exit, PlanFile, Problem, Selection};
 
 use crate::args::CapacityArgs;
 use crate::connection::{both, reach};
-use crate::output::{Output, Style};
+use crate::output::{Output, Severity, Style};
 use crate::present;
 use crate::signals::Signals;
 use crate::text;
@@ -30,6 +30,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &CapacityA
         output.json_line(&Shown { event: "capacity", source: &source, capacity: &report });
     } else {
         present::capacity_lines(output.lang, &source, &report).iter().for_each(|line| output.result(line));
+        report.warnings.iter().for_each(|warning| output.problem(Severity::Warning, warning));
     }
     Exit::Done
 }
@@ -47,5 +48,6 @@ async fn look(output: &Output, args: &CapacityArgs) -> Result<(Cluster, Capacity
     if !output.quiet {
         output.note(&output.styled_note(Style::Dim, text::looking(output.lang)));
     }
-    capacity(CapacityRequest { source: source.endpoint, selection }).await
+    let visible_only = args.visible_only;
+    capacity(CapacityRequest { source: source.endpoint, selection, visible_only }).await
 }

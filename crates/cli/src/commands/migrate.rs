@@ -50,7 +50,7 @@ struct PlanLine {
     new_databases: Vec<String>,
     collections: Vec<PlannedCollection>,
     rbac: Option<RbacPlan>,
-    resource_groups: Vec<String>,
+    resource_groups: Option<Vec<String>>,
     warnings: Vec<Problem>,
 }
 
@@ -298,6 +298,7 @@ pub(crate) async fn request(
         source: source.endpoint,
         target: target.endpoint,
         selection,
+        visible_only: selected.visible_only,
         target_dbs,
         verify: verify.into(),
         source_load: source_load.into(),
@@ -470,6 +471,7 @@ mod tests {
     fn everything_wrong_with_a_selection_is_named() {
         let args = SelectionArgs {
             collection: vec!["a.b.c".into()],
+            visible_only: false,
             exclude: Vec::new(),
             target_db: vec!["x".into()],
         };

@@ -70,7 +70,8 @@ async fn request(args: &VerifyArgs) -> Result<VerifyRequest, Vec<Problem>> {
         (true, false) => RepairScope::Made(Vec::new()),
         (true, true) => RepairScope::Everything,
     };
-    Ok(VerifyRequest { source, target, selection, target_dbs, level: level.into(), repair })
+    let visible_only = args.selection.visible_only;
+    Ok(VerifyRequest { source, target, selection, visible_only, target_dbs, level: level.into(), repair })
 }
 
 /// What jobs made is in their record.

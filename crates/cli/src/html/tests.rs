@@ -88,7 +88,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
         verified: if state == JobState::Successful { VerifyLevel::Sample } else { VerifyLevel::None },
         sample_seed: 8_273_645_511_203,
         rbac: None,
-        resource_groups: Vec::new(),
+        resource_groups: Some(Vec::new()),
         collections,
         problems: Vec::new(),
         warnings: Vec::new(),
@@ -257,11 +257,30 @@ fn the_pace_is_among_the_facts() {
 #[test]
 fn resource_groups_of_the_source_are_among_the_facts() {
     assert!(!plain(&successful(), Lang::En).contains("Resource groups"));
-    let report = Report { resource_groups: vec!["rg_a".to_owned(), "rg_b".to_owned()], ..successful() };
+    let report = Report { resource_groups: Some(vec!["rg_a".to_owned(), "rg_b".to_owned()]), ..successful() };
     let (english, chinese) = (plain(&report, Lang::En), plain(&report, Lang::Zh));
     assert!(english.contains("Resource groups of the source (not copied)"), "{english}");
     assert!(english.contains("rg_a, rg_b"), "{english}");
+    let unknown = plain(&Report { resource_groups: None, ..successful() }, Lang::En);
+    assert!(unknown.contains("unknown: the server does not tell this user"), "{unknown}");
     assert!(chinese.contains("源上的资源组（不复制）") && chinese.contains("rg_a，rg_b"), "{chinese}");
+}
+
+#[test]
+fn what_was_left_out_is_said() {
+    let left_out = Problem::new(Code::VisibleOnly)
+        .with("side", "source")
+        .with("user", "half")
+        .with("what", "*.*")
+        .with("detail", "it has no role")
+        .with("detail_zh", "它没有任何角色");
+    let report = Report { warnings: vec![left_out], ..successful() };
+    let (english, chinese) = (plain(&report, Lang::En), plain(&report, Lang::Zh));
+    // Names stand in elements of their own.
+    for part in ["only what user", "half", "sees is included, because of --visible-only"] {
+        assert!(english.contains(part), "{part}: {english}");
+    }
+    assert!(chinese.contains("只包含用户") && chinese.contains("能看到的内容"), "{chinese}");
 }
 
 #[test]

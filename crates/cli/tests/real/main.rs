@@ -23,6 +23,7 @@ mod state;
 mod tls;
 mod untrue;
 mod verify;
+mod visible;
 
 use std::sync::OnceLock;
 

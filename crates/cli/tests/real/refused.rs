@@ -68,7 +68,7 @@ fn a_user_without_rights() {
     let run = Vecferry::between(servers(), "migrate", "source", "target", &arguments)
         .env("VECFERRY_SOURCE_TOKEN", "reader:Secret-123")
         .run();
-    run.failed(3, "VF-0111", "the source does not let this user do that");
+    run.failed(3, "VF-0111", "lacks the privilege `ShowPartitions` on `default.not_for_you` of the source");
     oracle.run(r#"assert "not_for_you" not in target.names()"#);
 }
 

@@ -48,7 +48,10 @@ pub(crate) async fn memory(
 
 /// Looks whether the disks of the target's nodes have room for the rows, as far as the nodes say.
 pub(crate) async fn disk(list: &mut CheckList, target: &Client, plan: &Plan) -> Result<(), Error> {
-    let Some(free) = free_disk(target).await? else { return Ok(()) };
+    let Some(free) = free_disk(target).await? else {
+        list.passed(CheckId::Capacity, ["disk -".to_owned()]);
+        return Ok(());
+    };
     let bytes: f64 =
         plan.collections.iter().map(|planned| planned.size.bytes() * planned.rows_estimate as f64).sum();
     let needed = bytes as u64 * DISK_TIMES_ROWS;

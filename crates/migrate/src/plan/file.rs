@@ -250,7 +250,7 @@ mod tests {
             collections: Vec::new(),
             new_databases: vec!["shop".into()],
             rbac: None,
-            resource_groups: Vec::new(),
+            resource_groups: Some(Vec::new()),
             duration,
             warnings: Vec::new(),
         };

@@ -42,7 +42,7 @@ struct StoredPlan {
     #[serde(default)]
     rbac: Option<RbacPlan>,
     #[serde(default)]
-    resource_groups: Vec<String>,
+    resource_groups: Option<Vec<String>>,
     #[serde(default)]
     duration: Option<DurationEstimate>,
     warnings: Vec<Problem>,
@@ -232,6 +232,8 @@ impl StoredCollection {
 
 #[derive(Serialize, Deserialize)]
 struct StoredRequest {
+    #[serde(default)]
+    visible_only: bool,
     target_dbs: BTreeMap<String, String>,
     verify: VerifyLevel,
     source_load: SourceLoad,
@@ -256,6 +258,7 @@ struct StoredRequest {
 /// A request as a document, without addresses and credentials.
 pub(crate) fn write_request(request: &MigrateRequest) -> Result<String, DocumentError> {
     Ok(serde_json::to_string(&StoredRequest {
+        visible_only: request.visible_only,
         target_dbs: request.target_dbs.clone(),
         verify: request.verify,
         source_load: request.source_load,
@@ -283,6 +286,7 @@ pub(crate) fn read_request(
         source,
         target,
         selection: Selection::default(),
+        visible_only: stored.visible_only,
         target_dbs: stored.target_dbs,
         verify: stored.verify,
         source_load: stored.source_load,

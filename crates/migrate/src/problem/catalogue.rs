@@ -240,10 +240,10 @@ catalogue! {
            "用环境变量 VECFERRY_SOURCE_TOKEN / VECFERRY_TARGET_TOKEN 或 --{flag}-token 提供 用户名:密码 或 API 密钥";
     /// The role is too small.
     PermissionDenied 111 Refused
-        en "the {side} does not let this user do that: {detail}"
-           "use a user whose role may read all of the source, or create and write on the target"
-        zh "{side}不允许该用户执行此操作：{detail}"
-           "请使用对源有完整读权限、对目标有创建和写入权限的用户";
+        en "this user lacks the privilege `{privilege}` on `{object}` of the {side}: {detail}"
+           "grant it to a role of this user, or use a user whose role may read all of the source, or create and write on the target"
+        zh "该用户在{side}的 `{object}` 上没有权限 `{privilege}`：{detail}"
+           "请将该权限授予该用户的角色，或使用对源有完整读权限、对目标有创建和写入权限的用户";
     /// The key is none of Zilliz Cloud, or of another site.
     ApiKey 112 Refused
         en "Zilliz Cloud does not accept the {side}'s API key: {detail}"
@@ -449,6 +449,12 @@ catalogue! {
            "leave the collection out with --exclude"
         zh "`{collection}`：单行 {bytes} 字节，而一条消息不得超过 64 MiB"
            "请用 --exclude 排除该 Collection";
+    /// It can't be shown that the user sees everything that was asked for.
+    NotEverythingSeen 229 Refused
+        en "`{what}` was asked for, but it can't be shown that user `{user}` sees all of it on the {side}: {detail}"
+           "use a user with the role admin, name every collection with --collection DB.NAME, or add --visible-only to take only what this user sees"
+        zh "要求的是 `{what}`，但无法证明用户 `{user}` 能看到{side}上的全部内容：{detail_zh}"
+           "请使用具有 admin 角色的用户，或用 --collection DB.NAME 逐一指定 Collection，或加上 --visible-only 只处理该用户能看到的内容";
     /// Another job of this state directory makes, or made, a collection of that name on this target.
     NameReserved 232 Refused
         en "`{collection}` on this target belongs to job {holder} ({state})"
@@ -680,6 +686,12 @@ catalogue! {
            "make sure that nobody else creates collections of these names there while the job starts"
         zh "若他人恰好同时在目标的数据库 `{db}` 中创建同名 Collection，可能被当作本任务创建的：{detail}"
            "请确保任务开始时没有其他人在那里创建同名的 Collection";
+    /// Only what the user sees was asked for.
+    VisibleOnly 435 Done
+        en "of `{what}` on the {side}, only what user `{user}` sees is included, because of --visible-only: {detail}"
+           "databases and collections hidden from this user are left out; a user with the role admin sees all of them"
+        zh "因为使用了 --visible-only，{side}的 `{what}` 只包含用户 `{user}` 能看到的内容：{detail_zh}"
+           "该用户看不到的 Database 和 Collection 不在其中；具有 admin 角色的用户可以看到全部内容";
 
     /// A source on which updates can't be seen.
     UpdatesUnseen 433 Done

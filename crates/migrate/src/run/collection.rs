@@ -17,7 +17,7 @@ use super::{
     Ended, Job, comparison, ledger_failed, new_report, new_verification, quarantine, reader, replaced,
     without_keys,
 };
-use crate::connect::Side;
+use crate::connect::{Side, denied};
 use crate::copy::{
     CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, Refusals, SampleRule,
     SettleError, Slice, key_of, key_text, plan, range_of, rows_of_split, settle_doubts,
@@ -48,6 +48,9 @@ const QUARANTINED_NAMED: usize = 3;
 
 /// How often a collection is copied in one attempt, where a write in doubt can't be repeated.
 const COPIES_MAX: u32 = 3;
+
+/// What a server, the ledger or the protocol said.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a collection stopped.
 pub(super) enum Stop {
@@ -183,14 +186,22 @@ impl<'a> Work<'a> {
         self.job.observer.on_event(Event::Phase { collection: self.planned.source.clone(), phase });
     }
 
-    fn source_failed(&self, error: impl std::fmt::Display) -> Stop {
-        let problem = Problem::new(Code::SourceFailed).with("collection", &self.planned.source);
-        Stop::Problem(problem.with("detail", error))
+    fn source_failed(&self, error: impl Into<Failure>) -> Stop {
+        let error = error.into();
+        let problem = denied(Side::Source, &*error).unwrap_or_else(|| {
+            let problem = Problem::new(Code::SourceFailed).with("collection", &self.planned.source);
+            problem.with("detail", error)
+        });
+        Stop::Problem(problem)
     }
 
-    fn target_failed(&self, error: impl std::fmt::Display) -> Stop {
-        let problem = Problem::new(Code::TargetFailed).with("collection", &self.planned.target);
-        Stop::Problem(problem.with("detail", error))
+    fn target_failed(&self, error: impl Into<Failure>) -> Stop {
+        let error = error.into();
+        let problem = denied(Side::Target, &*error).unwrap_or_else(|| {
+            let problem = Problem::new(Code::TargetFailed).with("collection", &self.planned.target);
+            problem.with("detail", error)
+        });
+        Stop::Problem(problem)
     }
 
     /// Begins the collection anew where a write is in doubt that can't be repeated.
@@ -426,9 +437,13 @@ impl<'a> Work<'a> {
         let source = &self.job.source;
         if self.planned.needs_load {
             self.enter(Phase::LoadingSource);
-            let rows = stored_rows(source, &self.planned.source).await.unwrap_or(None).unwrap_or_default();
+            let name = &self.planned.source;
+            let stored = repeat(&self.job.cancel, || stored_rows(source, name)).await;
+            let stored = stored.map_err(|error| self.source_failed(error))?;
+            let rows = stored.unwrap_or(self.planned.rows_estimate);
             let needed = memory_estimate(&self.planned.described, rows);
-            let free = free_memory(source).await.unwrap_or(None);
+            let free = repeat(&self.job.cancel, || free_memory(source)).await;
+            let free = free.map_err(|error| self.source_failed(error))?;
             if let Some(free) = free.filter(|free| needed > *free) {
                 return Err(does_not_fit(&self.planned.source, Side::Source, needed, free).into());
             }
@@ -1073,7 +1088,9 @@ impl<'a> Work<'a> {
     async fn load_target(&self, made: &Collection, rows: u64) -> Result<(), Stop> {
         let target = &self.job.target;
         let needed = memory_estimate(&self.planned.described, rows);
-        if let Some(free) = free_memory(target).await.unwrap_or(None).filter(|free| needed > *free) {
+        let free = repeat(&self.job.cancel, || free_memory(target)).await;
+        let free = free.map_err(|error| self.not_verified(error))?;
+        if let Some(free) = free.filter(|free| needed > *free) {
             return Err(
                 self.not_verified(does_not_fit(&made.name, Side::Target, needed, free).what(crate::Lang::En))
             );

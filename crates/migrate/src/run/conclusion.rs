@@ -273,7 +273,7 @@ mod tests {
             sample_seed: 0,
             collections,
             rbac: None,
-            resource_groups: Vec::new(),
+            resource_groups: Some(Vec::new()),
             problems: Vec::new(),
             warnings: Vec::new(),
             estimate: None,

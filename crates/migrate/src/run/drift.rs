@@ -194,8 +194,8 @@ fn shortened(names: &[String]) -> String {
 pub(crate) async fn segment_rows(source: &Client, name: &CollectionName) -> Result<Option<i64>, Error> {
     let segments = match source.loaded_segments(name).await {
         Ok(segments) => segments,
-        // Just started, or not offered to this user.
-        Err(error) if matches!(error.kind(), ErrorKind::NotLoaded | ErrorKind::PermissionDenied) => None,
+        // Just started.
+        Err(error) if error.kind() == ErrorKind::NotLoaded => None,
         Err(error) => return Err(error),
     };
     Ok(segments.map(|segments| {

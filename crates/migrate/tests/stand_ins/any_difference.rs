@@ -27,6 +27,7 @@ async fn compare(source: &StandIn, target: &StandIn, repair: bool) -> Report {
         source: endpoint(source),
         target: endpoint(target),
         selection: Selection::default(),
+        visible_only: false,
         target_dbs: std::collections::BTreeMap::new(),
         level: VerifyLevel::Full,
         repair: if repair { RepairScope::Everything } else { RepairScope::Nothing },

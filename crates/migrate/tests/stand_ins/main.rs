@@ -29,6 +29,7 @@ mod rbac;
 mod untrue_answers;
 mod updates;
 mod vanished;
+mod visible;
 
 /// Nobody looks.
 struct Silent;

@@ -148,13 +148,18 @@ impl Service {
         pb::ListCredUsersResponse { usernames, ..Default::default() }
     }
 
-    pub(super) fn select_user(&self) -> pb::SelectUserResponse {
+    pub(super) fn select_user(&self, request: &pb::SelectUserRequest) -> pb::SelectUserResponse {
         let access = self.access();
+        let asked = request.user.as_ref().map(|user| user.name.as_str());
         let result = |(name, _, roles): &Account| pb::UserResult {
             user: Some(pb::UserEntity { name: name.clone() }),
             roles: roles.iter().map(|name| role(name)).collect(),
         };
-        pb::SelectUserResponse { results: access.users.iter().map(result).collect(), ..Default::default() }
+        // `root` is a user like any other, without a role.
+        let root = (BUILT_IN_USER.to_owned(), String::new(), Vec::new());
+        let users = std::iter::once(&root).chain(&access.users);
+        let users = users.filter(|(name, ..)| asked.is_none_or(|asked| asked == name));
+        pb::SelectUserResponse { results: users.map(result).collect(), ..Default::default() }
     }
 
     pub(super) fn select_grant(&self, request: &pb::SelectGrantRequest) -> Answered<pb::SelectGrantResponse> {

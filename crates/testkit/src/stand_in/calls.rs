@@ -25,6 +25,7 @@ use super::expression::Expression;
 use super::gate::Gate;
 use super::incoming::Incoming;
 use super::interfere::{Interference, Seen};
+use super::permission::Caller;
 use super::rows::Rows;
 use super::status::{
     ALIAS_NOT_FOUND, COLLECTION_NOT_LOADED, DATABASE_INVALID, INDEX_NOT_FOUND, OTHER, PARAMETER_MISSING,
@@ -45,6 +46,8 @@ pub(super) struct Call {
     pub(super) method: String,
     /// The database in its headers.
     pub(super) db: String,
+    /// The credential in its headers, as it came.
+    pub(super) authorization: String,
     pub(super) message: Bytes,
 }
 
@@ -127,6 +130,10 @@ impl Service {
         self.shared.access.lock().expect("no call panics")
     }
 
+    pub(super) fn asks_for_users(&self) -> bool {
+        self.options().authorization
+    }
+
     pub(super) fn options(&self) -> &Options {
         &self.shared.options
     }
@@ -159,12 +166,19 @@ impl Service {
             let text = format!("grpc: received message larger than max ({} vs. {most})", call.message.len());
             return Outcome::Failed { grpc_status: "8", text };
         }
+        let caller = match self.caller(call) {
+            Ok(caller) => caller,
+            Err(failed) => return failed,
+        };
+        if let Err(denied) = self.allowed(&caller, call) {
+            return denied;
+        }
         if let Err(why) = self.is_harmless(call) {
             self.shared.harm.lock().expect("nobody panics with it").push(why.clone());
             let text = format!("no real server was seen to take this: {why}");
             return Outcome::Failed { grpc_status: "13", text };
         }
-        match self.dispatch(call) {
+        match self.dispatch(call, &caller) {
             Ok(Some(message)) => Outcome::Answer(message),
             Ok(None) => {
                 let text =
@@ -193,7 +207,7 @@ impl Service {
     }
 
     /// The answer; none where there is no such call.
-    fn dispatch(&self, call: &Call) -> Result<Option<Vec<u8>>, prost::DecodeError> {
+    fn dispatch(&self, call: &Call, caller: &Caller) -> Result<Option<Vec<u8>>, prost::DecodeError> {
         fn read<Request: Message + Default>(call: &Call) -> Result<Request, prost::DecodeError> {
             Request::decode(call.message.clone())
         }
@@ -209,13 +223,13 @@ impl Service {
                 let timestamp = self.shared.catalog().now();
                 answered(Ok(pb::AllocTimestampResponse { timestamp, ..Default::default() }))
             }
-            "ListDatabases" => answered(Ok(self.list_databases())),
+            "ListDatabases" => answered(Ok(self.list_databases(caller))),
             "CreateDatabase" => done(self.create_database(read(call)?)),
             "DropDatabase" => done(self.drop_database(&read(call)?)),
             "DescribeDatabase" => answered(self.describe_database(&read(call)?)),
             "CreateCollection" => done(self.create_collection(read(call)?)),
             "DropCollection" => done(self.drop_collection(&read(call)?)),
-            "ShowCollections" => answered(self.show_collections(&read(call)?)),
+            "ShowCollections" => answered(self.show_collections(&read(call)?, caller)),
             "DescribeCollection" => answered(self.describe_collection(&read(call)?)),
             "RenameCollection" => done(self.rename_collection(&read(call)?)),
             "AlterCollection" => done(self.alter_collection(read(call)?)),
@@ -257,7 +271,7 @@ impl Service {
             }
             "SelectRole" => answered(Ok(self.select_role(&read(call)?))),
             "ListCredUsers" => answered(Ok(self.list_users())),
-            "SelectUser" => answered(Ok(self.select_user())),
+            "SelectUser" => answered(Ok(self.select_user(&read(call)?))),
             "SelectGrant" => answered(self.select_grant(&read(call)?)),
             "CreateRole" => done(self.create_role(&read(call)?)),
             "DropRole" => done(self.drop_role(&read(call)?)),
@@ -308,8 +322,10 @@ impl Service {
         pb::GetMetricsResponse { response, component_name: "proxy".to_owned(), ..Default::default() }
     }
 
-    fn list_databases(&self) -> pb::ListDatabasesResponse {
-        let db_names = self.shared.catalog().databases.keys().cloned().collect();
+    fn list_databases(&self, caller: &Caller) -> pb::ListDatabasesResponse {
+        let catalog = self.shared.catalog();
+        let seen = catalog.databases.keys().filter(|db| self.sees_database(caller, db));
+        let db_names = seen.cloned().collect();
         pb::ListDatabasesResponse { db_names, ..Default::default() }
     }
 
@@ -455,13 +471,16 @@ impl Service {
     fn show_collections(
         &self,
         request: &pb::ShowCollectionsRequest,
+        caller: &Caller,
     ) -> Answered<pb::ShowCollectionsResponse> {
         let catalog = self.shared.catalog();
-        let tables = &catalog.database(&request.db_name)?.tables;
+        let all = &catalog.database(&request.db_name)?.tables;
+        let tables: Vec<_> =
+            all.iter().filter(|(name, _)| self.sees_collection(caller, &request.db_name, name)).collect();
         Ok(pb::ShowCollectionsResponse {
-            collection_names: tables.keys().cloned().collect(),
-            collection_ids: tables.values().map(|table| table.id).collect(),
-            created_timestamps: tables.values().map(|table| table.created).collect(),
+            collection_names: tables.iter().map(|(name, _)| (*name).clone()).collect(),
+            collection_ids: tables.iter().map(|(_, table)| table.id).collect(),
+            created_timestamps: tables.iter().map(|(_, table)| table.created).collect(),
             ..Default::default()
         })
     }

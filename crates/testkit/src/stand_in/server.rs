@@ -72,10 +72,12 @@ async fn serve(stream: TcpStream, service: Service) {
 async fn call(service: Service, request: Request<Incoming>) -> Result<Response<Body>, h2::Error> {
     let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
     let db = request.headers().get("dbname").and_then(|db| db.to_str().ok()).unwrap_or_default().to_owned();
+    let authorization = request.headers().get("authorization").and_then(|token| token.to_str().ok());
+    let authorization = authorization.unwrap_or_default().to_owned();
     let reset = || h2::Error::from(h2::Reason::INTERNAL_ERROR);
     let body = request.into_body().collect().await.map_err(|_| reset())?.to_bytes();
     let message = body.slice(FRAME_HEADER_BYTES.min(body.len())..);
-    let call = Call { method, db, message };
+    let call = Call { method, db, authorization, message };
     let kind = match call.method.as_str() {
         "Insert" | "Upsert" => Kind::Write,
         "ReleaseCollection" | "ReleasePartitions" => Kind::Release,

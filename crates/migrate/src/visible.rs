@@ -1,0 +1,90 @@
+//! Whether "everything" is everything: lists hold only what the user sees. Where a request means all collections of a
+//! database or of the cluster, and it can't be shown that the user sees them all, somebody has to say that a part is meant.
+
+use vecferry_milvus::{Client, Doubt};
+
+use crate::connect::{Side, refusal};
+use crate::problem::{Code, Problem};
+use crate::request::{Selection, Selector};
+
+/// How the question was answered.
+#[derive(Debug)]
+pub(crate) enum Visible {
+    /// Every collection is named: nothing can be left out without a word.
+    Named,
+    /// The user sees everything that is meant.
+    Everything,
+    /// Only what the user sees is meant.
+    Part(Problem),
+}
+
+impl Visible {
+    /// The sentence for the report; none where nothing is left out.
+    pub(crate) fn sentence(self) -> Option<Problem> {
+        match self {
+            Self::Named | Self::Everything => None,
+            Self::Part(problem) => Some(problem),
+        }
+    }
+}
+
+/// Finds out whether the user of a connection sees all that a selection means.
+///
+/// # Errors
+/// That can't be shown, and `visible_only` does not say that a part is meant; or the server can't be asked.
+pub(crate) async fn check(
+    client: &Client,
+    side: Side,
+    selection: &Selection,
+    visible_only: bool,
+) -> Result<Visible, Vec<Problem>> {
+    if selection.names_every_collection() {
+        return Ok(Visible::Named);
+    }
+    let databases: Vec<_> = selection
+        .included()
+        .iter()
+        .filter_map(|selector| match selector {
+            Selector::Database(db) => Some(db.as_str()),
+            Selector::Collection(_) => None,
+        })
+        .collect();
+    let sight = client.sight().await.map_err(|error| vec![refusal(side, &error)])?;
+    let doubt = if databases.is_empty() {
+        sight.doubt_of_everything().map(|doubt| ("*.*".to_owned(), doubt))
+    } else {
+        let of = |db: &&str| Some((format!("{db}.*"), sight.doubt_of_database(db)?));
+        databases.iter().find_map(of)
+    };
+    let Some((what, doubt)) = doubt else { return Ok(Visible::Everything) };
+    let code = if visible_only { Code::VisibleOnly } else { Code::NotEverythingSeen };
+    let (en, zh) = reason(&doubt);
+    let problem = Problem::new(code)
+        .with("side", side.name())
+        .with("user", sight.user.as_deref().unwrap_or("API key"))
+        .with("what", what)
+        .with("detail", en)
+        .with("detail_zh", zh);
+    if visible_only { Ok(Visible::Part(problem)) } else { Err(vec![problem]) }
+}
+
+/// A doubt in both languages.
+fn reason(doubt: &Doubt) -> (String, String) {
+    match doubt {
+        Doubt::ApiKey => {
+            ("servers do not say what an API key may see".into(), "服务器不会说明 API key 能看到什么".into())
+        }
+        Doubt::NoRoles => ("the server names no roles of it".into(), "服务器没有给出它的角色".into()),
+        Doubt::NotTold(error) => {
+            (format!("its roles can't be asked for ({error})"), format!("无法查询它的角色（{error}）"))
+        }
+        Doubt::Roles(roles) if roles.is_empty() => ("it has no role".into(), "它没有任何角色".into()),
+        Doubt::Roles(roles) => {
+            let quoted: Vec<_> = roles.iter().map(|role| format!("`{role}`")).collect();
+            (
+                format!("its roles {} are granted a part only", quoted.join(", ")),
+                format!("它的角色 {} 只被授予了一部分权限", quoted.join("、")),
+            )
+        }
+    }
+}
