@@ -3,11 +3,12 @@
 
 use futures_util::{StreamExt, stream};
 
+use super::drift::Holding;
 use super::{Ended, Job, LOOKS_PARALLEL, drift, ledger_failed, reader, replaced};
 use crate::event::Phase;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::{Code, Problem};
-use crate::report::CountedRows;
+use crate::report::{CountedRows, Writes};
 use crate::target;
 
 impl Job {
@@ -16,8 +17,10 @@ impl Job {
         let complete = ended.iter_mut().zip(&plan.collections).enumerate();
         stream::iter(complete.filter(|(_, (ended, _))| ended.report.phase == Phase::Done))
             .for_each_concurrent(LOOKS_PARALLEL, |(position, (ended, planned))| async move {
-                let looks =
-                    [self.still_there(position, planned).await, self.source_stayed(planned, ended).await];
+                let looks = [
+                    self.still_there(position, planned).await,
+                    self.source_stayed(position, planned, ended).await,
+                ];
                 let evidence = &mut ended.report.evidence;
                 (evidence.there_at_end, evidence.source_looked_at_end) = (looks[0].is_ok(), looks[1].is_ok());
                 let found: Vec<_> = looks.into_iter().filter_map(Result::err).collect();
@@ -45,7 +48,12 @@ impl Job {
     }
 
     /// The source consists of what it did, and counts what it did where it can be counted without loading it.
-    async fn source_stayed(&self, planned: &PlannedCollection, ended: &mut Ended) -> Result<(), Problem> {
+    async fn source_stayed(
+        &self,
+        position: usize,
+        planned: &PlannedCollection,
+        ended: &mut Ended,
+    ) -> Result<(), Problem> {
         let failed = |error: vecferry_milvus::Error| {
             let problem = Problem::new(Code::SourceFailed).with("collection", &planned.source);
             problem.with("detail", error)
@@ -77,6 +85,7 @@ impl Job {
                     .with("checks", "count at the end of the job"),
             );
         }
+        found.extend(self.written_since(position, planned, ended).await?);
         if self.request.allow_drift {
             let is_new = |problem: &Problem| ended.warnings.iter().all(|known| known.code != problem.code);
             let new: Vec<_> = found.into_iter().filter(is_new).collect();
@@ -84,6 +93,26 @@ impl Job {
             return Ok(());
         }
         found.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Whether rows of the source were written after the collection was complete, by its stored segments.
+    async fn written_since(
+        &self,
+        position: usize,
+        planned: &PlannedCollection,
+        ended: &mut Ended,
+    ) -> Result<Option<Problem>, Problem> {
+        let job_id = self.attempt.job_id();
+        let record = self.ledger.collection(job_id, position).await;
+        let recorded = record.map_err(|error| ledger_failed(job_id, error))?.source_counts;
+        let report = ended.report.drift.as_mut().filter(|drift| drift.writes == Some(Writes::None));
+        let (Some(recorded), Some(report)) = (recorded, report) else { return Ok(None) };
+        let before = Holding::read(&recorded).map_err(|error| ledger_failed(job_id, error))?;
+        let writes = drift::writes_at_end(self, &planned.source, &before).await.map_err(|error| {
+            let problem = Problem::new(Code::SourceFailed).with("collection", &planned.source);
+            problem.with("detail", error)
+        })?;
+        Ok(drift::add_writes(report, writes).then(|| drift::problem(&planned.source, report)))
     }
 
     /// Rows of a source collection that cannot be loaded for want of an index. Rows that were never flushed show in no

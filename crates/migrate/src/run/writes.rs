@@ -23,7 +23,7 @@ use crate::report::{UnseenWrites, Writes};
 use crate::retry::{repeat, sleep};
 
 /// Servers since 2.5 take one flush in ten seconds a collection by default.
-const LIMITED_MAX: Duration = Duration::from_secs(60);
+pub(super) const LIMITED_MAX: Duration = Duration::from_secs(60);
 const LIMITED_POLL: Duration = Duration::from_secs(1);
 /// A flush of a 2.3.5 takes tenths of a second.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(120);
@@ -66,6 +66,8 @@ pub(super) struct Looker<'a> {
     pub(super) flushes: &'a SharedFlush<FlushHandle>,
     pub(super) observer: &'a dyn Observer,
     pub(super) cancel: &'a CancellationToken,
+    /// How long a limit of flushes is waited for.
+    pub(super) limited_max: Duration,
 }
 
 impl Looker<'_> {
@@ -140,7 +142,9 @@ impl Looker<'_> {
         let mut flushed = self.flushes.flush(name, call).await;
         loop {
             match flushed {
-                Err(error) if error.kind() == ErrorKind::RateLimited && started.elapsed() < LIMITED_MAX => {
+                Err(error)
+                    if error.kind() == ErrorKind::RateLimited && started.elapsed() < self.limited_max =>
+                {
                     if self.cancel.is_cancelled() {
                         return Err(error);
                     }

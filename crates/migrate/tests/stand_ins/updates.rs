@@ -17,21 +17,23 @@ use super::{Silent, endpoint, request};
 
 const AT: (&str, &str) = ("default", "books");
 
-/// Does something once, when every row was read.
-struct WhenRead<Act>(Mutex<Option<Act>>);
+/// Does something once, when the collection enters a step.
+struct When<Act>(Phase, Mutex<Option<Act>>);
 
-impl<Act: FnOnce() + Send> Observer for WhenRead<Act> {
+impl<Act: FnOnce() + Send> Observer for When<Act> {
     fn on_event(&self, event: Event) {
-        if let Event::Phase { phase: Phase::Flushing, .. } = event
-            && let Some(act) = self.0.lock().unwrap().take()
+        if let Event::Phase { phase, .. } = event
+            && phase == self.0
+            && let Some(act) = self.1.lock().unwrap().take()
         {
             act();
         }
     }
 }
 
+/// When every row was read.
 fn when_read(act: impl FnOnce() + Send + 'static) -> Arc<dyn Observer> {
-    Arc::new(WhenRead(Mutex::new(Some(act))))
+    Arc::new(When(Phase::Flushing, Mutex::new(Some(act))))
 }
 
 fn servers(version: Version) -> (Arc<StandIn>, StandIn) {
@@ -112,6 +114,19 @@ async fn the_limit_of_flushes_is_waited_for_and_shown() {
     assert_eq!(writes(&report), Some(Writes::None));
     let waits = waits.0.lock().unwrap();
     assert!(!waits.is_empty() && waits.iter().all(|wait| *wait == Wait::SourceLimit), "{waits:?}");
+}
+
+#[tokio::test]
+async fn an_update_after_the_comparison_is_no_success() {
+    let (source, target) = servers(Version::V2_6);
+    let state = tempfile::tempdir().unwrap();
+    let of = Arc::clone(&source);
+    let observer = Arc::new(When(Phase::Done, Mutex::new(Some(move || update(&of, 7)))));
+    let cancel = CancellationToken::new();
+    let report = migrated(&source, &target, VerifyLevel::Full, state.path(), observer, cancel).await;
+    assert_eq!(report.state, JobState::Failed);
+    assert_eq!(codes(&report.problems), ["VF-0405"], "{:#?}", report.problems);
+    assert_eq!(report.collections[0].drift.as_ref().unwrap().checks, ["count", "writes"]);
 }
 
 #[tokio::test]
