@@ -34,7 +34,12 @@ const BAR_HEIGHT: usize = 38;
 pub(crate) fn html(report: &Report, lang: Lang) -> String {
     // Only a text that can't be formatted could fail, and there is none; if ever, a page that says so is better than
     // no page.
-    Page::new(report, lang).render().unwrap_or_else(|error| error.to_string())
+    let page = Page::new(report, lang).render().unwrap_or_else(|error| error.to_string());
+    // Names and messages are others': none of them turns what stands around it.
+    let harmless = |character| {
+        if format::acts(character) && !character.is_whitespace() { '\u{fffd}' } else { character }
+    };
+    page.chars().map(harmless).collect()
 }
 
 #[derive(Template)]

@@ -19,6 +19,7 @@ mod text;
 mod usage;
 
 use std::future::Future;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -26,7 +27,7 @@ use tracing_subscriber::EnvFilter;
 use vecferry_migrate::Exit;
 
 use crate::args::{Cli, Command};
-use crate::output::Output;
+use crate::output::{Output, readable};
 use crate::signals::Signals;
 
 // Pages of many megabytes come and go in several threads; this allocator gives their memory back.
@@ -56,10 +57,10 @@ fn run(cli: &Cli) -> Exit {
         Command::Migrate(args) => {
             in_runtime(&output, async |signals| commands::migrate::run(&output, signals, args).await)
         }
-        Command::Jobs(args) => in_runtime(&output, async |_| commands::jobs::list(&output, args).await),
-        Command::Status(args) => in_runtime(&output, async |_| commands::jobs::status(&output, args).await),
-        Command::Rate(args) => in_runtime(&output, async |_| commands::rate::run(&output, args).await),
-        Command::Report(args) => in_runtime(&output, async |_| commands::jobs::report(&output, args).await),
+        Command::Jobs(args) => until_signaled(&output, commands::jobs::list(&output, args)),
+        Command::Status(args) => until_signaled(&output, commands::jobs::status(&output, args)),
+        Command::Rate(args) => until_signaled(&output, commands::rate::run(&output, args)),
+        Command::Report(args) => until_signaled(&output, commands::jobs::report(&output, args)),
         Command::Resume(args) => {
             in_runtime(&output, async |signals| commands::resume::run(&output, signals, args).await)
         }
@@ -94,6 +95,11 @@ fn in_runtime(output: &Output, command: impl AsyncFnOnce(&mut Signals) -> Exit) 
     exit
 }
 
+/// Runs a command that a signal just ends.
+fn until_signaled(output: &Output, command: impl Future<Output = Exit>) -> Exit {
+    in_runtime(output, async |signals| signals.unless_signaled(command).await.unwrap_or(Exit::Canceled))
+}
+
 /// The signals are listened to from the first moment on, so that none is lost.
 fn boxed(command: impl AsyncFnOnce(&mut Signals) -> Exit) -> impl Future<Output = Exit> {
     Box::pin(async move { command(&mut Signals::listen()).await })
@@ -104,7 +110,22 @@ fn log_if_asked() {
     if std::env::var_os("VECFERRY_LOG").is_some_and(|filter| !filter.is_empty()) {
         tracing_subscriber::fmt()
             .with_env_filter(EnvFilter::from_env("VECFERRY_LOG"))
-            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .with_writer(|| Log)
             .init();
+    }
+}
+
+/// What the libraries log holds servers' messages.
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        io::stderr().lock().write_all(readable(&text, false).as_bytes()).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
     }
 }

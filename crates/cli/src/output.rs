@@ -1,9 +1,11 @@
 //! stdout carries results, stderr the rest. A reader that went away (a closed pipe) never ends a job.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
+use serde_json::ser::Formatter;
 use vecferry_migrate::{Exit, Lang, Problem};
 
 use crate::{format, text};
@@ -46,18 +48,73 @@ pub(crate) enum Style {
     Dim,
 }
 
+/// Ends every style.
+const PLAIN: &str = "\u{1b}[0m";
+
 impl Style {
+    const ALL: [Self; 5] = [Self::Error, Self::Warning, Self::Success, Self::Strong, Self::Dim];
+
+    fn code(self) -> &'static str {
+        match self {
+            Self::Error => "\u{1b}[1;31m",
+            Self::Warning => "\u{1b}[1;33m",
+            Self::Success => "\u{1b}[1;32m",
+            Self::Strong => "\u{1b}[1m",
+            Self::Dim => "\u{1b}[2m",
+        }
+    }
+
     /// The text with the codes that a terminal understands.
     pub(crate) fn paint(self, text: &str, colored: bool) -> String {
-        let code = match self {
-            Self::Error => "1;31",
-            Self::Warning => "1;33",
-            Self::Success => "1;32",
-            Self::Strong => "1",
-            Self::Dim => "2",
-        };
-        if colored { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if colored { format!("{}{text}{PLAIN}", self.code()) } else { text.to_owned() }
     }
+}
+
+/// What people read, as it may reach a terminal: of all that acts there only ends of lines and, where they are wanted, the
+/// codes of [`Style`]. Everything that is written for people passes here, so that what somebody forgot to make harmless
+/// is harmless all the same.
+pub(crate) fn readable(text: &str, colored: bool) -> Cow<'_, str> {
+    if !text.chars().any(|character| character != '\n' && format::acts(character)) {
+        return Cow::Borrowed(text);
+    }
+    let mut readable = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let codes = Style::ALL.map(Style::code).into_iter().chain([PLAIN]);
+        let code = codes.filter(|_| colored).find(|code| rest.starts_with(code));
+        let taken = match code {
+            Some(code) => code,
+            None => &rest[..character.len_utf8()],
+        };
+        if code.is_some() || character == '\n' {
+            readable.push_str(taken);
+        } else {
+            readable.push_str(&format::harmless(taken));
+        }
+        rest = &rest[taken.len()..];
+    }
+    Cow::Owned(readable)
+}
+
+/// JSON whose texts are exact, and which does nothing to a terminal: what would act there is written by its number.
+struct Escaped;
+
+impl Formatter for Escaped {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut plain = 0;
+        for (at, character) in fragment.char_indices().filter(|(_, character)| format::acts(*character)) {
+            writer.write_all(&fragment.as_bytes()[plain..at])?;
+            write!(writer, "\\u{:04x}", u32::from(character))?;
+            plain = at + character.len_utf8();
+        }
+        writer.write_all(&fragment.as_bytes()[plain..])
+    }
+}
+
+fn json(value: &impl Serialize) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Escaped)).ok()?;
+    Some(line)
 }
 
 /// Whether a problem stops something.
@@ -113,7 +170,7 @@ impl Output {
 
     /// A line of the result.
     pub(crate) fn result(&self, line: &str) {
-        ignore(writeln!(io::stdout().lock(), "{line}"));
+        ignore(writeln!(io::stdout().lock(), "{}", readable(line, self.stdout_colored)));
     }
 
     /// A result as it is, without a line end of its own.
@@ -124,15 +181,15 @@ impl Output {
 
     /// A line of the result for machines.
     pub(crate) fn json_line(&self, value: &impl Serialize) {
-        if let Ok(line) = serde_json::to_string(value) {
-            let mut stdout = io::stdout().lock();
-            ignore(writeln!(stdout, "{line}").and_then(|()| stdout.flush()));
+        if let Some(mut line) = json(value) {
+            line.push(b'\n');
+            self.raw(&line);
         }
     }
 
     /// A line beside the result.
     pub(crate) fn note(&self, line: &str) {
-        ignore(writeln!(io::stderr().lock(), "{line}"));
+        ignore(writeln!(io::stderr().lock(), "{}", readable(line, self.stderr_colored)));
     }
 
     /// An empty line between what was shown on the way and the result.
@@ -145,6 +202,7 @@ impl Output {
     /// A question, with the cursor left behind it.
     pub(crate) fn ask(&self, question: &str) {
         let mut stderr = io::stderr().lock();
+        let question = readable(question, self.stderr_colored);
         ignore(write!(stderr, "{question} ").and_then(|()| stderr.flush()));
     }
 
@@ -233,6 +291,32 @@ mod tests {
     fn the_worst_problem_decides_the_exit() {
         let problems = [Problem::new(Code::NeedsYes), Problem::new(Code::NothingSelected)];
         assert_eq!(worst(&problems), Exit::Refused);
+    }
+
+    #[test]
+    fn only_ends_of_lines_and_own_styles_act() {
+        let foreign = "\u{1b}]0;title\u{7}\u{1b}[31m\u{9b}2J\u{202e}x\ty";
+        let line = format!("{}\n{foreign}", Style::Error.paint("a", true));
+        let colored = readable(&line, true);
+        assert!(
+            colored.starts_with("\u{1b}[1;31ma\u{1b}[0m\n\u{fffd}]0;title\u{fffd}\u{fffd}[31m"),
+            "{colored:?}"
+        );
+        let plain = readable(&line, false);
+        assert_eq!(
+            plain,
+            "\u{fffd}[1;31ma\u{fffd}[0m\n\u{fffd}]0;title\u{fffd}\u{fffd}[31m\u{fffd}2J\u{fffd}x y"
+        );
+        assert!(matches!(readable("集合\nplain", false), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn json_is_exact_and_acts_on_nothing() {
+        let text = "q\"\\\n\u{1b}[31m\u{7f}\u{9b}\u{202e}\u{2066}集合é👩\u{1f680}";
+        let line = String::from_utf8(json(&[text]).unwrap()).unwrap();
+        assert!(!line.chars().any(format::acts), "{line:?}");
+        assert!(line.contains("集合é"), "{line}");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&line).unwrap(), [text]);
     }
 
     #[test]

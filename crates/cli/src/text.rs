@@ -146,6 +146,8 @@ sentences! {
     ended_at_once
         "Ended at once. Incomplete collections are left on the target, and source collections may still be loaded: `vecferry jobs` lists the job, `vecferry resume` goes on with it."
         "已立即退出。目标上留有未完成的 Collection，源上的 Collection 可能仍处于加载状态：用 `vecferry jobs` 查看任务，用 `vecferry resume` 继续。";
+    /// Why something may be left that was only tried.
+    ended_before_removal "ended at once, perhaps before it was removed" "已立即退出，可能尚未删除";
     /// Name of the line of all collections.
     total "total" "合计";
 

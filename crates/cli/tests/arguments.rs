@@ -244,6 +244,24 @@ fn a_state_directory_that_cannot_be_written_is_refused() {
 }
 
 #[test]
+fn a_state_directory_that_others_may_look_into_is_refused_with_the_way_out() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("notes"), "of somebody's").unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let shown = dir.path().display();
+    let ended = migrate(dir.path(), &SIDES);
+    assert_eq!(ended.code, Some(2));
+    let expected =
+        format!("error[VF-0020]: other users may look into the state directory `{shown}` (mode 755)");
+    assert!(ended.stderr.starts_with(&expected), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("run `chmod 700 {shown}`")), "{}", ended.stderr);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is made there");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(run(&["jobs", "--state-dir", dir.path().to_str().unwrap()]).code, Some(0));
+}
+
+#[test]
 fn a_dead_port_is_refused_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let address = format!("http://127.0.0.1:{}", dead_port());

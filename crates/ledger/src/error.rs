@@ -7,6 +7,12 @@ use std::path::{Path, PathBuf};
 pub enum ErrorKind {
     /// The directory or the file can't be made or opened.
     Unusable,
+    /// Other users may look into the directory; the message is its mode.
+    Exposed,
+    /// The directory is another user's.
+    Foreign,
+    /// The directory is on a file system of the network; the message is its name.
+    Network,
     /// The file can be read but not written.
     ReadOnly,
     /// The disk is full.

@@ -254,6 +254,33 @@ impl Ledger {
         .await
     }
 
+    /// Records, again and again, that the attempt is ending because it was asked to.
+    pub async fn record_cancel_beat(&self, attempt: &Attempt) -> Result<(), Error> {
+        self.write_as(attempt, |connection, attempt| {
+            connection.execute(
+                "UPDATE jobs SET cancel_beats = cancel_beats + 1 WHERE job_id = ?1",
+                params![attempt.job_id()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// How often that was recorded.
+    pub async fn cancel_beats(&self, job_id: &str) -> Result<i64, Error> {
+        let id = job_id.to_owned();
+        self.read(move |connection| {
+            let sql = "SELECT cancel_beats FROM jobs WHERE job_id = ?1";
+            Ok(connection.query_row(sql, params![id], |row| row.get(0))?)
+        })
+        .await
+    }
+
+    /// Number of the process that works on a job, or did last, as far as it was written down.
+    pub fn holder(&self, job_id: &str) -> Option<u32> {
+        Lease::holder(&self.leases(), job_id)
+    }
+
     /// Sets or lifts the limit of a job's data rate, also of one that runs.
     pub async fn set_max_rate(&self, job_id: &str, max_rate: Option<String>) -> Result<(), Error> {
         let id = job_id.to_owned();

@@ -10,6 +10,7 @@
 
 mod collections;
 mod comparisons;
+mod directory;
 mod error;
 mod jobs;
 mod lease;

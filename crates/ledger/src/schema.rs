@@ -154,6 +154,9 @@ ALTER TABLE splits ADD COLUMN reopened INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE collections ADD COLUMN write_alias INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE quarantine ADD COLUMN in_doubt INTEGER NOT NULL DEFAULT 0;
 ",
+    // Counts up while a process ends its job because it was asked to: who asked sees that it reacts.
+    "ALTER TABLE jobs ADD COLUMN cancel_beats INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// Brings a file to the newest version, or says why it can't be used.
@@ -190,6 +193,8 @@ mod tests {
     #[tokio::test]
     async fn a_file_of_the_first_version_is_brought_up_with_its_data() {
         let directory = tempfile::tempdir().unwrap();
+        drop(Ledger::open(directory.path()).unwrap());
+        std::fs::remove_file(directory.path().join("ledger.sqlite3")).unwrap();
         let connection = Connection::open(directory.path().join("ledger.sqlite3")).unwrap();
         connection.execute_batch(STEPS[0]).unwrap();
         connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();

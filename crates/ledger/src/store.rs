@@ -1,7 +1,5 @@
 //! The connection: opened once, owned by one thread.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
+use crate::directory::{inside, prepare, private_file, refuse_link};
 use crate::error::{Error, ErrorKind};
 use crate::lease::Lease;
 use crate::schema;
@@ -174,16 +173,12 @@ impl Ledger {
     /// Opens the ledger of a state directory, and makes both if need be. For its owner only.
     ///
     /// # Errors
-    /// [`ErrorKind::Unusable`], [`ErrorKind::ReadOnly`], [`ErrorKind::Full`], [`ErrorKind::Corrupt`],
+    /// [`ErrorKind::Exposed`], [`ErrorKind::Foreign`], [`ErrorKind::Network`], [`ErrorKind::Unusable`], [`ErrorKind::ReadOnly`], [`ErrorKind::Full`], [`ErrorKind::Corrupt`],
     /// [`ErrorKind::Newer`], [`ErrorKind::Locked`].
     pub fn open(state_dir: &Path) -> Result<Self, Error> {
-        let leases = state_dir.join(LEASES);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&leases)
-            .map_err(|error| Error::io(&leases, error))?;
-        let path = state_dir.join(FILE);
+        let directory = prepare(state_dir)?;
+        inside(&directory, LEASES)?;
+        let path = directory.join(FILE);
         let connection = open(&path).map_err(|error| error.at(&path))?;
         let meter = Arc::new(Meter::default());
         let (work, queue) = channel();
@@ -281,9 +276,17 @@ impl Ledger {
 }
 
 fn open(path: &Path) -> Result<Connection, Error> {
-    let mut connection = Connection::open(path)?;
+    drop(private_file(path)?);
+    // Made beside it with the file's own mode.
+    for beside in ["-wal", "-shm", "-journal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(beside);
+        refuse_link(Path::new(&name))?;
+    }
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_WAIT_MAX)?;
-    restrict(path).map_err(|error| Error::io(path, error))?;
     if connection.is_readonly("main")? {
         return Err(Error::new(ErrorKind::ReadOnly, "the file can't be written"));
     }
@@ -297,16 +300,6 @@ fn open(path: &Path) -> Result<Connection, Error> {
     connection.pragma_update(None, "foreign_keys", true)?;
     schema::migrate(&mut connection)?;
     Ok(connection)
-}
-
-/// For its owner only: it names what a cluster holds.
-fn restrict(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let metadata = std::fs::metadata(path)?;
-    if metadata.permissions().mode() & 0o077 == 0 {
-        return Ok(());
-    }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
 }
 
 /// Does all work, until the last [`Ledger`] is gone. What waits when a change is at its turn is committed with it.

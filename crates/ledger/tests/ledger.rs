@@ -270,7 +270,8 @@ async fn a_ledger_of_the_first_version_is_taken_over_with_its_jobs() {
              ALTER TABLE splits DROP COLUMN reopened; ALTER TABLE collections DROP COLUMN write_alias; \
              ALTER TABLE quarantine DROP COLUMN in_doubt; DROP TABLE reservations; \
              ALTER TABLE collections DROP COLUMN claims; ALTER TABLE collections DROP COLUMN claim; \
-             ALTER TABLE collections DROP COLUMN removal_intended; PRAGMA user_version = 1",
+             ALTER TABLE collections DROP COLUMN removal_intended; \
+             ALTER TABLE jobs DROP COLUMN cancel_beats; PRAGMA user_version = 1",
         )
         .unwrap();
     drop(connection);
@@ -450,6 +451,7 @@ fn files_that_are_no_ledger_are_refused_and_left_alone() {
     assert!(error.to_string().contains("has version 99, this program knows up to "), "{error}");
 
     let garbage = tempfile::tempdir().unwrap();
+    fs::set_permissions(garbage.path(), fs::Permissions::from_mode(0o700)).unwrap();
     fs::write(
         garbage.path().join("ledger.sqlite3"),
         b"no database at all, but long enough to be read as one....",
@@ -460,6 +462,7 @@ fn files_that_are_no_ledger_are_refused_and_left_alone() {
     assert!(kept.starts_with(b"no database at all"));
 
     let foreign = tempfile::tempdir().unwrap();
+    fs::set_permissions(foreign.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let connection = rusqlite::Connection::open(foreign.path().join("ledger.sqlite3")).unwrap();
     connection.execute_batch("CREATE TABLE jobs (mine TEXT)").unwrap();
     drop(connection);
@@ -519,4 +522,92 @@ async fn a_comparison_is_gone_on_with_only_for_the_state_that_it_was_made_for() 
     assert_eq!(ledger.comparisons("j1", 0, "one").await.unwrap(), []);
     ledger.forget_creation(&attempt, 0, 100).await.unwrap();
     assert_eq!(ledger.comparisons("j1", 0, "two").await.unwrap(), []);
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_new_directory_and_everything_in_it_is_for_its_owner_only() {
+    let outer = tempfile::tempdir().unwrap();
+    let directory = outer.path().join("deep").join("state");
+    let (ledger, _attempt) = begun(&directory).await;
+    for inner in [&directory, &directory.join("leases")] {
+        assert_eq!(mode(inner), 0o700, "{}", inner.display());
+    }
+    for file in ["ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm", "leases/j1.lock"] {
+        assert_eq!(mode(&directory.join(file)), 0o600, "{file}");
+    }
+    assert_eq!(ledger.holder("j1"), Some(std::process::id()));
+    // Also a file of an older version.
+    drop(ledger);
+    fs::set_permissions(directory.join("ledger.sqlite3"), fs::Permissions::from_mode(0o644)).unwrap();
+    Ledger::open(&directory).unwrap();
+    assert_eq!(mode(&directory.join("ledger.sqlite3")), 0o600);
+}
+
+#[test]
+fn a_directory_that_others_may_look_into_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let set = |mode| fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+    let refused = |wide: u32| {
+        set(wide);
+        let error = Ledger::open(directory.path()).unwrap_err();
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Exposed, format!("{wide:o}")));
+        assert_eq!(mode(directory.path()), wide);
+    };
+    // Somebody could be about to put a file there.
+    [0o777, 0o770].into_iter().for_each(refused);
+    // Just made, for this.
+    set(0o755);
+    drop(Ledger::open(directory.path()).unwrap());
+    assert_eq!(mode(directory.path()), 0o700);
+    let before = fs::read_dir(directory.path()).unwrap().count();
+    [0o750, 0o701, 0o755, 0o777].into_iter().for_each(refused);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), before);
+    set(0o700);
+    Ledger::open(directory.path()).unwrap();
+}
+
+#[test]
+fn a_directory_of_another_user_is_refused() {
+    let outer = tempfile::tempdir().unwrap();
+    let mine = outer.path().join("theirs");
+    fs::create_dir(&mine).unwrap();
+    fs::set_permissions(&mine, fs::Permissions::from_mode(0o700)).unwrap();
+    // Only root may give a directory away; anybody else looks at one of root's.
+    let theirs = match std::os::unix::fs::chown(&mine, Some(65_534), None) {
+        Ok(()) => mine,
+        Err(_) => "/proc/1".into(),
+    };
+    let error = Ledger::open(&theirs).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Foreign | ErrorKind::Unusable), "{error}");
+    assert!(!theirs.join("ledger.sqlite3").exists());
+}
+
+#[tokio::test]
+async fn nothing_is_made_or_opened_through_a_link() {
+    let outer = tempfile::tempdir().unwrap();
+    let elsewhere = outer.path().join("elsewhere");
+    for name in ["ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm", "ledger.sqlite3-journal"] {
+        let directory = outer.path().join(format!("of {name}"));
+        Ledger::open(&directory).unwrap();
+        let file = directory.join(name);
+        drop(fs::remove_file(&file));
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+        let error = Ledger::open(&directory).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unusable, "{name}: {error}");
+        assert!(error.to_string().contains("it is a link"), "{name}: {error}");
+    }
+    let directory = outer.path().join("state");
+    let ledger = Ledger::open(&directory).unwrap();
+    ledger.create_job(job("j1")).await.unwrap();
+    std::os::unix::fs::symlink(&elsewhere, directory.join("leases").join("j1.lock")).unwrap();
+    assert_eq!(ledger.begin_attempt("j1").await.unwrap_err().kind(), ErrorKind::Unusable);
+    assert!(!elsewhere.exists(), "it was made through a link");
+    // The directory itself may be reached through one: that is for its owner to decide.
+    drop(ledger);
+    std::os::unix::fs::symlink(&directory, outer.path().join("by link")).unwrap();
+    Ledger::open(&outer.path().join("by link")).unwrap();
 }

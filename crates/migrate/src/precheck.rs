@@ -17,7 +17,7 @@ use crate::connect::{Side, cluster, product, refusal, same_server};
 use crate::inventory::{self, Found};
 use crate::plan::{Change, Keys, NewIndex, Plan, PlannedCollection};
 use crate::problem::{Code, Problem};
-use crate::request::{AutoId, MigrateRequest, SourceLoad};
+use crate::request::{AutoId, Duplicates, MigrateRequest, SourceLoad};
 use crate::size::{RowSize, row_sizes};
 use crate::source_load;
 use crate::target;
@@ -66,6 +66,10 @@ pub(crate) async fn check(
     // Everything that a copy reads was asked for by now.
     list.passed(CheckId::Privileges, []);
     list.passed(CheckId::RowCounts, [rows_known(&found)]);
+    if newest_is_not_known(request, source, &found) {
+        let problem = Problem::new(Code::NewestNotKnown).with("version", source.version());
+        list.warn(CheckId::RowCounts, problem);
+    }
     let mut checks = Checks { request, source, target, product: product(target), problems: Vec::new() };
     let mut collections = Vec::new();
     for found in &found {
@@ -103,6 +107,17 @@ pub(crate) async fn check(
     } else {
         Err(checks.problems)
     }
+}
+
+/// Whether primary keys may be there twice on a source that does not tell which row is the newest: a 2.3.5 answers the
+/// oldest of one segment and any of several, another one from query to query, and shows no row's time.
+fn newest_is_not_known(request: &MigrateRequest, source: &Client, found: &[Found]) -> bool {
+    let is_old = match product(source) {
+        Product::Milvus(Some(release)) => release < (2, 4),
+        Product::Milvus(None) | Product::LiteNative | Product::LitePython => false,
+    };
+    let may_repeat = |found: &Found| !found.described.schema.is_auto_id() && found.rows_estimate > 0;
+    is_old && request.duplicates == Duplicates::Warn && found.iter().any(may_repeat)
 }
 
 /// How many rows there are: counted where the source can be asked, by its statistics elsewhere.

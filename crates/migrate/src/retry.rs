@@ -68,9 +68,10 @@ fn patience(kind: ErrorKind) -> Option<Duration> {
         | ErrorKind::Timeout
         | ErrorKind::ConnectionRefused
         | ErrorKind::ConnectTimeout
+        // A name that was resolved once: the name server is away for a moment, as any other part of the network.
+        | ErrorKind::UnknownHost
         | ErrorKind::Unreachable => Some(UNREACHABLE_MAX),
         ErrorKind::InvalidEndpoint
-        | ErrorKind::UnknownHost
         | ErrorKind::ServerSpeaksTls
         | ErrorKind::ServerSpeaksPlain
         | ErrorKind::UntrustedCertificate
@@ -96,6 +97,36 @@ pub(crate) async fn sleep(wait: Duration, cancel: &CancellationToken) {
         () = tokio::time::sleep(wait) => {}
         () = cancel.cancelled() => {}
     }
+}
+
+/// Why something that was waited for did not come.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WaitError {
+    #[error("{0}")]
+    Server(#[from] Error),
+    #[error("canceled")]
+    Canceled,
+}
+
+/// Does something that may take long, until the user cancels: then it is dropped wherever it is. Not for what would have
+/// to be undone.
+pub(crate) async fn until_canceled<Answer>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = Answer>,
+) -> Option<Answer> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => None,
+        done = work => Some(done),
+    }
+}
+
+/// The same for calls of a server.
+pub(crate) async fn unless_canceled<Answer>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<Answer, Error>>,
+) -> Result<Answer, WaitError> {
+    Ok(until_canceled(cancel, work).await.ok_or(WaitError::Canceled)??)
 }
 
 /// Repeats a call that can be repeated without harm, while its failures are of the kind that passes.
@@ -140,6 +171,11 @@ mod tests {
             [ErrorKind::Rejected, ErrorKind::Unauthenticated, ErrorKind::Malformed, ErrorKind::TooLarge]
         {
             assert_eq!(Backoff::new().after(kind), Verdict::GiveUp);
+        }
+        // These pass, and before the first connection of a command nothing is repeated.
+        for kind in [ErrorKind::UnknownHost, ErrorKind::ConnectionRefused, ErrorKind::Unreachable] {
+            assert_eq!(patience(kind), Some(UNREACHABLE_MAX));
+            assert!(kind.is_transient() && !kind.is_ambiguous());
         }
         // It may have been made a moment ago.
         assert!(matches!(Backoff::new().after(ErrorKind::PartitionNotFound), Verdict::Wait(_)));

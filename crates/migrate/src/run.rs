@@ -18,7 +18,7 @@ use crate::connect::{Side, cluster, connect, denied, on_one_machine, refusal};
 use crate::copy::{Budget, Pace};
 use crate::duration::{self, DurationEstimate, EstimateReport};
 use crate::event::{Event, Observer, Phase};
-use crate::inventory;
+use crate::inventory::{self, Found};
 use crate::plan::file::{PlanFile, outdated};
 use crate::plan::stored::{write_plan, write_request};
 use crate::plan::{Plan, PlannedCollection};
@@ -29,6 +29,7 @@ use crate::rate::MaxRate;
 use crate::rbac;
 use crate::report::{CollectionReport, Evidence, JobState, Report, Verification};
 use crate::request::{Duplicates, MigrateRequest, VerifyLevel, VerifyRequest};
+use crate::retry::until_canceled;
 use crate::source_load::memory_estimate;
 use crate::tuning::Tuning;
 use crate::visible;
@@ -257,12 +258,18 @@ impl Migration {
         })
     }
 
-    /// Finds out whether the target may be written to, by making and removing an empty collection of a random name.
+    /// Finds out whether the target may be written to, by making and removing the empty collections of
+    /// [`Migration::probe_names`]. A cancellation ends it early, and what it made is removed all the same.
     ///
     /// # Errors
     /// It may not, or what was made could not be removed.
-    pub async fn probe_write(&self) -> Result<(), Problem> {
-        checks::probe_write(&self.target, &self.plan).await
+    pub async fn probe_write(&self, cancel: &CancellationToken) -> Result<(), Problem> {
+        checks::probe_write(&self.target, &self.probe_names(), cancel).await
+    }
+
+    /// What [`Migration::probe_write`] makes, and leaves if its process is killed.
+    pub fn probe_names(&self) -> Vec<CollectionName> {
+        checks::probe_names(&self.plan, &self.job_id)
     }
 
     /// With other sizes of its steps. They are not recorded: a job that is resumed has the default ones.
@@ -719,6 +726,9 @@ pub fn ledger_problem(directory: &std::path::Path, job_id: &str, error: &vecferr
     use vecferry_ledger::ErrorKind;
     let code = match error.kind() {
         ErrorKind::Unusable | ErrorKind::ReadOnly | ErrorKind::Full | ErrorKind::Locked => Code::StateDir,
+        ErrorKind::Exposed => Code::StateDirExposed,
+        ErrorKind::Foreign => Code::StateDirForeign,
+        ErrorKind::Network => Code::StateDirOfNetwork,
         ErrorKind::Corrupt => Code::LedgerCorrupt,
         ErrorKind::Newer => Code::LedgerNewer,
         ErrorKind::UnknownJob | ErrorKind::AmbiguousJob => Code::UnknownJob,
@@ -739,16 +749,17 @@ async fn connect_both(
     }
 }
 
-/// Compares two clusters without copying anything. Collections are loaded where that is needed, and released again.
-///
-/// # Errors
-/// Every reason for which the comparison can't start.
-pub async fn verify(
-    request: VerifyRequest,
-    observer: Arc<dyn Observer>,
-    cancel: CancellationToken,
-) -> Result<Report, Vec<Problem>> {
-    let clock = Clock::start();
+/// Two clusters that are compared.
+struct Compared {
+    source: Client,
+    target: Client,
+    /// What the user of the source is shown to see.
+    visible: visible::Visible,
+    pairs: Vec<(Found, Found)>,
+}
+
+/// Both sides, and the collections that are to be compared.
+async fn pairs(request: &VerifyRequest) -> Result<Compared, Vec<Problem>> {
     let (source, target) = connect_both(&request.source, &request.target).await?;
     let visible = visible::check(&source, Side::Source, &request.selection, request.visible_only).await?;
     let names = inventory::select(&source, Side::Source, &request.selection).await?;
@@ -767,9 +778,22 @@ pub async fn verify(
             Err(problem) => problems.push(problem),
         }
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
+    if problems.is_empty() { Ok(Compared { source, target, visible, pairs }) } else { Err(problems) }
+}
+
+/// Compares two clusters without copying anything. Collections are loaded where that is needed, and released again.
+///
+/// # Errors
+/// Every reason for which the comparison can't start.
+pub async fn verify(
+    request: VerifyRequest,
+    observer: Arc<dyn Observer>,
+    cancel: CancellationToken,
+) -> Result<Report, Vec<Problem>> {
+    let clock = Clock::start();
+    let looked = until_canceled(&cancel, pairs(&request)).await;
+    let Compared { source, target, visible, pairs } =
+        looked.unwrap_or_else(|| Err(vec![Problem::new(Code::VerifyCanceled)]))?;
     let mut report = Report {
         job_id: uuid::Uuid::now_v7().to_string(),
         state: JobState::Failed,

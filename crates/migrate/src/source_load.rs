@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::parameter;
 use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, LoadState};
 
 use crate::report::{FormerLoad, LoadExtent};
+use crate::retry::{WaitError, repeat, unless_canceled};
 
 /// Longest wait for a load: a server that reads hundreds of gigabytes from its object store.
 const LOAD_WAIT_MAX: Duration = Duration::from_secs(3600);
@@ -123,14 +125,26 @@ impl LoadedParts {
         }
     }
 
-    /// Loads what is missing and waits until all rows are there.
-    pub(crate) async fn complete(&self, client: &Client, name: &CollectionName) -> Result<(), Error> {
-        if self.loaded.is_empty() && !self.missing.is_empty() {
-            client.load_collection(name, 1).await?;
-        } else if !self.missing.is_empty() {
-            client.load_partitions(name, &self.missing, 0).await?;
-        }
-        wait_until_complete(client, name).await
+    /// Loads what is missing and waits until all rows are there. Also after a cancellation [`LoadedParts::restore`] puts it
+    /// back: the load may have begun.
+    pub(crate) async fn complete(
+        &self,
+        client: &Client,
+        name: &CollectionName,
+        cancel: &CancellationToken,
+    ) -> Result<(), WaitError> {
+        let load = async || {
+            if self.loaded.is_empty() && !self.missing.is_empty() {
+                return client.load_collection(name, 1).await;
+            }
+            if self.missing.is_empty() {
+                Ok(())
+            } else {
+                client.load_partitions(name, &self.missing, 0).await
+            }
+        };
+        unless_canceled(cancel, repeat(cancel, load)).await?;
+        wait_until_complete(client, name, cancel).await
     }
 
     /// Releases what [`LoadedParts::complete`] loaded.
@@ -160,8 +174,12 @@ impl LoadedParts {
 }
 
 /// Waits until a collection that is loaded, or on its way, answers for all its rows.
-pub(crate) async fn wait_until_complete(client: &Client, name: &CollectionName) -> Result<(), Error> {
-    wait_until_loaded(client, name, None).await
+pub(crate) async fn wait_until_complete(
+    client: &Client,
+    name: &CollectionName,
+    cancel: &CancellationToken,
+) -> Result<(), WaitError> {
+    wait_until_loaded(client, name, None, cancel).await
 }
 
 /// Waits until a collection answers for all its rows, or for those of some partitions.
@@ -169,18 +187,29 @@ pub(crate) async fn wait_until_loaded(
     client: &Client,
     name: &CollectionName,
     partitions: Option<&[String]>,
+    cancel: &CancellationToken,
+) -> Result<(), WaitError> {
+    unless_canceled(cancel, poll_until_loaded(client, name, partitions, cancel)).await
+}
+
+async fn poll_until_loaded(
+    client: &Client,
+    name: &CollectionName,
+    partitions: Option<&[String]>,
+    cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let started = Instant::now();
     let ids = match partitions {
         Some(partitions) => {
-            let known = client.partitions(name).await?.into_iter();
+            let known = repeat(cancel, || client.partitions(name)).await?.into_iter();
             Some(known.filter(|(known, _)| partitions.contains(known)).map(|(_, id)| id).collect::<Vec<_>>())
         }
         None => None,
     };
     loop {
-        let state = state_of(client, name, partitions).await?;
-        if state == LoadState::Loaded && holds_stored_rows(client, name, ids.as_deref()).await? {
+        let state = repeat(cancel, || state_of(client, name, partitions)).await?;
+        let holds = || holds_stored_rows(client, name, ids.as_deref());
+        if state == LoadState::Loaded && repeat(cancel, holds).await? {
             return Ok(());
         }
         let limit = if state == LoadState::NotLoaded { RECOVERY_WAIT_MAX } else { LOAD_WAIT_MAX };

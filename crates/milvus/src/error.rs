@@ -82,6 +82,7 @@ impl ErrorKind {
                 | Self::Timeout
                 | Self::ConnectionRefused
                 | Self::ConnectTimeout
+                | Self::UnknownHost
                 | Self::Unreachable
         )
     }

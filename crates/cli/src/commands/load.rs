@@ -23,9 +23,10 @@ struct Loaded {
 
 /// Loads as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &LoadArgs) -> Exit {
-    let request = match request(args).await {
-        Ok(request) => request,
-        Err(problems) => return output.refuse(&problems),
+    let request = match signals.unless_signaled(Box::pin(request(args))).await {
+        Some(Ok(request)) => request,
+        Some(Err(problems)) => return output.refuse(&problems),
+        None => return Exit::Canceled,
     };
     let progress = Progress::start(output, None);
     let cancel = CancellationToken::new();
@@ -34,6 +35,10 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &LoadArgs)
     progress.end();
     let collections = match result {
         Some(Ok(collections)) => collections,
+        Some(Err(problems)) if cancel.is_cancelled() => {
+            output.refuse(&problems);
+            return Exit::Canceled;
+        }
         Some(Err(problems)) => return output.refuse(&problems),
         None => return Exit::Canceled,
     };

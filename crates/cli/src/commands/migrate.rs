@@ -101,7 +101,10 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         Ok(ledger) => ledger,
         Err(problem) => return output.refuse(&[problem]),
     };
-    let (task, max_rate) = match both(task(args, ledger.directory()).await, max_rate(&args.pace)) {
+    let Some(task) = signals.unless_signaled(Box::pin(task(args, ledger.directory()))).await else {
+        return not_started(output, text::stopped_before_start(output.lang));
+    };
+    let (task, max_rate) = match both(task, max_rate(&args.pace)) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
     };
@@ -126,10 +129,10 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         return exit;
     }
     // The first write of all: what the job itself will need is tried on something that is gone again at once.
-    match signals.unless_signaled(Box::pin(migration.probe_write())).await {
-        Some(Ok(())) => {}
-        Some(Err(problem)) => return output.refuse(&[problem]),
-        None => return not_started(output, text::stopped_before_start(output.lang)),
+    match probe_write(output, signals, &migration).await {
+        Ok(Ok(())) => {}
+        Ok(Err(problem)) => return output.refuse(&[problem]),
+        Err(exit) => return exit,
     }
     match carry_out(output, signals, migration, &ledger).await {
         Ok(report) => {
@@ -138,6 +141,29 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         }
         Err(exit) => exit,
     }
+}
+
+/// Finds out whether the target may be written to. The outer error is how the command ends that a person ended: what was
+/// made is gone then, or named.
+pub(super) async fn probe_write(
+    output: &Output,
+    signals: &mut Signals,
+    migration: &Migration,
+) -> Result<Result<(), Problem>, Exit> {
+    let cancel = CancellationToken::new();
+    let work = Box::pin(migration.probe_write(&cancel));
+    let probed = signals.cancelable(&cancel, || output.note(text::ending(output.lang)), work).await;
+    let left: Vec<_> = match probed {
+        Some(probed) if !cancel.is_cancelled() => return Ok(probed),
+        Some(probed) => probed.err().into_iter().collect(),
+        None => {
+            let left = |name| Problem::new(Code::ProbeLeft).with("collection", name);
+            let detail = text::ended_before_removal(output.lang);
+            migration.probe_names().into_iter().map(|name| left(name).with("detail", detail)).collect()
+        }
+    };
+    left.iter().for_each(|problem| output.problem(Severity::Warning, problem));
+    Err(not_started(output, text::stopped_before_start(output.lang)))
 }
 
 /// The result of a dry run, for machines.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use vecferry_migrate::checks::Check;
 use vecferry_migrate::{Code, Exit, Migration, PlanFile, PreCheck, Problem};
 
-use super::migrate::{not_started, rbac, request, show};
+use super::migrate::{not_started, probe_write, rbac, request, show};
 use crate::args::PlanArgs;
 use crate::connection::both;
 use crate::output::{Output, Severity, Style};
@@ -25,7 +25,10 @@ struct Refused<'a> {
 /// Checks both clusters, shows the plan, and writes it down where that is asked for.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &PlanArgs) -> Exit {
     let (source, target) = (args.source.connection(), args.target.connection());
-    let request = request(&source, &target, &args.selection, &args.job, &args.plans).await;
+    let request = Box::pin(request(&source, &target, &args.selection, &args.job, &args.plans));
+    let Some(request) = signals.unless_signaled(request).await else {
+        return not_started(output, text::stopped_before_start(output.lang));
+    };
     let ledger = state::ledger(&args.state).map_err(|problem| vec![problem]);
     let (mut request, ledger) = match both(request, ledger) {
         Ok(checked) => checked,
@@ -42,10 +45,14 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &PlanArgs)
     let Some(mut checked) = signals.unless_signaled(check).await else {
         return not_started(output, text::stopped_before_start(output.lang));
     };
-    if let Some(migration) = checked.migration.as_ref().filter(|_| args.probe_write)
-        && let Err(problem) = migration.probe_write().await
-    {
-        checked = PreCheck { refusals: vec![problem], migration: None, ..checked };
+    if let Some(migration) = checked.migration.as_ref().filter(|_| args.probe_write) {
+        match probe_write(output, signals, migration).await {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => {
+                checked = PreCheck { refusals: vec![problem], migration: None, ..checked };
+            }
+            Err(exit) => return exit,
+        }
     }
     if !output.quiet {
         output.note(&output.styled_note(Style::Strong, text::checks(output.lang)));

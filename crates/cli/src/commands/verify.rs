@@ -15,13 +15,14 @@ use crate::{present, state, text};
 
 /// Compares as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &VerifyArgs) -> Exit {
-    let request = match request(args).await {
-        Ok(request) => with_made(request, args).await.map_err(|problem| vec![problem]),
-        Err(problems) => Err(problems),
+    let request = async {
+        let request = request(args).await?;
+        with_made(request, args).await.map_err(|problem| vec![problem])
     };
-    let request = match request {
-        Ok(request) => request,
-        Err(problems) => return output.refuse(&problems),
+    let request = match signals.unless_signaled(Box::pin(request)).await {
+        Some(Ok(request)) => request,
+        Some(Err(problems)) => return output.refuse(&problems),
+        None => return output.refuse(&[Problem::new(Code::VerifyCanceled)]),
     };
     if args.comparison.repair
         && !args.comparison.yes

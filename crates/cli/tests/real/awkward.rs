@@ -188,7 +188,8 @@ fn deleted_rows_stay_deleted() {
     );
 }
 
-/// 2.3.5 answers any of the copies, a different one from query to query: there is no "newest" to insist on.
+/// 2.3.5 answers any of the copies: of one segment the oldest, of several another one from query to query, and no field
+/// tells a row's time. There is no "newest" to insist on, and the plan and the report say so.
 #[test]
 fn repeated_keys_are_named_and_one_whole_row_of_each_arrives() {
     let mut oracle = oracle();
@@ -219,10 +220,19 @@ fn repeated_keys_are_named_and_one_whole_row_of_each_arrives() {
 
     let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "repeated"]);
     let report = run.succeeded();
+    let plan = run.lines.iter().find(|line| line["event"] == "plan").unwrap();
+    let told =
+        plan["warnings"].as_array().unwrap().iter().find(|warning| warning["code"] == "VF-0437").unwrap();
+    let told = told["message"].as_str().unwrap();
+    assert!(told.contains("2.3.5") && told.contains("any one row arrives, often the oldest"), "{told}");
     let warning =
         report["warnings"].as_array().unwrap().iter().find(|warning| warning["code"] == "VF-0406").unwrap();
     let message = warning["message"].as_str().unwrap();
-    assert!(message.contains("10 rows of the source repeat a key"), "{message}");
+    assert!(message.contains("10 rows of the source repeat a primary key"), "{message}");
+    assert!(
+        warning["hint"].as_str().unwrap().contains("one of 2.3 any of them (often the oldest)"),
+        "{warning}"
+    );
     assert!((20..30).all(|key| message.contains(&key.to_string())), "{message}");
     let verification = &report["collections"][0]["verification"];
     assert_eq!(verification["duplicate_rows"], 10);

@@ -4,6 +4,7 @@
 
 mod auto_id;
 mod awkward;
+mod canceled;
 mod changed_source;
 mod claim;
 mod cloud;
@@ -20,6 +21,7 @@ mod rbac;
 mod refused;
 mod resume;
 mod state;
+mod terminal;
 mod tls;
 mod untrue;
 mod verify;

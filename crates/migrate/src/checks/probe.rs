@@ -6,30 +6,42 @@ use prost::Message;
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::proto::schema::{CollectionSchema, DataType, FieldSchema};
 use vecferry_milvus::schema::{field, parameters};
-use vecferry_milvus::{Client, CollectionName, NewCollection};
+use vecferry_milvus::{Client, CollectionName, Error, ErrorKind, NewCollection};
 
 use crate::connect::{Side, refusal};
 use crate::plan::Plan;
 use crate::problem::{Code, Problem};
-use crate::retry::repeat;
+use crate::retry::{WaitError, repeat, unless_canceled};
 
-/// Makes an empty collection with an index in each database that exists, and removes it. The name is random, so that it
+/// The collections that [`probe_write`] makes: one in each database that exists. The name is the job's own, so that it
 /// meets nothing that is there.
-pub(crate) async fn probe_write(target: &Client, plan: &Plan) -> Result<(), Problem> {
+pub(crate) fn probe_names(plan: &Plan, job_id: &str) -> Vec<CollectionName> {
     let databases: BTreeSet<_> = plan
         .collections
         .iter()
         .map(|planned| planned.target.db.as_str())
         .filter(|db| !plan.new_databases.iter().any(|new| new == db))
         .collect();
-    for db in databases {
-        probe_database(target, db).await?;
+    let name = format!("vf_probe_{}", job_id.replace('-', ""));
+    databases.into_iter().map(|db| CollectionName::new(db, &name)).collect()
+}
+
+/// Makes empty collections with an index, and removes them. Also after a failure or a cancellation nothing of them stays.
+pub(crate) async fn probe_write(
+    target: &Client,
+    names: &[CollectionName],
+    cancel: &CancellationToken,
+) -> Result<(), Problem> {
+    for name in names {
+        if cancel.is_cancelled() {
+            break;
+        }
+        probe(target, name, cancel).await?;
     }
     Ok(())
 }
 
-async fn probe_database(target: &Client, db: &str) -> Result<(), Problem> {
-    let name = CollectionName::new(db, format!("vf_probe_{:016x}", rand::random::<u64>()));
+async fn probe(target: &Client, name: &CollectionName, cancel: &CancellationToken) -> Result<(), Problem> {
     let schema = CollectionSchema {
         name: name.name.clone(),
         fields: vec![
@@ -46,18 +58,34 @@ async fn probe_database(target: &Client, db: &str) -> Result<(), Problem> {
         properties: Vec::new(),
         num_partitions: 0,
     };
-    let failed = |error| refusal(Side::Target, &error);
-    target.create_collection(&new).await.map_err(failed)?;
-    let index = parameters(&[("index_type", "AUTOINDEX"), ("metric_type", "L2")]);
-    let indexed = target.create_index(&name, "vector", "vector", index).await;
-    // Also after a failure: nothing of it may stay.
-    let never = CancellationToken::new();
-    let dropped = async {
-        repeat(&never, || target.release_collection(&name)).await?;
-        repeat(&never, || target.drop_collection(&name)).await
+    // Not dropped on the way: it would be carried out behind the removal.
+    let made = target.create_collection(&new).await;
+    let indexed = match &made {
+        Ok(()) => {
+            let index = parameters(&[("index_type", "AUTOINDEX"), ("metric_type", "L2")]);
+            unless_canceled(cancel, target.create_index(name, "vector", "vector", index)).await
+        }
+        Err(_) => Ok(()),
     };
-    dropped
-        .await
-        .map_err(|error| Problem::new(Code::ProbeLeft).with("collection", &name).with("detail", error))?;
-    indexed.map_err(failed)
+    // Also where the answer was lost and it may be there.
+    if made.as_ref().err().is_none_or(|error| error.kind().is_ambiguous()) {
+        let removed = remove(target, name).await;
+        removed
+            .map_err(|error| Problem::new(Code::ProbeLeft).with("collection", name).with("detail", error))?;
+    }
+    made.map_err(|error| refusal(Side::Target, &error))?;
+    match indexed {
+        Ok(()) | Err(WaitError::Canceled) => Ok(()),
+        Err(WaitError::Server(error)) => Err(refusal(Side::Target, &error)),
+    }
+}
+
+async fn remove(target: &Client, name: &CollectionName) -> Result<(), Error> {
+    let never = CancellationToken::new();
+    let unless_absent = |done: Result<(), Error>| match done {
+        Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(()),
+        done => done,
+    };
+    unless_absent(repeat(&never, || target.release_collection(name)).await)?;
+    unless_absent(repeat(&never, || target.drop_collection(name)).await)
 }

@@ -8,7 +8,7 @@ use vecferry_milvus::{Error, KeyRange};
 use super::key_text::{NoKey, key_of, range_of};
 use super::slice::{CopyError, CopyJob};
 use crate::proof::{Part, ProofError, Reader};
-use crate::retry::{Backoff, Verdict, repeat, sleep};
+use crate::retry::{Backoff, Verdict, WaitError, sleep};
 use crate::source_load::wait_until_complete;
 
 /// Looks at a range that answers fewer keys than were read of it before.
@@ -83,11 +83,11 @@ impl CopyJob {
     }
 
     async fn wait_for_source(&self) -> Result<(), CopyError> {
-        let complete = repeat(&self.cancel, || wait_until_complete(&self.source, &self.source_name));
-        tokio::select! {
-            complete = complete => complete.map_err(|error| self.source_failed(error)),
-            () = self.cancel.cancelled() => Err(CopyError::Canceled),
-        }
+        let complete = wait_until_complete(&self.source, &self.source_name, &self.cancel).await;
+        complete.map_err(|error| match error {
+            WaitError::Canceled => CopyError::Canceled,
+            WaitError::Server(error) => self.source_failed(error),
+        })
     }
 
     fn source_failed(&self, error: Error) -> CopyError {

@@ -32,7 +32,7 @@ use super::redivide::{Checks, Division};
 use super::sample::SampleRule;
 use crate::event::{Bottleneck, Event, Observer, Wait};
 use crate::plan::Keys;
-use crate::retry::{Backoff, Verdict, sleep};
+use crate::retry::{Backoff, Verdict, WaitError, sleep};
 use crate::source_load::wait_until_complete;
 
 /// What all splits of a collection share.
@@ -420,14 +420,12 @@ impl CopyJob {
             sleep(wait, &self.cancel).await;
             if error.kind() != ErrorKind::RateLimited {
                 // A server that was away answers short while it loads again, without an error.
-                let complete = tokio::select! {
-                    complete = wait_until_complete(&self.source, &self.source_name) => complete,
-                    () = self.cancel.cancelled() => return Err(CopyError::Canceled),
-                };
-                if let Err(error) = complete
-                    && !error.kind().is_transient()
-                {
-                    return Err(CopyError::Source(error));
+                match wait_until_complete(&self.source, &self.source_name, &self.cancel).await {
+                    Err(WaitError::Canceled) => return Err(CopyError::Canceled),
+                    Err(WaitError::Server(error)) if !error.kind().is_transient() => {
+                        return Err(CopyError::Source(error));
+                    }
+                    Ok(()) | Err(WaitError::Server(_)) => {}
                 }
             }
         }

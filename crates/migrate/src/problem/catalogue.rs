@@ -99,6 +99,24 @@ catalogue! {
            "name a writable directory with --state-dir"
         zh "无法写入状态目录 `{dir}`：{detail}"
            "用 --state-dir 指定一个可写的目录";
+    /// Other users may look into the state directory.
+    StateDirExposed 20 Usage
+        en "other users may look into the state directory `{dir}` (mode {detail})"
+           "if it is meant for Vecferry alone, run `chmod 700 {dir}`; otherwise name another directory with --state-dir"
+        zh "其他用户可以访问状态目录 `{dir}`（权限 {detail}）"
+           "如果该目录只给 Vecferry 使用，请运行 `chmod 700 {dir}`；否则用 --state-dir 指定其他目录";
+    /// The state directory is another user's.
+    StateDirForeign 21 Usage
+        en "the state directory `{dir}` belongs to somebody else: {detail}"
+           "run the command as its owner, or name a directory of your own with --state-dir"
+        zh "状态目录 `{dir}` 属于其他用户：{detail}"
+           "请以其所有者的身份运行该命令，或用 --state-dir 指定自己的目录";
+    /// The state directory is on a file system of the network.
+    StateDirOfNetwork 22 Usage
+        en "the state directory `{dir}` is on a network file system ({detail}): locks and durable writes cannot be relied on there"
+           "name a directory on a local disk with --state-dir"
+        zh "状态目录 `{dir}` 位于网络文件系统（{detail}）上，那里的文件锁和持久写入不可靠"
+           "请用 --state-dir 指定本地磁盘上的目录";
     /// No job bears the number given.
     UnknownJob 7 Usage
         en "there is no such job: {detail}"
@@ -534,6 +552,12 @@ catalogue! {
            "it is not touched; drop or rename it on the target, then run `vecferry resume {job}`"
         zh "`{collection}` 在预检之后出现在目标上，且无法证明由本任务创建"
            "不会改动它；请在目标上删除或重命名它，然后运行 `vecferry resume {job}`";
+    /// The process that works on a job is stopped.
+    JobDoesNotReact 316 Failed
+        en "process {process}, which works on job {job}, has not reacted to the cancellation for {seconds} s"
+           "it seems to be stopped; the cancellation is recorded, and the process ends when it goes on (`kill -CONT {process}`); or end it (`kill -KILL {process}`) and run `vecferry cancel {job}` again"
+        zh "正在处理任务 {job} 的进程 {process} 在 {seconds} 秒内没有响应取消请求"
+           "该进程似乎已被暂停；取消请求已记录，进程恢复运行后（`kill -CONT {process}`）就会结束；也可以终止它（`kill -KILL {process}`），然后再次运行 `vecferry cancel {job}`";
 
     /// A fact that a success must be concluded from was not established.
     EvidenceMissing 312 Failed
@@ -573,10 +597,10 @@ catalogue! {
            "请停止对源的写入，在目标上删除该 Collection 后重新迁移";
     /// Duplicate keys.
     Duplicates 406 Done
-        en "`{collection}`: {surplus} rows of the source repeat a key; of each key one row was copied, the one that the source answered (first keys: {keys})"
-           "a server of version 2.3 answers any of the rows: where it matters which, remove the others at the source; --duplicates fail refuses such collections"
-        zh "`{collection}`：源中有 {surplus} 行主键重复；每个主键复制了一行，即源所返回的那一行（前几个主键：{keys}）"
-           "2.3 版本的服务会返回其中任意一行；若有影响，请先在源上清理其余的行；--duplicates fail 会拒绝这样的 Collection";
+        en "`{collection}`: {surplus} rows of the source repeat a primary key; of each such key one row was copied, the one that the source answered (first keys: {keys})"
+           "a server of 2.4 or later answers the newest of these rows, one of 2.3 any of them (often the oldest): where it matters which, remove the others at the source and copy again; --duplicates fail refuses such collections"
+        zh "`{collection}`：源中有 {surplus} 行主键重复；每个重复主键复制了一行，即源所返回的那一行（前几个主键：{keys}）"
+           "2.4 及以上版本的服务返回其中最新的一行，2.3 版本返回其中任意一行（常常是最旧的）；若有影响，请先在源上清理其余的行再重新复制；--duplicates fail 会拒绝这样的 Collection";
     /// Schemas differ at the end.
     SchemaChanged 407 Different
         en "`{collection}`: source and target differ in their definition: {detail}"
@@ -705,6 +729,12 @@ catalogue! {
            "if anything may have written to the source meanwhile, run `vecferry verify --level full` once nothing writes; that is the proof that no row was updated"
         zh "无法排除 {number} 个 Collection（{collections}）在复制期间有行被更新：源在此期间对其数据段做了压缩或排序，或未能及时完成 flush"
            "如果其间可能有写入，请在停止写入后运行 `vecferry verify --level full`，这才能证明没有行被更新";
+    /// The source does not tell the newest row of a duplicate primary key.
+    NewestNotKnown 437 Done
+        en "the source ({version}) does not tell which row of a duplicate primary key is the newest: of each such key any one row arrives, often the oldest"
+           "nothing to do if no primary key was inserted twice (an upsert leaves one row); otherwise remove the older rows at the source first, or refuse such collections with --duplicates fail"
+        zh "源（{version}）无法区分重复主键中哪一行最新：每个重复主键会复制其中任意一行，常常是最旧的一行"
+           "如果没有重复插入过同一主键（upsert 只保留一行），则无需处理；否则请先在源上删除旧的行，或用 --duplicates fail 拒绝这样的 Collection";
 
     /// Canceled by the user.
     Canceled 501 Canceled

@@ -10,14 +10,15 @@ use vecferry_milvus::{
     Client, CollectionName, Consistency, Error, ErrorKind, Flavor, Key, KeyField, KeyRange, Query, key,
 };
 
+use super::chunks::Chunks;
 use super::digest::{Digest, digest};
 use crate::copy::{KeySample, PAGE_ROWS_MAX};
-use crate::retry::repeat;
+use crate::retry::{WaitError, repeat};
 
-/// Keys asked for in one query.
-const LOOKUP_KEYS_MAX: usize = 256;
 /// Key ranges whose rows are counted where partitions can't be named.
 const COUNTED_RANGES_MAX: usize = 16;
+/// Answers to lookups are not much larger.
+const LOOKUP_BYTES: usize = 8 << 20;
 /// Rows of a page of keys only.
 const KEY_PAGE_ROWS: u32 = 8192;
 
@@ -80,6 +81,15 @@ pub(crate) enum ProofError {
     /// What was found could not be mended.
     #[error("{0}")]
     Repair(Box<ProofError>),
+}
+
+impl From<WaitError> for ProofError {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::Server(error) => Self::Server(error),
+            WaitError::Canceled => Self::Canceled,
+        }
+    }
 }
 
 impl Reader {
@@ -152,7 +162,7 @@ impl Reader {
         rows_max: u32,
     ) -> Result<Vec<Key>, ProofError> {
         let columns = [self.key_field.to_string()];
-        let query = Query {
+        let mut query = Query {
             collection: &self.name,
             collection_id: self.id,
             expression: range.expression(&self.key_field),
@@ -161,7 +171,15 @@ impl Reader {
             rows_max: Some(rows_max),
             consistency: self.consistency,
         };
-        let answer = repeat(&self.cancel, || self.client.query(&query)).await?;
+        let answer = loop {
+            match repeat(&self.cancel, || self.client.query(&query)).await {
+                // Long keys.
+                Err(error) if error.kind() == ErrorKind::TooLarge && query.rows_max > Some(1) => {
+                    query.rows_max = query.rows_max.map(|rows| rows / 2);
+                }
+                answer => break answer?,
+            }
+        };
         Ok(Page::read(&answer, &self.key_field, range.after.as_ref())?.all_keys(&self.key_field)?)
     }
 
@@ -175,11 +193,9 @@ impl Reader {
         let mut found = BTreeMap::new();
         let mut sorted = keys.to_vec();
         sorted.sort_unstable();
-        let mut rest = &sorted[..];
-        let mut chunk = LOOKUP_KEYS_MAX;
-        while !rest.is_empty() {
+        let mut chunks = Chunks::new(&sorted);
+        while let Some(now) = chunks.next() {
             self.stop_if_canceled()?;
-            let now = &rest[..chunk.min(rest.len())];
             let query = Query {
                 collection: &self.name,
                 collection_id: self.id,
@@ -191,10 +207,7 @@ impl Reader {
                 consistency: self.consistency,
             };
             let answer = match repeat(&self.cancel, || self.client.query(&query)).await {
-                Err(error) if error.kind() == ErrorKind::TooLarge && chunk > 1 => {
-                    chunk /= 2;
-                    continue;
-                }
+                Err(error) if chunks.are_halved(error.kind()) => continue,
                 answer => answer?,
             };
             let page = Page::read(&answer, &self.key_field, None)?;
@@ -209,9 +222,11 @@ impl Reader {
             // A short answer says nothing of the keys behind its last one; only an empty one does.
             let answered =
                 page.keys.as_ref().map_or(now.len(), |(_, last)| now.partition_point(|key| key <= last));
-            rest = &rest[answered..];
             // Pages of lookups follow the rows' size like all others.
-            chunk = if answer.len() > 8 << 20 { (chunk / 2).max(1) } else { chunk };
+            if answer.len() > LOOKUP_BYTES {
+                chunks.halve();
+            }
+            chunks.answered(answered);
         }
         Ok(found)
     }
@@ -284,17 +299,24 @@ pub(super) async fn unrepeated(
     keys: Vec<Key>,
 ) -> Result<Vec<Key>, ProofError> {
     let mut single = Vec::with_capacity(keys.len());
-    for chunk in keys.chunks(LOOKUP_KEYS_MAX) {
-        let copies = |keys: &[Key]| reader.count_where(partition, key::any_of(&reader.key_field, keys));
-        if copies(chunk).await? == chunk.len() as u64 {
-            single.extend_from_slice(chunk);
-            continue;
-        }
-        for key in chunk {
-            if copies(std::slice::from_ref(key)).await? == 1 {
-                single.push(key.clone());
+    let copies = |keys: &[Key]| reader.count_where(partition, key::any_of(&reader.key_field, keys));
+    let mut chunks = Chunks::new(&keys);
+    while let Some(now) = chunks.next() {
+        reader.stop_if_canceled()?;
+        let counted = match copies(now).await {
+            Err(error) if chunks.are_halved(error.kind()) => continue,
+            counted => counted?,
+        };
+        if counted == now.len() as u64 {
+            single.extend_from_slice(now);
+        } else {
+            for key in now {
+                if copies(std::slice::from_ref(key)).await? == 1 {
+                    single.push(key.clone());
+                }
             }
         }
+        chunks.answered(now.len());
     }
     Ok(single)
 }

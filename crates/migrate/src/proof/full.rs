@@ -22,7 +22,7 @@ use super::expect::{ProofError, Reader, unrepeated};
 use super::repair::keys_present;
 use crate::copy::PageSize;
 use crate::report::{Findings, FoundRows, RowName};
-use crate::retry::{Backoff, Verdict, repeat, sleep};
+use crate::retry::{Backoff, Verdict, sleep};
 use crate::source_load::wait_until_complete;
 
 /// Size of a page that is aimed at: several ranges with three pages each are in memory at once.
@@ -431,11 +431,7 @@ impl Reader {
 
     /// A server that was away answers short while it loads again, without an error: rows would look missing.
     pub(crate) async fn wait_until_complete(&self) -> Result<(), ProofError> {
-        let complete = repeat(&self.cancel, || wait_until_complete(&self.client, &self.name));
-        tokio::select! {
-            complete = complete => Ok(complete?),
-            () = self.cancel.cancelled() => Err(ProofError::Canceled),
-        }
+        Ok(wait_until_complete(&self.client, &self.name, &self.cancel).await?)
     }
 }
 

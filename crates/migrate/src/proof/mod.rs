@@ -5,6 +5,7 @@
 //! ([`compare`]). Where both sides are loaded at once, every row can be compared ([`full`]), and what differs be mended
 //! ([`Repair`]).
 
+mod chunks;
 mod compare;
 mod count;
 mod digest;

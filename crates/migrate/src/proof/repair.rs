@@ -9,13 +9,12 @@ use vecferry_milvus::wire::insert::Rows;
 use vecferry_milvus::wire::rewrite::insertable;
 use vecferry_milvus::{Error, ErrorKind, Key, Query, WriteMode, key};
 
+use super::chunks::Chunks;
 use super::expect::{ProofError, Reader};
 use super::full::Differing;
 use crate::copy::PAGE_ROWS_MAX;
 use crate::retry::repeat;
 
-/// Keys in one expression.
-const CHUNK_KEYS_MAX: usize = 256;
 /// Rows of more bytes are read, or written, in smaller chunks.
 const CHUNK_BYTES_MAX: usize = 16 << 20;
 
@@ -39,18 +38,24 @@ pub(crate) async fn keys_present(
 ) -> Result<BTreeSet<Key>, ProofError> {
     let columns = [reader.key_field.to_string()];
     let mut present = BTreeSet::new();
-    for chunk in keys.chunks(CHUNK_KEYS_MAX) {
-        let mut rest = chunk.to_vec();
+    let mut chunks = Chunks::new(keys);
+    'chunks: while let Some(now) = chunks.next() {
+        let mut rest = now.to_vec();
         // An answer may be short; only an empty one says that there are no more of these rows.
         while !rest.is_empty() {
             reader.stop_if_canceled()?;
-            let found = read(reader, partition, &rest, &columns).await?.all_keys(&reader.key_field)?;
+            let page = match read(reader, partition, &rest, &columns).await {
+                Err(ProofError::Server(error)) if chunks.are_halved(error.kind()) => continue 'chunks,
+                page => page?,
+            };
+            let found = page.all_keys(&reader.key_field)?;
             if found.is_empty() {
                 break;
             }
             present.extend(found);
             rest.retain(|key| !present.contains(key));
         }
+        chunks.answered(now.len());
     }
     Ok(present)
 }
@@ -125,12 +130,19 @@ impl<'a> Repair<'a> {
         }
         // A list and a bound in one expression are more than a delete of 2.3 takes.
         let (lowest, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| *key == Key::Int(i64::MIN));
-        for chunk in others.chunks(CHUNK_KEYS_MAX).chain(lowest.chunks(1)) {
-            self.target.stop_if_canceled()?;
-            let expression = key::any_of(&self.target.key_field, chunk);
-            let (client, name) = (&self.target.client, &self.target.name);
-            repeat(&self.target.cancel, || client.delete(name, partition, &expression)).await?;
-            self.count(0, chunk.len());
+        for keys in [others, lowest] {
+            let mut chunks = Chunks::new(&keys);
+            while let Some(now) = chunks.next() {
+                self.target.stop_if_canceled()?;
+                let expression = key::any_of(&self.target.key_field, now);
+                let (client, name) = (&self.target.client, &self.target.name);
+                match repeat(&self.target.cancel, || client.delete(name, partition, &expression)).await {
+                    Err(error) if chunks.are_halved(error.kind()) => continue,
+                    deleted => deleted?,
+                }
+                self.count(0, now.len());
+                chunks.answered(now.len());
+            }
         }
         Ok(())
     }
@@ -146,16 +158,22 @@ impl<'a> Repair<'a> {
         let counted =
             |keys: &[Key]| self.source.count_where(partition, key::any_of(&self.source.key_field, keys));
         let mut absent = Vec::with_capacity(keys.len());
-        for chunk in keys.chunks(CHUNK_KEYS_MAX) {
-            if counted(chunk).await? == 0 {
-                absent.extend_from_slice(chunk);
-                continue;
-            }
-            for key in chunk {
-                if counted(std::slice::from_ref(key)).await? == 0 {
-                    absent.push(key.clone());
+        let mut chunks = Chunks::new(&keys);
+        while let Some(now) = chunks.next() {
+            let rows = match counted(now).await {
+                Err(error) if chunks.are_halved(error.kind()) => continue,
+                rows => rows?,
+            };
+            if rows == 0 {
+                absent.extend_from_slice(now);
+            } else {
+                for key in now {
+                    if counted(std::slice::from_ref(key)).await? == 0 {
+                        absent.push(key.clone());
+                    }
                 }
             }
+            chunks.answered(now.len());
         }
         Ok(absent)
     }
@@ -164,19 +182,17 @@ impl<'a> Repair<'a> {
     pub(crate) async fn copy(&self, partition: Option<&str>, keys: &[Key]) -> Result<(), ProofError> {
         let keys = self.allowed(partition, keys);
         let names: Vec<_> = self.source.columns.iter().map(|column| column.name.clone()).collect();
-        let mut rest = &keys[..];
-        let mut chunk = CHUNK_KEYS_MAX;
-        while !rest.is_empty() {
+        let mut chunks = Chunks::new(&keys);
+        while let Some(now) = chunks.next() {
             self.target.stop_if_canceled()?;
-            let (now, later) = rest.split_at(chunk.min(rest.len()));
             match self.copy_chunk(partition, now, &names).await {
                 Ok(bytes) => {
-                    rest = later;
-                    chunk = if bytes > CHUNK_BYTES_MAX { (chunk / 2).max(1) } else { chunk };
+                    if bytes > CHUNK_BYTES_MAX {
+                        chunks.halve();
+                    }
+                    chunks.answered(now.len());
                 }
-                Err(ProofError::Server(error)) if error.kind() == ErrorKind::TooLarge && now.len() > 1 => {
-                    chunk = now.len() / 2;
-                }
+                Err(ProofError::Server(error)) if chunks.are_halved(error.kind()) => {}
                 Err(error) => return Err(error),
             }
         }

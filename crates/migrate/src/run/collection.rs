@@ -29,7 +29,7 @@ use crate::problem::{Code, Problem, listed};
 use crate::proof::{Expected, Part, Reader};
 use crate::report::{CollectionReport, CopiedRows, CountedRows, PartitionReport};
 use crate::request::{Duplicates, OnBadRow, VerifyLevel};
-use crate::retry::{DENIED_MAX, repeat};
+use crate::retry::{DENIED_MAX, WaitError, repeat, unless_canceled};
 use crate::source_load::{free_memory, memory_estimate, stored_rows, wait_until_complete};
 use crate::target::{self, RefusedIndex};
 use crate::tuning::Tuning;
@@ -193,6 +193,13 @@ impl<'a> Work<'a> {
             problem.with("detail", error)
         });
         Stop::Problem(problem)
+    }
+
+    fn source_not_complete(&self, error: WaitError) -> Stop {
+        match error {
+            WaitError::Canceled => Stop::Canceled,
+            WaitError::Server(error) => self.source_failed(error),
+        }
     }
 
     fn target_failed(&self, error: impl Into<Failure>) -> Stop {
@@ -447,15 +454,11 @@ impl<'a> Work<'a> {
             if let Some(free) = free.filter(|free| needed > *free) {
                 return Err(does_not_fit(&self.planned.source, Side::Source, needed, free).into());
             }
-            let load = self.planned.load.complete(source, &self.planned.source);
-            tokio::select! {
-                loaded = load => loaded.map_err(|error| self.source_failed(error))?,
-                () = self.job.cancel.cancelled() => return Err(Stop::Canceled),
-            }
+            let loaded = self.planned.load.complete(source, &self.planned.source, &self.job.cancel).await;
+            loaded.map_err(|error| self.source_not_complete(error))?;
         } else {
-            wait_until_complete(source, &self.planned.source)
-                .await
-                .map_err(|error| self.source_failed(error))?;
+            let complete = wait_until_complete(source, &self.planned.source, &self.job.cancel).await;
+            complete.map_err(|error| self.source_not_complete(error))?;
         }
         let reader = reader(source, &self.planned.described, &self.planned.described, &self.job.cancel);
         self.refuse_duplicates(&reader).await?;
@@ -887,15 +890,12 @@ impl<'a> Work<'a> {
         let mut counted = self.count_source(reader).await.map_err(|error| self.not_verified(error))?;
         if self.by_part(&counted).iter().zip(&before.counts).any(|(after, before)| after < before) {
             // A server that is loading counts too few as well.
-            let complete = repeat(&self.job.cancel, || wait_until_complete(&reader.client, &reader.name));
-            tokio::select! {
-                complete = complete => complete.map_err(|error| self.not_verified(error))?,
-                () = self.job.cancel.cancelled() => return Err(Stop::Canceled),
-            }
+            let complete = wait_until_complete(&reader.client, &reader.name, &self.job.cancel).await;
+            complete.map_err(|error| self.source_not_complete(error))?;
             counted = self.count_source(reader).await.map_err(|error| self.not_verified(error))?;
         }
         let segment_rows = repeat(&self.job.cancel, || {
-            drift::segment_rows_after(&reader.client, &reader.name, before.segment_rows)
+            drift::segment_rows_after(&reader.client, &reader.name, before.segment_rows, &self.job.cancel)
         });
         let segment_rows = segment_rows.await.map_err(|error| self.not_verified(error))?;
         let (counts, whole) = (self.by_part(&counted), Some(counted.whole));
@@ -1095,14 +1095,11 @@ impl<'a> Work<'a> {
                 self.not_verified(does_not_fit(&made.name, Side::Target, needed, free).what(crate::Lang::En))
             );
         }
-        let load = async {
-            repeat(&self.job.cancel, || target.load_collection(&made.name, 1)).await?;
-            wait_until_complete(target, &made.name).await
-        };
-        tokio::select! {
-            loaded = load => loaded.map_err(|error| self.not_verified(error)),
-            () = self.job.cancel.cancelled() => Err(Stop::Canceled),
-        }
+        let cancel = &self.job.cancel;
+        let load = repeat(cancel, || target.load_collection(&made.name, 1));
+        unless_canceled(cancel, load).await.map_err(|error| self.not_verified(error))?;
+        let complete = wait_until_complete(target, &made.name, cancel).await;
+        complete.map_err(|error| self.not_verified(error))
     }
 
     /// Counts the target whole, with all partitions that it has now.

@@ -582,10 +582,7 @@ async fn while_loaded<Answer>(
         return Err(not_readable(name).into());
     }
     let result = async {
-        tokio::select! {
-            loaded = repeat(sides.cancel, || found.load.complete(client, name)) => loaded?,
-            () = sides.cancel.cancelled() => return Err(ProofError::Canceled),
-        }
+        found.load.complete(client, name, sides.cancel).await?;
         let reader = reader(client, &found.described, &found.described, sides.cancel).fresh().await?;
         act(reader).await
     }

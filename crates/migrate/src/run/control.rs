@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::{Attempt, CollectionRecord, JobRecord, Ledger};
@@ -26,6 +26,8 @@ use crate::target;
 const CONTROL_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the end of another process is looked for.
 const END_INTERVAL: Duration = Duration::from_millis(200);
+/// A process that runs says every [`CONTROL_INTERVAL`] that it is ending; one that is silent so long is stopped.
+const REACTION_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Looks after what others want of a running job, and says what it waits for.
 pub(super) async fn obey(job: &Job, looked: &Looked) -> Infallible {
@@ -35,6 +37,9 @@ pub(super) async fn obey(job: &Job, looked: &Looked) -> Infallible {
         if let Ok(control) = job.ledger.control(job.attempt.job_id()).await {
             if control.cancel {
                 job.cancel.cancel();
+                if let Err(error) = job.ledger.record_cancel_beat(&job.attempt).await {
+                    tracing::debug!(%error, "whoever canceled does not see it");
+                }
             }
             // One that can't be read was written by a newer version: the former stays in force.
             if let Ok(max_rate) = MaxRate::of_stored(control.max_rate.as_deref())
@@ -91,7 +96,8 @@ pub struct Canceled {
 /// removed from the target that the job's own record says it made, and nothing else.
 ///
 /// # Errors
-/// There is no such job, a server that is needed can't be reached, or something can't be removed.
+/// There is no such job, the process that works on it does not react, a server that is needed can't be reached, or
+/// something can't be removed.
 pub async fn cancel(
     ledger: &Ledger,
     job_id: &str,
@@ -106,9 +112,7 @@ pub async fn cancel(
     let job_id = record.job_id.as_str();
     if ledger.is_live(job_id).map_err(failed)? {
         ledger.request_cancel(job_id).await.map_err(failed)?;
-        while ledger.is_live(job_id).map_err(failed)? {
-            tokio::time::sleep(END_INTERVAL).await;
-        }
+        wait_for_end(ledger, job_id).await?;
     }
     let record = ledger.job(job_id).await.map_err(failed)?;
     let died = record.state == JobState::InProgress.name() || record.state == JobState::Pending.name();
@@ -185,6 +189,25 @@ fn cleaned(
         pace: None,
         quarantine_file: None,
     }
+}
+
+/// Waits until the process ended that works on a job. It may have much to bring to its end, but it says all the time that it
+/// is about it.
+async fn wait_for_end(ledger: &Ledger, job_id: &str) -> Result<(), Vec<Problem>> {
+    let failed = |error: vecferry_ledger::Error| vec![ledger_problem(ledger.directory(), job_id, &error)];
+    let (mut beats, mut since) = (ledger.cancel_beats(job_id).await.map_err(failed)?, Instant::now());
+    while ledger.is_live(job_id).map_err(failed)? {
+        tokio::time::sleep(END_INTERVAL).await;
+        let now = ledger.cancel_beats(job_id).await.map_err(failed)?;
+        if now != beats {
+            (beats, since) = (now, Instant::now());
+        } else if since.elapsed() > REACTION_WAIT_MAX {
+            let process = ledger.holder(job_id).map_or_else(|| "?".to_owned(), |number| number.to_string());
+            let problem = Problem::new(Code::JobDoesNotReact).with("job", job_id).with("process", process);
+            return Err(vec![problem.with("seconds", REACTION_WAIT_MAX.as_secs())]);
+        }
+    }
+    Ok(())
 }
 
 /// A document of the ledger that this version can't read.

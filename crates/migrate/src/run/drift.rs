@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, CollectionName, Error, ErrorKind};
 
 use super::Job;
@@ -19,6 +20,7 @@ use crate::precheck::PROPERTY_TTL;
 use crate::problem::{Code, Problem};
 use crate::report::{CollectionReport, CountedRows, DriftReport, Report, UnseenWrites, Verification, Writes};
 use crate::request::VerifyLevel;
+use crate::retry::sleep;
 
 /// A segment that is being replaced is there twice for a moment: more rows count only if they stay.
 const LOOKS_MAX: u32 = 6;
@@ -233,6 +235,7 @@ pub(super) async fn segment_rows_after(
     source: &Client,
     name: &CollectionName,
     before: Option<i64>,
+    cancel: &CancellationToken,
 ) -> Result<Option<i64>, Error> {
     if before.is_none() {
         return Ok(None);
@@ -240,11 +243,11 @@ pub(super) async fn segment_rows_after(
     let mut looks = 1;
     loop {
         let now = segment_rows(source, name).await?;
-        if now <= before || looks == LOOKS_MAX {
+        if now <= before || looks == LOOKS_MAX || cancel.is_cancelled() {
             return Ok(now);
         }
         looks += 1;
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        sleep(LOOK_INTERVAL, cancel).await;
     }
 }
 

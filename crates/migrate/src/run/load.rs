@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_milvus::{Client, CollectionName, Error};
+use vecferry_milvus::{Client, CollectionName, Endpoint};
 
 use crate::connect::{Side, connect};
 use crate::event::{Event, Observer, Phase};
@@ -11,37 +11,28 @@ use crate::inventory;
 use crate::problem::{Code, Problem};
 use crate::report::{FormerLoad, LoadExtent};
 use crate::request::{LoadRequest, LoadWhat};
-use crate::retry::repeat;
+use crate::retry::{WaitError, repeat, unless_canceled, until_canceled};
 use crate::source_load::wait_until_loaded;
 
 /// Loads collections and waits until they are complete. Returns their names.
 ///
 /// # Errors
-/// What could not be loaded, and why.
+/// What could not be loaded, and why; nothing to say of where the user canceled before the first load.
 pub async fn load(
     request: LoadRequest,
     observer: Arc<dyn Observer>,
     cancel: CancellationToken,
 ) -> Result<Vec<CollectionName>, Vec<Problem>> {
-    let client = connect(Side::Target, &request.target).await.map_err(|problem| vec![problem])?;
-    let wanted = match request.what {
-        LoadWhat::Selected(selection) => {
-            let names = inventory::select(&client, Side::Target, &selection).await?;
-            names.into_iter().map(|name| (name, None)).collect()
-        }
-        LoadWhat::AsOnSource(former) => {
-            let was_loaded = former.into_iter().filter(|(_, load)| load.extent != LoadExtent::Nothing);
-            was_loaded.map(|(name, load)| (name, Some(load))).collect::<Vec<_>>()
-        }
-    };
+    let looked = until_canceled(&cancel, wanted(&request.target, request.what)).await;
+    let (client, wanted) = looked.unwrap_or_else(|| Err(Vec::new()))?;
     let (mut names, mut problems) = (Vec::new(), Vec::new());
     for (name, former) in wanted {
         observer.on_event(Event::Phase { collection: name.clone(), phase: Phase::LoadingSource });
-        let loading = load_one(&client, &name, former.as_ref(), request.replicas, &cancel);
-        let result = tokio::select! {
-            result = loading => result.map_err(|error| error.to_string()),
-            () = cancel.cancelled() => Err("canceled; the server goes on loading it".to_owned()),
-        };
+        let loaded = load_one(&client, &name, former.as_ref(), request.replicas, &cancel).await;
+        let result = loaded.map_err(|error| match error {
+            WaitError::Canceled => "canceled; the server goes on loading it".to_owned(),
+            WaitError::Server(error) => error.to_string(),
+        });
         let phase = if result.is_ok() { Phase::Done } else { Phase::Failed };
         observer.on_event(Event::Phase { collection: name.clone(), phase });
         match result {
@@ -54,23 +45,42 @@ pub async fn load(
     if problems.is_empty() { Ok(names) } else { Err(problems) }
 }
 
+type Wanted = Vec<(CollectionName, Option<FormerLoad>)>;
+
+/// The target, and what of it is to be loaded.
+async fn wanted(target: &Endpoint, what: LoadWhat) -> Result<(Client, Wanted), Vec<Problem>> {
+    let client = connect(Side::Target, target).await.map_err(|problem| vec![problem])?;
+    let wanted = match what {
+        LoadWhat::Selected(selection) => {
+            let names = inventory::select(&client, Side::Target, &selection).await?;
+            names.into_iter().map(|name| (name, None)).collect()
+        }
+        LoadWhat::AsOnSource(former) => {
+            let was_loaded = former.into_iter().filter(|(_, load)| load.extent != LoadExtent::Nothing);
+            was_loaded.map(|(name, load)| (name, Some(load))).collect()
+        }
+    };
+    Ok((client, wanted))
+}
+
 async fn load_one(
     client: &Client,
     name: &CollectionName,
     former: Option<&FormerLoad>,
     replicas: Option<u32>,
     cancel: &CancellationToken,
-) -> Result<(), Error> {
+) -> Result<(), WaitError> {
     let of_source = former.and_then(|former| former.replicas);
     let replicas = replicas.or(of_source).unwrap_or(1).max(1).try_into().unwrap_or(i32::MAX);
     match former.filter(|former| former.extent == LoadExtent::Part) {
         Some(former) => {
-            repeat(cancel, || client.load_partitions(name, &former.partitions, replicas)).await?;
-            wait_until_loaded(client, name, Some(&former.partitions)).await
+            let load = repeat(cancel, || client.load_partitions(name, &former.partitions, replicas));
+            unless_canceled(cancel, load).await?;
+            wait_until_loaded(client, name, Some(&former.partitions), cancel).await
         }
         None => {
-            repeat(cancel, || client.load_collection(name, replicas)).await?;
-            wait_until_loaded(client, name, None).await
+            unless_canceled(cancel, repeat(cancel, || client.load_collection(name, replicas))).await?;
+            wait_until_loaded(client, name, None, cancel).await
         }
     }
 }

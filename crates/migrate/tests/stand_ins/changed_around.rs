@@ -162,6 +162,7 @@ async fn rows_of_the_target_in_partitions_that_the_source_lacks_are_extra_at_eve
     assert_successful(&run(migration, &ledger, Arc::new(Silent)).await, "before");
     let compared = async |level| {
         let request = VerifyRequest {
+            visible_only: false,
             source: endpoint(&source),
             target: endpoint(&target),
             selection: Selection::default(),

@@ -71,6 +71,7 @@ async fn a_repair_removes_the_row_that_is_meant_and_no_other() {
         &[("_default", keys(ODD.into_iter().filter(|key| !["𠮸", "\0"].contains(key))))],
     ));
     let request = VerifyRequest {
+        visible_only: false,
         source: endpoint(&source),
         target: endpoint(&target),
         selection: Selection::default(),
