@@ -123,11 +123,12 @@ async fn of_two_jobs_of_one_state_directory_the_second_is_refused_while_the_firs
     let ledger = Ledger::open(state.path()).unwrap();
     let run = |migration: Migration| migration.run(&ledger, Arc::new(Silent), CancellationToken::new());
     let (one, other) = tokio::join!(run(first), run(second));
-    let (report, problem) = match (one, other) {
-        (Ok(report), Err(problem)) | (Err(problem), Ok(report)) => (report, problem),
+    let (report, problems) = match (one, other) {
+        (Ok(report), Err(problems)) | (Err(problems), Ok(report)) => (report, problems),
         both => panic!("{both:?}"),
     };
     assert_successful(&report);
+    let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
     assert_eq!(problem.code.to_string(), "VF-0232");
     assert!(problem.to_string().contains(&report.job_id), "{problem}");
 }
