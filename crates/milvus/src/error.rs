@@ -218,6 +218,7 @@ mod code {
     pub(super) const PARTITION_NOT_FOUND: i32 = 200;
     pub(super) const PARTITION_NOT_LOADED: i32 = 201;
     pub(super) const PARTITION_NOT_FULLY_LOADED: i32 = 202;
+    pub(super) const SEGMENT_NOT_FOUND: i32 = 600;
     pub(super) const INDEX_NOT_FOUND: i32 = 700;
     pub(super) const DATABASE_NOT_FOUND: i32 = 800;
     pub(super) const PARAMETER_TOO_LARGE: i32 = 1102;
@@ -257,7 +258,9 @@ fn kind_of_status(status: &Status) -> ErrorKind {
         code::SERVICE_NOT_READY
         | code::SERVICE_UNAVAILABLE
         | code::REQUEST_LIMIT_EXCEEDED
-        | code::SERVICE_TRY_LATER => return ErrorKind::Busy,
+        | code::SERVICE_TRY_LATER
+        // A list of segments, while compaction replaces one of them (seen on 2.3.5).
+        | code::SEGMENT_NOT_FOUND => return ErrorKind::Busy,
         code::COLLECTION_NOT_FOUND | code::ALIAS_NOT_FOUND => return ErrorKind::CollectionNotFound,
         code::COLLECTION_NOT_LOADED
         | code::COLLECTION_NOT_FULLY_LOADED
@@ -385,6 +388,7 @@ mod tests {
             (65535, 1, ErrorKind::Rejected),
             (0, 1, ErrorKind::Rejected),
             (1, 1, ErrorKind::Busy),
+            (600, 47, ErrorKind::Busy),
             (65535, 29, ErrorKind::Rejected),
         ] {
             let error = Error::check("Insert", Some(&status(code, error_code, "x"))).unwrap_err();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use vecferry_milvus::{Client, CollectionName, Consistency, Error};
+use vecferry_milvus::{Client, CollectionName, Consistency, Error, ErrorKind};
 
 use super::{CheckId, CheckList};
 use crate::inventory::{as_of_now, everything};
@@ -24,7 +24,8 @@ pub(crate) async fn writers(list: &mut CheckList, source: &Client, plan: &Plan) 
     // Whether a flush is allowed shows only when there is one, and a plan does nothing.
     if let Some(planned) = readable().next()
         && let Some(call) = UnseenWrites::SegmentsNotTold.missing_call()
-        && source.stored_segments(&planned.source).await?.is_none()
+        && let Err(error) = source.list_stored_segments(&planned.source).await
+        && matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied)
     {
         list.warn(CheckId::Writers, not_to_be_seen(readable().count(), call));
     }
