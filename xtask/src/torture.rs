@@ -197,9 +197,10 @@ impl Torture {
             // A job that is resumed has its collections.
             None if hit == Hit::RacedCreation => false,
             None => {
-                let moment = match hit {
-                    Hit::OutsideWrites => Moment::of_copy(&mut self.random),
-                    _ => Moment::draw(&mut self.random),
+                let moment = if hit == Hit::OutsideWrites {
+                    Moment::of_copy(&mut self.random)
+                } else {
+                    Moment::draw(&mut self.random)
                 };
                 running.wait_for(moment, END_TIMEOUT)
             }

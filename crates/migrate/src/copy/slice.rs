@@ -180,7 +180,7 @@ impl CopyJob {
             self.resend(&split, &mut range, intent, &mut size).await?;
         }
         let out_of_time = || started.elapsed() >= time;
-        self.copy_range(&split, range, &mut size, WriteMode::Insert, &out_of_time).await
+        Box::pin(self.copy_range(&split, range, &mut size, WriteMode::Insert, &out_of_time)).await
     }
 
     /// Sends what an earlier attempt may or may not have sent: by upsert, which leaves one row of each key. The range is
@@ -197,7 +197,7 @@ impl CopyJob {
         self.ledger.record_doubt(&self.attempt, position, partition, after, until).await?;
         let doubtful = KeyRange { after: range.after.clone(), until: Some(intent.clone()) };
         // However long it takes: a slice that stopped in between would begin with the same doubt.
-        let slice = self.copy_range(split, doubtful, size, WriteMode::Upsert, &|| false).await?;
+        let slice = Box::pin(self.copy_range(split, doubtful, size, WriteMode::Upsert, &|| false)).await?;
         if slice == Slice::Canceled {
             return Err(CopyError::Canceled);
         }

@@ -361,8 +361,8 @@ async fn compare_without_keys(
     if !makes_keys(sides, of_source, of_target)? {
         return Ok(None);
     }
-    let compared = while_loaded(sides, sides.source, of_source, async |source| {
-        while_loaded(sides, sides.target, of_target, async |mut target| {
+    let compared = Box::pin(while_loaded(sides, sides.source, of_source, async |source| {
+        Box::pin(while_loaded(sides, sides.target, of_target, async |mut target| {
             target.columns.clone_from(&source.columns);
             let pair = without_keys::Pair {
                 name: &of_source.described.name,
@@ -378,9 +378,9 @@ async fn compare_without_keys(
             }
             let compared = pair.compare().await?;
             Ok(Some((compared, count_both(of_source, of_target, &source, &target).await?)))
-        })
+        }))
         .await
-    })
+    }))
     .await?;
     let Some((compared, (source, target))) = compared.flatten().flatten() else { return Ok(None) };
     let outcome = Outcome {

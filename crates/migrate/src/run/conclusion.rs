@@ -376,7 +376,8 @@ mod tests {
     fn each_fact_that_is_missing_or_contradicts_is_a_gap() {
         assert_eq!(gaps(&complete(), ASKED), []);
         let copied = CopiedRows { splits_open: 0, read: 8, written: 8, set_aside: 0 };
-        let changes: [(&dyn Fn(&mut Evidence), Gap); 15] = [
+        type Change<'a> = (&'a dyn Fn(&mut Evidence), Gap);
+        let changes: [Change<'_>; 15] = [
             (&|facts| facts.source_before = None, Gap::SourceNotCountedBefore),
             (&|facts| facts.source_after = None, Gap::SourceNotCountedAfter),
             (&|facts| facts.copied = None, Gap::CopyUnknown),

@@ -123,7 +123,7 @@ pub(super) async fn writes_at_end(
     let looker = Looker { limited_max: Duration::ZERO, ..looker(job) };
     Ok(match since(&looker, name, before).await? {
         Writes::Unknown { reason: UnseenWrites::FlushLimited } => Writes::None,
-        writes => writes,
+        writes @ (Writes::None | Writes::Written { .. } | Writes::Unknown { .. }) => writes,
     })
 }
 

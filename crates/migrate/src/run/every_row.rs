@@ -253,7 +253,8 @@ impl Pass<'_> {
         let of_source = Half { reader: source, exists: part.in_source };
         let of_target = Half { reader: target, exists: part.in_target };
         let partition = part.partition.as_deref();
-        outcome.add(full(&of_source, &of_target, layout, partition, todo.range, &follow).await?);
+        let compared = full(&of_source, &of_target, layout, partition, todo.range, &follow);
+        outcome.add(Box::pin(compared).await?);
         if let (Some(memory), Some(id)) = (&self.pair.memory, comparison_id) {
             memory.advance(id, None, &outcome).await?;
         }

@@ -5,6 +5,8 @@
 //! Schedules come from a seed. One that fails is shrunk and printed in the form in which it can be written down in
 //! [`regressions`]. `VECFERRY_SCHEDULES` says how many, `VECFERRY_SCHEDULES_SEED` which ones.
 
+#![allow(clippy::print_stdout, reason = "what schedules came to is shown with the test's output")]
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

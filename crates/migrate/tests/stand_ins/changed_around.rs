@@ -17,6 +17,9 @@ use super::{Silent, assert_successful, endpoint, request};
 
 const BOOKS: (&str, &str) = ("default", "books");
 
+/// What somebody does to a server, and what is said of it.
+type Change<'a> = (&'a dyn Fn(&StandIn), &'a str);
+
 /// Does something once, when a collection enters a step.
 struct At<Act> {
     name: &'static str,
@@ -85,7 +88,7 @@ async fn resumed(
 
 #[tokio::test]
 async fn whatever_changes_while_the_confirmation_is_waited_for_refuses_the_job() {
-    let changes: [(&dyn Fn(&StandIn), &str); 4] = [
+    let changes: [Change<'_>; 4] = [
         (&|source| add_tenant(source), "partition added: `later`"),
         (&|source| source.drop_partition(BOOKS, "p"), "partition removed: `p`"),
         (&|source| source.add_alias(BOOKS, "novels"), "alias added: `novels`"),
@@ -129,7 +132,7 @@ async fn a_partition_that_comes_during_the_copy_is_drift_with_its_rows() {
 
 #[tokio::test]
 async fn a_source_that_changes_after_its_collection_was_complete_is_no_success() {
-    let changes: [(&dyn Fn(&StandIn), &str); 3] = [
+    let changes: [Change<'_>; 3] = [
         (&|source| source.insert(BOOKS, "p", columns(500..507)), "VF-0405"),
         (&|source| source.delete(BOOKS, "p", &BTreeSet::from([Key::Long(60)])), "VF-0405"),
         (&|source| add_tenant(source), "VF-0417"),
