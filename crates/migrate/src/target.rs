@@ -69,20 +69,24 @@ pub(crate) async fn open_write_alias(
     position: usize,
     number: u64,
     cancel: &CancellationToken,
-) -> Result<CollectionName, Error> {
+) -> Result<Option<CollectionName>, Error> {
     let name = &made.name;
     close_write_aliases(target, name, attempt, position, number.saturating_sub(1)).await?;
     let alias = CollectionName::new(&name.db, write_alias(attempt.job_id(), number, position));
     match repeat(cancel, || target.create_alias(name, &alias.name)).await {
-        Ok(()) => Ok(alias),
-        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(name.clone()),
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(Some(name.clone())),
         // A repeated call finds what the first one made, and nobody else knows the name.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let owner = repeat(cancel, || target.describe(&alias)).await?;
-            if owner.id == made.id && owner.name == *name { Ok(alias) } else { Err(error) }
-        }
-        Err(error) => Err(error),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
     }
+    // The name that it was given to may be another collection's by now. Later the alias stays with the one that it is of.
+    let owner = repeat(cancel, || target.describe(&alias)).await?;
+    if owner.id == made.id && owner.name == *name {
+        return Ok(Some(alias));
+    }
+    try_close_write_alias(target, name, &alias).await?;
+    Ok(None)
 }
 
 /// Takes away every name that the job wrote through, up to the one of a number.

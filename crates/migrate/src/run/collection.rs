@@ -589,7 +589,8 @@ impl<'a> Work<'a> {
         let number = number.map_err(|error| self.ledger_failed(error))?;
         let (attempt, position) = (&job.attempt, self.position);
         let opened = target::open_write_alias(&job.target, made, attempt, position, number, &job.cancel);
-        let write_name = opened.await.map_err(|error| self.target_failed(error))?;
+        let opened = opened.await.map_err(|error| self.target_failed(error))?;
+        let write_name = opened.ok_or_else(|| replaced(self.planned, job.attempt.job_id()))?;
         let parts = self.planned.parts();
         let per_part = self.sample_rows(parts.len());
         let sample =

@@ -28,6 +28,8 @@ use super::schedule::{
 const ATTEMPTS_MORE: usize = 4;
 /// An attempt that takes longer waits for what does not come, such as a partition that is gone; the schedule ends with it.
 const ATTEMPT_MAX: Duration = Duration::from_secs(15);
+/// A partition that somebody adds on the target.
+pub(crate) const THEIRS: &str = "of_somebody_else";
 /// A collection of somebody else on the target.
 const OTHERS: &str = "of_somebody_else";
 
@@ -84,6 +86,8 @@ pub(crate) struct Touched {
     /// The same of rows on the target.
     pub(crate) target_counted: BTreeSet<(usize, u32)>,
     pub(crate) target_updated: BTreeSet<(usize, u32)>,
+    /// Collections with a partition of [`THEIRS`].
+    pub(crate) target_partitions: BTreeSet<usize>,
     /// Rows of these that were changed after their collection was compared.
     pub(crate) target_late: BTreeSet<(usize, u32)>,
 }
@@ -248,8 +252,11 @@ impl Scene {
             biased;
             () = self.gate.stopped() => Ending::Killed,
             () = tokio::time::sleep(ATTEMPT_MAX) => {
-                let (phases, calls) = (self.state().phases.clone(), self.state().calls.clone());
-                self.log(format!("it took too long: {phases:?} after {calls:?} calls"));
+                let where_it_is = {
+                    let state = self.state();
+                    format!("it took too long: {:?} after {:?} calls", state.phases, state.calls)
+                };
+                self.log(where_it_is);
                 Ending::TookTooLong
             }
             ending = self.work(&ledger, attempt) => ending,
@@ -619,11 +626,22 @@ impl Scene {
             found.map(|((partition, key), _)| (partition, key, number))
         };
         match *write {
-            Tampering::Insert { rows } => {
+            Tampering::Insert { rows } | Tampering::AddPartition { rows } => {
+                let mut partition = PARTITIONS[0];
+                if matches!(write, Tampering::AddPartition { .. }) {
+                    if shape.partition_key {
+                        return None;
+                    }
+                    partition = THEIRS;
+                    self.target.add_partition(place, partition);
+                    state.touched.target_partitions.insert(collection);
+                }
                 let numbers =
                     NUMBERS_FOREIGN + state.numbers_foreign..NUMBERS_FOREIGN + state.numbers_foreign + rows;
                 state.numbers_foreign += rows;
-                self.target.insert(place, PARTITIONS[0], shape.columns(numbers.clone(), 0));
+                if rows > 0 {
+                    self.target.insert(place, partition, shape.columns(numbers.clone(), 0));
+                }
                 state.touched.target_counted.extend(numbers.map(|number| (collection, number)));
             }
             Tampering::Delete { partition, row } => {

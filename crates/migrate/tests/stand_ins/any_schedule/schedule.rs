@@ -133,6 +133,10 @@ pub(crate) enum Tampering {
         partition: usize,
         row: u32,
     },
+    /// In a partition that the source lacks.
+    AddPartition {
+        rows: u32,
+    },
     /// Drops the collection and makes an equal one.
     Replace {
         rows: u32,
@@ -390,6 +394,7 @@ fn any_tampering() -> impl Strategy<Value = Tampering> {
         2 => (1_u32..6).prop_map(|rows| Tampering::Insert { rows }),
         2 => (0_usize..3, 0_u32..50).prop_map(|(partition, row)| Tampering::Delete { partition, row }),
         2 => (0_usize..3, 0_u32..50).prop_map(|(partition, row)| Tampering::Update { partition, row }),
+        2 => (0_u32..6).prop_map(|rows| Tampering::AddPartition { rows }),
         2 => (0_u32..6).prop_map(|rows| Tampering::Replace { rows }),
         1 => Just(Tampering::Drop),
     ]
