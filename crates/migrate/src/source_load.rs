@@ -189,7 +189,8 @@ pub(crate) async fn wait_until_loaded(
     partitions: Option<&[String]>,
     cancel: &CancellationToken,
 ) -> Result<(), WaitError> {
-    unless_canceled(cancel, poll_until_loaded(client, name, partitions, cancel)).await
+    // On the heap: whoever reads rows may have to wait, and would carry this along.
+    unless_canceled(cancel, Box::pin(poll_until_loaded(client, name, partitions, cancel))).await
 }
 
 async fn poll_until_loaded(
