@@ -544,6 +544,7 @@ impl Job {
         }
         let unseen = drift::unseen(&report);
         report.warnings.extend(unseen);
+        report.warnings.extend(end::deletes_unseen(plan, &report));
         let facts = plan.collections.iter().map(|planned| self.asked(planned)).collect();
         conclude(&mut report, Shown::Job(facts), self.cancel.is_cancelled());
         report

@@ -729,6 +729,12 @@ catalogue! {
            "if anything may have written to the source meanwhile, run `vecferry verify --level full` once nothing writes; that is the proof that no row was updated"
         zh "无法排除 {number} 个 Collection（{collections}）在复制期间有行被更新：源在此期间对其数据段做了压缩或排序，或未能及时完成 flush"
            "如果其间可能有写入，请在停止写入后运行 `vecferry verify --level full`，这才能证明没有行被更新";
+    /// A source that is released after its copy is not counted again.
+    DeletesUnseen 438 Done
+        en "rows that were deleted from {collections} on the source after their own copy and before the end of the job cannot be seen: they were loaded for the copy only, and released after it"
+           "nothing to do if nothing writes to the source; otherwise load them before the migration, or run `vecferry verify` once nothing writes"
+        zh "{collections} 仅为复制而加载，随后已释放，因此无法发现其复制完成之后、任务结束之前在源集群上删除的行"
+           "如果源集群没有写入则无需处理；否则请在迁移前加载这些 Collection，或在停止写入后运行 `vecferry verify`";
     /// The source does not tell the newest row of a duplicate primary key.
     NewestNotKnown 437 Done
         en "the source ({version}) does not tell which row of a duplicate primary key is the newest: of each such key any one row arrives, often the oldest"

@@ -7,8 +7,8 @@ use super::drift::Holding;
 use super::{Ended, Job, LOOKS_PARALLEL, drift, ledger_failed, reader, replaced};
 use crate::event::Phase;
 use crate::plan::{Plan, PlannedCollection};
-use crate::problem::{Code, Problem};
-use crate::report::{CountedRows, Writes};
+use crate::problem::{Code, Problem, listed};
+use crate::report::{CollectionReport, CountedRows, Report, Writes};
 use crate::target;
 
 impl Job {
@@ -124,6 +124,18 @@ impl Job {
         target::flush(&self.source, &planned.source, &self.cancel).await?;
         self.source.row_estimate(&planned.source).await
     }
+}
+
+/// Collections that cannot be counted when the job ends, because the source holds them no longer in memory. Inserted
+/// and updated rows show in the stored segments; deleted ones do not. With one collection, its own end is the job's.
+pub(super) fn deletes_unseen(plan: &Plan, report: &Report) -> Option<Problem> {
+    let is_released = |(planned, collection): &(&PlannedCollection, &CollectionReport)| {
+        planned.needs_load && collection.phase == Phase::Done
+    };
+    let released = plan.collections.iter().zip(&report.collections).filter(is_released);
+    let names: Vec<_> = released.map(|(planned, _)| planned.source.to_string()).collect();
+    let is_told = !names.is_empty() && plan.collections.len() > 1;
+    is_told.then(|| Problem::new(Code::DeletesUnseen).with("collections", listed(&names)))
 }
 
 fn drifted(before: &CountedRows, now: &CountedRows, expires: bool) -> bool {

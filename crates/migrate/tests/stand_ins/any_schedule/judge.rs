@@ -68,7 +68,7 @@ impl Compared<'_> {
             let copies = after.map_or(0, Vec::len);
             let is_copied_once = copies <= 1;
             if before == after
-                || is_copied_once && self.is_excused(&id.0, id.1, before.is_some() && after.is_some())
+                || is_copied_once && self.is_excused(&id.0, id.1, before.is_some(), after.is_some())
             {
                 continue;
             }
@@ -105,7 +105,8 @@ impl Compared<'_> {
     }
 
     /// Whether the report told of what somebody did to the row, or could not know it.
-    fn is_excused(&self, partition: &str, number: u32, is_on_both_sides: bool) -> bool {
+    fn is_excused(&self, partition: &str, number: u32, on_source: bool, on_target: bool) -> bool {
+        let (is_on_both_sides, is_on_target_only) = (on_source && on_target, on_target && !on_source);
         let row = (self.place, number);
         let verify = self.scene.schedule.verify;
         let came_or_went = self.touched.counted.contains(&row);
@@ -115,7 +116,9 @@ impl Compared<'_> {
         let values = is_on_both_sides
             && self.touched.target_updated.contains(&row)
             && (verify != VerifyLevel::Full || self.touched.target_late.contains(&row));
-        of_source || of_target || values
+        // Deleted from a source that is out of memory, after its copy.
+        let is_left_over = came_or_went && is_on_target_only && self.deletes_are_told();
+        of_source || of_target || values || is_left_over
     }
 
     /// Whether the report says that this collection changed meanwhile.
@@ -136,6 +139,15 @@ impl Compared<'_> {
         let names = |text: String| text.contains(&of) && text.contains(&what);
         self.scene.schedule.allow_drift
             && self.report.warnings.iter().any(|warning| names(warning.to_string()))
+    }
+
+    /// Whether the report says that deleted rows of this collection are not seen once it is released.
+    fn deletes_are_told(&self) -> bool {
+        let name = format!("`default.{}`", self.name);
+        let is_it = |warning: &vecferry_migrate::Problem| {
+            warning.code == Code::DeletesUnseen && warning.to_string().contains(&name)
+        };
+        self.report.warnings.iter().any(is_it)
     }
 
     /// Whether the report says that updates of existing rows are not seen on this source.
