@@ -164,7 +164,7 @@ async fn repeated_keys_are_told_from_rows_that_were_not_returned() {
         assert_successful(&report, "repeated keys");
         assert_arrived(&scene.source, &scene.target, "books", "repeated keys");
         let warning = report.warnings.iter().find(|warning| warning.code == Code::Duplicates).unwrap();
-        assert!(warning.to_string().contains("40 rows of the source repeat a key"), "{warning}");
+        assert!(warning.to_string().contains("40 rows of the source repeat a primary key"), "{warning}");
         let ledger = Ledger::open(scene.state.path()).unwrap();
         let splits = ledger.splits(&report.job_id, 0).await.unwrap();
         let counts = splits.iter().map(|split| split.count.unwrap());
