@@ -704,7 +704,7 @@ impl Service {
                 num_rows: segment.rows,
                 state: SegmentState::Flushed as i32,
                 level: SegmentLevel::L1 as i32,
-                is_sorted: segment.sorted,
+                is_sorted: segment.sorted && self.options().version >= Version::V2_5,
             })
         });
         Ok(pb::GetPersistentSegmentInfoResponse { infos: infos.collect(), ..Default::default() })
