@@ -60,18 +60,23 @@ fn a_partition_made_during_the_copy_fails_the_job_with_its_rows() {
 #[test]
 fn rows_in_partitions_that_the_source_lacks_are_found_at_every_level() {
     let mut oracle = oracle();
-    oracle.run(r#"simple(source, "tenants", 1777, partitions=["p"])"#);
-    Vecferry::migrate(servers(), "source", "target", &["--collection", "tenants"]).succeeded();
+    oracle.run(r#"simple(source, "tenants_elsewhere", 1777, partitions=["p"])"#);
+    Vecferry::migrate(servers(), "source", "target", &["--collection", "tenants_elsewhere"]).succeeded();
     let verify = |level| {
-        Vecferry::verify(servers(), "source", "target", &["--collection", "tenants", "--level", level])
+        Vecferry::verify(
+            servers(),
+            "source",
+            "target",
+            &["--collection", "tenants_elsewhere", "--level", level],
+        )
     };
     for level in ["count", "sample", "full"] {
         verify(level).succeeded();
     }
     oracle.run(
         r#"
-        target.client.create_partition("tenants", "theirs")
-        target.client.insert("tenants", books(50, 90000), partition_name="theirs")
+        target.client.create_partition("tenants_elsewhere", "theirs")
+        target.client.insert("tenants_elsewhere", books(50, 90000), partition_name="theirs")
         "#,
     );
     for level in ["count", "sample", "full"] {
