@@ -13,7 +13,7 @@ use vecferry_milvus::{
 use super::chunks::Chunks;
 use super::digest::{Digest, digest};
 use crate::copy::{KeySample, PAGE_ROWS_MAX};
-use crate::retry::{WaitError, repeat};
+use crate::retry::{Backoff, Verdict, WaitError, repeat, sleep};
 
 /// Key ranges whose rows are counted where partitions can't be named.
 const COUNTED_RANGES_MAX: usize = 16;
@@ -21,6 +21,8 @@ const COUNTED_RANGES_MAX: usize = 16;
 const LOOKUP_BYTES: usize = 8 << 20;
 /// Rows of a page of keys only.
 const KEY_PAGE_ROWS: u32 = 8192;
+/// Answers without a row, where the server counts some, before they are taken for rows that no query returns.
+const LOOKS_MAX: u32 = 4;
 
 /// Reads one collection of one server for the proof.
 #[derive(Clone)]
@@ -137,7 +139,7 @@ impl Reader {
         repeat(&self.cancel, || self.client.count(&query)).await
     }
 
-    /// The next page of keys of a range.
+    /// The next page of keys of a range; empty only if the server counts no row there.
     pub(crate) async fn keys(
         &self,
         partition: Option<&str>,
@@ -171,16 +173,62 @@ impl Reader {
             rows_max: Some(rows_max),
             consistency: self.consistency,
         };
-        let answer = loop {
-            match repeat(&self.cancel, || self.client.query(&query)).await {
+        let (page, _) = loop {
+            match self.read(&query, range.after.as_ref()).await {
                 // Long keys.
-                Err(error) if error.kind() == ErrorKind::TooLarge && query.rows_max > Some(1) => {
+                Err(ProofError::Server(error))
+                    if error.kind() == ErrorKind::TooLarge && query.rows_max > Some(1) =>
+                {
                     query.rows_max = query.rows_max.map(|rows| rows / 2);
                 }
-                answer => break answer?,
+                page => break page?,
             }
         };
-        Ok(Page::read(&answer, &self.key_field, range.after.as_ref())?.all_keys(&self.key_field)?)
+        Ok(page.all_keys(&self.key_field)?)
+    }
+
+    /// Rows of some of these keys, perhaps not of all; none only if the server counts none. With the bytes of the answer.
+    pub(crate) async fn rows_of(
+        &self,
+        partition: Option<&str>,
+        keys: &[Key],
+        columns: &[String],
+    ) -> Result<(Page, usize), ProofError> {
+        let query = Query {
+            collection: &self.name,
+            collection_id: self.id,
+            expression: key::any_of(&self.key_field, keys),
+            columns,
+            partition,
+            // Not the number of keys: 2.3.5 counts every copy of a repeated key against the limit.
+            rows_max: Some(PAGE_ROWS_MAX),
+            consistency: self.consistency,
+        };
+        self.read(&query, None).await
+    }
+
+    /// An answer without a row does not say that there is none: a server that loads answers so too, without an error. So
+    /// the rows are counted, and asked for again where there are some. With the bytes of the answer.
+    async fn read(&self, query: &Query<'_>, after: Option<&Key>) -> Result<(Page, usize), ProofError> {
+        let mut backoff = Backoff::new();
+        let mut looks = 1;
+        loop {
+            let answer = repeat(&self.cancel, || self.client.query(query)).await?;
+            let page = Page::read(&answer, &self.key_field, after)?;
+            if page.rows > 0 {
+                page.check_columns(query.columns.iter().map(String::as_str))?;
+            }
+            let is_final = page.rows > 0 || looks == LOOKS_MAX;
+            if is_final || self.count_where(query.partition, query.expression.clone()).await? == 0 {
+                return Ok((page, answer.len()));
+            }
+            self.wait_until_complete().await?;
+            if let Verdict::Wait(wait) = backoff.after(ErrorKind::NotLoaded) {
+                sleep(wait, &self.cancel).await;
+            }
+            self.stop_if_canceled()?;
+            looks += 1;
+        }
     }
 
     /// Digests of the rows of some keys; a key that is not there is absent.
@@ -194,39 +242,30 @@ impl Reader {
         let mut sorted = keys.to_vec();
         sorted.sort_unstable();
         let mut chunks = Chunks::new(&sorted);
-        while let Some(now) = chunks.next() {
-            self.stop_if_canceled()?;
-            let query = Query {
-                collection: &self.name,
-                collection_id: self.id,
-                expression: key::any_of(&self.key_field, now),
-                columns: &names,
-                partition,
-                // Not the number of keys: 2.3.5 counts every copy of a repeated key against the limit.
-                rows_max: Some(PAGE_ROWS_MAX),
-                consistency: self.consistency,
-            };
-            let answer = match repeat(&self.cancel, || self.client.query(&query)).await {
-                Err(error) if chunks.are_halved(error.kind()) => continue,
-                answer => answer?,
-            };
-            let page = Page::read(&answer, &self.key_field, None)?;
-            if page.rows > 0 {
-                page.check_columns(names.iter().map(String::as_str))?;
+        'chunks: while let Some(now) = chunks.next() {
+            let mut rest = now.to_vec();
+            // An answer may be short; only an empty one says that there are no more of these rows.
+            while !rest.is_empty() {
+                self.stop_if_canceled()?;
+                let (page, bytes) = match self.rows_of(partition, &rest, &names).await {
+                    Err(ProofError::Server(error)) if chunks.are_halved(error.kind()) => continue 'chunks,
+                    answer => answer?,
+                };
+                if page.rows == 0 {
+                    break;
+                }
                 let digests = values_of(&page, &self.columns)?
                     .iter()
                     .map(|row| row.iter().map(digest).collect())
                     .collect::<Vec<Vec<_>>>();
                 found.extend(page.all_keys(&self.key_field)?.into_iter().zip(digests));
+                rest.retain(|key| !found.contains_key(key));
+                // Pages of lookups follow the rows' size like all others.
+                if bytes > LOOKUP_BYTES {
+                    chunks.halve();
+                }
             }
-            // A short answer says nothing of the keys behind its last one; only an empty one does.
-            let answered =
-                page.keys.as_ref().map_or(now.len(), |(_, last)| now.partition_point(|key| key <= last));
-            // Pages of lookups follow the rows' size like all others.
-            if answer.len() > LOOKUP_BYTES {
-                chunks.halve();
-            }
-            chunks.answered(answered);
+            chunks.answered(now.len());
         }
         Ok(found)
     }

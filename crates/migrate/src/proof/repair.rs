@@ -4,15 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use vecferry_milvus::wire::Page;
 use vecferry_milvus::wire::insert::Rows;
 use vecferry_milvus::wire::rewrite::insertable;
-use vecferry_milvus::{Error, ErrorKind, Key, Query, WriteMode, key};
+use vecferry_milvus::{Error, ErrorKind, Key, WriteMode, key};
 
 use super::chunks::Chunks;
 use super::expect::{ProofError, Reader};
 use super::full::Differing;
-use crate::copy::PAGE_ROWS_MAX;
 use crate::retry::repeat;
 
 /// Rows of more bytes are read, or written, in smaller chunks.
@@ -44,7 +42,7 @@ pub(crate) async fn keys_present(
         // An answer may be short; only an empty one says that there are no more of these rows.
         while !rest.is_empty() {
             reader.stop_if_canceled()?;
-            let page = match read(reader, partition, &rest, &columns).await {
+            let (page, _) = match reader.rows_of(partition, &rest, &columns).await {
                 Err(ProofError::Server(error)) if chunks.are_halved(error.kind()) => continue 'chunks,
                 page => page?,
             };
@@ -58,30 +56,6 @@ pub(crate) async fn keys_present(
         chunks.answered(now.len());
     }
     Ok(present)
-}
-
-async fn read(
-    reader: &Reader,
-    partition: Option<&str>,
-    keys: &[Key],
-    columns: &[String],
-) -> Result<Page, ProofError> {
-    let query = Query {
-        collection: &reader.name,
-        collection_id: reader.id,
-        expression: key::any_of(&reader.key_field, keys),
-        columns,
-        partition,
-        // Not the number of keys: 2.3.5 counts every copy of a repeated key against the limit.
-        rows_max: Some(PAGE_ROWS_MAX),
-        consistency: reader.consistency,
-    };
-    let answer = repeat(&reader.cancel, || reader.client.query(&query)).await?;
-    let page = Page::read(&answer, &reader.key_field, None)?;
-    if page.rows > 0 {
-        page.check_columns(columns.iter().map(String::as_str))?;
-    }
-    Ok(page)
 }
 
 impl<'a> Repair<'a> {
@@ -211,7 +185,7 @@ impl<'a> Repair<'a> {
         // An answer may be short; only an empty one says that the source has no more of these rows.
         while !rest.is_empty() {
             let asked: Vec<_> = rest.iter().cloned().collect();
-            let page = read(self.source, partition, &asked, names).await?;
+            let (page, _) = self.source.rows_of(partition, &asked, names).await?;
             if page.rows == 0 {
                 break;
             }
