@@ -52,10 +52,13 @@ pub struct CollectionRecord {
     pub report: Option<String>,
     /// Number of the last name that was given to it to be written through; 0 if there was none.
     pub write_alias: u64,
+    /// That its source was seen to change since the first row was read; the caller's document.
+    pub drift_seen: Option<String>,
 }
 
 const COLUMNS: &str = "position, source, target, rows_total, creation_intended, creation_timestamp, target_id, \
-                       source_counts, splits_planned, copied, done, report, claims, claim, removal_intended, write_alias";
+                       source_counts, splits_planned, copied, done, report, claims, claim, removal_intended, write_alias, \
+                       drift_seen";
 
 impl Ledger {
     /// The collections of a job, in order.
@@ -176,7 +179,7 @@ impl Ledger {
             let at = params![attempt.job_id(), signed_size(position)];
             connection.execute(
                 "UPDATE collections SET creation_intended = 0, creation_timestamp = NULL, claim = NULL, target_id = NULL, \
-                 removal_intended = 0, source_counts = NULL, splits_planned = 0, copied = 0, done = 0, report = NULL, \
+                 removal_intended = 0, source_counts = NULL, drift_seen = NULL, splits_planned = 0, copied = 0, done = 0, report = NULL, \
                  rows_total = ?3 WHERE job_id = ?1 AND position = ?2",
                 params![attempt.job_id(), signed_size(position), signed(rows_planned)],
             )?;
@@ -228,6 +231,16 @@ impl Ledger {
         .await
     }
 
+    /// Records that the source of a collection changed; the first time stays.
+    pub async fn record_drift_seen(
+        &self,
+        attempt: &Attempt,
+        position: usize,
+        document: String,
+    ) -> Result<(), Error> {
+        self.update(attempt, position, "drift_seen = coalesce(drift_seen, ?3)", document).await
+    }
+
     /// Records the exact number of rows, once it is known.
     pub async fn record_rows_total(
         &self,
@@ -267,5 +280,6 @@ fn collection_of(row: &Row<'_>) -> rusqlite::Result<CollectionRecord> {
         claim: row.get::<_, Option<i64>>(13)?.map(i64::cast_unsigned),
         removal_intended: row.get(14)?,
         write_alias: row.get::<_, i64>(15)?.cast_unsigned(),
+        drift_seen: row.get(16)?,
     })
 }

@@ -157,6 +157,9 @@ ALTER TABLE quarantine ADD COLUMN in_doubt INTEGER NOT NULL DEFAULT 0;
     // Counts up while a process ends its job because it was asked to: who asked sees that it reacts.
     "ALTER TABLE jobs ADD COLUMN cancel_beats INTEGER NOT NULL DEFAULT 0;
 ",
+    // That a source changed is a fact for good: what shows it now, compaction may have hidden when a job is resumed.
+    "ALTER TABLE collections ADD COLUMN drift_seen TEXT;
+",
 ];
 
 /// Brings a file to the newest version, or says why it can't be used.

@@ -270,7 +270,7 @@ async fn a_ledger_of_the_first_version_is_taken_over_with_its_jobs() {
              ALTER TABLE splits DROP COLUMN reopened; ALTER TABLE collections DROP COLUMN write_alias; \
              ALTER TABLE quarantine DROP COLUMN in_doubt; DROP TABLE reservations; \
              ALTER TABLE collections DROP COLUMN claims; ALTER TABLE collections DROP COLUMN claim; \
-             ALTER TABLE collections DROP COLUMN removal_intended; \
+             ALTER TABLE collections DROP COLUMN removal_intended; ALTER TABLE collections DROP COLUMN drift_seen; \
              ALTER TABLE jobs DROP COLUMN cancel_beats; PRAGMA user_version = 1",
         )
         .unwrap();
@@ -293,6 +293,10 @@ async fn a_collection_that_is_gone_starts_again() {
     ledger.advance(&attempt, splits[0].split_id, page("e", None)).await.unwrap();
     assert_eq!(ledger.intend_claim(&attempt, 0, Some(7)).await.unwrap(), 1);
     ledger.record_source_counts(&attempt, 0, "{}".into()).await.unwrap();
+    for document in ["first", "second"] {
+        ledger.record_drift_seen(&attempt, 0, document.into()).await.unwrap();
+    }
+    assert_eq!(ledger.collection("j1", 0).await.unwrap().drift_seen.as_deref(), Some("first"));
     ledger.record_rows_total(&attempt, 0, 90).await.unwrap();
     ledger.record_copied(&attempt, 0).await.unwrap();
     ledger.record_done(&attempt, 0, "{}".into()).await.unwrap();

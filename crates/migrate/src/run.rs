@@ -513,6 +513,7 @@ impl Job {
             rbac = rbac::carry_out(&self.rbac_work(), plan.rbac.as_ref(), &mut problems).await;
             ended = self.collections(plan).await;
             self.look_at_end(plan, &mut ended).await;
+            self.record_drift(&mut ended).await;
         }
         let mut report = Report {
             job_id: record.job_id.clone(),

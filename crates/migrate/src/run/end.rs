@@ -32,6 +32,42 @@ impl Job {
             .await;
     }
 
+    /// Keeps for later attempts that a source changed: what shows it now, compaction may hide until then.
+    pub(super) async fn record_drift(&self, ended: &mut [Ended]) {
+        for (position, ended) in ended.iter_mut().enumerate() {
+            let said = ended.problems.iter().chain(&ended.warnings);
+            let Some(drift) = said.into_iter().find(|problem| problem.code == Code::Drift) else { continue };
+            let recorded = match serde_json::to_string(drift) {
+                Ok(document) => self
+                    .ledger
+                    .record_drift_seen(&self.attempt, position, document)
+                    .await
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(error) = recorded {
+                ended.problems.push(ledger_failed(self.attempt.job_id(), error));
+            }
+        }
+    }
+
+    /// That an earlier attempt saw the source change.
+    async fn seen_before(&self, position: usize) -> Result<Option<Problem>, Problem> {
+        let job_id = self.attempt.job_id();
+        let record = self.ledger.collection(job_id, position).await;
+        let Some(document) = record.map_err(|error| ledger_failed(job_id, error))?.drift_seen else {
+            return Ok(None);
+        };
+        let mut drift: Problem =
+            serde_json::from_str(&document).map_err(|error| ledger_failed(job_id, error))?;
+        for (name, value) in &mut drift.values {
+            if name == "checks" {
+                value.push_str("; seen by an earlier attempt");
+            }
+        }
+        Ok(Some(drift))
+    }
+
     /// The target has the collection under its recorded number.
     async fn still_there(&self, position: usize, planned: &PlannedCollection) -> Result<(), Problem> {
         let job_id = self.attempt.job_id();
@@ -86,6 +122,7 @@ impl Job {
             );
         }
         found.extend(self.written_since(position, planned, ended).await?);
+        found.extend(self.seen_before(position).await?);
         if self.request.allow_drift {
             let is_new = |problem: &Problem| ended.warnings.iter().all(|known| known.code != problem.code);
             let new: Vec<_> = found.into_iter().filter(is_new).collect();
