@@ -214,7 +214,10 @@ impl Torture {
         }
         let steps = number.as_deref().map(|number| self.steps(number)).transpose()?.unwrap_or_default();
         self.tally.hit(hit, &steps);
+        let former = running.former().clone();
         let outcome = self.strike(hit, running, armed, number.as_deref())?;
+        // The first calls of a job are made before it is recorded.
+        let number = number.or_else(|| job::newer(self.state.path(), &former));
         Ok((true, outcome, number))
     }
 

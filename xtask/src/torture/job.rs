@@ -1,6 +1,6 @@
 //! Runs of the real program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,6 +70,8 @@ pub(super) struct Job {
     readers: Vec<JoinHandle<String>>,
     state: std::path::PathBuf,
     begun: Option<String>,
+    /// Jobs that were there before.
+    former: BTreeSet<String>,
 }
 
 fn command(torture: &Torture, verb: &str) -> Command {
@@ -101,6 +103,7 @@ impl Job {
             }
         };
         command.arg("--state-dir").arg(torture.state.path());
+        let former = jobs(torture.state.path()).unwrap_or_default().into_iter().collect();
         let mut child = command.spawn()?;
         let said = Arc::new(Mutex::new(Said::default()));
         let stdout = BufReader::new(child.stdout.take().ok_or("no stdout")?);
@@ -124,7 +127,7 @@ impl Job {
             lines[lines.len().saturating_sub(12)..].join("\n")
         });
         let (readers, begun) = (vec![listen, remember], number.map(str::to_owned));
-        Ok(Self { child, said, readers, state: torture.state.path().to_owned(), begun })
+        Ok(Self { child, said, readers, state: torture.state.path().to_owned(), begun, former })
     }
 
     /// Whether the process runs.
@@ -160,10 +163,12 @@ impl Job {
         if self.begun.is_some() {
             return self.begun.clone();
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
-        let ledger = vecferry_ledger::Ledger::open(&self.state).ok()?;
-        let jobs = runtime.block_on(ledger.jobs()).ok()?;
-        jobs.into_iter().find(|job| job.live).map(|job| job.job_id)
+        newer(&self.state, &self.former)
+    }
+
+    /// The jobs that were there before it began.
+    pub(super) fn former(&self) -> &BTreeSet<String> {
+        &self.former
     }
 
     /// Kills it.
@@ -205,6 +210,19 @@ impl Job {
             code => Ok(Outcome::Refused { text: format!("exit {code:?}: {text}") }),
         }
     }
+}
+
+/// The jobs that are recorded; none while there is no record.
+fn jobs(state: &std::path::Path) -> Option<Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
+    let ledger = vecferry_ledger::Ledger::open(state).ok()?;
+    let jobs = runtime.block_on(ledger.jobs()).ok()?;
+    Some(jobs.into_iter().map(|job| job.job_id).collect())
+}
+
+/// The job that came to the recorded ones.
+pub(super) fn newer(state: &std::path::Path, former: &BTreeSet<String>) -> Option<String> {
+    jobs(state)?.into_iter().find(|job| !former.contains(job))
 }
 
 /// Removes what a job made.
