@@ -533,3 +533,33 @@ fn a_comparison_that_was_killed_goes_on_behind_what_it_had_compared() {
     let before = verification["rows_compared_before"].as_u64().unwrap();
     assert!((1..20_000).contains(&before), "{before} rows were compared before the kill");
 }
+
+/// Equal rows are not all: what else the contract carries over is compared at every level.
+#[test]
+fn definitions_that_differ() {
+    let mut oracle = both("other_definition");
+    oracle.run(
+        r#"
+        source.client.create_alias("other_definition", "of_other_definition")
+        target.client.alter_collection_properties("other_definition", {"collection.ttl.seconds": 86400})
+        source.client.create_partition("other_definition", "late")
+        target.client.release_collection("other_definition")
+        target.client.drop_index("other_definition", "vector")
+        params = target.client.prepare_index_params()
+        params.add_index("vector", index_type="AUTOINDEX", metric_type="COSINE")
+        target.client.create_index("other_definition", params)
+        "#,
+    );
+    for level in ["count", "sample", "full"] {
+        let run = verify("other_definition", &["--level", level]);
+        run.failed(5, "VF-0407", "`default.other_definition`: source and target differ in their definition");
+        for told in [
+            "partitions are missing: `late`",
+            "aliases are missing: `of_other_definition`",
+            "properties[collection.ttl.seconds]: none became 86400",
+            "metric type of vector: L2 became COSINE",
+        ] {
+            assert!(run.stderr.contains(told), "{level}: {told}: {}", run.stderr);
+        }
+    }
+}
