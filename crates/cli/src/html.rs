@@ -474,8 +474,12 @@ fn steps(t: &Labels, report: &Report, done: usize) -> Vec<Step> {
     steps.push(if loadable.is_empty() {
         say(t.already_loaded)
     } else {
-        let mut command = format!("vecferry load --target {}", format::shell(&clean(&report.target.address)));
-        for name in loadable {
+        let is_long = loadable.len() > present::COMMAND_COLLECTIONS_MAX;
+        let mut command = match is_long {
+            true => format!("vecferry load --job {}", report.job_id),
+            false => format!("vecferry load --target {}", format::shell(&clean(&report.target.address))),
+        };
+        for name in loadable.into_iter().filter(|_| !is_long) {
             command.push_str(&format!(" \\\n  --collection {}", format::shell(&clean(&name.to_string()))));
         }
         Step { text: spans(t.load), command: Some(command), note: Some(t.load_credentials) }

@@ -444,8 +444,21 @@ fn show_findings<'a>(
     }
 }
 
+/// Collections that a command names; more of them are named by their job.
+pub(crate) const COMMAND_COLLECTIONS_MAX: usize = 10;
+
 /// The command that loads what a job made, exactly as it can be typed.
-pub(crate) fn load_command(target: &Endpoint, files: &TlsFiles, collections: &[CollectionName]) -> String {
+pub(crate) fn load_command(
+    job_id: &str,
+    target: &Endpoint,
+    files: &TlsFiles,
+    collections: &[CollectionName],
+) -> String {
+    if collections.len() > COMMAND_COLLECTIONS_MAX {
+        let mut command = format!("vecferry load --job {job_id}");
+        add_files(&mut command, files);
+        return command;
+    }
     let mut command = format!("vecferry load --target {}", format::shell(&target.to_string()));
     add_files(&mut command, files);
     for collection in collections {
@@ -556,7 +569,7 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
     let loadable = loadable(report);
     if let Some((target, files)) = load_with.filter(|_| !loadable.is_empty()) {
         output.result(text::load_hint(lang));
-        output.result(&format!("  {}", load_command(target, files, &loadable)));
+        output.result(&format!("  {}", load_command(&report.job_id, target, files, &loadable)));
         if report.former_loads().iter().any(|(_, former)| former.extent != LoadExtent::Nothing) {
             output.result(text::load_as_on_source(lang));
             let mut command = format!("vecferry load --job {}", report.job_id);

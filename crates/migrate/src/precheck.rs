@@ -8,8 +8,8 @@ use vecferry_milvus::proto::schema::{DataType, FunctionType};
 use vecferry_milvus::schema::{Family, FieldSpec, family, parameters};
 use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, Error, ErrorKind, Flavor, Index, NewCollection};
 use vecferry_policy::{
-    Feature, Product, Support, VectorKind, check_name, keeps_vector_index, scalar_index, shards_max, support,
-    vector_index,
+    Feature, NameKind, Product, Support, VectorKind, check_name, keeps_vector_index, scalar_index,
+    shards_max, support, vector_index,
 };
 
 use crate::checks::{CheckId, CheckList};
@@ -70,7 +70,9 @@ pub(crate) async fn check(
         let problem = Problem::new(Code::NewestNotKnown).with("version", source.version());
         list.warn(CheckId::RowCounts, problem);
     }
-    let mut checks = Checks { request, source, target, product: product(target), problems: Vec::new() };
+    let follows_source = follows(product(source), product(target));
+    let mut checks =
+        Checks { request, source, target, product: product(target), follows_source, problems: Vec::new() };
     let mut collections = Vec::new();
     for found in &found {
         collections.push(checks.collection(found).await.map_err(source_side)?);
@@ -145,7 +147,47 @@ struct Checks<'a> {
     source: &'a Client,
     target: &'a Client,
     product: Product,
+    /// Both are Milvus, and the target's release is the source's or a later one.
+    follows_source: bool,
     problems: Vec<Problem>,
+}
+
+/// Whether a target takes all that a source holds, as far as releases say: no table knows better than a server.
+fn follows(source: Product, target: Product) -> bool {
+    match (source, target) {
+        (Product::Milvus(Some(source)), Product::Milvus(Some(target))) => target >= source,
+        // A server that says no number is Zilliz Cloud, which runs the newest release.
+        (Product::Milvus(_), Product::Milvus(None)) => true,
+        (Product::Milvus(None) | Product::LiteNative | Product::LitePython, _)
+        | (Product::Milvus(Some(_)), Product::LiteNative | Product::LitePython) => false,
+    }
+}
+
+/// What to do about a name that the target does not allow, in English and Chinese.
+fn way_out_of_name(kind: NameKind, collection: &CollectionName) -> (String, String) {
+    match kind {
+        NameKind::Database => (
+            format!("choose another database with --target-db {}=NAME", collection.db),
+            format!("请用 --target-db {}=NAME 选择其他 Database", collection.db),
+        ),
+        NameKind::Collection => (
+            format!("rename the collection at the source, or leave it out with --exclude {collection}"),
+            format!("请在源上重命名该 Collection，或用 --exclude {collection} 跳过"),
+        ),
+        NameKind::Partition => (
+            format!(
+                "a partition cannot be renamed: move its rows to another one at the source, use a target of 2.5 or later \
+                 (it allows digits and hyphens), or leave the collection out with --exclude {collection}"
+            ),
+            format!(
+                "Partition 无法重命名：请在源上把其中的行移到其他 Partition，或使用 2.5 及以上版本的目标（允许数字和连字符），或用 --exclude {collection} 跳过"
+            ),
+        ),
+        NameKind::Alias => (
+            "drop the alias at the source, and create it under another name".to_owned(),
+            "请在源上删除该别名，并以其他名称重新创建".to_owned(),
+        ),
+    }
 }
 
 impl Checks<'_> {
@@ -294,6 +336,9 @@ impl Checks<'_> {
         for index in found.indexes.iter().filter(is_scalar) {
             let kind = index.param("index_type").unwrap_or_default();
             let on_json_path = index.param("json_path").is_some();
+            if self.follows_source {
+                continue;
+            }
             let why = match scalar_index(self.product, kind, on_json_path) {
                 Support::Yes => continue,
                 Support::Since(major, minor) => format!("which comes with {major}.{minor}"),
@@ -325,6 +370,11 @@ impl Checks<'_> {
     }
 
     fn refuse_unsupported(&mut self, found: &Found, feature: Feature, names: &BTreeSet<String>) {
+        // What the source holds, a target of its release or a later one can be asked for.
+        let is_ours = matches!(feature, Feature::KeptAutoId | Feature::UnknownType);
+        if self.follows_source && !is_ours {
+            return;
+        }
         let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let detail = match support(self.product, feature) {
             Support::Yes => return,
@@ -338,22 +388,23 @@ impl Checks<'_> {
 
     fn names(&mut self, found: &Found) {
         let name = &found.described.name;
-        // Milvus' rules hold everywhere but on lite, which takes any name.
-        if self.product == Product::LitePython {
-            return;
-        }
         let db = target_db(self.request, &name.db);
         let partitions = self.partitions(found);
-        let all = [("database", &db), ("collection", &name.name)]
+        let of_source = [(NameKind::Collection, &name.name)]
             .into_iter()
-            .chain(partitions.iter().map(|partition| ("partition", partition)))
-            .chain(found.aliases.iter().map(|alias| ("alias", alias)));
-        for (kind, checked) in all {
-            if let Err(fault) = check_name(checked) {
+            .chain(partitions.iter().map(|partition| (NameKind::Partition, partition)))
+            .chain(found.aliases.iter().map(|alias| (NameKind::Alias, alias)));
+        // What the source holds, a target of its release or a later one takes.
+        let of_source = of_source.filter(|_| !self.follows_source);
+        for (kind, checked) in [(NameKind::Database, &db)].into_iter().chain(of_source) {
+            if let Err(fault) = check_name(self.product, kind, checked) {
+                let (way_out, way_out_zh) = way_out_of_name(kind, name);
                 let problem = Problem::new(Code::ForbiddenName)
                     .with("name", checked)
                     .with("kind", format!("{kind} of `{name}`"))
-                    .with("detail", fault);
+                    .with("detail", fault)
+                    .with("way_out", way_out)
+                    .with("way_out_zh", way_out_zh);
                 self.problems.push(problem);
             }
         }
@@ -474,7 +525,7 @@ impl Checks<'_> {
         new_databases: &[String],
     ) -> Result<(), Vec<Problem>> {
         // A name that the target forbids is refused already; asking for it is an error of its own.
-        let may_be_asked = |name: &str| self.product == Product::LitePython || check_name(name).is_ok();
+        let may_be_asked = |name: &str| check_name(self.product, NameKind::Collection, name).is_ok();
         let in_existing = collections.iter().filter(|planned| {
             !new_databases.contains(&planned.target.db) && may_be_asked(&planned.target.name)
         });

@@ -65,6 +65,10 @@ impl Selection {
         Ok(Self { include: parse(include)?, exclude: parse(exclude)? })
     }
 
+    pub(crate) fn new(include: Vec<Selector>, exclude: Vec<Selector>) -> Self {
+        Self { include, exclude }
+    }
+
     /// Exactly these collections.
     pub(crate) fn of(names: impl IntoIterator<Item = CollectionName>) -> Self {
         Self { include: names.into_iter().map(Selector::Collection).collect(), exclude: Vec::new() }
@@ -73,6 +77,11 @@ impl Selection {
     /// What is asked for by name; empty for everything.
     pub fn included(&self) -> &[Selector] {
         &self.include
+    }
+
+    /// What is left out.
+    pub(crate) fn excluded(&self) -> &[Selector] {
+        &self.exclude
     }
 
     /// Whether no whole database and no whole cluster is meant.

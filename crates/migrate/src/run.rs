@@ -507,13 +507,14 @@ impl Job {
         if let Err(problem) = self.create_databases().await {
             problems.push(problem);
         }
-        let mut ended = Vec::new();
+        let (mut ended, mut came) = (Vec::new(), Vec::new());
         let mut rbac = None;
         if problems.is_empty() {
             rbac = rbac::carry_out(&self.rbac_work(), plan.rbac.as_ref(), &mut problems).await;
             ended = self.collections(plan).await;
             self.look_at_end(plan, &mut ended).await;
             self.record_drift(&mut ended).await;
+            came = self.came_to_source(plan).await;
         }
         let mut report = Report {
             job_id: record.job_id.clone(),
@@ -543,6 +544,8 @@ impl Job {
             report.warnings.extend(outcome.warnings);
             report.collections.push(outcome.report);
         }
+        let of_came = if self.request.allow_drift { &mut report.warnings } else { &mut report.problems };
+        of_came.append(&mut came);
         let unseen = drift::unseen(&report);
         report.warnings.extend(unseen);
         report.warnings.extend(end::deletes_unseen(plan, &report));

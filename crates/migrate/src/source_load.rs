@@ -17,6 +17,8 @@ use crate::retry::{WaitError, repeat, unless_canceled};
 /// Longest wait for a load: a server that reads hundreds of gigabytes from its object store.
 const LOAD_WAIT_MAX: Duration = Duration::from_secs(3600);
 const LOAD_POLL: Duration = Duration::from_millis(150);
+/// What a server calls its disk, if it is smaller, is a placeholder.
+const DISK_BYTES_MIN: f64 = (1_u64 << 30) as f64;
 /// Loads a started server still reports as missing for a while.
 const RECOVERY_WAIT_MAX: Duration = Duration::from_secs(180);
 
@@ -315,8 +317,8 @@ pub(crate) async fn free_disk(client: &Client) -> Result<Option<u64>, Error> {
         let hardware = &node["infos"]["hardware_infos"];
         // Some of these figures are fractions.
         let (disk, used) = (hardware["disk"].as_f64()?, hardware["disk_usage"].as_f64()?);
-        // Nodes that don't look at their disk say 0.
-        (disk > 0.0).then_some((disk - used).max(0.0) as u64)
+        // Nodes that don't look at their disk say 0 (2.5.10, 2.6.18) or a number that is no disk's (100, on 2.3.5).
+        (disk >= DISK_BYTES_MIN).then_some((disk - used).max(0.0) as u64)
     });
     Ok(free.min())
 }

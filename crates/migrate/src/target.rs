@@ -10,7 +10,8 @@ use vecferry_milvus::schema::{Difference, Schema, differences, parameters};
 use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Flavor, FlushHandle};
 
 use crate::plan::{Change, Keys, NewIndex, PlannedCollection};
-use crate::precheck::PROPERTY_KEPT_KEYS;
+use crate::precheck::{PROPERTY_KEPT_KEYS, PROPERTY_TTL};
+use crate::problem::listed;
 use crate::report::IndexReport;
 use crate::retry::{repeat, sleep};
 
@@ -195,6 +196,70 @@ pub(crate) fn schema_differences(
         );
     }
     Ok(found)
+}
+
+/// Properties that the target gave the collection beside those of the plan, as 2.6 gives every collection a time zone.
+/// They change no row; rows that expire where those of the source do not are a difference.
+pub(crate) fn added_properties(
+    planned: &PlannedCollection,
+    made: &Collection,
+) -> (Vec<Change>, Vec<Difference>) {
+    let of_plan = planned.new.properties.iter().map(|property| &property.key);
+    let known: Vec<_> = of_plan.chain(planned.late_properties.iter().map(|(key, _)| key)).collect();
+    let is_new = |key: &String| !known.contains(&key) && key != PROPERTY_KEPT_KEYS;
+    let (mut changes, mut differences) = (Vec::new(), Vec::new());
+    for property in made.properties.iter().filter(|property| is_new(&property.key)) {
+        let target = property.value.clone();
+        if property.key == PROPERTY_TTL {
+            let path = format!("properties[{PROPERTY_TTL}]");
+            differences.push(Difference { path, source: String::new(), target });
+        } else {
+            changes.push(Change {
+                what: format!("property {}", property.key),
+                source: "–".to_owned(),
+                target,
+            });
+        }
+    }
+    (changes, differences)
+}
+
+/// Partitions that are missing or were added, for people; none if they are those of the plan.
+pub(crate) async fn partition_differences(
+    target: &Client,
+    planned: &PlannedCollection,
+) -> Result<Option<String>, Error> {
+    let made = target.partitions(&planned.target).await?;
+    let made: Vec<String> = made.into_iter().map(|(name, _)| name).collect();
+    let wanted = &planned.partitions;
+    let only = |of: &[String], other: &[String]| -> Vec<String> {
+        of.iter().filter(|name| !other.contains(name)).cloned().collect()
+    };
+    // Where a field's value places the rows, or the source has none, the target's partitions are its own.
+    let added = if wanted.is_empty() { Vec::new() } else { only(&made, wanted) };
+    let differing = [("are missing", only(wanted, &made)), ("were added", added)];
+    let told = differing.iter().filter(|(_, names)| !names.is_empty());
+    let told: Vec<_> = told.map(|(what, names)| format!("partitions {what}: {}", listed(names))).collect();
+    Ok((!told.is_empty()).then(|| told.join("; ")))
+}
+
+/// What of a complete collection is not as it was planned, for people: somebody may have changed it since. None if all
+/// of it is.
+pub(crate) async fn changes_of_complete(
+    target: &Client,
+    planned: &PlannedCollection,
+    made: &Collection,
+) -> Result<Option<String>, Error> {
+    let broken = |error: vecferry_milvus::wire::WireError| {
+        Error::new(ErrorKind::Malformed, "DescribeCollection", error.to_string())
+    };
+    let mut differing = schema_differences(target, planned, made).map_err(broken)?;
+    differing.extend(added_properties(planned, made).1);
+    differing.extend(finish_differences(target, planned).await?);
+    let partitions = partition_differences(target, planned).await?;
+    let definition = (!differing.is_empty()).then(|| show(&differing));
+    let told: Vec<_> = definition.into_iter().chain(partitions).collect();
+    Ok((!told.is_empty()).then(|| told.join("; ")))
 }
 
 /// Differences in one line for people.

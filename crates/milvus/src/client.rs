@@ -263,7 +263,7 @@ impl Client {
             shards: answer.shards_num,
             consistency: answer.consistency_level,
             aliases: answer.aliases,
-            properties: answer.properties,
+            properties: all_properties(answer.properties, &schema.decoded().properties),
             num_partitions: answer.num_partitions,
             schema,
         })
@@ -750,4 +750,14 @@ fn acknowledgement(answer: &[u8]) -> Result<Acknowledgement, WireError> {
         }
     }
     Ok(found)
+}
+
+/// The properties of a collection. 2.6 says them in its schema as well, and they are one thing.
+fn all_properties(mut properties: Vec<KeyValuePair>, of_schema: &[KeyValuePair]) -> Vec<KeyValuePair> {
+    for property in of_schema {
+        if properties.iter().all(|known| known.key != property.key) {
+            properties.push(property.clone());
+        }
+    }
+    properties
 }

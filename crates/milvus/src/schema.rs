@@ -325,7 +325,8 @@ static COLLECTION: Shape = Shape(&[
     (3, "autoID", Meaning::Number),
     (4, "fields", Meaning::Message(&FIELD)),
     (5, "enable_dynamic_field", Meaning::Number),
-    (6, "properties", Meaning::Parameters),
+    // Those of the collection, said once more by 2.6; a creation has them beside the schema.
+    (6, "properties", Meaning::Assigned),
     (7, "functions", Meaning::Message(&FUNCTION)),
     (8, "dbName", Meaning::Assigned),
     (9, "struct_array_fields", Meaning::Message(&STRUCT_FIELD)),

@@ -149,8 +149,10 @@ fn milvus_since(feature: Feature) -> Option<(u32, u32)> {
         | Feature::Timestamptz
         | Feature::Struct
         | Feature::Embedding
+        // Seen on 2.6.18.
+        | Feature::NullableVector
         | Feature::KeptAutoId => Some((2, 6)),
-        Feature::Text | Feature::NullableVector | Feature::NullableStruct | Feature::MinHash => Some((3, 0)),
+        Feature::Text | Feature::NullableStruct | Feature::MinHash => Some((3, 0)),
         Feature::UnknownType | Feature::UnknownFunction => None,
     }
 }

@@ -17,4 +17,4 @@ pub use deployment::{Deployment, Detected, FoundBy};
 pub use feature::{Feature, Product, Support, shards_max, support};
 pub use index::{AUTOINDEX, VectorKind, keeps_vector_index, scalar_index, vector_index};
 pub use limits::{Limits, limits};
-pub use name::{NameFault, check_name};
+pub use name::{NameFault, NameKind, check_name};

@@ -275,7 +275,10 @@ impl StandIn {
 
     /// Makes a collection with its rows, without a call and without a check.
     pub fn add(&self, collection: &generate::Generated) {
-        self.shared.catalog().add(collection);
+        let mut collection = collection.clone();
+        collection.properties =
+            calls::with_own_properties(collection.properties, self.shared.options.version);
+        self.shared.catalog().add(&collection);
     }
 
     /// Users, roles, grants and groups.

@@ -406,6 +406,12 @@ fn the_next_step_of_a_good_job_is_to_load_and_of_any_other_to_stay() {
             let text = plain(&report, lang);
             assert!(!text.contains("vecferry load") && text.contains(t.stay) && !text.contains(t.switch));
         }
+        // Many collections are named by their job.
+        let mut many = successful();
+        let one = many.collections[0].clone();
+        many.collections.resize(11, one);
+        let (text, by_job) = (plain(&many, lang), format!("vecferry load --job {}", many.job_id));
+        assert!(text.contains(&by_job) && !text.contains("vecferry load --target"), "{text}");
     }
 }
 

@@ -181,7 +181,7 @@ impl PlanFile {
         source: Endpoint,
         target: Endpoint,
     ) -> Result<MigrateRequest, DocumentError> {
-        let mut request = read_request(&self.document["request"].to_string(), source, target)?;
+        let mut request = read_request(&self.document["request"].to_string(), &self.plan, source, target)?;
         request.selection = Selection::of(self.plan.collections.iter().map(|planned| planned.source.clone()));
         Ok(request)
     }

@@ -17,7 +17,7 @@ use crate::duration::DurationEstimate;
 use crate::problem::Problem;
 use crate::rbac::RbacPlan;
 use crate::request::{
-    AutoId, Duplicates, MigrateRequest, OnBadRow, PlanHints, Selection, SourceLoad, VerifyLevel,
+    AutoId, Duplicates, MigrateRequest, OnBadRow, PlanHints, Selection, Selector, SourceLoad, VerifyLevel,
 };
 use crate::size::RowSize;
 use crate::source_load::LoadedParts;
@@ -230,8 +230,14 @@ impl StoredCollection {
     }
 }
 
+/// Databases, each with a collection or meant as a whole.
+type StoredSelectors = Vec<(String, Option<String>)>;
+
 #[derive(Serialize, Deserialize)]
 struct StoredRequest {
+    /// What is meant, and what of it is left out; absent in what earlier versions recorded.
+    #[serde(default)]
+    selection: Option<(StoredSelectors, StoredSelectors)>,
     #[serde(default)]
     visible_only: bool,
     target_dbs: BTreeMap<String, String>,
@@ -258,6 +264,10 @@ struct StoredRequest {
 /// A request as a document, without addresses and credentials.
 pub(crate) fn write_request(request: &MigrateRequest) -> Result<String, DocumentError> {
     Ok(serde_json::to_string(&StoredRequest {
+        selection: Some((
+            stored_selectors(request.selection.included()),
+            stored_selectors(request.selection.excluded()),
+        )),
         visible_only: request.visible_only,
         target_dbs: request.target_dbs.clone(),
         verify: request.verify,
@@ -275,17 +285,38 @@ pub(crate) fn write_request(request: &MigrateRequest) -> Result<String, Document
     })?)
 }
 
-/// A request from its document; the selection is in the plan by now.
+fn stored_selectors(selectors: &[Selector]) -> StoredSelectors {
+    let stored = |selector: &Selector| match selector {
+        Selector::Database(db) => (db.clone(), None),
+        Selector::Collection(name) => (name.db.clone(), Some(name.name.clone())),
+    };
+    selectors.iter().map(stored).collect()
+}
+
+fn selectors_of(stored: StoredSelectors) -> Vec<Selector> {
+    let selector = |(db, name): (String, Option<String>)| match name {
+        None => Selector::Database(db),
+        Some(name) => Selector::Collection(CollectionName::new(db, name)),
+    };
+    stored.into_iter().map(selector).collect()
+}
+
+/// A request from its document, and from the plan that was made for it.
 pub(crate) fn read_request(
     document: &str,
+    plan: &Plan,
     source: Endpoint,
     target: Endpoint,
 ) -> Result<MigrateRequest, DocumentError> {
     let stored: StoredRequest = serde_json::from_str(document)?;
+    let selection = match stored.selection {
+        Some((include, exclude)) => Selection::new(selectors_of(include), selectors_of(exclude)),
+        None => Selection::of(plan.collections.iter().map(|planned| planned.source.clone())),
+    };
     Ok(MigrateRequest {
         source,
         target,
-        selection: Selection::default(),
+        selection,
         visible_only: stored.visible_only,
         target_dbs: stored.target_dbs,
         verify: stored.verify,

@@ -344,9 +344,9 @@ catalogue! {
     /// A name against the rules.
     ForbiddenName 208 Refused
         en "the target does not allow the name `{name}` ({kind}): {detail}"
-           "names start with a letter or underscore and go on with letters, digits and underscores, 255 at most; rename it at the source, or choose another with --target-db"
+           "names start with a letter or underscore and go on with letters, digits and underscores, 255 at most; {way_out}"
         zh "目标不允许名称 `{name}`（{kind}）：{detail}"
-           "名称须以字母或下划线开头，只含字母、数字和下划线，最多 255 个字符；请在源上重命名，或用 --target-db 另选";
+           "名称须以字母或下划线开头，只含字母、数字和下划线，最多 255 个字符；{way_out}";
     /// Loading would not fit.
     LoadDoesNotFit 209 Refused
         en "`{collection}` would need about {needed} of memory on the {side} to be loaded, and {free} is free"
@@ -489,15 +489,15 @@ catalogue! {
     /// The source failed in the middle.
     SourceFailed 301 Failed
         en "the source failed while `{collection}` was copied: {detail}"
-           "what landed is listed; drop the incomplete collections on the target, then run the command again with --exclude for the complete ones"
+           "remove the cause, then continue with `vecferry resume JOB` (`vecferry jobs` lists the IDs): what was written stays"
         zh "复制 `{collection}` 时源出错：{detail}"
-           "已完成的部分见列表；请在目标上删除未完成的 Collection，并用 --exclude 跳过已完成的后重新运行";
+           "请先排除原因，再用 `vecferry resume JOB` 继续（`vecferry jobs` 列出任务 ID）；已写入的内容保留";
     /// The target failed in the middle.
     TargetFailed 302 Failed
         en "the target failed while `{collection}` was written: {detail}"
-           "what landed is listed; drop the incomplete collections on the target, then run the command again with --exclude for the complete ones"
+           "remove the cause, then continue with `vecferry resume JOB` (`vecferry jobs` lists the IDs): what was written stays"
         zh "写入 `{collection}` 时目标出错：{detail}"
-           "已完成的部分见列表；请在目标上删除未完成的 Collection，并用 --exclude 跳过已完成的后重新运行";
+           "请先排除原因，再用 `vecferry resume JOB` 继续（`vecferry jobs` 列出任务 ID）；已写入的内容保留";
     /// The target refuses rows.
     RowsRefused 303 Failed
         en "the target refuses rows of `{collection}` with keys from {first} to {last}: {detail}"
@@ -592,9 +592,9 @@ catalogue! {
     /// The source changed.
     Drift 405 Different
         en "`{collection}`: the source changed during the copy: {before} rows at its start, {after} at its end (looked at: {checks})"
-           "stop the writers of the source, drop the collection on the target and run the migration again"
+           "stop the writers of the source; then `vecferry cancel JOB --clean` removes what the job created, and `vecferry resume JOB` copies it again from scratch"
         zh "`{collection}`：复制期间源发生了变化：开始时 {before} 行，结束时 {after} 行（检查方式：{checks}）"
-           "请停止对源的写入，在目标上删除该 Collection 后重新迁移";
+           "请停止对源的写入；然后用 `vecferry cancel JOB --clean` 删除该任务创建的内容，再用 `vecferry resume JOB` 从头重新复制";
     /// Duplicate keys.
     Duplicates 406 Done
         en "`{collection}`: {surplus} rows of the source repeat a primary key; of each such key one row was copied, the one that the source answered (first keys: {keys})"

@@ -25,7 +25,7 @@ use crate::copy::{
 use crate::event::{Event, Phase};
 use crate::plan::{Change, Keys, PlannedCollection};
 use crate::precheck::{PROPERTY_TTL, does_not_fit};
-use crate::problem::{Code, Problem, listed};
+use crate::problem::{Code, Problem};
 use crate::proof::{Expected, Part, Reader};
 use crate::report::{CollectionReport, CopiedRows, CountedRows, PartitionReport};
 use crate::request::{Duplicates, OnBadRow, VerifyLevel};
@@ -1004,21 +1004,22 @@ impl<'a> Work<'a> {
             split_limits(&self.planned.described, self.report.rows, self.job.tuning.split_bytes_min),
             self.report.rows,
         );
-        let removed = match settle_doubts(&copy, &of_target, self.position).await {
-            Err(error @ SettleError::Unequal { .. }) => return Err(Stop::InDoubt(error.to_string())),
-            removed => removed.map_err(|error| self.not_verified(error))?,
-        };
-        if removed > 0 {
-            let flushed = target::flush(target, &made.name, &self.job.cancel).await;
-            flushed.map_err(|error| self.target_failed(error))?;
-        }
+        self.settle(&copy, &of_target, made).await?;
         if self.job.request.verify == VerifyLevel::None {
             return Ok(crate::proof::Outcome::default());
         }
-        let of_target = of_target.fresh().await.map_err(|error| self.not_verified(error))?;
+        let mut of_target = of_target.fresh().await.map_err(|error| self.not_verified(error))?;
         let mut outcome = crate::proof::compare(&of_target, &self.planned.source, expected)
             .await
             .map_err(|error| self.not_verified(error))?;
+        let has_extra = outcome.problems.iter().any(|problem| problem.code == Code::RowsExtra);
+        if has_extra && self.doubt_what_is_too_much(&of_target).await? {
+            self.settle(&copy, &of_target, made).await?;
+            of_target = of_target.fresh().await.map_err(|error| self.not_verified(error))?;
+            outcome = crate::proof::compare(&of_target, &self.planned.source, expected)
+                .await
+                .map_err(|error| self.not_verified(error))?;
+        }
         let counted = self.count_target(&of_target).await?;
         outcome.problems.extend(comparison::rows_elsewhere(
             &self.planned.source,
@@ -1057,6 +1058,44 @@ impl<'a> Work<'a> {
             outcome.rows_compared_before = compared.rows_compared_before;
         }
         Ok(outcome)
+    }
+
+    /// Leaves one row of each key in the ranges that are in doubt.
+    async fn settle(&self, copy: &CopyJob, of_target: &Reader, made: &Collection) -> Result<(), Stop> {
+        let removed = match settle_doubts(copy, of_target, self.position).await {
+            Err(error @ SettleError::Unequal { .. }) => return Err(Stop::InDoubt(error.to_string())),
+            removed => removed.map_err(|error| self.not_verified(error))?,
+        };
+        if removed > 0 {
+            let flushed = target::flush(&self.job.target, &made.name, &self.job.cancel).await;
+            flushed.map_err(|error| self.target_failed(error))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the splits in doubt of which the target counts more rows than it acknowledged by the job's record. A record
+    /// that was restored from an older copy knows nothing of what was written after it, and writes it again. Tells whether
+    /// there are any.
+    async fn doubt_what_is_too_much(&self, of_target: &Reader) -> Result<bool, Stop> {
+        if !self.planned.keys.can_upsert() {
+            return Ok(false);
+        }
+        let (ledger, attempt) = (&self.job.ledger, &self.job.attempt);
+        let splits = ledger.splits(attempt.job_id(), self.position).await;
+        let mut found = false;
+        for split in splits.map_err(|error| self.ledger_failed(error))? {
+            let range = range_of(split.after.as_deref(), split.until.as_deref());
+            let range = range.map_err(|error| self.ledger_failed(error))?;
+            let part = Part { partition: split.partition.clone(), range };
+            let counted = of_target.count(&part).await.map_err(|error| self.not_verified(error))?;
+            if counted > split.progress.rows_written {
+                let (partition, after, until) = (split.partition, split.after, split.until);
+                let doubted = ledger.record_doubt(attempt, self.position, partition, after, until).await;
+                doubted.map_err(|error| self.ledger_failed(error))?;
+                found = true;
+            }
+        }
+        Ok(found)
     }
 
     /// Loads the target, counts it, and releases it unless it was loaded before.
@@ -1146,6 +1185,11 @@ impl<'a> Work<'a> {
             return Err(self.changed(&indexes.differences));
         }
         self.tell_replaced(indexes.replaced);
+        let (added, differences) = target::added_properties(self.planned, &made);
+        if !differences.is_empty() {
+            return Err(self.changed(&differences));
+        }
+        self.report.changes.extend(added);
         self.check_partitions().await
     }
 
@@ -1178,35 +1222,14 @@ impl<'a> Work<'a> {
         if differences.is_empty() { Ok(()) } else { Err(self.changed(&differences)) }
     }
 
-    async fn check_partitions(&mut self) -> Result<(), Stop> {
-        let made = self
-            .job
-            .target
-            .partitions(&self.planned.target)
-            .await
-            .map_err(|error| self.target_failed(error))?;
-        let planned = &self.planned.partitions;
-        let missing: Vec<_> =
-            planned.iter().filter(|partition| made.iter().all(|(known, _)| known != *partition)).collect();
-        // Where a field's value places the rows, or the source has none, the target's partitions are its own.
-        let extra = made
-            .iter()
-            .map(|(known, _)| known)
-            .filter(|known| !planned.is_empty() && !planned.contains(known));
-        let extra: Vec<_> = extra.collect();
-        let mut detail = Vec::new();
-        for (what, names) in [("are missing", missing), ("were added", extra)] {
-            if !names.is_empty() {
-                detail.push(format!("partitions {what}: {}", listed(&names)));
+    async fn check_partitions(&self) -> Result<(), Stop> {
+        let differing = target::partition_differences(&self.job.target, self.planned).await;
+        match differing.map_err(|error| self.target_failed(error))? {
+            None => Ok(()),
+            Some(detail) => {
+                let problem = Problem::new(Code::SchemaChanged).with("collection", &self.planned.target);
+                Err(problem.with("detail", detail).into())
             }
         }
-        if detail.is_empty() {
-            return Ok(());
-        }
-        let detail = detail.join("; ");
-        Err(Problem::new(Code::SchemaChanged)
-            .with("collection", &self.planned.target)
-            .with("detail", detail)
-            .into())
     }
 }

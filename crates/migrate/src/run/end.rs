@@ -3,13 +3,20 @@
 
 use futures_util::{StreamExt, stream};
 
+use vecferry_milvus::CollectionName;
+
 use super::drift::Holding;
 use super::{Ended, Job, LOOKS_PARALLEL, drift, ledger_failed, reader, replaced};
+use crate::connect::Side;
 use crate::event::Phase;
+use crate::inventory;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::{Code, Problem, listed};
 use crate::report::{CollectionReport, CountedRows, Report, Writes};
 use crate::target;
+
+/// Collections that are named of those that came.
+const NAMED_MAX: usize = 10;
 
 impl Job {
     /// Looks at every complete collection once more, and records what it saw as facts.
@@ -30,6 +37,28 @@ impl Job {
                 }
             })
             .await;
+    }
+
+    /// Collections that came to the source since the plan was made, where the job means whole databases.
+    pub(super) async fn came_to_source(&self, plan: &Plan) -> Vec<Problem> {
+        let selection = &self.request.selection;
+        if selection.names_every_collection() || self.cancel.is_cancelled() {
+            return Vec::new();
+        }
+        let names = match inventory::select(&self.source, Side::Source, selection).await {
+            Ok(names) => names,
+            Err(problems) => return problems,
+        };
+        // Within one cluster, what the job made is there as well.
+        let is_known = |name: &CollectionName| {
+            plan.collections.iter().any(|planned| planned.source == *name || planned.target == *name)
+        };
+        let new = names.into_iter().filter(|name| !is_known(name)).take(NAMED_MAX);
+        let problem = |name| {
+            let problem = Problem::new(Code::SourceObjectsChanged).with("collection", name);
+            problem.with("detail", "it was created, and this job does not copy it")
+        };
+        new.map(problem).collect()
     }
 
     /// Keeps for later attempts that a source changed: what shows it now, compaction may hide until then.
@@ -79,8 +108,16 @@ impl Job {
             let problem = Problem::new(Code::TargetFailed).with("collection", &planned.target);
             problem.with("detail", error)
         };
-        let is_there = target::describe_own(&self.target, &planned.target, id).await.map_err(failed)?;
-        is_there.map(|_| ()).ok_or_else(|| replaced(planned, job_id))
+        let made = target::describe_own(&self.target, &planned.target, id).await.map_err(failed)?;
+        let made = made.ok_or_else(|| replaced(planned, job_id))?;
+        // What was looked at when it was complete may have been changed while others were copied.
+        match target::changes_of_complete(&self.target, planned, &made).await.map_err(failed)? {
+            None => Ok(()),
+            Some(detail) => {
+                let problem = Problem::new(Code::SchemaChanged).with("collection", &planned.target);
+                Err(problem.with("detail", detail))
+            }
+        }
     }
 
     /// The source consists of what it did, and counts what it did where it can be counted without loading it.

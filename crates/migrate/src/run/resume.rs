@@ -48,7 +48,7 @@ impl Migration {
             return Err(vec![Problem::new(Code::JobIsLive).with("job", &record.job_id)]);
         }
         let plan = read_plan(&record.plan).map_err(|error| vec![unreadable(&directory, &error)])?;
-        let request = read_request(&record.request, source, target)
+        let request = read_request(&record.request, &plan, source, target)
             .map_err(|error| vec![unreadable(&directory, &error)])?;
         let records = ledger.collections(&record.job_id).await.map_err(failed)?;
         let (source, target) = connect_both(&request.source, &request.target).await?;

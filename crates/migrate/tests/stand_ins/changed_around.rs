@@ -235,3 +235,57 @@ async fn what_an_earlier_attempt_completed_is_counted_again() {
         assert!(!target.is_loaded("default", "books"));
     }
 }
+
+#[tokio::test]
+async fn a_definition_that_changes_on_the_target_when_its_collection_is_complete_is_no_success() {
+    let (source, target) = servers();
+    let state = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(state.path()).unwrap();
+    let migration = Migration::prepare(request(&source, &target)).await.unwrap();
+    let of = Arc::clone(&target);
+    let observer = at("books", Phase::Done, move || of.add_partition(BOOKS, "of_somebody_else"));
+    let report = run(migration, &ledger, observer).await;
+    assert_eq!(report.state, JobState::Failed);
+    assert!(codes(&report.problems).contains(&"VF-0407".to_owned()), "{:#?}", report.problems);
+    let said = report.problems[0].to_string();
+    assert!(said.contains("partitions were added: `of_somebody_else`"), "{said}");
+}
+
+/// Also where the job was interrupted meanwhile: what was meant is on record.
+#[tokio::test]
+async fn a_collection_that_comes_to_the_source_of_a_job_of_all_is_told() {
+    for is_resumed in [false, true] {
+        let (source, target) = servers();
+        let state = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(state.path()).unwrap();
+        let migration = Migration::prepare(request(&source, &target)).await.unwrap();
+        let (of, cancel) = (Arc::clone(&source), CancellationToken::new());
+        let token = cancel.clone();
+        let observer = at("books", Phase::Copying, move || {
+            of.add(&plain("films", false, &[("_default", keys(0..5))]));
+            if is_resumed {
+                token.cancel();
+            }
+        });
+        let mut report = migration.run(&ledger, observer, cancel).await.unwrap();
+        if is_resumed {
+            assert_eq!(report.state, JobState::Canceled);
+            report = resumed(&ledger, &report.job_id, &source, &target).await.unwrap();
+        }
+        assert_eq!(report.state, JobState::Failed);
+        assert_eq!(codes(&report.problems), ["VF-0417"], "{:#?}", report.problems);
+        let said = report.problems[0].to_string();
+        assert!(said.contains("`default.films`") && said.contains("this job does not copy it"), "{said}");
+    }
+    // Named collections are all that is meant.
+    let (source, target) = servers();
+    let state = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(state.path()).unwrap();
+    let mut named = request(&source, &target);
+    named.selection = Selection::parse(&["books"], &[]).unwrap();
+    let migration = Migration::prepare(named).await.unwrap();
+    let of = Arc::clone(&source);
+    let add = move || of.add(&plain("films", false, &[("_default", keys(0..5))]));
+    let report = run(migration, &ledger, at("books", Phase::Copying, add)).await;
+    assert_successful(&report, "named");
+}

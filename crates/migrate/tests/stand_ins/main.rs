@@ -28,6 +28,8 @@ mod museum;
 mod odd_keys;
 mod oversize;
 mod rbac;
+mod releases;
+mod restored;
 mod untrue_answers;
 mod updates;
 mod vanished;

@@ -382,6 +382,7 @@ impl Service {
         // Of a new collection the server sets these itself.
         schema.db_name = String::new();
         validate::creation(&schema, self.options().version)?;
+        let properties = with_own_properties(request.properties, self.options().version);
         let mut catalog = self.shared.catalog();
         let database = catalog.database(&request.db_name)?;
         if let Some(existing) = database.tables.get(&request.collection_name) {
@@ -390,7 +391,7 @@ impl Service {
                 && existing.shards == request.shards_num.max(1)
                 && existing.consistency == request.consistency_level
                 && existing.num_partitions == request.num_partitions
-                && sorted(&existing.properties) == sorted(&request.properties);
+                && sorted(&existing.properties) == sorted(&properties);
             let reason = "create duplicate collection with different parameters, collection: ";
             return if same {
                 Ok(())
@@ -407,7 +408,7 @@ impl Service {
             return Err(Refusal::invalid("num_partitions should only be specified with partition key field"));
         }
         let table = catalog.create(&request.db_name, schema, request.shards_num, request.num_partitions)?;
-        (table.consistency, table.properties) = (request.consistency_level, request.properties);
+        (table.consistency, table.properties) = (request.consistency_level, properties);
         table.num_partitions = request.num_partitions;
         Ok(())
     }
@@ -492,7 +493,7 @@ impl Service {
         let catalog = self.shared.catalog();
         let table = catalog.table(&request.db_name, &request.collection_name)?;
         Ok(pb::DescribeCollectionResponse {
-            schema: Some(table.described(self.options().qualified_struct_fields)),
+            schema: Some(table.described(self.options())),
             collection_id: table.id,
             created_timestamp: table.created,
             created_utc_timestamp: table.created >> 18,
@@ -520,7 +521,7 @@ impl Service {
     }
 
     fn create_partition(&self, request: &pb::CreatePartitionRequest) -> Answered<()> {
-        validate_name(&request.partition_name)?;
+        validate::partition_name(&request.partition_name, self.options().version)?;
         let mut catalog = self.shared.catalog();
         let id = catalog.number();
         let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
@@ -946,6 +947,15 @@ impl Service {
         }
         Ok(columns)
     }
+}
+
+/// 2.6.18 gives every collection a time zone that has none.
+pub(super) fn with_own_properties(mut properties: Vec<KeyValuePair>, version: Version) -> Vec<KeyValuePair> {
+    let is_zone = |property: &KeyValuePair| property.key == "timezone";
+    if version >= Version::V2_6 && !properties.iter().any(is_zone) {
+        properties.push(KeyValuePair { key: "timezone".to_owned(), value: "UTC".to_owned() });
+    }
+    properties
 }
 
 fn validate_name(name: &str) -> Answered<()> {

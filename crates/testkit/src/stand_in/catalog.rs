@@ -8,11 +8,11 @@ use vecferry_milvus::proto::common::KeyValuePair;
 use vecferry_milvus::proto::schema::{CollectionSchema, DataType, FieldSchema};
 use vecferry_milvus::schema::parameter;
 
-use super::RowsByKey;
 use super::generate::Generated;
 use super::rows::Rows;
 use super::status::{ALIAS_TAKEN, COLLECTION_NOT_FOUND, DATABASE_NOT_FOUND, PARTITION_NOT_FOUND, Refusal};
 use super::value::{Key, Value};
+use super::{Options, RowsByKey, Version};
 
 /// Name of the partition that every collection has.
 pub(super) const PARTITION_DEFAULT: &str = "_default";
@@ -298,8 +298,12 @@ impl Table {
     }
 
     /// The schema with the numbers that the server gave.
-    pub(super) fn described(&self, qualified: bool) -> CollectionSchema {
+    pub(super) fn described(&self, options: &Options) -> CollectionSchema {
         let mut schema = self.schema.clone();
+        // 2.6.18 says the properties of a collection here as well, 2.5.10 does not.
+        if options.version >= Version::V2_6 {
+            schema.properties.clone_from(&self.properties);
+        }
         let mut next = FIELD_ID_FIRST..;
         let mut number = || next.next().expect("enough numbers");
         for field in &mut schema.fields {
@@ -309,7 +313,7 @@ impl Table {
             of_struct.field_id = number();
             for field in &mut of_struct.fields {
                 field.field_id = number();
-                if qualified {
+                if options.qualified_struct_fields {
                     field.name = format!("{}[{}]", of_struct.name, field.name);
                 }
             }

@@ -17,7 +17,7 @@ use super::status::Refusal;
 use super::value::Value;
 
 pub(super) use functions::of_text;
-pub(super) use schema::{creation, index, name};
+pub(super) use schema::{creation, index, name, partition_name};
 
 /// Which of the checks hold that differ from version to version.
 #[derive(Clone, Copy, Debug)]

@@ -90,6 +90,27 @@ pub(in crate::stand_in) fn name(name: &str) -> Result<(), Refusal> {
     )))
 }
 
+/// The rules for partitions are their own: digits may come first, and since 2.5 hyphens are allowed.
+pub(in crate::stand_in) fn partition_name(name: &str, version: Version) -> Result<(), Refusal> {
+    let refuse = |why: &str| Err(Refusal::other(format!("Invalid partition name: {name}. {why}")));
+    let Some(first) = name.chars().next() else {
+        return refuse("Partition name should not be empty.");
+    };
+    if name.len() > NAME_BYTES_MAX {
+        return refuse("The length of a partition name must be less than 255 characters.");
+    }
+    if !(first.is_ascii_alphanumeric() || first == '_') {
+        return refuse("The first character of a partition name must be an underscore or letter.");
+    }
+    let is_allowed = |character: char| {
+        character.is_ascii_alphanumeric() || character == '_' || character == '-' && version >= Version::V2_5
+    };
+    match name.chars().all(is_allowed) {
+        true => Ok(()),
+        false => refuse("Partition name can only contain numbers, letters and underscores."),
+    }
+}
+
 fn since(data_type: DataType) -> Option<Version> {
     Some(match data_type {
         DataType::Bool
@@ -120,7 +141,7 @@ fn field(schema: &FieldSchema, version: Version) -> Result<(), Refusal> {
         return refuse(&format!("data type {} is not supported", schema.data_type().as_str_name()));
     }
     if schema.nullable {
-        let since = if field.is_vector() { Version::V3_0 } else { Version::V2_5 };
+        let since = if field.is_vector() { Version::V2_6 } else { Version::V2_5 };
         if version < since {
             return refuse("nullable is not supported");
         }
