@@ -259,7 +259,12 @@ impl Reader {
                     .map(|row| row.iter().map(digest).collect())
                     .collect::<Vec<Vec<_>>>();
                 found.extend(page.all_keys(&self.key_field)?.into_iter().zip(digests));
+                let asked = rest.len();
                 rest.retain(|key| !found.contains_key(key));
+                if rest.len() == asked {
+                    let text = "an answer holds none of the rows that were asked for";
+                    return Err(Error::new(ErrorKind::Malformed, "Query", text.to_owned()).into());
+                }
                 // Pages of lookups follow the rows' size like all others.
                 if bytes > LOOKUP_BYTES {
                     chunks.halve();

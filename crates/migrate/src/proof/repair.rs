@@ -50,8 +50,13 @@ pub(crate) async fn keys_present(
             if found.is_empty() {
                 break;
             }
+            let asked = rest.len();
             present.extend(found);
             rest.retain(|key| !present.contains(key));
+            if rest.len() == asked {
+                let text = "an answer holds none of the rows that were asked for";
+                return Err(Error::new(ErrorKind::Malformed, "Query", text.to_owned()).into());
+            }
         }
         chunks.answered(now.len());
     }

@@ -79,7 +79,12 @@ async fn show_pair(source: &StandIn, target: &StandIn, items: &[&'static str], c
         }
         let context = format!("{context}, {item}");
         assert_eq!(newest(source.rows(DB, item)), target.rows(DB, item), "{context}");
-        assert_eq!(source.definition(DB, item), target.definition(DB, item), "{context}");
+        let (mut expected, made) = (source.definition(DB, item), target.definition(DB, item));
+        // Since 2.6 a server gives it to every collection that has none.
+        if let Some(zone) = made.properties.get("timezone") {
+            expected.properties.entry("timezone".to_owned()).or_insert_with(|| zone.clone());
+        }
+        assert_eq!(expected, made, "{context}");
         assert!(!target.is_loaded(DB, item), "{context}");
         outcomes.insert((*item).to_owned(), Outcome::Arrives);
     }
