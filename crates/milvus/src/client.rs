@@ -387,10 +387,11 @@ impl Client {
     pub async fn aliases(&self, collection: &Collection) -> Result<Vec<String>, Error> {
         let name = &collection.name;
         let request = pb::ListAliasesRequest { db_name: name.db.clone(), collection_name: name.name.clone() };
-        let mut aliases = collection.aliases.clone();
         let answer = self.control::<pb::ListAliasesResponse>("ListAliases", &name.db, &request).await;
         let answer = answer.map_err(|error| error.about(name));
-        aliases.extend(if_offered(answer)?.map(|answer| answer.aliases).unwrap_or_default());
+        // A description of 2.6.18 tells of aliases that were dropped a while ago, so it counts only where there is no list.
+        let listed = if_offered(answer)?.map(|answer| answer.aliases);
+        let mut aliases = listed.unwrap_or_else(|| collection.aliases.clone());
         aliases.sort_unstable();
         aliases.dedup();
         Ok(aliases)

@@ -22,6 +22,8 @@ use crate::schema::FieldSpec;
 /// - An empty array comes without its typed member, and must go with it: 2.3.5 crashes on the bare one.
 /// - A field with a default value comes without a null mask where it is not nullable, and must go with one: servers of
 ///   2.5 and 2.6 refuse it otherwise.
+/// - A dynamic field comes with a null mask from servers since 2.6 although no row of it is null, and goes without: older
+///   servers know none there.
 /// - A null mask beside the values must go where every server looks.
 /// - The fields of an array of structs go by their own names.
 ///
@@ -48,6 +50,9 @@ pub fn insertable(column: &Column, spec: &FieldSpec, rows: usize) -> Result<Byte
     }
     if spec.has_default && mask.valid.is_empty() {
         return Ok(with_mask(column, &vec![true; rows])?.freeze());
+    }
+    if !spec.nullable && !spec.has_default && !mask.valid.is_empty() && !mask.valid.contains(&false) {
+        return Ok(with_mask(column, &[])?.freeze());
     }
     if mask.is_nested {
         return Ok(with_mask(column, &mask.valid)?.freeze());
@@ -115,7 +120,9 @@ fn with_mask(column: &Column, valid: &[bool]) -> Result<BytesMut, WireError> {
         put_header(&mut out, field.number, members()?.iter().map(|raw| raw.len()).sum());
         members()?.iter().for_each(|raw| out.put_slice(raw));
     }
-    put_mask(&mut out, valid);
+    if !valid.is_empty() {
+        put_mask(&mut out, valid);
+    }
     Ok(out)
 }
 
@@ -320,6 +327,16 @@ mod tests {
             panic!("no scalars")
         };
         (values, data.valid_data)
+    }
+
+    #[test]
+    fn a_mask_of_a_field_that_takes_no_null_goes() {
+        let values = || Data::LongData(LongArray { data: vec![1, 2] });
+        let of_field = FieldSpec { nullable: false, ..spec(DataType::Int64, DataType::None, false) };
+        let masked = column(Some(values()), &[true, true]);
+        assert_eq!(rewritten(&masked, &of_field, 2), (values(), vec![]));
+        let bare = column(Some(values()), &[]);
+        assert_eq!(insertable(&bare, &of_field, 2).unwrap().as_ptr(), bare.body.as_ptr(), "passed on");
     }
 
     #[test]
