@@ -47,7 +47,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 use vecferry_milvus::proto::common::KeyValuePair;
-use vecferry_milvus::proto::schema::CollectionSchema;
+use vecferry_milvus::proto::schema::{CollectionSchema, FieldSchema};
 
 use calls::Service;
 use catalog::{Catalog, Table};
@@ -74,8 +74,9 @@ impl Version {
     pub fn text(self) -> &'static str {
         match self {
             Self::V2_4 => "v2.4.17",
-            Self::V2_5 => "v2.5.14",
-            Self::V2_6 => "v2.6.4",
+            // As recorded.
+            Self::V2_5 => "2.5.10",
+            Self::V2_6 => "2.6.18",
             Self::V3_0 => "v3.0.0",
         }
     }
@@ -129,6 +130,8 @@ pub struct Options {
     /// Calls need a user (`root:Milvus`, or one of [`StandIn::access`]) and are carried out as far as this one may; without
     /// it everybody is as `root`. Only for 2.5 and 2.6.
     pub authorization: bool,
+    /// Writing calls are carried out also in forms that no real server was seen to take, for what replays refusals.
+    pub any_form: bool,
 }
 
 impl Options {
@@ -146,6 +149,7 @@ impl Options {
             request_bytes_max: 64 << 20,
             flush_interval: None,
             authorization: false,
+            any_form: false,
         }
     }
 
@@ -448,6 +452,35 @@ impl StandIn {
         self.change(collection, |table, _, _| {
             table.aliases.insert(alias.to_owned());
         });
+    }
+
+    /// Adds a nullable field to a collection; rows that are there have no value in it.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn add_field(&self, collection: (&str, &str), field: FieldSchema) {
+        self.change(collection, |table, _, _| table.add_field(field));
+    }
+
+    /// Sorts what was stored, as a server does a while later.
+    pub fn sort(&self, db: &str, name: &str) {
+        for _ in 0..2 {
+            // Of a collection that is not there, the next call says so.
+            let _ = self.shared.catalog().sort(db, name);
+        }
+    }
+
+    /// Gives an alias to another collection of its database.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn move_alias(&self, collection: (&str, &str), alias: &str) {
+        for table in
+            self.shared.catalog().databases.entry(collection.0.to_owned()).or_default().tables.values_mut()
+        {
+            table.aliases.remove(alias);
+        }
+        self.add_alias(collection, alias);
     }
 
     /// The number of a collection; none where there is none.

@@ -63,11 +63,14 @@ async fn every_version_says_which_it_is_and_refuses_with_both_numbers() {
         let server = StandIn::start(Options::new(version));
         let client = client(&server).await;
         assert_eq!(
-            format!("v{}", client.version().to_string().trim_start_matches("Milvus ")),
-            version.text()
+            client.version().to_string().trim_start_matches("Milvus "),
+            version.text().trim_start_matches('v')
         );
         let error = client.describe(&name()).await.unwrap_err();
-        assert_eq!((error.kind(), error.server_code()), (ErrorKind::CollectionNotFound, 100));
+        assert_eq!(error.kind(), ErrorKind::CollectionNotFound);
+        // 2.6.18 gives only the older number.
+        let code = if version < Version::V2_6 { 100 } else { 4 };
+        assert_eq!(error.server_code(), code, "{version:?}");
         assert!(client.identity().await.unwrap().is_some());
     }
 }
@@ -289,7 +292,7 @@ async fn a_vector_without_an_index_can_not_be_loaded() {
     let (client, name) = (client(&server).await, name());
     assert!(client.indexes(&name).await.unwrap().is_empty());
     let error = client.load_collection(&name, 1).await.unwrap_err();
-    assert!(error.to_string().contains("no vector index"), "{error}");
+    assert!(error.to_string().contains("index not found"), "{error}");
     assert!(client.create_index(&name, "vector", "", parameters(&[("index_type", "FLAT")])).await.is_err());
     let params = parameters(&[("index_type", "AUTOINDEX"), ("metric_type", "L2")]);
     client.create_index(&name, "vector", "", params.clone()).await.unwrap();

@@ -90,8 +90,8 @@ fn a_success_is_one_whatever_happens() {
             failed.len()
         );
     }
-    // Schedules in which nothing goes well, or nothing happens, would show nothing.
-    assert!(u64::from(sum.successful) * 4 >= count, "only {sum:?}");
+    // Schedules in which nothing goes well, or nothing happens, would show nothing. On a busy machine some have no time.
+    assert!(u64::from(sum.successful) * 4 + u64::from(sum.took_too_long) >= count, "only {sum:?}");
     assert!(u64::from(sum.happened) >= count, "only {sum:?}");
 }
 

@@ -1,5 +1,7 @@
 //! Users, roles, grants and privilege groups. Passwords are kept as a hash that is easy to tell from the password.
 
+use std::collections::BTreeMap;
+
 use vecferry_milvus::proto::milvus as pb;
 
 use super::Version;
@@ -28,8 +30,8 @@ pub struct Access {
 
 const BUILT_IN_ROLES: [&str; 2] = ["admin", "public"];
 const BUILT_IN_USER: &str = "root";
-/// Every server has nine since 2.5.
-const BUILT_IN_GROUP: &str = "ClusterReadOnly";
+/// Every server has nine since 2.5: those of each recorded release, with their privileges.
+const BUILT_IN_GROUPS: &str = include_str!("built_in_groups.json");
 /// Privileges on collections; the others are of the whole server.
 const OF_COLLECTIONS: [&str; 12] = [
     "CreateIndex",
@@ -181,13 +183,16 @@ impl Service {
     }
 
     pub(super) fn list_privilege_groups(&self) -> pb::ListPrivilegeGroupsResponse {
-        let group = |name: &str, privileges: &[String]| pb::PrivilegeGroupInfo {
-            group_name: name.to_owned(),
+        let group = |(name, privileges): (&String, &Vec<String>)| pb::PrivilegeGroupInfo {
+            group_name: name.clone(),
             privileges: privileges.iter().map(|name| privilege(name)).collect(),
         };
+        let built_in: BTreeMap<String, BTreeMap<String, Vec<String>>> =
+            serde_json::from_str(BUILT_IN_GROUPS).expect("a list of groups");
+        let recorded = self.options().version.recorded().iter().find_map(|release| built_in.get(*release));
         let access = self.access();
-        let groups = access.groups.iter().map(|(name, privileges)| group(name, privileges));
-        let privilege_groups = groups.chain([group(BUILT_IN_GROUP, &["ListDatabases".to_owned()])]).collect();
+        let own = access.groups.iter().map(|(name, privileges)| group((name, privileges)));
+        let privilege_groups = own.chain(recorded.into_iter().flatten().map(group)).collect();
         pb::ListPrivilegeGroupsResponse { privilege_groups, ..Default::default() }
     }
 

@@ -27,7 +27,9 @@ pub(super) fn column(field: &Field, id: i64, values: &[&Value], options: &Option
         (Some(_), false) => field.bare_name(),
         _ => &field.name,
     };
-    let has_mask = field.nullable && options.version >= Version::V2_5;
+    // Dynamic fields have one since 2.6, though none of them is null.
+    let has_mask = field.nullable && options.version >= Version::V2_5
+        || field.is_dynamic && options.version >= Version::V2_6;
     let mask = values.iter().filter(|_| has_mask).map(|value| **value != Value::Null).collect::<Vec<_>>();
     let legacy = if options.masks == Masks::Nested { Vec::new() } else { mask.clone() };
     let nested = if options.masks == Masks::Legacy { Vec::new() } else { mask };
@@ -168,7 +170,11 @@ fn vectors<'a>(data_type: DataType, dim: usize, values: impl Iterator<Item = &'a
         };
         // The largest of this answer, so another with every page.
         let dim = contents.iter().filter_map(last).max().unwrap_or_default();
-        return VectorField { dim, data: Some(Data::SparseFloatVector(SparseFloatArray { contents, dim })) };
+        // The column itself has none, on 2.5.10 and 2.6.18.
+        return VectorField {
+            dim: 0,
+            data: Some(Data::SparseFloatVector(SparseFloatArray { contents, dim })),
+        };
     }
     let mut packed = Vec::new();
     for value in values {

@@ -9,7 +9,7 @@ use prost::Message;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use vecferry_milvus::proto::common::{
-    IndexState, KeyValuePair, LoadState, SegmentLevel, SegmentState, ServerInfo, Status,
+    ErrorCode, IndexState, KeyValuePair, LoadState, SegmentLevel, SegmentState, ServerInfo, Status,
 };
 use vecferry_milvus::proto::milvus as pb;
 use vecferry_milvus::proto::schema::{
@@ -20,7 +20,9 @@ use vecferry_milvus::schema::parameter;
 use vecferry_milvus::wire::scan::put_bytes;
 
 use super::access::Access;
-use super::catalog::{DB_DEFAULT, Index, PARTITION_DEFAULT, Partition, Segment, Table, unknown_collection};
+use super::catalog::{
+    DB_DEFAULT, Field, Index, PARTITION_DEFAULT, Partition, Segment, Table, unknown_collection,
+};
 use super::expression::Expression;
 use super::gate::Gate;
 use super::incoming::Incoming;
@@ -28,13 +30,16 @@ use super::interfere::{Interference, Seen};
 use super::permission::Caller;
 use super::rows::Rows;
 use super::status::{
-    ALIAS_NOT_FOUND, COLLECTION_NOT_LOADED, DATABASE_INVALID, INDEX_NOT_FOUND, OTHER, PARAMETER_MISSING,
+    ALIAS_NOT_FOUND, COLLECTION_NOT_FOUND, COLLECTION_NOT_LOADED, DATABASE_INVALID, INDEX_NOT_FOUND, OTHER,
     PARTITION_NOT_LOADED, RATE_LIMIT, Refusal,
 };
 use super::validate::{self, Rules};
 use super::value::{Key, Value};
 use super::{Masks, Options, Shared, Version, answer, sorted};
 use crate::seen;
+
+/// The resource group that every server has.
+const RESOURCE_GROUP_DEFAULT: &str = "__default_resource_group";
 
 /// `quotaAndLimits.limits.maxQueryResultWindow`.
 const QUERY_WINDOW_MAX: usize = 16_384;
@@ -89,7 +94,7 @@ refusable! {
     DescribeDatabaseResponse DescribeIndexResponse FlushResponse GetCollectionStatisticsResponse GetFlushStateResponse
     GetLoadStateResponse GetLoadingProgressResponse GetMetricsResponse GetPersistentSegmentInfoResponse
     GetQuerySegmentInfoResponse GetVersionResponse ListAliasesResponse ListCredUsersResponse ListDatabasesResponse
-    ListPrivilegeGroupsResponse MutationResult QueryResults SelectGrantResponse SelectRoleResponse SelectUserResponse
+    GetReplicasResponse ListPrivilegeGroupsResponse ListResourceGroupsResponse MutationResult QueryResults SelectGrantResponse SelectRoleResponse SelectUserResponse
     ShowCollectionsResponse ShowPartitionsResponse
 }
 
@@ -194,7 +199,7 @@ impl Service {
 
     /// Whether a call changes nothing, or was seen to be taken in this form by a real server of this release.
     fn is_harmless(&self, call: &Call) -> Result<(), String> {
-        if !seen::is_writing(&call.method) {
+        if !seen::is_writing(&call.method) || self.options().any_form {
             return Ok(());
         }
         self.shared.writes.lock().expect("nobody panics with it").insert(call.method.clone());
@@ -230,7 +235,21 @@ impl Service {
             "CreateCollection" => done(self.create_collection(read(call)?)),
             "DropCollection" => done(self.drop_collection(&read(call)?)),
             "ShowCollections" => answered(self.show_collections(&read(call)?, caller)),
-            "DescribeCollection" => answered(self.describe_collection(&read(call)?)),
+            "DescribeCollection" => {
+                let request = read(call)?;
+                self.describe_collection(&request).map_or_else(
+                    |refusal| {
+                        let db = if request.db_name.is_empty() { DB_DEFAULT } else { &request.db_name };
+                        let named = pb::DescribeCollectionResponse {
+                            collection_name: request.collection_name.clone(),
+                            db_name: db.to_owned(),
+                            ..Default::default()
+                        };
+                        named.with_status(refusal.status()).encode_to_vec()
+                    },
+                    |answer| answered(Ok(answer)),
+                )
+            }
             "RenameCollection" => done(self.rename_collection(&read(call)?)),
             "AlterCollection" => done(self.alter_collection(read(call)?)),
             "CreatePartition" => done(self.create_partition(&read(call)?)),
@@ -269,6 +288,11 @@ impl Service {
             "GetFlushState" => {
                 answered(Ok(pb::GetFlushStateResponse { flushed: true, ..Default::default() }))
             }
+            "ListResourceGroups" => answered(Ok(pb::ListResourceGroupsResponse {
+                resource_groups: vec![RESOURCE_GROUP_DEFAULT.to_owned()],
+                ..Default::default()
+            })),
+            "GetReplicas" => answered(self.replicas(&read(call)?)),
             "SelectRole" => answered(Ok(self.select_role(&read(call)?))),
             "ListCredUsers" => answered(Ok(self.list_users())),
             "SelectUser" => answered(Ok(self.select_user(&read(call)?))),
@@ -294,9 +318,9 @@ impl Service {
             "OperatePrivilegeV2" if self.has_privilege_groups() => {
                 done(self.operate_privilege_v2(&read(call)?))
             }
-            "Insert" => answered(self.write(&read(call)?, &call.message, false)),
+            "Insert" => self.written(&read(call)?, &call.message, false),
             // The same message as far as it is read.
-            "Upsert" => answered(self.write(&read(call)?, &call.message, true)),
+            "Upsert" => self.written(&read(call)?, &call.message, true),
             "Delete" => answered(self.delete(&read(call)?)),
             "Query" => match self.query(&read(call)?) {
                 Ok(answer) => answer,
@@ -387,7 +411,10 @@ impl Service {
         let database = catalog.database(&request.db_name)?;
         if let Some(existing) = database.tables.get(&request.collection_name) {
             // Asked for again as it is, it is no error.
+            let made = if existing.has_partition_key() { existing.partitions.len() } else { 1 };
+            // Not after partitions were added to it.
             let same = existing.schema == schema
+                && existing.partitions.len() == made
                 && existing.shards == request.shards_num.max(1)
                 && existing.consistency == request.consistency_level
                 && existing.num_partitions == request.num_partitions
@@ -491,22 +518,50 @@ impl Service {
         request: &pb::DescribeCollectionRequest,
     ) -> Answered<pb::DescribeCollectionResponse> {
         let catalog = self.shared.catalog();
-        let table = catalog.table(&request.db_name, &request.collection_name)?;
+        let table = catalog.table(&request.db_name, &request.collection_name);
+        let table = table.map_err(|refusal| self.not_described(refusal, request))?;
+        let db = if request.db_name.is_empty() { DB_DEFAULT } else { &request.db_name };
         Ok(pb::DescribeCollectionResponse {
-            schema: Some(table.described(self.options())),
+            schema: Some(table.described(self.options(), db)),
             collection_id: table.id,
             created_timestamp: table.created,
             created_utc_timestamp: table.created >> 18,
             shards_num: table.shards,
-            aliases: table.aliases.iter().cloned().collect(),
+            aliases: self.told_aliases(table),
             consistency_level: table.consistency,
-            collection_name: table.schema.name.clone(),
+            // Also where that is an alias; the schema has the name.
+            collection_name: request.collection_name.clone(),
             properties: table.properties.clone(),
-            db_name: request.db_name.clone(),
+            db_name: db.to_owned(),
             num_partitions: i64::try_from(table.partitions.len()).expect("few partitions"),
             update_timestamp: table.created,
             ..Default::default()
         })
+    }
+
+    fn told_aliases(&self, table: &Table) -> Vec<String> {
+        let mut told = table.aliases.clone();
+        if self.options().version >= Version::V2_6 {
+            told.extend(table.dropped_aliases.iter().cloned());
+        }
+        told.into_iter().collect()
+    }
+
+    /// 2.6.18 says so by the older number alone, the others by both.
+    fn not_described(&self, refusal: Refusal, request: &pb::DescribeCollectionRequest) -> Refusal {
+        if refusal.code != COLLECTION_NOT_FOUND {
+            return refusal;
+        }
+        let db = if request.db_name.is_empty() { DB_DEFAULT } else { &request.db_name };
+        let reason = format!("can't find collection[database={db}][collection={}]", request.collection_name);
+        match self.options().version {
+            Version::V2_4 | Version::V2_5 => {
+                Refusal::new(COLLECTION_NOT_FOUND, reason).with_legacy(ErrorCode::UnexpectedError as i32)
+            }
+            Version::V2_6 | Version::V3_0 => {
+                Refusal::new(0, reason).with_legacy(ErrorCode::CollectionNotExists as i32)
+            }
+        }
     }
 
     fn alter_collection(&self, request: pb::AlterCollectionRequest) -> Answered<()> {
@@ -551,9 +606,13 @@ impl Service {
 
     fn drop_alias(&self, request: &pb::DropAliasRequest) -> Answered<()> {
         let mut catalog = self.shared.catalog();
-        let tables = &mut catalog.database_mut(&request.db_name)?.tables;
-        let removed = tables.values_mut().any(|table| table.aliases.remove(&request.alias));
-        if removed { Ok(()) } else { Err(unknown_alias(&request.alias)) }
+        // Also where there is none of that name.
+        for table in catalog.database_mut(&request.db_name)?.tables.values_mut() {
+            if table.aliases.remove(&request.alias) {
+                table.dropped_aliases.insert(request.alias.clone());
+            }
+        }
+        Ok(())
     }
 
     fn describe_alias(&self, request: pb::DescribeAliasRequest) -> Answered<pb::DescribeAliasResponse> {
@@ -635,7 +694,10 @@ impl Service {
             state: IndexState::Finished as i32,
             ..Default::default()
         };
-        let wanted = |index: &&Index| request.field_name.is_empty() || index.field == request.field_name;
+        let wanted = |index: &&Index| {
+            (request.field_name.is_empty() || index.field == request.field_name)
+                && (request.index_name.is_empty() || index.name == request.index_name)
+        };
         let found: Vec<_> = table.indexes.iter().filter(wanted).map(describe).collect();
         if found.is_empty() {
             let reason = format!("index not found[collection={}]", request.collection_name);
@@ -651,6 +713,9 @@ impl Service {
             return Err(Refusal::other(
                 "not support manually loading the partitions if partition key mode is used",
             ));
+        }
+        if loaded && table.indexes.is_empty() {
+            return Err(Refusal::new(INDEX_NOT_FOUND, format!("index not found[collection={name}]")));
         }
         if let Some(field) = table.unindexed_vector().filter(|_| loaded) {
             let reason =
@@ -686,6 +751,18 @@ impl Service {
             return Err(not_loaded(&request.collection_name));
         }
         Ok(pb::GetLoadingProgressResponse { progress: 100, ..Default::default() })
+    }
+
+    fn replicas(&self, request: &pb::GetReplicasRequest) -> Answered<pb::GetReplicasResponse> {
+        let mut catalog = self.shared.catalog();
+        let replica_id = catalog.number();
+        let table = catalog.table(&request.db_name, &request.collection_name)?;
+        if !is_loaded(table, &[])? {
+            return Err(not_loaded(&request.collection_name));
+        }
+        let resource_group_name = RESOURCE_GROUP_DEFAULT.to_owned();
+        let replicas = vec![pb::ReplicaInfo { replica_id, resource_group_name }];
+        Ok(pb::GetReplicasResponse { replicas, ..Default::default() })
     }
 
     fn stored_segments(
@@ -724,9 +801,16 @@ impl Service {
         let tells = |segment: &&Segment| segment.sorted || self.options().version < Version::V2_6;
         let loaded = table.partitions.iter().filter(|partition| partition.loaded);
         let infos = loaded.flat_map(|partition| {
-            let stored = partition.segments.iter().filter(tells).map(|segment| (segment.id, segment.rows));
-            let growing = (partition.growing > 0).then_some((partition.growing_id, partition.growing));
-            stored.chain(growing).map(|(segment_id, num_rows)| pb::QuerySegmentInfo {
+            let sealed = SegmentState::Sealed as i32;
+            let stored = partition.segments.iter().filter(tells);
+            let stored = stored.map(move |segment| (segment.id, segment.rows, sealed));
+            let growing = (partition.growing > 0).then_some((
+                partition.growing_id,
+                partition.growing,
+                SegmentState::Growing as i32,
+            ));
+            stored.chain(growing).map(|(segment_id, num_rows, state)| pb::QuerySegmentInfo {
+                state,
                 segment_id,
                 collection_id: table.id,
                 partition_id: partition.id,
@@ -750,7 +834,8 @@ impl Service {
     fn flush(&self, request: &pb::FlushRequest) -> Answered<pb::FlushResponse> {
         let mut catalog = self.shared.catalog();
         let now = catalog.now();
-        let mut answer = pb::FlushResponse { db_name: request.db_name.clone(), ..Default::default() };
+        let db = if request.db_name.is_empty() { DB_DEFAULT } else { &request.db_name };
+        let mut answer = pb::FlushResponse { db_name: db.to_owned(), ..Default::default() };
         // Before anything of it is carried out.
         for name in &request.collection_names {
             let flushed = catalog.table(&request.db_name, name)?.flushed;
@@ -770,6 +855,18 @@ impl Service {
         Ok(answer)
     }
 
+    /// Of a refused write, every row is named as one that was not taken.
+    fn written(&self, request: &pb::InsertRequest, message: &Bytes, replace: bool) -> Vec<u8> {
+        match self.write(request, message, replace) {
+            Ok(answer) => answered(Ok(answer)),
+            Err(refusal) => {
+                let err_index = (0..request.num_rows).collect();
+                let status = Some(refusal.status());
+                pb::MutationResult { status, err_index, ..Default::default() }.encode_to_vec()
+            }
+        }
+    }
+
     fn write(
         &self,
         request: &pb::InsertRequest,
@@ -784,26 +881,32 @@ impl Service {
         let rules = Rules {
             version: self.options().version,
             reads_nested_masks: self.options().masks != Masks::Legacy,
+            replaces: replace,
         };
         let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
         let at = named_partition(table, &request.partition_name)?;
         let incoming = Incoming::all(message)?;
         let mut new_keys = new_keys.into_iter();
         let mut new_key = || new_keys.next().expect("one a row");
-        let columns = validate::rows(table, incoming, rows, rules, &mut new_key)?;
-        let keys = columns[table.key_column()].clone();
+        let mut columns = validate::rows(table, incoming, rows, rules, &mut new_key)?;
+        let key_column = table.key_column();
+        let mut keys = columns[key_column].clone();
         if replace {
             let replaced: BTreeSet<_> = keys.iter().filter_map(Value::key).collect();
             if replaced.len() != keys.len() {
                 return Err(Refusal::invalid("duplicate primary keys are not allowed in the same batch"));
             }
             table.remove(at, &replaced);
+            // The row of a key that the server made comes back under another one.
+            if table.key_field().auto_id && !validate::keeps_keys(table, rules) {
+                keys = (0..rows).map(|_| Value::Long(new_key())).collect();
+                columns[key_column].clone_from(&keys);
+            }
         }
         table.append(at, columns, sequence);
         let count = i64::from(request.num_rows);
         Ok(pb::MutationResult {
             i_ds: Some(ids(&keys)),
-            acknowledged: true,
             insert_cnt: count,
             upsert_cnt: if replace { count } else { 0 },
             delete_cnt: if replace { count } else { 0 },
@@ -818,7 +921,7 @@ impl Service {
         if request.expr.trim().is_empty() {
             return Err(Refusal::invalid("delete plan can't be empty or always true"));
         }
-        let expression = Expression::parse(&request.expr, &table.key_field().name, Key::is_text(table))?;
+        let expression = Expression::parse(&request.expr, table, self.options().version)?;
         let at = match request.partition_name.as_str() {
             "" => None,
             name => Some(named_partition(table, name)?),
@@ -835,7 +938,7 @@ impl Service {
             }
         }
         let delete_cnt = i64::try_from(removed).expect("few rows");
-        Ok(pb::MutationResult { delete_cnt, acknowledged: true, ..Default::default() })
+        Ok(pb::MutationResult { delete_cnt, ..Default::default() })
     }
 
     fn query(&self, request: &pb::QueryRequest) -> Answered<Vec<u8>> {
@@ -851,11 +954,11 @@ impl Service {
             )));
         }
         let places = places(table, &request.partition_names, &request.collection_name)?;
-        let expression = Expression::parse(&request.expr, &table.key_field().name, Key::is_text(table))?;
+        let expression = Expression::parse(&request.expr, table, self.options().version)?;
         let head = pb::QueryResults {
             status: Some(Status::default()),
             collection_name: request.collection_name.clone(),
-            output_fields: request.output_fields.clone(),
+            output_fields: expanded(table, &request.output_fields),
             session_ts,
             primary_field_name: table.key_field().name.clone(),
             ..Default::default()
@@ -906,7 +1009,7 @@ impl Service {
         let (limit, offset) = (number("limit")?, number("offset")?.unwrap_or_default());
         let Some(limit) = limit else {
             if request.expr.trim().is_empty() {
-                return Err(Refusal::new(PARAMETER_MISSING, "empty expression should be used with limit"));
+                return Err(Refusal::invalid("empty expression should be used with limit"));
             }
             return Ok(usize::MAX);
         };
@@ -927,6 +1030,7 @@ impl Service {
         let id = |at: usize| 100 + i64::try_from(at).expect("few fields");
         let values = |at: usize| rows.iter().map(|(rows, row)| rows.value(at, *row)).collect::<Vec<_>>();
         let encoded = |at: usize| answer::column(&table.fields[at], id(at), &values(at), self.options());
+        let names = expanded(table, names);
         let mut names: BTreeSet<_> = names.iter().map(String::as_str).collect();
         names.insert(&table.key_field().name);
         let mut columns = Vec::new();
@@ -947,6 +1051,17 @@ impl Service {
         }
         Ok(columns)
     }
+}
+
+/// The names of fields that are asked for; `*` is all that can be read.
+fn expanded(table: &Table, names: &[String]) -> Vec<String> {
+    if !names.iter().any(|name| name == "*") {
+        return names.to_vec();
+    }
+    let is_readable = |field: &&Field| field.parent.is_none() && !field.is_function_output;
+    let readable = table.fields.iter().filter(is_readable).map(|field| field.name.clone());
+    let structs = table.fields.iter().filter_map(|field| field.parent.clone());
+    readable.chain(structs.collect::<BTreeSet<_>>()).collect()
 }
 
 /// 2.6.18 gives every collection a time zone that has none.

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::time::Instant;
 
 use vecferry_milvus::proto::common::KeyValuePair;
-use vecferry_milvus::proto::schema::{CollectionSchema, DataType, FieldSchema};
+use vecferry_milvus::proto::schema::{CollectionSchema, DataType, FieldSchema, FunctionSchema};
 use vecferry_milvus::schema::parameter;
 
 use super::generate::Generated;
@@ -173,6 +173,8 @@ pub(super) struct Table {
     pub(super) consistency: i32,
     pub(super) properties: Vec<KeyValuePair>,
     pub(super) aliases: BTreeSet<String>,
+    /// Aliases that were dropped; a description of 2.6.18 tells of them for a while.
+    pub(super) dropped_aliases: BTreeSet<String>,
     pub(super) indexes: Vec<Index>,
     pub(super) partitions: Vec<Partition>,
     /// As it was asked for; 0 leaves it to the server.
@@ -245,6 +247,14 @@ impl Table {
         self.partitions[at].growing += 1;
     }
 
+    /// See [`super::StandIn::add_field`].
+    pub(super) fn add_field(&mut self, field: FieldSchema) {
+        let at = self.schema.fields.len();
+        self.fields.insert(at, Field::of(&field));
+        self.schema.fields.push(field);
+        self.partitions.iter_mut().for_each(|partition| partition.rows.insert_column(at));
+    }
+
     /// Where a row goes that somebody adds to a partition; a partition key says otherwise anyway.
     pub(super) fn place(&self, partition: &str) -> usize {
         if self.has_partition_key() { 0 } else { self.partition(partition).expect("a partition") }
@@ -298,11 +308,14 @@ impl Table {
     }
 
     /// The schema with the numbers that the server gave.
-    pub(super) fn described(&self, options: &Options) -> CollectionSchema {
+    pub(super) fn described(&self, options: &Options, db: &str) -> CollectionSchema {
         let mut schema = self.schema.clone();
+        // Only the field says it.
+        schema.auto_id = false;
         // 2.6.18 says the properties of a collection here as well, 2.5.10 does not.
         if options.version >= Version::V2_6 {
             schema.properties.clone_from(&self.properties);
+            schema.db_name = db.to_owned();
         }
         let mut next = FIELD_ID_FIRST..;
         let mut number = || next.next().expect("enough numbers");
@@ -318,6 +331,17 @@ impl Table {
                 }
             }
         }
+        let ids = |names: &[String]| -> Vec<i64> {
+            let id = |name: &String| schema.fields.iter().find(|field| field.name == *name);
+            names.iter().filter_map(id).map(|field| field.field_id).collect()
+        };
+        let numbered = |(at, function): (usize, &FunctionSchema)| FunctionSchema {
+            id: FIELD_ID_FIRST + i64::try_from(at).expect("few functions"),
+            input_field_ids: ids(&function.input_field_names),
+            output_field_ids: ids(&function.output_field_names),
+            ..function.clone()
+        };
+        schema.functions = schema.functions.iter().enumerate().map(numbered).collect();
         schema
     }
 }
@@ -405,6 +429,7 @@ impl Catalog {
             consistency: 0,
             properties: Vec::new(),
             aliases: BTreeSet::new(),
+            dropped_aliases: BTreeSet::new(),
             indexes: Vec::new(),
             partitions,
             num_partitions,

@@ -4,6 +4,8 @@
 //! last four digits of its number, so that one beyond U+FFFF becomes another character. An escape that this step does not
 //! know leaves the expression as it is.
 
+use super::Version;
+use super::catalog::Table;
 use super::status::Refusal;
 use super::value::Key;
 
@@ -29,13 +31,17 @@ pub(super) enum Comparison {
 
 impl Expression {
     /// Reads an expression over a key field.
-    pub(super) fn parse(text: &str, key_field: &str, key_is_text: bool) -> Result<Self, Refusal> {
+    pub(super) fn parse(text: &str, table: &Table, version: Version) -> Result<Self, Refusal> {
+        Self::read(text, &table.key_field().name, Key::is_text(table), version >= Version::V2_6)
+    }
+
+    fn read(text: &str, key_field: &str, key_is_text: bool, reads_lowest: bool) -> Result<Self, Refusal> {
         if text.trim().is_empty() {
             return Ok(Self::Everything);
         }
         let rewritten = rewritten(text);
         let cannot = |why: String| Refusal::invalid(format!("cannot parse expression: {text}, error: {why}"));
-        let mut parser = Parser { rest: &rewritten, key_field, key_is_text };
+        let mut parser = Parser { rest: &rewritten, key_field, key_is_text, reads_lowest };
         let parsed = parser.either().map_err(cannot)?;
         if parser.rest.trim().is_empty() {
             return Ok(parsed);
@@ -65,6 +71,8 @@ struct Parser<'a> {
     rest: &'a str,
     key_field: &'a str,
     key_is_text: bool,
+    /// Whether the lowest number can be written down.
+    reads_lowest: bool,
 }
 
 impl Parser<'_> {
@@ -148,7 +156,12 @@ impl Parser<'_> {
     fn number(&mut self, rest: &str) -> Result<Key, String> {
         let (negative, digits) = rest.strip_prefix('-').map_or((false, rest), |digits| (true, digits));
         let length = digits.bytes().take_while(u8::is_ascii_digit).count();
-        // The sign is an operator of its own, so that the literal i64::MIN is one too large (2.3.5).
+        let lowest = i64::MIN.unsigned_abs().to_string();
+        if self.reads_lowest && negative && digits[..length] == lowest {
+            self.rest = &self.rest[self.rest.len() - digits.len() + length..];
+            return Ok(Key::Long(i64::MIN));
+        }
+        // The sign is an operator of its own, so that the literal i64::MIN is one too large (up to 2.5.10).
         let number: i64 = digits[..length].parse().map_err(|error| format!("`{rest}`: {error}"))?;
         self.rest = &self.rest[self.rest.len() - digits.len() + length..];
         Ok(Key::Long(if negative { -number } else { number }))
@@ -258,7 +271,7 @@ mod tests {
     use super::*;
 
     fn selected(text: &str, keys: &[i64]) -> Result<Vec<i64>, Refusal> {
-        let parsed = Expression::parse(text, "id", false)?;
+        let parsed = Expression::read(text, "id", false, false)?;
         Ok(keys.iter().copied().filter(|key| parsed.selects(&Key::Long(*key))).collect())
     }
 
@@ -279,7 +292,7 @@ mod tests {
 
     #[test]
     fn texts_are_unescaped() {
-        let parsed = Expression::parse(r#"name in ["a\"b\\c\nd", "🚢"]"#, "name", true).unwrap();
+        let parsed = Expression::read(r#"name in ["a\"b\\c\nd", "🚢"]"#, "name", true, false).unwrap();
         assert!(parsed.selects(&Key::Text("a\"b\\c\nd".into())) && parsed.selects(&Key::Text("🚢".into())));
         assert!(!parsed.selects(&Key::Text("a".into())));
     }
@@ -287,7 +300,7 @@ mod tests {
     #[test]
     fn a_han_character_beyond_the_basic_plane_becomes_another_unless_it_is_escaped_whole() {
         let selects = |expression: &str, key: &str| {
-            Expression::parse(expression, "id", true).unwrap().selects(&Key::Text(key.into()))
+            Expression::read(expression, "id", true, false).unwrap().selects(&Key::Text(key.into()))
         };
         // As 2.5.10 and 2.6.18 answered.
         assert!(!selects("id == \"𠮷\"", "𠮷") && selects("id == \"𠮷\"", "\u{0BB7}"));
@@ -299,7 +312,7 @@ mod tests {
         for broken in
             [r#"id == "\xF0""#, r#"id == "\q""#, r#"id == "\U0000D800""#, r#"id == "\x4""#, r#"id == "\'""#]
         {
-            assert!(Expression::parse(broken, "id", true).is_err(), "{broken}");
+            assert!(Expression::read(broken, "id", true, false).is_err(), "{broken}");
         }
     }
 

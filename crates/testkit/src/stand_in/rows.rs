@@ -45,6 +45,13 @@ impl Rows {
         self.sequence.retain(|_| next());
     }
 
+    /// A column of nulls, which a field that is added has in the rows that were there.
+    pub(super) fn insert_column(&mut self, at: usize) {
+        if !self.columns.is_empty() {
+            self.columns.insert(at, vec![Value::Null; self.sequence.len()]);
+        }
+    }
+
     /// A value.
     pub(super) fn value(&self, column: usize, row: usize) -> &Value {
         &self.columns[column][row]

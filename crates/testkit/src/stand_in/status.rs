@@ -22,7 +22,6 @@ pub(super) const INDEX_NOT_FOUND: i32 = 700;
 pub(super) const DATABASE_NOT_FOUND: i32 = 800;
 pub(super) const DATABASE_INVALID: i32 = 802;
 pub(super) const PARAMETER_INVALID: i32 = 1100;
-pub(super) const PARAMETER_MISSING: i32 = 1101;
 pub(super) const PRIVILEGE_NOT_PERMITTED: i32 = 1401;
 pub(super) const ALIAS_NOT_FOUND: i32 = 1600;
 pub(super) const ALIAS_TAKEN: i32 = 1602;
@@ -56,7 +55,7 @@ impl Refusal {
             RATE_LIMIT => ErrorCode::RateLimit,
             COLLECTION_NOT_FOUND | ALIAS_NOT_FOUND => ErrorCode::CollectionNotExists,
             INDEX_NOT_FOUND => ErrorCode::IndexNotExist,
-            PARAMETER_INVALID | PARAMETER_MISSING => ErrorCode::IllegalArgument,
+            PARAMETER_INVALID => ErrorCode::IllegalArgument,
             _ => ErrorCode::UnexpectedError,
         };
         Status {

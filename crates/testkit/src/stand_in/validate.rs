@@ -17,6 +17,7 @@ use super::status::Refusal;
 use super::value::Value;
 
 pub(super) use functions::of_text;
+pub(super) use presence::keeps_keys;
 pub(super) use schema::{creation, index, name, partition_name};
 
 /// Which of the checks hold that differ from version to version.
@@ -25,6 +26,8 @@ pub(super) struct Rules {
     pub(super) version: Version,
     /// Masks beside the values are known.
     pub(super) reads_nested_masks: bool,
+    /// It is an upsert.
+    pub(super) replaces: bool,
 }
 
 /// The rows of a request as columns, one a field of the table.

@@ -189,6 +189,8 @@ impl Answered {
 pub(crate) struct Caller {
     sender: SendRequest<Body>,
     uri: String,
+    authorization: Option<&'static str>,
+    db: Option<&'static str>,
     runtime: Runtime,
 }
 
@@ -196,6 +198,14 @@ pub(crate) type Call = JoinHandle<Result<Answered, hyper::Error>>;
 
 impl Caller {
     pub(crate) fn connect(uri: &str) -> Self {
+        Self::connect_as(uri, Some("cm9vdDpNaWx2dXM="), Some("archive"))
+    }
+
+    pub(crate) fn connect_as(
+        uri: &str,
+        authorization: Option<&'static str>,
+        db: Option<&'static str>,
+    ) -> Self {
         let runtime = runtime();
         let sender = runtime.block_on(async {
             let stream = TcpStream::connect(uri.trim_start_matches("http://")).await.unwrap();
@@ -209,17 +219,19 @@ impl Caller {
             tokio::spawn(connection);
             sender
         });
-        Self { sender, uri: uri.to_owned(), runtime }
+        Self { sender, uri: uri.to_owned(), authorization, db, runtime }
     }
 
     fn request(&self, method: &str, body: Body) -> Request<Body> {
-        Request::post(format!("{}/milvus.proto.milvus.MilvusService/{method}", self.uri))
+        let mut request = Request::post(format!("{}/milvus.proto.milvus.MilvusService/{method}", self.uri))
             .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .header("authorization", "cm9vdDpNaWx2dXM=")
-            .header("dbname", "archive")
-            .body(body)
-            .unwrap()
+            .header("te", "trailers");
+        for (name, value) in [("authorization", self.authorization), ("dbname", self.db)] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        request.body(body).unwrap()
     }
 
     /// Starts a call.

@@ -22,7 +22,9 @@ pub(super) fn expand(
         mask = vec![true; rows];
     }
     let masked = rules.version >= Version::V2_5 && (field.nullable || field.default.is_some());
-    let expected = if masked { rows } else { 0 };
+    // 2.6.18 answers dynamic fields with a mask, and takes it.
+    let may_be_masked = field.is_dynamic && rules.version >= Version::V2_6 && mask.iter().all(|valid| *valid);
+    let expected = if masked || may_be_masked && !mask.is_empty() { rows } else { 0 };
     if mask.len() != expected {
         let reason = format!("the length of valid_data of field({}) is wrong", field.name);
         return Err(Refusal::invalid(format!("{reason}: expected={expected}, actual={}", mask.len())));

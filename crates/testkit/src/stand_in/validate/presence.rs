@@ -38,7 +38,9 @@ pub(super) fn by_field(
         }
     }
     for (field, column) in table.fields.iter().zip(&found) {
-        if field.is_key && field.auto_id && column.is_some() && !keeps_keys(table, rules) {
+        // An upsert names the rows that it replaces, since 2.5.
+        let names_rows = rules.replaces && rules.version >= Version::V2_5;
+        if field.is_key && field.auto_id && column.is_some() && !names_rows && !keeps_keys(table, rules) {
             let reason =
                 "can not assign primary field data when auto id enabled and allow_insert_auto_id is false";
             return Err(Refusal::invalid(reason));
@@ -51,7 +53,7 @@ pub(super) fn by_field(
     Ok(found)
 }
 
-fn keeps_keys(table: &Table, rules: Rules) -> bool {
+pub(in crate::stand_in) fn keeps_keys(table: &Table, rules: Rules) -> bool {
     rules.version >= Version::V2_6 && parameter(&table.properties, KEEP_KEYS) == Some("true")
 }
 

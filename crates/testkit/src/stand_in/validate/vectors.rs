@@ -31,11 +31,17 @@ pub(super) fn read(field: &Field, vectors: &VectorField) -> Result<Vec<Value>, R
         | (DataType::Int8Vector, Data::Int8Vector(bytes)) => bytes,
         _ => return Err(mismatch(field)),
     };
+    let width = vector_bytes(field.data_type, field.dim).filter(|width| *width > 0);
+    let width = width.ok_or_else(|| mismatch(field))?;
+    if field.data_type == DataType::FloatVector && !bytes.len().is_multiple_of(width) {
+        let (length, dim) = (bytes.len() / 4, field.dim);
+        return Err(Refusal::other(format!(
+            "the length({length}) of float data should divide the dim({dim})"
+        )));
+    }
     if vectors.dim != i64::try_from(field.dim).unwrap_or_default() {
         return Err(wrong_dim(field, vectors.dim));
     }
-    let width = vector_bytes(field.data_type, field.dim).filter(|width| *width > 0);
-    let width = width.ok_or_else(|| mismatch(field))?;
     if !bytes.len().is_multiple_of(width) {
         let reason =
             format!("the length({}) of vector data of {} is no multiple of {width}", bytes.len(), field.name);
@@ -61,7 +67,8 @@ fn check_numbers(field: &Field, bytes: &[u8]) -> Result<(), Refusal> {
     if finite {
         Ok(())
     } else {
-        Err(Refusal::invalid(format!("value of field {} is not a number or infinity", field.name)))
+        // Seen with NaN.
+        Err(Refusal::other(format!("value of field {} is not a number or infinity", field.name)))
     }
 }
 
