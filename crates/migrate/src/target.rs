@@ -249,14 +249,15 @@ pub(crate) async fn changes_of_complete(
     target: &Client,
     planned: &PlannedCollection,
     made: &Collection,
+    cancel: &CancellationToken,
 ) -> Result<Option<String>, Error> {
     let broken = |error: vecferry_milvus::wire::WireError| {
         Error::new(ErrorKind::Malformed, "DescribeCollection", error.to_string())
     };
     let mut differing = schema_differences(target, planned, made).map_err(broken)?;
     differing.extend(added_properties(planned, made).1);
-    differing.extend(finish_differences(target, planned).await?);
-    let partitions = partition_differences(target, planned).await?;
+    differing.extend(repeat(cancel, || finish_differences(target, planned)).await?);
+    let partitions = repeat(cancel, || partition_differences(target, planned)).await?;
     let definition = (!differing.is_empty()).then(|| show(&differing));
     let told: Vec<_> = definition.into_iter().chain(partitions).collect();
     Ok((!told.is_empty()).then(|| told.join("; ")))

@@ -2,17 +2,16 @@
 //! on the target, and must still be what the source holds.
 
 use futures_util::{StreamExt, stream};
-
-use vecferry_milvus::CollectionName;
+use vecferry_milvus::{CollectionName, Error};
 
 use super::drift::Holding;
 use super::{Ended, Job, LOOKS_PARALLEL, drift, ledger_failed, reader, replaced};
-use crate::connect::Side;
 use crate::event::Phase;
-use crate::inventory;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::{Code, Problem, listed};
 use crate::report::{CollectionReport, CountedRows, Report, Writes};
+use crate::request::Selector;
+use crate::retry::repeat;
 use crate::target;
 
 /// Collections that are named of those that came.
@@ -41,13 +40,16 @@ impl Job {
 
     /// Collections that came to the source since the plan was made, where the job means whole databases.
     pub(super) async fn came_to_source(&self, plan: &Plan) -> Vec<Problem> {
-        let selection = &self.request.selection;
-        if selection.names_every_collection() || self.cancel.is_cancelled() {
+        if self.cancel.is_cancelled() {
             return Vec::new();
         }
-        let names = match inventory::select(&self.source, Side::Source, selection).await {
+        let names = match self.collections_meant().await {
             Ok(names) => names,
-            Err(problems) => return problems,
+            Err(_) if self.cancel.is_cancelled() => return Vec::new(),
+            Err(error) => {
+                let problem = Problem::new(Code::SourceFailed).with("collection", "*");
+                return vec![problem.with("detail", error)];
+            }
         };
         // Within one cluster, what the job made is there as well.
         let is_known = |name: &CollectionName| {
@@ -59,6 +61,28 @@ impl Job {
             problem.with("detail", "it was created, and this job does not copy it")
         };
         new.map(problem).collect()
+    }
+
+    /// What the source holds now of the databases that are meant as a whole.
+    async fn collections_meant(&self) -> Result<Vec<CollectionName>, Error> {
+        let selection = &self.request.selection;
+        let databases = match selection.included() {
+            [] => repeat(&self.cancel, || self.source.databases()).await?,
+            included => {
+                let whole = included.iter().filter_map(|selector| match selector {
+                    Selector::Database(db) => Some(db.clone()),
+                    Selector::Collection(_) => None,
+                });
+                whole.collect()
+            }
+        };
+        let mut names = Vec::new();
+        for db in &databases {
+            let listed = repeat(&self.cancel, || self.source.collections(db)).await?;
+            names.extend(listed.into_iter().map(|name| CollectionName::new(db, name)));
+        }
+        names.retain(|name| !selection.excludes(name));
+        Ok(names)
     }
 
     /// Keeps for later attempts that a source changed: what shows it now, compaction may hide until then.
@@ -111,7 +135,8 @@ impl Job {
         let made = target::describe_own(&self.target, &planned.target, id).await.map_err(failed)?;
         let made = made.ok_or_else(|| replaced(planned, job_id))?;
         // What was looked at when it was complete may have been changed while others were copied.
-        match target::changes_of_complete(&self.target, planned, &made).await.map_err(failed)? {
+        let changes = target::changes_of_complete(&self.target, planned, &made, &self.cancel).await;
+        match changes.map_err(failed)? {
             None => Ok(()),
             Some(detail) => {
                 let problem = Problem::new(Code::SchemaChanged).with("collection", &planned.target);
