@@ -4,14 +4,15 @@
 //! so that neither a slow terminal nor a stopped pipe holds a copy up.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use vecferry_migrate::event::{Bottleneck, Event, Observer, Phase, Wait};
-use vecferry_migrate::{Lang, MaxRate, Plan, Problem};
+use vecferry_migrate::event::{Awaited, Bottleneck, Event, Observer, Phase, Wait};
+use vecferry_migrate::{Lang, MaxRate, Plan, Problem, observed};
 use vecferry_milvus::CollectionName;
 
 use crate::output::{Output, Severity, Style};
@@ -31,6 +32,10 @@ const JSON_INTERVAL: Duration = Duration::from_secs(1);
 const RATE_WINDOW: Duration = Duration::from_secs(10);
 /// The same reason to wait is told so often at most.
 const WAIT_INTERVAL: Duration = Duration::from_secs(30);
+/// What is awaited is told once a second; a wait of which nothing was heard for so long is over.
+const AWAITED_FRESH: Duration = Duration::from_secs(3);
+/// Answers that take less are no news beside the step that asks for them.
+const ANSWER_SECONDS_MIN: u64 = 10;
 
 /// What the thread is told.
 enum Message {
@@ -69,6 +74,17 @@ impl Progress {
             // Without a thread there is no progress to see; the job itself can do without.
             .ok();
         Self { sender, thread }
+    }
+
+    /// Does what comes before a job, and shows what it waits for.
+    pub(crate) async fn while_preparing<Answer>(
+        output: &Output,
+        work: impl Future<Output = Answer>,
+    ) -> Answer {
+        let progress = Self::start(output, None);
+        let done = observed(Arc::new(progress.listener()), work).await;
+        progress.end();
+        done
     }
 
     /// For the job.
@@ -170,11 +186,53 @@ struct Item {
     rows_total: u64,
     meter: Meter,
     waited: Option<(Wait, Instant)>,
+    awaiting: Awaiting,
+}
+
+/// What is waited for, and what was said of it.
+#[derive(Debug, Default)]
+struct Awaiting {
+    now: Option<(Awaited, u64, Instant)>,
+    said: Option<(Awaited, Instant)>,
+}
+
+impl Awaiting {
+    /// Takes what is waited for. Tells whether that is worth a line.
+    fn take(&mut self, awaited: Awaited, seconds: u64, now: Instant) -> bool {
+        let is_answer = awaited == Awaited::Answer;
+        // An answer is the least that can be said of a wait.
+        if is_answer && self.fresh(now).is_some_and(|(known, _)| *known != Awaited::Answer) {
+            return false;
+        }
+        let is_same = |known: &Awaited| std::mem::discriminant(known) == std::mem::discriminant(&awaited);
+        let was_said = self
+            .said
+            .as_ref()
+            .is_some_and(|(known, time)| is_same(known) && now.duration_since(*time) < WAIT_INTERVAL);
+        let is_news = !was_said && (!is_answer || seconds >= ANSWER_SECONDS_MIN);
+        if is_news {
+            self.said = Some((awaited.clone(), now));
+        }
+        self.now = Some((awaited, seconds, now));
+        is_news
+    }
+
+    /// What is waited for at this moment, and for how many seconds.
+    fn fresh(&self, now: Instant) -> Option<(&Awaited, u64)> {
+        let (awaited, seconds, time) = self.now.as_ref()?;
+        (now.duration_since(*time) < AWAITED_FRESH).then_some((awaited, *seconds))
+    }
 }
 
 impl Item {
     fn new(rows_total: u64) -> Self {
-        Self { phase: Phase::Waiting, rows_total, meter: Meter::default(), waited: None }
+        Self {
+            phase: Phase::Waiting,
+            rows_total,
+            meter: Meter::default(),
+            waited: None,
+            awaiting: Awaiting::default(),
+        }
     }
 
     fn has_ended(&self) -> bool {
@@ -195,6 +253,8 @@ impl Item {
 #[derive(Debug)]
 struct Job {
     items: BTreeMap<CollectionName, Item>,
+    /// What is waited for before there are any.
+    awaiting: Awaiting,
     meter: Meter,
     /// Whether it was known from the beginning which collections there are.
     planned: bool,
@@ -208,6 +268,7 @@ struct Job {
 enum News {
     Phase(CollectionName),
     Waiting(CollectionName, Wait),
+    Awaiting(Option<CollectionName>, Awaited, u64),
     MaxRate,
     Warning(Problem),
 }
@@ -225,6 +286,7 @@ impl Job {
     fn empty() -> Self {
         Self {
             items: BTreeMap::new(),
+            awaiting: Awaiting::default(),
             meter: Meter::default(),
             planned: false,
             bound_by: None,
@@ -250,6 +312,7 @@ impl Job {
                     return None;
                 }
                 item.phase = phase;
+                item.awaiting = Awaiting::default();
                 if phase == Phase::Copying || !planned && phase == Phase::Verifying {
                     item.meter.samples.clear();
                     item.meter.sample(now);
@@ -290,6 +353,14 @@ impl Job {
                 }
                 item.waited = Some((reason, now));
                 Some(News::Waiting(collection, reason))
+            }
+            Event::Awaiting { collection, awaited, seconds } => {
+                let awaiting = match &collection {
+                    Some(collection) => &mut self.item(collection, now).awaiting,
+                    None => &mut self.awaiting,
+                };
+                let is_news = awaiting.take(awaited.clone(), seconds, now);
+                is_news.then_some(News::Awaiting(collection, awaited, seconds))
             }
             Event::Pace { bound_by, inserts_at_once } => {
                 (self.bound_by, self.inserts_at_once) = (bound_by, inserts_at_once);
@@ -404,6 +475,11 @@ enum JsonEvent<'a> {
     MaxRate {
         max_rate: Option<MaxRate>,
     },
+    Awaiting {
+        collection: Option<String>,
+        awaited: &'a Awaited,
+        seconds: u64,
+    },
     Waiting {
         collection: String,
         reason: Wait,
@@ -464,6 +540,11 @@ impl View {
                     News::Waiting(collection, reason) => {
                         JsonEvent::Waiting { collection: collection.to_string(), reason: *reason }
                     }
+                    News::Awaiting(collection, awaited, seconds) => JsonEvent::Awaiting {
+                        collection: collection.as_ref().map(ToString::to_string),
+                        awaited,
+                        seconds: *seconds,
+                    },
                     News::MaxRate => JsonEvent::MaxRate { max_rate: job.max_rate },
                     News::Warning(problem) => JsonEvent::Warning { problem },
                 };
@@ -477,6 +558,15 @@ impl View {
             (Kind::Bars(_) | Kind::Lines { .. }, News::Waiting(collection, reason)) => {
                 let colon = text::colon(lang);
                 self.note(&format::harmless(&format!("{collection}{colon}{}", text::wait(lang, *reason))));
+            }
+            // The bar of the collection shows it.
+            (Kind::Bars(_), News::Awaiting(Some(_), ..)) => {}
+            (Kind::Bars(_) | Kind::Lines { .. }, News::Awaiting(collection, awaited, seconds)) => {
+                let mut line = text::awaited(lang, awaited, *seconds);
+                if let Some(collection) = collection {
+                    line = format!("{collection}{}{line}", text::colon(lang));
+                }
+                self.note(&format::harmless(&line));
             }
             (Kind::Bars(_) | Kind::Lines { .. }, News::MaxRate) => {
                 let rate = job.max_rate.map(|rate| rate.to_string());
@@ -608,6 +698,9 @@ impl Bars {
     }
 
     fn draw(&mut self, lang: Lang, job: &Job, now: Instant) {
+        if job.items.is_empty() {
+            return;
+        }
         let widest = job.items.keys().map(|name| format::width(&name.to_string())).max().unwrap_or(0);
         let columns = widest.max(format::width(text::total(lang))).min(NAME_COLUMNS_MAX);
         for (name, item) in &job.items {
@@ -632,7 +725,11 @@ impl Bars {
                 message.push(' ');
                 message.push_str(&bar_text(lang, &item.meter, rows_total, now, item.phase == Phase::Copying));
             }
-            bar.set_message(message);
+            if let Some((awaited, seconds)) = item.awaiting.fresh(now) {
+                message.push_str(text::colon(lang));
+                message.push_str(&text::awaited(lang, awaited, seconds));
+            }
+            bar.set_message(format::harmless(&message));
         }
         let rows_total = job.rows_total();
         self.total.set_prefix(format::fit(text::total(lang), columns));
@@ -673,6 +770,8 @@ const TEMPLATE: &str = "{prefix} {bar:12} {wide_msg}";
 
 #[cfg(test)]
 mod tests {
+    use vecferry_migrate::event::Side;
+
     use super::*;
 
     fn books() -> CollectionName {
@@ -729,6 +828,34 @@ mod tests {
         assert!(job.take(wait(), now).is_some());
         assert!(job.take(wait(), now + Duration::from_secs(1)).is_none());
         assert!(job.take(wait(), now + WAIT_INTERVAL).is_some());
+    }
+
+    #[test]
+    fn what_is_awaited_is_said_once_in_a_while_and_an_answer_only_when_it_takes_long() {
+        let mut job = job(10);
+        let now = Instant::now();
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let told = |job: &mut Job, awaited: Awaited, seconds| {
+            let (collection, at) = (Some(books()), after(seconds));
+            job.take(Event::Awaiting { collection, awaited, seconds }, at).is_some()
+        };
+        let memory = |rows_served| Awaited::Memory { side: Side::Source, rows_served, rows_stored: 4 };
+        assert!(!told(&mut job, Awaited::Answer, 1));
+        assert!(told(&mut job, memory(1), 2));
+        assert!(!told(&mut job, memory(2), 3));
+        // Within the other wait, and the bar goes on showing that one.
+        assert!(!told(&mut job, Awaited::Answer, 4));
+        let shown = |job: &Job, seconds| {
+            let fresh = job.items[&books()].awaiting.fresh(after(seconds));
+            fresh.map(|(awaited, seconds)| text::awaited(Lang::En, awaited, seconds))
+        };
+        let line = "the source serves 2 of 4 stored rows from memory; waiting for the rest, 3 s";
+        assert_eq!(shown(&job, 4).as_deref(), Some(line));
+        assert_eq!(shown(&job, 6), None);
+        assert!(told(&mut job, memory(2), 2 + WAIT_INTERVAL.as_secs()));
+        assert!(told(&mut job, Awaited::Answer, 50));
+        job.take(Event::Phase { collection: books(), phase: Phase::Copying }, after(50));
+        assert_eq!(shown(&job, 50), None);
     }
 
     #[test]

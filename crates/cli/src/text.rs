@@ -1,7 +1,7 @@
 //! Every sentence that people read and that is no problem of the catalogue, in English and Chinese.
 
 use vecferry_migrate::checks::CheckId;
-use vecferry_migrate::event::{Bottleneck, Phase, Wait};
+use vecferry_migrate::event::{Awaited, Bottleneck, Phase, Side, Wait};
 use vecferry_migrate::rbac::{Left, LeftReason, ObjectKind};
 use vecferry_migrate::{JobState, Lang};
 use vecferry_sandbox::SetupStep;
@@ -488,6 +488,55 @@ pub(crate) fn wait(lang: Lang, wait: Wait) -> &'static str {
             pick(lang, "the target is busy or not reachable, trying again", "目标繁忙或无法连接，正在重试")
         }
     }
+}
+
+/// What is waited for, and for how long already.
+pub(crate) fn awaited(lang: Lang, awaited: &Awaited, seconds: u64) -> String {
+    let of = |of: Side| match of {
+        Side::Source => pick(lang, "the source", "源"),
+        Side::Target => pick(lang, "the target", "目标"),
+    };
+    let count = |rows: u64| format::count(rows);
+    let zh = lang == Lang::Zh;
+    let what = match awaited {
+        Awaited::Check { check: id } if zh => format!("正在检查：{}", check(lang, *id)),
+        Awaited::Check { check: id } => format!("still checking: {}", check(lang, *id)),
+        Awaited::Load { side } if zh => format!("{}正在加载", of(*side)),
+        Awaited::Load { side } => format!("{} is loading it", of(*side)),
+        Awaited::Memory { side, rows_served, rows_stored } if zh => format!(
+            "{}已将 {} / {} 行存储数据载入内存，正在等待其余部分",
+            of(*side),
+            count(*rows_served),
+            count(*rows_stored)
+        ),
+        Awaited::Memory { side, rows_served, rows_stored } => format!(
+            "{} serves {} of {} stored rows from memory; waiting for the rest",
+            of(*side),
+            count(*rows_served),
+            count(*rows_stored)
+        ),
+        Awaited::Stored { side } if zh => format!("{}正在落盘（flush）", of(*side)),
+        Awaited::Stored { side } => format!("{} is storing what it holds (flush)", of(*side)),
+        Awaited::Sorted => {
+            pick(lang, "the source is sorting new segments", "源正在对新 Segment 排序").to_owned()
+        }
+        Awaited::Index { rows_built, rows_total } if zh => {
+            format!("目标正在构建索引：{} / {} 行", count(*rows_built), count(*rows_total))
+        }
+        Awaited::Index { rows_built, rows_total } => {
+            format!(
+                "the target has built {} of {} rows of the indexes",
+                count(*rows_built),
+                count(*rows_total)
+            )
+        }
+        Awaited::Turn { side } if zh => format!("等待轮到自己：{}正在加载其他 Collection", of(*side)),
+        Awaited::Turn { side } => format!("waiting for its turn: {} holds others loaded", of(*side)),
+        Awaited::Retry { detail } if zh => format!("正在重试：{detail}"),
+        Awaited::Retry { detail } => format!("trying again: {detail}"),
+        Awaited::Answer => pick(lang, "waiting for an answer", "正在等待响应").to_owned(),
+    };
+    if zh { format!("{what}，{seconds} 秒") } else { format!("{what}, {seconds} s") }
 }
 
 /// Something that the copy waits for.

@@ -114,7 +114,7 @@ impl CheckId {
 }
 
 /// Where problems are filed that are no failure of asking.
-const FILED: [(Code, CheckId); 30] = [
+const FILED: [(Code, CheckId); 31] = [
     (Code::NotEverythingSeen, CheckId::Visibility),
     (Code::PlanPair, CheckId::PlanPair),
     (Code::PlanUpgrade, CheckId::PlanPair),
@@ -140,6 +140,7 @@ const FILED: [(Code, CheckId); 30] = [
     (Code::SourceTooOld, CheckId::Versions),
     (Code::SourceNotLoaded, CheckId::SourceLoaded),
     (Code::NoIndex, CheckId::SourceLoaded),
+    (Code::SourceLoading, CheckId::SourceLoaded),
     (Code::LoadDoesNotFit, CheckId::SourceLoaded),
     (Code::TargetCannotHold, CheckId::Schema),
     (Code::AutoId, CheckId::Schema),

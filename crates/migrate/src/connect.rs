@@ -10,9 +10,12 @@ use crate::problem::{Code, Problem};
 const CONNECTIONS: usize = 4;
 
 /// One of the two clusters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Where rows come from; only read.
     Source,
+    /// Where they go.
     Target,
 }
 
@@ -75,9 +78,14 @@ pub(crate) fn refusal(side: Side, error: &Error) -> Problem {
 
 /// That a call was denied, as a problem; none for every other failure. The same before a job and in the middle of one.
 pub(crate) fn denied(side: Side, error: &(dyn std::error::Error + 'static)) -> Option<Problem> {
-    let mut chain = std::iter::successors(Some(error), |error| error.source());
-    let of_server = chain.find_map(|error| error.downcast_ref::<Error>())?;
+    let of_server = of_server(error)?;
     (of_server.kind() == ErrorKind::PermissionDenied).then(|| refusal(side, of_server))
+}
+
+/// What a server said, of a failure that it caused.
+pub(crate) fn of_server<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+    let mut chain = std::iter::successors(Some(error), |error| error.source());
+    chain.find_map(|error| error.downcast_ref::<Error>())
 }
 
 /// The product behind a client, as the policy names it.

@@ -82,14 +82,13 @@ impl Part<'_> {
 
 /// The collections of a plan.
 pub(crate) fn parts(plan: &Plan) -> Vec<Part<'_>> {
-    let part = |planned: &'_ crate::plan::PlannedCollection| planned.readable && !planned.needs_load;
     plan.collections
         .iter()
         .map(|planned| Part {
             described: &planned.described,
             rows: planned.rows_estimate,
             size: &planned.size,
-            is_loaded: part(planned),
+            is_loaded: planned.answers(),
         })
         .collect()
 }

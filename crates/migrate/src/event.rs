@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::CollectionName;
 
+use crate::checks::CheckId;
 use crate::problem::Problem;
 use crate::rate::MaxRate;
+
+pub use crate::connect::Side;
 
 /// Told of everything that happens. Called from several tasks at once, and often: it must return at once.
 pub trait Observer: Send + Sync {
@@ -52,6 +55,57 @@ pub enum Wait {
     TargetDenies,
     /// The target is busy, starting or not reachable; tried again.
     TargetBusy,
+}
+
+/// What a job waits for before it can go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Awaited {
+    /// A check before the start.
+    Check {
+        /// Which.
+        check: CheckId,
+    },
+    /// A server loads a collection, and does not say how far it is.
+    Load {
+        /// Which server.
+        side: Side,
+    },
+    /// A server loads a collection.
+    Memory {
+        /// Which server.
+        side: Side,
+        /// Rows in memory.
+        rows_served: u64,
+        /// Rows that are stored, deleted ones too.
+        rows_stored: u64,
+    },
+    /// A server stores what it was given (a flush).
+    Stored {
+        /// Which server.
+        side: Side,
+    },
+    /// The source sorts segments that were just stored.
+    Sorted,
+    /// The target builds indexes.
+    Index {
+        /// Rows that are in them, of all indexes together.
+        rows_built: u64,
+        /// Rows that are to be in them.
+        rows_total: u64,
+    },
+    /// Other collections are loaded on a server, and only so many at once.
+    Turn {
+        /// Which server.
+        side: Side,
+    },
+    /// A call failed in a way that passes, and is made again.
+    Retry {
+        /// What the server said.
+        detail: String,
+    },
+    /// The answer to a call.
+    Answer,
 }
 
 /// What the copy waits for most.
@@ -149,6 +203,15 @@ pub enum Event {
         collection: CollectionName,
         /// Why.
         reason: Wait,
+    },
+    /// Something takes its time; told once a second until it is over.
+    Awaiting {
+        /// The collection; none before there is a plan.
+        collection: Option<CollectionName>,
+        /// What.
+        awaited: Awaited,
+        /// For so long already.
+        seconds: u64,
     },
     /// What the copy waited for most over the last seconds; told twice a second while that is known.
     Pace {

@@ -160,24 +160,39 @@ async fn read_described(
     let indexes = client.indexes(name).await?;
     let load = LoadedParts::read(client, &described, &partitions).await?;
     let mut found = Found { described, partitions, aliases, indexes, load, rows_estimate: 0 };
-    found.rows_estimate = rows(client, &found, consistency).await?;
+    let counted = if found.load.answers() { count(client, &found, consistency).await? } else { None };
+    found.rows_estimate = match counted {
+        Some(rows) => rows,
+        None => rows_by_statistics(client, &found).await?,
+    };
+    if counted.is_none() && found.load.is_complete() {
+        found.load.does_not_answer();
+    }
     Ok(found)
 }
 
-async fn rows(client: &Client, found: &Found, consistency: Consistency) -> Result<u64, Error> {
+/// Rows of a collection that is loaded; none if the server does not answer, which a server that was just started does not
+/// for half a minute: nothing else has to wait for that.
+async fn count(client: &Client, found: &Found, consistency: Consistency) -> Result<Option<u64>, Error> {
+    let query = everything(&found.described.name, found.described.id, consistency);
+    let never = CancellationToken::new();
+    let counted = repeat(&never, || async {
+        match client.count(&query).await {
+            Err(error) if error.kind() == ErrorKind::NotLoaded => Ok(None),
+            answer => answer.map(Some),
+        }
+    });
+    counted.await
+}
+
+async fn rows_by_statistics(client: &Client, found: &Found) -> Result<u64, Error> {
     let name = &found.described.name;
-    if found.load.is_complete() {
-        // A server that was just started reports loaded collections as missing for half a minute.
-        let never = CancellationToken::new();
-        let query = everything(name, found.described.id, consistency);
-        return repeat(&never, || client.count(&query)).await;
-    }
     let rows = client.row_estimate(name).await?;
     if rows > 0 || found.unindexed_vector().is_none() {
         return Ok(rows);
     }
     // It can't be loaded and looks empty: only a flush brings rows to light that are still in the log.
-    flush(client, name, &CancellationToken::new()).await?;
+    flush(client, Side::Source, name, &CancellationToken::new()).await?;
     client.row_estimate(name).await
 }
 

@@ -31,6 +31,7 @@ mod source_load;
 mod target;
 mod tuning;
 mod visible;
+mod waits;
 
 pub use plan::file::PlanFile;
 pub use plan::{Change, Cluster, Keys, Plan, PlannedCollection};
@@ -46,3 +47,4 @@ pub use run::{
     ledger_problem, load, set_max_rate, updates_unseen, verify,
 };
 pub use tuning::Tuning;
+pub use waits::observed;

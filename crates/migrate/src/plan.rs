@@ -127,6 +127,11 @@ pub(crate) struct NewIndex {
 }
 
 impl PlannedCollection {
+    /// Whether every row of it can be asked for before the job begins.
+    pub(crate) fn answers(&self) -> bool {
+        self.readable && self.load.answers()
+    }
+
     /// Whether rows are placed by a field's value, so that no partition can be named.
     pub fn has_partition_key(&self) -> bool {
         self.described.schema.has_partition_key()

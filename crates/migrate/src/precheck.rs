@@ -14,6 +14,7 @@ use vecferry_policy::{
 
 use crate::checks::{CheckId, CheckList};
 use crate::connect::{Side, cluster, product, refusal, same_server};
+use crate::event::Awaited;
 use crate::inventory::{self, Found};
 use crate::plan::{Change, Keys, NewIndex, Plan, PlannedCollection};
 use crate::problem::{Code, Problem};
@@ -21,7 +22,9 @@ use crate::request::{AutoId, Duplicates, MigrateRequest, SourceLoad};
 use crate::size::{RowSize, row_sizes};
 use crate::source_load;
 use crate::target;
+use crate::tuning::Tuning;
 use crate::visible::{self, Visible};
+use crate::waits::shown;
 
 /// Properties that change what happens to rows or who writes them; set when everything else is done, or never.
 pub(crate) const PROPERTY_TTL: &str = "collection.ttl.seconds";
@@ -62,7 +65,8 @@ pub(crate) async fn check(
         return Err(vec![Problem::new(Code::SameCluster).with("detail", detail)]);
     }
     list.passed(CheckId::SameCluster, []);
-    let found = inventory::read(source, &names).await.map_err(source_side)?;
+    let read = shown(Awaited::Check { check: CheckId::RowCounts }, inventory::read(source, &names));
+    let found = read.await.map_err(source_side)?;
     // Everything that a copy reads was asked for by now.
     list.passed(CheckId::Privileges, []);
     list.passed(CheckId::RowCounts, [rows_known(&found)]);
@@ -77,14 +81,21 @@ pub(crate) async fn check(
     for found in &found {
         collections.push(checks.collection(found).await.map_err(source_side)?);
     }
-    let sizes = row_sizes(source, &found).await.map_err(source_side)?;
+    let sizes = shown(Awaited::Check { check: CheckId::MessageSize }, row_sizes(source, &found));
+    let sizes = sizes.await.map_err(source_side)?;
     for (planned, size) in collections.iter_mut().zip(sizes) {
         planned.size = size;
     }
     list.passed(CheckId::SourceLoaded, [load_states(&collections)]);
+    for planned in collections.iter().filter(|planned| planned.load.is_on_its_way()) {
+        let problem = Problem::new(Code::SourceLoading).with("collection", &planned.source);
+        let minutes = Tuning::default().load_stall_max.as_secs() / 60;
+        list.warn(CheckId::SourceLoaded, problem.with("minutes", minutes));
+    }
     list.passed(CheckId::Schema, []);
     let new_databases = checks.databases(&collections).await?;
-    checks.free_names(&collections, &new_databases).await?;
+    let names = checks.free_names(&collections, &new_databases);
+    shown(Awaited::Check { check: CheckId::Names }, names).await?;
     list.passed(CheckId::Names, []);
     let databases = checks.known_databases(&collections, &new_databases);
     let unclaimed = crate::run::claim::warnings(target, &databases).await;
@@ -126,7 +137,7 @@ fn newest_is_not_known(request: &MigrateRequest, source: &Client, found: &[Found
 fn rows_known(found: &[Found]) -> String {
     let (mut counted, mut estimated) = (0, 0);
     for collection in found {
-        let rows = if collection.load.is_complete() { &mut counted } else { &mut estimated };
+        let rows = if collection.load.answers() { &mut counted } else { &mut estimated };
         *rows += collection.rows_estimate;
     }
     format!("{counted} + ~{estimated}")

@@ -6,6 +6,9 @@ use rand::Rng;
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Error, ErrorKind};
 
+use crate::event::Awaited;
+use crate::waits::{Waiting, shown};
+
 /// First wait; every further one is twice as long, up to a limit.
 const WAIT_MIN: Duration = Duration::from_millis(50);
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -129,7 +132,7 @@ pub(crate) async fn unless_canceled<Answer>(
     Ok(until_canceled(cancel, work).await.ok_or(WaitError::Canceled)??)
 }
 
-/// Repeats a call that can be repeated without harm, while its failures are of the kind that passes.
+/// Repeats a call that can be repeated without harm, while its failures are of the kind that passes. Tells of it.
 pub(crate) async fn repeat<Answer, Fut>(
     cancel: &CancellationToken,
     mut call: impl FnMut() -> Fut,
@@ -138,12 +141,17 @@ where
     Fut: Future<Output = Result<Answer, Error>>,
 {
     let mut backoff = Backoff::new();
+    let mut waiting = Waiting::begin();
     loop {
-        match call().await {
+        // On the heap: it is in every future that asks a server for anything.
+        match shown(Awaited::Answer, Box::pin(call())).await {
             Ok(answer) => return Ok(answer),
             Err(error) if cancel.is_cancelled() => return Err(error),
             Err(error) => match backoff.after(error.kind()) {
-                Verdict::Wait(wait) => sleep(wait, cancel).await,
+                Verdict::Wait(wait) => {
+                    let awaited = Awaited::Retry { detail: error.to_string() };
+                    waiting.during(&awaited, sleep(wait, cancel)).await;
+                }
                 Verdict::GiveUp => return Err(error),
             },
         }

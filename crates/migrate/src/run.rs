@@ -17,7 +17,7 @@ use crate::checks::{self, Check, CheckId, CheckList};
 use crate::connect::{Side, cluster, connect, denied, on_one_machine, refusal};
 use crate::copy::{Budget, Pace};
 use crate::duration::{self, DurationEstimate, EstimateReport};
-use crate::event::{Event, Observer, Phase};
+use crate::event::{Awaited, Event, Observer, Phase};
 use crate::inventory::{self, Found};
 use crate::plan::file::{PlanFile, outdated};
 use crate::plan::stored::{write_plan, write_request};
@@ -33,6 +33,7 @@ use crate::retry::until_canceled;
 use crate::source_load::memory_estimate;
 use crate::tuning::Tuning;
 use crate::visible;
+use crate::waits::{self, observed, shown};
 
 pub(crate) mod claim;
 mod collection;
@@ -150,11 +151,12 @@ impl Migration {
         let mut list = CheckList::default();
         let checked = async {
             let migration = Self::checked(request, state_dir, &mut list).await?;
-            let asked = checks::writers(&mut list, &migration.source, &migration.plan).await;
+            let asked = checks::writers(&mut list, &migration.source, &migration.plan);
+            let asked = shown(Awaited::Check { check: CheckId::Writers }, asked).await;
             asked.map_err(|error| vec![refusal(Side::Source, &error)])?;
             Ok(migration)
         };
-        let migration = match checked.await {
+        let migration = match Box::pin(checked).await {
             Ok(migration) => Some(migration),
             Err(problems) => {
                 let problems: Vec<Problem> = problems;
@@ -180,7 +182,7 @@ impl Migration {
     /// Every reason for which the job can't start, all at once.
     pub async fn prepare(request: MigrateRequest) -> Result<Self, Vec<Problem>> {
         let mut list = CheckList::default();
-        let mut migration = Self::checked(request, None, &mut list).await?;
+        let mut migration = Box::pin(Self::checked(request, None, &mut list)).await?;
         let refusals = list.refusals();
         let left_out = list.warnings().into_iter().filter(|warning| warning.code == Code::VisibleOnly);
         migration.plan.warnings.extend(left_out);
@@ -196,9 +198,10 @@ impl Migration {
         checks::endpoints(list, &request.source, &request.target).await;
         let target_plan = checks::plan_pair(list, &request);
         checks::clusters(list, &request);
+        let reach = |side, check, endpoint| shown(Awaited::Check { check }, connect(side, endpoint));
         let (source, target) = match tokio::join!(
-            connect(Side::Source, &request.source),
-            connect(Side::Target, &request.target)
+            reach(Side::Source, CheckId::SourceReachable, &request.source),
+            reach(Side::Target, CheckId::TargetReachable, &request.target)
         ) {
             (Ok(source), Ok(target)) => (source, target),
             (source, target) => {
@@ -234,7 +237,9 @@ impl Migration {
         let quota = target_plan
             .and_then(|deployment| limits(deployment, request.target_plan.whole_cu()).write_bytes_per_second);
         let one_machine = on_one_machine(&request.source, &request.target).await;
-        let estimate = duration::estimate(&source, &duration::parts(&plan), quota, one_machine).await;
+        let parts = duration::parts(&plan);
+        let estimate = duration::estimate(&source, &parts, quota, one_machine);
+        let estimate = shown(Awaited::Check { check: CheckId::Duration }, estimate).await;
         let estimate = estimate.map_err(asking(Side::Source))?;
         list.passed(CheckId::Duration, [format!("{:.1} s", estimate.seconds)]);
         plan.duration = Some(estimate);
@@ -298,7 +303,7 @@ impl Migration {
             let problem = Problem::new(Code::PlanFile).with("file", file.hash());
             vec![problem.with("detail", error)]
         })?;
-        let mut migration = Self::check(request, state_dir).await.into_result()?;
+        let mut migration = Box::pin(Self::check(request, state_dir)).await.into_result()?;
         let mut problems = outdated(file.plan(), &migration.plan, row_tolerance_percent);
         problems.extend(rbac::outdated(file.plan()));
         if !problems.is_empty() {
@@ -632,11 +637,14 @@ impl Job {
                 rows,
                 bytes: complete.report.bytes,
             });
-            collection::count_again(self, planned, &mut complete).await;
+            let work = collection::count_again(self, planned, &mut complete);
+            waits::of_collection(Arc::clone(&self.observer), &planned.source, self.tuning, work).await;
             self.observer.on_event(Event::Phase { collection, phase: complete.report.phase });
             return complete;
         }
-        let mut ended = collection::migrate(self, position, planned).await;
+        let work = collection::migrate(self, position, planned);
+        let work = waits::of_collection(Arc::clone(&self.observer), &planned.source, self.tuning, work);
+        let mut ended = Box::pin(work).await;
         if ended.report.phase == Phase::Done
             && let Err(problem) = self.record_done(position, &ended).await
         {
@@ -796,7 +804,7 @@ pub async fn verify(
     cancel: CancellationToken,
 ) -> Result<Report, Vec<Problem>> {
     let clock = Clock::start();
-    let looked = until_canceled(&cancel, pairs(&request)).await;
+    let looked = until_canceled(&cancel, observed(Arc::clone(&observer), Box::pin(pairs(&request)))).await;
     let Compared { source, target, visible, pairs } =
         looked.unwrap_or_else(|| Err(vec![Problem::new(Code::VerifyCanceled)]))?;
     let mut report = Report {
@@ -831,7 +839,9 @@ pub async fn verify(
             observer: &*observer,
             cancel: &cancel,
         };
-        let outcome = comparison::compare_pair(&sides, of_source, of_target).await;
+        let compared = comparison::compare_pair(&sides, of_source, of_target);
+        let (name, tuning) = (&of_source.described.name, Tuning::default());
+        let outcome = waits::of_collection(Arc::clone(&observer), name, tuning, compared).await;
         report.problems.extend(outcome.problems);
         report.warnings.extend(outcome.warnings);
         report.collections.push(outcome.report);
@@ -857,6 +867,7 @@ pub(crate) struct Ended {
 
 /// A reader for the proof of one side. The columns are the source's on both sides: they are what must be there.
 pub(crate) fn reader(
+    side: Side,
     client: &Client,
     collection: &Collection,
     columns_of: &Collection,
@@ -864,6 +875,7 @@ pub(crate) fn reader(
 ) -> Reader {
     Reader {
         client: client.clone(),
+        side,
         name: collection.name.clone(),
         id: if client.version().flavor == Flavor::Milvus { collection.id } else { 0 },
         key_field: KeyField::new(

@@ -90,7 +90,7 @@ pub(crate) async fn row_sizes(source: &Client, found: &[Found]) -> Result<Vec<Ro
 /// Finds the size of the rows of a collection. What is not loaded can't be looked at.
 async fn row_size(source: &Client, found: &Found, consistency: Consistency) -> Result<RowSize, Error> {
     let columns = found.described.schema.columns();
-    let page = if found.load.is_complete() && found.rows_estimate > 0 {
+    let page = if found.load.answers() && found.rows_estimate > 0 {
         sample(source, found, &columns, consistency).await?
     } else {
         None

@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::parameter;
-use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, LoadState};
+use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, LoadState, Segment};
 
+use crate::event::{Awaited, Side};
 use crate::report::{FormerLoad, LoadExtent};
-use crate::retry::{WaitError, repeat, unless_canceled};
+use crate::retry::{WaitError, repeat, sleep, unless_canceled};
+use crate::waits::{Waiting, load_stall_max};
 
-/// Longest wait for a load: a server that reads hundreds of gigabytes from its object store.
-const LOAD_WAIT_MAX: Duration = Duration::from_secs(3600);
 const LOAD_POLL: Duration = Duration::from_millis(150);
+/// How often a load that takes its time is looked at.
+const LOAD_POLL_MAX: Duration = Duration::from_secs(1);
 /// What a server calls its disk, if it is smaller, is a placeholder.
 const DISK_BYTES_MIN: f64 = (1_u64 << 30) as f64;
 /// Loads a started server still reports as missing for a while.
@@ -38,6 +40,9 @@ pub(crate) fn own_resource_groups(mut names: Vec<String>) -> Vec<String> {
 pub(crate) struct LoadedParts {
     loaded: Vec<String>,
     missing: Vec<String>,
+    /// The server is still loading what counts as loaded: it answers nothing, or not all.
+    #[serde(default)]
+    on_its_way: bool,
     /// Copies in memory, where the server says so.
     #[serde(default)]
     replicas: Option<u32>,
@@ -59,7 +64,7 @@ impl LoadedParts {
         if whole == LoadState::NotLoaded {
             return Ok(Self { missing: names, ..Self::default() });
         }
-        let mut parts = Self::default();
+        let mut parts = Self { on_its_way: whole == LoadState::Loading, ..Self::default() };
         parts.read_replicas(client, collection).await;
         // Where a key places the rows, parts can't be loaded, and lite knows no parts.
         if names.len() <= 1 || collection.schema.has_partition_key() {
@@ -69,7 +74,10 @@ impl LoadedParts {
         for partition in names {
             match client.load_state(name, Some(&partition)).await {
                 Ok(LoadState::NotLoaded) => parts.missing.push(partition),
-                Ok(LoadState::Loading | LoadState::Loaded) => parts.loaded.push(partition),
+                Ok(state @ (LoadState::Loading | LoadState::Loaded)) => {
+                    parts.on_its_way |= state == LoadState::Loading;
+                    parts.loaded.push(partition);
+                }
                 // Servers without partition loads answer for the whole.
                 Err(error) if error.kind() == ErrorKind::Unsupported => parts.loaded.push(partition),
                 Err(error) => return Err(error),
@@ -111,10 +119,26 @@ impl LoadedParts {
         self.missing.is_empty()
     }
 
+    /// Whether every row can be asked for now.
+    pub(crate) fn answers(&self) -> bool {
+        self.is_complete() && !self.on_its_way
+    }
+
+    /// Whether somebody else is loading it.
+    pub(crate) fn is_on_its_way(&self) -> bool {
+        self.on_its_way
+    }
+
+    /// It says that it is loaded, and does not answer.
+    pub(crate) fn does_not_answer(&mut self) {
+        self.on_its_way = true;
+    }
+
     /// For people: what was loaded.
     pub(crate) fn describe(&self) -> String {
         match (self.loaded.len(), self.missing.len()) {
             (0, _) => "not loaded".to_owned(),
+            (_, 0) if self.on_its_way => "being loaded".to_owned(),
             (_, 0) => "loaded".to_owned(),
             (loaded, missing) => {
                 format!(
@@ -132,6 +156,7 @@ impl LoadedParts {
     pub(crate) async fn complete(
         &self,
         client: &Client,
+        side: Side,
         name: &CollectionName,
         cancel: &CancellationToken,
     ) -> Result<(), WaitError> {
@@ -146,7 +171,7 @@ impl LoadedParts {
             }
         };
         unless_canceled(cancel, repeat(cancel, load)).await?;
-        wait_until_complete(client, name, cancel).await
+        wait_until_complete(client, side, name, cancel).await
     }
 
     /// Releases what [`LoadedParts::complete`] loaded.
@@ -178,30 +203,32 @@ impl LoadedParts {
 /// Waits until a collection that is loaded, or on its way, answers for all its rows.
 pub(crate) async fn wait_until_complete(
     client: &Client,
+    side: Side,
     name: &CollectionName,
     cancel: &CancellationToken,
 ) -> Result<(), WaitError> {
-    wait_until_loaded(client, name, None, cancel).await
+    wait_until_loaded(client, side, name, None, cancel).await
 }
 
 /// Waits until a collection answers for all its rows, or for those of some partitions.
 pub(crate) async fn wait_until_loaded(
     client: &Client,
+    side: Side,
     name: &CollectionName,
     partitions: Option<&[String]>,
     cancel: &CancellationToken,
 ) -> Result<(), WaitError> {
     // On the heap: whoever reads rows may have to wait, and would carry this along.
-    unless_canceled(cancel, Box::pin(poll_until_loaded(client, name, partitions, cancel))).await
+    unless_canceled(cancel, Box::pin(poll_until_loaded(client, side, name, partitions, cancel))).await
 }
 
 async fn poll_until_loaded(
     client: &Client,
+    side: Side,
     name: &CollectionName,
     partitions: Option<&[String]>,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let started = Instant::now();
     let ids = match partitions {
         Some(partitions) => {
             let known = repeat(cancel, || client.partitions(name)).await?.into_iter();
@@ -209,18 +236,41 @@ async fn poll_until_loaded(
         }
         None => None,
     };
+    let (mut waiting, mut moved) = (Waiting::begin(), Instant::now());
+    let (mut poll, mut most) = (LOAD_POLL, 0);
     loop {
         let state = repeat(cancel, || state_of(client, name, partitions)).await?;
-        let holds = || holds_stored_rows(client, name, ids.as_deref());
-        if state == LoadState::Loaded && repeat(cancel, holds).await? {
-            return Ok(());
-        }
-        let limit = if state == LoadState::NotLoaded { RECOVERY_WAIT_MAX } else { LOAD_WAIT_MAX };
-        if started.elapsed() > limit {
-            let text = format!("`{name}` is not completely loaded after {} s", limit.as_secs());
+        let rows = match state {
+            LoadState::Loaded => repeat(cancel, || rows_in_memory(client, name, ids.as_deref())).await?,
+            // For people only; what servers say of a load that goes on is not recorded.
+            LoadState::Loading => {
+                let told = rows_in_memory(client, name, ids.as_deref()).await;
+                told.unwrap_or(InMemory::NotTold)
+            }
+            LoadState::NotLoaded => InMemory::NotTold,
+        };
+        let (awaited, detail) = match rows {
+            _ if state == LoadState::Loaded && rows.is_complete() => return Ok(()),
+            InMemory::Rows { served, stored } => {
+                if served > most {
+                    (most, moved) = (served, Instant::now());
+                }
+                let awaited = Awaited::Memory { side, rows_served: served, rows_stored: stored };
+                (awaited, format!(", with {served} of {stored} stored rows in memory"))
+            }
+            InMemory::NotTold | InMemory::NotOffered => (Awaited::Load { side }, String::new()),
+        };
+        let stall_max = match state {
+            LoadState::NotLoaded => RECOVERY_WAIT_MAX.min(load_stall_max()),
+            LoadState::Loading | LoadState::Loaded => load_stall_max(),
+        };
+        if moved.elapsed() > stall_max {
+            let seconds = stall_max.as_secs();
+            let text = format!("its load has stood still for {seconds} s{detail}");
             return Err(Error::new(ErrorKind::NotLoaded, "LoadCollection", text));
         }
-        tokio::time::sleep(LOAD_POLL).await;
+        waiting.during(&awaited, sleep(poll, cancel)).await;
+        poll = (poll * 5 / 4).min(LOAD_POLL_MAX);
     }
 }
 
@@ -240,29 +290,56 @@ async fn state_of(
     Ok(LoadState::Loaded)
 }
 
-/// Whether the loaded segments hold at least the stored rows, partition by partition: of all, or of those of some
-/// numbers.
-async fn holds_stored_rows(
+/// What of the stored rows is in memory.
+enum InMemory {
+    /// The server has no call for that.
+    NotOffered,
+    /// It has, and does not say now.
+    NotTold,
+    /// Both deleted ones too.
+    Rows { served: u64, stored: u64 },
+}
+
+impl InMemory {
+    /// Nothing speaks against it that all rows are served.
+    fn is_complete(&self) -> bool {
+        match self {
+            Self::NotOffered => true,
+            Self::NotTold => false,
+            Self::Rows { served, stored } => served >= stored,
+        }
+    }
+}
+
+/// Compares the loaded segments with the stored ones, partition by partition: of all, or of those of some numbers.
+async fn rows_in_memory(
     client: &Client,
     name: &CollectionName,
     partitions: Option<&[i64]>,
-) -> Result<bool, Error> {
-    let Some(stored) = client.stored_segments(name).await? else { return Ok(true) };
+) -> Result<InMemory, Error> {
+    let Some(stored) = client.stored_segments(name).await? else { return Ok(InMemory::NotOffered) };
     let loaded = match client.loaded_segments(name).await {
         Ok(Some(loaded)) => loaded,
-        Ok(None) => return Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotLoaded => return Ok(false),
+        Ok(None) => return Ok(InMemory::NotOffered),
+        Err(error) if error.kind() == ErrorKind::NotLoaded => return Ok(InMemory::NotTold),
         Err(error) => return Err(error),
     };
+    // From 2.6 on, what is not sorted yet is served by the streaming node and is in no list of loaded segments.
+    let sorted_only = client.version().at_least(2, 6);
+    let is_expected = |segment: &Segment| !segment.holds_deletes && (segment.is_sorted || !sorted_only);
+    let counts = |id: i64| partitions.is_none_or(|partitions| partitions.contains(&id));
     let mut missing: BTreeMap<i64, i64> = BTreeMap::new();
-    for segment in stored {
+    let mut all = 0;
+    for segment in stored.iter().filter(|segment| is_expected(segment) && counts(segment.partition_id)) {
         *missing.entry(segment.partition_id).or_default() += segment.rows;
+        all += segment.rows.max(0);
     }
     for segment in loaded {
         *missing.entry(segment.partition_id).or_default() -= segment.rows;
     }
-    let counts = |id: &i64| partitions.is_none_or(|partitions| partitions.contains(id));
-    Ok(missing.iter().all(|(id, rows)| *rows <= 0 || !counts(id)))
+    let missing: i64 = missing.values().map(|rows| (*rows).max(0)).sum();
+    let served = (all - missing).max(0);
+    Ok(InMemory::Rows { served: served.unsigned_abs(), stored: all.unsigned_abs() })
 }
 
 /// Rows a load would bring into memory, deleted ones too; `None` where the server can't say.

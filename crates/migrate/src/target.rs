@@ -7,18 +7,23 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Attempt;
 use vecferry_milvus::schema::{Difference, Schema, differences, parameters};
-use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Flavor, FlushHandle};
+use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Flavor, FlushHandle, Index};
 
+use crate::connect::Side;
+use crate::event::Awaited;
 use crate::plan::{Change, Keys, NewIndex, PlannedCollection};
 use crate::precheck::{PROPERTY_KEPT_KEYS, PROPERTY_TTL};
 use crate::problem::listed;
 use crate::report::IndexReport;
 use crate::retry::{repeat, sleep};
+use crate::waits::Waiting;
 
 const FLUSH_POLL: Duration = Duration::from_millis(100);
 /// Storing what is still in memory takes seconds; a server that needs longer than this has a fault.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1800);
 const INDEX_POLL: Duration = Duration::from_millis(500);
+/// An index of which nothing is built for so long does not get ready by itself.
+const INDEX_STALL_MAX: Duration = Duration::from_secs(3600);
 
 /// Makes the partitions that a collection does not have yet, and describes what came of it.
 pub(crate) async fn create_partitions(
@@ -275,12 +280,13 @@ pub(crate) fn show(differences: &[Difference]) -> String {
 /// Has the rows written so far stored, and waits for it.
 pub(crate) async fn flush(
     server: &Client,
+    side: Side,
     name: &CollectionName,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let names = [name.name.clone()];
     for handle in begin_flush(server, &name.db, &names, cancel).await? {
-        wait_until_flushed(server, name, &handle, cancel).await?;
+        wait_until_flushed(server, side, name, &handle, cancel).await?;
     }
     Ok(())
 }
@@ -299,17 +305,18 @@ pub(crate) async fn begin_flush(
 /// Waits until what a flush covers is stored.
 pub(crate) async fn wait_until_flushed(
     server: &Client,
+    side: Side,
     name: &CollectionName,
     handle: &FlushHandle,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let started = Instant::now();
+    let (started, mut waiting) = (Instant::now(), Waiting::begin());
     while !repeat(cancel, || server.is_flushed(handle)).await? && !cancel.is_cancelled() {
         if started.elapsed() > FLUSH_WAIT_MAX {
             let text = format!("`{name}` is not stored after {} s", FLUSH_WAIT_MAX.as_secs());
             return Err(Error::new(ErrorKind::Timeout, "Flush", text));
         }
-        sleep(FLUSH_POLL, cancel).await;
+        waiting.during(&Awaited::Stored { side }, sleep(FLUSH_POLL, cancel)).await;
     }
     Ok(())
 }
@@ -386,12 +393,13 @@ pub(crate) async fn index_report(target: &Client, name: &CollectionName) -> Resu
         .collect())
 }
 
-/// Waits until all indexes are built, or one of them failed.
+/// Waits until all indexes are built, one of them failed, or nothing is built any more.
 pub(crate) async fn wait_for_indexes(
     target: &Client,
     name: &CollectionName,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
+    let (mut waiting, mut moved, mut most) = (Waiting::begin(), Instant::now(), 0);
     loop {
         let indexes = repeat(cancel, || target.indexes(name)).await?;
         if let Some(failed) = indexes.iter().find_map(|index| index.failure.as_ref().map(|why| (index, why)))
@@ -402,7 +410,20 @@ pub(crate) async fn wait_for_indexes(
         if cancel.is_cancelled() || indexes.iter().all(|index| index.indexed_rows >= index.total_rows) {
             return Ok(());
         }
-        sleep(INDEX_POLL, cancel).await;
+        let rows = |of: fn(&Index) -> i64| indexes.iter().map(of).sum::<i64>().max(0).unsigned_abs();
+        let (rows_built, rows_total) = (rows(|index| index.indexed_rows), rows(|index| index.total_rows));
+        if rows_built > most {
+            (most, moved) = (rows_built, Instant::now());
+        }
+        if moved.elapsed() > INDEX_STALL_MAX {
+            let seconds = INDEX_STALL_MAX.as_secs();
+            let text = format!(
+                "{rows_built} of {rows_total} rows are in the indexes of `{name}`, and none came for {seconds} s"
+            );
+            return Err(Error::new(ErrorKind::Timeout, "DescribeIndex", text));
+        }
+        let awaited = Awaited::Index { rows_built, rows_total };
+        waiting.during(&awaited, sleep(INDEX_POLL, cancel)).await;
     }
 }
 

@@ -8,6 +8,8 @@ use crate::copy::PAGE_BYTES_TARGET;
 const SPLIT_BYTES_MIN: u64 = 16 << 20;
 /// How long a split is copied before another one has its turn.
 const SLICE_TIME: Duration = Duration::from_secs(30);
+/// A load of which nothing arrives in memory for so long does not end by itself: one segment takes seconds.
+const LOAD_STALL_MAX: Duration = Duration::from_secs(600);
 
 /// Sizes of the engine's steps. They change how a job goes, and nothing of what it comes to; users need not know them. For
 /// tests, which want many steps of few rows.
@@ -19,6 +21,8 @@ pub struct Tuning {
     pub split_bytes_min: u64,
     /// How long a split is copied before another one has its turn.
     pub slice_time: Duration,
+    /// How long a server may take to bring the next rows of a collection into memory.
+    pub load_stall_max: Duration,
 }
 
 impl Default for Tuning {
@@ -27,6 +31,7 @@ impl Default for Tuning {
             page_bytes_target: PAGE_BYTES_TARGET,
             split_bytes_min: SPLIT_BYTES_MIN,
             slice_time: SLICE_TIME,
+            load_stall_max: LOAD_STALL_MAX,
         }
     }
 }

@@ -127,6 +127,8 @@ pub struct Options {
     pub request_bytes_max: usize,
     /// A collection is flushed once in this time, and refused otherwise; ten seconds by default since 2.5.
     pub flush_interval: Option<Duration>,
+    /// Stored segments are sorted a while later, as from 2.5 on; a busy server does not get around to it.
+    pub sorts: bool,
     /// Calls need a user (`root:Milvus`, or one of [`StandIn::access`]) and are carried out as far as this one may; without
     /// it everybody is as `root`. Only for 2.5 and 2.6.
     pub authorization: bool,
@@ -148,6 +150,7 @@ impl Options {
             answer_bytes_max: 100 << 20,
             request_bytes_max: 64 << 20,
             flush_interval: None,
+            sorts: true,
             authorization: false,
             any_form: false,
         }
@@ -481,6 +484,14 @@ impl StandIn {
             table.aliases.remove(alias);
         }
         self.add_alias(collection, alias);
+    }
+
+    /// Begins a load that somebody else asked for and that does not end, or ends it.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn set_loading(&self, collection: (&str, &str), loading: bool) {
+        self.change(collection, |table, _, _| table.loading = loading);
     }
 
     /// The number of a collection; none where there is none.

@@ -404,7 +404,10 @@ pub(crate) async fn prepare(
     if !output.quiet {
         output.note(&output.styled_note(Style::Dim, text::checking(output.lang)));
     }
-    let migration = match signals.unless_signaled(Box::pin(task.prepare(state_dir))).await {
+    let migration = match signals
+        .unless_signaled(Box::pin(Progress::while_preparing(output, task.prepare(state_dir))))
+        .await
+    {
         Some(Ok(migration)) => migration,
         Some(Err(problems)) => return Err(output.refuse(&problems)),
         None => return Err(not_started(output, text::stopped_before_start(output.lang))),

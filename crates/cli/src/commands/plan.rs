@@ -11,6 +11,7 @@ use super::migrate::{not_started, probe_write, rbac, request, show};
 use crate::args::PlanArgs;
 use crate::connection::both;
 use crate::output::{Output, Severity, Style};
+use crate::progress::Progress;
 use crate::signals::Signals;
 use crate::{present, state, text};
 
@@ -41,7 +42,8 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &PlanArgs)
     if !output.quiet {
         output.note(&output.styled_note(Style::Dim, text::checking(output.lang)));
     }
-    let check = Box::pin(Migration::check(request, Some(ledger.directory())));
+    let check = Migration::check(request, Some(ledger.directory()));
+    let check = Box::pin(Progress::while_preparing(output, check));
     let Some(mut checked) = signals.unless_signaled(check).await else {
         return not_started(output, text::stopped_before_start(output.lang));
     };

@@ -8,6 +8,7 @@ use super::migrate::{carry_out, finish, max_rate};
 use crate::args::{ResumeArgs, SourceAccess, TargetAccess};
 use crate::connection::{both, endpoint};
 use crate::output::{Output, Style};
+use crate::progress::Progress;
 use crate::signals::Signals;
 use crate::{state, text};
 
@@ -26,7 +27,8 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArg
         output.note(&output.styled_note(Style::Dim, text::checking(output.lang)));
     }
     let files = args.target.at("").files;
-    let resume = Box::pin(Migration::resume(&ledger, &args.job.job, source, target.clone()));
+    let resume = Migration::resume(&ledger, &args.job.job, source, target.clone());
+    let resume = Box::pin(Progress::while_preparing(output, resume));
     let report = match signals.unless_signaled(resume).await {
         None => {
             output.note(text::stopped_before_start(output.lang));

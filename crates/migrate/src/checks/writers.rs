@@ -29,7 +29,7 @@ pub(crate) async fn writers(list: &mut CheckList, source: &Client, plan: &Plan) 
     {
         list.warn(CheckId::Writers, not_to_be_seen(readable().count(), call));
     }
-    let loaded = plan.collections.iter().filter(|planned| planned.readable && !planned.needs_load);
+    let loaded = plan.collections.iter().filter(|planned| planned.answers());
     let collections: Vec<_> = loaded.map(|planned| (&planned.source, planned.described.id)).collect();
     if collections.is_empty() {
         list.passed(CheckId::Writers, ["-".to_owned()]);

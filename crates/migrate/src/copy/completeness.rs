@@ -34,6 +34,7 @@ impl CopyJob {
     pub(super) fn source_reader(&self) -> Reader {
         Reader {
             client: self.source.clone(),
+            side: self.reads,
             name: self.source_name.clone(),
             id: self.source_id,
             key_field: self.key_field.clone(),
@@ -83,7 +84,7 @@ impl CopyJob {
     }
 
     async fn wait_for_source(&self) -> Result<(), CopyError> {
-        let complete = wait_until_complete(&self.source, &self.source_name, &self.cancel).await;
+        let complete = wait_until_complete(&self.source, self.reads, &self.source_name, &self.cancel).await;
         complete.map_err(|error| match error {
             WaitError::Canceled => CopyError::Canceled,
             WaitError::Server(error) => self.source_failed(error),

@@ -30,6 +30,7 @@ use super::plan::{Limits, PartCounter};
 use super::quarantine::Refusals;
 use super::redivide::{Checks, Division};
 use super::sample::SampleRule;
+use crate::connect::Side;
 use crate::event::{Bottleneck, Event, Observer, Wait};
 use crate::plan::Keys;
 use crate::retry::{Backoff, Verdict, WaitError, sleep};
@@ -38,6 +39,8 @@ use crate::source_load::wait_until_complete;
 /// What all splits of a collection share.
 pub(crate) struct CopyJob {
     pub(crate) source: Client,
+    /// Which server that is: rows that are there twice are read from the target.
+    pub(crate) reads: Side,
     pub(crate) target: Client,
     pub(crate) ledger: Ledger,
     pub(crate) attempt: Attempt,
@@ -420,7 +423,7 @@ impl CopyJob {
             sleep(wait, &self.cancel).await;
             if error.kind() != ErrorKind::RateLimited {
                 // A server that was away answers short while it loads again, without an error.
-                match wait_until_complete(&self.source, &self.source_name, &self.cancel).await {
+                match wait_until_complete(&self.source, self.reads, &self.source_name, &self.cancel).await {
                     Err(WaitError::Canceled) => return Err(CopyError::Canceled),
                     Err(WaitError::Server(error)) if !error.kind().is_transient() => {
                         return Err(CopyError::Source(error));

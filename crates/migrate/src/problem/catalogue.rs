@@ -498,6 +498,12 @@ catalogue! {
            "remove the cause, then continue with `vecferry resume JOB` (`vecferry jobs` lists the IDs): what was written stays"
         zh "写入 `{collection}` 时目标出错：{detail}"
            "请先排除原因，再用 `vecferry resume JOB` 继续（`vecferry jobs` 列出任务 ID）；已写入的内容保留";
+    /// The source does not load a collection to its end.
+    SourceDoesNotServe 317 Failed
+        en "the source does not serve every row of `{collection}`: {detail}"
+           "find out at the source why it is not loaded to its end (memory of the query nodes, their log) and load it, or release it, then `vecferry resume {job}` loads it for the copy"
+        zh "源未能提供 `{collection}` 的全部行：{detail}"
+           "请在源上查明未加载完成的原因（查询节点的内存、日志）并完成加载；或将其释放，之后 `vecferry resume {job}` 会为复制加载它";
     /// The target refuses rows.
     RowsRefused 303 Failed
         en "the target refuses rows of `{collection}` with keys from {first} to {last}: {detail}"
@@ -735,6 +741,12 @@ catalogue! {
            "nothing to do if nothing writes to the source; otherwise load them before the migration, or run `vecferry verify` once nothing writes"
         zh "{collections} 仅为复制而加载，随后已释放，因此无法发现其复制完成之后、任务结束之前在源集群上删除的行"
            "如果源集群没有写入则无需处理；否则请在迁移前加载这些 Collection，或在停止写入后运行 `vecferry verify`";
+    /// Somebody is loading a collection of the source.
+    SourceLoading 439 Done
+        en "the source is still loading `{collection}`, or was just started: its rows are known by statistics only, and its copy waits for it"
+           "nothing to do if the load ends; if nothing arrives in memory for {minutes} minutes, this collection fails and all others go on"
+        zh "源仍在加载 `{collection}` 或刚刚启动：其行数仅来自统计信息，复制会等待加载完成"
+           "加载能完成则无需处理；若 {minutes} 分钟内没有数据进入内存，则仅该 Collection 失败，其他照常进行";
     /// The source does not tell the newest row of a duplicate primary key.
     NewestNotKnown 437 Done
         en "the source ({version}) does not tell which row of a duplicate primary key is the newest: of each such key any one row arrives, often the oldest"

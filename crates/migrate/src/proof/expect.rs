@@ -12,6 +12,7 @@ use vecferry_milvus::{
 
 use super::chunks::Chunks;
 use super::digest::{Digest, digest};
+use crate::connect::Side;
 use crate::copy::{KeySample, PAGE_ROWS_MAX};
 use crate::retry::{Backoff, Verdict, WaitError, repeat, sleep};
 
@@ -28,6 +29,8 @@ const LOOKS_MAX: u32 = 4;
 #[derive(Clone)]
 pub(crate) struct Reader {
     pub(crate) client: Client,
+    /// Which server that is.
+    pub(crate) side: Side,
     pub(crate) name: CollectionName,
     pub(crate) id: i64,
     pub(crate) key_field: KeyField,

@@ -431,7 +431,7 @@ impl Reader {
 
     /// A server that was away answers short while it loads again, without an error: rows would look missing.
     pub(crate) async fn wait_until_complete(&self) -> Result<(), ProofError> {
-        Ok(wait_until_complete(&self.client, &self.name, &self.cancel).await?)
+        Ok(wait_until_complete(&self.client, self.side, &self.name, &self.cancel).await?)
     }
 }
 

@@ -17,12 +17,12 @@ use super::{
     Ended, Job, comparison, ledger_failed, new_report, new_verification, quarantine, reader, replaced,
     without_keys,
 };
-use crate::connect::{Side, denied};
+use crate::connect::{Side, denied, of_server};
 use crate::copy::{
     CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, Refusals, SampleRule,
     SettleError, Slice, key_of, key_text, plan, range_of, rows_of_split, settle_doubts,
 };
-use crate::event::{Event, Phase};
+use crate::event::{Awaited, Event, Phase};
 use crate::plan::{Change, Keys, PlannedCollection};
 use crate::precheck::{PROPERTY_TTL, does_not_fit};
 use crate::problem::{Code, Problem};
@@ -33,6 +33,7 @@ use crate::retry::{DENIED_MAX, WaitError, repeat, unless_canceled};
 use crate::source_load::{free_memory, memory_estimate, stored_rows, wait_until_complete};
 use crate::target::{self, RefusedIndex};
 use crate::tuning::Tuning;
+use crate::waits::shown;
 
 /// Splits of a collection that are copied at once.
 pub(super) const SPLITS_PARALLEL: usize = 6;
@@ -189,8 +190,10 @@ impl<'a> Work<'a> {
     fn source_failed(&self, error: impl Into<Failure>) -> Stop {
         let error = error.into();
         let problem = denied(Side::Source, &*error).unwrap_or_else(|| {
-            let problem = Problem::new(Code::SourceFailed).with("collection", &self.planned.source);
-            problem.with("detail", error)
+            let is_not_loaded = of_server(&*error).is_some_and(|error| error.kind() == ErrorKind::NotLoaded);
+            let code = if is_not_loaded { Code::SourceDoesNotServe } else { Code::SourceFailed };
+            let problem = Problem::new(code).with("collection", &self.planned.source);
+            problem.with("job", self.job.attempt.job_id()).with("detail", error)
         });
         Stop::Problem(problem)
     }
@@ -325,7 +328,7 @@ impl<'a> Work<'a> {
         let call =
             |names: Vec<String>| async move { target::begin_flush(target, &name.db, &names, cancel).await };
         let handle = self.job.flushes.flush(name, call).await?;
-        target::wait_until_flushed(target, name, &handle, cancel).await
+        target::wait_until_flushed(target, Side::Target, name, &handle, cancel).await
     }
 
     /// Rows that the target refuses make the job fail, whatever else was proved.
@@ -398,7 +401,10 @@ impl<'a> Work<'a> {
     async fn read_source(&mut self, made: &Collection) -> Result<(Expected, Option<Held<'a>>), Stop> {
         // Held until the source is released again: the permit is what bounds the loads.
         let permit = match self.planned.needs_load {
-            true => Some(self.job.source_loads.acquire().await.map_err(|_| Stop::Canceled)?),
+            true => {
+                let turn = shown(Awaited::Turn { side: Side::Source }, self.job.source_loads.acquire());
+                Some(turn.await.map_err(|_| Stop::Canceled)?)
+            }
             false => None,
         };
         self.stop_if_canceled()?;
@@ -454,13 +460,19 @@ impl<'a> Work<'a> {
             if let Some(free) = free.filter(|free| needed > *free) {
                 return Err(does_not_fit(&self.planned.source, Side::Source, needed, free).into());
             }
-            let loaded = self.planned.load.complete(source, &self.planned.source, &self.job.cancel).await;
+            let loaded = self
+                .planned
+                .load
+                .complete(source, Side::Source, &self.planned.source, &self.job.cancel)
+                .await;
             loaded.map_err(|error| self.source_not_complete(error))?;
         } else {
-            let complete = wait_until_complete(source, &self.planned.source, &self.job.cancel).await;
+            let complete =
+                wait_until_complete(source, Side::Source, &self.planned.source, &self.job.cancel).await;
             complete.map_err(|error| self.source_not_complete(error))?;
         }
-        let reader = reader(source, &self.planned.described, &self.planned.described, &self.job.cancel);
+        let reader =
+            reader(Side::Source, source, &self.planned.described, &self.planned.described, &self.job.cancel);
         self.refuse_duplicates(&reader).await?;
         let now = reader.clone().fresh().await.map_err(|error| self.source_failed(error))?;
         let before = self.rows_before(&now).await?;
@@ -639,6 +651,7 @@ impl<'a> Work<'a> {
         let job = self.job;
         CopyJob {
             source: from.clone(),
+            reads: reader.side,
             target: job.target.clone(),
             ledger: job.ledger.clone(),
             attempt: job.attempt.clone(),
@@ -891,7 +904,8 @@ impl<'a> Work<'a> {
         let mut counted = self.count_source(reader).await.map_err(|error| self.not_verified(error))?;
         if self.by_part(&counted).iter().zip(&before.counts).any(|(after, before)| after < before) {
             // A server that is loading counts too few as well.
-            let complete = wait_until_complete(&reader.client, &reader.name, &self.job.cancel).await;
+            let complete =
+                wait_until_complete(&reader.client, reader.side, &reader.name, &self.job.cancel).await;
             complete.map_err(|error| self.source_not_complete(error))?;
             counted = self.count_source(reader).await.map_err(|error| self.not_verified(error))?;
         }
@@ -967,7 +981,7 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         let units = super::target_load_units(memory_estimate(&self.planned.described, self.report.rows));
-        let _turn = job.target_loads.acquire_many(units).await.map_err(|_| Stop::Canceled)?;
+        let _turn = self.turn_of_target(units).await?;
         self.stop_if_canceled()?;
         let outcome = self.load_and_compare(made, expected).await;
         let release = self.release_target(&made.name).await;
@@ -994,7 +1008,8 @@ impl<'a> Work<'a> {
     ) -> Result<crate::proof::Outcome, Stop> {
         let target = &self.job.target;
         self.load_target(made, self.report.rows).await?;
-        let of_target = reader(target, made, &self.planned.described, &self.job.cancel).fresh().await;
+        let of_target =
+            reader(Side::Target, target, made, &self.planned.described, &self.job.cancel).fresh().await;
         let of_target = of_target.map_err(|error| self.not_verified(error))?;
         let copy = self.copy_job(
             target,
@@ -1060,6 +1075,12 @@ impl<'a> Work<'a> {
         Ok(outcome)
     }
 
+    /// The right to have the target loaded with it.
+    async fn turn_of_target(&self, units: u32) -> Result<tokio::sync::SemaphorePermit<'a>, Stop> {
+        let turn = shown(Awaited::Turn { side: Side::Target }, self.job.target_loads.acquire_many(units));
+        turn.await.map_err(|_| Stop::Canceled)
+    }
+
     /// Leaves one row of each key in the ranges that are in doubt.
     async fn settle(&self, copy: &CopyJob, of_target: &Reader, made: &Collection) -> Result<(), Stop> {
         let removed = match settle_doubts(copy, of_target, self.position).await {
@@ -1067,7 +1088,7 @@ impl<'a> Work<'a> {
             removed => removed.map_err(|error| self.not_verified(error))?,
         };
         if removed > 0 {
-            let flushed = target::flush(&self.job.target, &made.name, &self.job.cancel).await;
+            let flushed = target::flush(&self.job.target, Side::Target, &made.name, &self.job.cancel).await;
             flushed.map_err(|error| self.target_failed(error))?;
         }
         Ok(())
@@ -1107,14 +1128,15 @@ impl<'a> Work<'a> {
             return Ok(CountedRows { whole: rows, ..CountedRows::default() });
         }
         let units = super::target_load_units(memory_estimate(&self.planned.described, rows));
-        let _turn = job.target_loads.acquire_many(units).await.map_err(|_| Stop::Canceled)?;
+        let _turn = self.turn_of_target(units).await?;
         let made = repeat(&job.cancel, || target.describe(name)).await;
         let made = made.map_err(|error| self.not_verified(error))?;
         let state = repeat(&job.cancel, || target.load_state(name, None)).await;
         let was_loaded = state.map_err(|error| self.not_verified(error))? != LoadState::NotLoaded;
         let counted = async {
             self.load_target(&made, rows).await?;
-            let of_target = reader(target, &made, &self.planned.described, &job.cancel).fresh().await;
+            let of_target =
+                reader(Side::Target, target, &made, &self.planned.described, &job.cancel).fresh().await;
             self.count_target(&of_target.map_err(|error| self.not_verified(error))?).await
         };
         let counted = counted.await;
@@ -1138,7 +1160,7 @@ impl<'a> Work<'a> {
         let cancel = &self.job.cancel;
         let load = repeat(cancel, || target.load_collection(&made.name, 1));
         unless_canceled(cancel, load).await.map_err(|error| self.not_verified(error))?;
-        let complete = wait_until_complete(target, &made.name, cancel).await;
+        let complete = wait_until_complete(target, Side::Target, &made.name, cancel).await;
         complete.map_err(|error| self.not_verified(error))
     }
 

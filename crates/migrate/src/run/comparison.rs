@@ -7,6 +7,7 @@ use vecferry_milvus::schema::differences;
 use vecferry_milvus::{Client, CollectionName, Error, Flavor};
 
 use super::{Ended, every_row, new_verification, reader, without_keys};
+use crate::connect::Side;
 use crate::copy::{KeySample, SAMPLE_ROWS_MIN};
 use crate::event::{Event, Observer, Phase};
 use crate::inventory::Found;
@@ -178,9 +179,9 @@ pub(super) fn rows_elsewhere(
 pub(super) async fn refuse_duplicates(source: &Client, plan: &Plan) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
     let cancel = CancellationToken::new();
-    let loaded = |planned: &&PlannedCollection| planned.readable && !planned.needs_load;
+    let loaded = |planned: &&PlannedCollection| planned.answers();
     for planned in plan.collections.iter().filter(loaded) {
-        let reader = reader(source, &planned.described, &planned.described, &cancel);
+        let reader = reader(Side::Source, source, &planned.described, &planned.described, &cancel);
         match find_duplicates(&reader, &planned.source, &planned.parts()).await {
             Ok(found) => problems.extend(found),
             Err(error) => {
@@ -404,8 +405,8 @@ async fn compare_without_keys(
     if !makes_keys(sides, of_source, of_target)? {
         return Ok(None);
     }
-    let compared = Box::pin(while_loaded(sides, sides.source, of_source, async |source| {
-        Box::pin(while_loaded(sides, sides.target, of_target, async |mut target| {
+    let compared = Box::pin(while_loaded(sides, Side::Source, of_source, async |source| {
+        Box::pin(while_loaded(sides, Side::Target, of_target, async |mut target| {
             target.columns.clone_from(&source.columns);
             let pair = without_keys::Pair {
                 name: &of_source.described.name,
@@ -458,8 +459,8 @@ async fn compare_every_row(
         None
     };
     let repair = sides.repair.is_wanted() && hindrance.is_none();
-    let compared = while_loaded(sides, sides.source, of_source, async |source| {
-        while_loaded(sides, sides.target, of_target, async |mut target| {
+    let compared = while_loaded(sides, Side::Source, of_source, async |source| {
+        while_loaded(sides, Side::Target, of_target, async |mut target| {
             target.columns.clone_from(&source.columns);
             let mut pair = every_row::Pair {
                 name,
@@ -474,7 +475,8 @@ async fn compare_every_row(
             let compared = if repair {
                 let compared = pair.compare_and_repair(&mut finding, &|_, _| true).await?;
                 if compared.repair.is_some() {
-                    let flushed = flush(sides.target, &of_target.described.name, sides.cancel).await;
+                    let flushed =
+                        flush(sides.target, Side::Target, &of_target.described.name, sides.cancel).await;
                     flushed.map_err(|error| ProofError::Repair(Box::new(error.into())))?;
                 }
                 compared
@@ -519,7 +521,7 @@ async fn compare_loaded(
     warnings: &mut Vec<Problem>,
 ) -> Result<Answer, ProofError> {
     let name = &of_source.described.name;
-    let expected = while_loaded(sides, sides.source, of_source, async |reader| {
+    let expected = while_loaded(sides, Side::Source, of_source, async |reader| {
         let mut finding = Finding::new(name);
         let mut expected = Expected::default();
         let parts: Vec<_> = every_row::parts(of_source);
@@ -543,7 +545,7 @@ async fn compare_loaded(
     // A source without an index holds nothing, and the target must not either.
     let nothing = || Expected { counts: vec![(Part::default(), 0)], ..Expected::default() };
     let (expected, source, duplicates) = expected.unwrap_or_else(|| (nothing(), CountedRows::default(), 0));
-    let outcome = while_loaded(sides, sides.target, of_target, async |mut reader| {
+    let outcome = while_loaded(sides, Side::Target, of_target, async |mut reader| {
         reader.columns = of_source.described.schema.columns();
         // A partition that the target lacks was told of with the definitions, and cannot be asked for.
         let there = every_row::partitions(of_target);
@@ -611,11 +613,15 @@ fn not_readable(name: &CollectionName) -> Error {
 /// can't be loaded.
 async fn while_loaded<Answer>(
     sides: &Sides<'_>,
-    client: &Client,
+    side: Side,
     found: &Found,
     act: impl AsyncFnOnce(Reader) -> Result<Answer, ProofError>,
 ) -> Result<Option<Answer>, ProofError> {
     let name = &found.described.name;
+    let client = match side {
+        Side::Source => sides.source,
+        Side::Target => sides.target,
+    };
     if is_bare(client, found) {
         return Ok(None);
     }
@@ -623,8 +629,8 @@ async fn while_loaded<Answer>(
         return Err(not_readable(name).into());
     }
     let result = async {
-        found.load.complete(client, name, sides.cancel).await?;
-        let reader = reader(client, &found.described, &found.described, sides.cancel).fresh().await?;
+        found.load.complete(client, side, name, sides.cancel).await?;
+        let reader = reader(side, client, &found.described, &found.described, sides.cancel).fresh().await?;
         act(reader).await
     }
     .await;

@@ -10,6 +10,7 @@ use vecferry_milvus::KeyRange;
 
 use super::collection::{SPLITS_PARALLEL, split_limits};
 use super::{Migration, reader};
+use crate::connect::Side;
 use crate::copy::{PageSize, PartCounter, PlannedRange, plan};
 use crate::event::{Event, Observer, Phase};
 use crate::plan::PlannedCollection;
@@ -57,7 +58,7 @@ impl Migration {
         let begin = Instant::now();
         let mut report = DryRunReport::default();
         for planned in &self.plan.collections {
-            if planned.needs_load || !planned.readable {
+            if !planned.answers() {
                 report.not_loaded.push(planned.source.to_string());
                 continue;
             }
@@ -88,7 +89,9 @@ impl Migration {
         cancel: &CancellationToken,
     ) -> Result<DryCollection, ProofError> {
         let begin = Instant::now();
-        let reader = reader(&self.source, &planned.described, &planned.described, cancel).fresh().await?;
+        let reader = reader(Side::Source, &self.source, &planned.described, &planned.described, cancel)
+            .fresh()
+            .await?;
         let limits = split_limits(&planned.described, planned.rows_estimate, self.tuning.split_bytes_min);
         let parts = planned.parts();
         let mut ranges = Vec::new();

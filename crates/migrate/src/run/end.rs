@@ -1,11 +1,14 @@
 //! The last look of a job at both sides. What was complete early, perhaps for an attempt of days ago, must still be there
 //! on the target, and must still be what the source holds.
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt, stream};
 use vecferry_milvus::{CollectionName, Error};
 
 use super::drift::Holding;
 use super::{Ended, Job, LOOKS_PARALLEL, drift, ledger_failed, reader, replaced};
+use crate::connect::Side;
 use crate::event::Phase;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::{Code, Problem, listed};
@@ -13,6 +16,7 @@ use crate::report::{CollectionReport, CountedRows, Report, Writes};
 use crate::request::Selector;
 use crate::retry::repeat;
 use crate::target;
+use crate::waits;
 
 /// Collections that are named of those that came.
 const NAMED_MAX: usize = 10;
@@ -23,10 +27,14 @@ impl Job {
         let complete = ended.iter_mut().zip(&plan.collections).enumerate();
         stream::iter(complete.filter(|(_, (ended, _))| ended.report.phase == Phase::Done))
             .for_each_concurrent(LOOKS_PARALLEL, |(position, (ended, planned))| async move {
-                let looks = [
-                    self.still_there(position, planned).await,
-                    self.source_stayed(position, planned, ended).await,
-                ];
+                let looks = async {
+                    [
+                        self.still_there(position, planned).await,
+                        self.source_stayed(position, planned, ended).await,
+                    ]
+                };
+                let observer = Arc::clone(&self.observer);
+                let looks = waits::of_collection(observer, &planned.source, self.tuning, looks).await;
                 let evidence = &mut ended.report.evidence;
                 (evidence.there_at_end, evidence.source_looked_at_end) = (looks[0].is_ok(), looks[1].is_ok());
                 let found: Vec<_> = looks.into_iter().filter_map(Result::err).collect();
@@ -165,7 +173,8 @@ impl Job {
         } else if planned.needs_load {
             before.clone()
         } else {
-            let reader = reader(&self.source, &planned.described, &planned.described, &self.cancel);
+            let reader =
+                reader(Side::Source, &self.source, &planned.described, &planned.described, &self.cancel);
             let reader = reader.fresh().await.map_err(failed)?;
             reader.count_all(&planned.partitions).await.map_err(failed)?
         };
@@ -220,7 +229,7 @@ impl Job {
         &self,
         planned: &PlannedCollection,
     ) -> Result<u64, vecferry_milvus::Error> {
-        target::flush(&self.source, &planned.source, &self.cancel).await?;
+        target::flush(&self.source, Side::Source, &planned.source, &self.cancel).await?;
         self.source.row_estimate(&planned.source).await
     }
 }

@@ -10,6 +10,7 @@ use vecferry_milvus::{CollectionName, Error, ErrorKind, Key, KeyRange};
 
 use super::comparison::Finding;
 use super::{Job, reader};
+use crate::connect::Side;
 use crate::copy::{KeySample, key_text, range_of};
 use crate::event::{Event, Observer};
 use crate::inventory::Found;
@@ -556,7 +557,9 @@ pub(super) async fn after_copy(
     if !planned.readable {
         return Ok(Compared::default());
     }
-    let source = reader(&job.source, &planned.described, &planned.described, &job.cancel).fresh().await?;
+    let source = reader(Side::Source, &job.source, &planned.described, &planned.described, &job.cancel)
+        .fresh()
+        .await?;
     let parts = planned.parts();
     let parts: Vec<_> = parts.iter().map(Option::as_deref).collect();
     let pair = Pair {

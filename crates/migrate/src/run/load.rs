@@ -13,6 +13,8 @@ use crate::report::{FormerLoad, LoadExtent};
 use crate::request::{LoadRequest, LoadWhat};
 use crate::retry::{WaitError, repeat, unless_canceled, until_canceled};
 use crate::source_load::wait_until_loaded;
+use crate::tuning::Tuning;
+use crate::waits::{observed, of_collection};
 
 /// Loads collections and waits until they are complete. Returns their names.
 ///
@@ -23,12 +25,14 @@ pub async fn load(
     observer: Arc<dyn Observer>,
     cancel: CancellationToken,
 ) -> Result<Vec<CollectionName>, Vec<Problem>> {
-    let looked = until_canceled(&cancel, wanted(&request.target, request.what)).await;
+    let looked =
+        until_canceled(&cancel, observed(Arc::clone(&observer), wanted(&request.target, request.what))).await;
     let (client, wanted) = looked.unwrap_or_else(|| Err(Vec::new()))?;
     let (mut names, mut problems) = (Vec::new(), Vec::new());
     for (name, former) in wanted {
         observer.on_event(Event::Phase { collection: name.clone(), phase: Phase::LoadingSource });
-        let loaded = load_one(&client, &name, former.as_ref(), request.replicas, &cancel).await;
+        let loaded = load_one(&client, &name, former.as_ref(), request.replicas, &cancel);
+        let loaded = of_collection(Arc::clone(&observer), &name, Tuning::default(), loaded).await;
         let result = loaded.map_err(|error| match error {
             WaitError::Canceled => "canceled; the server goes on loading it".to_owned(),
             WaitError::Server(error) => error.to_string(),
@@ -76,11 +80,11 @@ async fn load_one(
         Some(former) => {
             let load = repeat(cancel, || client.load_partitions(name, &former.partitions, replicas));
             unless_canceled(cancel, load).await?;
-            wait_until_loaded(client, name, Some(&former.partitions), cancel).await
+            wait_until_loaded(client, Side::Target, name, Some(&former.partitions), cancel).await
         }
         None => {
             unless_canceled(cancel, repeat(cancel, || client.load_collection(name, replicas))).await?;
-            wait_until_loaded(client, name, None, cancel).await
+            wait_until_loaded(client, Side::Target, name, None, cancel).await
         }
     }
 }

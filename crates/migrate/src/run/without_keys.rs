@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use vecferry_milvus::{CollectionName, Key, KeyRange};
 
 use super::{Job, reader};
+use crate::connect::Side;
 use crate::event::{Event, Observer};
 use crate::plan::PlannedCollection;
 use crate::problem::{Code, Problem};
@@ -89,7 +90,9 @@ pub(super) async fn after_copy(
     target: &Reader,
     set_aside: SetAside,
 ) -> Result<Compared, ProofError> {
-    let source = reader(&job.source, &planned.described, &planned.described, &job.cancel).fresh().await?;
+    let source = reader(Side::Source, &job.source, &planned.described, &planned.described, &job.cancel)
+        .fresh()
+        .await?;
     let pair = Pair {
         name: &planned.source,
         source: &source,

@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, CollectionName, Error, ErrorKind, FlushHandle, Segment};
 
 use super::shared_flush::SharedFlush;
-use crate::event::{Event, Observer, Wait};
+use crate::event::{Awaited, Event, Observer, Side, Wait};
 use crate::report::{UnseenWrites, Writes};
 use crate::retry::{repeat, sleep};
+use crate::waits::Waiting;
 
 /// Servers since 2.5 take one flush in ten seconds a collection by default.
 pub(super) const LIMITED_MAX: Duration = Duration::from_secs(60);
@@ -76,7 +77,7 @@ impl Looker<'_> {
         let looked = self.look(name).await?;
         let Look::Segments(_) = looked.look else { return Ok(looked.look) };
         // What the flush sealed is sorted in a moment, which gives it another number.
-        let started = Instant::now();
+        let (started, mut waiting) = (Instant::now(), Waiting::begin());
         loop {
             let segments = repeat(self.cancel, || self.source.list_stored_segments(name)).await?;
             let is_new = |segment: &Segment| looked.sealed.contains(&segment.id) && !segment.is_sorted;
@@ -85,7 +86,7 @@ impl Looker<'_> {
             if !waits || started.elapsed() > SORT_WAIT_MAX {
                 return Ok(Look::Segments(segments.into_iter().map(Stored::from).collect()));
             }
-            sleep(SORT_POLL, self.cancel).await;
+            waiting.during(&Awaited::Sorted, sleep(SORT_POLL, self.cancel)).await;
         }
     }
 
@@ -112,14 +113,15 @@ impl Looker<'_> {
             }
             Err(error) => return Err(error),
         };
-        let started = Instant::now();
+        let (started, mut waiting) = (Instant::now(), Waiting::begin());
+        let awaited = Awaited::Stored { side: Side::Source };
         loop {
             match told(repeat(self.cancel, || self.source.flush_state(&handle)).await)? {
                 Some(true) => break,
                 Some(false) if started.elapsed() > FLUSH_WAIT_MAX || self.cancel.is_cancelled() => {
                     return unseen(UnseenWrites::FlushSlow);
                 }
-                Some(false) => sleep(FLUSH_POLL, self.cancel).await,
+                Some(false) => waiting.during(&awaited, sleep(FLUSH_POLL, self.cancel)).await,
                 None => return unseen(UnseenWrites::FlushStateNotTold),
             }
         }

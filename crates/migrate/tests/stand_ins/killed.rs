@@ -81,7 +81,12 @@ impl Scene {
     }
 
     async fn work(&self, ledger: &Ledger) -> Report {
-        let tuning = Tuning { page_bytes_target: 500, split_bytes_min: 26 * 40, slice_time: self.slice_time };
+        let tuning = Tuning {
+            page_bytes_target: 500,
+            split_bytes_min: 26 * 40,
+            slice_time: self.slice_time,
+            ..Tuning::default()
+        };
         let migration = match ledger.jobs().await.unwrap().first() {
             None => {
                 let mut request = request(&self.source, &self.target);

@@ -24,6 +24,7 @@ mod claim;
 mod kept_index;
 mod keys;
 mod killed;
+mod loading;
 mod museum;
 mod odd_keys;
 mod oversize;

@@ -51,7 +51,12 @@ async fn every_page_ends_behind_its_last_key_whatever_its_characters() {
         let mut request = request(&source, &target);
         request.verify = VerifyLevel::Full;
         // A row to a page, so that each key is a cursor.
-        let tuning = Tuning { page_bytes_target: 1, split_bytes_min: 100, slice_time: Duration::ZERO };
+        let tuning = Tuning {
+            page_bytes_target: 1,
+            split_bytes_min: 100,
+            slice_time: Duration::ZERO,
+            ..Tuning::default()
+        };
         let migration = Migration::prepare(request).await.unwrap().with_tuning(tuning);
         let state = tempfile::tempdir().unwrap();
         let report = carry_out(migration, state.path()).await;

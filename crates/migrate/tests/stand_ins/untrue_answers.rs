@@ -51,6 +51,7 @@ impl Scene {
             page_bytes_target: 500,
             split_bytes_min: self.split_bytes_min,
             slice_time: Duration::from_secs(30),
+            ..Tuning::default()
         }
     }
 

@@ -737,7 +737,11 @@ impl Service {
         let catalog = self.shared.catalog();
         let table = catalog.table(&request.db_name, &request.collection_name)?;
         let loaded = is_loaded(table, &request.partition_names)?;
-        let state = if loaded { LoadState::Loaded } else { LoadState::NotLoad };
+        let state = match loaded {
+            true if table.loading => LoadState::Loading,
+            true => LoadState::Loaded,
+            false => LoadState::NotLoad,
+        };
         Ok(pb::GetLoadStateResponse { state: state as i32, ..Default::default() })
     }
 
@@ -770,7 +774,7 @@ impl Service {
         request: &pb::GetPersistentSegmentInfoRequest,
     ) -> Answered<pb::GetPersistentSegmentInfoResponse> {
         let mut catalog = self.shared.catalog();
-        if self.options().version >= Version::V2_5 {
+        if self.options().version >= Version::V2_5 && self.options().sorts {
             catalog.sort(&request.db_name, &request.collection_name)?;
         }
         let table = catalog.table(&request.db_name, &request.collection_name)?;
@@ -794,7 +798,7 @@ impl Service {
     ) -> Answered<pb::GetQuerySegmentInfoResponse> {
         let catalog = self.shared.catalog();
         let table = catalog.table(&request.db_name, &request.collection_name)?;
-        if !is_loaded(table, &[])? {
+        if !is_loaded(table, &[])? || table.loading {
             return Err(not_loaded(&request.collection_name));
         }
         // 2.6 serves what is stored and not sorted yet from elsewhere, and does not tell it here.
@@ -1112,7 +1116,7 @@ fn places(table: &Table, names: &[String], collection: &str) -> Answered<Vec<usi
         let reason = "not support manually specifying the partition names if partition key mode is used";
         return Err(Refusal::other(reason));
     }
-    if !is_loaded(table, &[])? {
+    if !is_loaded(table, &[])? || table.loading {
         return Err(not_loaded(collection));
     }
     let mut places = Vec::new();

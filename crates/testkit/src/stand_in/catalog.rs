@@ -179,6 +179,8 @@ pub(super) struct Table {
     pub(super) partitions: Vec<Partition>,
     /// As it was asked for; 0 leaves it to the server.
     pub(super) num_partitions: i64,
+    /// Its load has begun and does not end.
+    pub(super) loading: bool,
     /// When a call flushed it last.
     pub(super) flushed: Option<Instant>,
 }
@@ -433,6 +435,7 @@ impl Catalog {
             indexes: Vec::new(),
             partitions,
             num_partitions,
+            loading: false,
             flushed: None,
             schema,
         };

@@ -294,7 +294,8 @@ impl Scene {
             (state.is_running, state.has_run) = (true, true);
         }
         let slice_time = if self.schedule.short_slices { Duration::ZERO } else { Duration::from_secs(30) };
-        let tuning = Tuning { page_bytes_target: 400, split_bytes_min: 26 * 20, slice_time };
+        let tuning =
+            Tuning { page_bytes_target: 400, split_bytes_min: 26 * 20, slice_time, ..Tuning::default() };
         let observer = Arc::new(Watching(Arc::downgrade(self)));
         match migration.with_tuning(tuning).run(ledger, observer, CancellationToken::new()).await {
             Ok(report) => Ending::Report(Box::new(report)),

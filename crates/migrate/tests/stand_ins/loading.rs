@@ -1,0 +1,144 @@
+//! A source collection that is not loaded to its end holds nobody up: it is named, seen to be waited for, and given up
+//! after a while; all others are done.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use vecferry_ledger::Ledger;
+use vecferry_migrate::event::{Awaited, Event, Observer, Side};
+use vecferry_migrate::report::FormerLoad;
+use vecferry_migrate::{Code, JobState, Migration, Problem, Report, Resumed, Tuning, VerifyLevel};
+use vecferry_testkit::StandIn;
+use vecferry_testkit::stand_in::generate::{Generated, plain};
+use vecferry_testkit::stand_in::{Key, Options, Version};
+
+use super::{assert_arrived, endpoint, request};
+
+const BOOKS: (&str, &str) = ("default", "books");
+/// Less than any load is waited for.
+const PROMPTLY: Duration = Duration::from_secs(5);
+
+/// What is waited for, collection by collection; the first wait of a source cancels, if that is wanted.
+#[derive(Default)]
+struct Seen {
+    waits: Mutex<Vec<(Option<String>, Awaited)>>,
+    cancels: Option<CancellationToken>,
+}
+
+impl Observer for Seen {
+    fn on_event(&self, event: Event) {
+        if let Event::Awaiting { collection, awaited, .. } = event {
+            self.cancels.iter().for_each(CancellationToken::cancel);
+            let collection = collection.map(|name| name.to_string());
+            self.waits.lock().unwrap().push((collection, awaited));
+        }
+    }
+}
+
+/// Two loaded collections, of which one is still on its way into memory.
+fn source(options: Options) -> StandIn {
+    let source = StandIn::start(options);
+    for name in ["books", "films"] {
+        let rows = plain(name, false, &[("_default", (0..40).map(Key::Long).collect())]);
+        source.add(&Generated { loaded: true, ..rows });
+    }
+    source
+}
+
+async fn run(migration: Migration, ledger: &Ledger, seen: &Arc<Seen>, cancel: &CancellationToken) -> Report {
+    let tuning = Tuning { load_stall_max: Duration::from_millis(2500), ..Tuning::default() };
+    let observer: Arc<dyn Observer> = Arc::<Seen>::clone(seen);
+    migration.with_tuning(tuning).run(ledger, observer, cancel.clone()).await.unwrap()
+}
+
+fn codes(problems: &[Problem]) -> Vec<(Code, String)> {
+    let of = |problem: &Problem| (problem.code, problem.what(vecferry_migrate::Lang::En));
+    problems.iter().map(of).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_never_finishes_loading_is_named_and_all_others_are_done() {
+    for version in [Version::V2_5, Version::V2_6] {
+        let (source, target) = (source(Options::new(version)), StandIn::start(Options::new(version)));
+        source.set_loading(BOOKS, true);
+        let checked = Migration::check(request(&source, &target), None).await;
+        let migration = checked.into_result().unwrap();
+        let warned = codes(&migration.plan().warnings);
+        let text = "the source is still loading `default.books`, or was just started: its rows are known by statistics \
+                    only, and its copy waits for it";
+        assert!(warned.contains(&(Code::SourceLoading, text.to_owned())), "{warned:#?}");
+        let state = tempfile::tempdir().unwrap();
+        let (ledger, seen) = (Ledger::open(state.path()).unwrap(), Arc::new(Seen::default()));
+        let never = CancellationToken::new();
+        let report = run(migration, &ledger, &seen, &never).await;
+
+        assert_eq!(report.state, JobState::Failed);
+        let [(Code::SourceDoesNotServe, text)] = &codes(&report.problems)[..] else {
+            panic!("{version:?}: {:#?}", report.problems)
+        };
+        let begins = "the source does not serve every row of `default.books`: ";
+        let ends = "its load has stood still for 2 s";
+        assert!(text.starts_with(begins) && text.contains(ends), "{text}");
+        assert_arrived(&source, &target, "films", "the other one");
+        assert!(target.rows("default", "books").is_empty());
+        let waited = (Some("default.books".to_owned()), Awaited::Load { side: Side::Source });
+        assert!(seen.waits.lock().unwrap().contains(&waited), "{:?}", seen.waits);
+        assert_eq!(former(&report, "books"), former(&report, "films"));
+
+        source.set_loading(BOOKS, false);
+        let resumed = Migration::resume(&ledger, &report.job_id, endpoint(&source), endpoint(&target)).await;
+        let Ok(Resumed::Ready(migration)) = resumed else { panic!("{resumed:?}") };
+        let report = run(*migration, &ledger, &seen, &never).await;
+        assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
+        assert_arrived(&source, &target, "books", "resumed");
+        assert!(source.is_loaded("default", "books"), "it is left as it was found");
+    }
+}
+
+fn former(report: &Report, name: &str) -> Option<FormerLoad> {
+    let mut collections = report.collections.iter();
+    collections.find(|collection| collection.collection == name)?.source_load.clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_for_a_load_of_somebody_else_ends_at_once_when_it_is_canceled() {
+    let options = || Options::new(Version::V2_6);
+    let (source, target) = (source(options()), StandIn::start(options()));
+    source.set_loading(BOOKS, true);
+    let migration = Migration::prepare(request(&source, &target)).await.unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(state.path()).unwrap();
+    let cancel = CancellationToken::new();
+    let seen = Arc::new(Seen { cancels: Some(cancel.clone()), ..Seen::default() });
+    let job = migration.run(&ledger, seen, cancel.clone());
+    let too_late = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(PROMPTLY).await;
+    };
+    let report = tokio::select! {
+        report = job => report.unwrap(),
+        () = too_late => panic!("canceled, and it still goes on"),
+    };
+    assert_eq!(report.state, JobState::Canceled, "{:#?}", report.problems);
+    assert!(source.is_loaded("default", "books"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_that_a_2_6_never_sorts_are_not_waited_for() {
+    let options = || Options { sorts: false, ..Options::new(Version::V2_6) };
+    let (source, target) = (source(options()), StandIn::start(options()));
+    let mut wanted = request(&source, &target);
+    wanted.verify = VerifyLevel::Full;
+    let migration = Migration::prepare(wanted).await.unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let (ledger, seen) = (Ledger::open(state.path()).unwrap(), Arc::new(Seen::default()));
+    let report = run(migration, &ledger, &seen, &CancellationToken::new()).await;
+    assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
+    for name in ["books", "films"] {
+        assert_arrived(&source, &target, name, "not sorted");
+    }
+    let loads = seen.waits.lock().unwrap();
+    let is_load = |awaited: &Awaited| matches!(awaited, Awaited::Memory { .. } | Awaited::Load { .. });
+    assert!(loads.iter().all(|(_, awaited)| !is_load(awaited)), "{loads:?}");
+}
