@@ -276,7 +276,8 @@ pub(crate) struct PlanArgs {
     /// Write the plan to this file, for `migrate --plan`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
-    /// Find out whether the target may be written to, by making and removing an empty collection of a random name there
+    /// Find out whether the target takes every definition of the plan, by making and removing empty collections of random
+    /// names there
     #[arg(long)]
     pub(crate) probe_write: bool,
     #[command(flatten)]

@@ -19,7 +19,7 @@ mod writers;
 pub(crate) use clock::clock_skew;
 pub(crate) use endpoint::endpoints;
 pub(crate) use plans::{clusters, compute_units, message_sizes, plan_pair, within_limits};
-pub(crate) use probe::{probe_names, probe_write};
+pub(crate) use probe::{probe_write, scratches};
 pub(crate) use room::{disk, memory, state_directory};
 pub(crate) use writers::writers;
 

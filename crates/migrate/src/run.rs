@@ -263,18 +263,23 @@ impl Migration {
         })
     }
 
-    /// Finds out whether the target may be written to, by making and removing the empty collections of
-    /// [`Migration::probe_names`]. A cancellation ends it early, and what it made is removed all the same.
+    /// Finds out whether the target may be written to and takes every definition of the plan, by making and removing the empty
+    /// collections of [`Migration::probe_names`]. A cancellation ends it early, and what it made is removed all the same.
     ///
     /// # Errors
-    /// It may not, or what was made could not be removed.
+    /// It may not, it does not take one of them, or what was made could not be removed.
     pub async fn probe_write(&self, cancel: &CancellationToken) -> Result<(), Problem> {
-        checks::probe_write(&self.target, &self.probe_names(), cancel).await
+        let scratches = checks::scratches(&self.plan, &self.job_id).map_err(|error| {
+            let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
+            problem.with("detail", error)
+        })?;
+        checks::probe_write(&self.target, &scratches, cancel).await
     }
 
     /// What [`Migration::probe_write`] makes, and leaves if its process is killed.
     pub fn probe_names(&self) -> Vec<CollectionName> {
-        checks::probe_names(&self.plan, &self.job_id)
+        let scratches = checks::scratches(&self.plan, &self.job_id).unwrap_or_default();
+        scratches.iter().map(|scratch| scratch.name().clone()).collect()
     }
 
     /// With other sizes of its steps. They are not recorded: a job that is resumed has the default ones.

@@ -151,7 +151,7 @@ pub(super) async fn probe_write(
     migration: &Migration,
 ) -> Result<Result<(), Problem>, Exit> {
     let cancel = CancellationToken::new();
-    let work = Box::pin(migration.probe_write(&cancel));
+    let work = Box::pin(Progress::while_preparing(output, migration.probe_write(&cancel)));
     let probed = signals.cancelable(&cancel, || output.note(text::ending(output.lang)), work).await;
     let left: Vec<_> = match probed {
         Some(probed) if !cancel.is_cancelled() => return Ok(probed),

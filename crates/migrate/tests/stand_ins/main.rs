@@ -28,6 +28,7 @@ mod loading;
 mod museum;
 mod odd_keys;
 mod oversize;
+mod probed;
 mod rbac;
 mod releases;
 mod restored;
