@@ -3,6 +3,8 @@
 //! Only calls that were seen to be denied are known here. Others, such as `DescribeCollection`, were answered to a user
 //! without privileges.
 
+use crate::stand_in::Version;
+
 /// gRPC `PERMISSION_DENIED`.
 pub(crate) const PERMISSION_DENIED: i32 = 7;
 /// The user who is denied.
@@ -18,6 +20,11 @@ pub enum DeniedBy {
 }
 
 impl DeniedBy {
+    /// Whose words a stand-in of a release uses.
+    pub(crate) fn of(version: Version) -> Self {
+        if version < Version::V2_5 { Self::V2_3 } else { Self::V2_5 }
+    }
+
     /// The text of the denial of a call; none if such a server was never seen to deny it.
     pub(crate) fn text(self, method: &str) -> Option<String> {
         let privilege = self.privilege(method)?;
@@ -28,7 +35,8 @@ impl DeniedBy {
         Some(format!("Privilege{privilege}: permission deny to {USER}{place}"))
     }
 
-    fn privilege(self, method: &str) -> Option<&'static str> {
+    /// The privilege that a denial of a call names.
+    pub(crate) fn privilege(self, method: &str) -> Option<&'static str> {
         DENIED.iter().find(|(known, ..)| *known == method).and_then(|(_, v2_3, v2_5)| match self {
             Self::V2_3 => *v2_3,
             Self::V2_5 => *v2_5,

@@ -59,6 +59,8 @@ pub use value::{Key, Value};
 /// The release that a stand-in behaves like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
+    /// 2.3: one vector field; what it does not know of a schema it leaves out.
+    V2_3,
     /// 2.4: no nulls, no functions.
     V2_4,
     /// 2.5: nullable scalars, default values, BM25.
@@ -74,7 +76,8 @@ impl Version {
     pub fn text(self) -> &'static str {
         match self {
             Self::V2_4 => "v2.4.17",
-            // As recorded.
+            // As recorded; 2.3.5 was of a package that calls itself so.
+            Self::V2_3 => "v2.3.5-lite",
             Self::V2_5 => "2.5.10",
             Self::V2_6 => "2.6.18",
             Self::V3_0 => "v3.0.0",
@@ -86,11 +89,24 @@ impl Version {
     /// The recorded releases whose evidence is good for this one: no others were recorded.
     fn recorded(self) -> &'static [&'static str] {
         match self {
+            Self::V2_3 => &["2.3.5"],
             Self::V2_4 => &["2.3.5", "2.5.10"],
             Self::V2_5 => &["2.5.10"],
             Self::V2_6 | Self::V3_0 => &["2.6.18"],
         }
     }
+}
+
+/// What a server refuses of everybody before it carries it out, in the words of 2.5.10 and 2.6.18.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Limit {
+    /// Nothing.
+    #[default]
+    None,
+    /// Writes and flushes: there were too many a moment ago.
+    Rate,
+    /// Writes and queries: the administrator said so.
+    Denied,
 }
 
 /// Where the null mask of a column is.
@@ -130,7 +146,7 @@ pub struct Options {
     /// Stored segments are sorted a while later, as from 2.5 on; a busy server does not get around to it.
     pub sorts: bool,
     /// Calls need a user (`root:Milvus`, or one of [`StandIn::access`]) and are carried out as far as this one may; without
-    /// it everybody is as `root`. Only for 2.5 and 2.6.
+    /// it everybody is as `root`. Only for 2.3, 2.5 and 2.6.
     pub authorization: bool,
     /// Writing calls are carried out also in forms that no real server was seen to take, for what replays refusals.
     pub any_form: bool,
@@ -187,6 +203,7 @@ struct Shared {
     /// Writing calls that no real server was seen to take.
     harm: Mutex<Vec<String>>,
     interfere: Mutex<Option<interfere::Interfere>>,
+    limit: Mutex<Limit>,
     /// Names of the writing calls that came.
     writes: Mutex<BTreeSet<String>>,
 }
@@ -264,6 +281,7 @@ impl StandIn {
             gate,
             harm: Mutex::default(),
             interfere: Mutex::default(),
+            limit: Mutex::default(),
             writes: Mutex::default(),
         });
         let (stop, stopped) = oneshot::channel();
@@ -302,6 +320,14 @@ impl StandIn {
     /// A call panicked.
     pub fn set_access(&self, access: access::Access) {
         *self.shared.access.lock().expect("no call panics") = access;
+    }
+
+    /// Has calls refused from now on.
+    ///
+    /// # Panics
+    /// A call panicked.
+    pub fn limit(&self, limit: Limit) {
+        *self.shared.limit.lock().expect("no call panics") = limit;
     }
 
     /// Takes note of the writing calls that came in a form that no real server was seen to take, and forgets them. Whoever

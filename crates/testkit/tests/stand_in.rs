@@ -243,9 +243,9 @@ async fn where_a_key_places_rows_no_partition_can_be_named() {
     server.add(&generated);
     let (client, name, columns) = (client(&server).await, name(), ["id".to_owned()]);
     let error = client.write(&name, Some("_default_0"), &rows(0, 1), WriteMode::Insert).await.unwrap_err();
-    assert_eq!((error.kind(), error.server_code()), (ErrorKind::Rejected, 65535));
+    assert_eq!((error.kind(), error.server_code()), (ErrorKind::Rejected, 1100));
     let named = Query { partition: Some("_default_0"), ..query(&name, &columns, None, 10) };
-    assert_eq!(client.query(&named).await.unwrap_err().server_code(), 65535);
+    assert_eq!(client.query(&named).await.unwrap_err().server_code(), 1100);
     assert!(client.create_partition(&name, "more").await.is_err());
     let keys = |data: Vec<i64>| {
         let data = vecferry_milvus::proto::schema::LongArray { data };

@@ -28,7 +28,8 @@ pub struct Access {
     pub groups: Vec<(String, Vec<String>)>,
 }
 
-const BUILT_IN_ROLES: [&str; 2] = ["admin", "public"];
+const ROLE_PUBLIC: &str = "public";
+const BUILT_IN_ROLES: [&str; 2] = ["admin", ROLE_PUBLIC];
 const BUILT_IN_USER: &str = "root";
 /// Every server has nine since 2.5: those of each recorded release, with their privileges.
 const BUILT_IN_GROUPS: &str = include_str!("built_in_groups.json");
@@ -60,6 +61,7 @@ mod legacy {
     pub(super) const OPERATE_PRIVILEGE: i32 = 41;
     pub(super) const SELECT_GRANT: i32 = 42;
     pub(super) const CREATE_PRIVILEGE_GROUP: i32 = 58;
+    pub(super) const OPERATE_PRIVILEGE_GROUP: i32 = 61;
 }
 
 const NO_ROLE: &str = "not found the role, maybe the role isn't existed or internal system error";
@@ -121,6 +123,16 @@ impl Access {
     }
 }
 
+/// What everybody may do.
+fn granted_to_public(version: Version) -> impl Iterator<Item = GrantRow> {
+    let of_lists = if version < Version::V2_5 { "ShowCollections" } else { "ListAliases" };
+    let privileges = [("Collection", "IndexDetail"), ("Global", "DescribeCollection"), ("Global", of_lists)];
+    privileges.into_iter().map(|(object, privilege)| {
+        let text = str::to_owned;
+        (text(ROLE_PUBLIC), text(object), text("*"), text(privilege), text("*"))
+    })
+}
+
 /// The database that a name stands for.
 fn of_db(name: &str) -> &str {
     if name.is_empty() { super::catalog::DB_DEFAULT } else { name }
@@ -173,7 +185,12 @@ impl Service {
         }
         let db = of_db(&entity.db_name);
         let in_db = |row: &&GrantRow| row.0 == of && (row.4 == db || row.4 == "*");
-        let entities = access.grants.iter().filter(in_db).map(Access::grant).collect();
+        let mut rows: Vec<_> = access.grants.iter().filter(in_db).cloned().collect();
+        if of == ROLE_PUBLIC {
+            rows.extend(granted_to_public(self.options().version));
+        }
+        rows.sort_by(|one, other| (&one.1, &one.2, &one.3).cmp(&(&other.1, &other.2, &other.3)));
+        let entities = rows.iter().map(Access::grant).collect();
         Ok(pb::SelectGrantResponse { entities, ..Default::default() })
     }
 
@@ -187,13 +204,23 @@ impl Service {
             group_name: name.clone(),
             privileges: privileges.iter().map(|name| privilege(name)).collect(),
         };
-        let built_in: BTreeMap<String, BTreeMap<String, Vec<String>>> =
-            serde_json::from_str(BUILT_IN_GROUPS).expect("a list of groups");
-        let recorded = self.options().version.recorded().iter().find_map(|release| built_in.get(*release));
         let access = self.access();
         let own = access.groups.iter().map(|(name, privileges)| group((name, privileges)));
-        let privilege_groups = own.chain(recorded.into_iter().flatten().map(group)).collect();
+        let privilege_groups = own.chain(self.built_in_groups().iter().map(group)).collect();
         pb::ListPrivilegeGroupsResponse { privilege_groups, ..Default::default() }
+    }
+
+    /// The groups of this release.
+    fn built_in_groups(&self) -> BTreeMap<String, Vec<String>> {
+        let mut built_in: BTreeMap<String, BTreeMap<String, Vec<String>>> =
+            serde_json::from_str(BUILT_IN_GROUPS).expect("a list of groups");
+        let releases = self.options().version.recorded();
+        releases.iter().find_map(|release| built_in.remove(*release)).unwrap_or_default()
+    }
+
+    /// Whether there is a privilege of this name: it is in one of the groups of this release.
+    fn is_privilege(&self, name: &str) -> bool {
+        self.built_in_groups().values().flatten().any(|known| known == name)
     }
 
     pub(super) fn create_role(&self, request: &pb::CreateRoleRequest) -> Answered<()> {
@@ -298,7 +325,14 @@ impl Service {
             privilege,
             of_db(&request.db_name).to_owned(),
         );
-        self.access().operate(row, request.r#type())
+        let mut access = self.access();
+        let is_group = access.groups.iter().any(|(known, _)| *known == row.3)
+            || self.built_in_groups().contains_key(&row.3);
+        if !is_group && !self.is_privilege(&row.3) {
+            let reason = format!("not found the privilege name[{}]", row.3);
+            return Err(Refusal::other(reason).with_legacy(legacy::OPERATE_PRIVILEGE));
+        }
+        access.operate(row, request.r#type())
     }
 
     pub(super) fn create_privilege_group(&self, request: &pb::CreatePrivilegeGroupRequest) -> Answered<()> {
@@ -317,6 +351,21 @@ impl Service {
         let mut access = self.access();
         let group = access.groups.iter_mut().find(|(known, _)| *known == request.group_name);
         let (_, privileges) = group.ok_or_else(|| Refusal::invalid("there is no such privilege group"))?;
+        if let Some(unknown) = request.privileges.iter().find(|named| !self.is_privilege(&named.name)) {
+            return Err(match self.options().version {
+                Version::V2_3 | Version::V2_4 | Version::V2_5 => {
+                    Refusal::other("privileges are not the same privilege level")
+                }
+                Version::V2_6 | Version::V3_0 => {
+                    let name = &unknown.name;
+                    let reason = format!(
+                        "there is no privilege name or privilege group name [{name}] defined in system to operate"
+                    );
+                    Refusal::invalid(self.checked("privilege group alterable", &reason))
+                }
+            }
+            .with_legacy(legacy::OPERATE_PRIVILEGE_GROUP));
+        }
         for named in &request.privileges {
             privileges.retain(|known| *known != named.name);
             if request.r#type() == pb::OperatePrivilegeGroupType::AddPrivilegesToGroup {

@@ -30,12 +30,13 @@ use super::interfere::{Interference, Seen};
 use super::permission::Caller;
 use super::rows::Rows;
 use super::status::{
-    ALIAS_NOT_FOUND, COLLECTION_NOT_FOUND, COLLECTION_NOT_LOADED, DATABASE_INVALID, INDEX_NOT_FOUND, OTHER,
-    PARTITION_NOT_LOADED, RATE_LIMIT, Refusal,
+    ALIAS_NOT_FOUND, COLLECTION_NOT_FOUND, COLLECTION_NOT_LOADED, DATABASE_INVALID, FORCE_DENY,
+    INDEX_NOT_FOUND, OTHER, PARTITION_NOT_LOADED, Refusal,
 };
 use super::validate::{self, Rules};
 use super::value::{Key, Value};
-use super::{Masks, Options, Shared, Version, answer, sorted};
+use super::{Limit, Masks, Options, Shared, Version, answer, sorted};
+use crate::fault_proxy::message_with;
 use crate::seen;
 
 /// The resource group that every server has.
@@ -43,6 +44,8 @@ const RESOURCE_GROUP_DEFAULT: &str = "__default_resource_group";
 
 /// `quotaAndLimits.limits.maxQueryResultWindow`.
 const QUERY_WINDOW_MAX: usize = 16_384;
+/// `grpc.serverMaxSendSize`.
+const SENT_BYTES_MAX: usize = 64 << 20;
 /// `QueryResults.fields_data`.
 const RESULT_COLUMN: u32 = 2;
 
@@ -183,7 +186,17 @@ impl Service {
             let text = format!("no real server was seen to take this: {why}");
             return Outcome::Failed { grpc_status: "13", text };
         }
+        if let Some(refusal) = self.limited(&call.method) {
+            return Outcome::Answer(message_with(refusal.status(), &call.method));
+        }
         match self.dispatch(call, &caller) {
+            Ok(Some(message)) if self.is_too_large(&message) => {
+                let text = format!(
+                    "grpc: trying to send message larger than max ({} vs. {SENT_BYTES_MAX})",
+                    message.len()
+                );
+                Outcome::Failed { grpc_status: "8", text }
+            }
             Ok(Some(message)) => Outcome::Answer(message),
             Ok(None) => {
                 let text =
@@ -194,6 +207,27 @@ impl Service {
                 grpc_status: "13",
                 text: format!("grpc: error unmarshalling request: {error}"),
             },
+        }
+    }
+
+    /// Whether an answer is larger than 2.3.5 can send; later releases send any.
+    fn is_too_large(&self, message: &[u8]) -> bool {
+        self.options().version < Version::V2_4 && message.len() > SENT_BYTES_MAX
+    }
+
+    /// What is refused before it is carried out.
+    fn limited(&self, method: &str) -> Option<Refusal> {
+        let limit = *self.shared.limit.lock().expect("no call panics");
+        let is_write = matches!(method, "Insert" | "Upsert" | "Delete");
+        match limit {
+            Limit::Rate if is_write || method == "Flush" => {
+                Some(Refusal::rate_limited(self.options().version))
+            }
+            Limit::Denied if is_write || method == "Query" => {
+                let reason = "quota exceeded[reason=access has been disabled by the administrator]";
+                Some(Refusal::new(FORCE_DENY, reason))
+            }
+            Limit::None | Limit::Rate | Limit::Denied => None,
         }
     }
 
@@ -209,6 +243,11 @@ impl Service {
             return Ok(());
         }
         seen::judge(&call.method, releases, &call.message)
+    }
+
+    /// Whether the release has a call that others have.
+    pub(super) fn has_method(&self, method: &str) -> bool {
+        method != "DescribeDatabase" || self.options().version >= Version::V2_4
     }
 
     /// The answer; none where there is no such call.
@@ -231,7 +270,9 @@ impl Service {
             "ListDatabases" => answered(Ok(self.list_databases(caller))),
             "CreateDatabase" => done(self.create_database(read(call)?)),
             "DropDatabase" => done(self.drop_database(&read(call)?)),
-            "DescribeDatabase" => answered(self.describe_database(&read(call)?)),
+            "DescribeDatabase" if self.has_method(&call.method) => {
+                answered(self.describe_database(&read(call)?))
+            }
             "CreateCollection" => done(self.create_collection(read(call)?)),
             "DropCollection" => done(self.drop_collection(&read(call)?)),
             "ShowCollections" => answered(self.show_collections(&read(call)?, caller)),
@@ -405,6 +446,9 @@ impl Service {
         }
         // Of a new collection the server sets these itself.
         schema.db_name = String::new();
+        if self.options().version < Version::V2_4 {
+            validate::known_to_2_3(&mut schema);
+        }
         validate::creation(&schema, self.options().version)?;
         let properties = with_own_properties(request.properties, self.options().version);
         let mut catalog = self.shared.catalog();
@@ -450,7 +494,8 @@ impl Service {
             }
             return Ok(());
         };
-        if !table.aliases.is_empty() {
+        // 2.3.5 drops it all the same.
+        if !table.aliases.is_empty() && self.options().version >= Version::V2_4 {
             let reason = format!("unable to drop the collection [{name}] because it has associated aliases");
             return Err(Refusal::other(format!(
                 "{reason} {:?}, please remove all aliases before",
@@ -465,25 +510,23 @@ impl Service {
         let (old, new) = (&request.old_name, &request.new_name);
         validate_name(new)?;
         let real = |db: &str| if db.is_empty() { DB_DEFAULT.to_owned() } else { db.to_owned() };
-        let (db, new_db) = (real(&request.db_name), real(&request.new_db_name));
-        if db != new_db {
-            // Real servers do; nothing here is known to ask for it.
-            return Err(Refusal::other("the stand-in moves no collection into another database"));
-        }
-        if old == new && matches!(self.options().version, Version::V2_6 | Version::V3_0) {
+        let db = real(&request.db_name);
+        let new_db = if request.new_db_name.is_empty() { db.clone() } else { request.new_db_name.clone() };
+        if old == new && db == new_db && matches!(self.options().version, Version::V2_6 | Version::V3_0) {
             let reason = "collection name or database name should be different: invalid parameter";
             return Err(Refusal::invalid(reason));
         }
         let mut catalog = self.shared.catalog();
-        let database = catalog.database_mut(&db)?;
+        let database = catalog.database_mut(&new_db)?;
         if database.tables.contains_key(new) {
             return Err(Refusal::other(format!(
-                "duplicated new collection name {db}:{new} with other collection name or alias"
+                "duplicated new collection name {new_db}:{new} with other collection name or alias"
             )));
         }
         if database.real_name(new).is_some() {
             return Err(Refusal::other(format!("cannot rename collection to an existing alias: {new}")));
         }
+        let database = catalog.database_mut(&db)?;
         if database.real_name(old).is_some_and(|name| name != *old) {
             return Err(Refusal::other(
                 "the stand-in does not know what servers say to a rename of an alias",
@@ -492,7 +535,7 @@ impl Service {
         let mut table = database.tables.remove(old).ok_or_else(|| unknown_collection(&db, old))?;
         // Its number, aliases, partitions and rows stay.
         table.schema.name.clone_from(new);
-        database.tables.insert(new.clone(), table);
+        catalog.database_mut(&new_db)?.tables.insert(new.clone(), table);
         Ok(())
     }
 
@@ -555,7 +598,7 @@ impl Service {
         let db = if request.db_name.is_empty() { DB_DEFAULT } else { &request.db_name };
         let reason = format!("can't find collection[database={db}][collection={}]", request.collection_name);
         match self.options().version {
-            Version::V2_4 | Version::V2_5 => {
+            Version::V2_3 | Version::V2_4 | Version::V2_5 => {
                 Refusal::new(COLLECTION_NOT_FOUND, reason).with_legacy(ErrorCode::UnexpectedError as i32)
             }
             Version::V2_6 | Version::V3_0 => {
@@ -567,6 +610,10 @@ impl Service {
     fn alter_collection(&self, request: pb::AlterCollectionRequest) -> Answered<()> {
         let mut catalog = self.shared.catalog();
         let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
+        if request.properties.is_empty() && self.options().version < Version::V2_4 {
+            let reason = "only support alter collection properties, but collection properties is empty";
+            return Err(Refusal::other(reason));
+        }
         for property in request.properties {
             table.properties.retain(|known| known.key != property.key);
             table.properties.push(property);
@@ -630,7 +677,13 @@ impl Service {
     fn list_aliases(&self, request: &pb::ListAliasesRequest, db: &str) -> Answered<pb::ListAliasesResponse> {
         let catalog = self.shared.catalog();
         let db = if request.db_name.is_empty() { db } else { &request.db_name };
-        let tables = catalog.database(db)?.tables.values();
+        let database = catalog.database(db)?;
+        let is_missing =
+            !request.collection_name.is_empty() && database.real_name(&request.collection_name).is_none();
+        if is_missing && self.options().version < Version::V2_4 {
+            return Err(unknown_collection(db, &request.collection_name));
+        }
+        let tables = database.tables.values();
         let wanted = |table: &&Table| {
             request.collection_name.is_empty() || table.schema.name == request.collection_name
         };
@@ -646,6 +699,9 @@ impl Service {
         let field = field.ok_or_else(|| {
             Refusal::invalid(format!("cannot create index on non-exist field: {}", request.field_name))
         })?;
+        if field.data_type == DataType::SparseFloatVector && self.options().version < Version::V2_4 {
+            return Err(Refusal::invalid("create index on 104 field is not supported"));
+        }
         let is_vector = field.is_vector() || field.data_type == DataType::ArrayOfVector;
         if is_vector && parameter(&request.extra_params, "metric_type").is_none() {
             return Err(Refusal::invalid(format!("metric type not set for vector index of {}", field.name)));
@@ -735,7 +791,15 @@ impl Service {
 
     fn load_state(&self, request: &pb::GetLoadStateRequest) -> Answered<pb::GetLoadStateResponse> {
         let catalog = self.shared.catalog();
-        let table = catalog.table(&request.db_name, &request.collection_name)?;
+        let table = match catalog.table(&request.db_name, &request.collection_name) {
+            // 2.3.5 has a state for it.
+            Err(refusal)
+                if refusal.code == COLLECTION_NOT_FOUND && self.options().version < Version::V2_4 =>
+            {
+                return Ok(pb::GetLoadStateResponse::default());
+            }
+            table => table?,
+        };
         let loaded = is_loaded(table, &request.partition_names)?;
         let state = match loaded {
             true if table.loading => LoadState::Loading,
@@ -845,8 +909,7 @@ impl Service {
             let flushed = catalog.table(&request.db_name, name)?.flushed;
             let limit = self.options().flush_interval;
             if flushed.zip(limit).is_some_and(|(flushed, limit)| flushed.elapsed() < limit) {
-                let reason = "request is rejected by grpc RateLimiter middleware, please retry later: rate limit exceeded";
-                return Err(Refusal::new(RATE_LIMIT, reason));
+                return Err(Refusal::rate_limited(self.options().version));
             }
         }
         for name in &request.collection_names {
@@ -864,7 +927,9 @@ impl Service {
         match self.write(request, message, replace) {
             Ok(answer) => answered(Ok(answer)),
             Err(refusal) => {
-                let err_index = (0..request.num_rows).collect();
+                // Where there is no collection, only an insert looks at the rows first.
+                let is_looked_at = !replace || refusal.code != COLLECTION_NOT_FOUND;
+                let err_index = (0..request.num_rows).filter(|_| is_looked_at).collect();
                 let status = Some(refusal.status());
                 pb::MutationResult { status, err_index, ..Default::default() }.encode_to_vec()
             }
@@ -888,7 +953,7 @@ impl Service {
             replaces: replace,
         };
         let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
-        let at = named_partition(table, &request.partition_name)?;
+        let at = named_partition(table, &request.partition_name, self.options().version)?;
         let incoming = Incoming::all(message)?;
         let mut new_keys = new_keys.into_iter();
         let mut new_key = || new_keys.next().expect("one a row");
@@ -928,7 +993,7 @@ impl Service {
         let expression = Expression::parse(&request.expr, table, self.options().version)?;
         let at = match request.partition_name.as_str() {
             "" => None,
-            name => Some(named_partition(table, name)?),
+            name => Some(named_partition(table, name, self.options().version)?),
         };
         let key_column = table.key_column();
         let mut removed = 0;
@@ -941,7 +1006,8 @@ impl Service {
                 removed += before - partition.rows.len();
             }
         }
-        let delete_cnt = i64::try_from(removed).expect("few rows");
+        // Rows of keys that are named are not looked for: each counts.
+        let delete_cnt = i64::try_from(expression.keys().unwrap_or(removed)).expect("few rows");
         Ok(pb::MutationResult { delete_cnt, ..Default::default() })
     }
 
@@ -957,14 +1023,19 @@ impl Service {
                 "alias or database may have been changed: collection_id {id}"
             )));
         }
-        let places = places(table, &request.partition_names, &request.collection_name)?;
+        let places = places(table, &request.partition_names, self.options().version)?;
         let expression = Expression::parse(&request.expr, table, self.options().version)?;
         let head = pb::QueryResults {
             status: Some(Status::default()),
             collection_name: request.collection_name.clone(),
             output_fields: expanded(table, &request.output_fields),
             session_ts,
-            primary_field_name: table.key_field().name.clone(),
+            primary_field_name: match self.options().version {
+                Version::V2_3 => String::new(),
+                Version::V2_4 | Version::V2_5 | Version::V2_6 | Version::V3_0 => {
+                    table.key_field().name.clone()
+                }
+            },
             ..Default::default()
         };
         if request.output_fields == ["count(*)"] {
@@ -972,6 +1043,11 @@ impl Service {
                 return Err(Refusal::invalid("count entities with pagination is not allowed"));
             }
             let count = selected(table, &places, &expression).len();
+            let head = if self.options().version < Version::V2_4 {
+                pb::QueryResults { status: head.status, session_ts, ..Default::default() }
+            } else {
+                head
+            };
             return Ok(pb::QueryResults { fields_data: vec![count_column(count)], ..head }.encode_to_vec());
         }
         let limit = self.limit(request)?;
@@ -1090,12 +1166,16 @@ fn not_loaded(name: &str) -> Refusal {
 }
 
 /// The partition that a write names.
-fn named_partition(table: &Table, name: &str) -> Answered<usize> {
+fn named_partition(table: &Table, name: &str, version: Version) -> Answered<usize> {
     if table.has_partition_key() {
-        let reason = "not support manually specifying the partition names if partition key mode is used";
-        return if name.is_empty() { Ok(0) } else { Err(Refusal::other(reason)) };
+        return if name.is_empty() { Ok(0) } else { Err(placed_by_key(version)) };
     }
     table.partition(if name.is_empty() { PARTITION_DEFAULT } else { name })
+}
+
+fn placed_by_key(version: Version) -> Refusal {
+    let reason = "not support manually specifying the partition names if partition key mode is used";
+    if version < Version::V2_5 { Refusal::other(reason) } else { Refusal::invalid(reason) }
 }
 
 /// A collection counts as loaded when a part of it is.
@@ -1111,22 +1191,20 @@ fn is_loaded(table: &Table, names: &[String]) -> Answered<bool> {
 }
 
 /// The partitions that a query looks at: what is not loaded is left out, unless it was named.
-fn places(table: &Table, names: &[String], collection: &str) -> Answered<Vec<usize>> {
+fn places(table: &Table, names: &[String], version: Version) -> Answered<Vec<usize>> {
     if !names.is_empty() && table.has_partition_key() {
-        let reason = "not support manually specifying the partition names if partition key mode is used";
-        return Err(Refusal::other(reason));
+        return Err(placed_by_key(version));
     }
     if !is_loaded(table, &[])? || table.loading {
-        return Err(not_loaded(collection));
+        return Err(not_loaded(&table.schema.name));
     }
     let mut places = Vec::new();
     for name in names {
         let place = table.partition(name)?;
         if !table.partitions[place].loaded {
-            return Err(Refusal::new(
-                PARTITION_NOT_LOADED,
-                format!("partition not loaded[partition={name}]"),
-            ));
+            // 2.3.5 has no number for it.
+            let code = if version < Version::V2_4 { OTHER } else { PARTITION_NOT_LOADED };
+            return Err(Refusal::new(code, format!("partition not loaded[partition={name}]")));
         }
         places.push(place);
     }

@@ -32,21 +32,35 @@ pub(super) enum Comparison {
 impl Expression {
     /// Reads an expression over a key field.
     pub(super) fn parse(text: &str, table: &Table, version: Version) -> Result<Self, Refusal> {
-        Self::read(text, &table.key_field().name, Key::is_text(table), version >= Version::V2_6)
+        Self::read(text, &table.key_field().name, Key::is_text(table), version)
     }
 
-    fn read(text: &str, key_field: &str, key_is_text: bool, reads_lowest: bool) -> Result<Self, Refusal> {
+    fn read(text: &str, key_field: &str, key_is_text: bool, version: Version) -> Result<Self, Refusal> {
         if text.trim().is_empty() {
             return Ok(Self::Everything);
         }
-        let rewritten = rewritten(text);
-        let cannot = |why: String| Refusal::invalid(format!("cannot parse expression: {text}, error: {why}"));
+        // 2.3.5 was seen to read it as it is.
+        let rewritten = if version < Version::V2_4 { text.to_owned() } else { rewritten(text) };
+        let reads_lowest = version >= Version::V2_6;
+        let cannot = |why: String| {
+            let reason = format!("cannot parse expression: {text}, error: {why}");
+            if version < Version::V2_4 { Refusal::other(reason) } else { Refusal::invalid(reason) }
+        };
         let mut parser = Parser { rest: &rewritten, key_field, key_is_text, reads_lowest };
         let parsed = parser.either().map_err(cannot)?;
         if parser.rest.trim().is_empty() {
             return Ok(parsed);
         }
         Err(cannot(format!("unexpected `{}`", parser.rest.trim())))
+    }
+
+    /// How many keys it names, if it does nothing else.
+    pub(super) fn keys(&self) -> Option<usize> {
+        match self {
+            Self::AnyOf(keys) => Some(keys.len()),
+            Self::Compare(Comparison::Equal, _) => Some(1),
+            Self::Everything | Self::Compare(..) | Self::Both(..) | Self::Either(..) => None,
+        }
     }
 
     /// Whether a key is selected.
@@ -271,7 +285,7 @@ mod tests {
     use super::*;
 
     fn selected(text: &str, keys: &[i64]) -> Result<Vec<i64>, Refusal> {
-        let parsed = Expression::read(text, "id", false, false)?;
+        let parsed = Expression::read(text, "id", false, Version::V2_5)?;
         Ok(keys.iter().copied().filter(|key| parsed.selects(&Key::Long(*key))).collect())
     }
 
@@ -292,7 +306,8 @@ mod tests {
 
     #[test]
     fn texts_are_unescaped() {
-        let parsed = Expression::read(r#"name in ["a\"b\\c\nd", "🚢"]"#, "name", true, false).unwrap();
+        let parsed =
+            Expression::read(r#"name in ["a\"b\\c\nd", "🚢"]"#, "name", true, Version::V2_5).unwrap();
         assert!(parsed.selects(&Key::Text("a\"b\\c\nd".into())) && parsed.selects(&Key::Text("🚢".into())));
         assert!(!parsed.selects(&Key::Text("a".into())));
     }
@@ -300,7 +315,7 @@ mod tests {
     #[test]
     fn a_han_character_beyond_the_basic_plane_becomes_another_unless_it_is_escaped_whole() {
         let selects = |expression: &str, key: &str| {
-            Expression::read(expression, "id", true, false).unwrap().selects(&Key::Text(key.into()))
+            Expression::read(expression, "id", true, Version::V2_5).unwrap().selects(&Key::Text(key.into()))
         };
         // As 2.5.10 and 2.6.18 answered.
         assert!(!selects("id == \"𠮷\"", "𠮷") && selects("id == \"𠮷\"", "\u{0BB7}"));
@@ -312,7 +327,7 @@ mod tests {
         for broken in
             [r#"id == "\xF0""#, r#"id == "\q""#, r#"id == "\U0000D800""#, r#"id == "\x4""#, r#"id == "\'""#]
         {
-            assert!(Expression::read(broken, "id", true, false).is_err(), "{broken}");
+            assert!(Expression::read(broken, "id", true, Version::V2_5).is_err(), "{broken}");
         }
     }
 

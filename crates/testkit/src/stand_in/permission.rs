@@ -1,5 +1,5 @@
-//! What users may do and see, where authorization is on: as 2.5.10 and 2.6.18 answered a user without privileges (the
-//! two agree), and as the lists of users with roles were seen to be filtered. What neither shows of a user who is not
+//! What users may do and see, where authorization is on: as 2.3.5, 2.5.10 and 2.6.18 answered a user without privileges (the
+//! last two agree), and as the lists of users with roles were seen to be filtered since 2.5. What neither shows of a user who is not
 //! `root` or `admin` fails as loudly as an answer can.
 
 use std::collections::BTreeSet;
@@ -12,6 +12,7 @@ use super::Version;
 use super::access::{Access, GrantRow};
 use super::calls::{Call, Outcome, Service};
 use super::catalog::DB_DEFAULT;
+use crate::denial::DeniedBy;
 
 const USER_ROOT: &str = "root";
 const PASSWORD_ROOT: &str = "Milvus";
@@ -41,39 +42,26 @@ const FREE: [&str; 13] = [
     "GetReplicas",
 ];
 
-/// Calls that were denied: the privilege in the answer, and the field of the request that names the collection (0 where the
-/// privilege is one on everything).
-const DENIED: [(&str, &str, u32); 27] = [
-    ("DescribeDatabase", "DescribeDatabase", 0),
-    ("ShowPartitions", "ShowPartitions", 3),
-    ("DescribeAlias", "DescribeAlias", 0),
-    ("GetCollectionStatistics", "GetStatistics", 3),
-    ("GetLoadState", "GetLoadState", 2),
-    ("GetLoadingProgress", "GetLoadState", 2),
-    ("Query", "Query", 3),
-    ("Insert", "Insert", 3),
-    ("Upsert", "Upsert", 3),
-    ("Delete", "Delete", 3),
-    ("Flush", "Flush", 3),
-    ("FlushAll", "FlushAll", 0),
-    ("LoadCollection", "Load", 3),
-    ("ReleaseCollection", "Release", 3),
-    ("CreateIndex", "CreateIndex", 3),
-    ("DropIndex", "DropIndex", 3),
-    ("CreateAlias", "CreateAlias", 3),
-    ("DropAlias", "DropAlias", 0),
-    ("CreatePartition", "CreatePartition", 3),
-    ("AlterCollection", "CreateCollection", 0),
-    ("DropCollection", "DropCollection", 0),
-    ("RenameCollection", "RenameCollection", 0),
-    ("CreateDatabase", "CreateDatabase", 0),
-    ("ListCredUsers", "SelectOwnership", 0),
-    ("SelectRole", "SelectOwnership", 0),
-    ("ListResourceGroups", "ListResourceGroups", 0),
-    ("BackupRBAC", "BackupRBAC", 0),
+/// Calls whose privilege is one on a collection, and the field of the request that names it.
+const ON_COLLECTION: [(&str, u32); 15] = [
+    ("ShowPartitions", 3),
+    ("GetCollectionStatistics", 3),
+    ("GetLoadState", 2),
+    ("GetLoadingProgress", 2),
+    ("Query", 3),
+    ("Insert", 3),
+    ("Upsert", 3),
+    ("Delete", 3),
+    ("Flush", 3),
+    ("LoadCollection", 3),
+    ("ReleaseCollection", 3),
+    ("CreateIndex", 3),
+    ("DropIndex", 3),
+    ("CreateAlias", 3),
+    ("CreatePartition", 3),
 ];
 
-/// Groups that every server has, as far as their privileges concern calls in [`DENIED`].
+/// Groups that every server has, as far as their privileges concern calls that are denied.
 const GROUPS: [(&str, &[&str]); 3] = [
     ("CollectionReadOnly", &["Query", "GetLoadState", "ShowPartitions", "DescribeAlias", "GetStatistics"]),
     ("ClusterReadOnly", &["SelectOwnership"]),
@@ -178,13 +166,17 @@ impl Service {
     pub(super) fn allowed(&self, caller: &Caller, call: &Call) -> Result<(), Outcome> {
         let Caller::User { name, roles } = caller else { return Ok(()) };
         let db = if call.db.is_empty() { DB_DEFAULT } else { &call.db };
+        let words = DeniedBy::of(self.options().version);
         let denied = |privilege: &str| {
-            let text = format!("Privilege{privilege}: permission deny to {name} in the `{db}` database");
+            let place = match words {
+                DeniedBy::V2_3 => String::new(),
+                DeniedBy::V2_5 => format!(" in the `{db}` database"),
+            };
+            let text = format!("Privilege{privilege}: permission deny to {name}{place}");
             failed(PERMISSION_DENIED, text)
         };
         let method = call.method.as_str();
         match method {
-            _ if FREE.contains(&method) => return Ok(()),
             // Everybody may ask for oneself, and for what one's own roles may do.
             "SelectUser" => {
                 let asked = fields(&call.message).filter_map(Result::ok).find(|field| field.number == 2);
@@ -203,13 +195,18 @@ impl Service {
             }
             _ => {}
         }
-        let Some((_, privilege, place)) = DENIED.iter().find(|(denied, ..)| *denied == method) else {
+        let Some(privilege) = words.privilege(method) else {
+            // What a release does not have is no matter of privileges.
+            if FREE.contains(&method) || !self.has_method(method) {
+                return Ok(());
+            }
             let text = format!(
                 "the stand-in has no evidence of what {method} of a user without privileges is answered"
             );
             return Err(failed(INTERNAL, text));
         };
-        let collection = if *place == 0 { ANY.to_owned() } else { text_field(&call.message, *place) };
+        let place = ON_COLLECTION.iter().find(|(known, _)| *known == method);
+        let collection = place.map_or(ANY.to_owned(), |(_, place)| text_field(&call.message, *place));
         let access = self.access();
         let holds = |grant: &GrantRow| {
             (grant.2 == ANY || grant.2 == collection) && access.includes(&grant.3, privilege)
@@ -217,15 +214,23 @@ impl Service {
         if access.grants_of(roles, db).any(holds) { Ok(()) } else { Err(denied(privilege)) }
     }
 
+    /// The roles by which lists are filtered; 2.3.5 filters none.
+    fn filters_lists_of<'a>(&self, caller: &'a Caller) -> Option<&'a BTreeSet<String>> {
+        match caller {
+            Caller::User { roles, .. } if self.options().version >= Version::V2_5 => Some(roles),
+            Caller::User { .. } | Caller::Anybody => None,
+        }
+    }
+
     /// Whether somebody sees a database.
     pub(super) fn sees_database(&self, caller: &Caller, db: &str) -> bool {
-        let Caller::User { roles, .. } = caller else { return true };
+        let Some(roles) = self.filters_lists_of(caller) else { return true };
         self.access().visible_databases(roles).is_none_or(|seen| seen.contains(db))
     }
 
     /// Whether somebody sees a collection of a database.
     pub(super) fn sees_collection(&self, caller: &Caller, db: &str, name: &str) -> bool {
-        let Caller::User { roles, .. } = caller else { return true };
+        let Some(roles) = self.filters_lists_of(caller) else { return true };
         let db = if db.is_empty() { DB_DEFAULT } else { db };
         self.access().visible_collections(roles, db).is_none_or(|seen| seen.contains(name))
     }
@@ -233,5 +238,5 @@ impl Service {
 
 /// Releases whose answers to a user without privileges were recorded.
 pub(super) fn is_known(version: Version) -> bool {
-    matches!(version, Version::V2_5 | Version::V2_6)
+    matches!(version, Version::V2_3 | Version::V2_5 | Version::V2_6)
 }

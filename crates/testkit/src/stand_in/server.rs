@@ -102,7 +102,7 @@ async fn call(service: Service, request: Request<Incoming>) -> Result<Response<B
         Interference::CutBefore => return Err(reset()),
         Interference::Refused(status) => return Ok(framed(&message_with(status.clone(), &call.method))),
         Interference::Denied => {
-            if let Some(text) = DeniedBy::V2_5.text(&call.method) {
+            if let Some(text) = DeniedBy::of(service.options().version).text(&call.method) {
                 return Ok(response([Frame::trailers(trailers(&PERMISSION_DENIED.to_string(), &text))]));
             }
         }

@@ -2,6 +2,8 @@
 
 use vecferry_milvus::proto::common::{ErrorCode, Status};
 
+use super::Version;
+
 /// A call that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -9,11 +11,14 @@ pub(super) struct Refusal {
     pub(super) code: i32,
     /// Number as of 2.2, where it says more than the newer one.
     legacy: Option<i32>,
+    /// Whether it says that it is worth another try.
+    retriable: bool,
     /// What the server says.
     pub(super) reason: String,
 }
 
 pub(super) const RATE_LIMIT: i32 = 8;
+pub(super) const FORCE_DENY: i32 = 9;
 pub(super) const COLLECTION_NOT_FOUND: i32 = 100;
 pub(super) const COLLECTION_NOT_LOADED: i32 = 101;
 pub(super) const PARTITION_NOT_FOUND: i32 = 200;
@@ -21,6 +26,7 @@ pub(super) const PARTITION_NOT_LOADED: i32 = 201;
 pub(super) const INDEX_NOT_FOUND: i32 = 700;
 pub(super) const DATABASE_NOT_FOUND: i32 = 800;
 pub(super) const DATABASE_INVALID: i32 = 802;
+pub(super) const IO_FAILED: i32 = 1001;
 pub(super) const PARAMETER_INVALID: i32 = 1100;
 pub(super) const PRIVILEGE_NOT_PERMITTED: i32 = 1401;
 pub(super) const ALIAS_NOT_FOUND: i32 = 1600;
@@ -30,7 +36,7 @@ pub(super) const OTHER: i32 = 65535;
 
 impl Refusal {
     pub(super) fn new(code: i32, reason: impl Into<String>) -> Self {
-        Self { code, legacy: None, reason: reason.into() }
+        Self { code, legacy: None, retriable: false, reason: reason.into() }
     }
 
     /// A wrong parameter, the most common of all.
@@ -49,10 +55,18 @@ impl Refusal {
         Self { legacy: Some(legacy), ..self }
     }
 
+    /// There were too many a moment ago; only 2.6.18 says that it is worth another try.
+    pub(super) fn rate_limited(version: Version) -> Self {
+        let reason =
+            "request is rejected by grpc RateLimiter middleware, please retry later: rate limit exceeded";
+        Self { retriable: version >= Version::V2_6, ..Self::new(RATE_LIMIT, reason) }
+    }
+
     /// The status of an answer: both numbers, as servers since 2.4 fill them.
     pub(super) fn status(&self) -> Status {
         let legacy = match self.code {
             RATE_LIMIT => ErrorCode::RateLimit,
+            FORCE_DENY => ErrorCode::ForceDeny,
             COLLECTION_NOT_FOUND | ALIAS_NOT_FOUND => ErrorCode::CollectionNotExists,
             INDEX_NOT_FOUND => ErrorCode::IndexNotExist,
             PARAMETER_INVALID => ErrorCode::IllegalArgument,
@@ -63,7 +77,7 @@ impl Refusal {
             code: self.code,
             reason: self.reason.clone(),
             detail: self.reason.clone(),
-            retriable: false,
+            retriable: self.retriable,
         }
     }
 }

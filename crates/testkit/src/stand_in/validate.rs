@@ -18,7 +18,7 @@ use super::value::Value;
 
 pub(super) use functions::of_text;
 pub(super) use presence::keeps_keys;
-pub(super) use schema::{creation, index, name, partition_name};
+pub(super) use schema::{creation, index, known_to_2_3, name, partition_name};
 
 /// Which of the checks hold that differ from version to version.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,7 @@ pub(super) fn rows(
         columns.push(match column {
             Some(column) => {
                 let cells = cells::read(field, &column.data, rules)?;
-                bounds::check(field, &cells)?;
+                bounds::check(field, &cells, rules)?;
                 let values = nulls::expand(field, cells, &column, rows, rules)?;
                 if field.is_dynamic {
                     dynamic::check(table, &values)?;

@@ -2,15 +2,22 @@
 
 use vecferry_milvus::proto::schema::DataType;
 
+use super::Rules;
+use crate::stand_in::Version;
 use crate::stand_in::catalog::Field;
-use crate::stand_in::status::Refusal;
+use crate::stand_in::status::{IO_FAILED, Refusal};
 use crate::stand_in::value::Value;
 
 /// Longest JSON document (`common.JSONMaxLength`).
 const JSON_BYTES_MAX: usize = 65_536;
 
 /// Checks every value of a column.
-pub(super) fn check(field: &Field, cells: &[Value]) -> Result<(), Refusal> {
+pub(super) fn check(field: &Field, cells: &[Value], rules: Rules) -> Result<(), Refusal> {
+    let is_object = |value: &Value| !matches!(value, Value::Json(text) if !text.starts_with(b"{"));
+    if rules.version < Version::V2_4 && !cells.iter().all(is_object) {
+        let reason = "IO failed: json: cannot unmarshal array into Go value of type map[string]interface {}";
+        return Err(Refusal::new(IO_FAILED, reason));
+    }
     cells.iter().enumerate().try_for_each(|(row, value)| one(field, field.data_type, row, value))
 }
 

@@ -13,6 +13,9 @@ use crate::stand_in::value::{Value, time_of};
 
 /// The values as they came, without those of null rows.
 pub(super) fn read(field: &Field, data: &FieldData, rules: Rules) -> Result<Vec<Value>, Refusal> {
+    if field.data_type == DataType::SparseFloatVector && rules.version < Version::V2_4 {
+        return Err(Refusal::other("%!s(<nil>) is not supported now"));
+    }
     match &data.field {
         Some(Member::Scalars(scalars)) if !is_vector(field) => scalar_cells(field, scalars),
         Some(Member::Vectors(of_vectors)) if field.data_type == DataType::ArrayOfVector => {

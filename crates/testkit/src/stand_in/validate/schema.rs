@@ -16,11 +16,23 @@ const FIELDS_MAX: usize = 64;
 const LENGTH_MAX: usize = 65_535;
 const CAPACITY_MAX: usize = 4_096;
 
+/// Takes out what 2.3.5 does not know: it makes the collection without.
+pub(in crate::stand_in) fn known_to_2_3(schema: &mut CollectionSchema) {
+    schema.functions.clear();
+    schema.struct_array_fields.clear();
+    for field in &mut schema.fields {
+        (field.nullable, field.is_clustering_key, field.is_function_output) = (false, false, false);
+    }
+}
+
 /// Checks a schema that a collection is to be made of.
 pub(in crate::stand_in) fn creation(schema: &CollectionSchema, version: Version) -> Result<(), Refusal> {
     name(&schema.name)?;
     let inner = schema.struct_array_fields.iter().flat_map(|of_struct| &of_struct.fields);
     let all: Vec<_> = schema.fields.iter().chain(inner.clone()).collect();
+    if version < Version::V2_4 && all.iter().filter(|field| Field::of(field).is_dense()).count() > 1 {
+        return Err(Refusal::other("multiple vector fields is not supported"));
+    }
     if all.len() > FIELDS_MAX {
         return Err(Refusal::invalid(format!("maximum field's number should be limited to {FIELDS_MAX}")));
     }
@@ -127,7 +139,7 @@ fn since(data_type: DataType) -> Option<Version> {
         | DataType::FloatVector
         | DataType::Float16Vector
         | DataType::BFloat16Vector
-        | DataType::SparseFloatVector => Version::V2_4,
+        | DataType::SparseFloatVector => Version::V2_3,
         DataType::Int8Vector | DataType::Geometry | DataType::Timestamptz => Version::V2_6,
         DataType::Text => Version::V3_0,
         _ => return None,
@@ -150,7 +162,7 @@ fn field(schema: &FieldSchema, version: Version) -> Result<(), Refusal> {
         }
     }
     let is_on = |key: &str| parameter(&schema.type_params, key) == Some("true");
-    if (is_on("enable_analyzer") || is_on("enable_match")) && version < Version::V2_5 {
+    if (is_on("enable_analyzer") || is_on("enable_match")) && version == Version::V2_4 {
         return refuse("analyzers are not supported");
     }
     if schema.default_value.is_some()
@@ -198,22 +210,9 @@ fn limits(schema: &FieldSchema) -> Result<(), Refusal> {
 pub(in crate::stand_in) fn index(params: &[KeyValuePair], version: Version) -> Result<(), Refusal> {
     let kind = parameter(params, "index_type").unwrap_or_default();
     let since = match kind {
-        ""
-        | "AUTOINDEX"
-        | "FLAT"
-        | "IVF_FLAT"
-        | "IVF_SQ8"
-        | "IVF_PQ"
-        | "HNSW"
-        | "DISKANN"
-        | "SCANN"
-        | "BIN_FLAT"
-        | "BIN_IVF_FLAT"
-        | "SPARSE_INVERTED_INDEX"
-        | "SPARSE_WAND"
-        | "INVERTED"
-        | "STL_SORT"
-        | "Trie" => Version::V2_4,
+        "" | "AUTOINDEX" | "FLAT" | "IVF_FLAT" | "IVF_SQ8" | "IVF_PQ" | "HNSW" | "DISKANN" | "SCANN"
+        | "BIN_FLAT" | "BIN_IVF_FLAT" | "STL_SORT" | "Trie" => Version::V2_3,
+        "SPARSE_INVERTED_INDEX" | "SPARSE_WAND" | "INVERTED" => Version::V2_4,
         "HNSW_SQ" | "HNSW_PQ" | "HNSW_PRQ" | "BITMAP" => Version::V2_5,
         "IVF_RABITQ" | "NGRAM" | "RTREE" => Version::V2_6,
         _ => return Err(Refusal::invalid(format!("invalid index type: {kind}"))),
