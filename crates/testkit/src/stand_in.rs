@@ -1,5 +1,5 @@
 //! A Milvus server that holds everything in memory and is as strict as a real one: a stand-in for the versions that no
-//! package can be had of (2.4 to 3.0).
+//! package can be had of (2.4 to 3.0), and for 2.3, which shows that it answers as a real one does.
 //!
 //! It answers the calls that Vecferry makes, over gRPC on a loopback port of its own. It refuses what the proxy of the
 //! chosen version refuses: columns of the wrong kind or length, masks and values that don't belong together, empty

@@ -17,7 +17,7 @@ use vecferry_testkit::stand_in::access::Access;
 use vecferry_testkit::stand_in::generate::{Generated, plain};
 use vecferry_testkit::stand_in::{Key, Options, Version};
 
-const VERSIONS: [Version; 4] = [Version::V2_4, Version::V2_5, Version::V2_6, Version::V3_0];
+const VERSIONS: [Version; 5] = [Version::V2_3, Version::V2_4, Version::V2_5, Version::V2_6, Version::V3_0];
 
 fn books(keys: impl IntoIterator<Item = i64>) -> Generated {
     plain("books", false, &[("_default", keys.into_iter().map(Key::Long).collect()), ("more", vec![])])

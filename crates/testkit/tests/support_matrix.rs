@@ -35,8 +35,9 @@ const ENGLISH: Words = Words {
     stand_in: "## Strict stand-in\n\nVersions that no package can be had of are played by a server in the test kit that \
                checks what their proxies check; see `crates/testkit/src/stand_in.rs` for what it shows less than a real one. \
                A cell holds the sources from which the item arrives on the target of the column.\n\n\
-               As 2.5 and 2.6 it answers what real 2.5.10 and 2.6.18 answered, call by call \
-               (`crates/testkit/tests/conformance.rs`). From documentation alone: all of 2.4 and 3.0; on 2.6 Int8Vector, \
+               As 2.3, 2.5 and 2.6 it answers what real 2.3.5, 2.5.10 and 2.6.18 answered, call by call, also to users \
+               without privileges and, from 2.5 on, under limits (`crates/testkit/tests/conformance.rs`, which names the few \
+               calls that are left out). From documentation alone: all of 2.4 and 3.0; on 2.6 Int8Vector, \
                Geometry, Timestamptz, arrays of structs and of vectors, and the rows of nullable vectors.\n",
     line: "item",
     to: "to",
@@ -54,7 +55,8 @@ const CHINESE: Words = Words {
     real: "## 真实服务器\n\n测试直接运行 Milvus 2.3.5 和 Milvus Lite。\n",
     stand_in: "## 严格替身\n\n没有安装包可用的版本由测试工具中的替身服务器代替，它执行这些版本 proxy 的校验；与真实服务器的差别见 \
                `crates/testkit/src/stand_in.rs`。单元格中是可以迁移到该列目标的源版本。\n\n\
-               作为 2.5 和 2.6 时，它逐个调用给出真实 2.5.10 和 2.6.18 的应答（`crates/testkit/tests/conformance.rs`）。仅依据文档的部分：\
+               作为 2.3、2.5 和 2.6 时，它逐个调用给出真实 2.3.5、2.5.10 和 2.6.18 的应答，包括对无权限用户的应答，以及（2.5 起）限流时的应答\
+               （`crates/testkit/tests/conformance.rs`，其中列出了少数未比较的调用）。仅依据文档的部分：\
                2.4 和 3.0 的全部内容；2.6 的 Int8Vector、Geometry、Timestamptz、结构体数组与向量数组，以及可为空向量的数据行。\n",
     line: "项目",
     to: "目标",

@@ -45,7 +45,7 @@ fn keys<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<Key> {
 
 #[tokio::test]
 async fn every_page_ends_behind_its_last_key_whatever_its_characters() {
-    for version in [Version::V2_4, Version::V2_5, Version::V2_6] {
+    for version in [Version::V2_3, Version::V2_4, Version::V2_5, Version::V2_6] {
         let (source, target) = (StandIn::start(Options::new(version)), StandIn::start(Options::new(version)));
         source.add(&plain("books", true, &[("_default", keys(ODD))]));
         let mut request = request(&source, &target);

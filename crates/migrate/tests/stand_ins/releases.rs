@@ -19,6 +19,9 @@ fn daily(name: &str, partition: &str) -> Generated {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_later_release_takes_what_an_earlier_one_holds() {
     for (from, to) in [
+        (Version::V2_3, Version::V2_4),
+        (Version::V2_3, Version::V2_5),
+        (Version::V2_3, Version::V2_6),
         (Version::V2_4, Version::V2_5),
         (Version::V2_4, Version::V2_6),
         (Version::V2_5, Version::V2_5),

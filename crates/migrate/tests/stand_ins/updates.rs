@@ -72,7 +72,7 @@ fn codes(problems: &[vecferry_migrate::Problem]) -> Vec<String> {
 
 #[tokio::test]
 async fn an_update_during_the_copy_is_no_success() {
-    for version in [Version::V2_4, Version::V2_5, Version::V2_6] {
+    for version in [Version::V2_3, Version::V2_4, Version::V2_5, Version::V2_6] {
         let (source, target) = servers(version);
         let state = tempfile::tempdir().unwrap();
         let of = Arc::clone(&source);
@@ -197,7 +197,7 @@ async fn an_update_that_compaction_hides_is_told_of_as_possible_and_found_by_a_f
 
 #[tokio::test]
 async fn a_quiet_source_is_seen_to_be_quiet() {
-    for version in [Version::V2_4, Version::V2_5, Version::V2_6] {
+    for version in [Version::V2_3, Version::V2_4, Version::V2_5, Version::V2_6] {
         let (source, target) = servers(version);
         // Not stored yet when the job begins.
         update(&source, 3);

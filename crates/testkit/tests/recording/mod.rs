@@ -11,12 +11,19 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::BytesMut;
 use prost::Message;
 use vecferry_milvus::proto::milvus::{InsertRequest, MutationResult};
 use vecferry_milvus::proto::schema::{
     DataType, FieldData, FloatArray, LongArray, ScalarField, VectorField, field_data, i_ds, scalar_field,
-    vector_field,
 };
+use vecferry_milvus::wire::scan::put_bytes;
+
+// Field numbers: of the columns of an insert, of the vectors of a column, of the floats of the vectors, of their data.
+const REQUEST_COLUMNS: u32 = 5;
+const COLUMN_VECTORS: u32 = 4;
+const VECTORS_FLOATS: u32 = 2;
+const FLOATS_DATA: u32 = 1;
 
 /// Longest messages that were recorded as they are.
 pub(crate) const KEPT_BYTES_MAX: usize = 20_000;
@@ -138,23 +145,30 @@ fn large(length: usize, answer: &Answer) -> Vec<u8> {
         })),
         ..FieldData::default()
     };
-    let data = vec![0.5; usize::try_from(rows * dim).unwrap()];
-    let vectors = VectorField { dim, data: Some(vector_field::Data::FloatVector(FloatArray { data })) };
-    let v = FieldData {
+    let head = FieldData {
         r#type: DataType::FloatVector as i32,
         field_name: "v".to_owned(),
-        field: Some(field_data::Field::Vectors(vectors)),
         ..FieldData::default()
     };
-    let request = InsertRequest {
-        collection_name: collection.to_owned(),
-        fields_data: vec![id, v],
-        num_rows: u32::try_from(rows).unwrap(),
-        ..InsertRequest::default()
-    };
-    let request = request.encode_to_vec();
+    let numbers = 0.5_f32.to_le_bytes().repeat(usize::try_from(rows * dim).unwrap());
+    let vectors = VectorField { dim, data: None };
+    let vectors = with(&vectors, VECTORS_FLOATS, &with(&FloatArray::default(), FLOATS_DATA, &numbers));
+    let v = with(&head, COLUMN_VECTORS, &vectors);
+    let request = InsertRequest { collection_name: collection.to_owned(), ..InsertRequest::default() };
+    let request = with(&request, REQUEST_COLUMNS, &id.encode_to_vec());
+    let count = InsertRequest { num_rows: u32::try_from(rows).unwrap(), ..InsertRequest::default() };
+    let mut request = BytesMut::from(&request[..]);
+    put_bytes(&mut request, REQUEST_COLUMNS, &v);
+    request.extend_from_slice(&count.encode_to_vec());
     assert_eq!(request.len(), length, "{collection} from {first}");
-    request
+    request.to_vec()
+}
+
+/// A message with one more field behind the others.
+fn with(message: &impl Message, number: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut out = BytesMut::from(&message.encode_to_vec()[..]);
+    put_bytes(&mut out, number, bytes);
+    out.to_vec()
 }
 
 /// The first key that was taken.
