@@ -310,7 +310,7 @@ fn kind_of_text(status: &Status) -> ErrorKind {
         ErrorKind::TooLarge
     } else if has("database not found") || has("database:") && has("not exist") {
         ErrorKind::DatabaseNotFound
-    } else if has("collection not loaded") || has("not fully loaded") {
+    } else if has("collection not loaded") || has("partition not loaded") || has("not fully loaded") {
         ErrorKind::NotLoaded
     } else if has("can't find collection") || has("collection not found") {
         ErrorKind::CollectionNotFound
@@ -396,6 +396,9 @@ mod tests {
         }
         let of_lite = status(1, 1, "alias 'a' already exists");
         assert_eq!(Error::check("CreateAlias", Some(&of_lite)).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        // As 2.3.5 says it of a partition, without a number of its own.
+        let of_partition = status(65535, 1, "QueryNode ID = 1, reason=partition not loaded[partition=[7]]");
+        assert_eq!(Error::check("Query", Some(&of_partition)).unwrap_err().kind(), ErrorKind::NotLoaded);
         let of_group = status(1100, 58, "privilege group name [g] is defined by users: invalid parameter");
         let error = Error::check("CreatePrivilegeGroup", Some(&of_group)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
