@@ -393,11 +393,12 @@ impl Torture {
         for name in data::COLLECTIONS {
             let begin = Instant::now();
             let (of_source, of_target) = loop {
-                let both = self.runtime.block_on(async {
+                // A server whose components come back one after the other denies what it holds, for a moment.
+                let both = self.runtime.block_on(patiently(async || {
                     let name = collection(name);
                     let of_source = whole::read(&source, &name).await?;
-                    Ok::<_, Failure>((of_source, whole::read(&target, &name).await?))
-                })?;
+                    Ok((of_source, whole::read(&target, &name).await?))
+                }))?;
                 if both.0 == both.1 || begin.elapsed() > ANSWERS_TIMEOUT {
                     break both;
                 }

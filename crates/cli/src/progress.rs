@@ -721,13 +721,13 @@ impl Bars {
             bar.set_length(rows_total.max(1));
             bar.set_position(item.meter.rows);
             let mut message = text::phase(lang, item.phase).to_owned();
-            if rows_total > 0 {
-                message.push(' ');
-                message.push_str(&bar_text(lang, &item.meter, rows_total, now, item.phase == Phase::Copying));
-            }
             if let Some((awaited, seconds)) = item.awaiting.fresh(now) {
+                // Instead of the rows: those do not move meanwhile, and the line is short.
                 message.push_str(text::colon(lang));
                 message.push_str(&text::awaited(lang, awaited, seconds));
+            } else if rows_total > 0 {
+                message.push(' ');
+                message.push_str(&bar_text(lang, &item.meter, rows_total, now, item.phase == Phase::Copying));
             }
             bar.set_message(format::harmless(&message));
         }

@@ -97,9 +97,9 @@ async fn probe(client: &Client, scratch: &Scratch, cancel: &CancellationToken) -
         let problem = Problem::new(Code::TargetCannotHold).with("collection", &scratch.source);
         problem.with("target", client.version()).with("detail", detail)
     };
-    let refused = |error: &Error| match error.kind() {
-        ErrorKind::Rejected => cannot_hold(error.to_string()),
-        _ => refusal(Side::Target, error),
+    let refused = |error: &Error| {
+        let is_its_word = error.kind() == ErrorKind::Rejected;
+        if is_its_word { cannot_hold(error.to_string()) } else { refusal(Side::Target, error) }
     };
     let is_unknown = |error: &Error| scratch.elsewhere && error.kind() == ErrorKind::PermissionDenied;
     match (made, looked) {
