@@ -11,6 +11,7 @@ use crate::problem::{Code, Exit, Problem};
 
 mod clock;
 mod endpoint;
+pub(crate) mod fields;
 mod plans;
 mod probe;
 mod room;
@@ -114,7 +115,7 @@ impl CheckId {
 }
 
 /// Where problems are filed that are no failure of asking.
-const FILED: [(Code, CheckId); 31] = [
+const FILED: [(Code, CheckId); 33] = [
     (Code::NotEverythingSeen, CheckId::Visibility),
     (Code::PlanPair, CheckId::PlanPair),
     (Code::PlanUpgrade, CheckId::PlanPair),
@@ -144,6 +145,8 @@ const FILED: [(Code, CheckId); 31] = [
     (Code::LoadDoesNotFit, CheckId::SourceLoaded),
     (Code::TargetCannotHold, CheckId::Schema),
     (Code::AutoId, CheckId::Schema),
+    (Code::KeyNotNamable, CheckId::Schema),
+    (Code::FieldNotCreatable, CheckId::Schema),
     (Code::DuplicatesRefused, CheckId::RowCounts),
     (Code::StateDir, CheckId::StateDirectory),
 ];

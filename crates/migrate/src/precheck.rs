@@ -12,6 +12,7 @@ use vecferry_policy::{
     shards_max, support, vector_index,
 };
 
+use crate::checks::fields::names_of_fields;
 use crate::checks::{CheckId, CheckList};
 use crate::connect::{Side, cluster, product, refusal, same_server};
 use crate::event::Awaited;
@@ -205,6 +206,7 @@ impl Checks<'_> {
     async fn collection(&mut self, found: &Found) -> Result<PlannedCollection, Error> {
         let name = &found.described.name;
         self.readable(found).await?;
+        self.problems.extend(names_of_fields(self.source, self.target, &found.described));
         self.features(found);
         self.scalar_indexes(found);
         self.names(found);

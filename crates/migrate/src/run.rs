@@ -13,6 +13,7 @@ use vecferry_milvus::{
 };
 use vecferry_policy::limits;
 
+use crate::checks::fields::unnamable_key;
 use crate::checks::{self, Check, CheckId, CheckList};
 use crate::connect::{Side, cluster, connect, denied, on_one_machine, refusal};
 use crate::copy::{Budget, Pace};
@@ -792,7 +793,11 @@ async fn pairs(request: &VerifyRequest) -> Result<Compared, Vec<Problem>> {
     for found in found {
         let name = target_name(&found.described.name);
         match inventory::find(&target, Side::Target, &name).await {
-            Ok(of_target) => pairs.push((found, of_target)),
+            Ok(of_target) => {
+                problems.extend(unnamable_key(Side::Source, &source, &found.described));
+                problems.extend(unnamable_key(Side::Target, &target, &of_target.described));
+                pairs.push((found, of_target));
+            }
             Err(problem) => problems.push(problem),
         }
     }

@@ -8,6 +8,7 @@ pub mod compatibility;
 pub mod deployment;
 pub mod feature;
 pub mod index;
+pub mod keyword;
 pub mod limits;
 pub mod name;
 
@@ -16,5 +17,6 @@ pub use compatibility::{EDITION_DEFAULT, Edition, Outcome};
 pub use deployment::{Deployment, Detected, FoundBy};
 pub use feature::{Feature, Product, Support, shards_max, support};
 pub use index::{AUTOINDEX, VectorKind, keeps_vector_index, scalar_index, vector_index};
+pub use keyword::{can_be_created, can_be_named};
 pub use limits::{Limits, limits};
 pub use name::{NameFault, NameKind, check_name};

@@ -250,3 +250,75 @@ fn keys_that_the_server_makes() {
     run.failed(3, "VF-0210", "the keys of `default.auto` are made by the server (auto id)");
     oracle.run(r#"assert "auto" not in target.names()"#);
 }
+
+/// No expression can name such a key, and one that tries crashes some servers: it is refused before any is sent.
+#[test]
+fn a_primary_key_that_no_expression_can_name() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        for server in [source, old_lite]:
+            for word in ["exists", "true", "json_contains"]:
+                key = (word, DataType.INT64, dict(is_primary=True))
+                server.make(f"key_{word}", [key, VECTOR], index={"vector": FLAT})
+                server.client.insert(f"key_{word}", [{word: at, "vector": vector} for at, vector in enumerate(vectors(30, 8))])
+        key = ("Null", DataType.VARCHAR, dict(max_length=20, is_primary=True))
+        for server in [source, lite]:
+            server.make("key_null", [key, VECTOR], index={"vector": FLAT})
+            server.client.insert("key_null", [{"Null": "a", "vector": vectors(1, 8)[0]}])
+        "#,
+    );
+    let refused = |source: &str, target: &str, name: &str, key: &str, side: &str| {
+        let run = Vecferry::migrate(servers(), source, target, &["--collection", name]);
+        let what = format!(
+            "`default.{name}`: the primary key is named `{key}`, a word of the expression language of the {side}"
+        );
+        run.failed(3, "VF-0234", &what);
+        assert!(run.stderr.contains(&format!("--exclude default.{name}")), "{}", run.stderr);
+    };
+    for word in ["exists", "true", "json_contains"] {
+        let name = format!("key_{word}");
+        refused("source", "target", &name, word, "source");
+        refused("old_lite", "old_lite_target", &name, word, "source");
+        let run =
+            Vecferry::verify(servers(), "source", "old_lite", &["--collection", &name, "--level", "full"]);
+        run.failed(3, "VF-0234", "of the source");
+        run.failed(3, "VF-0234", "of the target");
+    }
+    refused("lite", "lite_target", "key_null", "Null", "source");
+    // Its name is one where it is, and none where it goes.
+    refused("source", "lite_target", "key_null", "Null", "target");
+    oracle.run(r#"assert not [name for server in [target, old_lite_target, lite_target] for name in server.names() if name.startswith("key_")]"#);
+}
+
+/// Other fields than the primary key may bear any name that the target allows: nothing selects rows by them.
+#[test]
+fn fields_that_no_expression_can_name_arrive() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        words = ["like", "exists", "in", "not", "and", "or", "true", "False", "json_contains", "array_length"]
+        fields = [KEY] + [(word, DataType.INT64, {}) for word in words] + [VECTOR]
+        rows = [{"id": at, "vector": vector, **{word: at * 7 + place for place, word in enumerate(words)}} for at, vector in enumerate(vectors(300, 8))]
+        for server in [source, old_lite]:
+            server.make("odd_fields", fields, index={"vector": FLAT})
+            server.client.insert("odd_fields", rows)
+            server.load("odd_fields")
+        lite.make("kept_fields", [KEY, ("interval_", DataType.INT64, {}), ("like", DataType.INT64, {}), VECTOR], index={"vector": FLAT})
+        lite.client.insert("kept_fields", [{"id": at, "vector": vector, "interval_": at, "like": at} for at, vector in enumerate(vectors(30, 8))])
+        lite.load("kept_fields")
+        source.make("reserved_field", [KEY, ("interval", DataType.INT64, {}), VECTOR], index={"vector": FLAT})
+        source.client.insert("reserved_field", [{"id": 1, "interval": 2, "vector": vectors(1, 8)[0]}])
+        "#,
+    );
+    for (source, target, name) in [
+        ("source", "target", "odd_fields"),
+        ("old_lite", "old_lite_target", "odd_fields"),
+        ("lite", "lite_target", "kept_fields"),
+    ] {
+        Vecferry::migrate(servers(), source, target, &["--collection", name, "--verify", "full"]).succeeded();
+        oracle.run(&format!(r#"{target}.load("{name}"); same({source}, {target}, "{name}")"#));
+    }
+    let run = Vecferry::migrate(servers(), "source", "lite_target", &["--collection", "reserved_field"]);
+    run.failed(3, "VF-0235", "does not allow a field named `interval`");
+}

@@ -479,6 +479,18 @@ catalogue! {
            "let it end, go on with it (`vecferry resume {holder}`), or remove what it made (`vecferry cancel {holder} --clean`)"
         zh "目标上的 `{collection}` 属于任务 {holder}（{state}）"
            "请等它结束，用 `vecferry resume {holder}` 继续，或用 `vecferry cancel {holder} --clean` 删除它创建的内容";
+    /// A word of the expression language is the name of the primary key.
+    KeyNotNamable 234 Refused
+        en "`{collection}`: the primary key is named `{field}`, a word of the expression language of the {side} ({version}): no query can select rows by it"
+           "insert its rows at the source into a collection whose primary key has another name, and migrate that one; leave this one out with --exclude {collection}"
+        zh "`{collection}`：主键名为 `{field}`，它是{side}（{version}）表达式语言的保留字，任何查询都无法按主键选取行"
+           "请在源上把这些行写入主键名不同的 Collection，再迁移那一个；用 --exclude {collection} 跳过本 Collection";
+    /// The target does not allow the name of a field.
+    FieldNotCreatable 235 Refused
+        en "`{collection}`: the target ({version}) does not allow a field named `{field}`"
+           "insert its rows at the source into a collection with another field name and migrate that one, or leave this one out with --exclude {collection}"
+        zh "`{collection}`：目标（{version}）不允许字段名 `{field}`"
+           "请在源上把这些行写入字段名不同的 Collection，再迁移那一个；或用 --exclude {collection} 跳过本 Collection";
     /// What a job made was removed again.
     Cleaned 233 Canceled
         en "what job {job} made was removed from the target with `cancel --clean`: {removed}"

@@ -77,3 +77,36 @@ async fn a_name_that_the_target_does_not_allow_is_told_with_a_way_out_for_its_ki
     assert!(hint.contains("a partition cannot be renamed"), "{hint}");
     assert!(hint.contains("--exclude default.books") && !hint.contains("--target-db"), "{hint}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_of_the_expression_language_are_refused_as_names_only_where_they_harm() {
+    let named = |key: &str, vector: &str| {
+        let mut made = plain("books", false, &[("_default", (0..90).map(Key::Long).collect())]);
+        made.schema.fields[0].name = key.to_owned();
+        made.schema.fields[1].name = vector.to_owned();
+        made.indexes[0].0 = vector.to_owned();
+        made
+    };
+    for (to, key, vector, refused) in [
+        (Version::V2_4, "id", "like", None),
+        (Version::V2_5, "id", "like", Some(Code::FieldNotCreatable)),
+        (Version::V2_4, "exists", "vector", Some(Code::KeyNotNamable)),
+    ] {
+        let source = StandIn::start(Options::awkward(Version::V2_4, 1));
+        let target = StandIn::start(Options::awkward(to, 2));
+        source.add(&named(key, vector));
+        let mut request = request(&source, &target);
+        request.verify = VerifyLevel::Full;
+        match (Migration::prepare(request).await, refused) {
+            (Ok(migration), None) => {
+                let state = tempfile::tempdir().unwrap();
+                assert_successful(&carry_out(migration, state.path()).await, vector);
+                assert_arrived(&source, &target, "books", vector);
+            }
+            (Err(problems), Some(code)) => {
+                assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), [code]);
+            }
+            (prepared, _) => panic!("{key}, {vector}: {:?}", prepared.err()),
+        }
+    }
+}

@@ -46,6 +46,10 @@ impl Expression {
             let reason = format!("cannot parse expression: {text}, error: {why}");
             if version < Version::V2_4 { Refusal::other(reason) } else { Refusal::invalid(reason) }
         };
+        // The lexer takes it for a word of the language, wherever it stands.
+        if super::status::KEYWORDS.contains(&key_field) {
+            return Err(cannot(format!("line 1:0 mismatched input '{key_field}'")));
+        }
         let mut parser = Parser { rest: &rewritten, key_field, key_is_text, reads_lowest };
         let parsed = parser.either().map_err(cannot)?;
         if parser.rest.trim().is_empty() {

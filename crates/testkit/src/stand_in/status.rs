@@ -31,8 +31,29 @@ pub(super) const PARAMETER_INVALID: i32 = 1100;
 pub(super) const PRIVILEGE_NOT_PERMITTED: i32 = 1401;
 pub(super) const ALIAS_NOT_FOUND: i32 = 1600;
 pub(super) const ALIAS_TAKEN: i32 = 1602;
+pub(super) const FIELD_NAME_INVALID: i32 = 1701;
 /// Everything that has no number of its own.
 pub(super) const OTHER: i32 = 65535;
+
+/// Words of the expression language that are no names, as 2.3.5 was seen to take them.
+pub(super) const KEYWORDS: [&str; 16] = [
+    "and",
+    "or",
+    "not",
+    "in",
+    "like",
+    "LIKE",
+    "exists",
+    "EXISTS",
+    "true",
+    "True",
+    "TRUE",
+    "false",
+    "False",
+    "FALSE",
+    "json_contains",
+    "array_length",
+];
 
 impl Refusal {
     pub(super) fn new(code: i32, reason: impl Into<String>) -> Self {

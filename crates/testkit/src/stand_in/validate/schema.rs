@@ -8,7 +8,7 @@ use vecferry_milvus::schema::parameter;
 
 use crate::stand_in::Version;
 use crate::stand_in::catalog::Field;
-use crate::stand_in::status::Refusal;
+use crate::stand_in::status::{FIELD_NAME_INVALID, KEYWORDS, Refusal};
 
 const NAME_BYTES_MAX: usize = 255;
 const VECTOR_FIELDS_MAX: usize = 4;
@@ -40,6 +40,10 @@ pub(in crate::stand_in) fn creation(schema: &CollectionSchema, version: Version)
     let structs = schema.struct_array_fields.iter().map(|of_struct| &of_struct.name);
     for field_name in schema.fields.iter().map(|field| &field.name).chain(structs) {
         name(field_name)?;
+        if version >= Version::V2_5 && KEYWORDS.contains(&field_name.as_str()) {
+            let reason = format!("Invalid field name: {field_name}. It is a keyword");
+            return Err(Refusal::new(FIELD_NAME_INVALID, reason));
+        }
         if !names.insert(field_name) {
             return Err(Refusal::invalid(format!("duplicated field name {field_name}")));
         }
