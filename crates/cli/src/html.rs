@@ -247,7 +247,11 @@ impl Page {
             clusters: [cluster(t.source, &report.source), cluster(t.target, &report.target)],
             started: moment(&report.started_at),
             ended: moment(&report.ended_at),
-            duration: format::seconds(report.seconds),
+            duration: format!(
+                "{}{}",
+                format::seconds(report.seconds),
+                text::in_attempts(lang, report.attempts)
+            ),
             waits: report.pace.as_ref().and_then(|pace| present::wait_shares(lang, pace)),
             max_rate: report.pace.as_ref().and_then(|pace| pace.max_rate.as_deref().map(clean)),
             resource_groups: present::resource_groups(lang, report.resource_groups.as_deref())

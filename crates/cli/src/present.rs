@@ -553,6 +553,10 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
     }
     resource_group_line(lang, report.resource_groups.as_deref()).iter().for_each(|line| output.result(line));
     output.result(&format!("\n{}", job_line(output, report)));
+    if report.attempts > 1 {
+        let (all, last) = (format::seconds(report.seconds), format::seconds(report.last_attempt_seconds));
+        output.result(&text::worked_in_attempts(lang, &all, report.attempts, &last));
+    }
     if let Some(estimate) = &report.estimate
         && let Some(seconds) = estimate.copy_seconds
     {

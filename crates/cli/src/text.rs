@@ -777,6 +777,34 @@ pub(crate) fn no_command(lang: Lang, commands: &str) -> String {
     )
 }
 
+/// How long a job was worked on.
+pub(crate) fn worked(lang: Lang, time: &str, attempts: u64) -> String {
+    let attempts = in_attempts(lang, attempts);
+    match lang {
+        Lang::En => format!("Time worked: {time}{attempts}"),
+        Lang::Zh => format!("工作用时：{time}{attempts}"),
+    }
+}
+
+/// The same of a job that ended, and how long its last attempt was.
+pub(crate) fn worked_in_attempts(lang: Lang, all: &str, attempts: u64, last: &str) -> String {
+    match lang {
+        Lang::En => format!(
+            "All {attempts} attempts together took {all}, the last one {last}; the time between them is not counted."
+        ),
+        Lang::Zh => format!("{attempts} 次尝试共用时 {all}，其中最后一次 {last}；不计各次尝试之间的时间。"),
+    }
+}
+
+/// How often a job was begun, behind its time; nothing for one that was begun once.
+pub(crate) fn in_attempts(lang: Lang, attempts: u64) -> String {
+    match lang {
+        _ if attempts < 2 => String::new(),
+        Lang::En => format!(" ({attempts} attempts)"),
+        Lang::Zh => format!("（{attempts} 次尝试）"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,11 @@
 //! Collections of a job: what was made, and how far they are.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::error::Error;
-use crate::jobs::{signed, signed_size};
+use crate::jobs::{duration_of, signed, signed_size};
 use crate::store::{Attempt, Ledger};
 
 /// A collection to be recorded.
@@ -54,11 +56,15 @@ pub struct CollectionRecord {
     pub write_alias: u64,
     /// That its source was seen to change since the first row was read; the caller's document.
     pub drift_seen: Option<String>,
+    /// How long all attempts together worked on it, as far as they recorded that.
+    pub worked: Duration,
+    /// The same while its rows were copied.
+    pub copied_for: Duration,
 }
 
 const COLUMNS: &str = "position, source, target, rows_total, creation_intended, creation_timestamp, target_id, \
                        source_counts, splits_planned, copied, done, report, claims, claim, removal_intended, write_alias, \
-                       drift_seen";
+                       drift_seen, worked_ms, copied_ms";
 
 impl Ledger {
     /// The collections of a job, in order.
@@ -281,5 +287,7 @@ fn collection_of(row: &Row<'_>) -> rusqlite::Result<CollectionRecord> {
         removal_intended: row.get(14)?,
         write_alias: row.get::<_, i64>(15)?.cast_unsigned(),
         drift_seen: row.get(16)?,
+        worked: duration_of(row, 17)?,
+        copied_for: duration_of(row, 18)?,
     })
 }

@@ -66,6 +66,19 @@ pub struct JobRecord {
     pub ended_at: Option<String>,
     /// The last report.
     pub report: Option<String>,
+    /// How long all attempts together worked on it, as far as they recorded that.
+    pub worked: Duration,
+}
+
+/// How long all attempts together worked on a collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkedOn {
+    /// Its place in the job.
+    pub position: usize,
+    /// From the first to the last step.
+    pub worked: Duration,
+    /// While rows were copied.
+    pub copied_for: Duration,
 }
 
 /// A line of the list of jobs.
@@ -99,6 +112,8 @@ pub struct JobSummary {
     pub max_rate: Option<String>,
     /// What the newest attempt waited for most when it last said so; for the caller to read.
     pub bottleneck: Option<String>,
+    /// As in [`JobRecord::worked`].
+    pub worked: Duration,
 }
 
 /// What others want of a running job.
@@ -167,6 +182,34 @@ impl Ledger {
         Ok(Attempt::new(job_id, number, lease))
     }
 
+    /// Records how long all attempts together worked on a job and on some of its collections.
+    pub async fn record_worked(
+        &self,
+        attempt: &Attempt,
+        worked: Duration,
+        collections: Vec<WorkedOn>,
+    ) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            connection.execute(
+                "UPDATE jobs SET worked_ms = ?2 WHERE job_id = ?1",
+                params![attempt.job_id(), milliseconds(worked)],
+            )?;
+            for WorkedOn { position, worked, copied_for } in collections {
+                connection.execute(
+                    "UPDATE collections SET worked_ms = ?3, copied_ms = ?4 WHERE job_id = ?1 AND position = ?2",
+                    params![
+                        attempt.job_id(),
+                        signed_size(position),
+                        milliseconds(worked),
+                        milliseconds(copied_for)
+                    ],
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Records how an attempt ended.
     pub async fn end_attempt(
         &self,
@@ -194,7 +237,7 @@ impl Ledger {
             connection
                 .query_row(
                     "SELECT job_id, state, attempt, source, target, request, plan, sample_seed, read_timestamp, created_at, \
-                     ended_at, report FROM jobs WHERE job_id = ?1",
+                     ended_at, report, worked_ms FROM jobs WHERE job_id = ?1",
                     params![found],
                     job_of,
                 )
@@ -213,7 +256,7 @@ impl Ledger {
                      (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id), \
                      (SELECT coalesce(sum(rows_written), 0) FROM splits s WHERE s.job_id = j.job_id), \
                      (SELECT coalesce(sum(rows_total), 0) FROM collections c WHERE c.job_id = j.job_id), \
-                     max_rate, bottleneck \
+                     max_rate, bottleneck, worked_ms \
                      FROM jobs j ORDER BY sequence DESC",
                 )?;
                 let jobs = statement.query_map([], summary_of)?.collect::<Result<Vec<_>, _>>()?;
@@ -414,6 +457,7 @@ fn job_of(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
         created_at: row.get(9)?,
         ended_at: row.get(10)?,
         report: row.get(11)?,
+        worked: duration_of(row, 12)?,
     })
 }
 
@@ -433,7 +477,16 @@ fn summary_of(row: &Row<'_>) -> rusqlite::Result<JobSummary> {
         rows_total: row.get::<_, i64>(10)?.cast_unsigned(),
         max_rate: row.get(11)?,
         bottleneck: row.get(12)?,
+        worked: duration_of(row, 13)?,
     })
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn duration_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Duration> {
+    Ok(Duration::from_millis(u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default()))
 }
 
 /// SQLite's numbers have a sign; the bits come back as they were.

@@ -23,7 +23,7 @@ mod store;
 pub use collections::{CollectionRecord, NewCollectionRecord};
 pub use comparisons::{Comparison, NewComparison};
 pub use error::{Error, ErrorKind};
-pub use jobs::{Control, JobRecord, JobSummary, NewJob};
+pub use jobs::{Control, JobRecord, JobSummary, NewJob, WorkedOn};
 pub use lease::Lease;
 pub use objects::ObjectRecord;
 pub use reservations::Reserved;

@@ -160,6 +160,12 @@ ALTER TABLE quarantine ADD COLUMN in_doubt INTEGER NOT NULL DEFAULT 0;
     // That a source changed is a fact for good: what shows it now, compaction may have hidden when a job is resumed.
     "ALTER TABLE collections ADD COLUMN drift_seen TEXT;
 ",
+    // How long all attempts together worked on a job and its collections, in milliseconds.
+    r"
+ALTER TABLE jobs ADD COLUMN worked_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE collections ADD COLUMN worked_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE collections ADD COLUMN copied_ms INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// Brings a file to the newest version, or says why it can't be used.

@@ -5,10 +5,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use vecferry_ledger::{
     Advance, Attempt, CollectionRecord, ErrorKind, Ledger, NewCollectionRecord, NewComparison, NewJob,
-    NewSplit, Progress, Quarantined, RangeCount,
+    NewSplit, Progress, Quarantined, RangeCount, WorkedOn,
 };
 
 fn job(job_id: &str) -> NewJob {
@@ -614,4 +615,31 @@ async fn nothing_is_made_or_opened_through_a_link() {
     drop(ledger);
     std::os::unix::fs::symlink(&directory, outer.path().join("by link")).unwrap();
     Ledger::open(&outer.path().join("by link")).unwrap();
+}
+
+#[tokio::test]
+async fn the_time_of_all_attempts_is_kept_and_an_old_attempt_adds_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ledger, first) = begun(directory.path()).await;
+    let on = |worked, copied_for| WorkedOn {
+        position: 0,
+        worked: Duration::from_millis(worked),
+        copied_for: Duration::from_millis(copied_for),
+    };
+    ledger.record_worked(&first, Duration::from_millis(2500), vec![on(900, 400)]).await.unwrap();
+    ledger.end_attempt(&first, "CANCELED", "{}".into(), "later".into()).await.unwrap();
+    let id = first.job_id().to_owned();
+    let old = first.clone();
+    drop(first);
+    let second = ledger.begin_attempt(&id).await.unwrap();
+    assert_eq!(ledger.job(&id).await.unwrap().worked, Duration::from_millis(2500));
+    ledger.record_worked(&second, Duration::from_millis(4000), vec![on(1000, 500)]).await.unwrap();
+    assert!(ledger.record_worked(&old, Duration::ZERO, vec![]).await.is_err());
+    assert_eq!(ledger.jobs().await.unwrap()[0].worked, Duration::from_secs(4));
+    let collections = ledger.collections(&id).await.unwrap();
+    assert_eq!(
+        (collections[0].worked, collections[0].copied_for),
+        (Duration::from_secs(1), Duration::from_millis(500))
+    );
+    assert_eq!(collections[1].worked, Duration::ZERO);
 }

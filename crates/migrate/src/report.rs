@@ -61,8 +61,11 @@ pub struct Report {
     pub started_at: String,
     /// See `started_at`.
     pub ended_at: String,
-    /// Seconds from beginning to end.
+    /// Seconds that all attempts together took; the time between them is not counted.
     pub seconds: f64,
+    /// Seconds of these that the last attempt took.
+    #[serde(default)]
+    pub last_attempt_seconds: f64,
     /// How often the job was begun: once, and once more with every `resume`.
     pub attempts: u64,
     /// Which proof was asked for.
@@ -140,9 +143,9 @@ pub struct CollectionReport {
     pub rows: u64,
     /// Bytes of these rows on the wire.
     pub bytes: u64,
-    /// Seconds the rows took.
+    /// Seconds the rows took, in all attempts together.
     pub copy_seconds: f64,
-    /// Seconds from the first to the last step.
+    /// Seconds from the first to the last step, in all attempts together.
     pub seconds: f64,
     /// Partition by partition.
     pub partitions: Vec<PartitionReport>,
@@ -579,6 +582,7 @@ mod tests {
             started_at: String::new(),
             ended_at: String::new(),
             seconds: 0.0,
+            last_attempt_seconds: 0.0,
             attempts: 1,
             verify: VerifyLevel::Sample,
             verified: VerifyLevel::None,

@@ -51,6 +51,7 @@ mod pace;
 mod quarantine;
 mod resume;
 mod shared_flush;
+mod times;
 mod without_keys;
 mod writes;
 
@@ -63,6 +64,7 @@ pub use history::{Passed, history};
 pub use load::load;
 pub use resume::Resumed;
 use shared_flush::SharedFlush;
+use times::Times;
 
 /// Collections under way at once, if all are small: with these it is the steps that take time, not the rows.
 const COLLECTIONS_PARALLEL: u32 = 16;
@@ -139,6 +141,8 @@ pub(crate) struct Job {
     source_flushes: SharedFlush<FlushHandle>,
     /// When the first row was copied and when the last.
     copying: Mutex<Option<(Instant, Instant)>>,
+    /// How long it is worked on.
+    times: Times,
     sample_seed: u64,
     observer: Arc<dyn Observer>,
     cancel: CancellationToken,
@@ -402,6 +406,7 @@ impl Migration {
             flushes: SharedFlush::new(),
             source_flushes: SharedFlush::new(),
             copying: Mutex::new(None),
+            times: Times::begin(&record),
             sample_seed: record.sample_seed,
             observer: Arc::new(recorder),
             cancel,
@@ -536,7 +541,8 @@ impl Job {
             target: plan.target.clone(),
             started_at: record.created_at.clone(),
             ended_at: clock.now(),
-            seconds: clock.seconds(),
+            seconds: self.times.seconds(),
+            last_attempt_seconds: clock.seconds(),
             attempts: self.attempt.number().unsigned_abs(),
             verify: self.request.verify,
             verified: self.request.verify,
@@ -670,6 +676,8 @@ impl Job {
         let recorded = async {
             let document = serde_json::to_string(&*report).map_err(|error| error.to_string())?;
             let (state, ended_at) = (report.state.name(), report.ended_at.clone());
+            let timed = self.times.record(&self.ledger, &self.attempt).await;
+            timed.map_err(|error| error.to_string())?;
             let ended = self.ledger.end_attempt(&self.attempt, state, document, ended_at).await;
             ended.map_err(|error| error.to_string())
         };
@@ -826,6 +834,7 @@ pub async fn verify(
         started_at: clock.started_at(),
         ended_at: String::new(),
         seconds: 0.0,
+        last_attempt_seconds: 0.0,
         attempts: 1,
         verify: request.level,
         verified: request.level,
@@ -864,6 +873,7 @@ pub async fn verify(
         report.problems = vec![Problem::new(Code::VerifyCanceled)];
     }
     (report.ended_at, report.seconds) = (clock.now(), clock.seconds());
+    report.last_attempt_seconds = report.seconds;
     Ok(report)
 }
 

@@ -19,6 +19,8 @@ struct Job<'a> {
     state: &'a str,
     live: bool,
     attempts: i64,
+    /// By all attempts together, without the time between them.
+    worked_seconds: f64,
     source: &'a str,
     target: &'a str,
     created_at: &'a str,
@@ -38,6 +40,7 @@ impl<'a> Job<'a> {
             state: &job.state,
             live: job.live,
             attempts: job.attempt,
+            worked_seconds: job.worked.as_secs_f64(),
             source: &job.source,
             target: &job.target,
             created_at: &job.created_at,
@@ -180,6 +183,10 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
         job_table(output, std::slice::from_ref(&job)).lines().iter().for_each(|line| output.result(line));
         output.result("");
         status_table(output, &collections, job.live).lines().iter().for_each(|line| output.result(line));
+        if job.attempt > 0 {
+            let worked = format::seconds(job.worked.as_secs_f64());
+            output.result(&text::worked(output.lang, &worked, job.attempt.unsigned_abs()));
+        }
         pace_lines(output, &job).iter().for_each(|line| output.result(line));
         warnings.iter().for_each(|warning| output.result(&warning.what(output.lang)));
         if !job.live && record.state != "SUCCESSFUL" {

@@ -83,6 +83,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
         started_at: "2026-07-28T23:10:05.123Z".to_owned(),
         ended_at: "2026-07-28T23:16:41.900Z".to_owned(),
         seconds: 396.7,
+        last_attempt_seconds: 396.7,
         attempts: 1,
         verify: VerifyLevel::Sample,
         verified: if state == JobState::Successful { VerifyLevel::Sample } else { VerifyLevel::None },

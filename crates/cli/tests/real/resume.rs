@@ -105,8 +105,20 @@ fn a_canceled_job_can_be_resumed() {
 
     let status = state.of_same_state(slow(), "status", &[id]);
     assert_eq!(status.lines[0]["collections"][0]["copied"], false);
+    let first = state.of_same_state(slow(), "report", &[id]).lines[0].clone();
     let run = resumed(&state, &job);
-    assert_eq!(run.succeeded()["collections"][0]["rows"], 20_000);
+    let report = run.succeeded();
+    assert_eq!(report["collections"][0]["rows"], 20_000);
+    // The times of both attempts, and not what lay between them.
+    let of = |report: &Value, name: &str| report[name].as_f64().unwrap();
+    let (all, last) = (of(report, "seconds"), of(report, "last_attempt_seconds"));
+    assert!(last > 0.0 && (all - last - of(&first, "seconds")).abs() < 0.5, "{all} {last} {first}");
+    for name in ["seconds", "copy_seconds"] {
+        let (before, after) = (&first["collections"][0], &report["collections"][0]);
+        assert!(of(before, name) > 0.0 && of(after, name) > of(before, name), "{name}: {before} {after}");
+    }
+    let status = state.of_same_state(slow(), "status", &[id]);
+    assert!((of(&status.lines[0], "worked_seconds") - all).abs() < 0.5, "{}", status.stdout);
     assert_arrived(&mut oracle, "paused");
 }
 

@@ -79,7 +79,6 @@ struct PartCopied {
 
 /// Migrates one collection. Never leaves the source in another load state than before.
 pub(super) async fn migrate(job: &Job, position: usize, planned: &PlannedCollection) -> Ended {
-    let started = Instant::now();
     let mut work = Work {
         job,
         position,
@@ -89,7 +88,14 @@ pub(super) async fn migrate(job: &Job, position: usize, planned: &PlannedCollect
         warnings: Vec::new(),
         refused_indexes: Vec::new(),
     };
-    let stop = if job.cancel.is_cancelled() { Err(Stop::Canceled) } else { work.run().await };
+    let stop = match job.ledger.collection(job.attempt.job_id(), position).await {
+        _ if job.cancel.is_cancelled() => Err(Stop::Canceled),
+        Ok(record) => {
+            job.times.begin_collection(position, &record);
+            work.run().await
+        }
+        Err(error) => Err(work.ledger_failed(error)),
+    };
     let phase = match stop {
         // Whether all of it amounts to a success is concluded when the job ends.
         Ok(()) if work.problems.is_empty() => Phase::Done,
@@ -101,7 +107,7 @@ pub(super) async fn migrate(job: &Job, position: usize, planned: &PlannedCollect
         }
     };
     work.enter(phase);
-    work.report.seconds = started.elapsed().as_secs_f64();
+    work.report.seconds = job.times.end_collection(position);
     Ended { report: work.report, problems: work.problems, warnings: work.warnings }
 }
 
@@ -578,6 +584,7 @@ impl<'a> Work<'a> {
         self.enter(Phase::Copying);
         let job = self.job;
         let started = Instant::now();
+        job.times.begin_copy(self.position);
         let record = job.ledger.collection(job.attempt.job_id(), self.position).await;
         let is_copied = record.map_err(|error| self.ledger_failed(error))?.copied;
         let outcome = if is_copied && self.quarantined().await?.is_empty() {
@@ -585,7 +592,7 @@ impl<'a> Work<'a> {
         } else {
             self.copy_splits(made, source, before).await
         };
-        self.report.copy_seconds = started.elapsed().as_secs_f64();
+        self.report.copy_seconds = job.times.end_copy(self.position);
         self.job.copied_since(started);
         let copied = self.what_was_copied().await?;
         outcome?;

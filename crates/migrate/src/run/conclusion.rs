@@ -267,6 +267,7 @@ mod tests {
             started_at: String::new(),
             ended_at: String::new(),
             seconds: 0.0,
+            last_attempt_seconds: 0.0,
             attempts: 1,
             verify: VerifyLevel::Sample,
             verified: VerifyLevel::Sample,

@@ -48,6 +48,7 @@ pub(super) async fn obey(job: &Job, looked: &Looked) -> Infallible {
                 job.observer.on_event(Event::MaxRate(max_rate));
             }
         }
+        job.times.record_now_and_then(&job.ledger, &job.attempt).await;
         looked.look(job).await;
     }
 }
@@ -175,7 +176,8 @@ fn cleaned(
         target: plan.target.clone(),
         started_at: record.created_at.clone(),
         ended_at: now.to_owned(),
-        seconds: 0.0,
+        seconds: record.worked.as_secs_f64(),
+        last_attempt_seconds: 0.0,
         attempts: record.attempt.unsigned_abs() + 1,
         verify: former.map_or(VerifyLevel::None, |former| former.verify),
         verified: VerifyLevel::None,
