@@ -7,7 +7,7 @@ use vecferry_milvus::schema::differences;
 use vecferry_milvus::{Collection, CollectionName, NewCollection};
 
 use crate::duration::DurationEstimate;
-use crate::problem::{Problem, listed};
+use crate::problem::{Problem, Told};
 use crate::rbac::RbacPlan;
 use crate::report::FormerLoad;
 use crate::size::RowSize;
@@ -157,15 +157,15 @@ impl PlannedCollection {
         now: &Collection,
         partitions: &[String],
         aliases: &[String],
-    ) -> Vec<String> {
-        let mut found = Vec::new();
+    ) -> Vec<Told> {
+        let mut found: Vec<Told> = Vec::new();
         if self.described.id != now.id {
-            found.push("it was dropped and created again on the source".to_owned());
+            found.push("it was dropped and created again on the source".into());
         }
         match differences(&self.described.schema, &now.schema) {
             Ok(differing) if differing.is_empty() => {}
             Ok(differing) => found.push(show(&differing)),
-            Err(error) => found.push(error.to_string()),
+            Err(error) => found.push(error.to_string().into()),
         }
         // Where a field's value places the rows, partitions are no part of a plan.
         let partitions = if self.has_partition_key() { &[] } else { partitions };
@@ -177,7 +177,7 @@ impl PlannedCollection {
                 (then.iter().filter(|name| !now.contains(name)).collect(), "removed"),
             ] {
                 if !names.is_empty() {
-                    found.push(format!("{what} {verb}: {}", listed(&names)));
+                    found.push(Told::names(&names).behind(&format!("{what} {verb}: ")));
                 }
             }
         }
@@ -186,7 +186,7 @@ impl PlannedCollection {
             pairs.map(|pair| (pair.key.clone(), pair.value.clone())).collect::<BTreeSet<_>>()
         };
         if of(&self.described) != of(now) {
-            found.push("its properties changed".to_owned());
+            found.push("its properties changed".into());
         }
         found
     }

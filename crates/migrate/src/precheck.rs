@@ -18,7 +18,7 @@ use crate::connect::{Side, cluster, product, refusal, same_server};
 use crate::event::Awaited;
 use crate::inventory::{self, Found};
 use crate::plan::{Change, Keys, NewIndex, Plan, PlannedCollection};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::request::{AutoId, Duplicates, MigrateRequest, SourceLoad};
 use crate::size::{RowSize, row_sizes};
 use crate::source_load;
@@ -264,7 +264,7 @@ impl Checks<'_> {
         if self.request.source_load == SourceLoad::Never {
             let detail = found.load.describe();
             self.problems
-                .push(Problem::new(Code::SourceNotLoaded).with("collection", name).with("detail", detail));
+                .push(Problem::new(Code::SourceNotLoaded).with("collection", name).told("detail", detail));
             return Ok(());
         }
         let rows = source_load::stored_rows(self.source, name).await?.unwrap_or(found.rows_estimate);
@@ -364,12 +364,12 @@ impl Checks<'_> {
         }
     }
 
-    fn cannot_hold(&mut self, found: &Found, detail: String) {
+    fn cannot_hold(&mut self, found: &Found, detail: impl Into<Told>) {
         self.problems.push(
             Problem::new(Code::TargetCannotHold)
                 .with("collection", &found.described.name)
                 .with("target", self.target.version())
-                .with("detail", detail),
+                .told("detail", detail),
         );
     }
 
@@ -388,14 +388,13 @@ impl Checks<'_> {
         if self.follows_source && !is_ours {
             return;
         }
-        let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let detail = match support(self.product, feature) {
+        let why = match support(self.product, feature) {
             Support::Yes => return,
-            Support::Since(major, minor) => {
-                format!("it needs {feature} ({names}), which come with {major}.{minor}")
-            }
-            Support::No => format!("it needs {feature} ({names}), which this product does not have"),
+            Support::Since(major, minor) => format!("), which come with {major}.{minor}"),
+            Support::No => "), which this product does not have".to_owned(),
         };
+        let names: Vec<_> = names.iter().collect();
+        let detail = Told::names(&names).behind(&format!("it needs {feature} (")).before(&why);
         self.cannot_hold(found, detail);
     }
 

@@ -9,8 +9,10 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 mod catalogue;
+mod told;
 
 pub use catalogue::{CATALOGUE, Code, Entry, Text};
+pub(crate) use told::Told;
 
 /// A language that people are spoken to in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +93,10 @@ impl Problem {
             let Some(close) = rest[open..].find('}') else { break };
             text.push_str(&rest[..open]);
             let name = &rest[open + 1..open + close];
-            let value = self.values.iter().find(|(known, _)| *known == name);
+            let of_language = self.values.iter().find(|(known, _)| {
+                lang == Lang::Zh && known.strip_suffix("_zh").is_some_and(|known| known == name)
+            });
+            let value = of_language.or_else(|| self.values.iter().find(|(known, _)| *known == name));
             debug_assert!(value.is_some(), "{:?} has no value for `{name}`", self.code);
             text.push_str(match (value, lang) {
                 (None, _) => "?",
@@ -105,17 +110,6 @@ impl Problem {
         text.push_str(rest);
         text
     }
-}
-
-/// Names that a message spells out.
-const NAMES_MAX: usize = 10;
-
-/// Some names in a message: the first ten, and how many more there are.
-pub(crate) fn listed<Name: fmt::Display>(names: &[Name]) -> String {
-    let shown: Vec<_> = names.iter().take(NAMES_MAX).map(|name| format!("`{name}`")).collect();
-    let more = names.len().saturating_sub(NAMES_MAX);
-    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{tail}", shown.join(", "))
 }
 
 impl fmt::Display for Problem {

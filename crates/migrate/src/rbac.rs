@@ -14,7 +14,7 @@ use vecferry_milvus::{Client, ErrorKind};
 
 use crate::connect::{Side, refusal};
 use crate::plan::Plan;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::request::{MigrateRequest, RbacUsers, Selection};
 use crate::visible;
 
@@ -27,9 +27,6 @@ mod users_file;
 
 pub(crate) use apply::{Work, carry_out};
 pub(crate) use remove::remove;
-
-/// Names that a warning spells out; the plan and the report hold all.
-const NAMES_MAX: usize = 10;
 
 /// How it gets to the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -323,10 +320,6 @@ fn warning(left: &[Left]) -> Option<Problem> {
     if lost.is_empty() {
         return None;
     }
-    let shown = lost.iter().take(NAMES_MAX).map(|left| format!("{} `{}`", left.kind.name(), left.name));
-    let mut names = shown.collect::<Vec<_>>().join(", ");
-    if lost.len() > NAMES_MAX {
-        names.push_str(", …");
-    }
-    Some(Problem::new(Code::RbacLeft).with("number", lost.len()).with("names", names))
+    let names: Vec<_> = lost.iter().map(|left| format!("{} `{}`", left.kind.name(), left.name)).collect();
+    Some(Problem::new(Code::RbacLeft).with("number", lost.len()).told("names", Told::items(&names)))
 }

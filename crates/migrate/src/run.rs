@@ -24,7 +24,7 @@ use crate::plan::file::{PlanFile, outdated};
 use crate::plan::stored::{write_plan, write_request};
 use crate::plan::{Plan, PlannedCollection};
 use crate::precheck;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::proof::Reader;
 use crate::rate::MaxRate;
 use crate::rbac;
@@ -448,11 +448,11 @@ impl Migration {
         for (planned, now) in self.plan.collections.iter().zip(looks) {
             let changes = match now.map_err(|error| vec![refusal(Side::Source, &error)])? {
                 Some(now) => planned.changes_of_source(&now.described, &now.partitions, &now.aliases),
-                None => vec!["it was dropped".to_owned()],
+                None => vec!["it was dropped".into()],
             };
             if !changes.is_empty() {
                 let problem = Problem::new(Code::PlanOutdated).with("collection", &planned.source);
-                problems.push(problem.with("detail", changes.join("; ")));
+                problems.push(problem.told("detail", Told::parts(&changes)));
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }

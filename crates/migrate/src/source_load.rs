@@ -12,6 +12,7 @@ use vecferry_milvus::schema::parameter;
 use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, LoadState, Segment};
 
 use crate::event::{Awaited, Side};
+use crate::problem::Told;
 use crate::report::{FormerLoad, LoadExtent};
 use crate::retry::{WaitError, repeat, sleep, unless_canceled};
 use crate::waits::{Waiting, load_stall_max};
@@ -135,18 +136,14 @@ impl LoadedParts {
     }
 
     /// For people: what was loaded.
-    pub(crate) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> Told {
         match (self.loaded.len(), self.missing.len()) {
-            (0, _) => "not loaded".to_owned(),
-            (_, 0) if self.on_its_way => "being loaded".to_owned(),
-            (_, 0) => "loaded".to_owned(),
+            (0, _) => "not loaded".into(),
+            (_, 0) if self.on_its_way => "being loaded".into(),
+            (_, 0) => "loaded".into(),
             (loaded, missing) => {
-                format!(
-                    "only partition {} of {} loaded: {}",
-                    loaded,
-                    loaded + missing,
-                    self.loaded.join(", ")
-                )
+                let all = loaded + missing;
+                Told::names(&self.loaded).behind(&format!("only partition {loaded} of {all} loaded: "))
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::connect::Side;
 use crate::event::Awaited;
 use crate::plan::{Change, Keys, NewIndex, PlannedCollection};
 use crate::precheck::{PROPERTY_KEPT_KEYS, PROPERTY_TTL};
-use crate::problem::listed;
+use crate::problem::Told;
 use crate::report::IndexReport;
 use crate::retry::{repeat, sleep};
 use crate::waits::Waiting;
@@ -233,7 +233,7 @@ pub(crate) fn added_properties(
 pub(crate) async fn partition_differences(
     target: &Client,
     planned: &PlannedCollection,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Told>, Error> {
     let made = target.partitions(&planned.target).await?;
     let made: Vec<String> = made.into_iter().map(|(name, _)| name).collect();
     let wanted = &planned.partitions;
@@ -244,8 +244,9 @@ pub(crate) async fn partition_differences(
     let added = if wanted.is_empty() { Vec::new() } else { only(&made, wanted) };
     let differing = [("are missing", only(wanted, &made)), ("were added", added)];
     let told = differing.iter().filter(|(_, names)| !names.is_empty());
-    let told: Vec<_> = told.map(|(what, names)| format!("partitions {what}: {}", listed(names))).collect();
-    Ok((!told.is_empty()).then(|| told.join("; ")))
+    let told: Vec<_> =
+        told.map(|(what, names)| Told::names(names).behind(&format!("partitions {what}: "))).collect();
+    Ok((!told.is_empty()).then(|| Told::parts(&told)))
 }
 
 /// What of a complete collection is not as it was planned, for people: somebody may have changed it since. None if all
@@ -255,7 +256,7 @@ pub(crate) async fn changes_of_complete(
     planned: &PlannedCollection,
     made: &Collection,
     cancel: &CancellationToken,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Told>, Error> {
     let broken = |error: vecferry_milvus::wire::WireError| {
         Error::new(ErrorKind::Malformed, "DescribeCollection", error.to_string())
     };
@@ -265,16 +266,16 @@ pub(crate) async fn changes_of_complete(
     let partitions = repeat(cancel, || partition_differences(target, planned)).await?;
     let definition = (!differing.is_empty()).then(|| show(&differing));
     let told: Vec<_> = definition.into_iter().chain(partitions).collect();
-    Ok((!told.is_empty()).then(|| told.join("; ")))
+    Ok((!told.is_empty()).then(|| Told::parts(&told)))
 }
 
 /// Differences in one line for people.
-pub(crate) fn show(differences: &[Difference]) -> String {
+pub(crate) fn show(differences: &[Difference]) -> Told {
     let absent = |text: &str| if text.is_empty() { "absent".to_owned() } else { format!("`{text}`") };
     let one = |difference: &Difference| {
         format!("{}: {} became {}", difference.path, absent(&difference.source), absent(&difference.target))
     };
-    differences.iter().map(one).collect::<Vec<_>>().join("; ")
+    Told::items(&differences.iter().map(one).collect::<Vec<_>>())
 }
 
 /// Has the rows written so far stored, and waits for it.

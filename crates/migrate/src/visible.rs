@@ -4,7 +4,7 @@
 use vecferry_milvus::{Client, Doubt};
 
 use crate::connect::{Side, refusal};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::request::{Selection, Selector};
 
 /// How the question was answered.
@@ -58,33 +58,29 @@ pub(crate) async fn check(
     };
     let Some((what, doubt)) = doubt else { return Ok(Visible::Everything) };
     let code = if visible_only { Code::VisibleOnly } else { Code::NotEverythingSeen };
-    let (en, zh) = reason(&doubt);
     let problem = Problem::new(code)
         .with("side", side.name())
         .with("user", sight.user.as_deref().unwrap_or("API key"))
         .with("what", what)
-        .with("detail", en)
-        .with("detail_zh", zh);
+        .told("detail", reason(&doubt));
     if visible_only { Ok(Visible::Part(problem)) } else { Err(vec![problem]) }
 }
 
 /// A doubt in both languages.
-fn reason(doubt: &Doubt) -> (String, String) {
+fn reason(doubt: &Doubt) -> Told {
     match doubt {
         Doubt::ApiKey => {
-            ("servers do not say what an API key may see".into(), "服务器不会说明 API key 能看到什么".into())
+            Told::both("servers do not say what an API key may see", "服务器不会说明 API key 能看到什么")
         }
-        Doubt::NoRoles => ("the server names no roles of it".into(), "服务器没有给出它的角色".into()),
-        Doubt::NotTold(error) => {
-            (format!("its roles can't be asked for ({error})"), format!("无法查询它的角色（{error}）"))
-        }
-        Doubt::Roles(roles) if roles.is_empty() => ("it has no role".into(), "它没有任何角色".into()),
-        Doubt::Roles(roles) => {
-            let quoted: Vec<_> = roles.iter().map(|role| format!("`{role}`")).collect();
-            (
-                format!("its roles {} are granted a part only", quoted.join(", ")),
-                format!("它的角色 {} 只被授予了一部分权限", quoted.join("、")),
-            )
-        }
+        Doubt::NoRoles => Told::both("the server names no roles of it", "服务器没有给出它的角色"),
+        Doubt::NotTold(error) => Told::both(
+            format!("its roles can't be asked for ({error})"),
+            format!("无法查询它的角色（{error}）"),
+        ),
+        Doubt::Roles(roles) if roles.is_empty() => Told::both("it has no role", "它没有任何角色"),
+        Doubt::Roles(roles) => Told::names(&roles.iter().collect::<Vec<_>>()).within(
+            |names| format!("its roles {names} are granted a part only"),
+            |names| format!("它的角色 {names} 只被授予了一部分权限"),
+        ),
     }
 }

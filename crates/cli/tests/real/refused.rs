@@ -161,7 +161,7 @@ fn a_source_that_may_not_be_loaded() {
     let arguments = ["--collection", "asleep", "--collection", "half_asleep", "--source-load", "never"];
     let run = Vecferry::migrate(servers(), "source", "target", &arguments);
     run.failed(3, "VF-0205", "`default.asleep` is not completely loaded on the source (not loaded)");
-    run.failed(3, "VF-0205", "(only partition 1 of 2 loaded: p)");
+    run.failed(3, "VF-0205", "(only partition 1 of 2 loaded: `p`)");
     oracle.run(
         r#"
         assert source.loaded("half_asleep") == {"_default": "LoadStateNotLoad", "p": "LoadStateLoaded"}

@@ -12,7 +12,7 @@ use super::CheckId;
 use crate::connect::{Side, refusal};
 use crate::event::Awaited;
 use crate::plan::{Plan, PlannedCollection};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::retry::{WaitError, repeat, unless_canceled};
 use crate::target;
 use crate::waits::shown;
@@ -93,13 +93,13 @@ async fn probe(client: &Client, scratch: &Scratch, cancel: &CancellationToken) -
         removed
             .map_err(|error| Problem::new(Code::ProbeLeft).with("collection", name).with("detail", error))?;
     }
-    let cannot_hold = |detail: String| {
+    let cannot_hold = |detail: Told| {
         let problem = Problem::new(Code::TargetCannotHold).with("collection", &scratch.source);
-        problem.with("target", client.version()).with("detail", detail)
+        problem.with("target", client.version()).told("detail", detail)
     };
     let refused = |error: &Error| {
         let is_its_word = error.kind() == ErrorKind::Rejected;
-        if is_its_word { cannot_hold(error.to_string()) } else { refusal(Side::Target, error) }
+        if is_its_word { cannot_hold(error.to_string().into()) } else { refusal(Side::Target, error) }
     };
     let is_unknown = |error: &Error| scratch.elsewhere && error.kind() == ErrorKind::PermissionDenied;
     match (made, looked) {
@@ -115,7 +115,7 @@ async fn look(
     client: &Client,
     planned: &PlannedCollection,
     cancel: &CancellationToken,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Told>, Error> {
     let made = repeat(cancel, || client.describe(&planned.target)).await?;
     let differing = target::schema_differences(client, planned, &made)
         .map_err(|error| Error::new(ErrorKind::Malformed, "DescribeCollection", error.to_string()))?;

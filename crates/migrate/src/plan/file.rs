@@ -12,7 +12,7 @@ use vecferry_milvus::{CollectionName, Endpoint};
 use super::stored::{DocumentError, plan_value, read_plan_value, read_request, write_request};
 use super::{Plan, PlannedCollection};
 use crate::checks::Check;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::report::FormerLoad;
 use crate::request::{MigrateRequest, Selection};
 use crate::run::splits_expected;
@@ -190,18 +190,18 @@ impl PlanFile {
 /// Why a plan that was made earlier is not carried out, by comparison with one made now.
 pub(crate) fn outdated(then: &Plan, now: &Plan, row_tolerance_percent: f64) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut report = |collection: &dyn std::fmt::Display, detail: String| {
-        problems.push(Problem::new(Code::PlanOutdated).with("collection", collection).with("detail", detail));
+    let mut report = |collection: &dyn std::fmt::Display, detail: Told| {
+        problems.push(Problem::new(Code::PlanOutdated).with("collection", collection).told("detail", detail));
     };
     for planned in &then.collections {
         match now.collections.iter().find(|found| found.source == planned.source) {
             Some(found) => {
                 let found = changes(planned, found, row_tolerance_percent);
                 if !found.is_empty() {
-                    report(&planned.source, found.join("; "));
+                    report(&planned.source, Told::parts(&found));
                 }
             }
-            None => report(&planned.source, "it is gone, or another collection bears its name".to_owned()),
+            None => report(&planned.source, "it is gone, or another collection bears its name".into()),
         }
     }
     let databases = |plan: &Plan| plan.new_databases.iter().cloned().collect::<BTreeSet<_>>();
@@ -209,26 +209,26 @@ pub(crate) fn outdated(then: &Plan, now: &Plan, row_tolerance_percent: f64) -> V
         let exists = then.new_databases.contains(db);
         let text =
             if exists { "the target has this database by now" } else { "the target lost this database" };
-        report(&CollectionName::new(db.as_str(), "*"), text.to_owned());
+        report(&CollectionName::new(db.as_str(), "*"), text.into());
     }
     problems
 }
 
 /// What changed about a collection since it was planned.
-fn changes(then: &PlannedCollection, now: &PlannedCollection, row_tolerance_percent: f64) -> Vec<String> {
+fn changes(then: &PlannedCollection, now: &PlannedCollection, row_tolerance_percent: f64) -> Vec<Told> {
     let mut found = then.changes_of_source(&now.described, &now.partitions, &now.aliases);
     let (mut of_then, mut of_now) = (then.indexes.clone(), now.indexes.clone());
     of_then.sort_by(|one, other| (&one.field, &one.name).cmp(&(&other.field, &other.name)));
     of_now.sort_by(|one, other| (&one.field, &one.name).cmp(&(&other.field, &other.name)));
     if of_then != of_now {
-        found.push("its indexes changed".to_owned());
+        found.push("its indexes changed".into());
     }
     if then.changes != now.changes {
-        found.push("what would differ on the target changed".to_owned());
+        found.push("what would differ on the target changed".into());
     }
     let (rows_then, rows_now) = (then.rows_estimate, now.rows_estimate);
     if rows_then.abs_diff(rows_now) as f64 > rows_then as f64 * row_tolerance_percent / 100.0 {
-        found.push(format!("{rows_then} rows then, {rows_now} now"));
+        found.push(format!("{rows_then} rows then, {rows_now} now").into());
     }
     found
 }

@@ -3,7 +3,7 @@
 use vecferry_milvus::{CollectionName, Key};
 
 use super::expect::{Expected, Part, ProofError, Reader};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::report::Findings;
 
 /// Keys looked up on the source to tell a repeated key from a changed row.
@@ -79,12 +79,11 @@ async fn compare_rows(
         }
     }
     if !missing.is_empty() {
-        let shown = missing.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join(", ");
         outcome.problems.push(
             Problem::new(Code::RowsMissing)
                 .with("collection", name)
                 .with("rows", missing.len())
-                .with("where", format!("sampled keys {shown}")),
+                .told("where", Told::items(&missing).behind("sampled keys ")),
         );
     }
     Ok(())

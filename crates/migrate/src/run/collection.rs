@@ -399,7 +399,7 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         let problem = Problem::new(code).with("collection", &self.planned.target);
-        Err(problem.with("detail", target::show(&differences)).into())
+        Err(problem.told("detail", target::show(&differences)).into())
     }
 
     /// Loads the source if need be, copies, and asks the source what the target must hold. Puts the source back, unless
@@ -446,7 +446,7 @@ impl<'a> Work<'a> {
                 Problem::new(Code::SourceNotRestored)
                     .with("collection", name)
                     .with("detail", error)
-                    .with("state", self.planned.load.describe()),
+                    .told("state", self.planned.load.describe()),
             );
         }
         drop(held);
@@ -924,12 +924,13 @@ impl<'a> Work<'a> {
         let after = Holding { counts, segment_rows, whole, stored: None };
         let expires = drift::expires(self.planned);
         let mut report = drift::report(before, &after, drift::change(before, &after, expires));
-        report.changes = drift::changes_of_source(&self.job.source, self.planned, &counted)
+        let changes = drift::changes_of_source(&self.job.source, self.planned, &counted)
             .await
             .map_err(|error| self.not_verified(error))?;
+        report.changes = changes.iter().map(|change| change.all().to_owned()).collect();
         finding.drift(&report, expires);
-        if !report.changes.is_empty() {
-            let problem = drift::source_changed(self.planned, &report.changes);
+        if !changes.is_empty() {
+            let problem = drift::source_changed(self.planned, &changes);
             let is_let_pass = self.job.request.allow_drift;
             if is_let_pass { self.warnings.push(problem) } else { self.problems.push(problem) }
         }
@@ -1224,7 +1225,7 @@ impl<'a> Work<'a> {
 
     fn changed(&self, differences: &[Difference]) -> Stop {
         let problem = Problem::new(Code::SchemaChanged).with("collection", &self.planned.target);
-        problem.with("detail", target::show(differences)).into()
+        problem.told("detail", target::show(differences)).into()
     }
 
     /// Indexes that the target refused although nothing spoke against them.
@@ -1257,7 +1258,7 @@ impl<'a> Work<'a> {
             None => Ok(()),
             Some(detail) => {
                 let problem = Problem::new(Code::SchemaChanged).with("collection", &self.planned.target);
-                Err(problem.with("detail", detail).into())
+                Err(problem.told("detail", detail).into())
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::event::{Event, Observer, Phase};
 use crate::inventory::Found;
 use crate::plan::{Keys, Plan, PlannedCollection};
 use crate::precheck::PROPERTY_TTL;
-use crate::problem::{Code, Problem, listed};
+use crate::problem::{Code, Problem, Told};
 use crate::proof::{
     Expected, Outcome, Part, ProofError, Reader, Surplus, compare, diagnose, expect, scan_keys,
 };
@@ -120,7 +120,7 @@ impl<'a> Finding<'a> {
                 Problem::new(Code::RowsUnreadable)
                     .with("collection", self.name)
                     .with("rows", self.surplus.unreadable)
-                    .with("where", self.surplus.unreadable_at.join("; ")),
+                    .told("where", Told::items(&self.surplus.unreadable_at)),
             );
         }
         if self.drifted {
@@ -135,12 +135,14 @@ impl<'a> Finding<'a> {
 }
 
 fn duplicate_problem(name: &CollectionName, surplus: &Surplus, duplicates: Duplicates) -> Problem {
-    let keys = surplus.keys.iter().take(100).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let code = match duplicates {
         Duplicates::Warn => Code::Duplicates,
         Duplicates::Fail => Code::DuplicatesRefused,
     };
-    Problem::new(code).with("collection", name).with("surplus", surplus.duplicates).with("keys", keys)
+    Problem::new(code)
+        .with("collection", name)
+        .with("surplus", surplus.duplicates)
+        .told("keys", Told::items(&surplus.keys))
 }
 
 /// Rows that differ, as a problem.
@@ -166,11 +168,11 @@ pub(super) fn rows_elsewhere(
     let (names, rows): (Vec<&String>, Vec<u64>) =
         counted.partitions.iter().filter(is_elsewhere).map(|(name, rows)| (name, *rows)).unzip();
     let places = [
-        (rows.into_iter().sum(), format!("in partitions that the source does not have: {}", listed(&names))),
-        (counted.whole.saturating_sub(counted.sum()), "in no partition that is listed".to_owned()),
+        (rows.into_iter().sum(), Told::names(&names).behind("in partitions that the source does not have: ")),
+        (counted.whole.saturating_sub(counted.sum()), "in no partition that is listed".into()),
     ];
-    let problem = |(rows, place): (u64, String)| {
-        Problem::new(Code::RowsExtra).with("collection", name).with("rows", rows).with("where", place)
+    let problem = |(rows, place): (u64, Told)| {
+        Problem::new(Code::RowsExtra).with("collection", name).with("rows", rows).told("where", place)
     };
     places.into_iter().filter(|(rows, _)| *rows > 0).map(problem).collect()
 }
@@ -329,7 +331,7 @@ fn compare_definitions(
     of_target: &Found,
 ) -> Result<Option<Problem>, ProofError> {
     let differing = differences(&of_source.described.schema, &of_target.described.schema)?;
-    let mut detail: Vec<_> = Vec::new();
+    let mut detail: Vec<Told> = Vec::new();
     if !differing.is_empty() {
         detail.push(show(&differing));
     }
@@ -339,25 +341,27 @@ fn compare_definitions(
         let missing: Vec<_> =
             of_source.aliases.iter().filter(|alias| !of_target.aliases.contains(alias)).collect();
         if !missing.is_empty() {
-            detail.push(format!("aliases are missing: {}", listed(&missing)));
+            detail.push(Told::names(&missing).behind("aliases are missing: "));
         }
         let (before, after) = (ttl(of_source), ttl(of_target));
         if before != after {
             let shown = |ttl: Option<&str>| ttl.unwrap_or("none").to_owned();
-            detail.push(format!("properties[{PROPERTY_TTL}]: {} became {}", shown(before), shown(after)));
+            detail.push(
+                format!("properties[{PROPERTY_TTL}]: {} became {}", shown(before), shown(after)).into(),
+            );
         }
     }
-    detail.extend(metric_differences(of_source, of_target));
+    detail.extend(metric_differences(of_source, of_target).into_iter().map(Told::from));
     let problem = Problem::new(Code::SchemaChanged).with("collection", &of_source.described.name);
-    Ok((!detail.is_empty()).then(|| problem.with("detail", detail.join("; "))))
+    Ok((!detail.is_empty()).then(|| problem.told("detail", Told::parts(&detail))))
 }
 
 /// Partitions that the target lacks. One that only it has differs by its rows, if there are any.
-fn partition_differences(of_source: &Found, of_target: &Found) -> Option<String> {
+fn partition_differences(of_source: &Found, of_target: &Found) -> Option<Told> {
     let (source, target) = (every_row::partitions(of_source), every_row::partitions(of_target));
     let missing: Vec<_> = source.iter().filter(|name| !target.contains(name)).collect();
     (!missing.is_empty() && !target.is_empty())
-        .then(|| format!("partitions are missing: {}", listed(&missing)))
+        .then(|| Told::names(&missing).behind("partitions are missing: "))
 }
 
 /// How long rows live; none where they do not end.

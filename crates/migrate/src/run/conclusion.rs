@@ -2,7 +2,7 @@
 //! facts that contradict each other do too. Nothing here asks a server.
 
 use crate::event::Phase;
-use crate::problem::{Code, Lang, Problem};
+use crate::problem::{Code, Lang, Problem, Told};
 use crate::report::{CollectionReport, CopiedRows, CountedRows, Evidence, JobState, Report};
 use crate::request::VerifyLevel;
 
@@ -187,15 +187,15 @@ pub(super) fn conclude(report: &mut Report, shown: Shown, canceled: bool) {
             .filter(|collection| collection.created && (collection.phase == Phase::Done) == complete)
             .map(|collection| format!("{} ({})", collection.target_name(), collection.rows))
             .collect();
-        if names.is_empty() { "–".to_owned() } else { names.join(", ") }
+        if names.is_empty() { "–".into() } else { Told::items(&names) }
     };
     let all_done = report.collections.iter().all(|collection| collection.phase == Phase::Done);
     if report.problems.is_empty() && canceled && !all_done {
         report.state = JobState::Canceled;
         let problem = Problem::new(Code::Canceled)
             .with("job", &report.job_id)
-            .with("complete", named(true))
-            .with("incomplete", named(false));
+            .told("complete", named(true))
+            .told("incomplete", named(false));
         report.problems.push(problem);
     }
     if report.problems.is_empty() {

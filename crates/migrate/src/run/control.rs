@@ -15,7 +15,7 @@ use crate::connect::{Side, connect};
 use crate::event::{Event, Phase};
 use crate::plan::stored::read_plan;
 use crate::plan::{Plan, PlannedCollection};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::rate::MaxRate;
 use crate::report::{CollectionReport, JobState, Report};
 use crate::request::VerifyLevel;
@@ -162,7 +162,7 @@ fn cleaned(
     now: &str,
 ) -> Report {
     let former: Option<Report> = record.report.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    let names = if removed.is_empty() { "–".to_owned() } else { removed.join(", ") };
+    let names = if removed.is_empty() { "–".into() } else { Told::items(removed) };
     let one = |(planned, of_ledger): (&PlannedCollection, &CollectionRecord)| CollectionReport {
         phase: Phase::Canceled,
         created: of_ledger.target_id.is_some(),
@@ -185,7 +185,7 @@ fn cleaned(
         collections: plan.collections.iter().zip(collections).map(one).collect(),
         rbac: None,
         resource_groups: plan.resource_groups.clone(),
-        problems: vec![Problem::new(Code::Cleaned).with("job", &record.job_id).with("removed", names)],
+        problems: vec![Problem::new(Code::Cleaned).with("job", &record.job_id).told("removed", names)],
         warnings: Vec::new(),
         estimate: None,
         pace: None,
@@ -273,7 +273,7 @@ async fn restore_source(source: &Client, plan: &Plan, records: &[CollectionRecor
                 Problem::new(Code::SourceNotRestored)
                     .with("collection", &planned.source)
                     .with("detail", error)
-                    .with("state", planned.load.describe()),
+                    .told("state", planned.load.describe()),
             );
         }
     }

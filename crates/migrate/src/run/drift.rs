@@ -17,7 +17,7 @@ use super::writes::{LIMITED_MAX, Look, Looker};
 use crate::inventory;
 use crate::plan::PlannedCollection;
 use crate::precheck::PROPERTY_TTL;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::report::{CollectionReport, CountedRows, DriftReport, Report, UnseenWrites, Verification, Writes};
 use crate::request::VerifyLevel;
 use crate::retry::sleep;
@@ -191,7 +191,7 @@ fn grouped(found: impl Iterator<Item = (UnseenWrites, String)>) -> Vec<Problem> 
         Some(call) => not_to_be_seen(names.len(), call),
         None => Problem::new(Code::UpdatesHidden)
             .with("number", names.len())
-            .with("collections", shortened(&names)),
+            .told("collections", Told::names(&names)),
     };
     names.into_iter().map(one).collect()
 }
@@ -199,16 +199,6 @@ fn grouped(found: impl Iterator<Item = (UnseenWrites, String)>) -> Vec<Problem> 
 /// That the source does not answer the call which shows updates.
 pub(crate) fn not_to_be_seen(collections: usize, call: &str) -> Problem {
     Problem::new(Code::UpdatesUnseen).with("number", collections).with("call", call)
-}
-
-/// Some names and the number of the others.
-fn shortened(names: &[String]) -> String {
-    const NAMED: usize = 5;
-    let named = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(NAMED) {
-        0 => named,
-        others => format!("{named}, +{others}"),
-    }
 }
 
 /// Rows of the loaded segments, growing ones too where the server tells these (2.3.5 does not: there, new rows count from
@@ -262,24 +252,24 @@ pub(super) async fn changes_of_source(
     source: &Client,
     planned: &PlannedCollection,
     counted: &CountedRows,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<Told>, Error> {
     let Some(now) = inventory::look(source, &planned.source).await? else {
-        return Ok(vec!["it was dropped".to_owned()]);
+        return Ok(vec!["it was dropped".into()]);
     };
     let mut found = planned.changes_of_source(&now.described, &now.partitions, &now.aliases);
     let is_new = |(name, rows): &(&String, &u64)| **rows > 0 && !planned.partitions.contains(*name);
     let rows: Vec<_> = counted.partitions.iter().filter(is_new).collect();
     if !rows.is_empty() {
         let total: u64 = rows.iter().map(|(_, rows)| **rows).sum();
-        found.push(format!("{total} row(s) are in partitions that were added"));
+        found.push(format!("{total} row(s) are in partitions that were added").into());
     }
     Ok(found)
 }
 
 /// The source is not any more what was planned.
-pub(super) fn source_changed(planned: &PlannedCollection, changes: &[String]) -> Problem {
+pub(super) fn source_changed(planned: &PlannedCollection, changes: &[Told]) -> Problem {
     let problem = Problem::new(Code::SourceObjectsChanged).with("collection", &planned.source);
-    problem.with("detail", changes.join("; "))
+    problem.told("detail", Told::parts(changes))
 }
 
 /// What changed.

@@ -11,7 +11,7 @@ use super::{Ended, Job, LOOKS_PARALLEL, drift, ledger_failed, reader, replaced};
 use crate::connect::Side;
 use crate::event::Phase;
 use crate::plan::{Plan, PlannedCollection};
-use crate::problem::{Code, Problem, listed};
+use crate::problem::{Code, Problem, Told};
 use crate::report::{CollectionReport, CountedRows, Report, Writes};
 use crate::request::Selector;
 use crate::retry::repeat;
@@ -63,12 +63,17 @@ impl Job {
         let is_known = |name: &CollectionName| {
             plan.collections.iter().any(|planned| planned.source == *name || planned.target == *name)
         };
-        let new = names.into_iter().filter(|name| !is_known(name)).take(NAMED_MAX);
+        let new: Vec<_> = names.into_iter().filter(|name| !is_known(name)).collect();
+        if new.len() > NAMED_MAX {
+            let detail = Told::names(&new).behind("they were created, and this job does not copy them: ");
+            let problem = Problem::new(Code::SourceObjectsChanged).with("collection", "*");
+            return vec![problem.told("detail", detail)];
+        }
         let problem = |name| {
             let problem = Problem::new(Code::SourceObjectsChanged).with("collection", name);
             problem.with("detail", "it was created, and this job does not copy it")
         };
-        new.map(problem).collect()
+        new.into_iter().map(problem).collect()
     }
 
     /// What the source holds now of the databases that are meant as a whole.
@@ -148,7 +153,7 @@ impl Job {
             None => Ok(()),
             Some(detail) => {
                 let problem = Problem::new(Code::SchemaChanged).with("collection", &planned.target);
-                Err(problem.with("detail", detail))
+                Err(problem.told("detail", detail))
             }
         }
     }
@@ -243,7 +248,7 @@ pub(super) fn deletes_unseen(plan: &Plan, report: &Report) -> Option<Problem> {
     let released = plan.collections.iter().zip(&report.collections).filter(is_released);
     let names: Vec<_> = released.map(|(planned, _)| planned.source.to_string()).collect();
     let is_told = !names.is_empty() && plan.collections.len() > 1;
-    is_told.then(|| Problem::new(Code::DeletesUnseen).with("collections", listed(&names)))
+    is_told.then(|| Problem::new(Code::DeletesUnseen).told("collections", Told::names(&names)))
 }
 
 fn drifted(before: &CountedRows, now: &CountedRows, expires: bool) -> bool {

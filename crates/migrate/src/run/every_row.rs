@@ -15,7 +15,7 @@ use crate::copy::{KeySample, key_text, range_of};
 use crate::event::{Event, Observer};
 use crate::inventory::Found;
 use crate::plan::PlannedCollection;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::proof::{
     Follow, FullOutcome, Half, Layout, ProofError, Reader, Repair, Step, diagnose, full, keys_present,
     scan_keys,
@@ -488,8 +488,8 @@ pub(super) fn conclude(
 ) {
     problems.extend(compared.problems.iter().cloned());
     let Findings { missing, extra, changed, repeated_keys, repeated_on_target, swapped } = &compared.findings;
-    let rows = |code, rows: u64, place: String| {
-        Problem::new(code).with("collection", name).with("rows", rows).with("where", place)
+    let rows = |code, rows: u64, place: Told| {
+        Problem::new(code).with("collection", name).with("rows", rows).told("where", place)
     };
     if missing.rows > 0 {
         problems.push(rows(Code::RowsMissing, missing.rows, listed(missing)));
@@ -498,7 +498,7 @@ pub(super) fn conclude(
         problems.push(rows(Code::RowsExtra, extra.rows, listed(extra)));
     }
     if repeated_on_target.rows > 0 {
-        let place = format!("repeated: {}", listed(repeated_on_target));
+        let place = listed(repeated_on_target).behind("repeated: ");
         problems.push(rows(Code::RowsExtra, repeated_on_target.rows, place));
     }
     if changed.rows > 0 {
@@ -515,11 +515,10 @@ pub(super) fn conclude(
         );
     }
     if !swapped.is_empty() {
-        let shown = swapped
-            .iter()
-            .take(LISTED_MAX)
-            .map(|row| format!("key {}: `{}` → `{}`", row.key, row.source_partition, row.target_partition));
-        let place = shown.collect::<Vec<_>>().join("; ");
+        let one = |row: &SwappedRow| {
+            format!("key {}: `{}` → `{}`", row.key, row.source_partition, row.target_partition)
+        };
+        let place = Told::items(&swapped.iter().map(one).collect::<Vec<_>>());
         problems.push(rows(Code::RowsSwapped, swapped.len() as u64, place));
     }
     if repeated_keys.rows > 0 {
@@ -535,15 +534,8 @@ pub(super) fn conclude(
     }
 }
 
-/// Rows named in a sentence; the report names more.
-const LISTED_MAX: usize = 10;
-
-fn listed(found: &FoundRows) -> String {
-    let mut names: Vec<_> = found.first.iter().take(LISTED_MAX).map(ToString::to_string).collect();
-    if found.rows > names.len() as u64 {
-        names.push("…".to_owned());
-    }
-    names.join("; ")
+fn listed(found: &FoundRows) -> Told {
+    Told::first_of(&found.first, found.rows)
 }
 
 /// Compares every row after a copy, while both sides are loaded. Some rows are known to be missing on the target.

@@ -10,7 +10,7 @@ use crate::connect::{Side, refusal};
 use crate::inventory;
 use crate::plan::PlannedCollection;
 use crate::plan::stored::{read_plan, read_request};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::report::{JobState, Report};
 use crate::tuning::Tuning;
 
@@ -84,11 +84,11 @@ async fn check_source(
     record: &JobRecord,
     allow_drift: bool,
 ) -> Result<(), Problem> {
-    let changed = |detail: String| {
+    let changed = |detail: Told| {
         Problem::new(Code::SourceChanged)
             .with("collection", &planned.source)
             .with("job", &record.job_id)
-            .with("detail", detail)
+            .told("detail", detail)
     };
     let now =
         inventory::look(source, &planned.source).await.map_err(|error| refusal(Side::Source, &error))?;
@@ -102,7 +102,7 @@ async fn check_source(
         described.properties.clone_from(&planned.described.properties);
     }
     let found = planned.changes_of_source(&described, &partitions, &aliases);
-    if found.is_empty() { Ok(()) } else { Err(changed(found.join("; "))) }
+    if found.is_empty() { Ok(()) } else { Err(changed(Told::parts(&found))) }
 }
 
 /// What the job made must still be there, also what is complete; under a name of its own it is not complete.

@@ -8,7 +8,7 @@ use super::{Job, reader};
 use crate::connect::Side;
 use crate::event::{Event, Observer};
 use crate::plan::PlannedCollection;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::proof::{ProofError, Reader};
 
 /// Rows of a part that are known to be missing on the target.
@@ -77,7 +77,7 @@ impl Pair<'_> {
         }
         compared.problem = (!differing.is_empty()).then(|| {
             let problem = Problem::new(Code::RowsDiffer).with("collection", name);
-            problem.with("detail", differing.join("; "))
+            problem.told("detail", Told::items(&differing))
         });
         Ok(compared)
     }
