@@ -1,6 +1,6 @@
 //! What the command line takes. Parsing only: what the values mean is found out elsewhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -94,6 +94,26 @@ pub(crate) enum Command {
     /// Own the servers of the demo or of a test until standard input closes
     #[command(hide = true)]
     Sandbox,
+}
+
+impl Command {
+    /// The directory of the record of jobs that is asked for.
+    pub(crate) fn state_dir(&self) -> Option<&Path> {
+        let state = match self {
+            Self::Demo(_) | Self::Capacity(_) | Self::Completions { .. } | Self::Sandbox => return None,
+            Self::Plan(args) => &args.state,
+            Self::Migrate(args) => &args.state,
+            Self::Jobs(args) => args,
+            Self::Status(args) => &args.state,
+            Self::Resume(args) => &args.job.state,
+            Self::Rate(args) => &args.state,
+            Self::Cancel(args) => &args.job.state,
+            Self::Report(args) => &args.job.state,
+            Self::Verify(args) => &args.state,
+            Self::Load(args) => &args.state,
+        };
+        state.state_dir.as_deref()
+    }
 }
 
 /// `demo`

@@ -1,5 +1,6 @@
 //! Numbers as people read them. Sizes are decimal, as network rates are: 1 MB is 1,000,000 bytes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -105,6 +106,104 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     pad(&cut, columns)
 }
 
+/// A text of at most so many columns: what is too much is left out of its middle, since names differ at their ends.
+pub(crate) fn middle(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let keep = columns.saturating_sub(1);
+    format!("{}…{}", head(text, keep - keep / 2), tail(text, keep / 2))
+}
+
+/// Texts of at most so many columns that can still be told apart: where two of them differ only in what [`middle`] leaves
+/// out, the place where they begin to differ is shown too.
+pub(crate) fn tellable(texts: &[String], columns: usize) -> Vec<String> {
+    let mut shown: Vec<_> = texts.iter().map(|text| middle(text, columns)).collect();
+    let mut alike: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (at, text) in shown.iter().enumerate().filter(|(at, text)| **text != texts[*at]) {
+        alike.entry(text).or_default().push(at);
+    }
+    let mut told = Vec::new();
+    for mut group in alike.into_values() {
+        group.sort_by_key(|at| &texts[*at]);
+        let neighbors = |place: usize| {
+            let others = [place.checked_sub(1), Some(place + 1)];
+            others.into_iter().flatten().filter_map(|other| group.get(other)).map(|other| &texts[*other])
+        };
+        for (place, &at) in group.iter().enumerate() {
+            let differs_at = neighbors(place).filter(|other| **other != texts[at]);
+            let differs_at = differs_at.map(|other| common_beginning(&texts[at], other)).max();
+            told.extend(differs_at.map(|differs_at| (at, three_parts(&texts[at], differs_at, columns))));
+        }
+    }
+    told.into_iter().for_each(|(at, text)| shown[at] = text);
+    // Whatever is alike even so gets a number.
+    let mut seen: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+    for (text, shown) in texts.iter().zip(&mut shown) {
+        let same = seen.entry(shown.clone()).or_default();
+        match same.iter().position(|known| *known == text) {
+            Some(0) => {}
+            Some(number) => *shown = numbered(shown, number, columns),
+            None => {
+                if !same.is_empty() {
+                    *shown = numbered(shown, same.len(), columns);
+                }
+                same.push(text);
+            }
+        }
+    }
+    shown
+}
+
+fn numbered(text: &str, number: usize, columns: usize) -> String {
+    let mark = format!("~{}", number + 1);
+    format!("{}{mark}", head(text, columns.saturating_sub(mark.len())))
+}
+
+/// Bytes with which both begin.
+fn common_beginning(one: &str, other: &str) -> usize {
+    let same = one.char_indices().zip(other.chars()).take_while(|((_, one), other)| one == other);
+    same.last().map_or(0, |((at, character), _)| at + character.len_utf8())
+}
+
+/// The beginning, what stands at a place, and the end.
+fn three_parts(text: &str, place: usize, columns: usize) -> String {
+    let part = columns.saturating_sub(2) / 3;
+    let (first, last) = (head(text, part), tail(text, part));
+    // A little of what both share shows where it is.
+    let place = place.clamp(first.len(), text.len() - last.len());
+    let (before, behind) = text[..text.len() - last.len()].split_at(place);
+    let shared = tail(&before[first.len()..], part / 4);
+    let differing = head(behind, part - width(&shared));
+    format!("{first}…{shared}{differing}…{last}")
+}
+
+fn head(text: &str, columns: usize) -> String {
+    let mut used = 0;
+    let fits = |character: &char| {
+        used += character.width().unwrap_or(0);
+        used <= columns
+    };
+    text.chars().take_while(fits).collect()
+}
+
+fn tail(text: &str, columns: usize) -> String {
+    let mut used = 0;
+    let mut from = text.len();
+    for (at, character) in text.char_indices().rev() {
+        let wide = character.width().unwrap_or(0);
+        used += wide;
+        if used > columns {
+            break;
+        }
+        // A mark without the character that it stands on would join what is before it.
+        if wide > 0 {
+            from = at;
+        }
+    }
+    text[from..].to_owned()
+}
+
 /// Whether a character does something to a terminal, or turns the text around it: control characters (the escape of a
 /// terminal's commands among them), the ends of lines, and the marks of bidirectional texts.
 pub(crate) fn acts(character: char) -> bool {
@@ -121,6 +220,49 @@ pub(crate) fn harmless(text: &str) -> String {
         character => character,
     };
     text.chars().map(harmless).collect()
+}
+
+/// Commands that need the directory of the job that they are about.
+const COMMANDS_ABOUT_JOBS: [&str; 8] = [
+    "vecferry jobs",
+    "vecferry status",
+    "vecferry resume",
+    "vecferry rate",
+    "vecferry cancel",
+    "vecferry report",
+    "vecferry verify",
+    "vecferry load --job",
+];
+
+/// A text whose commands about jobs name the state directory, so that they work when they are typed as they stand there.
+pub(crate) fn with_state_dir(text: &str, state_dir: Option<&str>) -> String {
+    let Some(state_dir) = state_dir else { return text.to_owned() };
+    let mut named = String::with_capacity(text.len() + state_dir.len() + 16);
+    let mut rest = text;
+    while let Some(at) = rest.find("vecferry ") {
+        let (before, command) = rest.split_at(at);
+        named.push_str(before);
+        let is_whole = |known: &&str| {
+            let behind = command.strip_prefix(*known);
+            behind.is_some_and(|behind| {
+                !behind.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '-')
+            })
+        };
+        let known = COMMANDS_ABOUT_JOBS.into_iter().find(is_whole);
+        // Behind the name of the command.
+        let length = match known {
+            Some(known) => known.find(" --").unwrap_or(known.len()),
+            None => "vecferry ".len(),
+        };
+        named.push_str(&command[..length]);
+        if known.is_some() {
+            named.push_str(" --state-dir ");
+            named.push_str(&shell(state_dir));
+        }
+        rest = &command[length..];
+    }
+    named.push_str(rest);
+    named
 }
 
 /// An argument as it can be typed into a shell.
@@ -202,6 +344,41 @@ mod tests {
     }
 
     #[test]
+    fn long_names_lose_their_middle() {
+        assert_eq!(middle("abcdefghij", 10), "abcdefghij");
+        assert_eq!(middle("abcdefghijk", 10), "abcde…hijk");
+        let wide = middle(&"集".repeat(200), 21);
+        assert_eq!((wide.as_str(), width(&wide)), ("集集集集集…集集集集集", 21));
+        assert!(width(&middle(&"集".repeat(200), 20)) <= 20);
+        // A mark stays with its character, or goes with it.
+        assert_eq!(middle("abcdefghije\u{301}", 4), "ab…e\u{301}");
+    }
+
+    #[test]
+    fn names_that_differ_only_in_the_middle_are_told_apart() {
+        let long = |middle: &str| format!("default.{}{middle}{}", "x".repeat(110), "y".repeat(110));
+        let texts: Vec<_> =
+            ["_a_", "_b_", "_b_", "_c1", "_c2", "集合", "集群"].iter().map(|part| long(part)).collect();
+        let shown = tellable(&texts, 40);
+        for (text, shown) in texts.iter().zip(&shown) {
+            assert!(width(shown) <= 40, "{shown}");
+            assert!(shown.starts_with("default.") && shown.ends_with('y'), "{text}: {shown}");
+        }
+        for (one, of_one) in texts.iter().zip(&shown) {
+            for (other, of_other) in texts.iter().zip(&shown) {
+                assert_eq!(one == other, of_one == of_other, "{of_one} {of_other}");
+            }
+        }
+        // What differs at its ends is not touched by this.
+        let plain = ["a".repeat(90), "b".repeat(90)];
+        assert_eq!(tellable(&plain, 9), ["aaaa…aaaa", "bbbb…bbbb"]);
+        // However narrow it is.
+        let narrow = tellable(&texts, 12);
+        assert!(narrow.iter().all(|shown| width(shown) <= 12), "{narrow:?}");
+        assert_eq!(narrow.iter().collect::<std::collections::BTreeSet<_>>().len(), 6, "{narrow:?}");
+    }
+
+    #[test]
     fn foreign_texts_do_not_act_on_the_terminal() {
         assert_eq!(harmless("a\u{1b}[2Jb\nc\td"), "a\u{fffd}[2Jb c d");
         for acting in [
@@ -211,6 +388,21 @@ mod tests {
             assert_eq!(harmless(&acting.to_string()), "\u{fffd}", "{acting:?}");
         }
         assert_eq!(harmless("集合 é 👩\u{200d}🚀"), "集合 é 👩\u{200d}🚀");
+    }
+
+    #[test]
+    fn commands_about_jobs_name_their_directory() {
+        let text = "run `vecferry resume j`, `vecferry load --job j`, `vecferry load --target t`, \
+                    `vecferry jobs` or `vecferry migrate`: vecferry cancel j --clean";
+        assert_eq!(with_state_dir(text, None), text);
+        assert_eq!(
+            with_state_dir(text, Some("/a b")),
+            "run `vecferry resume --state-dir '/a b' j`, `vecferry load --state-dir '/a b' --job j`, \
+             `vecferry load --target t`, `vecferry jobs --state-dir '/a b'` or `vecferry migrate`: \
+             vecferry cancel --state-dir '/a b' j --clean"
+        );
+        assert_eq!(with_state_dir("vecferry resumed", Some("/a")), "vecferry resumed");
+        assert_eq!(with_state_dir("vecferry", Some("/a")), "vecferry");
     }
 
     #[test]

@@ -31,10 +31,10 @@ const PRINTED_OPEN_MAX: usize = 10;
 const BAR_HEIGHT: usize = 38;
 
 /// The page of a report.
-pub(crate) fn html(report: &Report, lang: Lang) -> String {
+pub(crate) fn html(report: &Report, lang: Lang, state_dir: Option<&str>) -> String {
     // Only a text that can't be formatted could fail, and there is none; if ever, a page that says so is better than
     // no page.
-    let page = Page::new(report, lang).render().unwrap_or_else(|error| error.to_string());
+    let page = Page::new(report, lang, state_dir).render().unwrap_or_else(|error| error.to_string());
     // Names and messages are others': none of them turns what stands around it.
     let harmless = |character| {
         if format::acts(character) && !character.is_whitespace() { '\u{fffd}' } else { character }
@@ -209,11 +209,10 @@ struct Index {
     kind: String,
     metric: String,
     built: String,
-    total: String,
 }
 
 impl Page {
-    fn new(report: &Report, lang: Lang) -> Self {
+    fn new(report: &Report, lang: Lang, state_dir: Option<&str>) -> Self {
         let t = Labels::of(lang);
         let cluster = |label, cluster: &vecferry_migrate::Cluster| Cluster {
             label,
@@ -265,7 +264,7 @@ impl Page {
             problems_title: if canceled { t.stopped } else { t.problems },
             problems: troubles(lang, &report.problems),
             warnings: troubles(lang, &report.warnings),
-            steps: steps(t, report, done),
+            steps: steps(t, report, done, state_dir),
             charts: charts(t, lang, report),
             rbac: report.rbac.as_ref().map(|rbac| {
                 let present::RbacText { numbers, passwords, lists } =
@@ -331,8 +330,7 @@ impl Collection {
                     field: clean(&index.field),
                     kind: clean(&index.index_type),
                     metric: clean(&index.metric_type),
-                    built: format::count(index.built_rows),
-                    total: format::count(index.total_rows),
+                    built: format!("{}%", index.built_percent()),
                 })
                 .collect(),
         }
@@ -455,8 +453,12 @@ fn meaning(lang: Lang, report: &Report, done: usize) -> Vec<String> {
 }
 
 /// What a person does next.
-fn steps(t: &Labels, report: &Report, done: usize) -> Vec<Step> {
-    let say = |text: &str| Step { text: spans(text), command: None, note: None };
+fn steps(t: &Labels, report: &Report, done: usize, state_dir: Option<&str>) -> Vec<Step> {
+    let say = |text: &str| Step {
+        text: spans(&format::with_state_dir(text, state_dir)),
+        command: None,
+        note: None,
+    };
     if report.state != JobState::Successful {
         let mut steps = vec![say(t.stay)];
         if report.state == JobState::Failed {
@@ -486,6 +488,7 @@ fn steps(t: &Labels, report: &Report, done: usize) -> Vec<Step> {
         for name in loadable.into_iter().filter(|_| !is_long) {
             command.push_str(&format!(" \\\n  --collection {}", format::shell(&clean(&name.to_string()))));
         }
+        let command = format::with_state_dir(&command, state_dir);
         Step { text: spans(t.load), command: Some(command), note: Some(t.load_credentials) }
     });
     let open = report.collections.iter().flat_map(|collection| {

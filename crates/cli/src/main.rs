@@ -46,7 +46,8 @@ fn run(cli: &Cli) -> Exit {
     log_if_asked();
     let shown = &cli.shown;
     let lang = shown.lang.unwrap_or_else(usage::lang_of_environment);
-    let output = Output::new(lang, shown.json, shown.quiet, shown.color);
+    let state_dir = cli.command.state_dir();
+    let output = Output::new(lang, shown.json, shown.quiet, shown.color, state_dir);
     match &cli.command {
         Command::Completions { shell } => commands::completions::run(&output, *shell),
         Command::Sandbox => commands::sandbox::run(),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -137,6 +138,8 @@ pub(crate) struct Output {
     pub(crate) quiet: bool,
     stdout_colored: bool,
     stderr_colored: bool,
+    /// The directory of the record of jobs that was asked for.
+    state_dir: Option<String>,
 }
 
 /// The last line of `--json` where a command was refused.
@@ -148,14 +151,33 @@ struct Refused<'a> {
 
 impl Output {
     /// Output in a language.
-    pub(crate) fn new(lang: Lang, json: bool, quiet: bool, color: ColorChoice) -> Self {
+    pub(crate) fn new(
+        lang: Lang,
+        json: bool,
+        quiet: bool,
+        color: ColorChoice,
+        state_dir: Option<&Path>,
+    ) -> Self {
+        // A command may be typed in another directory.
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Self {
+            state_dir: state_dir.map(|path| absolute(path).display().to_string()),
             lang,
             json,
             quiet,
             stdout_colored: color.applies(io::stdout().is_terminal()),
             stderr_colored: color.applies(io::stderr().is_terminal()),
         }
+    }
+
+    /// The directory of the record of jobs, where one was asked for.
+    pub(crate) fn state_dir(&self) -> Option<&str> {
+        self.state_dir.as_deref()
+    }
+
+    /// A text whose commands about jobs can be typed as they stand there.
+    pub(crate) fn commands(&self, text: &str) -> String {
+        format::with_state_dir(text, self.state_dir.as_deref())
     }
 
     /// Whether a person sees stderr and can answer.
@@ -166,6 +188,16 @@ impl Output {
     /// Whether progress is drawn as bars.
     pub(crate) fn has_bars(&self) -> bool {
         !self.quiet && !self.json && io::stderr().is_terminal()
+    }
+
+    /// Columns of the terminal that shows results; none where it is none, or does not tell.
+    pub(crate) fn result_columns(&self) -> Option<usize> {
+        columns(&console::Term::stdout(), io::stdout().is_terminal())
+    }
+
+    /// The same of what is shown beside results.
+    pub(crate) fn note_columns(&self) -> Option<usize> {
+        columns(&console::Term::stderr(), io::stderr().is_terminal())
     }
 
     /// A line of the result.
@@ -229,7 +261,8 @@ impl Output {
 
     /// The lines of a problem, for stderr.
     pub(crate) fn problem_lines(&self, severity: Severity, problem: &Problem) -> String {
-        let hint = text::hint(self.lang, &format::harmless(&problem.hint(self.lang)));
+        let hint = self.commands(&format::harmless(&problem.hint(self.lang)));
+        let hint = text::hint(self.lang, &hint);
         format!("{}\n  {}", self.problem_line(severity, problem), self.styled_note(Style::Dim, &hint))
     }
 
@@ -255,6 +288,11 @@ impl Output {
     }
 }
 
+fn columns(terminal: &console::Term, is_terminal: bool) -> Option<usize> {
+    let size = terminal.size_checked().filter(|_| is_terminal);
+    size.map(|(_, columns)| usize::from(columns)).filter(|columns| *columns > 0)
+}
+
 /// How a command with these problems ends.
 fn worst(problems: &[Problem]) -> Exit {
     problems.iter().map(|problem| problem.code.entry().exit).max().unwrap_or(Exit::Refused)
@@ -272,7 +310,8 @@ mod tests {
     use super::*;
 
     fn output(lang: Lang) -> Output {
-        Output { lang, json: false, quiet: false, stdout_colored: false, stderr_colored: false }
+        let state_dir = None;
+        Output { lang, json: false, quiet: false, stdout_colored: false, stderr_colored: false, state_dir }
     }
 
     #[test]

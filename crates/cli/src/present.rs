@@ -18,8 +18,8 @@ mod rbac;
 
 pub(crate) use rbac::RbacText;
 
-/// Longer lists are cut; the report holds them in full.
-const LIST_MAX: usize = 20;
+/// Longer lists are cut; `--json` shows all.
+const LIST_MAX: usize = 10;
 
 /// A name, and where it goes if the database differs.
 fn name(source: &CollectionName, target_db: &str) -> String {
@@ -27,8 +27,18 @@ fn name(source: &CollectionName, target_db: &str) -> String {
     if source.db == target_db { shown } else { text::destination(&shown, &format::harmless(target_db)) }
 }
 
+/// Names in one line: the first of them, and how many were left out.
+pub(crate) fn names(lang: Lang, names: &[String]) -> String {
+    let shown: Vec<_> = names.iter().take(LIST_MAX).map(|name| format::harmless(name)).collect();
+    let shown = shown.join(text::comma(lang));
+    match names.len().saturating_sub(LIST_MAX) {
+        0 => shown,
+        more => format!("{shown} {}", text::more(lang, more)),
+    }
+}
+
 /// The first lines of a list, and how many were left out.
-fn cut(lang: Lang, lines: Vec<String>) -> Vec<String> {
+pub(crate) fn cut(lang: Lang, lines: Vec<String>) -> Vec<String> {
     let total = lines.len();
     let mut lines: Vec<_> = lines.into_iter().take(LIST_MAX).map(|line| format!("  {line}")).collect();
     if total > LIST_MAX {
@@ -46,7 +56,7 @@ fn change_lines<'a>(changes: impl Iterator<Item = (CollectionName, &'a Change)>)
 }
 
 /// The lines of a plan.
-pub(crate) fn plan_lines(lang: Lang, plan: &Plan) -> Vec<String> {
+pub(crate) fn plan_lines(lang: Lang, plan: &Plan, columns: Option<usize>) -> Vec<String> {
     let address = |label: &str, cluster: &vecferry_migrate::Cluster| {
         let width = format::width(text::from(lang)).max(format::width(text::to(lang)));
         format!(
@@ -59,10 +69,10 @@ pub(crate) fn plan_lines(lang: Lang, plan: &Plan) -> Vec<String> {
     let mut lines =
         vec![address(text::from(lang), &plan.source), address(text::to(lang), &plan.target), String::new()];
     let mut table = Table::new([
-        (text::collection(lang), Align::Left),
+        (text::collection(lang), Align::Name),
         (text::rows_estimated(lang), Align::Right),
         (text::partitions(lang), Align::Right),
-        (text::aliases(lang), Align::Left),
+        (text::aliases(lang), Align::Name),
         (text::remark(lang), Align::Left),
     ]);
     for collection in &plan.collections {
@@ -70,7 +80,7 @@ pub(crate) fn plan_lines(lang: Lang, plan: &Plan) -> Vec<String> {
             name(&collection.source, &collection.target.db),
             format::count(collection.rows_estimate),
             format::count(collection.partitions.len() as u64),
-            format::harmless(&collection.aliases.join(text::comma(lang))),
+            names(lang, &collection.aliases),
             if collection.needs_load { text::loaded_for_copy(lang).to_owned() } else { String::new() },
         ]);
     }
@@ -82,9 +92,9 @@ pub(crate) fn plan_lines(lang: Lang, plan: &Plan) -> Vec<String> {
         String::new(),
         String::new(),
     ]);
-    lines.extend(table.lines());
+    lines.extend(table.lines(columns));
     if !plan.new_databases.is_empty() {
-        let names = format::harmless(&plan.new_databases.join(text::comma(lang)));
+        let names = names(lang, &plan.new_databases);
         lines.push(format!("{}{}{names}", text::new_databases(lang), text::colon(lang)));
     }
     let changes = plan.collections.iter().flat_map(|collection| {
@@ -111,11 +121,11 @@ fn resource_group_line(lang: Lang, names: Option<&[String]>) -> Option<String> {
 }
 
 /// The names; none where there are none, and the word for it where they are not known.
-pub(crate) fn resource_groups(lang: Lang, names: Option<&[String]>) -> Option<String> {
-    match names {
+pub(crate) fn resource_groups(lang: Lang, groups: Option<&[String]>) -> Option<String> {
+    match groups {
         None => Some(text::not_told(lang).to_owned()),
         Some([]) => None,
-        Some(names) => Some(names.join(text::comma(lang))),
+        Some(all) => Some(names(lang, all)),
     }
 }
 
@@ -148,13 +158,18 @@ pub(crate) fn check_lines(lang: Lang, checks: &[Check]) -> Vec<String> {
 }
 
 /// What the collections of a source need.
-pub(crate) fn capacity_lines(lang: Lang, source: &Cluster, report: &CapacityReport) -> Vec<String> {
+pub(crate) fn capacity_lines(
+    lang: Lang,
+    source: &Cluster,
+    report: &CapacityReport,
+    columns: Option<usize>,
+) -> Vec<String> {
     let mut lines = vec![
         format!("{} ({})", format::harmless(&source.address), format::harmless(&source.version)),
         String::new(),
     ];
     let mut table = Table::new([
-        (text::collection(lang), Align::Left),
+        (text::collection(lang), Align::Name),
         (text::rows_estimated(lang), Align::Right),
         (text::bytes_of_row(lang), Align::Right),
         (text::size(lang), Align::Right),
@@ -181,7 +196,7 @@ pub(crate) fn capacity_lines(lang: Lang, source: &Cluster, report: &CapacityRepo
         format::size(report.bytes),
         String::new(),
     ]);
-    lines.extend(table.lines());
+    lines.extend(table.lines(columns));
     lines.push(String::new());
     let mut units = Table::new([
         (text::cu_type(lang), Align::Left),
@@ -195,16 +210,16 @@ pub(crate) fn capacity_lines(lang: Lang, source: &Cluster, report: &CapacityRepo
             needed.size.map_or_else(|| "> 256".to_owned(), |size| size.to_string()),
         ]);
     }
-    lines.extend(units.lines());
+    lines.extend(units.lines(columns));
     lines.push(text::cu_assumptions(lang, report.margin_percent));
     lines.extend(report.duration.as_ref().map(|duration| duration_line(lang, duration)));
     lines
 }
 
 /// What was read for nobody.
-pub(crate) fn dry_run_lines(lang: Lang, report: &DryRunReport) -> Vec<String> {
+pub(crate) fn dry_run_lines(lang: Lang, report: &DryRunReport, columns: Option<usize>) -> Vec<String> {
     let mut table = Table::new([
-        (text::collection(lang), Align::Left),
+        (text::collection(lang), Align::Name),
         (text::rows(lang), Align::Right),
         (text::size(lang), Align::Right),
         (text::time(lang), Align::Right),
@@ -226,9 +241,9 @@ pub(crate) fn dry_run_lines(lang: Lang, report: &DryRunReport) -> Vec<String> {
     }
     let all = text::some_collections(lang, report.collections.len());
     table.totals(cells(all, report.rows, report.bytes, report.seconds));
-    let mut lines = table.lines();
+    let mut lines = table.lines(columns);
     if !report.not_loaded.is_empty() {
-        let names = format::harmless(&report.not_loaded.join(text::comma(lang)));
+        let names = names(lang, &report.not_loaded);
         lines.push(format!("{}{}{names}", text::not_read(lang), text::colon(lang)));
     }
     lines.push(text::nothing_written(lang).to_owned());
@@ -306,7 +321,7 @@ pub(crate) fn verification(lang: Lang, report: &Report, collection: &CollectionR
 /// The table of a migration.
 fn migration_table(lang: Lang, report: &Report) -> Table {
     let mut table = Table::new([
-        (text::collection(lang), Align::Left),
+        (text::collection(lang), Align::Name),
         (text::rows(lang), Align::Right),
         (text::size(lang), Align::Right),
         (text::time(lang), Align::Right),
@@ -350,7 +365,7 @@ fn migration_table(lang: Lang, report: &Report) -> Table {
 /// The table of a comparison.
 fn comparison_table(lang: Lang, report: &Report) -> Table {
     let mut table = Table::new([
-        (text::collection(lang), Align::Left),
+        (text::collection(lang), Align::Name),
         (text::source_rows(lang), Align::Right),
         (text::target_rows(lang), Align::Right),
         (text::time(lang), Align::Right),
@@ -380,18 +395,13 @@ fn comparison_table(lang: Lang, report: &Report) -> Table {
     table
 }
 
-fn index_lines(report: &Report) -> Vec<String> {
+fn index_lines(lang: Lang, report: &Report) -> Vec<String> {
     let lines = report.collections.iter().flat_map(|collection| {
         collection.indexes.iter().map(move |index| {
             let kind = format!("{} {}", index.index_type, index.metric_type);
-            format::harmless(&format!(
-                "{}.{}: {} ({} / {})",
-                collection.target_name(),
-                index.field,
-                kind.trim_end(),
-                format::count(index.built_rows),
-                format::count(index.total_rows)
-            ))
+            let state = text::index_state(lang, index.built_percent());
+            let name = collection.target_name();
+            format::harmless(&format!("{name}.{}: {}, {state}", index.field, kind.trim_end()))
         })
     });
     lines.collect()
@@ -521,11 +531,11 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
     // What came before stands on stderr; on a terminal the result begins with a gap.
     output.gap();
     problems(output, report);
-    for line in migration_table(lang, report).lines() {
+    for line in migration_table(lang, report).lines(output.result_columns()) {
         output.result(&line);
     }
     let sections = [
-        (text::indexes(lang), index_lines(report)),
+        (text::indexes(lang), index_lines(lang, report)),
         (
             text::changes(lang),
             change_lines(report.collections.iter().flat_map(|collection| {
@@ -573,12 +583,13 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
     let loadable = loadable(report);
     if let Some((target, files)) = load_with.filter(|_| !loadable.is_empty()) {
         output.result(text::load_hint(lang));
-        output.result(&format!("  {}", load_command(&report.job_id, target, files, &loadable)));
+        let command = load_command(&report.job_id, target, files, &loadable);
+        output.result(&format!("  {}", output.commands(&command)));
         if report.former_loads().iter().any(|(_, former)| former.extent != LoadExtent::Nothing) {
             output.result(text::load_as_on_source(lang));
             let mut command = format!("vecferry load --job {}", report.job_id);
             add_files(&mut command, files);
-            output.result(&format!("  {command}"));
+            output.result(&format!("  {}", output.commands(&command)));
         }
         if target.has_token() {
             output.result(&format!("  {}", text::load_hint_token(lang)));
@@ -591,7 +602,7 @@ pub(crate) fn comparison(output: &Output, report: &Report) {
     let lang = output.lang;
     output.gap();
     problems(output, report);
-    for line in comparison_table(lang, report).lines() {
+    for line in comparison_table(lang, report).lines(output.result_columns()) {
         output.result(&line);
     }
     show_findings(output, text::mended_rows(lang), report, |proof| {

@@ -630,6 +630,23 @@ pub(crate) fn resume_hint(lang: Lang, job: &str) -> String {
     )
 }
 
+/// How far an index is built.
+pub(crate) fn index_state(lang: Lang, percent: u64) -> String {
+    match percent {
+        100 => pick(lang, "built".to_owned(), "已构建".to_owned()),
+        _ => pick(lang, format!("{percent}% built"), format!("已构建 {percent}%")),
+    }
+}
+
+/// How to remove what a job made.
+pub(crate) fn clean_hint(lang: Lang, job: &str) -> String {
+    pick(
+        lang,
+        format!("To remove what the job made on the target: vecferry cancel {job} --clean"),
+        format!("删除该任务在目标上创建的内容：vecferry cancel {job} --clean"),
+    )
+}
+
 /// `about 1,000 rows`
 pub(crate) fn about_rows(lang: Lang, rows: u64) -> String {
     let rows = format::count(rows);
@@ -653,8 +670,8 @@ pub(crate) fn some_collections(lang: Lang, collections: usize) -> String {
 pub(crate) fn more(lang: Lang, number: usize) -> String {
     pick(
         lang,
-        format!("... and {number} more, see the report (--json)"),
-        format!("……另有 {number} 项，见报告（--json）"),
+        format!("... and {number} more (--json shows all)"),
+        format!("……另有 {number} 项（--json 显示全部）"),
     )
 }
 

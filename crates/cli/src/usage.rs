@@ -48,7 +48,7 @@ pub(crate) fn explain(error: &clap::Error) -> Exit {
     let wishes =
         Wishes::of(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()));
     let lang = wishes.lang.unwrap_or_else(lang_of_environment);
-    let output = Output::new(lang, wishes.json, false, wishes.color);
+    let output = Output::new(lang, wishes.json, false, wishes.color, None);
     if !error.use_stderr() {
         // A reader that went away does not mind.
         let _ = error.print();

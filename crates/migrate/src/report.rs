@@ -526,10 +526,21 @@ pub struct IndexReport {
     pub index_type: String,
     /// Its metric, for vectors.
     pub metric_type: String,
-    /// Rows it covers by now.
+    /// Rows it covers by now, as the target counts them: deleted ones that are still stored, and copies of rows in
+    /// segments that were just merged, are among them.
     pub built_rows: u64,
-    /// Rows it is to cover.
+    /// Rows it is to cover, counted in the same way: not the rows of the collection.
     pub total_rows: u64,
+}
+
+impl IndexReport {
+    /// How far it is built, in whole percents: 100 only if it is.
+    pub fn built_percent(&self) -> u64 {
+        if self.built_rows >= self.total_rows {
+            return 100;
+        }
+        u64::try_from(u128::from(self.built_rows) * 100 / u128::from(self.total_rows)).unwrap_or(0)
+    }
 }
 
 impl Report {

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 use vecferry_ledger::Ledger;
-use vecferry_migrate::{Exit, Problem, cancel, ledger_problem};
+use vecferry_migrate::{Exit, JobState, Problem, cancel, ledger_problem};
 
 use super::resume::endpoints;
 use crate::args::CancelArgs;
 use crate::output::Output;
 use crate::signals::Signals;
-use crate::{state, text};
+use crate::{format, present, state, text};
 
 /// The answer for machines.
 #[derive(Serialize)]
@@ -37,11 +37,15 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &CancelArg
         return Exit::Done;
     }
     output.result(&text::job_is(output.lang, &canceled.job_id, &canceled.state));
-    for name in &canceled.removed {
-        output.result(&format!("{}{}{name}", text::removed(output.lang), text::colon(output.lang)));
+    let removed = canceled.removed.iter().map(|name| format::harmless(name)).collect();
+    if !canceled.removed.is_empty() {
+        output.result(&format!("{}{}", text::removed(output.lang), text::colon(output.lang).trim_end()));
+        present::cut(output.lang, removed).iter().for_each(|line| output.result(line));
     }
-    if !args.clean {
-        output.note(&text::resume_hint(output.lang, &canceled.job_id));
+    if canceled.state == JobState::Successful.name() {
+        output.note(&output.commands(&text::clean_hint(output.lang, &canceled.job_id)));
+    } else if !args.clean {
+        output.note(&output.commands(&text::resume_hint(output.lang, &canceled.job_id)));
     }
     Exit::Done
 }

@@ -29,7 +29,9 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &CapacityA
     if output.json {
         output.json_line(&Shown { event: "capacity", source: &source, capacity: &report });
     } else {
-        present::capacity_lines(output.lang, &source, &report).iter().for_each(|line| output.result(line));
+        present::capacity_lines(output.lang, &source, &report, output.result_columns())
+            .iter()
+            .for_each(|line| output.result(line));
         report.warnings.iter().for_each(|warning| output.problem(Severity::Warning, warning));
     }
     Exit::Done

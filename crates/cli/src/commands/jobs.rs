@@ -110,7 +110,10 @@ pub(crate) async fn list(output: &Output, args: &StateArgs) -> Exit {
         } else if jobs.is_empty() {
             output.result(text::no_jobs(output.lang));
         } else {
-            job_table(output, &jobs).lines().iter().for_each(|line| output.result(line));
+            job_table(output, &jobs)
+                .lines(output.result_columns())
+                .iter()
+                .for_each(|line| output.result(line));
         }
         Ok(())
     };
@@ -125,8 +128,8 @@ fn job_table(output: &Output, jobs: &[JobSummary]) -> Table {
         (text::collections(lang), Align::Right),
         (text::rows(lang), Align::Right),
         (text::started(lang), Align::Left),
-        (text::from(lang), Align::Left),
-        (text::to(lang), Align::Left),
+        (text::from(lang), Align::Name),
+        (text::to(lang), Align::Name),
     ]);
     for job in jobs {
         table.row(vec![
@@ -180,9 +183,12 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
             output.json_line(&Status { job: Job::new(&job), collections, history, warnings });
             return Ok(());
         }
-        job_table(output, std::slice::from_ref(&job)).lines().iter().for_each(|line| output.result(line));
+        let columns = output.result_columns();
+        let of_job = job_table(output, std::slice::from_ref(&job));
+        of_job.lines(columns).iter().for_each(|line| output.result(line));
         output.result("");
-        status_table(output, &collections, job.live).lines().iter().for_each(|line| output.result(line));
+        let table = status_table(output, &collections, job.live);
+        table.lines(columns).iter().for_each(|line| output.result(line));
         if job.attempt > 0 {
             let worked = format::seconds(job.worked.as_secs_f64());
             output.result(&text::worked(output.lang, &worked, job.attempt.unsigned_abs()));
@@ -190,7 +196,7 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
         pace_lines(output, &job).iter().for_each(|line| output.result(line));
         warnings.iter().for_each(|warning| output.result(&warning.what(output.lang)));
         if !job.live && record.state != "SUCCESSFUL" {
-            output.note(&text::resume_hint(output.lang, &job.job_id));
+            output.note(&output.commands(&text::resume_hint(output.lang, &job.job_id)));
         }
         Ok(())
     };
@@ -209,7 +215,7 @@ fn pace_lines(output: &Output, job: &JobSummary) -> Vec<String> {
 fn status_table(output: &Output, collections: &[CollectionStatus], live: bool) -> Table {
     let lang = output.lang;
     let mut table = Table::new([
-        (text::collection(lang), Align::Left),
+        (text::collection(lang), Align::Name),
         (text::rows(lang), Align::Right),
         (text::splits(lang), Align::Right),
         (text::job_state(lang), Align::Left),
@@ -253,7 +259,8 @@ pub(crate) async fn report(output: &Output, args: &ReportArgs) -> Exit {
         let ledger = opened(&args.job.state)?;
         let (_, report) = recorded_report(&ledger, &args.job.job).await?;
         if let Some(file) = &args.html {
-            write(file, &html::html(&report, output.lang)).map_err(|problem| vec![problem])?;
+            write(file, &html::html(&report, output.lang, output.state_dir()))
+                .map_err(|problem| vec![problem])?;
         }
         if output.json {
             output.json_line(&report);

@@ -12,7 +12,7 @@ use crate::connection::{both, endpoint, reach};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals::Signals;
-use crate::{state, text};
+use crate::{format, present, state, text};
 
 /// The last line of `--json`.
 #[derive(Serialize)]
@@ -48,9 +48,9 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &LoadArgs)
     } else if collections.is_empty() {
         output.result(text::nothing_loaded(output.lang));
     } else {
-        for collection in collections {
-            output.result(&format!("{}{}{collection}", text::loaded(output.lang), text::colon(output.lang)));
-        }
+        let names = collections.iter().map(|collection| format::harmless(&collection.to_string()));
+        output.result(&format!("{}{}", text::loaded(output.lang), text::colon(output.lang).trim_end()));
+        present::cut(output.lang, names.collect()).iter().for_each(|line| output.result(line));
     }
     Exit::Done
 }

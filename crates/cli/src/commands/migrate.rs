@@ -186,7 +186,9 @@ async fn dry_run(output: &Output, signals: &mut Signals, migration: &Migration) 
             Exit::Done
         }
         Some(Ok(report)) => {
-            present::dry_run_lines(output.lang, &report).iter().for_each(|line| output.result(line));
+            present::dry_run_lines(output.lang, &report, output.result_columns())
+                .iter()
+                .for_each(|line| output.result(line));
             Exit::Done
         }
         Some(Err(problem)) => output.refuse(&[problem]),
@@ -420,7 +422,7 @@ pub(crate) async fn prepare(
 pub(crate) fn show(output: &Output, plan: &Plan) {
     if !output.quiet {
         output.note(&output.styled_note(Style::Strong, text::plan(output.lang)));
-        for line in present::plan_lines(output.lang, plan) {
+        for line in present::plan_lines(output.lang, plan, output.note_columns()) {
             output.note(&line);
         }
     }
@@ -462,7 +464,7 @@ pub(crate) async fn carry_out(
         Some(Ok(report)) => Ok(report),
         Some(Err(problems)) => Err(output.refuse(&problems)),
         None => {
-            output.note(text::ended_at_once(output.lang));
+            output.note(&output.commands(text::ended_at_once(output.lang)));
             if output.json {
                 output.json_line(&Event { event: "ended_at_once" });
             }
@@ -480,7 +482,7 @@ pub(crate) fn finish(output: &Output, report: &Report, load_with: Option<(&Endpo
         present::migration(output, report, load_with);
     }
     if report.state != JobState::Successful && load_with.is_some() {
-        output.note(&text::resume_hint(output.lang, &report.job_id));
+        output.note(&output.commands(&text::resume_hint(output.lang, &report.job_id)));
     }
 }
 

@@ -155,8 +155,7 @@ labels! {
     field "Field" "字段";
     index_type "Type" "类型";
     metric "Metric" "度量";
-    built "Rows built" "已构建行数";
-    of_rows "Of rows" "总行数";
+    built "Built" "已构建";
     indexes_of "Indexes on the target" "目标上的索引";
 
     /* The end of the page. */

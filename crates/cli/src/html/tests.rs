@@ -205,7 +205,7 @@ fn text_of(page: &str) -> String {
 }
 
 fn plain(report: &Report, lang: Lang) -> String {
-    text_of(&html(report, lang))
+    text_of(&html(report, lang, None))
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn every_page_is_well_formed_and_needs_nothing_else() {
     let one = report(JobState::Successful, vec![collection("one", 3)]);
     for report in [successful(), with_duplicates(), failed(), canceled(), many(60), empty, one] {
         for lang in LANGS {
-            let page = html(&report, lang);
+            let page = html(&report, lang, None);
             text_of(&page);
             for foreign in ["<script", "<link", "<img", "@import", "url(", "src=", "http-equiv=\"refresh"] {
                 assert!(!page.contains(foreign), "{foreign}");
@@ -310,7 +310,7 @@ fn texts_of_others_stay_texts() {
     for lang in LANGS {
         for state in [JobState::Failed, JobState::Successful] {
             report.state = state;
-            let page = html(&report, lang);
+            let page = html(&report, lang, None);
             assert!(!page.contains("<script") && !page.contains("<!--") && !page.contains('\u{202e}'));
             assert_eq!(page.matches("</style>").count(), 1);
             assert!(text_of(&page).contains(shown));
@@ -336,16 +336,16 @@ fn chinese_pages_are_chinese() {
         for word in [" row", " the ", "complete", "copying", "collections"] {
             assert!(!chinese.contains(word), "{word}");
         }
-        assert!(html(&report, Lang::Zh).contains("<html lang=\"zh-CN\">"));
+        assert!(html(&report, Lang::Zh, None).contains("<html lang=\"zh-CN\">"));
     }
     // Columns of the phone's table are named by the style sheet.
-    assert!(html(&successful(), Lang::Zh).contains("content: \"加载状态\""));
+    assert!(html(&successful(), Lang::Zh, None).contains("content: \"加载状态\""));
 }
 
 #[test]
 fn the_verdict_is_told_in_a_word_and_a_sentence() {
     let verdict = |report: &Report, lang| {
-        let page = html(report, lang);
+        let page = html(report, lang, None);
         let after = page.split_once("class=\"verdict ").unwrap().1;
         let tone = after.split('"').next().unwrap().to_owned();
         let text = plain(report, lang);
@@ -418,7 +418,7 @@ fn the_next_step_of_a_good_job_is_to_load_and_of_any_other_to_stay() {
 
 #[test]
 fn what_failed_comes_first_and_is_open() {
-    let page = html(&failed(), Lang::En);
+    let page = html(&failed(), Lang::En, None);
     let at = |text: &str| page.find(text).unwrap();
     assert!(at("href=\"#c2\"") < at("href=\"#c0\""));
     assert!(page.contains("<details class=\"bad\" open=\"open\">"));
@@ -460,7 +460,7 @@ fn times_without_a_known_form_are_shown_as_they_are() {
 fn hundreds_of_collections_make_a_small_page_soon() {
     let report = many(500);
     let start = Instant::now();
-    let page = html(&report, Lang::Zh);
+    let page = html(&report, Lang::Zh, None);
     assert!(page.len() < 1_000_000, "{}", page.len());
     assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
 }
@@ -468,7 +468,7 @@ fn hundreds_of_collections_make_a_small_page_soon() {
 #[test]
 fn roles_and_users_have_a_section_where_they_were_copied() {
     use vecferry_migrate::rbac::{Left, LeftReason, Made, Method, ObjectKind, Passwords, RbacReport};
-    assert!(!html(&successful(), Lang::En).contains("id=\"rbac\""));
+    assert!(!html(&successful(), Lang::En, None).contains("id=\"rbac\""));
     let rbac = RbacReport {
         method: Method::SingleCalls,
         passwords: Passwords::Generated,
@@ -482,8 +482,21 @@ fn roles_and_users_have_a_section_where_they_were_copied() {
         left: vec![Left { kind: ObjectKind::User, name: "ann".into(), reason: LeftReason::Exists }],
     };
     let report = Report { rbac: Some(rbac), ..successful() };
-    let page = html(&report, Lang::En);
+    let page = html(&report, Lang::En, None);
     assert!(page.contains("2 of 3 roles") && page.contains("user ann: exists on the target"), "{page}");
     assert!(!page.contains("<users>"), "escaped");
-    assert!(html(&report, Lang::Zh).contains("2 / 3 个角色"));
+    assert!(html(&report, Lang::Zh, None).contains("2 / 3 个角色"));
+}
+
+#[test]
+fn the_time_of_all_attempts_and_the_share_of_an_index_are_shown_as_what_they_are() {
+    let mut report = Report { attempts: 3, last_attempt_seconds: 12.0, ..successful() };
+    // The target counts rows that were deleted, too.
+    let index = &mut report.collections[0].indexes[0];
+    (index.built_rows, index.total_rows) = (121_237, 484_948);
+    let plain = text_of(&html(&report, Lang::En, None));
+    assert!(plain.contains("(3 attempts)"), "{plain}");
+    assert!(plain.contains("25%") && !plain.contains("484,948"), "{plain}");
+    assert!(html(&report, Lang::Zh, None).contains("（3 次尝试）"));
+    assert!(!html(&successful(), Lang::En, None).contains("attempts"));
 }

@@ -233,3 +233,35 @@ fn writes_that_still_arrive_are_seen() {
     writer.join().unwrap();
     assert!(seen);
 }
+
+/// A name as long as servers take it is shortened in tables, and whole for machines.
+#[test]
+fn names_of_255_characters_do_not_make_every_line_as_wide() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        for middle in ["1", "2"]:
+            simple(source, "long_" + "n" * 120 + middle + "n" * 129, 5, load=False)
+        simple(source, "long_not", 5, load=False)
+        "#,
+    );
+    let long = |middle: &str| format!("long_{}{middle}{}", "n".repeat(120), "n".repeat(129));
+    let names = [long("1"), long("2"), "long_not".to_owned()];
+    let (source, target) = (servers().uri("source"), servers().uri("target"));
+    let mut arguments = vec!["--source", source.as_str(), "--target", target.as_str()];
+    arguments.extend(names.iter().flat_map(|name| ["--collection", name.as_str()]));
+    let state = tempfile::tempdir().unwrap();
+    arguments.extend(["--state-dir", state.path().to_str().unwrap()]);
+    let mut text = std::process::Command::new(servers().program());
+    text.args(["plan", "--lang", "en"]).args(&arguments).stdin(std::process::Stdio::null());
+    text.env("VECFERRY_SOURCE_TOKEN", "root:Milvus").env("VECFERRY_TARGET_TOKEN", "root:Milvus");
+    let run = Run::new(text.output().unwrap());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let all = format!("{}{}", run.stdout, run.stderr);
+    let rows: Vec<_> =
+        all.lines().filter(|line| line.contains("default.long_n") && line.contains('…')).collect();
+    assert_eq!(rows.len(), 2, "{all}");
+    assert!(rows[0] != rows[1] && rows.iter().all(|row| row.chars().count() < 160), "{rows:#?}");
+    let run = Vecferry::new(servers(), "plan", &arguments).run();
+    assert!(names.iter().all(|name| run.stdout.contains(name.as_str())), "{}", run.stdout);
+}

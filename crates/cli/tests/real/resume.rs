@@ -36,6 +36,13 @@ pub(crate) fn only_job(of: &Vecferry) -> Value {
     jobs[0].clone()
 }
 
+/// A command for people about the only job of a state directory.
+fn text_of(state: &Vecferry, command: &str, job: &str) -> Run {
+    let mut process = Command::new(slow().program());
+    process.args([command, "--lang", "en", "--state-dir"]).arg(state.state_dir()).arg(job);
+    Run::new(process.output().unwrap())
+}
+
 pub(crate) fn resumed(of: &Vecferry, job: &Value) -> Run {
     of.of_same_state(slow(), "resume", &[job["job_id"].as_str().unwrap()])
 }
@@ -106,8 +113,20 @@ fn a_canceled_job_can_be_resumed() {
     let status = state.of_same_state(slow(), "status", &[id]);
     assert_eq!(status.lines[0]["collections"][0]["copied"], false);
     let first = state.of_same_state(slow(), "report", &[id]).lines[0].clone();
-    let run = resumed(&state, &job);
-    let report = run.succeeded();
+    // What it says to type works as it stands there, in whatever directory.
+    let hint = text_of(&state, "status", id);
+    let command =
+        hint.stderr.lines().find_map(|line| line.strip_prefix("To go on: ")).expect("a way to go on");
+    assert!(command.contains("--state-dir "), "{command}");
+    let directory = slow().program().parent().unwrap();
+    let mut pasted = Command::new("/bin/sh");
+    pasted.args(["-c", command]).current_dir("/").env("PATH", directory);
+    pasted.env("VECFERRY_SOURCE_TOKEN", "root:Milvus").env("VECFERRY_TARGET_TOKEN", "root:Milvus");
+    let run = Run::new(pasted.output().unwrap());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("All 2 attempts together took"), "{}", run.stdout);
+    let shown = state.of_same_state(slow(), "report", &[id]);
+    let report = &shown.lines[0];
     assert_eq!(report["collections"][0]["rows"], 20_000);
     // The times of both attempts, and not what lay between them.
     let of = |report: &Value, name: &str| report[name].as_f64().unwrap();
@@ -119,6 +138,12 @@ fn a_canceled_job_can_be_resumed() {
     }
     let status = state.of_same_state(slow(), "status", &[id]);
     assert!((of(&status.lines[0], "worked_seconds") - all).abs() < 0.5, "{}", status.stdout);
+    let status = text_of(&state, "status", id);
+    assert!(status.stdout.contains("(2 attempts)") && !status.stderr.contains("To go on"), "{status:?}");
+    // There is nothing to go on with, and nothing was ended.
+    let canceled = text_of(&state, "cancel", id);
+    assert!(canceled.stdout.contains("SUCCESSFUL"), "{canceled:?}");
+    assert!(!canceled.stderr.contains("To go on") && canceled.stderr.contains("To remove"), "{canceled:?}");
     assert_arrived(&mut oracle, "paused");
 }
 
