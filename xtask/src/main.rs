@@ -4,6 +4,7 @@
 
 mod bench;
 mod cargo;
+mod cases;
 mod fuzz;
 mod output;
 mod torture;
@@ -32,6 +33,8 @@ enum Chore {
     /// Measure speed and memory on real servers
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Migrate the collections of popular applications and of public reports, and compare them without Vecferry's code
+    Cases(cases::Arguments),
     /// Read random and damaged bytes as answers, and look for panics and memory without bounds
     Fuzz(fuzz::Arguments),
     /// Break everything a migration depends on, again and again, and look whether a row is lost or there twice
@@ -41,6 +44,7 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Cli::parse().chore {
         Chore::Bench(bench) => bench::run(&bench),
+        Chore::Cases(arguments) => cases::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Torture(arguments) => torture::run(&arguments),
     };
