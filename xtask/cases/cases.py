@@ -7,13 +7,14 @@
 {"do": "drop", "server": …, "source": {…}, "target": {…}, "collections": […]}
 """
 
+import contextlib
 import json
 import sys
 
 import applications  # noqa: F401  (registers its cases)
 import reports  # noqa: F401
 from compare import Found, compare
-from reading import Side
+from reading import Refused, Side
 from seeding import CASES, Rand, Server, short
 
 
@@ -35,6 +36,11 @@ def seed(request):
 
 def compared(request):
     source, target = sides(request)
+    for side in (source, target):
+        for db, name in request["collections"]:
+            # Loads take their time, so let all begin. Whether one fails is seen when it is waited for.
+            with contextlib.suppress(Refused):
+                side.begin_load(db, name)
     answers = []
     for db, name in request["collections"]:
         try:

@@ -76,6 +76,11 @@ def properties_of(side, db):
     return pairs(described.properties) if described else None
 
 
+def in_any_order(key, value):
+    """milvus-lite 3.2.2 sorts the keys of this object when it reads a collection from its files."""
+    return json.dumps(json.loads(value), sort_keys=True) if key == "analyzer_params" else value
+
+
 def plain_schema(described):
     """What a user sees of a collection: everything but IDs and times."""
     schema = described.schema
@@ -84,7 +89,8 @@ def plain_schema(described):
         plain = MessageToDict(field)
         for key in ("fieldID", "state", "isDynamic"):
             plain.pop(key, None)
-        return plain | {"typeParams": pairs(field.type_params), "indexParams": pairs(field.index_params)}
+        parameters = {key: in_any_order(key, value) for key, value in pairs(field.type_params).items()}
+        return plain | {"typeParams": parameters, "indexParams": pairs(field.index_params)}
 
     def plain_function(function):
         plain = MessageToDict(function)

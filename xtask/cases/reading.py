@@ -113,10 +113,13 @@ class Side:
         stats = self.call("GetCollectionStatistics", request, db).stats
         return next((int(pair.value) for pair in stats if pair.key == "row_count"), None)
 
+    def begin_load(self, db, name):
+        """Has the whole collection loaded."""
+        self.call("LoadCollection", milvus_pb2.LoadCollectionRequest(collection_name=name, replica_number=1), db)
+
     def load(self, db, name):
         """Loads the whole collection and waits for it."""
-        request = milvus_pb2.LoadCollectionRequest(collection_name=name, replica_number=1)
-        self.call("LoadCollection", request, db)
+        self.begin_load(db, name)
         state = milvus_pb2.GetLoadStateRequest(collection_name=name)
         end = time.monotonic() + LOAD_SECONDS
         while self.call("GetLoadState", state, db).state != common_pb2.LoadStateLoaded:
@@ -197,6 +200,9 @@ class Side:
             keep(self.query(db, name, everything(key), fields, partition), "at once")
         except (Refused, grpc.RpcError) as error:
             problems.append(f"at once: {reason(error)}")
+        if count == 0 and not found:
+            # Milvus Lite 2.5.1 fails at reading nothing.
+            return found
         if len(problems) == 2:
             if count is not None and count > WINDOW:
                 raise Refused("; ".join(problems))

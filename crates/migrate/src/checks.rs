@@ -141,6 +141,8 @@ const FILED: [(Code, CheckId); 33] = [
     (Code::SourceTooOld, CheckId::Versions),
     (Code::SourceNotLoaded, CheckId::SourceLoaded),
     (Code::NoIndex, CheckId::SourceLoaded),
+    (Code::NoVectorField, CheckId::SourceLoaded),
+    (Code::PartitionsDisagree, CheckId::RowCounts),
     (Code::SourceLoading, CheckId::SourceLoaded),
     (Code::LoadDoesNotFit, CheckId::SourceLoaded),
     (Code::TargetCannotHold, CheckId::Schema),

@@ -3,7 +3,11 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
-use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Error, ErrorKind, Index, Query};
+use vecferry_milvus::key::every_row;
+use vecferry_milvus::proto::schema::DataType;
+use vecferry_milvus::{
+    Client, Collection, CollectionName, Consistency, Error, ErrorKind, Flavor, Index, KeyField, Query,
+};
 
 use crate::connect::{Side, refusal};
 use crate::problem::{Code, Problem};
@@ -25,6 +29,8 @@ pub(crate) struct Found {
     pub(crate) indexes: Vec<Index>,
     pub(crate) load: LoadedParts,
     pub(crate) rows_estimate: u64,
+    /// Rows of all partitions together; unknown where a whole can't differ from its parts, or nothing is loaded.
+    pub(crate) rows_of_partitions: Option<u64>,
 }
 
 impl Found {
@@ -159,7 +165,8 @@ async fn read_described(
     let aliases = client.aliases(&described).await?;
     let indexes = client.indexes(name).await?;
     let load = LoadedParts::read(client, &described, &partitions).await?;
-    let mut found = Found { described, partitions, aliases, indexes, load, rows_estimate: 0 };
+    let mut found =
+        Found { described, partitions, aliases, indexes, load, rows_estimate: 0, rows_of_partitions: None };
     let counted = if found.load.answers() { count(client, &found, consistency).await? } else { None };
     found.rows_estimate = match counted {
         Some(rows) => rows,
@@ -168,7 +175,33 @@ async fn read_described(
     if counted.is_none() && found.load.is_complete() {
         found.load.does_not_answer();
     }
+    if counted.is_some() && client.version().flavor == Flavor::LitePython && found.partitions.len() > 1 {
+        found.rows_of_partitions = rows_of_partitions(client, &found, consistency).await?;
+    }
     Ok(found)
+}
+
+/// Rows of all partitions together. Where rows of one partition were written once more into another, milvus-lite 3.2.2
+/// still answers the old ones where a partition is named, and only there. None if no expression can name the key.
+async fn rows_of_partitions(
+    client: &Client,
+    found: &Found,
+    consistency: Consistency,
+) -> Result<Option<u64>, Error> {
+    let Some(key) = found.described.schema.key_field() else { return Ok(None) };
+    let is_text = DataType::try_from(key.data_type) == Ok(DataType::VarChar);
+    let expression = every_row(&KeyField::new(&key.name, client.version().flavor), is_text);
+    let never = CancellationToken::new();
+    let mut rows = 0;
+    for (partition, _) in &found.partitions {
+        let whole = everything(&found.described.name, found.described.id, consistency);
+        let query = Query { expression: expression.clone(), partition: Some(partition), ..whole };
+        match repeat(&never, || client.count(&query)).await {
+            Err(error) if error.kind() == ErrorKind::Rejected => return Ok(None),
+            counted => rows += counted?,
+        }
+    }
+    Ok(Some(rows))
 }
 
 /// Rows of a collection that is loaded; none if the server does not answer, which a server that was just started does not

@@ -241,13 +241,30 @@ impl Checks<'_> {
 
     /// Lite reads collections without an index; Milvus does not load them.
     fn can_load(&self, found: &Found) -> bool {
-        self.source.version().flavor != Flavor::Milvus || found.unindexed_vector().is_none()
+        self.source.version().flavor != Flavor::Milvus
+            || found.unindexed_vector().is_none() && !self.lacks_a_vector(found)
+    }
+
+    /// Some releases make collections without a vector field, but 2.3 does not load them.
+    fn lacks_a_vector(&self, found: &Found) -> bool {
+        product(self.source) == Product::Milvus(Some((2, 3)))
+            && found.described.schema.vector_fields().is_empty()
     }
 
     async fn readable(&mut self, found: &Found) -> Result<(), Error> {
         let name = &found.described.name;
+        if let Some(sum) = found.rows_of_partitions.filter(|sum| *sum > found.rows_estimate) {
+            self.problems.push(partitions_disagree(name, found.rows_estimate, sum));
+        }
         if !self.can_load(found) {
-            if found.rows_estimate > 0 {
+            if found.rows_estimate > 0 && self.lacks_a_vector(found) {
+                self.problems.push(
+                    Problem::new(Code::NoVectorField)
+                        .with("collection", name)
+                        .with("rows", found.rows_estimate)
+                        .with("version", self.source.version()),
+                );
+            } else if found.rows_estimate > 0 {
                 let field = found.unindexed_vector().unwrap_or_default();
                 self.problems.push(
                     Problem::new(Code::NoIndex)
@@ -587,6 +604,11 @@ pub(crate) fn mebibytes(bytes: u64) -> String {
 }
 
 /// A load that does not fit.
+/// More rows in all partitions than in the whole: which of them are still there can't be told.
+pub(crate) fn partitions_disagree(name: &CollectionName, rows: u64, sum: u64) -> Problem {
+    Problem::new(Code::PartitionsDisagree).with("collection", name).with("rows", rows).with("sum", sum)
+}
+
 pub(crate) fn does_not_fit(name: &CollectionName, side: Side, needed: u64, free: u64) -> Problem {
     Problem::new(Code::LoadDoesNotFit)
         .with("collection", name)

@@ -28,15 +28,13 @@ pub enum Selector {
 }
 
 impl Selector {
-    /// Reads `NAME`, `DB.NAME` or `DB.*`.
+    /// Reads `NAME`, `DB.NAME` or `DB.*`. The first dot ends the database: only names of collections hold dots, on
+    /// milvus-lite 3.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let bad = |detail: &str| Problem::new(Code::Selector).with("selector", text).with("detail", detail);
         let (db, name) = text.split_once('.').unwrap_or((DB_DEFAULT, text));
         if db.is_empty() || name.is_empty() {
             return Err(bad("a part of it is empty"));
-        }
-        if name.contains('.') {
-            return Err(bad("it has more than one dot"));
         }
         if db.contains('*') || name != "*" && name.contains('*') {
             return Err(bad("`*` stands only for all collections of a database"));
@@ -346,13 +344,12 @@ mod tests {
             ("books", Selector::Collection(CollectionName::new("default", "books"))),
             ("shop.books", Selector::Collection(CollectionName::new("shop", "books"))),
             ("shop.*", Selector::Database("shop".into())),
+            ("shop.books.2026", Selector::Collection(CollectionName::new("shop", "books.2026"))),
             ("*", Selector::Database("default".into())),
         ] {
             assert_eq!(Selector::parse(text).unwrap(), selector);
         }
-        for (text, why) in
-            [("", "empty"), (".a", "empty"), ("a.", "empty"), ("a.b.c", "dot"), ("a.b*", "`*`")]
-        {
+        for (text, why) in [("", "empty"), (".a", "empty"), ("a.", "empty"), ("a.b*", "`*`")] {
             let problem = Selector::parse(text).unwrap_err();
             assert_eq!(problem.code, Code::Selector);
             assert!(problem.to_string().contains(why), "{problem}");

@@ -16,7 +16,8 @@ pub(super) struct Expected {
     pub(super) collection: String,
     /// The only code that the job's errors may have.
     pub(super) code: String,
-    /// Rows that are left out and named, all others arrive. Without it, nothing may be made.
+    /// Rows that are left out and named, while all others arrive; 0 where the comparison can't read them at the source
+    /// either. Without it, nothing may be made.
     pub(super) left_out: Option<u64>,
     /// Why it can't be otherwise.
     pub(super) reason: String,

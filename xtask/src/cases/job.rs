@@ -27,6 +27,7 @@ pub(super) fn migrate(
     let mut command = Command::new(program);
     command.args(["migrate", "--json", "--quiet", "--lang", "en", "--yes", "--verify", "full"]);
     command.args(["--auto-id", "regenerate", "--on-bad-row", "quarantine", "--keep-index-params"]);
+    command.args(["--source-load-parallel", "8"]);
     command.args(["--source", &source.uri, "--target", &target.uri]);
     command.arg("--state-dir").arg(state.path());
     for name in collections {

@@ -501,7 +501,7 @@ mod tests {
     #[test]
     fn everything_wrong_with_a_selection_is_named() {
         let args = SelectionArgs {
-            collection: vec!["a.b.c".into()],
+            collection: vec!["a.".into()],
             visible_only: false,
             exclude: Vec::new(),
             target_db: vec!["x".into()],

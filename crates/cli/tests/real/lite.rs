@@ -218,3 +218,54 @@ fn many_collections_arrive_on_lite_with_their_aliases() {
         "#,
     );
 }
+
+/// Rows that were written once more into another partition are still there where their former partition is named.
+#[test]
+fn partitions_of_lite_3_that_add_up_to_more_than_the_whole_are_refused() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        for name in ["moved_loaded", "moved_released"]:
+            lite.make(name, [KEY, TEXT, VECTOR], partitions=["old", "new"], index={"vector": FLAT})
+            lite.client.insert(name, books(100), partition_name="old")
+            lite.client.flush(name)
+            lite.client.insert(name, books(20), partition_name="new")
+        lite.client.load_collection("moved_loaded")
+        lite.client.release_collection("moved_released")
+        "#,
+    );
+    let refused =
+        |name| format!("`default.{name}` holds 100 rows on the source, but its partitions add up to 120");
+    let run = Vecferry::migrate(servers(), "lite", "lite_target", &["--collection", "moved_loaded"]);
+    run.failed(3, "VF-0236", &refused("moved_loaded"));
+    // What is not loaded can't be counted before the job begins, but before its first row.
+    let run = Vecferry::migrate(servers(), "lite", "lite_target", &["--collection", "moved_released"]);
+    assert!(
+        run.stderr.contains("VF-0236") && run.stderr.contains(&refused("moved_released")),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(run.report()["collections"][0]["rows"], 0);
+}
+
+/// Milvus Lite 2.5.1 fails where nothing is to be read, and 3.2.2 sorts the keys of an analyzer's parameters.
+#[test]
+fn whims_of_lite_are_no_differences() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        old_lite.make("nothing", [KEY, VECTOR], index={"vector": FLAT})
+        analyzer = {"tokenizer": "standard", "filter": ["lowercase"]}
+        body = ("body", DataType.VARCHAR, dict(max_length=100, enable_analyzer=True, analyzer_params=analyzer))
+        lite.make("analyzed", [KEY, body, VECTOR], index={"vector": FLAT})
+        lite.client.insert("analyzed", [dict(row, body="word") for row in books(50)])
+        "#,
+    );
+    let full = |name| ["--collection", name, "--verify", "full"];
+    Vecferry::migrate(servers(), "old_lite", "old_lite_target", &full("nothing")).succeeded();
+    Vecferry::migrate(servers(), "lite", "lite_target", &full("analyzed")).succeeded();
+    let name = "dots.in.it";
+    oracle.run(r#"lite.make("dots.in.it", [KEY, VECTOR], index={"vector": FLAT})"#);
+    Vecferry::migrate(servers(), "lite", "lite_target", &["--collection", &format!("default.{name}")])
+        .succeeded();
+}

@@ -91,7 +91,7 @@ fn databases_and_collections_that_do_not_exist() {
 fn unusable_arguments() {
     let pair =
         |arguments: &[&str]| Vecferry::between(servers(), "migrate", "source", "target", arguments).run();
-    pair(&["--collection", "a.b.c"]).failed(2, "VF-0004", "`a.b.c` names no collection");
+    pair(&["--collection", "a."]).failed(2, "VF-0004", "`a.` names no collection");
     pair(&["--target-db", "x"]).failed(2, "VF-0004", "`x`");
     pair(&["--rename", "a=b"]).failed(2, "VF-0001", "--rename");
     pair(&["--source-ca", "/no/such.pem"]).failed(2, "VF-0005", "/no/such.pem");
@@ -321,4 +321,18 @@ fn fields_that_no_expression_can_name_arrive() {
     }
     let run = Vecferry::migrate(servers(), "source", "lite_target", &["--collection", "reserved_field"]);
     run.failed(3, "VF-0235", "does not allow a field named `interval`");
+}
+
+#[test]
+fn collections_without_a_vector_that_cannot_be_loaded() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        source.make("without_vector", [KEY, TEXT])
+        source.client.insert("without_vector", [{"id": at, "text": "t"} for at in range(10)])
+        source.client.flush("without_vector")
+        "#,
+    );
+    let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "without_vector"]);
+    run.failed(3, "VF-0237", "`default.without_vector` holds about 10 rows and has no vector field");
 }

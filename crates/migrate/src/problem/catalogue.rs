@@ -335,6 +335,18 @@ catalogue! {
            "create an index on `{field}` at the source (AUTOINDEX will do), or leave the collection out with --exclude {collection}"
         zh "`{collection}` 约有 {rows} 行数据，但其向量字段 `{field}` 没有索引，源无法加载和读取"
            "请在源上为 `{field}` 创建索引（AUTOINDEX 即可），或用 --exclude {collection} 跳过";
+    /// More rows in the partitions than in the whole.
+    PartitionsDisagree 236 Refused
+        en "`{collection}` holds {rows} rows on the source, but its partitions add up to {sum}: the source still shows replaced rows in the partition that they were in"
+           "delete those primary keys on the source and insert the rows once more into the partition where they belong, or leave the collection out with --exclude {collection}"
+        zh "源上的 `{collection}` 有 {rows} 行，但各 Partition 之和为 {sum}：源在原 Partition 中仍返回已被替换的行"
+           "请在源上删除这些主键，再把这些行重新插入它们所属的 Partition，或用 --exclude {collection} 跳过该 Collection";
+    /// Rows, but no vector field, on a release that can't load that.
+    NoVectorField 237 Refused
+        en "`{collection}` holds about {rows} rows and has no vector field: the source ({version}) can't load and read it"
+           "leave the collection out with --exclude {collection}"
+        zh "`{collection}` 约有 {rows} 行数据且没有向量字段：源（{version}）无法加载和读取"
+           "请用 --exclude {collection} 跳过该 Collection";
     /// The target can't hold something.
     TargetCannotHold 207 Refused
         en "the target ({target}) can't hold `{collection}`: {detail}"

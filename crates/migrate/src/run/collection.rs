@@ -24,7 +24,7 @@ use crate::copy::{
 };
 use crate::event::{Awaited, Event, Phase};
 use crate::plan::{Change, Keys, PlannedCollection};
-use crate::precheck::{PROPERTY_TTL, does_not_fit};
+use crate::precheck::{PROPERTY_TTL, does_not_fit, partitions_disagree};
 use crate::problem::{Code, Problem};
 use crate::proof::{Expected, Part, Reader};
 use crate::report::{CollectionReport, CopiedRows, CountedRows, PartitionReport};
@@ -482,6 +482,7 @@ impl<'a> Work<'a> {
         self.refuse_duplicates(&reader).await?;
         let now = reader.clone().fresh().await.map_err(|error| self.source_failed(error))?;
         let before = self.rows_before(&now).await?;
+        self.refuse_ghosts(&before)?;
         let copied = self.copy(made, &now, &before.counts).await?;
         let reader = reader.fresh().await.map_err(|error| self.source_failed(error))?;
         self.ask_source(&reader, copied, &before).await
@@ -509,6 +510,16 @@ impl<'a> Work<'a> {
         let total = job.ledger.record_rows_total(&job.attempt, self.position, before.rows()).await;
         total.map_err(|error| self.ledger_failed(error))?;
         Ok(before)
+    }
+
+    /// Rows that only their former partition shows, in a collection that had to be loaded first; the pre-check looks at the
+    /// others.
+    fn refuse_ghosts(&self, before: &Holding) -> Result<(), Stop> {
+        let is_lite = self.job.source.version().flavor == Flavor::LitePython;
+        match before.whole.filter(|whole| is_lite && before.rows() > *whole) {
+            Some(whole) => Err(partitions_disagree(&self.planned.source, whole, before.rows()).into()),
+            None => Ok(()),
+        }
     }
 
     /// The source's stored segments before the first row is read; none where an earlier attempt looked at them.

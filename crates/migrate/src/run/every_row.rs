@@ -338,7 +338,9 @@ impl Pair<'_> {
             }
         }
         let mut ranges = Vec::new();
-        for (index, (part, (counted, _))) in self.parts.iter().zip(counts).enumerate() {
+        // Where both sides count nothing there is nothing to read; milvus-lite 2.5.1 fails at it.
+        let filled = |(_, (_, counts)): &(usize, (&PartOf, &(u64, u64)))| *counts != &(0, 0);
+        for (index, (part, (counted, _))) in self.parts.iter().zip(counts).enumerate().filter(filled) {
             ranges.extend(self.divide(part, *counted).await?.into_iter().map(|range| (index, range)));
         }
         match &self.memory {
