@@ -115,7 +115,7 @@ impl CheckId {
 }
 
 /// Where problems are filed that are no failure of asking.
-const FILED: [(Code, CheckId); 33] = [
+const FILED: &[(Code, CheckId)] = &[
     (Code::NotEverythingSeen, CheckId::Visibility),
     (Code::PlanPair, CheckId::PlanPair),
     (Code::PlanUpgrade, CheckId::PlanPair),
