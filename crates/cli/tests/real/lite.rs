@@ -258,7 +258,7 @@ fn whims_of_lite_are_no_differences() {
         analyzer = {"tokenizer": "standard", "filter": ["lowercase"]}
         body = ("body", DataType.VARCHAR, dict(max_length=100, enable_analyzer=True, analyzer_params=analyzer))
         lite.make("analyzed", [KEY, body, VECTOR], index={"vector": FLAT})
-        lite.client.insert("analyzed", [dict(row, body="word") for row in books(50)])
+        lite.client.insert("analyzed", [dict(id=row["id"], body="word", vector=row["vector"]) for row in books(50)])
         "#,
     );
     let full = |name| ["--collection", name, "--verify", "full"];
