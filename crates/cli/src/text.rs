@@ -157,7 +157,7 @@ sentences! {
     /// The proof did not take place.
     not_verified "not verified" "未校验";
     /// Heading of the indexes.
-    indexes "Indexes on the target (rows built / rows)" "目标上的索引（已构建行数 / 总行数）";
+    indexes "Indexes on the target" "目标上的索引";
     /// What is left to do.
     load_hint
         "These collections are on the target but not loaded: they can't be searched before they are loaded. To load them:"

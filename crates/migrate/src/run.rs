@@ -634,6 +634,16 @@ impl Job {
         ended.into_iter().map(|(_, ended)| ended).collect()
     }
 
+    /// Works on a collection; what that waits for is told of it.
+    async fn watched<Answer>(
+        &self,
+        planned: &PlannedCollection,
+        work: impl Future<Output = Answer>,
+    ) -> Answer {
+        let observer = Arc::clone(&self.observer);
+        waits::of_collection(observer, &planned.source, self.tuning, work).await
+    }
+
     /// One collection. What an earlier attempt completed is counted again, and only copied if that attempt did not record
     /// what its success is concluded from.
     async fn collection(&self, position: usize, planned: &PlannedCollection) -> Ended {
@@ -650,13 +660,12 @@ impl Job {
                 bytes: complete.report.bytes,
             });
             let work = collection::count_again(self, planned, &mut complete);
-            waits::of_collection(Arc::clone(&self.observer), &planned.source, self.tuning, work).await;
+            Box::pin(self.watched(planned, work)).await;
             self.observer.on_event(Event::Phase { collection, phase: complete.report.phase });
             return complete;
         }
         let work = collection::migrate(self, position, planned);
-        let work = waits::of_collection(Arc::clone(&self.observer), &planned.source, self.tuning, work);
-        let mut ended = Box::pin(work).await;
+        let mut ended = Box::pin(self.watched(planned, work)).await;
         if ended.report.phase == Phase::Done
             && let Err(problem) = self.record_done(position, &ended).await
         {

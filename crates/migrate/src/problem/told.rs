@@ -21,7 +21,7 @@ pub(crate) struct Told {
 impl Told {
     /// Items behind each other, as they are.
     pub(crate) fn items<Item: fmt::Display>(items: &[Item]) -> Self {
-        Self::list(items, items.len() as u64, "; ", "；")
+        Self::first_of(items, items.len() as u64)
     }
 
     /// The first of so many items.

@@ -1,8 +1,6 @@
 //! The last look of a job at both sides. What was complete early, perhaps for an attempt of days ago, must still be there
 //! on the target, and must still be what the source holds.
 
-use std::sync::Arc;
-
 use futures_util::{StreamExt, stream};
 use vecferry_milvus::{CollectionName, Error};
 
@@ -16,7 +14,6 @@ use crate::report::{CollectionReport, CountedRows, Report, Writes};
 use crate::request::Selector;
 use crate::retry::repeat;
 use crate::target;
-use crate::waits;
 
 /// Collections that are named of those that came.
 const NAMED_MAX: usize = 10;
@@ -33,8 +30,7 @@ impl Job {
                         self.source_stayed(position, planned, ended).await,
                     ]
                 };
-                let observer = Arc::clone(&self.observer);
-                let looks = waits::of_collection(observer, &planned.source, self.tuning, looks).await;
+                let looks = self.watched(planned, looks).await;
                 let evidence = &mut ended.report.evidence;
                 (evidence.there_at_end, evidence.source_looked_at_end) = (looks[0].is_ok(), looks[1].is_ok());
                 let found: Vec<_> = looks.into_iter().filter_map(Result::err).collect();
