@@ -36,6 +36,8 @@ const WAIT_INTERVAL: Duration = Duration::from_secs(30);
 const AWAITED_FRESH: Duration = Duration::from_secs(3);
 /// Answers that take less are no news beside the step that asks for them.
 const ANSWER_SECONDS_MIN: u64 = 10;
+/// Neither are checks: one of them looks twice, a second apart.
+const CHECK_SECONDS_MIN: u64 = 2;
 
 /// What the thread is told.
 enum Message {
@@ -209,7 +211,18 @@ impl Awaiting {
             .said
             .as_ref()
             .is_some_and(|(known, time)| is_same(known) && now.duration_since(*time) < WAIT_INTERVAL);
-        let is_news = !was_said && (!is_answer || seconds >= ANSWER_SECONDS_MIN);
+        let seconds_min = match awaited {
+            Awaited::Answer => ANSWER_SECONDS_MIN,
+            Awaited::Check { .. } => CHECK_SECONDS_MIN,
+            Awaited::Load { .. }
+            | Awaited::Memory { .. }
+            | Awaited::Stored { .. }
+            | Awaited::Sorted
+            | Awaited::Index { .. }
+            | Awaited::Turn { .. }
+            | Awaited::Retry { .. } => 0,
+        };
+        let is_news = !was_said && seconds >= seconds_min;
         if is_news {
             self.said = Some((awaited.clone(), now));
         }
@@ -770,6 +783,7 @@ const TEMPLATE: &str = "{prefix} {bar:12} {wide_msg}";
 
 #[cfg(test)]
 mod tests {
+    use vecferry_migrate::checks::CheckId;
     use vecferry_migrate::event::Side;
 
     use super::*;
@@ -854,6 +868,8 @@ mod tests {
         assert_eq!(shown(&job, 6), None);
         assert!(told(&mut job, memory(2), 2 + WAIT_INTERVAL.as_secs()));
         assert!(told(&mut job, Awaited::Answer, 50));
+        let check = Awaited::Check { check: CheckId::Writers };
+        assert!(!told(&mut job, check.clone(), 1) && told(&mut job, check, 2));
         job.take(Event::Phase { collection: books(), phase: Phase::Copying }, after(50));
         assert_eq!(shown(&job, 50), None);
     }

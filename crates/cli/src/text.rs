@@ -499,8 +499,8 @@ pub(crate) fn awaited(lang: Lang, awaited: &Awaited, seconds: u64) -> String {
     let count = |rows: u64| format::count(rows);
     let zh = lang == Lang::Zh;
     let what = match awaited {
-        Awaited::Check { check: id } if zh => format!("正在检查：{}", check(lang, *id)),
-        Awaited::Check { check: id } => format!("still checking: {}", check(lang, *id)),
+        Awaited::Check { check: id } if zh => format!("检查“{}”仍在进行", check(lang, *id)),
+        Awaited::Check { check: id } => format!("the check \"{}\" is still going on", check(lang, *id)),
         Awaited::Load { side } if zh => format!("{}正在加载", of(*side)),
         Awaited::Load { side } => format!("{} is loading it", of(*side)),
         Awaited::Memory { side, rows_served, rows_stored } if zh => format!(
