@@ -34,6 +34,8 @@ impl Vecferry {
         let mut process = Command::new(servers.program());
         process.args([command, "--json", "--lang", "en"]).args(arguments);
         process.env("VECFERRY_SOURCE_TOKEN", "root:Milvus").env("VECFERRY_TARGET_TOKEN", "root:Milvus");
+        // What the user of this machine has recorded concerns no test.
+        process.env("XDG_STATE_HOME", state.path());
         if command == "migrate" {
             process.args(["--yes", "--state-dir"]).arg(state.path());
         }
