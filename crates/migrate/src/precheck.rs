@@ -603,12 +603,12 @@ pub(crate) fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
 }
 
-/// A load that does not fit.
 /// More rows in all partitions than in the whole: which of them are still there can't be told.
 pub(crate) fn partitions_disagree(name: &CollectionName, rows: u64, sum: u64) -> Problem {
     Problem::new(Code::PartitionsDisagree).with("collection", name).with("rows", rows).with("sum", sum)
 }
 
+/// A load that does not fit.
 pub(crate) fn does_not_fit(name: &CollectionName, side: Side, needed: u64, free: u64) -> Problem {
     Problem::new(Code::LoadDoesNotFit)
         .with("collection", name)

@@ -447,6 +447,12 @@ impl Client {
         let answer = match self.control::<pb::GetLoadStateResponse>("GetLoadState", &name.db, &request).await
         {
             Err(error) if error.kind() == ErrorKind::NotLoaded => return Ok(LoadState::NotLoaded),
+            // After a load that failed, 2.3.5 answers why it did ("show collection failed: collection not found") until another
+            // load succeeds; seen of collections that were there, after their server was killed.
+            Err(error) if error.kind() == ErrorKind::CollectionNotFound => {
+                self.describe(name).await?;
+                return Ok(LoadState::NotLoaded);
+            }
             answer => answer.map_err(|error| error.about(name))?,
         };
         Ok(match answer.state() {

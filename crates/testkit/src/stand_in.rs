@@ -512,6 +512,14 @@ impl StandIn {
         self.add_alias(collection, alias);
     }
 
+    /// Counts rows twice for a while, as a 2.3.5 does that hands them over from its log to a segment.
+    ///
+    /// # Panics
+    /// There is no such collection.
+    pub fn count_twice(&self, collection: (&str, &str), times: u32, rows: usize) {
+        self.change(collection, |table, _, _| table.counted_twice = (times, rows));
+    }
+
     /// Begins a load that somebody else asked for and that does not end, or ends it.
     ///
     /// # Panics

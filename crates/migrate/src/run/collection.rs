@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vecferry_ledger::{NewSplit, Quarantined};
 use vecferry_milvus::schema::Difference;
@@ -29,7 +29,7 @@ use crate::problem::{Code, Problem};
 use crate::proof::{Expected, Part, Reader};
 use crate::report::{CollectionReport, CopiedRows, CountedRows, PartitionReport};
 use crate::request::{Duplicates, OnBadRow, VerifyLevel};
-use crate::retry::{DENIED_MAX, WaitError, repeat, unless_canceled};
+use crate::retry::{DENIED_MAX, WaitError, repeat, sleep, unless_canceled};
 use crate::source_load::{free_memory, memory_estimate, stored_rows, wait_until_complete};
 use crate::target::{self, RefusedIndex};
 use crate::tuning::Tuning;
@@ -43,6 +43,11 @@ const SPLIT_BYTES_MAX: u64 = 2 << 30;
 const SPLITS_PER_PART_MAX: usize = 64;
 /// Guess of the bytes of a value whose type does not tell.
 const VARIABLE_BYTES: usize = 64;
+
+/// Counts of a source that can't be true, or that say that it changed, are made again so often, and so far apart: a server
+/// that hands rows over from the log to a segment counts them twice or not at all, for a moment.
+const RECOUNTS_MAX: u32 = 4;
+const RECOUNT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Refused rows that are named with their reason; the file names all.
 const QUARANTINED_NAMED: usize = 3;
@@ -492,7 +497,11 @@ impl<'a> Work<'a> {
     async fn rows_before(&self, reader: &Reader) -> Result<Holding, Stop> {
         let job = self.job;
         let look = self.stored_before().await?;
-        let counted = self.count_source(reader).await.map_err(|error| self.source_failed(error))?;
+        let stored_rows = look.as_ref().and_then(Look::stored_rows);
+        // After a flush, all rows are in the stored segments.
+        let is_possible = |counted: &CountedRows| stored_rows.is_none_or(|stored| counted.whole <= stored);
+        let counted = self.count_until(reader, is_possible).await;
+        let counted = counted.map_err(|error| self.source_failed(error))?;
         // A flush by us moves rows into the loaded segments, so these are only looked at where there was none.
         let segment_rows = match look {
             Some(Look::Unseen(_)) => {
@@ -575,6 +584,23 @@ impl<'a> Work<'a> {
     /// Counts the source whole, with all partitions that it has now.
     async fn count_source(&self, reader: &Reader) -> Result<CountedRows, Error> {
         reader.count_all(&self.planned.partitions).await
+    }
+
+    /// Counts the source whole, several times if need be until the counts are as they should be.
+    async fn count_until(
+        &self,
+        reader: &Reader,
+        is_expected: impl Fn(&CountedRows) -> bool,
+    ) -> Result<CountedRows, Error> {
+        let mut counted = self.count_source(reader).await?;
+        for _ in 0..RECOUNTS_MAX {
+            if is_expected(&counted) || self.job.cancel.is_cancelled() {
+                break;
+            }
+            sleep(RECOUNT_INTERVAL, &self.job.cancel).await;
+            counted = self.count_source(reader).await?;
+        }
+        Ok(counted)
     }
 
     /// Rows of the planned parts; a partition that is gone has none.
@@ -919,7 +945,9 @@ impl<'a> Work<'a> {
         before: &Holding,
         finding: &mut comparison::Finding<'_>,
     ) -> Result<Vec<u64>, Stop> {
-        let mut counted = self.count_source(reader).await.map_err(|error| self.not_verified(error))?;
+        let is_as_before = |counted: &CountedRows| self.by_part(counted) == before.counts;
+        let counted = self.count_until(reader, is_as_before).await;
+        let mut counted = counted.map_err(|error| self.not_verified(error))?;
         if self.by_part(&counted).iter().zip(&before.counts).any(|(after, before)| after < before) {
             // A server that is loading counts too few as well.
             let complete =

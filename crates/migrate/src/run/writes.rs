@@ -43,6 +43,19 @@ pub(super) enum Look {
     Unseen(UnseenWrites),
 }
 
+impl Look {
+    /// Rows of the segments, deleted ones too, if they were seen.
+    pub(super) fn stored_rows(&self) -> Option<u64> {
+        match self {
+            Self::Segments(stored) => {
+                let rows = stored.iter().filter(|Stored(.., is_deletes)| !is_deletes);
+                Some(rows.map(|Stored(_, _, rows, _)| rows.unsigned_abs()).sum())
+            }
+            Self::Unseen(_) => None,
+        }
+    }
+}
+
 /// A stored segment: its number, its partition's, its rows, and whether it holds deletes instead. Recorded without
 /// names: a collection may have thousands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,8 +8,13 @@ use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Ledger;
 use vecferry_migrate::event::{Awaited, Event, Observer, Side};
 use vecferry_migrate::report::FormerLoad;
-use vecferry_migrate::{Code, JobState, Migration, Problem, Report, Resumed, Tuning, VerifyLevel};
+use vecferry_migrate::{
+    Code, JobState, MigrateRequest, Migration, Problem, Report, Resumed, Tuning, VerifyLevel,
+};
+use vecferry_milvus::Endpoint;
+use vecferry_milvus::proto::common;
 use vecferry_testkit::StandIn;
+use vecferry_testkit::fault_proxy::{Answer, Fault, FaultProxy, When};
 use vecferry_testkit::stand_in::generate::{Generated, plain};
 use vecferry_testkit::stand_in::{Key, Options, Version};
 
@@ -94,6 +99,47 @@ async fn a_source_that_never_finishes_loading_is_named_and_all_others_are_done()
         assert_arrived(&source, &target, "books", "resumed");
         assert!(source.is_loaded("default", "books"), "it is left as it was found");
     }
+}
+
+/// More rows than are stored can't be there, and a change that is gone a moment later is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_are_counted_twice_for_a_moment_are_no_change() {
+    let options = || Options::new(Version::V2_3);
+    let (source, target) = (source(options()), StandIn::start(options()));
+    let migration = Migration::prepare(request(&source, &target)).await.unwrap();
+    source.count_twice(BOOKS, 5, 1);
+    let state = tempfile::tempdir().unwrap();
+    let (ledger, seen) = (Ledger::open(state.path()).unwrap(), Arc::new(Seen::default()));
+    let report = run(migration, &ledger, &seen, &CancellationToken::new()).await;
+    assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
+    let books = &report.collections[0];
+    assert_eq!((books.collection.as_str(), books.rows), ("books", 40));
+    let drift = books.drift.as_ref().unwrap();
+    assert_eq!((drift.rows_before, drift.rows_after), (40, 40));
+}
+
+/// A server that failed to load a collection says why, also "collection not found", when it is asked for the state.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_that_failed_once_does_not_hide_the_collection() {
+    let options = || Options::new(Version::V2_3);
+    let (source, target) = (StandIn::start(options()), StandIn::start(options()));
+    let rows = plain("books", false, &[("_default", (0..40).map(Key::Long).collect())]);
+    source.add(&Generated { loaded: false, ..rows });
+    let proxy = FaultProxy::start(&source.uri());
+    let reason = "show collection failed: collection not found[collection=470786341624750867]".to_owned();
+    let status = common::Status { code: 100, error_code: 1, reason, ..common::Status::default() };
+    let failed = proxy.arm("GetLoadState", When::Always, Fault::Answer(Answer::Status(status)));
+    let mut wanted = MigrateRequest::new(Endpoint::parse(&proxy.uri()).unwrap(), endpoint(&target));
+    wanted.verify = VerifyLevel::Full;
+    let migration = Migration::prepare(wanted).await.unwrap();
+    assert!(migration.plan().collections[0].needs_load);
+    failed.disarm();
+    let state = tempfile::tempdir().unwrap();
+    let (ledger, seen) = (Ledger::open(state.path()).unwrap(), Arc::new(Seen::default()));
+    let report = run(migration, &ledger, &seen, &CancellationToken::new()).await;
+    assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
+    assert_arrived(&source, &target, "books", "loaded for the copy");
+    assert!(!source.is_loaded("default", "books"));
 }
 
 fn former(report: &Report, name: &str) -> Option<FormerLoad> {

@@ -1043,6 +1043,8 @@ impl Service {
                 return Err(Refusal::invalid("count entities with pagination is not allowed"));
             }
             let count = selected(table, &places, &expression).len();
+            let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
+            let count = count + table.rows_counted_twice();
             let head = if self.options().version < Version::V2_4 {
                 pb::QueryResults { status: head.status, session_ts, ..Default::default() }
             } else {

@@ -179,6 +179,8 @@ pub(super) struct Table {
     pub(super) partitions: Vec<Partition>,
     /// As it was asked for; 0 leaves it to the server.
     pub(super) num_partitions: i64,
+    /// So many counts are by so much too high.
+    pub(super) counted_twice: (u32, usize),
     /// Its load has begun and does not end.
     pub(super) loading: bool,
     /// When a call flushed it last.
@@ -186,6 +188,13 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// By how much this count is too high.
+    pub(super) fn rows_counted_twice(&mut self) -> usize {
+        let (times, rows) = self.counted_twice;
+        self.counted_twice.0 = times.saturating_sub(1);
+        if times > 0 { rows } else { 0 }
+    }
+
     pub(super) fn key_column(&self) -> usize {
         self.fields.iter().position(|field| field.is_key).expect("a primary key")
     }
@@ -435,6 +444,7 @@ impl Catalog {
             indexes: Vec::new(),
             partitions,
             num_partitions,
+            counted_twice: (0, 0),
             loading: false,
             flushed: None,
             schema,
