@@ -94,6 +94,7 @@ pub(crate) async fn check(
         list.warn(CheckId::SourceLoaded, problem.with("minutes", minutes));
     }
     list.passed(CheckId::Schema, []);
+    json_texts_not_told(source, &found).into_iter().for_each(|problem| list.warn(CheckId::Schema, problem));
     let new_databases = checks.databases(&collections).await?;
     let names = checks.free_names(&collections, &new_databases);
     shown(Awaited::Check { check: CheckId::Names }, names).await?;
@@ -132,6 +133,24 @@ fn newest_is_not_known(request: &MigrateRequest, source: &Client, found: &[Found
     };
     let may_repeat = |found: &Found| !found.described.schema.is_auto_id() && found.rows_estimate > 0;
     is_old && request.duplicates == Duplicates::Warn && found.iter().any(may_repeat)
+}
+
+/// JSON fields of a milvus-lite 3: a value that is a text comes without its quotes (seen on 3.2.2), so that nothing tells it
+/// from a number, `true` or `null` that is spelled alike.
+fn json_texts_not_told(source: &Client, found: &[Found]) -> Vec<Problem> {
+    if product(source) != Product::LitePython {
+        return Vec::new();
+    }
+    let warning = |found: &Found| {
+        let fields = found.described.schema.decoded().fields.iter();
+        let json = fields.filter(|field| field.data_type == DataType::Json as i32 && !field.is_dynamic);
+        let names: Vec<_> = json.map(|field| &field.name).collect();
+        (!names.is_empty() && found.rows_estimate > 0).then(|| {
+            let problem = Problem::new(Code::JsonTextsNotTold).with("collection", &found.described.name);
+            problem.with("version", source.version()).told("fields", Told::names(&names))
+        })
+    };
+    found.iter().filter_map(warning).collect()
 }
 
 /// How many rows there are: counted where the source can be asked, by its statistics elsewhere.

@@ -422,9 +422,9 @@ catalogue! {
     /// The scratch collection of the write probe is still there.
     ProbeLeft 251 Refused
         en "the scratch collection `{collection}` could be made on the target but not removed: {detail}"
-           "it is empty: drop it; give credentials that may drop collections, since `cancel --clean` needs that too"
+           "nothing of yours is in it: drop it; give credentials that may drop collections, since `cancel --clean` needs that too"
         zh "目标上创建了试探用的 Collection `{collection}`，但无法删除：{detail}"
-           "它是空的，请删除它；并使用有权删除 Collection 的凭证，`cancel --clean` 也需要该权限";
+           "其中没有您的数据，请删除它；并使用有权删除 Collection 的凭证，`cancel --clean` 也需要该权限";
     /// The plans of the two clusters are not migrated.
     PlanPair 219 Refused
         en "from {source} to {target} there is no migration: {reason} (policy {policy})"
@@ -771,6 +771,12 @@ catalogue! {
            "nothing to do if the load ends; if nothing arrives in memory for {minutes} minutes, this collection fails and all others go on"
         zh "源仍在加载 `{collection}` 或刚刚启动：其行数仅来自统计信息，复制会等待加载完成"
            "加载能完成则无需处理；若 {minutes} 分钟内没有数据进入内存，则仅该 Collection 失败，其他照常进行";
+    /// The source answers JSON texts without their quotes.
+    JsonTextsNotTold 441 Done
+        en "the source ({version}) answers a JSON value that is a text without its quotes: in the fields {fields} of `{collection}`, a text such as \"123\" arrives as the number 123"
+           "nothing to do if these fields hold objects and lists only, as Milvus Lite 3 wants them; otherwise put such texts into an object at the source first"
+        zh "源（{version}）返回 JSON 文本值时不带引号：`{collection}` 的字段 {fields} 中，\"123\" 这样的文本会变成数字 123"
+           "如果这些字段只包含对象和列表（Milvus Lite 3 的要求），则无需处理；否则请先在源上把这样的文本放入对象中";
     /// The source does not tell the newest row of a duplicate primary key.
     NewestNotKnown 437 Done
         en "the source ({version}) does not tell which row of a duplicate primary key is the newest: of each such key any one row arrives, often the oldest"
