@@ -9,15 +9,19 @@ use vecferry_ledger::Ledger;
 use vecferry_migrate::event::{Awaited, Event, Observer, Side};
 use vecferry_migrate::report::FormerLoad;
 use vecferry_migrate::{
-    Code, JobState, MigrateRequest, Migration, Problem, Report, Resumed, Tuning, VerifyLevel,
+    AutoId, Code, JobState, MigrateRequest, Migration, Problem, Report, Resumed, Tuning, VerifyLevel,
 };
 use vecferry_milvus::Endpoint;
 use vecferry_milvus::proto::common;
+use vecferry_milvus::proto::schema::{DataType, FieldSchema};
+use vecferry_milvus::schema::field;
 use vecferry_testkit::StandIn;
 use vecferry_testkit::fault_proxy::{Answer, Fault, FaultProxy, When};
 use vecferry_testkit::stand_in::generate::{Generated, plain};
-use vecferry_testkit::stand_in::{Key, Options, Version};
+use vecferry_testkit::stand_in::{Key, Options, Value, Version};
 
+use super::keys::made_by_the_server;
+use super::releases::daily;
 use super::{assert_arrived, endpoint, request};
 
 const BOOKS: (&str, &str) = ("default", "books");
@@ -98,6 +102,73 @@ async fn a_source_that_never_finishes_loading_is_named_and_all_others_are_done()
         assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
         assert_arrived(&source, &target, "books", "resumed");
         assert!(source.is_loaded("default", "books"), "it is left as it was found");
+    }
+}
+
+/// A field of which every third value is null.
+fn add_field(to: &mut Generated, field: FieldSchema, value: &dyn Fn(usize) -> Value) {
+    to.schema.fields.push(FieldSchema { nullable: true, ..field });
+    for (_, columns) in &mut to.rows {
+        let rows = columns[0].len();
+        columns.push((0..rows).map(|row| if row % 3 == 0 { Value::Null } else { value(row) }).collect());
+    }
+}
+
+/// All that a newer release does in another way at once: keys that the server made, a time-to-live, daily partitions, nulls, a
+/// time zone that it adds, segments that it never sorts. One collection never finishes loading, and is done last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_of_an_earlier_release_arrives_in_2_6() {
+    const FILMS: (&str, &str) = ("default", "films");
+    for (from, day) in
+        [(Version::V2_3, "2024_01_01"), (Version::V2_5, "2024-01-01"), (Version::V2_6, "2024-01-01")]
+    {
+        let context = format!("{from:?}");
+        let source = source(Options::awkward(from, 1));
+        source.add(&daily("news", day));
+        source.add(&made_by_the_server(daily("made", day)));
+        if from >= Version::V2_5 {
+            let mut notes = daily("notes", day);
+            let text = field("note", DataType::VarChar, &[("max_length", "64")]);
+            add_field(&mut notes, text, &|row| Value::Text(row.to_string()));
+            if from >= Version::V2_6 {
+                let vector = field("f", DataType::FloatVector, &[("dim", "4")]);
+                add_field(&mut notes, vector, &|row| Value::Vector(vec![row as u8; 16]));
+                let mut index = notes.indexes[0].clone();
+                index.0 = "f".to_owned();
+                notes.indexes.push(index);
+            }
+            source.add(&notes);
+        }
+        source.set_loading(FILMS, true);
+        let target = StandIn::start(Options { sorts: false, ..Options::awkward(Version::V2_6, 2) });
+        let mut wanted = request(&source, &target);
+        (wanted.auto_id, wanted.verify) = (AutoId::Keep, VerifyLevel::Full);
+        let migration = Migration::check(wanted, None).await.into_result().unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let (ledger, seen) = (Ledger::open(state.path()).unwrap(), Arc::new(Seen::default()));
+        let never = CancellationToken::new();
+        let report = run(migration, &ledger, &seen, &never).await;
+        assert_eq!(report.state, JobState::Failed, "{context}");
+        let [(Code::SourceDoesNotServe, text)] = &codes(&report.problems)[..] else {
+            panic!("{context}: {:#?}", report.problems)
+        };
+        assert!(text.contains("`default.films`"), "{context}: {text}");
+
+        source.set_loading(FILMS, false);
+        let resumed = Migration::resume(&ledger, &report.job_id, endpoint(&source), endpoint(&target)).await;
+        let Ok(Resumed::Ready(migration)) = resumed else { panic!("{context}: {resumed:?}") };
+        let report = run(*migration, &ledger, &seen, &never).await;
+        assert_eq!(report.state, JobState::Successful, "{context}: {:#?}", report.problems);
+        assert_eq!(report.collections.len(), if from >= Version::V2_5 { 5 } else { 4 });
+        for collection in &report.collections {
+            let name = collection.collection.as_str();
+            assert_arrived(&source, &target, name, &context);
+            let zones = collection.changes.iter().filter(|change| change.what == "property timezone");
+            let is_added = usize::from(from < Version::V2_6);
+            assert_eq!(zones.count(), is_added, "{context}, {name}: {:?}", collection.changes);
+            let ttl = target.property("default", name, "collection.ttl.seconds");
+            assert_eq!(ttl, source.property("default", name, "collection.ttl.seconds"), "{context}, {name}");
+        }
     }
 }
 

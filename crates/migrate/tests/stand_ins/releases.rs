@@ -10,7 +10,8 @@ use vecferry_testkit::stand_in::{Key, Options, Version};
 use super::keys::made_by_the_server;
 use super::{assert_arrived, assert_successful, carry_out, request};
 
-fn daily(name: &str, partition: &str) -> Generated {
+/// A collection with a partition of its day, a time-to-live and another property.
+pub(crate) fn daily(name: &str, partition: &str) -> Generated {
     let keys = |first: i64| (first..first + 40).map(Key::Long).collect();
     let properties = parameters(&[("collection.ttl.seconds", "864000"), ("mmap.enabled", "true")]);
     Generated { properties, ..plain(name, false, &[("_default", keys(0)), (partition, keys(40))]) }
