@@ -4,6 +4,7 @@ mod child;
 mod copy;
 mod data;
 mod direct;
+mod estimate;
 mod machine;
 mod many;
 mod meter;
@@ -26,6 +27,8 @@ pub(crate) enum Bench {
     Copy(copy::Arguments),
     /// Copy many small collections, and one of many partitions, and see whether time grows faster than their number
     Many(many::Arguments),
+    /// Compare the time that a job is expected to take with the time it takes: one large collection, many small ones, both
+    Estimate(estimate::Arguments),
 }
 
 /// Runs a benchmark.
@@ -33,5 +36,6 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
     match bench {
         Bench::Copy(arguments) => copy::run(arguments),
         Bench::Many(arguments) => many::run(arguments),
+        Bench::Estimate(arguments) => estimate::run(arguments),
     }
 }

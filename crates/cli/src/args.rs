@@ -296,8 +296,8 @@ pub(crate) struct PlanArgs {
     /// Write the plan to this file, for `migrate --plan`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
-    /// Find out whether the target takes every definition of the plan, by making and removing empty collections of random
-    /// names there
+    /// Find out whether the target takes every definition of the plan, and measure how long collections take there, by making
+    /// and removing scratch collections of random names
     #[arg(long)]
     pub(crate) probe_write: bool,
     #[command(flatten)]

@@ -110,7 +110,7 @@ pub(crate) fn plan_lines(lang: Lang, plan: &Plan, columns: Option<usize>) -> Vec
         lines.extend(RbacText::of_plan(lang, rbac).lines(&heading, |list| cut(lang, list)));
     }
     lines.extend(resource_group_line(lang, plan.resource_groups.as_deref()));
-    lines.extend(plan.duration.as_ref().map(|estimate| duration_line(lang, estimate)));
+    lines.extend(plan.duration.iter().flat_map(|estimate| duration_lines(lang, estimate)));
     lines.push(text::plan_promise(lang).to_owned());
     lines
 }
@@ -212,7 +212,7 @@ pub(crate) fn capacity_lines(
     }
     lines.extend(units.lines(columns));
     lines.push(text::cu_assumptions(lang, report.margin_percent));
-    lines.extend(report.duration.as_ref().map(|duration| duration_line(lang, duration)));
+    lines.extend(report.duration.iter().flat_map(|estimate| duration_lines(lang, estimate)));
     lines
 }
 
@@ -250,16 +250,29 @@ pub(crate) fn dry_run_lines(lang: Lang, report: &DryRunReport, columns: Option<u
     lines
 }
 
-/// How long the copy takes, and by which figures.
-pub(crate) fn duration_line(lang: Lang, estimate: &DurationEstimate) -> String {
+/// How long a job takes, by which figures, and how long the indexes behind it.
+pub(crate) fn duration_lines(lang: Lang, estimate: &DurationEstimate) -> Vec<String> {
     let rate = |bytes: f64| format!("{}/s", format::size(bytes as u64));
-    text::duration(
-        lang,
-        &format::seconds(estimate.seconds),
-        (&rate(estimate.read_bytes_per_second), estimate.read_is_measured),
-        (&rate(estimate.write_bytes_per_second), estimate.write_basis == WriteBasis::Quota),
-        estimate.bottleneck,
-    )
+    let mut lines = vec![
+        text::duration(lang, &format::seconds(estimate.seconds)),
+        text::duration_of_copy(
+            lang,
+            &format::seconds(estimate.copy_seconds),
+            (&rate(estimate.read_bytes_per_second), estimate.read_is_measured),
+            (&rate(estimate.write_bytes_per_second), estimate.write_basis == WriteBasis::Quota),
+            estimate.bottleneck,
+        ),
+        text::duration_of_steps(
+            lang,
+            &format::seconds(estimate.steps_seconds),
+            estimate.steps.is_measured,
+            &format::seconds(estimate.verify_seconds),
+        ),
+    ];
+    // A moment needs no line.
+    let of_indexes = estimate.index_seconds.filter(|seconds| *seconds >= 1.0);
+    lines.extend(of_indexes.map(|seconds| text::searchable_after(lang, &format::seconds(seconds))));
+    lines
 }
 
 /// Codes of the problems that name a collection.
@@ -571,7 +584,12 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
         && let Some(seconds) = estimate.copy_seconds
     {
         let (planned, took) = (format::seconds(estimate.copy_seconds_estimated), format::seconds(seconds));
-        output.result(&text::estimate_kept(lang, &planned, &took));
+        let expected = format::seconds(estimate.seconds_estimated);
+        output.result(&text::estimate_kept(
+            lang,
+            (&format::seconds(report.seconds), &expected),
+            (&took, &planned),
+        ));
     }
     if let Some(pace) = &report.pace {
         let shares = wait_shares(lang, pace);

@@ -372,8 +372,16 @@ pub(crate) fn cu_assumptions(lang: Lang, margin_percent: f64) -> String {
     }
 }
 
-/// How long the copy takes.
-pub(crate) fn duration(
+/// How long a job takes.
+pub(crate) fn duration(lang: Lang, seconds: &str) -> String {
+    match lang {
+        Lang::En => format!("Expected time of the job: {seconds}"),
+        Lang::Zh => format!("预计任务用时：{seconds}"),
+    }
+}
+
+/// What of it the copy takes, and by which rates.
+pub(crate) fn duration_of_copy(
     lang: Lang,
     seconds: &str,
     (read, is_measured): (&str, bool),
@@ -383,29 +391,63 @@ pub(crate) fn duration(
     let bound = bottleneck.map(|bottleneck| bound_by(lang, bottleneck)).unwrap_or_default();
     match lang {
         Lang::En => {
-            let read_basis = if is_measured { "measured" } else { "assumed" };
             let write_basis = if is_quota { "quota of its plan" } else { "assumed" };
-            format!(
-                "Expected time of the copy: {seconds} (source {read}, {read_basis}; target {write}, {write_basis}), without the proof. {bound}"
-            )
+            let read_basis = known_by(lang, is_measured);
+            format!("  copy {seconds} (source {read}, {read_basis}; target {write}, {write_basis}). {bound}")
         }
         Lang::Zh => {
-            let read_basis = if is_measured { "实测" } else { "假设" };
             let write_basis = if is_quota { "部署方式的配额" } else { "假设" };
-            format!(
-                "预计复制时间：{seconds}（源 {read}，{read_basis}；目标 {write}，{write_basis}），不含校验。{bound}"
-            )
+            let read_basis = known_by(lang, is_measured);
+            format!("  复制 {seconds}（源 {read}，{read_basis}；目标 {write}，{write_basis}）。{bound}")
         }
     }
     .trim_end()
     .to_owned()
 }
 
-/// What became of an estimate.
-pub(crate) fn estimate_kept(lang: Lang, estimated: &str, took: &str) -> String {
+/// What of it the steps of the collections and the verification take.
+pub(crate) fn duration_of_steps(lang: Lang, steps: &str, is_measured: bool, verify: &str) -> String {
+    let basis = known_by(lang, is_measured);
     match lang {
-        Lang::En => format!("The copy took {took}; {estimated} were expected."),
-        Lang::Zh => format!("复制用时 {took}，预计 {estimated}。"),
+        Lang::En => format!(
+            "  steps of the collections, whatever their rows {steps} ({basis}); verification of the rows {verify}"
+        ),
+        Lang::Zh => format!("  各 Collection 的固定步骤 {steps}（{basis}）；行校验 {verify}"),
+    }
+}
+
+fn known_by(lang: Lang, is_measured: bool) -> &'static str {
+    match (lang, is_measured) {
+        (Lang::En, true) => "measured",
+        (Lang::En, false) => "assumed",
+        (Lang::Zh, true) => "实测",
+        (Lang::Zh, false) => "假设",
+    }
+}
+
+/// How long the target builds its indexes.
+pub(crate) fn searchable_after(lang: Lang, seconds: &str) -> String {
+    match lang {
+        Lang::En => format!(
+            "  searchable at full speed about {seconds} after the copy: the target builds its indexes by itself, also when the job has ended"
+        ),
+        Lang::Zh => {
+            format!("  复制后约 {seconds} 可全速检索：目标自行构建索引，任务结束后仍会继续")
+        }
+    }
+}
+
+/// What became of an estimate: of the whole job, and of the copy.
+pub(crate) fn estimate_kept(
+    lang: Lang,
+    (job, job_expected): (&str, &str),
+    (copy, copy_expected): (&str, &str),
+) -> String {
+    match lang {
+        Lang::En => format!(
+            "The job took {job}; {job_expected} were expected. Of that, the copy: {copy}; {copy_expected} expected."
+        ),
+        Lang::Zh => format!("任务用时 {job}，预计 {job_expected}；其中复制 {copy}，预计 {copy_expected}。"),
     }
 }
 
@@ -422,7 +464,7 @@ pub(crate) fn check(lang: Lang, id: CheckId) -> &'static str {
         CheckId::ClusterStatus => pick(lang, "clusters running", "集群运行状态"),
         CheckId::Limits => pick(lang, "limits of the target's plan", "目标部署方式的限制"),
         CheckId::MessageSize => pick(lang, "size of rows", "单行大小"),
-        CheckId::Duration => pick(lang, "expected time of the copy", "预计复制时间"),
+        CheckId::Duration => pick(lang, "expected time", "预计用时"),
         CheckId::SourceReachable => pick(lang, "source reachable", "源可访问"),
         CheckId::TargetReachable => pick(lang, "target reachable", "目标可访问"),
         CheckId::Endpoints => pick(lang, "network of the addresses", "地址所在网络"),

@@ -5,12 +5,12 @@ use vecferry_milvus::Endpoint;
 use vecferry_policy::CuType;
 use vecferry_policy::capacity::{Load, MARGIN, size_for, units};
 
-use crate::connect::{Side, cluster, connect, refusal};
-use crate::duration::{self, DurationEstimate, Part};
+use crate::connect::{Side, cluster, connect, product, refusal};
+use crate::duration::{self, Circumstances, DurationEstimate, Part};
 use crate::inventory;
 use crate::plan::{Cluster, Plan};
 use crate::problem::{Code, Problem};
-use crate::request::Selection;
+use crate::request::{Selection, VerifyLevel};
 use crate::size::{FieldSize, RowSize, row_sizes};
 use crate::visible;
 
@@ -90,9 +90,18 @@ pub async fn capacity(request: CapacityRequest) -> Result<(Cluster, CapacityRepo
             rows: found.rows_estimate,
             size,
             is_loaded: found.load.is_complete(),
+            partitions: if found.described.schema.has_partition_key() { 1 } else { found.partitions.len() },
         })
         .collect();
-    let duration = duration::estimate(&source, &parts, None, false).await.map_err(failed)?;
+    // Of the target nothing is known but that it takes what the source holds.
+    let circumstances = Circumstances {
+        target: product(&source),
+        target_cores: None,
+        write_quota: None,
+        one_machine: false,
+        verify: VerifyLevel::Sample,
+    };
+    let duration = duration::estimate(&source, &parts, circumstances).await.map_err(failed)?;
     let collections =
         both().map(|(found, size)| (found.described.name.to_string(), found.rows_estimate, size));
     let mut report = report(collections, Some(duration));

@@ -15,6 +15,7 @@ pub(crate) mod fields;
 mod plans;
 mod probe;
 mod room;
+pub(crate) mod steps;
 mod writers;
 
 pub(crate) use clock::clock_skew;

@@ -1,5 +1,5 @@
-//! How long the copy will take: the source's rate is measured on real pages, the target's is what its plan allows, or
-//! assumed from the source's.
+//! How long a job will take: the source's rate is measured on real pages, the target's is what its plan allows or assumed
+//! from the source's, and what collections cost whatever their rows is measured on the target or assumed.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,12 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::wire::Page;
 use vecferry_milvus::{Client, Collection, Error, ErrorKind, Query};
+use vecferry_policy::Product;
 
 use crate::event::Bottleneck;
 use crate::inventory::as_of_now;
 use crate::plan::Plan;
+use crate::request::VerifyLevel;
 use crate::size::RowSize;
 
 /// Pages that are read at once to measure the source: as many as a copy of one collection reads.
@@ -26,16 +28,27 @@ const MEASURED_BYTES_MIN: f64 = 256e3;
 const WRITE_COST: f64 = 1.3;
 /// Where nothing could be measured, MB a second of a small server.
 const READ_RATE_GUESS: f64 = 40e6;
-/// A collection's own steps, whatever its rows: create, flush, index.
-const COLLECTION_SECONDS: f64 = 0.5;
-/// Collections whose steps go on side by side.
-const SIDE_BY_SIDE: f64 = 8.0;
+/// Bytes of vectors a second that a target gets ready to be asked (2.3.5 on two cores).
+const LOAD_RATE: f64 = 40e6;
+/// Bytes of vectors a second that a core builds an AUTOINDEX of: 100,000 x 768 took 160 s on two (2.3.5).
+const INDEX_RATE_OF_CORE: f64 = 0.96e6;
 
-/// An estimate of the copy, without the proof that follows it.
+/// An estimate of a job, from its first write to its report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DurationEstimate {
-    /// Seconds of the copy.
+    /// Seconds of the whole job.
     pub seconds: f64,
+    /// Of them the copy of the rows.
+    pub copy_seconds: f64,
+    /// Of them what collections take whatever their rows: they are made, stored, indexed, loaded, counted.
+    pub steps_seconds: f64,
+    /// Of them the verification: what grows with the rows.
+    pub verify_seconds: f64,
+    /// What the steps of a collection cost.
+    pub steps: StepCosts,
+    /// Seconds of building the target's indexes, which goes on behind the job; absent where its cores are not known.
+    pub index_seconds: Option<f64>,
     /// Bytes of all rows on the wire.
     pub bytes: u64,
     /// Bytes a second that the source gives.
@@ -65,6 +78,40 @@ pub enum WriteBasis {
     Assumed,
 }
 
+/// What the steps of collections cost that are worked on side by side, whatever their rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StepCosts {
+    /// Seconds that the first one takes longer than each further one.
+    pub once_seconds: f64,
+    /// Seconds of each.
+    pub each_seconds: f64,
+    /// Seconds of each partition beyond the first.
+    pub partition_seconds: f64,
+    /// Whether that was measured on this target.
+    pub is_measured: bool,
+}
+
+impl StepCosts {
+    /// Where nothing was measured: what was seen of such a server on two cores, shared with the source.
+    pub(crate) fn assumed(target: Product) -> Self {
+        let (once_seconds, each_seconds, partition_seconds) = match target {
+            Product::LiteNative | Product::LitePython => (0.3, 0.065, 0.02),
+            Product::Milvus(_) => (5.0, 1.45, 0.14),
+        };
+        Self { once_seconds, each_seconds, partition_seconds, is_measured: false }
+    }
+
+    /// Of so many collections with so many partitions in all.
+    fn of(&self, collections: usize, partitions: usize) -> f64 {
+        if collections == 0 {
+            return 0.0;
+        }
+        let beyond = partitions.saturating_sub(collections) as f64;
+        self.once_seconds + self.each_seconds * collections as f64 + self.partition_seconds * beyond
+    }
+}
+
 /// A collection as far as the time of its copy depends on it.
 pub(crate) struct Part<'a> {
     pub(crate) described: &'a Collection,
@@ -72,6 +119,23 @@ pub(crate) struct Part<'a> {
     pub(crate) size: &'a RowSize,
     /// Whether it can be read now.
     pub(crate) is_loaded: bool,
+    /// Partitions that are copied one by one.
+    pub(crate) partitions: usize,
+}
+
+/// What the time depends on beside the collections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Circumstances {
+    /// What the target is.
+    pub(crate) target: Product,
+    /// Cores on which it builds indexes, if it tells.
+    pub(crate) target_cores: Option<u64>,
+    /// Bytes a second that the target's plan allows.
+    pub(crate) write_quota: Option<u64>,
+    /// Whether both servers are on one machine.
+    pub(crate) one_machine: bool,
+    /// How the rows are verified.
+    pub(crate) verify: VerifyLevel,
 }
 
 impl Part<'_> {
@@ -89,39 +153,49 @@ pub(crate) fn parts(plan: &Plan) -> Vec<Part<'_>> {
             rows: planned.rows_estimate,
             size: &planned.size,
             is_loaded: planned.answers(),
+            partitions: planned.parts().len(),
         })
         .collect()
 }
 
-/// Estimates the copy of some collections. `write_quota` is what the target's plan allows, in bytes a second.
+/// Estimates the time of some collections.
 pub(crate) async fn estimate(
     source: &Client,
     parts: &[Part<'_>],
-    write_quota: Option<u64>,
-    one_machine: bool,
+    circumstances: Circumstances,
 ) -> Result<DurationEstimate, Error> {
     let measured = measure(source, parts).await?;
-    Ok(from_rates(parts, measured, write_quota, one_machine))
+    Ok(from_rates(parts, measured, circumstances))
 }
 
-fn from_rates(
-    parts: &[Part<'_>],
-    measured: Option<f64>,
-    write_quota: Option<u64>,
-    one_machine: bool,
-) -> DurationEstimate {
+fn from_rates(parts: &[Part<'_>], measured: Option<f64>, circumstances: Circumstances) -> DurationEstimate {
+    let Circumstances { write_quota, one_machine, .. } = circumstances;
     let read = measured.unwrap_or(READ_RATE_GUESS);
     let assumed = read / WRITE_COST;
     let write = write_quota.map_or(assumed, |quota| assumed.min(quota as f64));
-    let seconds_of = |bytes: f64| {
-        let (reading, writing) = (bytes / read, bytes / write);
-        if one_machine { reading + writing } else { reading.max(writing) }
+    let both = |one: f64, other: f64| if one_machine { one + other } else { one.max(other) };
+    let copied = |part: &Part<'_>| both(part.bytes() / read, part.bytes() / write);
+    let verified = |part: &Part<'_>| {
+        let loaded = part.rows as f64 * part.size.vector_bytes() / LOAD_RATE;
+        match circumstances.verify {
+            VerifyLevel::None => 0.0,
+            VerifyLevel::Count | VerifyLevel::Sample => loaded,
+            VerifyLevel::Full => loaded + both(part.bytes() / read, part.bytes() / read),
+        }
     };
-    let bytes: f64 = parts.iter().map(Part::bytes).sum();
-    let number = parts.len() as f64;
-    let steps = number * COLLECTION_SECONDS / SIDE_BY_SIDE.min(number).max(1.0);
-    DurationEstimate {
-        seconds: seconds_of(bytes) + steps,
+    let steps = StepCosts::assumed(circumstances.target);
+    let sum = |of: &dyn Fn(&Part<'_>) -> f64| parts.iter().map(of).sum::<f64>();
+    let bytes = sum(&|part| part.bytes());
+    let vectors = sum(&|part| part.rows as f64 * part.size.vector_bytes());
+    let estimate = DurationEstimate {
+        seconds: 0.0,
+        copy_seconds: sum(&copied),
+        steps_seconds: 0.0,
+        verify_seconds: sum(&verified),
+        steps: StepCosts::default(),
+        index_seconds: circumstances
+            .target_cores
+            .map(|cores| vectors / (INDEX_RATE_OF_CORE * cores.max(1) as f64)),
         bytes: bytes as u64,
         read_bytes_per_second: read,
         read_is_measured: measured.is_some(),
@@ -137,9 +211,37 @@ fn from_rates(
         }),
         collections: parts
             .iter()
-            .map(|part| (part.described.name.to_string(), seconds_of(part.bytes()) + COLLECTION_SECONDS))
+            .map(|part| {
+                let steps = steps.of(1, part.partitions);
+                (part.described.name.to_string(), copied(part) + verified(part) + steps)
+            })
             .collect(),
+    };
+    let partitions = parts.iter().map(|part| part.partitions).sum();
+    estimate.with_steps(steps, parts.len(), partitions)
+}
+
+impl DurationEstimate {
+    /// With other costs of the steps of so many collections with so many partitions in all.
+    pub(crate) fn with_steps(self, steps: StepCosts, collections: usize, partitions: usize) -> Self {
+        let steps_seconds = steps.of(collections, partitions);
+        let seconds = self.copy_seconds + self.verify_seconds + steps_seconds;
+        Self { seconds, steps_seconds, steps, ..self }
     }
+}
+
+/// Cores on which a server builds its indexes, by its own account; `None` where it gives none.
+pub(crate) async fn index_cores(target: &Client) -> Result<Option<u64>, Error> {
+    let Some(info) = target.system_info().await? else { return Ok(None) };
+    let Some(nodes) = info["nodes_info"].as_array() else { return Ok(None) };
+    let cores_of = |kind: &str| {
+        let nodes = nodes.iter().filter(|node| node["infos"]["type"] == kind);
+        let cores: Vec<_> =
+            nodes.filter_map(|node| node["infos"]["hardware_infos"]["cpu_core_count"].as_u64()).collect();
+        (!cores.is_empty()).then(|| cores.iter().sum())
+    };
+    // Since 2.6 the data nodes build them.
+    Ok(cores_of("indexnode").or_else(|| cores_of("datanode")))
 }
 
 /// Bytes a second of the source: the first pages of the largest collection that is loaded, several at once.
@@ -195,10 +297,16 @@ async fn measure(source: &Client, parts: &[Part<'_>]) -> Result<Option<f64>, Err
 /// The estimate, and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EstimateReport {
+    /// Seconds that the job was to take, from its first write to its report.
+    #[serde(default)]
+    pub seconds_estimated: f64,
     /// Seconds that the copy was to take.
     pub copy_seconds_estimated: f64,
     /// Seconds from the first row to the last; absent where an earlier attempt copied some of them.
     pub copy_seconds: Option<f64>,
+    /// Seconds that the target was to need for its indexes, behind the job; absent where nothing tells.
+    #[serde(default)]
+    pub index_seconds_estimated: Option<f64>,
 }
 
 #[cfg(test)]
@@ -208,6 +316,7 @@ mod tests {
     use vecferry_milvus::schema::Schema;
 
     use super::*;
+    use crate::size::{FieldSize, SizeBasis};
 
     fn described() -> Collection {
         Collection {
@@ -223,11 +332,24 @@ mod tests {
         }
     }
 
-    /// A gigabyte in one collection.
-    fn estimated(quota: Option<u64>, one_machine: bool) -> DurationEstimate {
-        let (described, size) = (described(), RowSize { wire_bytes: 1000.0, ..RowSize::default() });
-        let part = Part { described: &described, rows: 1_000_000, size: &size, is_loaded: true };
-        from_rates(&[part], Some(60e6), quota, one_machine)
+    const ALONE: Circumstances = Circumstances {
+        target: Product::Milvus(Some((2, 3))),
+        target_cores: Some(2),
+        write_quota: None,
+        one_machine: false,
+        verify: VerifyLevel::None,
+    };
+
+    /// A gigabyte in each of some collections.
+    fn estimated(collections: usize, circumstances: Circumstances) -> DurationEstimate {
+        let vectors =
+            FieldSize { field: "vector".into(), bytes: 800.0, basis: SizeBasis::Type, is_vector: true };
+        let size = RowSize { wire_bytes: 1000.0, fields: vec![vectors], ..RowSize::default() };
+        let described = described();
+        let part =
+            || Part { described: &described, rows: 1_000_000, size: &size, is_loaded: true, partitions: 3 };
+        let parts: Vec<_> = (0..collections).map(|_| part()).collect();
+        from_rates(&parts, Some(60e6), circumstances)
     }
 
     #[test]
@@ -239,10 +361,31 @@ mod tests {
             (Some(17_000_000), false, 1e9 / 17e6, WriteBasis::Quota, Bottleneck::TargetLimit),
             (Some(256_000_000), false, write, WriteBasis::Assumed, Bottleneck::Target),
         ] {
-            let estimate = estimated(quota, one_machine);
-            assert!((estimate.seconds - seconds - COLLECTION_SECONDS).abs() < 1e-6, "{estimate:?}");
+            let estimate = estimated(1, Circumstances { write_quota: quota, one_machine, ..ALONE });
+            assert!((estimate.copy_seconds - seconds).abs() < 1e-6, "{estimate:?}");
             assert_eq!((estimate.write_basis, estimate.bottleneck), (basis, Some(bottleneck)));
             assert_eq!((estimate.bytes, estimate.collections.len()), (1_000_000_000, 1));
         }
+    }
+
+    #[test]
+    fn steps_verification_and_copy_add_up_and_indexes_are_told_apart() {
+        let of = |collections, verify| estimated(collections, Circumstances { verify, ..ALONE });
+        let (one, ten) = (of(1, VerifyLevel::None), of(10, VerifyLevel::None));
+        let further = StepCosts::assumed(ALONE.target);
+        let each = further.each_seconds + 2.0 * further.partition_seconds;
+        assert!((ten.steps_seconds - one.steps_seconds - 9.0 * each).abs() < 1e-6, "{ten:?}");
+        assert!((one.index_seconds.unwrap() - 0.8e9 / (2.0 * INDEX_RATE_OF_CORE)).abs() < 1e-6);
+        let mut longest = 0.0;
+        for verify in [VerifyLevel::None, VerifyLevel::Sample, VerifyLevel::Full] {
+            let estimate = of(1, verify);
+            let sum = estimate.copy_seconds + estimate.steps_seconds + estimate.verify_seconds;
+            assert!((estimate.seconds - sum).abs() < 1e-6 && sum > longest, "{estimate:?}");
+            longest = sum;
+        }
+        let measured = StepCosts { once_seconds: 1.0, each_seconds: 7.0, ..StepCosts::default() };
+        let changed = ten.clone().with_steps(measured, 10, 10);
+        assert!((changed.steps_seconds - 71.0).abs() < 1e-6);
+        assert!((changed.seconds - changed.copy_seconds - 71.0).abs() < 1e-6);
     }
 }

@@ -11,13 +11,13 @@ use vecferry_ledger::{Attempt, JobRecord, Ledger, NewCollectionRecord, NewJob};
 use vecferry_milvus::{
     Client, Collection, CollectionName, Consistency, Endpoint, Flavor, FlushHandle, KeyField,
 };
-use vecferry_policy::limits;
+use vecferry_policy::{Product, limits};
 
 use crate::checks::fields::unnamable_key;
 use crate::checks::{self, Check, CheckId, CheckList};
-use crate::connect::{Side, cluster, connect, denied, on_one_machine, refusal};
+use crate::connect::{Side, cluster, connect, denied, on_one_machine, product, refusal};
 use crate::copy::{Budget, Pace};
-use crate::duration::{self, DurationEstimate, EstimateReport};
+use crate::duration::{self, Circumstances, DurationEstimate, EstimateReport, StepCosts};
 use crate::event::{Awaited, Event, Observer, Phase};
 use crate::inventory::{self, Found};
 use crate::plan::file::{PlanFile, outdated};
@@ -76,6 +76,8 @@ const SMALL_BYTES_MAX: u64 = 16 << 20;
 const TARGET_LOADS_PARALLEL: u32 = 8;
 /// Collections that are looked at once more at the end, at once.
 const LOOKS_PARALLEL: usize = 8;
+/// With fewer collections, measuring their steps takes a large part of the time that the job takes.
+const MEASURED_COLLECTIONS_MIN: usize = 64;
 /// Inserts under way at once, where the target takes as many.
 const INSERTS_MAX: usize = 6;
 /// Bytes in flight; the process needs about twice that at most.
@@ -242,8 +244,20 @@ impl Migration {
         let quota = target_plan
             .and_then(|deployment| limits(deployment, request.target_plan.whole_cu()).write_bytes_per_second);
         let one_machine = on_one_machine(&request.source, &request.target).await;
+        // What a cloud builds its indexes on is its own affair.
+        let target_cores = match product(&target) {
+            Product::Milvus(Some(_)) => duration::index_cores(&target).await.map_err(asking(Side::Target))?,
+            Product::Milvus(None) | Product::LiteNative | Product::LitePython => None,
+        };
+        let circumstances = Circumstances {
+            target: product(&target),
+            target_cores,
+            write_quota: quota,
+            one_machine,
+            verify: request.verify,
+        };
         let parts = duration::parts(&plan);
-        let estimate = duration::estimate(&source, &parts, quota, one_machine);
+        let estimate = duration::estimate(&source, &parts, circumstances);
         let estimate = shown(Awaited::Check { check: CheckId::Duration }, estimate).await;
         let estimate = estimate.map_err(asking(Side::Source))?;
         list.passed(CheckId::Duration, [format!("{:.1} s", estimate.seconds)]);
@@ -281,10 +295,42 @@ impl Migration {
         checks::probe_write(&self.target, &scratches, cancel).await
     }
 
+    /// Measures on the target what the steps of a collection cost, whatever its rows, with some small scratch collections, and
+    /// estimates the job anew. Tells whether it could be measured: a target that refuses is no reason not to begin. A
+    /// cancellation ends it early, and what it made is removed all the same.
+    ///
+    /// # Errors
+    /// What was made could not be removed.
+    pub async fn measure_steps(&mut self, cancel: &CancellationToken) -> Result<bool, Problem> {
+        let names = checks::steps::names(&self.plan, &self.job_id);
+        let measured = checks::steps::measure(&self.target, &names, self.request.verify, cancel).await?;
+        let Some(costs) = measured else { return Ok(false) };
+        self.estimate_with(costs);
+        Ok(true)
+    }
+
+    /// Whether there are so many collections that [`Migration::measure_steps`] takes little of the time it tells of.
+    pub fn is_worth_measuring(&self) -> bool {
+        self.plan.collections.len() >= MEASURED_COLLECTIONS_MIN
+            && self.plan.duration.as_ref().is_some_and(|estimate| !estimate.steps.is_measured)
+    }
+
+    fn estimate_with(&mut self, costs: StepCosts) {
+        let collections = self.plan.collections.len();
+        let partitions = self.plan.collections.iter().map(|planned| planned.parts().len()).sum();
+        let estimate = self.plan.duration.take();
+        self.plan.duration = estimate.map(|estimate| estimate.with_steps(costs, collections, partitions));
+    }
+
     /// What [`Migration::probe_write`] makes, and leaves if its process is killed.
     pub fn probe_names(&self) -> Vec<CollectionName> {
         let scratches = checks::scratches(&self.plan, &self.job_id).unwrap_or_default();
         scratches.iter().map(|scratch| scratch.name().clone()).collect()
+    }
+
+    /// What [`Migration::measure_steps`] makes, and leaves if its process is killed.
+    pub fn measured_names(&self) -> Vec<CollectionName> {
+        checks::steps::names(&self.plan, &self.job_id)
     }
 
     /// With other sizes of its steps. They are not recorded: a job that is resumed has the default ones.
@@ -324,6 +370,11 @@ impl Migration {
         migration.plan.warnings.extend(left_out.cloned());
         // Roles and users as reviewed; what is there by now is left as it is.
         migration.plan.rbac.clone_from(&file.plan().rbac);
+        // What was measured on the target then tells more than what is assumed now.
+        let measured = file.plan().duration.as_ref().map(|estimate| estimate.steps);
+        if let Some(costs) = measured.filter(|costs| costs.is_measured) {
+            migration.estimate_with(costs);
+        }
         // What is loaded now is what counts: it is put back so.
         for planned in &mut migration.plan.collections {
             if let Some(reviewed) =
@@ -583,7 +634,9 @@ impl Job {
         let window = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = window.map(|(begin, end)| (end - begin).as_secs_f64());
         EstimateReport {
-            copy_seconds_estimated: estimate.seconds,
+            seconds_estimated: estimate.seconds,
+            copy_seconds_estimated: estimate.copy_seconds,
+            index_seconds_estimated: estimate.index_seconds,
             // What an earlier attempt copied took its time then.
             copy_seconds: seconds.filter(|_| self.attempt.number() == 1),
         }

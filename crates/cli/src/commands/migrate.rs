@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Ledger;
+use vecferry_migrate::duration::DurationEstimate;
 use vecferry_migrate::rbac::RbacPlan;
 use vecferry_migrate::report::FormerLoad;
 use vecferry_migrate::request::parse_target_db;
@@ -16,7 +17,7 @@ use vecferry_migrate::{
     Code, DryRunReport, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile, PlanHints,
     Problem, RbacRequest, Report, Selection,
 };
-use vecferry_milvus::Endpoint;
+use vecferry_milvus::{CollectionName, Endpoint};
 use vecferry_policy::Edition;
 use vecferry_policy::deployment::is_cluster_id;
 
@@ -51,6 +52,7 @@ struct PlanLine {
     collections: Vec<PlannedCollection>,
     rbac: Option<RbacPlan>,
     resource_groups: Option<Vec<String>>,
+    duration: Option<DurationEstimate>,
     warnings: Vec<Problem>,
 }
 
@@ -84,6 +86,7 @@ impl PlanLine {
             collections: collections.collect(),
             rbac: plan.rbac.clone(),
             resource_groups: plan.resource_groups.clone(),
+            duration: plan.duration.clone(),
             warnings: plan.warnings.clone(),
         }
     }
@@ -134,6 +137,18 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         Ok(Err(problem)) => return output.refuse(&[problem]),
         Err(exit) => return exit,
     }
+    if migration.is_worth_measuring() {
+        match measure_steps(output, signals, &mut migration).await {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => return output.refuse(&[problem]),
+            Err(exit) => return exit,
+        }
+        if let Some(estimate) = &migration.plan().duration
+            && !output.quiet
+        {
+            present::duration_lines(output.lang, estimate).iter().for_each(|line| output.note(line));
+        }
+    }
     match carry_out(output, signals, migration, &ledger).await {
         Ok(report) => {
             finish(output, &report, Some((&target, &files)));
@@ -151,19 +166,57 @@ pub(super) async fn probe_write(
     migration: &Migration,
 ) -> Result<Result<(), Problem>, Exit> {
     let cancel = CancellationToken::new();
-    let work = Box::pin(Progress::while_preparing(output, migration.probe_write(&cancel)));
-    let probed = signals.cancelable(&cancel, || output.note(text::ending(output.lang)), work).await;
-    let left: Vec<_> = match probed {
-        Some(probed) if !cancel.is_cancelled() => return Ok(probed),
-        Some(probed) => probed.err().into_iter().collect(),
-        None => {
-            let left = |name| Problem::new(Code::ProbeLeft).with("collection", name);
-            let detail = text::ended_before_removal(output.lang);
-            migration.probe_names().into_iter().map(|name| left(name).with("detail", detail)).collect()
-        }
-    };
-    left.iter().for_each(|problem| output.problem(Severity::Warning, problem));
-    Err(not_started(output, text::stopped_before_start(output.lang)))
+    let probed = with_scratches(output, signals, &cancel, migration.probe_write(&cancel)).await;
+    probed.map_err(|stopped| stopped.tell(output, &migration.probe_names()))
+}
+
+/// Measures on the target what collections cost whatever their rows. Ends as [`probe_write`] does.
+pub(super) async fn measure_steps(
+    output: &Output,
+    signals: &mut Signals,
+    migration: &mut Migration,
+) -> Result<Result<(), Problem>, Exit> {
+    let cancel = CancellationToken::new();
+    let names = migration.measured_names();
+    let measured = with_scratches(output, signals, &cancel, migration.measure_steps(&cancel)).await;
+    measured.map(|measured| measured.map(drop)).map_err(|stopped| stopped.tell(output, &names))
+}
+
+/// A person ended what makes scratch collections.
+enum Stopped {
+    /// After everything that could be removed was; one that could not is told of.
+    Cleanly(Option<Problem>),
+    /// At once.
+    AtOnce,
+}
+
+impl Stopped {
+    fn tell(self, output: &Output, names: &[CollectionName]) -> Exit {
+        let left: Vec<_> = match self {
+            Self::Cleanly(problem) => problem.into_iter().collect(),
+            Self::AtOnce => {
+                let left = |name| Problem::new(Code::ProbeLeft).with("collection", name);
+                let detail = text::ended_before_removal(output.lang);
+                names.iter().map(|name| left(name).with("detail", detail)).collect()
+            }
+        };
+        left.iter().for_each(|problem| output.problem(Severity::Warning, problem));
+        not_started(output, text::stopped_before_start(output.lang))
+    }
+}
+
+async fn with_scratches<Answer>(
+    output: &Output,
+    signals: &mut Signals,
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<Answer, Problem>>,
+) -> Result<Result<Answer, Problem>, Stopped> {
+    let work = Box::pin(Progress::while_preparing(output, work));
+    match signals.cancelable(cancel, || output.note(text::ending(output.lang)), work).await {
+        Some(done) if !cancel.is_cancelled() => Ok(done),
+        Some(done) => Err(Stopped::Cleanly(done.err())),
+        None => Err(Stopped::AtOnce),
+    }
 }
 
 /// The result of a dry run, for machines.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use vecferry_migrate::checks::Check;
 use vecferry_migrate::{Code, Exit, Migration, PlanFile, PreCheck, Problem};
 
-use super::migrate::{not_started, probe_write, rbac, request, show};
+use super::migrate::{measure_steps, not_started, probe_write, rbac, request, show};
 use crate::args::PlanArgs;
 use crate::connection::both;
 use crate::output::{Output, Severity, Style};
@@ -47,8 +47,12 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &PlanArgs)
     let Some(mut checked) = signals.unless_signaled(check).await else {
         return not_started(output, text::stopped_before_start(output.lang));
     };
-    if let Some(migration) = checked.migration.as_ref().filter(|_| args.probe_write) {
-        match probe_write(output, signals, migration).await {
+    if let Some(migration) = checked.migration.as_mut().filter(|_| args.probe_write) {
+        let probed = match probe_write(output, signals, migration).await {
+            Ok(Ok(())) => measure_steps(output, signals, migration).await,
+            refused_or_stopped => refused_or_stopped,
+        };
+        match probed {
             Ok(Ok(())) => {}
             Ok(Err(problem)) => {
                 checked = PreCheck { refusals: vec![problem], migration: None, ..checked };

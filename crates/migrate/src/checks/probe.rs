@@ -126,7 +126,8 @@ async fn look(
     Ok(None)
 }
 
-async fn remove(client: &Client, name: &CollectionName) -> Result<(), Error> {
+/// Removes a scratch collection, if it is there.
+pub(super) async fn remove(client: &Client, name: &CollectionName) -> Result<(), Error> {
     let never = CancellationToken::new();
     let unless_absent = |done: Result<(), Error>| match done {
         Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(()),

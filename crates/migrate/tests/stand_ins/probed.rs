@@ -52,3 +52,54 @@ async fn a_definition_that_the_target_refuses_is_named_before_anything_is_made()
     refusal.disarm();
     migration.probe_write(&CancellationToken::new()).await.unwrap();
 }
+
+/// What the steps of a collection cost is measured on the target, and the job of that plan is expected to take as long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_steps_of_collections_are_measured_and_nothing_stays() {
+    let (source, target) = (source(), StandIn::start(Options::new(Version::V2_6)));
+    let proxy = FaultProxy::start(&target.uri());
+    let mut migration = migration(&source, &proxy).await;
+    assert!(!migration.is_worth_measuring(), "three collections take no longer than the measurement");
+    let assumed = migration.plan().duration.clone().unwrap();
+    assert!(!assumed.steps.is_measured);
+    assert_eq!(migration.measured_names().len(), 3);
+    assert!(migration.measure_steps(&CancellationToken::new()).await.unwrap());
+    assert_eq!(target.names("default"), (Vec::new(), Vec::new()));
+    let measured = migration.plan().duration.clone().unwrap();
+    assert!(measured.steps.is_measured && measured.steps.each_seconds > 0.0);
+    // A stand-in waits for no disk and builds no index.
+    assert!(measured.seconds < assumed.seconds, "{measured:?} {assumed:?}");
+
+    let file = migration.plan_file().unwrap();
+    let to = Endpoint::parse(&proxy.uri()).unwrap();
+    let planned = Migration::prepare_planned(file, endpoint(&source), to, 0.0, None).await.unwrap();
+    assert_eq!(planned.plan().duration.as_ref().unwrap().steps, measured.steps);
+}
+
+/// An estimate is not worth a job that does not begin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_can_not_be_measured_is_no_refusal_and_nothing_stays() {
+    let (source, target) = (source(), StandIn::start(Options::new(Version::V2_6)));
+    let proxy = FaultProxy::start(&target.uri());
+    let mut migration = migration(&source, &proxy).await;
+    let assumed = migration.plan().duration.clone();
+    let reason = "permission deny".to_owned();
+    let status = common::Status { code: 65535, error_code: 43, reason, ..common::Status::default() };
+    for call in ["CreateCollection", "Insert", "Flush", "CreateIndex", "LoadCollection", "Query"] {
+        let denied = proxy.arm(call, When::Always, Fault::Answer(Answer::Status(status.clone())));
+        assert!(!migration.measure_steps(&CancellationToken::new()).await.unwrap(), "{call}");
+        assert_eq!(migration.plan().duration, assumed, "{call}");
+        assert_eq!(target.names("default"), (Vec::new(), Vec::new()), "{call}");
+        denied.disarm();
+    }
+    let canceled = CancellationToken::new();
+    canceled.cancel();
+    assert!(!migration.measure_steps(&canceled).await.unwrap());
+    assert_eq!(target.names("default"), (Vec::new(), Vec::new()));
+
+    // What can't be removed is named.
+    proxy.arm("DropCollection", When::Always, Fault::Answer(Answer::Status(status)));
+    let problem = migration.measure_steps(&CancellationToken::new()).await.unwrap_err();
+    assert_eq!(problem.code, Code::ProbeLeft);
+    assert!(problem.what(Lang::En).contains("vf_probe_"), "{problem}");
+}
