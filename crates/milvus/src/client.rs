@@ -26,6 +26,8 @@ const CONTROL_TIMEOUT: Duration = Duration::from_secs(60);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 /// Reads and writes of a page on a server that is busy building indexes.
 const DATA_TIMEOUT: Duration = Duration::from_secs(300);
+/// How a server begins that is asked for the state of a load that failed (2.3.5), before it says why it did.
+const FAILED_LOADS: [&str; 2] = ["show collection failed", "show partition failed"];
 /// Database that exists on every server.
 pub const DB_DEFAULT: &str = "default";
 
@@ -447,9 +449,9 @@ impl Client {
         let answer = match self.control::<pb::GetLoadStateResponse>("GetLoadState", &name.db, &request).await
         {
             Err(error) if error.kind() == ErrorKind::NotLoaded => return Ok(LoadState::NotLoaded),
-            // After a load that failed, 2.3.5 answers why it did ("show collection failed: collection not found") until another
-            // load succeeds; seen of collections that were there, after their server was killed.
-            Err(error) if error.kind() == ErrorKind::CollectionNotFound => {
+            // After a load that failed, 2.3.5 answers why it did until another load succeeds: "collection not found" or "segment
+            // released" of collections that were there, after their server was killed.
+            Err(error) if FAILED_LOADS.iter().any(|begin| error.message().contains(begin)) => {
                 self.describe(name).await?;
                 return Ok(LoadState::NotLoaded);
             }

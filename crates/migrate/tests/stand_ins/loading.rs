@@ -189,28 +189,33 @@ async fn rows_that_are_counted_twice_for_a_moment_are_no_change() {
     assert_eq!((drift.rows_before, drift.rows_after), (40, 40));
 }
 
-/// A server that failed to load a collection says why, also "collection not found", when it is asked for the state.
+/// A server that failed to load a collection says why when it is asked for the state, in the words of what went wrong then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_load_that_failed_once_does_not_hide_the_collection() {
-    let options = || Options::new(Version::V2_3);
-    let (source, target) = (StandIn::start(options()), StandIn::start(options()));
-    let rows = plain("books", false, &[("_default", (0..40).map(Key::Long).collect())]);
-    source.add(&Generated { loaded: false, ..rows });
-    let proxy = FaultProxy::start(&source.uri());
-    let reason = "show collection failed: collection not found[collection=470786341624750867]".to_owned();
-    let status = common::Status { code: 100, error_code: 1, reason, ..common::Status::default() };
-    let failed = proxy.arm("GetLoadState", When::Always, Fault::Answer(Answer::Status(status)));
-    let mut wanted = MigrateRequest::new(Endpoint::parse(&proxy.uri()).unwrap(), endpoint(&target));
-    wanted.verify = VerifyLevel::Full;
-    let migration = Migration::prepare(wanted).await.unwrap();
-    assert!(migration.plan().collections[0].needs_load);
-    failed.disarm();
-    let state = tempfile::tempdir().unwrap();
-    let (ledger, seen) = (Ledger::open(state.path()).unwrap(), Arc::new(Seen::default()));
-    let report = run(migration, &ledger, &seen, &CancellationToken::new()).await;
-    assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
-    assert_arrived(&source, &target, "books", "loaded for the copy");
-    assert!(!source.is_loaded("default", "books"));
+    for (code, why) in [
+        (100, "collection not found[collection=470786341624750867]"),
+        (601, "segment released: segment not loaded[segment=470788955170546585]"),
+    ] {
+        let options = || Options::new(Version::V2_3);
+        let (source, target) = (StandIn::start(options()), StandIn::start(options()));
+        let rows = plain("books", false, &[("_default", (0..40).map(Key::Long).collect())]);
+        source.add(&Generated { loaded: false, ..rows });
+        let proxy = FaultProxy::start(&source.uri());
+        let reason = format!("show collection failed: {why}");
+        let status = common::Status { code, error_code: 1, reason, ..common::Status::default() };
+        let failed = proxy.arm("GetLoadState", When::Always, Fault::Answer(Answer::Status(status)));
+        let mut wanted = MigrateRequest::new(Endpoint::parse(&proxy.uri()).unwrap(), endpoint(&target));
+        wanted.verify = VerifyLevel::Full;
+        let migration = Migration::prepare(wanted).await.unwrap();
+        assert!(migration.plan().collections[0].needs_load);
+        failed.disarm();
+        let state = tempfile::tempdir().unwrap();
+        let (ledger, seen) = (Ledger::open(state.path()).unwrap(), Arc::new(Seen::default()));
+        let report = run(migration, &ledger, &seen, &CancellationToken::new()).await;
+        assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
+        assert_arrived(&source, &target, "books", "loaded for the copy");
+        assert!(!source.is_loaded("default", "books"));
+    }
 }
 
 fn former(report: &Report, name: &str) -> Option<FormerLoad> {
