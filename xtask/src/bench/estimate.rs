@@ -117,7 +117,6 @@ impl Bench<'_> {
         let file = state.path().join("plan.json");
         let assumed_seconds = self.plan(db, state.path(), &file, &[])?;
         let measured_seconds = self.plan(db, state.path(), &file, &["--probe-write"])?;
-        self.servers.wait_until_idle()?;
         let seconds = self.migrate(state.path(), &file)?;
         output::note(&format!(
             "{job}: {assumed_seconds:.1} s assumed, {measured_seconds:.1} s measured, {seconds:.1} s taken"

@@ -37,8 +37,9 @@ const SCRATCHES_MAX: usize = 8;
 /// Their rows, and the dimension of the vectors: what is measured is not the rows.
 const ROWS: usize = 20;
 const DIM: usize = 8;
-/// What a job does beside: it asks the source, claims the name, looks again (2.3.5: so many times what is measured here).
-const COST_OF_JOB: f64 = 1.0;
+/// What a job pays of that: it removes nothing, and has several collections stored in one call, but asks the source as well (100
+/// collections of a 2.3.5: 1.56 s each, 1.99 s here).
+const COST_OF_JOB: f64 = 0.8;
 
 /// Names of the scratch collections for a plan: as many as it has collections, up to a limit.
 pub(crate) fn names(plan: &Plan, job_id: &str) -> Vec<CollectionName> {
