@@ -222,6 +222,17 @@ impl CheckList {
         check.problems.push(problem);
     }
 
+    /// What was only a doubt is none any more.
+    pub(crate) fn settle(checks: &mut [Check]) {
+        for check in checks {
+            let before = check.problems.len();
+            check.problems.retain(|problem| problem.code != Code::TargetMayNotHold);
+            if check.problems.is_empty() && before > 0 && check.outcome == Outcome::Warn {
+                check.outcome = Outcome::Pass;
+            }
+        }
+    }
+
     /// Everything that stands in the way.
     pub(crate) fn refusals(&self) -> Vec<Problem> {
         self.problems(|exit| exit != Exit::Done)

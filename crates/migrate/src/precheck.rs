@@ -8,8 +8,8 @@ use vecferry_milvus::proto::schema::{DataType, FunctionType};
 use vecferry_milvus::schema::{Family, FieldSpec, family, parameters};
 use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, Error, ErrorKind, Flavor, Index, NewCollection};
 use vecferry_policy::{
-    Feature, NameKind, Product, Support, VectorKind, check_name, keeps_vector_index, scalar_index,
-    shards_max, support, vector_index,
+    Feature, NameKind, Product, Support, Trial, VectorKind, check_name, keeps_vector_index, scalar_index,
+    shards_max, support, trial, vector_index,
 };
 
 use crate::checks::fields::names_of_fields;
@@ -76,8 +76,15 @@ pub(crate) async fn check(
         list.warn(CheckId::RowCounts, problem);
     }
     let follows_source = follows(product(source), product(target));
-    let mut checks =
-        Checks { request, source, target, product: product(target), follows_source, problems: Vec::new() };
+    let mut checks = Checks {
+        request,
+        source,
+        target,
+        product: product(target),
+        follows_source,
+        problems: Vec::new(),
+        doubts: Vec::new(),
+    };
     let mut collections = Vec::new();
     for found in &found {
         collections.push(checks.collection(found).await.map_err(source_side)?);
@@ -103,6 +110,7 @@ pub(crate) async fn check(
     let unclaimed = crate::run::claim::warnings(target, &databases).await;
     let unclaimed = unclaimed.map_err(|error| vec![refusal(Side::Target, &error)])?;
     unclaimed.into_iter().for_each(|problem| list.warn(CheckId::Names, problem));
+    checks.doubts.into_iter().for_each(|(id, problem)| list.warn(id, problem));
     if checks.problems.is_empty() {
         let plan = Plan {
             source: cluster(source),
@@ -181,6 +189,18 @@ struct Checks<'a> {
     /// Both are Milvus, and the target's release is the source's or a later one.
     follows_source: bool,
     problems: Vec<Problem>,
+    /// What a table says that the target can't hold, and what the target itself is asked before the first row.
+    doubts: Vec<(CheckId, Problem)>,
+}
+
+/// What a target answers about a name.
+enum Named {
+    /// Nothing bears it.
+    Free,
+    /// A collection bears it, or is reached by it.
+    Taken,
+    /// It is not allowed, in the target's words.
+    Forbidden(String),
 }
 
 /// Whether a target takes all that a source holds, as far as releases say: no table knows better than a server.
@@ -192,6 +212,22 @@ fn follows(source: Product, target: Product) -> bool {
         (Product::Milvus(None) | Product::LiteNative | Product::LitePython, _)
         | (Product::Milvus(Some(_)), Product::LiteNative | Product::LitePython) => false,
     }
+}
+
+/// The refusal of a name, with a way out that exists for its kind.
+pub(crate) fn forbidden_name(
+    kind: NameKind,
+    collection: &CollectionName,
+    name: &str,
+    detail: impl std::fmt::Display,
+) -> Problem {
+    let (way_out, way_out_zh) = way_out_of_name(kind, collection);
+    Problem::new(Code::ForbiddenName)
+        .with("name", name)
+        .with("kind", format!("{kind} of `{collection}`"))
+        .with("detail", detail)
+        .with("way_out", way_out)
+        .with("way_out_zh", way_out_zh)
 }
 
 /// What to do about a name that the target does not allow, in English and Chinese.
@@ -226,12 +262,12 @@ impl Checks<'_> {
         let name = &found.described.name;
         self.readable(found).await?;
         self.problems.extend(names_of_fields(self.source, self.target, &found.described));
-        self.features(found);
-        self.scalar_indexes(found);
-        self.names(found);
         let mut changes = Vec::new();
         let new = self.new_collection(found, &mut changes);
         let indexes = indexes(self.product, found, self.request.keep_index_params, &mut changes);
+        self.features(found, &indexes);
+        self.scalar_indexes(found);
+        self.names(found);
         let late_properties = found
             .described
             .properties
@@ -313,7 +349,7 @@ impl Checks<'_> {
         Ok(())
     }
 
-    fn features(&mut self, found: &Found) {
+    fn features(&mut self, found: &Found, indexes: &[NewIndex]) {
         let schema = &found.described.schema;
         let mut wanted: BTreeMap<Feature, BTreeSet<String>> = BTreeMap::new();
         let mut want = |feature, what: &str| {
@@ -364,7 +400,7 @@ impl Checks<'_> {
             want(Feature::Database, &db);
         }
         for (feature, names) in wanted {
-            self.refuse_unsupported(found, feature, &names);
+            self.unsupported(found, feature, &names, indexes);
         }
         match self.keys(found) {
             Keys::Copied if schema.is_auto_id() => {
@@ -372,13 +408,14 @@ impl Checks<'_> {
             }
             Keys::Kept => {
                 let key = schema.key_field().map(|field| field.name.clone()).unwrap_or_default();
-                self.refuse_unsupported(found, Feature::KeptAutoId, &BTreeSet::from([key]));
+                self.unsupported(found, Feature::KeptAutoId, &BTreeSet::from([key]), indexes);
             }
             Keys::Copied | Keys::Regenerated => {}
         }
     }
 
-    /// Indexes of scalar fields and JSON paths are carried over as they are, or not at all.
+    /// Indexes of scalar fields and JSON paths are carried over as they are, or not at all. A 2.3.5 refuses those that it
+    /// does not know when they are made.
     fn scalar_indexes(&mut self, found: &Found) {
         let vectors = found.described.schema.vector_fields();
         let is_scalar = |index: &&Index| vectors.iter().all(|vector| vector.name != index.field);
@@ -388,25 +425,35 @@ impl Checks<'_> {
             if self.follows_source {
                 continue;
             }
-            let why = match scalar_index(self.product, kind, on_json_path) {
-                Support::Yes => continue,
-                Support::Since(major, minor) => format!("which comes with {major}.{minor}"),
-                Support::No => "which this product does not have".to_owned(),
+            let Some((why, why_zh)) = lacking(scalar_index(self.product, kind, on_json_path), "comes") else {
+                continue;
             };
-            let path = if on_json_path { " on a JSON path" } else { "" };
-            let detail =
-                format!("it needs the index `{}` ({kind}{path}) on `{}`, {why}", index.name, index.field);
-            self.cannot_hold(found, detail);
+            let (path, path_zh) =
+                if on_json_path { (" on a JSON path", "，JSON 路径") } else { Default::default() };
+            let (name, field) = (&index.name, &index.field);
+            let detail = Told::both(
+                format!("it needs the index `{name}` ({kind}{path}) on `{field}`, {why}"),
+                format!("需要 `{field}` 上的索引 `{name}`（{kind}{path_zh}），{why_zh}"),
+            );
+            match self.product {
+                Product::Milvus(_) => self.may_not_hold(found, CheckId::Schema, detail),
+                // Its table is what real servers did; see `trial`.
+                Product::LiteNative | Product::LitePython => self.cannot_hold(found, detail),
+            }
         }
     }
 
-    fn cannot_hold(&mut self, found: &Found, detail: impl Into<Told>) {
-        self.problems.push(
-            Problem::new(Code::TargetCannotHold)
-                .with("collection", &found.described.name)
-                .with("target", self.target.version())
-                .told("detail", detail),
-        );
+    fn cannot_hold(&mut self, found: &Found, detail: Told) {
+        self.problems.push(self.of_target(Code::TargetCannotHold, found, detail));
+    }
+
+    fn may_not_hold(&mut self, found: &Found, check: CheckId, detail: Told) {
+        self.doubts.push((check, self.of_target(Code::TargetMayNotHold, found, detail)));
+    }
+
+    fn of_target(&self, code: Code, found: &Found, detail: Told) -> Problem {
+        let problem = Problem::new(code).with("collection", &found.described.name);
+        problem.with("target", self.target.version()).told("detail", detail)
     }
 
     /// What becomes of the keys. Servers give new rows new keys, and the old ones are lost, unless told otherwise.
@@ -418,43 +465,64 @@ impl Checks<'_> {
         }
     }
 
-    fn refuse_unsupported(&mut self, found: &Found, feature: Feature, names: &BTreeSet<String>) {
+    /// What the table says that the target can't hold. Where the target itself can be asked without harm, it is asked.
+    fn unsupported(
+        &mut self,
+        found: &Found,
+        feature: Feature,
+        names: &BTreeSet<String>,
+        indexes: &[NewIndex],
+    ) {
         // What the source holds, a target of its release or a later one can be asked for.
         let is_ours = matches!(feature, Feature::KeptAutoId | Feature::UnknownType);
         if self.follows_source && !is_ours {
             return;
         }
-        let why = match support(self.product, feature) {
-            Support::Yes => return,
-            Support::Since(major, minor) => format!("), which come with {major}.{minor}"),
-            Support::No => "), which this product does not have".to_owned(),
+        let Some((why, why_zh)) = lacking(support(self.product, feature), "come") else { return };
+        let can_be_asked = match trial(self.product, feature) {
+            Trial::Definition => true,
+            // A field without an index is described as any other.
+            Trial::Index => names.iter().all(|name| indexes.iter().any(|index| index.field == *name)),
+            Trial::Nothing => false,
         };
         let names: Vec<_> = names.iter().collect();
-        let detail = Told::names(&names).behind(&format!("it needs {feature} (")).before(&why);
-        self.cannot_hold(found, detail);
+        let detail = Told::names(&names).within(
+            |names| format!("it needs {feature} ({names}), {why}"),
+            |names| format!("需要{}（{names}），{why_zh}", feature.in_chinese()),
+        );
+        if can_be_asked {
+            self.may_not_hold(found, CheckId::Schema, detail);
+        } else {
+            self.cannot_hold(found, detail);
+        }
     }
 
+    /// Names of collections and aliases are asked for later, all at once.
     fn names(&mut self, found: &Found) {
         let name = &found.described.name;
         let db = target_db(self.request, &name.db);
-        let partitions = self.partitions(found);
-        let of_source = [(NameKind::Collection, &name.name)]
-            .into_iter()
-            .chain(partitions.iter().map(|partition| (NameKind::Partition, partition)))
-            .chain(found.aliases.iter().map(|alias| (NameKind::Alias, alias)));
-        // What the source holds, a target of its release or a later one takes.
-        let of_source = of_source.filter(|_| !self.follows_source);
-        for (kind, checked) in [(NameKind::Database, &db)].into_iter().chain(of_source) {
-            if let Err(fault) = check_name(self.product, kind, checked) {
-                let (way_out, way_out_zh) = way_out_of_name(kind, name);
-                let problem = Problem::new(Code::ForbiddenName)
-                    .with("name", checked)
-                    .with("kind", format!("{kind} of `{name}`"))
-                    .with("detail", fault)
-                    .with("way_out", way_out)
-                    .with("way_out_zh", way_out_zh);
-                self.problems.push(problem);
-            }
+        // Only made by the job itself: a database can't be tried and leave nothing.
+        if let Err(fault) = check_name(self.product, NameKind::Database, &db) {
+            self.problems.push(forbidden_name(NameKind::Database, name, &db, fault));
+        }
+        // What the source holds, a target of its release or a later one takes. A milvus-lite that has rules has no partitions.
+        if self.follows_source || !matches!(self.product, Product::Milvus(_)) {
+            return;
+        }
+        let fault_of = |partition: String| {
+            let fault = check_name(self.product, NameKind::Partition, &partition).err()?;
+            Some((partition, fault))
+        };
+        let faulty: Vec<_> = self.partitions(found).into_iter().filter_map(fault_of).collect();
+        if let Some((partition, fault)) = faulty.first() {
+            let names: Vec<_> = faulty.iter().map(|(partition, _)| partition).collect();
+            let detail = Told::names(&names).within(
+                |names| {
+                    format!("its release may not allow names of partitions ({names}); `{partition}`: {fault}")
+                },
+                |names| format!("其版本可能不允许 Partition 名称（{names}）；`{partition}`：{fault}"),
+            );
+            self.may_not_hold(found, CheckId::Names, detail);
         }
     }
 
@@ -566,33 +634,44 @@ impl Checks<'_> {
         collections.iter().map(|planned| known(&planned.target.db)).collect()
     }
 
-    /// Nothing that exists on the target may bear the name of what is to be made.
+    /// Nothing that exists on the target may bear the name of what is to be made, and the target must allow it.
     async fn free_names(
         &mut self,
         collections: &[PlannedCollection],
         new_databases: &[String],
     ) -> Result<(), Vec<Problem>> {
-        // A name that the target forbids is refused already; asking for it is an error of its own.
-        let may_be_asked = |name: &str| check_name(self.product, NameKind::Collection, name).is_ok();
-        let in_existing = collections.iter().filter(|planned| {
-            !new_databases.contains(&planned.target.db) && may_be_asked(&planned.target.name)
-        });
-        let wanted: Vec<_> = in_existing
+        let wanted: Vec<_> = collections
+            .iter()
             .flat_map(|planned| {
-                let alias = |alias| CollectionName::new(&planned.target.db, alias);
-                let aliases = planned.aliases.iter().filter(|alias| may_be_asked(alias)).map(alias);
-                std::iter::once(planned.target.clone()).chain(aliases).map(move |name| (planned, name))
+                let alias = |alias| (NameKind::Alias, CollectionName::new(&planned.target.db, alias));
+                let own = (NameKind::Collection, planned.target.clone());
+                let names = std::iter::once(own).chain(planned.aliases.iter().map(alias));
+                names.map(move |(kind, name)| (planned, kind, name))
             })
             .collect();
-        let taken = stream::iter(&wanted).map(|(_, name)| self.is_taken(name)).buffered(NAMES_PARALLEL);
-        let taken: Vec<_> = taken.try_collect().await?;
-        for ((planned, name), _) in wanted.iter().zip(taken).filter(|(_, owner)| owner.is_some()) {
-            self.problems.push(if *name == planned.target {
-                Problem::new(Code::TargetExists).with("collection", name)
-            } else {
-                let problem = Problem::new(Code::AliasTaken).with("alias", &name.name);
-                problem.with("collection", &planned.source)
+        let checks: &Self = self;
+        let asked =
+            stream::iter(&wanted).map(|(_, kind, name)| {
+                let is_new = new_databases.contains(&name.db);
+                async move {
+                    if is_new { checks.is_allowed(*kind, name).await } else { checks.is_taken(name).await }
+                }
             });
+        let answers: Vec<_> = asked.buffered(NAMES_PARALLEL).try_collect().await?;
+        for ((planned, kind, name), answer) in wanted.iter().zip(answers) {
+            match answer {
+                Named::Free => {}
+                Named::Taken if *name == planned.target => {
+                    self.problems.push(Problem::new(Code::TargetExists).with("collection", name));
+                }
+                Named::Taken => {
+                    let problem = Problem::new(Code::AliasTaken).with("alias", &name.name);
+                    self.problems.push(problem.with("collection", &planned.source));
+                }
+                Named::Forbidden(words) => {
+                    self.problems.push(forbidden_name(*kind, &planned.source, &name.name, words));
+                }
+            }
         }
         // Two source databases can be sent into one.
         let mut seen = BTreeSet::new();
@@ -607,13 +686,41 @@ impl Checks<'_> {
 }
 
 impl Checks<'_> {
-    /// The target's collection behind a name or alias.
-    async fn is_taken(&self, name: &CollectionName) -> Result<Option<CollectionName>, Vec<Problem>> {
+    /// Whether a collection or an alias bears a name. A description of nothing tells as well whether the name is allowed.
+    async fn is_taken(&self, name: &CollectionName) -> Result<Named, Vec<Problem>> {
         match self.target.describe(name).await {
-            Ok(found) => Ok(Some(found.name)),
-            Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(None),
+            Ok(_) => Ok(Named::Taken),
+            Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(Named::Free),
+            Err(error) if error.refuses_name() => Ok(Named::Forbidden(error.message().to_owned())),
             Err(error) => Err(vec![refusal(Side::Target, &error)]),
         }
+    }
+
+    /// Whether a name is allowed that a database is to have which is yet to be made: asked for in `default`, if the table
+    /// has a doubt.
+    async fn is_allowed(&self, kind: NameKind, name: &CollectionName) -> Result<Named, Vec<Problem>> {
+        let Err(fault) = check_name(self.product, kind, &name.name) else { return Ok(Named::Free) };
+        match self.target.describe(&CollectionName::new(DB_DEFAULT, &name.name)).await {
+            Ok(_) => Ok(Named::Free),
+            Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(Named::Free),
+            Err(error) if error.refuses_name() => Ok(Named::Forbidden(error.message().to_owned())),
+            // Who may not ask there gets the table's answer. A database that is made beforehand is asked.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                Ok(Named::Forbidden(fault.to_string()))
+            }
+            Err(error) => Err(vec![refusal(Side::Target, &error)]),
+        }
+    }
+}
+
+/// Why a target may lack something, in English and Chinese; none if it does not.
+fn lacking(support: Support, come: &str) -> Option<(String, String)> {
+    match support {
+        Support::Yes => None,
+        Support::Since(major, minor) => {
+            Some((format!("which {come} with {major}.{minor}"), format!("该特性从 {major}.{minor} 开始支持")))
+        }
+        Support::No => Some(("which this product does not have".to_owned(), "该产品不支持该特性".to_owned())),
     }
 }
 

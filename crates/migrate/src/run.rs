@@ -191,8 +191,9 @@ impl Migration {
         let mut list = CheckList::default();
         let mut migration = Box::pin(Self::checked(request, None, &mut list)).await?;
         let refusals = list.refusals();
-        let left_out = list.warnings().into_iter().filter(|warning| warning.code == Code::VisibleOnly);
-        migration.plan.warnings.extend(left_out);
+        let kept = [Code::VisibleOnly, Code::TargetMayNotHold];
+        let kept = list.warnings().into_iter().filter(|warning| kept.contains(&warning.code));
+        migration.plan.warnings.extend(kept);
         if refusals.is_empty() { Ok(migration) } else { Err(refusals) }
     }
 
@@ -283,16 +284,23 @@ impl Migration {
     }
 
     /// Finds out whether the target may be written to and takes every definition of the plan, by making and removing the empty
-    /// collections of [`Migration::probe_names`]. A cancellation ends it early, and what it made is removed all the same.
+    /// collections of [`Migration::probe_names`]. What was only a doubt is none any more then. A cancellation ends it early, and
+    /// what it made is removed all the same.
     ///
     /// # Errors
-    /// It may not, it does not take one of them, or what was made could not be removed.
-    pub async fn probe_write(&self, cancel: &CancellationToken) -> Result<(), Problem> {
-        let scratches = checks::scratches(&self.plan, &self.job_id).map_err(|error| {
+    /// Everything that stands in the way: the target may not be written to, does not take a definition or the name of a
+    /// partition, or what was made could not be removed.
+    pub async fn probe_write(&mut self, cancel: &CancellationToken) -> Result<(), Vec<Problem>> {
+        let scratches = checks::scratches(&self.target, &self.plan, &self.job_id).map_err(|error| {
             let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
-            problem.with("detail", error)
+            vec![problem.with("detail", error)]
         })?;
-        checks::probe_write(&self.target, &scratches, cancel).await
+        checks::probe_write(&self.target, &scratches, cancel).await?;
+        if !cancel.is_cancelled() {
+            self.plan.warnings.retain(|warning| warning.code != Code::TargetMayNotHold);
+            CheckList::settle(&mut self.checks);
+        }
+        Ok(())
     }
 
     /// Measures on the target what the steps of a collection cost, whatever its rows, with some small scratch collections, and
@@ -324,7 +332,7 @@ impl Migration {
 
     /// What [`Migration::probe_write`] makes, and leaves if its process is killed.
     pub fn probe_names(&self) -> Vec<CollectionName> {
-        let scratches = checks::scratches(&self.plan, &self.job_id).unwrap_or_default();
+        let scratches = checks::scratches(&self.target, &self.plan, &self.job_id).unwrap_or_default();
         scratches.iter().map(|scratch| scratch.name().clone()).collect()
     }
 
@@ -416,10 +424,10 @@ impl Migration {
     /// back into the load state it had.
     ///
     /// # Errors
-    /// The source is not any more what was planned, the job can't be recorded, or another process works on it: nothing
-    /// was written anywhere.
+    /// The source is not any more what was planned, the target does not take what was in doubt, the job can't be recorded,
+    /// or another process works on it: nothing was written anywhere.
     pub async fn run(
-        self,
+        mut self,
         ledger: &Ledger,
         observer: Arc<dyn Observer>,
         cancel: CancellationToken,
@@ -429,6 +437,10 @@ impl Migration {
             Some(record) => record.clone(),
             None => {
                 self.refuse_changed_source().await?;
+                // Rows of what a server does not know may harm it: it is asked first, whoever starts the job.
+                if self.plan.warnings.iter().any(|warning| warning.code == Code::TargetMayNotHold) {
+                    Box::pin(self.probe_write(&cancel)).await?;
+                }
                 self.record_new(ledger, &clock).await.map_err(|problem| vec![problem])?
             }
         };

@@ -152,6 +152,13 @@ impl Error {
         Some(named.map(|(name, _)| name).filter(is_name).unwrap_or(self.call))
     }
 
+    /// Whether the server says that a name of a collection, an alias or a partition is not allowed: in the words of 2.3.5,
+    /// 2.5.10, 2.6.18 and milvus-lite 2.5.1. It looks at names before anything else but privileges.
+    pub fn refuses_name(&self) -> bool {
+        let words = ["Invalid collection ", "Invalid partition name"];
+        self.kind == ErrorKind::Rejected && words.iter().any(|begin| self.message.starts_with(begin))
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -553,6 +553,60 @@ mod tests {
         assert_eq!(paths, ["#1901", "fields[a].#1900"]);
     }
 
+    /// An older server makes a collection without what it does not know, and only its description tells.
+    #[test]
+    fn whatever_a_server_leaves_out_is_a_difference() {
+        use crate::proto::schema::FunctionSchema;
+        let plain = || schema(vec![field("a", 1)]);
+        type Change = fn(&mut CollectionSchema);
+        let changes: [(&str, Change); 11] = [
+            ("fields[a].nullable", |made| made.fields[0].nullable = true),
+            ("fields[a].default_value", |made| {
+                let data = Some(value_field::Data::LongData(0));
+                made.fields[0].default_value = Some(ValueField { data });
+            }),
+            ("fields[a].is_partition_key", |made| made.fields[0].is_partition_key = true),
+            ("fields[a].is_clustering_key", |made| made.fields[0].is_clustering_key = true),
+            ("fields[a].is_function_output", |made| made.fields[0].is_function_output = true),
+            ("fields[a].type_params[analyzer_params]", |made| {
+                made.fields[0].type_params.push(pair("analyzer_params", "{}"));
+            }),
+            ("fields[a].type_params[multi_analyzer_params]", |made| {
+                made.fields[0].type_params.push(pair("multi_analyzer_params", "{}"));
+            }),
+            ("enable_dynamic_field", |made| made.enable_dynamic_field = true),
+            ("functions", |made| {
+                made.functions.push(FunctionSchema { name: "f".into(), ..Default::default() })
+            }),
+            ("struct_array_fields", |made| {
+                let made_of = StructArrayFieldSchema {
+                    name: "s".into(),
+                    fields: vec![field("b", 2)],
+                    ..Default::default()
+                };
+                made.struct_array_fields.push(made_of);
+            }),
+            ("struct_array_fields[s].nullable", |made| {
+                made.struct_array_fields.push(StructArrayFieldSchema {
+                    name: "s".into(),
+                    nullable: true,
+                    ..Default::default()
+                });
+            }),
+        ];
+        for (path, change) in changes {
+            let mut made = plain();
+            change(&mut made);
+            let mut without = plain();
+            if path.starts_with("struct_array_fields[") {
+                without.struct_array_fields =
+                    vec![StructArrayFieldSchema { name: "s".into(), ..Default::default() }];
+            }
+            let found = differences(&read(&made), &read(&without)).unwrap();
+            assert!(found.iter().any(|difference| difference.path.starts_with(path)), "{path}: {found:?}");
+        }
+    }
+
     #[test]
     fn keys_of_analyzer_parameters_may_come_in_any_order_and_values_may_not() {
         let analyzed = |value: &str| {

@@ -1,7 +1,8 @@
 //! Which server holds what.
 //!
 //! From the protocol notes: milvus-proto's branches 2.2 to 3.0, and measurements on 2.3.5 and on milvus-lite 2.5.1 and
-//! 3.2.2. What a table here gets wrong is caught after the creation, when the target is described and compared.
+//! 3.2.2. A table here only raises a
+//! doubt where [`trial`] says that the server itself can be asked.
 
 use std::fmt;
 
@@ -84,6 +85,17 @@ pub enum Support {
     No,
 }
 
+/// What an empty collection that is made for trial shows of a feature that its server may not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// The server refuses the collection, or describes it without the feature.
+    Definition,
+    /// The server refuses an index on the field.
+    Index,
+    /// Nothing.
+    Nothing,
+}
+
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -117,6 +129,40 @@ impl fmt::Display for Feature {
     }
 }
 
+impl Feature {
+    /// Its name in Chinese.
+    pub fn in_chinese(self) -> &'static str {
+        match self {
+            Self::Json => "JSON 或动态字段",
+            Self::Array => "数组字段",
+            Self::BinaryVector => "二进制向量",
+            Self::HalfVector => "float16 和 bfloat16 向量",
+            Self::SparseVector => "稀疏向量",
+            Self::Int8Vector => "int8 向量",
+            Self::Geometry => "Geometry 字段",
+            Self::Timestamptz => "带时区的时间戳",
+            Self::Text => "Text 字段",
+            Self::Struct => "结构体数组或向量数组",
+            Self::NullableStruct => "可为空的结构体数组",
+            Self::UnknownType => "该类型的字段",
+            Self::Nullable => "可为空的字段",
+            Self::NullableVector => "可为空的向量",
+            Self::DefaultValue => "默认值",
+            Self::Function => "BM25 函数",
+            Self::Embedding => "Embedding 函数",
+            Self::MinHash => "MinHash 函数",
+            Self::UnknownFunction => "该类型的函数",
+            Self::Analyzer => "分词器",
+            Self::Partition => "Partition",
+            Self::PartitionKey => "Partition Key",
+            Self::ClusteringKey => "Clustering Key",
+            Self::Alias => "别名",
+            Self::Database => "`default` 以外的 Database",
+            Self::KeptAutoId => "保留自动生成的主键",
+        }
+    }
+}
+
 /// Whether a product holds a feature.
 pub fn support(product: Product, feature: Feature) -> Support {
     match product {
@@ -129,6 +175,56 @@ pub fn support(product: Product, feature: Feature) -> Support {
         },
         Product::LiteNative => yes(LITE_NATIVE.contains(&feature)),
         Product::LitePython => yes(LITE_PYTHON.contains(&feature)),
+    }
+}
+
+/// What an empty collection with a feature shows on a server that may not hold it.
+///
+/// Tried on a real 2.3.5. It makes a collection of what it does not know:
+/// - What is a field of the protocol of its own (nulls, functions, structs, clustering keys) is left out, and the description
+///   shows that. A 2.5.10 refused a nullable vector.
+/// - Vectors get no index if the type is not known (sparse, int8, bfloat16); a float16 gets one, and its rows are stored and
+///   read.
+/// - Other types and the parameters of an analyzer are kept and described as if they were known. Rows of a geometry are
+///   refused; rows of a text or a timestamp with time zone are taken, and the whole server dies when it loads them. So a
+///   server that does not hold these is never asked. Releases up to 2.5 look at types in the same way.
+/// - A primary key that a server makes itself shows only with rows; databases, partitions and aliases are of every release
+///   that is written to.
+///
+/// milvus-lite is not asked at all. It has no release that follows another one; the tables are what 2.5.1 and 3.2.2 did. A
+/// 2.5.1 keeps clustering and partition keys without their meaning, and a default of 0 leaves a collection that it can't
+/// describe any more; a 3.2.2 makes nullable vectors, and answers something else for their nulls.
+pub fn trial(product: Product, feature: Feature) -> Trial {
+    match product {
+        Product::Milvus(_) => {}
+        Product::LiteNative | Product::LitePython => return Trial::Nothing,
+    }
+    match feature {
+        Feature::Struct
+        | Feature::NullableStruct
+        | Feature::Nullable
+        | Feature::NullableVector
+        | Feature::DefaultValue
+        | Feature::Function
+        | Feature::Embedding
+        | Feature::MinHash
+        | Feature::UnknownFunction
+        | Feature::PartitionKey
+        | Feature::ClusteringKey => Trial::Definition,
+        Feature::BinaryVector | Feature::HalfVector | Feature::SparseVector | Feature::Int8Vector => {
+            Trial::Index
+        }
+        Feature::Json
+        | Feature::Array
+        | Feature::Geometry
+        | Feature::Timestamptz
+        | Feature::Text
+        | Feature::UnknownType
+        | Feature::Analyzer
+        | Feature::Partition
+        | Feature::Alias
+        | Feature::Database
+        | Feature::KeptAutoId => Trial::Nothing,
     }
 }
 
@@ -198,5 +294,21 @@ mod tests {
         assert_eq!(support(at(9, 0), Feature::UnknownType), Support::No);
         assert_eq!(support(Product::LitePython, Feature::BinaryVector), Support::No);
         assert_eq!(support(Product::LiteNative, Feature::Alias), Support::No);
+    }
+
+    #[test]
+    fn what_a_server_keeps_without_a_word_is_not_left_to_a_trial() {
+        let old = Product::Milvus(Some((2, 3)));
+        for (product, feature, shown) in [
+            (old, Feature::Nullable, Trial::Definition),
+            (old, Feature::SparseVector, Trial::Index),
+            (old, Feature::Timestamptz, Trial::Nothing),
+            (old, Feature::Text, Trial::Nothing),
+            (old, Feature::UnknownType, Trial::Nothing),
+            (Product::LiteNative, Feature::Nullable, Trial::Nothing),
+            (Product::LitePython, Feature::Struct, Trial::Nothing),
+        ] {
+            assert_eq!(trial(product, feature), shown, "{product:?} {feature:?}");
+        }
     }
 }

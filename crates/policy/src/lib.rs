@@ -15,7 +15,7 @@ pub mod name;
 pub use capacity::CuType;
 pub use compatibility::{EDITION_DEFAULT, Edition, Outcome};
 pub use deployment::{Deployment, Detected, FoundBy};
-pub use feature::{Feature, Product, Support, shards_max, support};
+pub use feature::{Feature, Product, Support, Trial, shards_max, support, trial};
 pub use index::{AUTOINDEX, VectorKind, keeps_vector_index, scalar_index, vector_index};
 pub use keyword::{can_be_created, can_be_named};
 pub use limits::{Limits, limits};

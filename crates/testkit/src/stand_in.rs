@@ -125,6 +125,8 @@ pub enum Masks {
 pub struct Options {
     /// Which rules hold.
     pub version: Version,
+    /// What it calls itself, where that is not what its rules are: builds of vendors hold more than their number says.
+    pub called: Option<&'static str>,
     /// All chance comes from this number.
     pub seed: u64,
     /// Columns come in another order with every answer.
@@ -157,6 +159,7 @@ impl Options {
     pub fn new(version: Version) -> Self {
         Self {
             version,
+            called: None,
             seed: 0,
             shuffled_columns: false,
             short_pages: false,
@@ -170,6 +173,11 @@ impl Options {
             authorization: false,
             any_form: false,
         }
+    }
+
+    /// What `GetVersion` answers.
+    fn text(&self) -> &'static str {
+        self.called.unwrap_or(self.version.text())
     }
 
     /// A server that makes every difficulty at once.

@@ -29,8 +29,8 @@ const ENGLISH: Words = Words {
            written by the tests that show it: each migrates collections that hold the item, compares every row and the \
            whole definition with means of its own, and states the outcome in `docs/support-matrix/*.json`.\n\n\
            - ✓ arrives as it was\n- listed: arrives with a difference that the plan lists before anything is written\n\
-           - refused: the pre-check refuses the collection and names the item; the test has seen that the target itself \
-           refuses it too\n- –: the test's source does not hold it (its release has no such thing)\n",
+           - refused: before anything is written the pre-check, or the target when it is asked with a scratch collection, \
+           refuses the collection; the test has seen that the target itself can't hold it\n- –: the test's source does not hold it (its release has no such thing)\n",
     real: "## Real servers\n\nMilvus 2.3.5 and Milvus Lite run in the tests as they are.\n",
     stand_in: "## Strict stand-in\n\nVersions that no package can be had of are played by a server in the test kit that \
                checks what their proxies check; see `crates/testkit/src/stand_in.rs` for what it shows less than a real one. \
@@ -51,7 +51,7 @@ const CHINESE: Words = Words {
     head: "# 支持矩阵\n\n[English](support-matrix.md)\n\n从哪个版本到哪个版本，哪些内容可以完整迁移。下列表格由相应的测试生成：每个测试迁移包含该项的 \
            Collection，用独立的手段比对每一行和完整定义，并把结果写入 `docs/support-matrix/*.json`。\n\n\
            - ✓：原样到达\n- 已列出：到达，但存在差异，写入之前已在计划中列出\n\
-           - 拒绝：预检拒绝该 Collection 并指出该项；测试同时确认目标自身也拒绝\n- –：测试的源没有该项（该版本不支持）\n",
+           - 拒绝：写入任何内容之前，由预检拒绝，或由目标在被询问（临时 Collection）时拒绝；测试同时确认目标自身无法容纳\n- –：测试的源没有该项（该版本不支持）\n",
     real: "## 真实服务器\n\n测试直接运行 Milvus 2.3.5 和 Milvus Lite。\n",
     stand_in: "## 严格替身\n\n没有安装包可用的版本由测试工具中的替身服务器代替，它执行这些版本 proxy 的校验；与真实服务器的差别见 \
                `crates/testkit/src/stand_in.rs`。单元格中是可以迁移到该列目标的源版本。\n\n\

@@ -132,15 +132,15 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         return exit;
     }
     // The first write of all: what the job itself will need is tried on something that is gone again at once.
-    match probe_write(output, signals, &migration).await {
+    match probe_write(output, signals, &mut migration).await {
         Ok(Ok(())) => {}
-        Ok(Err(problem)) => return output.refuse(&[problem]),
+        Ok(Err(problems)) => return output.refuse(&problems),
         Err(exit) => return exit,
     }
     if migration.is_worth_measuring() {
         match measure_steps(output, signals, &mut migration).await {
             Ok(Ok(())) => {}
-            Ok(Err(problem)) => return output.refuse(&[problem]),
+            Ok(Err(problems)) => return output.refuse(&problems),
             Err(exit) => return exit,
         }
         if let Some(estimate) = &migration.plan().duration
@@ -163,11 +163,12 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
 pub(super) async fn probe_write(
     output: &Output,
     signals: &mut Signals,
-    migration: &Migration,
-) -> Result<Result<(), Problem>, Exit> {
+    migration: &mut Migration,
+) -> Result<Result<(), Vec<Problem>>, Exit> {
     let cancel = CancellationToken::new();
+    let names = migration.probe_names();
     let probed = with_scratches(output, signals, &cancel, migration.probe_write(&cancel)).await;
-    probed.map_err(|stopped| stopped.tell(output, &migration.probe_names()))
+    probed.map_err(|stopped| stopped.tell(output, &names))
 }
 
 /// Measures on the target what collections cost whatever their rows. Ends as [`probe_write`] does.
@@ -175,17 +176,18 @@ pub(super) async fn measure_steps(
     output: &Output,
     signals: &mut Signals,
     migration: &mut Migration,
-) -> Result<Result<(), Problem>, Exit> {
+) -> Result<Result<(), Vec<Problem>>, Exit> {
     let cancel = CancellationToken::new();
     let names = migration.measured_names();
-    let measured = with_scratches(output, signals, &cancel, migration.measure_steps(&cancel)).await;
+    let measuring = async { migration.measure_steps(&cancel).await.map_err(|problem| vec![problem]) };
+    let measured = with_scratches(output, signals, &cancel, measuring).await;
     measured.map(|measured| measured.map(drop)).map_err(|stopped| stopped.tell(output, &names))
 }
 
 /// A person ended what makes scratch collections.
 enum Stopped {
-    /// After everything that could be removed was; one that could not is told of.
-    Cleanly(Option<Problem>),
+    /// After everything that could be removed was; those that could not are told of.
+    Cleanly(Vec<Problem>),
     /// At once.
     AtOnce,
 }
@@ -193,7 +195,7 @@ enum Stopped {
 impl Stopped {
     fn tell(self, output: &Output, names: &[CollectionName]) -> Exit {
         let left: Vec<_> = match self {
-            Self::Cleanly(problem) => problem.into_iter().collect(),
+            Self::Cleanly(problems) => problems,
             Self::AtOnce => {
                 let left = |name| Problem::new(Code::ProbeLeft).with("collection", name);
                 let detail = text::ended_before_removal(output.lang);
@@ -209,12 +211,12 @@ async fn with_scratches<Answer>(
     output: &Output,
     signals: &mut Signals,
     cancel: &CancellationToken,
-    work: impl Future<Output = Result<Answer, Problem>>,
-) -> Result<Result<Answer, Problem>, Stopped> {
+    work: impl Future<Output = Result<Answer, Vec<Problem>>>,
+) -> Result<Result<Answer, Vec<Problem>>, Stopped> {
     let work = Box::pin(Progress::while_preparing(output, work));
     match signals.cancelable(cancel, || output.note(text::ending(output.lang)), work).await {
         Some(done) if !cancel.is_cancelled() => Ok(done),
-        Some(done) => Err(Stopped::Cleanly(done.err())),
+        Some(done) => Err(Stopped::Cleanly(done.err().unwrap_or_default())),
         None => Err(Stopped::AtOnce),
     }
 }

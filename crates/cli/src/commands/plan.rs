@@ -53,10 +53,8 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &PlanArgs)
             refused_or_stopped => refused_or_stopped,
         };
         match probed {
-            Ok(Ok(())) => {}
-            Ok(Err(problem)) => {
-                checked = PreCheck { refusals: vec![problem], migration: None, ..checked };
-            }
+            Ok(Ok(())) => checked.checks = migration.checks().to_vec(),
+            Ok(Err(refusals)) => checked = PreCheck { refusals, migration: None, ..checked },
             Err(exit) => return exit,
         }
     }

@@ -180,21 +180,21 @@ fn six_problems_at_once_are_all_reported_in_one_run() {
         simple(target, "six_taken", 1)
         simple(lite, "six-forbidden", 10)
         lite.make("six_auto", [KEY, VECTOR], auto_id=True)
-        lite.make("six_nullable", [KEY, ("n", DataType.INT64, dict(nullable=True)), VECTOR])
+        lite.make("six_analyzed", [KEY, ("t", DataType.VARCHAR, dict(max_length=20, enable_analyzer=True)), VECTOR])
         lite.make("six_geometry", [KEY, ("g", DataType.GEOMETRY, {}), VECTOR])
         simple(lite, "six_aliased", 10)
         lite.client.create_alias("six_aliased", "six_alias")
         simple(target, "six_alias", 1)
         "#,
     );
-    let names = ["six_taken", "six-forbidden", "six_auto", "six_nullable", "six_geometry", "six_aliased"];
+    let names = ["six_taken", "six-forbidden", "six_auto", "six_analyzed", "six_geometry", "six_aliased"];
     let arguments: Vec<_> = names.iter().flat_map(|name| ["--collection", name]).collect();
     let run = Vecferry::between(servers(), "plan", "lite", "target", &arguments).run();
     for (code, text) in [
         ("VF-0203", "`default.six_taken`"),
         ("VF-0208", "`six-forbidden`"),
         ("VF-0210", "`default.six_auto`"),
-        ("VF-0207", "nullable"),
+        ("VF-0207", "it needs analyzers (`t`)"),
         ("VF-0207", "`g`"),
         ("VF-0215", "`six_alias`"),
     ] {

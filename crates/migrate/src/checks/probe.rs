@@ -1,17 +1,19 @@
 //! Whether the target takes what the plan asks for, found out by asking: for each definition of the plan an empty scratch
-//! collection is made, indexed, compared and removed.
+//! collection is made, compared, indexed and removed. Names of partitions that the target may not allow are tried in it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::wire::WireError;
 use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, Error, ErrorKind, Flavor};
+use vecferry_policy::{NameKind, check_name};
 
 use super::CheckId;
-use crate::connect::{Side, refusal};
+use crate::connect::{Side, product, refusal};
 use crate::event::Awaited;
 use crate::plan::{Plan, PlannedCollection};
+use crate::precheck::forbidden_name;
 use crate::problem::{Code, Problem, Told};
 use crate::retry::{WaitError, repeat, unless_canceled};
 use crate::target;
@@ -22,8 +24,10 @@ const SCRATCHES_PARALLEL: usize = 8;
 
 /// A scratch collection: a planned one under a name that only this job can have.
 pub(crate) struct Scratch {
-    /// As which collection of the source it is made.
-    source: CollectionName,
+    /// As which collections of the source it is made.
+    sources: Vec<CollectionName>,
+    /// Partitions of these that the target may not allow.
+    partitions: Vec<(CollectionName, String)>,
     /// The planned one, with the scratch's name on the target.
     planned: PlannedCollection,
     /// Its database is yet to be made, and `default` stands in for it.
@@ -35,95 +39,121 @@ impl Scratch {
     pub(crate) fn name(&self) -> &CollectionName {
         &self.planned.target
     }
+
+    fn cannot_hold(&self, client: &Client, detail: &Told) -> Vec<Problem> {
+        let one = |source| {
+            let problem = Problem::new(Code::TargetCannotHold).with("collection", source);
+            problem.with("target", client.version()).told("detail", detail.clone())
+        };
+        self.sources.iter().map(one).collect()
+    }
 }
 
 /// One scratch collection for each definition of the plan and each database. A user may have no rights in `default`, so that
 /// nothing is proved by a denial there.
-pub(crate) fn scratches(plan: &Plan, job_id: &str) -> Result<Vec<Scratch>, WireError> {
-    let (mut known, mut scratches) = (BTreeSet::new(), Vec::new());
+pub(crate) fn scratches(target: &Client, plan: &Plan, job_id: &str) -> Result<Vec<Scratch>, WireError> {
+    let (mut known, mut scratches) = (BTreeMap::new(), Vec::<Scratch>::new());
     for planned in &plan.collections {
         let elsewhere = plan.new_databases.contains(&planned.target.db);
         let db = if elsewhere { DB_DEFAULT } else { &planned.target.db };
-        let name = format!("vf_probe_{}_{}", job_id.replace('-', ""), scratches.len());
-        let target = CollectionName::new(db, name);
         // Two definitions are one if nothing but their names differs.
         let nameless = planned.new.named(&CollectionName::new(db, ""))?;
-        if known.insert(format!("{nameless:?} {:?}", planned.indexes)) {
-            let new = planned.new.named(&target)?;
-            let planned = PlannedCollection { target, new, ..planned.clone() };
-            scratches.push(Scratch { source: planned.source.clone(), planned, elsewhere });
+        let next = scratches.len();
+        let at = *known.entry(format!("{nameless:?} {:?}", planned.indexes)).or_insert(next);
+        if at == next {
+            let name = CollectionName::new(db, format!("vf_probe_{}_{next}", job_id.replace('-', "")));
+            let new = planned.new.named(&name)?;
+            let planned = PlannedCollection { target: name, new, ..planned.clone() };
+            scratches.push(Scratch { sources: Vec::new(), partitions: Vec::new(), planned, elsewhere });
         }
+        let is_in_doubt = |name: &&String| check_name(product(target), NameKind::Partition, name).is_err();
+        let in_doubt = planned.partitions.iter().filter(is_in_doubt);
+        scratches[at].partitions.extend(in_doubt.map(|name| (planned.source.clone(), name.clone())));
+        scratches[at].sources.push(planned.source.clone());
     }
     Ok(scratches)
 }
 
 /// Makes scratch collections, and removes them. Also after a failure or a cancellation nothing of them stays.
+///
+/// # Errors
+/// Everything that stands in the way.
 pub(crate) async fn probe_write(
     client: &Client,
     scratches: &[Scratch],
     cancel: &CancellationToken,
-) -> Result<(), Problem> {
+) -> Result<(), Vec<Problem>> {
     let parallel = match client.version().flavor {
         Flavor::Milvus => SCRATCHES_PARALLEL,
         // It keeps what it knows in files that two calls at once break.
         Flavor::LiteNative | Flavor::LitePython => 1,
     };
     let one = |scratch| async move {
-        if cancel.is_cancelled() { Ok(()) } else { probe(client, scratch, cancel).await }
+        if cancel.is_cancelled() { Vec::new() } else { probe(client, scratch, cancel).await }
     };
-    let probed = async {
-        // All of them to their end: what was begun is removed.
-        let probed: Vec<_> = stream::iter(scratches).map(one).buffer_unordered(parallel).collect().await;
-        stream::iter(probed).try_collect::<Vec<()>>().await
-    };
-    shown(Awaited::Check { check: CheckId::Schema }, probed).await.map(drop)
+    // All of them to their end: what was begun is removed.
+    let probed = stream::iter(scratches).map(one).buffered(parallel).collect::<Vec<_>>();
+    let mut problems: Vec<Problem> = Vec::new();
+    for problem in shown(Awaited::Check { check: CheckId::Schema }, probed).await.into_iter().flatten() {
+        // A target that fails does so for every definition.
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-async fn probe(client: &Client, scratch: &Scratch, cancel: &CancellationToken) -> Result<(), Problem> {
+async fn probe(client: &Client, scratch: &Scratch, cancel: &CancellationToken) -> Vec<Problem> {
     let (name, planned) = (scratch.name(), &scratch.planned);
     // Not dropped on the way: it would be carried out behind the removal.
     let made = client.create_collection(&planned.new).await;
     let looked = match &made {
-        Ok(()) => unless_canceled(cancel, look(client, planned, cancel)).await,
-        Err(_) => Ok(None),
+        Ok(()) => unless_canceled(cancel, look(client, scratch, cancel)).await,
+        Err(_) => Ok(Vec::new()),
     };
     // Also where the answer was lost and it may be there.
-    if made.as_ref().err().is_none_or(|error| error.kind().is_ambiguous()) {
-        let removed = remove(client, name).await;
-        removed
-            .map_err(|error| Problem::new(Code::ProbeLeft).with("collection", name).with("detail", error))?;
+    if made.as_ref().err().is_none_or(|error| error.kind().is_ambiguous())
+        && let Err(error) = remove(client, name).await
+    {
+        return vec![Problem::new(Code::ProbeLeft).with("collection", name).with("detail", error)];
     }
-    let cannot_hold = |detail: Told| {
-        let problem = Problem::new(Code::TargetCannotHold).with("collection", &scratch.source);
-        problem.with("target", client.version()).told("detail", detail)
-    };
-    let refused = |error: &Error| {
-        let is_its_word = error.kind() == ErrorKind::Rejected;
-        if is_its_word { cannot_hold(error.to_string().into()) } else { refusal(Side::Target, error) }
-    };
-    let is_unknown = |error: &Error| scratch.elsewhere && error.kind() == ErrorKind::PermissionDenied;
     match (made, looked) {
-        (Err(error), _) | (Ok(()), Err(WaitError::Server(error))) if is_unknown(&error) => Ok(()),
-        (Err(error), _) | (Ok(()), Err(WaitError::Server(error))) => Err(refused(&error)),
-        (Ok(()), Ok(None) | Err(WaitError::Canceled)) => Ok(()),
-        (Ok(()), Ok(Some(differing))) => Err(cannot_hold(differing)),
+        (Err(error), _) | (Ok(()), Err(WaitError::Server(error))) => match error.kind() {
+            ErrorKind::PermissionDenied if scratch.elsewhere => Vec::new(),
+            ErrorKind::Rejected => scratch.cannot_hold(client, &error.to_string().into()),
+            _ => vec![refusal(Side::Target, &error)],
+        },
+        (Ok(()), Ok(problems)) => problems,
+        (Ok(()), Err(WaitError::Canceled)) => Vec::new(),
     }
 }
 
-/// Builds the indexes of what was made. Tells what is not as planned.
-async fn look(
-    client: &Client,
-    planned: &PlannedCollection,
-    cancel: &CancellationToken,
-) -> Result<Option<Told>, Error> {
+/// Compares what was made with the plan, and makes partitions and indexes. Tells what is not as planned.
+async fn look(client: &Client, scratch: &Scratch, cancel: &CancellationToken) -> Result<Vec<Problem>, Error> {
+    let planned = &scratch.planned;
     let made = repeat(cancel, || client.describe(&planned.target)).await?;
     let differing = target::schema_differences(client, planned, &made)
         .map_err(|error| Error::new(ErrorKind::Malformed, "DescribeCollection", error.to_string()))?;
     if !differing.is_empty() {
-        return Ok(Some(target::show(&differing)));
+        return Ok(scratch.cannot_hold(client, &target::show(&differing)));
+    }
+    let mut problems = Vec::new();
+    for (source, partition) in &scratch.partitions {
+        match repeat(cancel, || client.create_partition(&planned.target, partition)).await {
+            Err(error) if error.refuses_name() => {
+                problems.push(forbidden_name(NameKind::Partition, source, partition, error.message()));
+            }
+            // Two collections of one definition may have it, and a repeated call finds what the first one made.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
     }
     target::create_indexes(client, planned, cancel).await?;
-    Ok(None)
+    let differing = target::indexes_made(client, planned).await?.differences;
+    if !differing.is_empty() {
+        problems.extend(scratch.cannot_hold(client, &target::show(&differing)));
+    }
+    Ok(problems)
 }
 
 /// Removes a scratch collection, if it is there.

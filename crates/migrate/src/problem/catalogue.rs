@@ -359,6 +359,12 @@ catalogue! {
            "names start with a letter or underscore and go on with letters, digits and underscores, 255 at most; {way_out}"
         zh "目标不允许名称 `{name}`（{kind}）：{detail}"
            "名称须以字母或下划线开头，只含字母、数字和下划线，最多 255 个字符；{way_out}";
+    /// The target may not hold something; it is asked before the first row.
+    TargetMayNotHold 238 Done
+        en "the target ({target}) may not hold `{collection}`: {detail}"
+           "nothing to do: before the first row `migrate` asks the target with an empty scratch collection; `vecferry plan --probe-write` asks it now"
+        zh "目标（{target}）可能无法容纳 `{collection}`：{detail}"
+           "无需处理：`migrate` 会在写入第一行之前用空的临时 Collection 询问目标；`vecferry plan --probe-write` 可立即询问";
     /// Loading would not fit.
     LoadDoesNotFit 209 Refused
         en "`{collection}` would need about {needed} of memory on the {side} to be loaded, and {free} is free"

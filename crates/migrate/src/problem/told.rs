@@ -62,12 +62,6 @@ impl Told {
         self.within(with, with)
     }
 
-    /// With a text after it.
-    pub(crate) fn before(self, text: &str) -> Self {
-        let with = |told: &str| format!("{told}{text}");
-        self.within(with, with)
-    }
-
     /// With nothing cut off.
     pub(crate) fn all(&self) -> &str {
         &self.all

@@ -65,21 +65,6 @@ async fn a_later_release_takes_what_an_earlier_one_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_that_the_target_does_not_allow_is_told_with_a_way_out_for_its_kind() {
-    let source = StandIn::start(Options::awkward(Version::V2_5, 1));
-    let target = StandIn::start(Options::awkward(Version::V2_4, 2));
-    source.add(&daily("books", "2024-01-01"));
-    let problems = Migration::prepare(request(&source, &target)).await.err().unwrap();
-    let told: Vec<_> = problems.iter().filter(|problem| problem.code == Code::ForbiddenName).collect();
-    let [problem] = told[..] else { panic!("{problems:?}") };
-    let what = "the target does not allow the name `2024-01-01` (partition of `default.books`): it contains the character `-`";
-    assert!(problem.to_string().contains(what), "{problem}");
-    let hint = problem.hint(vecferry_migrate::Lang::En);
-    assert!(hint.contains("a partition cannot be renamed"), "{hint}");
-    assert!(hint.contains("--exclude default.books") && !hint.contains("--target-db"), "{hint}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn words_of_the_expression_language_are_refused_as_names_only_where_they_harm() {
     let named = |key: &str, vector: &str| {
         let mut made = plain("books", false, &[("_default", (0..90).map(Key::Long).collect())]);

@@ -258,7 +258,7 @@ impl Service {
         Ok(Some(match call.method.as_str() {
             "Connect" => answered(Ok(self.connect())),
             "GetVersion" => answered(Ok(pb::GetVersionResponse {
-                version: self.options().version.text().to_owned(),
+                version: self.options().text().to_owned(),
                 ..Default::default()
             })),
             "CheckHealth" => answered(Ok(pb::CheckHealthResponse { is_healthy: true, ..Default::default() })),
@@ -373,7 +373,7 @@ impl Service {
 
     fn connect(&self) -> pb::ConnectResponse {
         let server_info = Some(ServerInfo {
-            build_tags: self.options().version.text().to_owned(),
+            build_tags: self.options().text().to_owned(),
             deploy_mode: "STANDALONE".to_owned(),
             ..ServerInfo::default()
         });
@@ -395,7 +395,7 @@ impl Service {
     }
 
     fn create_database(&self, request: pb::CreateDatabaseRequest) -> Answered<()> {
-        validate_name(&request.db_name)?;
+        validate::name(&request.db_name)?;
         let mut catalog = self.shared.catalog();
         if catalog.databases.contains_key(&request.db_name) {
             return Err(Refusal::other(format!("database already exist: {}", request.db_name)));
@@ -446,9 +446,7 @@ impl Service {
         }
         // Of a new collection the server sets these itself.
         schema.db_name = String::new();
-        if self.options().version < Version::V2_4 {
-            validate::known_to_2_3(&mut schema);
-        }
+        validate::known_to(&mut schema, self.options().version);
         validate::creation(&schema, self.options().version)?;
         let properties = with_own_properties(request.properties, self.options().version);
         let mut catalog = self.shared.catalog();
@@ -508,7 +506,7 @@ impl Service {
 
     fn rename_collection(&self, request: &pb::RenameCollectionRequest) -> Answered<()> {
         let (old, new) = (&request.old_name, &request.new_name);
-        validate_name(new)?;
+        validate::collection_name(new, "name")?;
         let real = |db: &str| if db.is_empty() { DB_DEFAULT.to_owned() } else { db.to_owned() };
         let db = real(&request.db_name);
         let new_db = if request.new_db_name.is_empty() { db.clone() } else { request.new_db_name.clone() };
@@ -560,6 +558,7 @@ impl Service {
         &self,
         request: &pb::DescribeCollectionRequest,
     ) -> Answered<pb::DescribeCollectionResponse> {
+        validate::collection_name(&request.collection_name, "name")?;
         let catalog = self.shared.catalog();
         let table = catalog.table(&request.db_name, &request.collection_name);
         let table = table.map_err(|refusal| self.not_described(refusal, request))?;
@@ -646,7 +645,7 @@ impl Service {
     }
 
     fn create_alias(&self, request: &pb::CreateAliasRequest) -> Answered<()> {
-        validate_name(&request.alias)?;
+        validate::collection_name(&request.alias, "alias")?;
         let mut catalog = self.shared.catalog();
         catalog.database_mut(&request.db_name)?.add_alias(&request.collection_name, &request.alias)
     }
@@ -699,14 +698,11 @@ impl Service {
         let field = field.ok_or_else(|| {
             Refusal::invalid(format!("cannot create index on non-exist field: {}", request.field_name))
         })?;
-        if field.data_type == DataType::SparseFloatVector && self.options().version < Version::V2_4 {
-            return Err(Refusal::invalid("create index on 104 field is not supported"));
-        }
         let is_vector = field.is_vector() || field.data_type == DataType::ArrayOfVector;
         if is_vector && parameter(&request.extra_params, "metric_type").is_none() {
             return Err(Refusal::invalid(format!("metric type not set for vector index of {}", field.name)));
         }
-        validate::index(&request.extra_params, self.options().version)?;
+        validate::index(field, &request.extra_params, self.options().version)?;
         let name =
             if request.index_name.is_empty() { request.field_name.clone() } else { request.index_name };
         let wanted = Index { id, name, field: request.field_name, params: request.extra_params };
@@ -953,6 +949,11 @@ impl Service {
             replaces: replace,
         };
         let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
+        if let Some(field) = table.fields.iter().find(|field| self.is_deadly(field)) {
+            let why = format!("rows with a {} kill a 2.3.5", field.data_type.as_str_name());
+            self.shared.harm.lock().expect("nobody panics with it").push(why.clone());
+            return Err(Refusal::other(why));
+        }
         let at = named_partition(table, &request.partition_name, self.options().version)?;
         let incoming = Incoming::all(message)?;
         let mut new_keys = new_keys.into_iter();
@@ -982,6 +983,20 @@ impl Service {
             timestamp,
             ..Default::default()
         })
+    }
+
+    /// A 2.3.5 takes rows of a text or a time, and dies when it loads them. Other types that it does not know were never
+    /// tried with rows.
+    fn is_deadly(&self, field: &Field) -> bool {
+        let is_unknown = matches!(
+            field.data_type,
+            DataType::Text
+                | DataType::Timestamptz
+                | DataType::Int8Vector
+                | DataType::BFloat16Vector
+                | DataType::None
+        );
+        is_unknown && self.options().version < Version::V2_4
     }
 
     fn delete(&self, request: &pb::DeleteRequest) -> Answered<pb::MutationResult> {
@@ -1153,10 +1168,6 @@ pub(super) fn with_own_properties(mut properties: Vec<KeyValuePair>, version: Ve
         properties.push(KeyValuePair { key: "timezone".to_owned(), value: "UTC".to_owned() });
     }
     properties
-}
-
-fn validate_name(name: &str) -> Answered<()> {
-    validate::name(name)
 }
 
 fn unknown_alias(alias: &str) -> Refusal {

@@ -18,7 +18,7 @@ use super::value::Value;
 
 pub(super) use functions::of_text;
 pub(super) use presence::keeps_keys;
-pub(super) use schema::{creation, index, known_to_2_3, name, partition_name};
+pub(super) use schema::{collection_name, creation, index, known_to, name, partition_name};
 
 /// Which of the checks hold that differ from version to version.
 #[derive(Clone, Copy, Debug)]

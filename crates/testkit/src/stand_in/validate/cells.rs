@@ -13,7 +13,8 @@ use crate::stand_in::value::{Value, time_of};
 
 /// The values as they came, without those of null rows.
 pub(super) fn read(field: &Field, data: &FieldData, rules: Rules) -> Result<Vec<Value>, Refusal> {
-    if field.data_type == DataType::SparseFloatVector && rules.version < Version::V2_4 {
+    let is_new = matches!(field.data_type, DataType::SparseFloatVector | DataType::Geometry);
+    if is_new && rules.version < Version::V2_4 {
         return Err(Refusal::other("%!s(<nil>) is not supported now"));
     }
     match &data.field {

@@ -16,21 +16,32 @@ const FIELDS_MAX: usize = 64;
 const LENGTH_MAX: usize = 65_535;
 const CAPACITY_MAX: usize = 4_096;
 
-/// Takes out what 2.3.5 does not know: it makes the collection without.
-pub(in crate::stand_in) fn known_to_2_3(schema: &mut CollectionSchema) {
-    schema.functions.clear();
-    schema.struct_array_fields.clear();
-    for field in &mut schema.fields {
-        (field.nullable, field.is_clustering_key, field.is_function_output) = (false, false, false);
+/// Takes out the fields of the protocol that a release does not know: it makes the collection without, as 2.3.5 does.
+pub(in crate::stand_in) fn known_to(schema: &mut CollectionSchema, version: Version) {
+    if version < Version::V2_6 {
+        schema.struct_array_fields.clear();
+    }
+    if version < Version::V2_5 {
+        schema.functions.clear();
+        for field in &mut schema.fields {
+            (field.nullable, field.is_function_output) = (false, false);
+        }
+    }
+    if version < Version::V2_4 {
+        schema.fields.iter_mut().for_each(|field| field.is_clustering_key = false);
     }
 }
 
 /// Checks a schema that a collection is to be made of.
 pub(in crate::stand_in) fn creation(schema: &CollectionSchema, version: Version) -> Result<(), Refusal> {
-    name(&schema.name)?;
+    collection_name(&schema.name, "name")?;
     let inner = schema.struct_array_fields.iter().flat_map(|of_struct| &of_struct.fields);
     let all: Vec<_> = schema.fields.iter().chain(inner.clone()).collect();
-    if version < Version::V2_4 && all.iter().filter(|field| Field::of(field).is_dense()).count() > 1 {
+    // 2.3.5 does not take others for vectors.
+    let is_vector_of_2_3 = |field: &&&FieldSchema| {
+        matches!(field.data_type(), DataType::FloatVector | DataType::BinaryVector | DataType::Float16Vector)
+    };
+    if version < Version::V2_4 && all.iter().filter(is_vector_of_2_3).count() > 1 {
         return Err(Refusal::other("multiple vector fields is not supported"));
     }
     if all.len() > FIELDS_MAX {
@@ -94,7 +105,7 @@ pub(in crate::stand_in) fn creation(schema: &CollectionSchema, version: Version)
     Ok(())
 }
 
-/// The rule for all names.
+/// The rule for names of databases and fields.
 pub(in crate::stand_in) fn name(name: &str) -> Result<(), Refusal> {
     let begins = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
     let goes_on = name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_');
@@ -106,9 +117,33 @@ pub(in crate::stand_in) fn name(name: &str) -> Result<(), Refusal> {
     )))
 }
 
+/// The rule for names of collections and aliases.
+pub(in crate::stand_in) fn collection_name(name: &str, what: &str) -> Result<(), Refusal> {
+    let refuse = |why: &str| {
+        Err(Refusal::invalid(format!("Invalid collection {what}: {name}. {why}: invalid parameter")))
+    };
+    let name = name.trim();
+    let Some(first) = name.chars().next() else {
+        return Err(Refusal::invalid(format!("collection {what} should not be empty: invalid parameter")));
+    };
+    if name.len() > NAME_BYTES_MAX {
+        return refuse(&format!("the length of a collection {what} must be less than 255 characters"));
+    }
+    if !(first.is_ascii_alphabetic() || first == '_') {
+        return refuse(&format!(
+            "the first character of a collection {what} must be an underscore or letter"
+        ));
+    }
+    match name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_') {
+        true => Ok(()),
+        false => refuse(&format!("collection {what} can only contain numbers, letters and underscores")),
+    }
+}
+
 /// The rules for partitions are their own: digits may come first, and since 2.5 hyphens are allowed.
 pub(in crate::stand_in) fn partition_name(name: &str, version: Version) -> Result<(), Refusal> {
     let refuse = |why: &str| Err(Refusal::other(format!("Invalid partition name: {name}. {why}")));
+    let name = name.trim();
     let Some(first) = name.chars().next() else {
         return refuse("Partition name should not be empty.");
     };
@@ -153,7 +188,8 @@ fn since(data_type: DataType) -> Option<Version> {
 fn field(schema: &FieldSchema, version: Version) -> Result<(), Refusal> {
     let refuse = |why: &str| Err(Refusal::invalid(format!("field {}: {why}", schema.name)));
     let field = Field::of(schema);
-    if since(schema.data_type()).is_none_or(|since| version < since) {
+    // 2.3.5 keeps a type that it does not know, and says so when rows or an index come.
+    if version >= Version::V2_4 && since(schema.data_type()).is_none_or(|since| version < since) {
         return refuse(&format!("data type {} is not supported", schema.data_type().as_str_name()));
     }
     if schema.nullable {
@@ -211,8 +247,15 @@ fn limits(schema: &FieldSchema) -> Result<(), Refusal> {
 }
 
 /// Checks the parameters of an index that is to be built. There is no graphics processor.
-pub(in crate::stand_in) fn index(params: &[KeyValuePair], version: Version) -> Result<(), Refusal> {
+pub(in crate::stand_in) fn index(
+    field: &Field,
+    params: &[KeyValuePair],
+    version: Version,
+) -> Result<(), Refusal> {
     let kind = parameter(params, "index_type").unwrap_or_default();
+    if version < Version::V2_4 {
+        return index_of_2_3(field, kind);
+    }
     let since = match kind {
         "" | "AUTOINDEX" | "FLAT" | "IVF_FLAT" | "IVF_SQ8" | "IVF_PQ" | "HNSW" | "DISKANN" | "SCANN"
         | "BIN_FLAT" | "BIN_IVF_FLAT" | "STL_SORT" | "Trie" => Version::V2_3,
@@ -228,4 +271,32 @@ pub(in crate::stand_in) fn index(params: &[KeyValuePair], version: Version) -> R
         return Err(Refusal::invalid("create index on json field is not supported"));
     }
     Ok(())
+}
+
+/// Which field gets which index from 2.3.5.
+fn index_of_2_3(field: &Field, kind: &str) -> Result<(), Refusal> {
+    let kinds: &[&str] = match field.data_type {
+        DataType::FloatVector | DataType::Float16Vector => {
+            &["", "AUTOINDEX", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "HNSW", "DISKANN", "SCANN"]
+        }
+        DataType::BinaryVector => &["", "AUTOINDEX", "BIN_FLAT", "BIN_IVF_FLAT"],
+        DataType::Bool
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::Float
+        | DataType::Double => &["", "STL_SORT"],
+        DataType::VarChar => &["", "Trie"],
+        other => {
+            return Err(Refusal::invalid(format!(
+                "create index on {} field is not supported: invalid parameter",
+                other.as_str_name()
+            )));
+        }
+    };
+    match kinds.contains(&kind) {
+        true => Ok(()),
+        false => Err(Refusal::invalid(format!("index type not match: invalid parameter[actual={kind}]"))),
+    }
 }

@@ -1,0 +1,189 @@
+//! What a table says that a target can't hold is a doubt, and the target itself is asked before the first row. It has the last
+//! word: what it takes arrives, what it refuses or changes is refused in its words.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use vecferry_ledger::Ledger;
+use vecferry_migrate::checks::{CheckId, Outcome};
+use vecferry_migrate::{Code, JobState, Lang, MigrateRequest, Migration, Problem, VerifyLevel};
+use vecferry_milvus::proto::schema::{DataType, FieldSchema};
+use vecferry_milvus::schema::{field, parameters};
+use vecferry_testkit::StandIn;
+use vecferry_testkit::stand_in::generate::{Generated, plain};
+use vecferry_testkit::stand_in::{Interference, Key, Options, Value, Version};
+
+use super::{Silent, assert_arrived, assert_successful, carry_out, request};
+
+fn books(partition: &str) -> Generated {
+    let keys = |first: i64| (first..first + 20).map(Key::Long).collect();
+    plain("books", false, &[("_default", keys(0)), (partition, keys(20))])
+}
+
+/// The four numbers of a row are eight of half the size.
+fn with_half_precision() -> Generated {
+    let mut made = books("p");
+    made.schema.fields[1] = field("vector", DataType::Float16Vector, &[("dim", "8")]);
+    made
+}
+
+fn with_nulls() -> Generated {
+    let mut made = books("p");
+    made.schema.fields.push(FieldSchema { nullable: true, ..field("year", DataType::Int64, &[]) });
+    for (_, columns) in &mut made.rows {
+        columns.push(vec![Value::Null; columns[0].len()]);
+    }
+    made
+}
+
+fn servers(source: Version, target: Version, generated: &Generated) -> (StandIn, StandIn) {
+    let source = StandIn::start(Options::new(source));
+    source.add(generated);
+    (source, StandIn::start(Options::new(target)))
+}
+
+fn of_code(problems: &[Problem], code: Code) -> Vec<&Problem> {
+    problems.iter().filter(|problem| problem.code == code).collect()
+}
+
+/// A 2.3.5 builds an index on float16 vectors and answers their rows, although they come with 2.4.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_target_takes_arrives_although_the_table_has_a_doubt() {
+    let (source, target) = servers(Version::V2_4, Version::V2_3, &with_half_precision());
+    let wanted = MigrateRequest { verify: VerifyLevel::Full, ..request(&source, &target) };
+    let checked = Migration::check(wanted, None).await;
+    let mut migration = checked.migration.unwrap();
+    let doubts = of_code(&migration.plan().warnings, Code::TargetMayNotHold);
+    let [doubt] = doubts[..] else { panic!("{doubts:?}") };
+    let what = doubt.what(Lang::En);
+    let expected =
+        "may not hold `default.books`: it needs float16 and bfloat16 vectors (`vector`), which come with 2.4";
+    assert!(what.contains(expected), "{what}");
+    assert!(
+        doubt.what(Lang::Zh).contains("需要float16 和 bfloat16 向量（`vector`），该特性从 2.4 开始支持"),
+        "{doubt}"
+    );
+    for word in ["`migrate` asks the target", "`vecferry plan --probe-write`"] {
+        assert!(doubt.hint(Lang::En).contains(word), "{doubt}");
+    }
+    let outcome = |migration: &Migration| {
+        migration.checks().iter().find(|check| check.id == CheckId::Schema).unwrap().outcome
+    };
+    assert_eq!(outcome(&migration), Outcome::Warn);
+    // Asked, it is no doubt any more.
+    migration.probe_write(&CancellationToken::new()).await.unwrap();
+    assert!(of_code(&migration.plan().warnings, Code::TargetMayNotHold).is_empty());
+    assert_eq!(outcome(&migration), Outcome::Pass);
+    let state = tempfile::tempdir().unwrap();
+    let report = carry_out(migration, state.path()).await;
+    assert_successful(&report, "half precision");
+    assert!(of_code(&report.warnings, Code::TargetMayNotHold).is_empty());
+    assert_arrived(&source, &target, "books", "half precision");
+}
+
+/// Rows of what a server does not know may harm it: whoever starts the job, the target is asked before anything is made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_target_changes_without_a_word_is_refused_also_where_nobody_asked() {
+    let (source, target) = servers(Version::V2_5, Version::V2_3, &with_nulls());
+    let migration = Migration::prepare(request(&source, &target)).await.unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(state.path()).unwrap();
+    let refused = migration.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap_err();
+    let [problem] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!(problem.code, Code::TargetCannotHold);
+    let what = problem.what(Lang::En);
+    assert!(what.contains("can't hold `default.books`: fields[year].nullable: `1` became absent"), "{what}");
+    assert_eq!(target.names("default"), (Vec::new(), Vec::new()));
+    assert!(ledger.jobs().await.unwrap().is_empty(), "no job was begun");
+}
+
+/// Without a doubt nobody asks, and a changed collection is found before its first row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collection_that_is_made_otherwise_is_never_successful() {
+    let (source, target) = servers(Version::V2_5, Version::V2_5, &with_nulls());
+    let target = Arc::new(target);
+    let migration = Migration::prepare(request(&source, &target)).await.unwrap();
+    assert!(of_code(&migration.plan().warnings, Code::TargetMayNotHold).is_empty());
+    let (looks_on, mut is_changed) = (Arc::downgrade(&target), false);
+    target.interfere(move |seen| {
+        if let Some(target) = looks_on.upgrade().filter(|_| seen.method == "CreatePartition" && !is_changed) {
+            let added = FieldSchema { nullable: true, ..field("added", DataType::Int64, &[]) };
+            target.add_field(("default", "books"), added);
+            is_changed = true;
+        }
+        Interference::None
+    });
+    let state = tempfile::tempdir().unwrap();
+    let report = carry_out(migration, state.path()).await;
+    target.interfere_no_more();
+    assert_eq!(report.state, JobState::Failed, "{report:?}");
+    assert_eq!(of_code(&report.problems, Code::SchemaDiffers).len(), 1, "{:?}", report.problems);
+    assert!(target.rows("default", "books").is_empty());
+}
+
+/// The hint is for partitions: a target database of another name helps nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_are_tried_where_the_table_does_not_know_their_names() {
+    let (source, target) = servers(Version::V2_5, Version::V2_4, &books("2024-01-01"));
+    let mut migration = Migration::prepare(request(&source, &target)).await.unwrap();
+    let doubts = of_code(&migration.plan().warnings, Code::TargetMayNotHold);
+    let [doubt] = doubts[..] else { panic!("{doubts:?}") };
+    let what = doubt.what(Lang::En);
+    let expected = "its release may not allow names of partitions (`2024-01-01`); `2024-01-01`: it contains the character `-`";
+    assert!(what.contains(expected), "{what}");
+    let refused = migration.probe_write(&CancellationToken::new()).await.unwrap_err();
+    let [problem] = &refused[..] else { panic!("{refused:?}") };
+    assert_eq!(problem.code, Code::ForbiddenName);
+    let expected = "the target does not allow the name `2024-01-01` (partition of `default.books`): Invalid partition name: 2024-01-01.";
+    assert!(problem.to_string().contains(expected), "{problem}");
+    let hint = problem.hint(Lang::En);
+    assert!(hint.contains("a partition cannot be renamed"), "{hint}");
+    assert!(hint.contains("--exclude default.books") && !hint.contains("--target-db"), "{hint}");
+    assert_eq!(target.names("default"), (Vec::new(), Vec::new()));
+
+    // A server that takes it has the last word.
+    let (source, _) = servers(Version::V2_5, Version::V2_5, &books("2024-01-01"));
+    let target = StandIn::start(Options { called: Some("v2.4.17"), ..Options::new(Version::V2_5) });
+    let wanted = request(&source, &target);
+    let mut migration = Migration::prepare(wanted).await.unwrap();
+    assert_eq!(of_code(&migration.plan().warnings, Code::TargetMayNotHold).len(), 1);
+    migration.probe_write(&CancellationToken::new()).await.unwrap();
+    let state = tempfile::tempdir().unwrap();
+    assert_successful(&carry_out(migration, state.path()).await, "a partition of one day");
+    assert_arrived(&source, &target, "books", "a partition of one day");
+}
+
+/// A description of nothing tells whether the name is allowed, and writes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_of_collections_and_aliases_are_asked_for() {
+    let mut generated = books("p");
+    generated.schema.name = "a-b".to_owned();
+    generated.aliases = vec!["1st".to_owned()];
+    generated.properties = parameters(&[("mmap.enabled", "true")]);
+    for version in [Version::V2_3, Version::V2_5, Version::V2_6] {
+        let (source, target) = servers(version, version, &generated);
+        // Also where their database is yet to be made.
+        for db in ["default", "fresh"] {
+            let mut wanted = request(&source, &target);
+            wanted.target_dbs.insert("default".to_owned(), db.to_owned());
+            let refused = Migration::prepare(wanted).await.err().unwrap();
+            let texts: Vec<_> = refused.iter().map(|problem| problem.what(Lang::En)).collect();
+            let [collection, alias] = &refused[..] else { panic!("{texts:?}") };
+            assert!(
+                [collection, alias].iter().all(|problem| problem.code == Code::ForbiddenName),
+                "{texts:?}"
+            );
+            assert!(
+                texts[0].contains("`a-b` (collection of `default.a-b`): Invalid collection name: a-b."),
+                "{texts:?}"
+            );
+            assert!(collection.hint(Lang::En).contains("--exclude default.a-b"), "{collection}");
+            assert!(
+                texts[1].contains("`1st` (alias of `default.a-b`): Invalid collection name: 1st."),
+                "{texts:?}"
+            );
+            assert!(alias.hint(Lang::En).contains("drop the alias at the source"), "{alias}");
+        }
+        assert!(target.writes().is_empty(), "{:?}", target.writes());
+    }
+}
