@@ -194,46 +194,6 @@ fn lite_2_to_lite_2_with_half_precision_binary_and_sparse_vectors() {
     );
 }
 
-/// A 2.3.5 answers the rows of float16 vectors although they come with 2.4, and builds no index on bfloat16 ones.
-#[test]
-fn lite_2_to_milvus_with_what_only_the_target_knows_whether_it_takes_it() {
-    let mut oracle = oracle();
-    oracle.run(
-        r#"
-        D = DataType
-        random = np.random.default_rng(6)
-        for name, kind, make in [("half", D.FLOAT16_VECTOR, lambda: random.random(16).astype(np.float16)), ("brain", D.BFLOAT16_VECTOR, lambda: bytes(32))]:
-            old_lite.make(name, [KEY, TEXT, ("vector", kind, dict(dim=16))], index={"vector": dict(index_type="FLAT", metric_type="L2")})
-            old_lite.client.insert(name, [dict(id=at, text=str(at), vector=make()) for at in range(300)])
-            old_lite.client.load_collection(name)
-        "#,
-    );
-    let doubt = "it needs float16 and bfloat16 vectors (`vector`), which come with 2.4";
-    let plan = |name: &str, more: &[&str]| {
-        let arguments = [&["--collection", name], more].concat();
-        Vecferry::between(servers(), "plan", "old_lite", "target", &arguments).run()
-    };
-    let run = plan("half", &[]);
-    assert!(run.code == 0 && run.stderr.contains("VF-0238") && run.stderr.contains(doubt), "{}", run.stderr);
-    // Asked, it is no doubt any more.
-    let run = plan("half", &["--probe-write"]);
-    assert!(run.code == 0 && !run.stderr.contains("VF-0238"), "{}", run.stderr);
-    let arguments = ["--collection", "half", "--verify", "full"];
-    let run = Vecferry::migrate(servers(), "old_lite", "target", &arguments);
-    assert_eq!(run.succeeded()["collections"][0]["verification"]["rows_compared"], 300);
-    oracle.run(
-        r#"
-        target.load("half")
-        assert same(old_lite, target, "half") == 300
-        "#,
-    );
-    let run = Vecferry::migrate(servers(), "old_lite", "target", &["--collection", "brain"]);
-    run.failed(3, "VF-0207", "create index on BFloat16Vector field is not supported");
-    oracle.run(
-        r#"assert not [name for name in target.names() if name == "brain" or name.startswith("vf_probe")]"#,
-    );
-}
-
 /// Its files don't bear two calls at once.
 #[test]
 fn many_collections_arrive_on_lite_with_their_aliases() {

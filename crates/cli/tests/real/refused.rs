@@ -249,6 +249,10 @@ fn names_that_the_target_forbids() {
         run.failed(3, "VF-0208", &format!("the target does not allow the name {forbidden}: {words}"));
     }
     oracle.run(r#"assert not [name for name in target.names() if name.startswith(("vf_probe", "odd_"))], target.names()"#);
+    // Also where the database is yet to be made.
+    let arguments = ["--collection", "a-b", "--target-db", "default=fresh_names"];
+    let run = Vecferry::migrate(servers(), "lite", "target", &arguments);
+    run.failed(3, "VF-0208", "Invalid collection name: a-b.");
     let run = Vecferry::migrate(
         servers(),
         "lite",
@@ -257,6 +261,36 @@ fn names_that_the_target_forbids() {
     );
     run.failed(3, "VF-0208", "the target does not allow the name `a b`");
     oracle.run(r#"assert "a b" not in target.client.list_databases()"#);
+}
+
+/// No rule says so, but a 2.3.5 takes blanks before a name: it is asked, and has the last word.
+#[test]
+fn a_name_that_only_the_table_forbids_arrives() {
+    let mut oracle = oracle();
+    oracle.run(
+        r#"
+        lite.make("blank_partition", [KEY, TEXT, VECTOR], partitions=[" a"], index={"vector": FLAT})
+        lite.client.insert("blank_partition", books(60), partition_name=" a")
+        lite.client.load_collection("blank_partition")
+        "#,
+    );
+    let arguments = ["--collection", "blank_partition"];
+    let run = Vecferry::between(servers(), "plan", "lite", "target", &arguments).run();
+    let doubt = "its release may not allow names of partitions (` a`)";
+    assert!(run.code == 0 && run.stderr.contains("VF-0238") && run.stderr.contains(doubt), "{}", run.stderr);
+    // Asked, it is no doubt any more.
+    let arguments = ["--collection", "blank_partition", "--probe-write"];
+    let run = Vecferry::between(servers(), "plan", "lite", "target", &arguments).run();
+    assert!(run.code == 0 && !run.stderr.contains("VF-0238"), "{}", run.stderr);
+    let arguments = ["--collection", "blank_partition", "--verify", "full"];
+    Vecferry::migrate(servers(), "lite", "target", &arguments).succeeded();
+    oracle.run(
+        r#"
+        target.load("blank_partition")
+        assert target.partitions("blank_partition") == [" a", "_default"]
+        assert same(lite, target, "blank_partition") == 60
+        "#,
+    );
 }
 
 #[test]

@@ -7,24 +7,18 @@ use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Ledger;
 use vecferry_migrate::checks::{CheckId, Outcome};
 use vecferry_migrate::{Code, JobState, Lang, MigrateRequest, Migration, Problem, VerifyLevel};
+use vecferry_milvus::proto::common::Status;
 use vecferry_milvus::proto::schema::{DataType, FieldSchema};
-use vecferry_milvus::schema::{field, parameters};
+use vecferry_milvus::schema::field;
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::generate::{Generated, plain};
-use vecferry_testkit::stand_in::{Interference, Key, Options, Value, Version};
+use vecferry_testkit::stand_in::{Interference, Key, Options, Seen, Value, Version};
 
 use super::{Silent, assert_arrived, assert_successful, carry_out, request};
 
 fn books(partition: &str) -> Generated {
     let keys = |first: i64| (first..first + 20).map(Key::Long).collect();
     plain("books", false, &[("_default", keys(0)), (partition, keys(20))])
-}
-
-/// The four numbers of a row are eight of half the size.
-fn with_half_precision() -> Generated {
-    let mut made = books("p");
-    made.schema.fields[1] = field("vector", DataType::Float16Vector, &[("dim", "8")]);
-    made
 }
 
 fn with_nulls() -> Generated {
@@ -46,23 +40,19 @@ fn of_code(problems: &[Problem], code: Code) -> Vec<&Problem> {
     problems.iter().filter(|problem| problem.code == code).collect()
 }
 
-/// A 2.3.5 builds an index on float16 vectors and answers their rows, although they come with 2.4.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_target_takes_arrives_although_the_table_has_a_doubt() {
-    let (source, target) = servers(Version::V2_4, Version::V2_3, &with_half_precision());
+    let (source, _) = servers(Version::V2_5, Version::V2_5, &with_nulls());
+    let target = StandIn::start(Options { called: Some("v2.4.17"), ..Options::new(Version::V2_5) });
     let wanted = MigrateRequest { verify: VerifyLevel::Full, ..request(&source, &target) };
     let checked = Migration::check(wanted, None).await;
     let mut migration = checked.migration.unwrap();
     let doubts = of_code(&migration.plan().warnings, Code::TargetMayNotHold);
     let [doubt] = doubts[..] else { panic!("{doubts:?}") };
     let what = doubt.what(Lang::En);
-    let expected =
-        "may not hold `default.books`: it needs float16 and bfloat16 vectors (`vector`), which come with 2.4";
+    let expected = "may not hold `default.books`: it needs nullable fields (`year`), which come with 2.5";
     assert!(what.contains(expected), "{what}");
-    assert!(
-        doubt.what(Lang::Zh).contains("需要float16 和 bfloat16 向量（`vector`），该特性从 2.4 开始支持"),
-        "{doubt}"
-    );
+    assert!(doubt.what(Lang::Zh).contains("需要可为空的字段（`year`），该特性从 2.5 开始支持"), "{doubt}");
     for word in ["`migrate` asks the target", "`vecferry plan --probe-write`"] {
         assert!(doubt.hint(Lang::En).contains(word), "{doubt}");
     }
@@ -76,9 +66,9 @@ async fn what_the_target_takes_arrives_although_the_table_has_a_doubt() {
     assert_eq!(outcome(&migration), Outcome::Pass);
     let state = tempfile::tempdir().unwrap();
     let report = carry_out(migration, state.path()).await;
-    assert_successful(&report, "half precision");
+    assert_successful(&report, "a doubt");
     assert!(of_code(&report.warnings, Code::TargetMayNotHold).is_empty());
-    assert_arrived(&source, &target, "books", "half precision");
+    assert_arrived(&source, &target, "books", "a doubt");
 }
 
 /// Rows of what a server does not know may harm it: whoever starts the job, the target is asked before anything is made.
@@ -153,37 +143,45 @@ async fn partitions_are_tried_where_the_table_does_not_know_their_names() {
     assert_arrived(&source, &target, "books", "a partition of one day");
 }
 
-/// A description of nothing tells whether the name is allowed, and writes nothing.
+/// A description of nothing tells whether the name is allowed, and writes nothing. Only words about the name are a refusal
+/// of the name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_of_collections_and_aliases_are_asked_for() {
+async fn names_of_collections_and_aliases_are_the_target_s_to_refuse() {
     let mut generated = books("p");
-    generated.schema.name = "a-b".to_owned();
-    generated.aliases = vec!["1st".to_owned()];
-    generated.properties = parameters(&[("mmap.enabled", "true")]);
-    for version in [Version::V2_3, Version::V2_5, Version::V2_6] {
-        let (source, target) = servers(version, version, &generated);
-        // Also where their database is yet to be made.
-        for db in ["default", "fresh"] {
-            let mut wanted = request(&source, &target);
-            wanted.target_dbs.insert("default".to_owned(), db.to_owned());
-            let refused = Migration::prepare(wanted).await.err().unwrap();
-            let texts: Vec<_> = refused.iter().map(|problem| problem.what(Lang::En)).collect();
-            let [collection, alias] = &refused[..] else { panic!("{texts:?}") };
-            assert!(
-                [collection, alias].iter().all(|problem| problem.code == Code::ForbiddenName),
-                "{texts:?}"
-            );
-            assert!(
-                texts[0].contains("`a-b` (collection of `default.a-b`): Invalid collection name: a-b."),
-                "{texts:?}"
-            );
-            assert!(collection.hint(Lang::En).contains("--exclude default.a-b"), "{collection}");
-            assert!(
-                texts[1].contains("`1st` (alias of `default.a-b`): Invalid collection name: 1st."),
-                "{texts:?}"
-            );
-            assert!(alias.hint(Lang::En).contains("drop the alias at the source"), "{alias}");
+    generated.aliases = vec!["shelf".to_owned()];
+    let (source, target) = servers(Version::V2_5, Version::V2_5, &generated);
+    let refusing = |name: &'static str, reason: String| {
+        move |seen: Seen<'_>| {
+            let is_asked = seen.message.windows(name.len()).any(|part| part == name.as_bytes());
+            match seen.method == "DescribeCollection" && is_asked {
+                true => Interference::Refused(Status {
+                    code: 1100,
+                    error_code: 5,
+                    reason: reason.clone(),
+                    ..Status::default()
+                }),
+                false => Interference::None,
+            }
         }
-        assert!(target.writes().is_empty(), "{:?}", target.writes());
+    };
+    for (name, kind, way_out) in [
+        ("books", "collection", "rename the collection at the source"),
+        ("shelf", "alias", "drop the alias at the source"),
+    ] {
+        let words = format!("Invalid collection name: {name}. collection name can only contain numbers");
+        target.interfere(refusing(name, words.clone()));
+        let refused = Migration::prepare(request(&source, &target)).await.err().unwrap();
+        let [problem] = &refused[..] else { panic!("{refused:?}") };
+        assert_eq!(problem.code, Code::ForbiddenName);
+        let what = problem.what(Lang::En);
+        assert!(what.contains(&format!("`{name}` ({kind} of `default.books`): {words}")), "{what}");
+        assert!(problem.hint(Lang::En).contains(way_out), "{problem}");
+
+        target.interfere(refusing(name, "the message queue is full".to_owned()));
+        let refused = Migration::prepare(request(&source, &target)).await.err().unwrap();
+        let [problem] = &refused[..] else { panic!("{refused:?}") };
+        assert_eq!(problem.code, Code::CheckFailed, "{problem}");
     }
+    target.interfere_no_more();
+    assert!(!target.writes().contains("CreateCollection"), "{:?}", target.writes());
 }

@@ -949,8 +949,8 @@ impl Service {
             replaces: replace,
         };
         let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
-        if let Some(field) = table.fields.iter().find(|field| self.is_deadly(field)) {
-            let why = format!("rows with a {} kill a 2.3.5", field.data_type.as_str_name());
+        if let Some(field) = table.fields.iter().find(|field| self.is_harmful(field)) {
+            let why = format!("rows with a {} do harm to a 2.3.5", field.data_type.as_str_name());
             self.shared.harm.lock().expect("nobody panics with it").push(why.clone());
             return Err(Refusal::other(why));
         }
@@ -985,15 +985,16 @@ impl Service {
         })
     }
 
-    /// A 2.3.5 takes rows of a text or a time, and dies when it loads them. Other types that it does not know were never
-    /// tried with rows.
-    fn is_deadly(&self, field: &Field) -> bool {
+    /// A 2.3.5 takes rows of a text or a time, and dies when it loads them; it takes those of a float16, and tries for ever to
+    /// build their index. Other types that it does not know were never tried with rows.
+    fn is_harmful(&self, field: &Field) -> bool {
         let is_unknown = matches!(
             field.data_type,
             DataType::Text
                 | DataType::Timestamptz
-                | DataType::Int8Vector
+                | DataType::Float16Vector
                 | DataType::BFloat16Vector
+                | DataType::Int8Vector
                 | DataType::None
         );
         is_unknown && self.options().version < Version::V2_4
