@@ -117,12 +117,16 @@ async fn probe(client: &Client, scratch: &Scratch, cancel: &CancellationToken) -
     {
         return vec![Problem::new(Code::ProbeLeft).with("collection", name).with("detail", error)];
     }
+    let refused = |error: &Error| {
+        let is_unknown = scratch.elsewhere && error.kind() == ErrorKind::PermissionDenied;
+        match error.kind() == ErrorKind::Rejected {
+            _ if is_unknown => Vec::new(),
+            true => scratch.cannot_hold(client, &error.to_string().into()),
+            false => vec![refusal(Side::Target, error)],
+        }
+    };
     match (made, looked) {
-        (Err(error), _) | (Ok(()), Err(WaitError::Server(error))) => match error.kind() {
-            ErrorKind::PermissionDenied if scratch.elsewhere => Vec::new(),
-            ErrorKind::Rejected => scratch.cannot_hold(client, &error.to_string().into()),
-            _ => vec![refusal(Side::Target, &error)],
-        },
+        (Err(error), _) | (Ok(()), Err(WaitError::Server(error))) => refused(&error),
         (Ok(()), Ok(problems)) => problems,
         (Ok(()), Err(WaitError::Canceled)) => Vec::new(),
     }

@@ -174,7 +174,7 @@ async fn refused(wanted: &MigrateRequest, context: &str) -> BTreeSet<String> {
     let mut migration = Migration::prepare(wanted).await.unwrap();
     let in_doubt: Vec<_> =
         migration.plan().warnings.iter().filter(|found| found.code == Code::TargetMayNotHold).collect();
-    let in_doubt: BTreeSet<_> = in_doubt.into_iter().map(|problem| item_of(problem)).collect();
+    let in_doubt: BTreeSet<_> = in_doubt.into_iter().map(item_of).collect();
     let problems = migration.probe_write(&CancellationToken::new()).await.err().unwrap_or_default();
     let by_target = named(&problems, context);
     let unforeseen: BTreeSet<_> = by_target.difference(&in_doubt).collect();
