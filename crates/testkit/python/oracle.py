@@ -80,6 +80,16 @@ class Server:
     def names(self, db=None):
         return sorted(self.in_db(db).list_collections())
 
+    def keeps_no_scratch(self, patience=60):
+        """No scratch collection that is there now stays: those of other tests go as well."""
+        scratch = lambda: {name for name in self.names() if name.startswith("vf_probe")}
+        left, deadline = scratch(), time.monotonic() + patience
+        while left and time.monotonic() < deadline:
+            time.sleep(0.2)
+            left &= scratch()
+        assert not left, left
+        return True
+
     def loaded(self, name, db="default"):
         """Load state of every partition, asked one by one."""
         partitions = self.call("ShowPartitions", db, collection_name=name).partition_names
