@@ -3,9 +3,11 @@
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
+use prost::Message;
 
-use crate::proto::common::{IndexState, KeyValuePair};
+use crate::proto::common::{ConsistencyLevel, IndexState, KeyValuePair};
 use crate::proto::milvus as pb;
+use crate::proto::schema::CollectionSchema;
 use crate::schema::Schema;
 use crate::wire::WireError;
 use crate::wire::scan::{fields, put_bytes};
@@ -76,6 +78,19 @@ pub struct NewCollection {
 }
 
 impl NewCollection {
+    /// A collection of a schema, which gets the name: one shard, bounded staleness, no properties.
+    pub fn of_schema(name: &CollectionName, schema: CollectionSchema) -> Self {
+        let schema = CollectionSchema { name: name.name.clone(), ..schema };
+        Self {
+            name: name.clone(),
+            schema: Bytes::from(schema.encode_to_vec()),
+            shards: 1,
+            consistency: ConsistencyLevel::Bounded as i32,
+            properties: Vec::new(),
+            num_partitions: 0,
+        }
+    }
+
     /// The same under another name. The name stands in the schema too, and servers refuse two different ones.
     pub fn named(&self, name: &CollectionName) -> Result<Self, WireError> {
         let mut schema = BytesMut::with_capacity(self.schema.len() + name.name.len());

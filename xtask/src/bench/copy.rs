@@ -25,12 +25,8 @@ const KEPT_BYTES_MAX: usize = 1_000_000_000;
 /// How much to copy, and how often
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Rows of the collection
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
-    rows: u32,
-    /// Dimension of its vectors
-    #[arg(long, default_value_t = 768, value_parser = clap::value_parser!(u16).range(2..=32_768))]
-    dim: u16,
+    #[command(flatten)]
+    size: data::Size,
     /// Runs of each leg but the script's and the verified one; medians are shown
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     runs: u8,
@@ -80,11 +76,11 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn rows(&self) -> usize {
-        self.arguments.rows as usize
+        self.arguments.size.rows as usize
     }
 
     fn dim(&self) -> usize {
-        usize::from(self.arguments.dim)
+        usize::from(self.arguments.size.dim)
     }
 
     fn legs(&self) -> Result<Subject, Failure> {

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use prost::Message;
+use clap::Args;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::JoinSet;
-use vecferry_milvus::proto::common::ConsistencyLevel;
 use vecferry_milvus::proto::schema::{
     ArrayArray, CollectionSchema, DataType, FieldData, FieldSchema, FloatArray, LongArray, ScalarField,
     StringArray, scalar_field,
@@ -37,19 +35,21 @@ pub(crate) fn collection(name: &str) -> CollectionName {
     CollectionName::new(DB_DEFAULT, name)
 }
 
+/// How large the large collection is
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Size {
+    /// Rows of the large collection
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rows: u32,
+    /// Dimension of its vectors
+    #[arg(long, default_value_t = 768, value_parser = clap::value_parser!(u16).range(2..=32_768))]
+    pub(crate) dim: u16,
+}
+
 /// Makes a collection of the benchmark's schema.
 pub(crate) async fn create(client: &Client, name: &CollectionName, dim: usize) -> Result<(), Failure> {
-    let schema =
-        CollectionSchema { name: name.name.clone(), fields: fields(dim), ..CollectionSchema::default() };
-    let new = NewCollection {
-        name: name.clone(),
-        schema: Bytes::from(schema.encode_to_vec()),
-        shards: 1,
-        consistency: ConsistencyLevel::Bounded as i32,
-        properties: Vec::new(),
-        num_partitions: 0,
-    };
-    Ok(client.create_collection(&new).await?)
+    let schema = CollectionSchema { fields: fields(dim), ..CollectionSchema::default() };
+    Ok(client.create_collection(&NewCollection::of_schema(name, schema)).await?)
 }
 
 /// Fills a collection with keys from 0 on. Returns the size of a row in bytes, rounded up; 0 without rows.

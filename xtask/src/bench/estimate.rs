@@ -28,12 +28,8 @@ const MAKERS: usize = 8;
 /// What to migrate
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Rows of the large collection
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
-    rows: u32,
-    /// Dimension of its vectors
-    #[arg(long, default_value_t = 768, value_parser = clap::value_parser!(u16).range(2..=32_768))]
-    dim: u16,
+    #[command(flatten)]
+    size: data::Size,
     /// Small collections
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     small: u32,
@@ -84,7 +80,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let servers = Servers::start_of(ServerKind::Milvus235, &program, false)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bench = Bench { arguments, program, servers, runtime };
-    let (rows, dim, small, mixed) = (arguments.rows, arguments.dim, arguments.small, arguments.mixed);
+    let (rows, dim, small, mixed) =
+        (arguments.size.rows, arguments.size.dim, arguments.small, arguments.mixed);
     let large = format!("{rows} rows x {dim}");
     let lines = [
         ("one", format!("one of {large}"), true, 0),
@@ -134,7 +131,7 @@ impl Bench<'_> {
             data::load(client, name).await
         };
         if has_large {
-            let (rows, dim) = (self.arguments.rows as usize, usize::from(self.arguments.dim));
+            let (rows, dim) = (self.arguments.size.rows as usize, usize::from(self.arguments.size.dim));
             make(&CollectionName::new(db, "large"), rows, dim).await?;
         }
         let names = (0..small).map(|at| CollectionName::new(db, format!("small_{at}")));

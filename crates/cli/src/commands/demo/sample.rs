@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use prost::Message;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use vecferry_milvus::proto::common::ConsistencyLevel;
 use vecferry_milvus::proto::schema::{
     ArrayArray, CollectionSchema, DataType, FieldData, FieldSchema, FloatArray, JsonArray, LongArray,
     ScalarField, StringArray, scalar_field,
@@ -92,21 +90,12 @@ async fn create(
     fields: Vec<FieldSchema>,
 ) -> Result<(), Error> {
     let schema = CollectionSchema {
-        name: name.name.clone(),
         description: description.to_owned(),
         fields,
         enable_dynamic_field: true,
         ..CollectionSchema::default()
     };
-    let new = NewCollection {
-        name: name.clone(),
-        schema: Bytes::from(schema.encode_to_vec()),
-        shards: 1,
-        consistency: ConsistencyLevel::Bounded as i32,
-        properties: Vec::new(),
-        num_partitions: 0,
-    };
-    client.create_collection(&new).await
+    client.create_collection(&NewCollection::of_schema(name, schema)).await
 }
 
 async fn insert(
