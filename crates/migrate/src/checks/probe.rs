@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::wire::WireError;
-use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, Error, ErrorKind, Flavor};
+use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, Error, ErrorKind, Flavor, NewCollection};
 use vecferry_policy::{NameKind, check_name};
 
 use super::CheckId;
@@ -30,8 +30,9 @@ pub(crate) struct Scratch {
     partitions: Vec<(CollectionName, String)>,
     /// The planned one, with the scratch's name on the target.
     planned: PlannedCollection,
-    /// Its database is yet to be made, and `default` stands in for it.
-    elsewhere: bool,
+    /// A denial proves nothing: its database is yet to be made, and `default` stands in for it. Where there is a doubt, the
+    /// target must be asked all the same.
+    may_be_denied: bool,
 }
 
 impl Scratch {
@@ -56,6 +57,7 @@ pub(crate) fn scratches(target: &Client, plan: &Plan, job_id: &str) -> Result<Ve
     for planned in &plan.collections {
         let elsewhere = plan.new_databases.contains(&planned.target.db);
         let db = if elsewhere { DB_DEFAULT } else { &planned.target.db };
+        let may_be_denied = elsewhere && !is_in_doubt(plan, &planned.source);
         // Two definitions are one if nothing but their names differs.
         let nameless = planned.new.named(&CollectionName::new(db, ""))?;
         let next = scratches.len();
@@ -64,14 +66,22 @@ pub(crate) fn scratches(target: &Client, plan: &Plan, job_id: &str) -> Result<Ve
             let name = CollectionName::new(db, format!("vf_probe_{}_{next}", job_id.replace('-', "")));
             let new = planned.new.named(&name)?;
             let planned = PlannedCollection { target: name, new, ..planned.clone() };
-            scratches.push(Scratch { sources: Vec::new(), partitions: Vec::new(), planned, elsewhere });
+            scratches.push(Scratch { sources: Vec::new(), partitions: Vec::new(), planned, may_be_denied });
         }
-        let is_in_doubt = |name: &&String| check_name(product(target), NameKind::Partition, name).is_err();
-        let in_doubt = planned.partitions.iter().filter(is_in_doubt);
+        scratches[at].may_be_denied &= may_be_denied;
+        let is_doubtful = |name: &&String| check_name(product(target), NameKind::Partition, name).is_err();
+        let in_doubt = planned.partitions.iter().filter(is_doubtful);
         scratches[at].partitions.extend(in_doubt.map(|name| (planned.source.clone(), name.clone())));
         scratches[at].sources.push(planned.source.clone());
     }
     Ok(scratches)
+}
+
+fn is_in_doubt(plan: &Plan, source: &CollectionName) -> bool {
+    let name = source.to_string();
+    let names_it =
+        |problem: &Problem| problem.values.iter().any(|(key, value)| key == "collection" && *value == name);
+    plan.warnings.iter().any(|warning| warning.code == Code::TargetMayNotHold && names_it(warning))
 }
 
 /// Makes scratch collections, and removes them. Also after a failure or a cancellation nothing of them stays.
@@ -104,32 +114,41 @@ pub(crate) async fn probe_write(
 }
 
 async fn probe(client: &Client, scratch: &Scratch, cancel: &CancellationToken) -> Vec<Problem> {
-    let (name, planned) = (scratch.name(), &scratch.planned);
-    // Not dropped on the way: it would be carried out behind the removal.
-    let made = client.create_collection(&planned.new).await;
-    let looked = match &made {
-        Ok(()) => unless_canceled(cancel, look(client, scratch, cancel)).await,
-        Err(_) => Ok(Vec::new()),
-    };
-    // Also where the answer was lost and it may be there.
-    if made.as_ref().err().is_none_or(|error| error.kind().is_ambiguous())
-        && let Err(error) = remove(client, name).await
-    {
-        return vec![Problem::new(Code::ProbeLeft).with("collection", name).with("detail", error)];
-    }
-    let refused = |error: &Error| {
-        let is_unknown = scratch.elsewhere && error.kind() == ErrorKind::PermissionDenied;
-        match error.kind() == ErrorKind::Rejected {
-            _ if is_unknown => Vec::new(),
+    let look = look(client, scratch, cancel);
+    match with_scratch(client, &scratch.planned.new, cancel, look).await {
+        Err(left) => vec![left],
+        Ok(Ok(problems)) => problems,
+        Ok(Err(WaitError::Canceled)) => Vec::new(),
+        Ok(Err(WaitError::Server(error))) => match error.kind() == ErrorKind::Rejected {
+            _ if scratch.may_be_denied && error.kind() == ErrorKind::PermissionDenied => Vec::new(),
             true => scratch.cannot_hold(client, &error.to_string().into()),
-            false => vec![refusal(Side::Target, error)],
-        }
-    };
-    match (made, looked) {
-        (Err(error), _) | (Ok(()), Err(WaitError::Server(error))) => refused(&error),
-        (Ok(()), Ok(problems)) => problems,
-        (Ok(()), Err(WaitError::Canceled)) => Vec::new(),
+            false => vec![refusal(Side::Target, &error)],
+        },
     }
+}
+
+/// Makes a scratch collection, works with it unless canceled, and removes it whatever came of that.
+///
+/// # Errors
+/// It could not be removed.
+pub(super) async fn with_scratch<Answer>(
+    client: &Client,
+    new: &NewCollection,
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<Answer, Error>>,
+) -> Result<Result<Answer, WaitError>, Problem> {
+    // Not dropped on the way: it would be carried out behind the removal.
+    let made = client.create_collection(new).await;
+    // Also where the answer was lost and it may be there.
+    let may_be_there = made.as_ref().err().is_none_or(|error| error.kind().is_ambiguous());
+    let done = match made {
+        Ok(()) => unless_canceled(cancel, work).await,
+        Err(error) => Err(WaitError::Server(error)),
+    };
+    if may_be_there && let Err(error) = remove(client, &new.name).await {
+        return Err(Problem::new(Code::ProbeLeft).with("collection", &new.name).with("detail", error));
+    }
+    Ok(done)
 }
 
 /// Compares what was made with the plan, and makes partitions and indexes. Tells what is not as planned.
@@ -160,8 +179,7 @@ async fn look(client: &Client, scratch: &Scratch, cancel: &CancellationToken) ->
     Ok(problems)
 }
 
-/// Removes a scratch collection, if it is there.
-pub(super) async fn remove(client: &Client, name: &CollectionName) -> Result<(), Error> {
+async fn remove(client: &Client, name: &CollectionName) -> Result<(), Error> {
     let never = CancellationToken::new();
     let unless_absent = |done: Result<(), Error>| match done {
         Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(()),

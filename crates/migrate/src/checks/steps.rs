@@ -3,11 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use prost::Message;
 use tokio_util::sync::CancellationToken;
-use vecferry_milvus::proto::common::ConsistencyLevel;
 use vecferry_milvus::proto::schema::{
     CollectionSchema, DataType, FieldSchema, LongArray, scalar_field::Data,
 };
@@ -19,15 +16,15 @@ use vecferry_milvus::{
 use vecferry_policy::{VectorKind, vector_index};
 
 use super::CheckId;
-use super::probe::remove;
+use super::probe::with_scratch;
 use crate::connect::{Side, product};
 use crate::duration::StepCosts;
 use crate::event::Awaited;
 use crate::inventory::everything;
 use crate::plan::Plan;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
 use crate::request::VerifyLevel;
-use crate::retry::{WaitError, repeat, unless_canceled};
+use crate::retry::{WaitError, repeat};
 use crate::source_load::wait_until_complete;
 use crate::target;
 use crate::waits::shown;
@@ -68,10 +65,8 @@ pub(crate) async fn measure(
     };
     let begin = Instant::now();
     let one = |name| async move {
-        let taken = unless_canceled(cancel, take_steps(target, name, verify, cancel)).await;
-        let removed = remove(target, name).await;
-        removed
-            .map_err(|error| Problem::new(Code::ProbeLeft).with("collection", name).with("detail", error))?;
+        let steps = take_steps(target, name, verify, cancel);
+        let taken = with_scratch(target, &definition(name), cancel, steps).await?;
         Ok((taken, begin.elapsed()))
     };
     let all = stream::iter(names).map(one).buffer_unordered(parallel.max(1)).collect::<Vec<_>>();
@@ -111,7 +106,6 @@ async fn take_steps(
     verify: VerifyLevel,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    target.create_collection(&definition(name)).await?;
     target.write(name, None, &rows(), WriteMode::Insert).await?;
     target::flush(target, Side::Target, name, cancel).await?;
     let index = vector_index(product(target), VectorKind::Float);
@@ -140,15 +134,7 @@ fn definition(name: &CollectionName) -> NewCollection {
         FieldSchema { is_primary_key: true, ..field("id", DataType::Int64, &[]) },
         field("vector", DataType::FloatVector, &[("dim", &DIM.to_string())]),
     ];
-    let schema = CollectionSchema { name: name.name.clone(), fields, ..CollectionSchema::default() };
-    NewCollection {
-        name: name.clone(),
-        schema: Bytes::from(schema.encode_to_vec()),
-        shards: 1,
-        consistency: ConsistencyLevel::Bounded as i32,
-        properties: Vec::new(),
-        num_partitions: 0,
-    }
+    NewCollection::of_schema(name, CollectionSchema { fields, ..CollectionSchema::default() })
 }
 
 fn rows() -> Rows {

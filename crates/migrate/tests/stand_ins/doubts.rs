@@ -7,14 +7,16 @@ use tokio_util::sync::CancellationToken;
 use vecferry_ledger::Ledger;
 use vecferry_migrate::checks::{CheckId, Outcome};
 use vecferry_migrate::{Code, JobState, Lang, MigrateRequest, Migration, Problem, VerifyLevel};
+use vecferry_milvus::Endpoint;
 use vecferry_milvus::proto::common::Status;
 use vecferry_milvus::proto::schema::{DataType, FieldSchema};
 use vecferry_milvus::schema::field;
 use vecferry_testkit::StandIn;
+use vecferry_testkit::fault_proxy::{Answer, Fault, FaultProxy, When};
 use vecferry_testkit::stand_in::generate::{Generated, plain};
 use vecferry_testkit::stand_in::{Interference, Key, Options, Seen, Value, Version};
 
-use super::{Silent, assert_arrived, assert_successful, carry_out, request};
+use super::{Silent, assert_arrived, assert_successful, carry_out, endpoint, request};
 
 fn books(partition: &str) -> Generated {
     let keys = |first: i64| (first..first + 20).map(Key::Long).collect();
@@ -69,6 +71,27 @@ async fn what_the_target_takes_arrives_although_the_table_has_a_doubt() {
     assert_successful(&report, "a doubt");
     assert!(of_code(&report.warnings, Code::TargetMayNotHold).is_empty());
     assert_arrived(&source, &target, "books", "a doubt");
+}
+
+/// In `default`, which stands in for a database that is yet to be made, a denial says nothing of the job. A doubt stays one all
+/// the same, and is not taken for none because nobody could ask.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_doubt_that_the_target_can_not_be_asked_about_is_refused() {
+    let denied = Fault::Answer(Answer::Grpc { code: 7, message: "permission deny".to_owned() });
+    for (made, is_in_doubt) in [(books("p"), false), (with_nulls(), true)] {
+        let (source, target) = servers(Version::V2_5, Version::V2_4, &made);
+        let proxy = FaultProxy::start(&target.uri());
+        let mut wanted = MigrateRequest::new(endpoint(&source), Endpoint::parse(&proxy.uri()).unwrap());
+        wanted.target_dbs = [("default".to_owned(), "fresh".to_owned())].into();
+        let mut migration = Migration::prepare(wanted).await.unwrap();
+        proxy.arm("CreateCollection", When::Always, denied.clone());
+        let probed = migration.probe_write(&CancellationToken::new()).await;
+        let codes = |problems: Vec<Problem>| problems.iter().map(|problem| problem.code).collect::<Vec<_>>();
+        let refused = probed.map_err(codes);
+        assert_eq!(refused, if is_in_doubt { Err(vec![Code::PermissionDenied]) } else { Ok(()) });
+        let doubts = of_code(&migration.plan().warnings, Code::TargetMayNotHold).len();
+        assert_eq!(doubts, usize::from(is_in_doubt));
+    }
 }
 
 /// Rows of what a server does not know may harm it: whoever starts the job, the target is asked before anything is made.

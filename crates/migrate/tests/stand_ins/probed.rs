@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 use vecferry_migrate::{Code, Lang, MigrateRequest, Migration};
 use vecferry_milvus::Endpoint;
-use vecferry_milvus::proto::common;
+use vecferry_milvus::proto::common::Status;
 use vecferry_testkit::StandIn;
 use vecferry_testkit::fault_proxy::{Answer, Fault, FaultProxy, When};
 use vecferry_testkit::stand_in::generate::plain;
@@ -42,7 +42,7 @@ async fn a_definition_that_the_target_refuses_is_named_before_anything_is_made()
     let proxy = FaultProxy::start(&target.uri());
     let mut migration = migration(&source, &proxy).await;
     let reason = "maximum field's number should be limited to 1".to_owned();
-    let status = common::Status { code: 65535, error_code: 1, reason, ..common::Status::default() };
+    let status = Status { code: 65535, error_code: 1, reason, ..Status::default() };
     let refusal = proxy.arm("CreateCollection", When::Nth(2), Fault::Answer(Answer::Status(status)));
     // Every collection of that definition is named.
     let problems = migration.probe_write(&CancellationToken::new()).await.unwrap_err();
@@ -91,22 +91,26 @@ async fn a_target_that_can_not_be_measured_is_no_refusal_and_nothing_stays() {
     let proxy = FaultProxy::start(&target.uri());
     let mut migration = migration(&source, &proxy).await;
     let assumed = migration.plan().duration.clone();
-    let reason = "permission deny".to_owned();
-    let status = common::Status { code: 65535, error_code: 43, reason, ..common::Status::default() };
+    let denied = || Fault::Answer(Answer::Grpc { code: 7, message: "permission deny".to_owned() });
     for call in ["CreateCollection", "Insert", "Flush", "CreateIndex", "LoadCollection", "Query"] {
-        let denied = proxy.arm(call, When::Always, Fault::Answer(Answer::Status(status.clone())));
+        let armed = proxy.arm(call, When::Always, denied());
         assert!(!migration.measure_steps(&CancellationToken::new()).await.unwrap(), "{call}");
         assert_eq!(migration.plan().duration, assumed, "{call}");
         assert_eq!(target.names("default"), (Vec::new(), Vec::new()), "{call}");
-        denied.disarm();
+        armed.disarm();
     }
     let canceled = CancellationToken::new();
     canceled.cancel();
     assert!(!migration.measure_steps(&canceled).await.unwrap());
     assert_eq!(target.names("default"), (Vec::new(), Vec::new()));
 
+    // What was not made needs no right to be removed.
+    let armed = ["CreateCollection", "ReleaseCollection"].map(|call| proxy.arm(call, When::Always, denied()));
+    assert!(!migration.measure_steps(&CancellationToken::new()).await.unwrap());
+    armed.iter().for_each(|armed| armed.disarm());
+
     // What can't be removed is named.
-    proxy.arm("DropCollection", When::Always, Fault::Answer(Answer::Status(status)));
+    proxy.arm("DropCollection", When::Always, denied());
     let problem = migration.measure_steps(&CancellationToken::new()).await.unwrap_err();
     assert_eq!(problem.code, Code::ProbeLeft);
     assert!(problem.what(Lang::En).contains("vf_probe_"), "{problem}");
