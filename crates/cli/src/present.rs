@@ -584,12 +584,11 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
         && let Some(seconds) = estimate.copy_seconds
     {
         let (planned, took) = (format::seconds(estimate.copy_seconds_estimated), format::seconds(seconds));
-        let expected = format::seconds(estimate.seconds_estimated);
-        output.result(&text::estimate_kept(
-            lang,
-            (&format::seconds(report.seconds), &expected),
-            (&took, &planned),
-        ));
+        output.result(&text::estimate_kept(lang, &took, &planned));
+    }
+    if let Some(expected) = report.estimate.as_ref().and_then(|estimate| estimate.seconds_estimated) {
+        let (took, expected) = (format::seconds(report.seconds), format::seconds(expected));
+        output.result(&text::estimate_of_job_kept(lang, &took, &expected));
     }
     if let Some(pace) = &report.pace {
         let shares = wait_shares(lang, pace);

@@ -437,17 +437,19 @@ pub(crate) fn searchable_after(lang: Lang, seconds: &str) -> String {
     }
 }
 
-/// What became of an estimate: of the whole job, and of the copy.
-pub(crate) fn estimate_kept(
-    lang: Lang,
-    (job, job_expected): (&str, &str),
-    (copy, copy_expected): (&str, &str),
-) -> String {
+/// What became of the estimate of the copy.
+pub(crate) fn estimate_kept(lang: Lang, took: &str, expected: &str) -> String {
     match lang {
-        Lang::En => format!(
-            "The job took {job}; {job_expected} were expected. Of that, the copy: {copy}; {copy_expected} expected."
-        ),
-        Lang::Zh => format!("任务用时 {job}，预计 {job_expected}；其中复制 {copy}，预计 {copy_expected}。"),
+        Lang::En => format!("The copy took {took}; {expected} were expected."),
+        Lang::Zh => format!("复制用时 {took}，预计 {expected}。"),
+    }
+}
+
+/// What became of the estimate of the job.
+pub(crate) fn estimate_of_job_kept(lang: Lang, took: &str, expected: &str) -> String {
+    match lang {
+        Lang::En => format!("The job took {took}; {expected} were expected."),
+        Lang::Zh => format!("任务用时 {took}，预计 {expected}。"),
     }
 }
 

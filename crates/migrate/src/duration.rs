@@ -35,7 +35,6 @@ const INDEX_RATE_OF_CORE: f64 = 0.96e6;
 
 /// An estimate of a job, from its first write to its report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct DurationEstimate {
     /// Seconds of the whole job.
     pub seconds: f64,
@@ -80,7 +79,6 @@ pub enum WriteBasis {
 
 /// What the steps of collections cost that are worked on side by side, whatever their rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct StepCosts {
     /// Seconds that the first one takes longer than each further one.
     pub once_seconds: f64,
@@ -222,6 +220,11 @@ fn from_rates(parts: &[Part<'_>], measured: Option<f64>, circumstances: Circumst
 }
 
 impl DurationEstimate {
+    /// In the list of checks.
+    pub(crate) fn fact(&self) -> String {
+        format!("{:.1} s", self.seconds)
+    }
+
     /// With other costs of the steps of so many collections with so many partitions in all.
     pub(crate) fn with_steps(self, steps: StepCosts, collections: usize, partitions: usize) -> Self {
         let steps_seconds = steps.of(collections, partitions);
@@ -297,9 +300,9 @@ async fn measure(source: &Client, parts: &[Part<'_>]) -> Result<Option<f64>, Err
 /// The estimate, and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EstimateReport {
-    /// Seconds that the job was to take, from its first write to its report.
+    /// Seconds that the job was to take, from its first write to its report; absent in records of earlier versions.
     #[serde(default)]
-    pub seconds_estimated: f64,
+    pub seconds_estimated: Option<f64>,
     /// Seconds that the copy was to take.
     pub copy_seconds_estimated: f64,
     /// Seconds from the first row to the last; absent where an earlier attempt copied some of them.

@@ -261,7 +261,7 @@ impl Migration {
         let estimate = duration::estimate(&source, &parts, circumstances);
         let estimate = shown(Awaited::Check { check: CheckId::Duration }, estimate).await;
         let estimate = estimate.map_err(asking(Side::Source))?;
-        list.passed(CheckId::Duration, [format!("{:.1} s", estimate.seconds)]);
+        list.passed(CheckId::Duration, [estimate.fact()]);
         plan.duration = Some(estimate);
         if let Some(directory) = state_dir {
             let rows = plan.collections.iter().map(|planned| planned.rows_estimate).sum();
@@ -326,8 +326,12 @@ impl Migration {
     fn estimate_with(&mut self, costs: StepCosts) {
         let collections = self.plan.collections.len();
         let partitions = self.plan.collections.iter().map(|planned| planned.parts().len()).sum();
-        let estimate = self.plan.duration.take();
-        self.plan.duration = estimate.map(|estimate| estimate.with_steps(costs, collections, partitions));
+        let Some(estimate) = self.plan.duration.take() else { return };
+        let estimate = estimate.with_steps(costs, collections, partitions);
+        for check in self.checks.iter_mut().filter(|check| check.id == CheckId::Duration) {
+            check.facts = vec![estimate.fact()];
+        }
+        self.plan.duration = Some(estimate);
     }
 
     /// What [`Migration::probe_write`] makes, and leaves if its process is killed.
@@ -646,7 +650,7 @@ impl Job {
         let window = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = window.map(|(begin, end)| (end - begin).as_secs_f64());
         EstimateReport {
-            seconds_estimated: estimate.seconds,
+            seconds_estimated: Some(estimate.seconds),
             copy_seconds_estimated: estimate.copy_seconds,
             index_seconds_estimated: estimate.index_seconds,
             // What an earlier attempt copied took its time then.

@@ -281,6 +281,17 @@ mod tests {
     }
 
     #[test]
+    fn an_estimate_of_an_earlier_version_is_none() {
+        let mut document: Value =
+            serde_json::from_str(&file_with(Some(DurationEstimate::default())).to_text()).unwrap();
+        let estimate = document["plan"]["duration"].as_object_mut().unwrap();
+        assert!(estimate.remove("steps").is_some());
+        document[HASH] = hash(&document).into();
+        let read = PlanFile::read(Path::new("plan.json"), &document.to_string()).unwrap();
+        assert_eq!(read.plan().duration, None);
+    }
+
+    #[test]
     fn files_that_are_cut_edited_or_newer_are_told_apart() {
         let text = file().to_text();
         let read = |text: &str| PlanFile::read(Path::new("plan.json"), text).unwrap_err();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use vecferry_milvus::schema::{Schema, parameters};
 use vecferry_milvus::{Collection, CollectionName, Endpoint, NewCollection};
@@ -43,7 +43,7 @@ struct StoredPlan {
     rbac: Option<RbacPlan>,
     #[serde(default)]
     resource_groups: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known_estimate")]
     duration: Option<DurationEstimate>,
     warnings: Vec<Problem>,
 }
@@ -88,6 +88,11 @@ struct StoredNew {
     consistency: i32,
     properties: Pairs,
     num_partitions: i64,
+}
+
+/// An estimate, if it is one of a whole job: earlier versions estimated the copy only.
+fn known_estimate<'de, D: Deserializer<'de>>(document: D) -> Result<Option<DurationEstimate>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(document)?).unwrap_or_default())
 }
 
 /// A plan as a document.
