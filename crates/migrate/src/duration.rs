@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::wire::Page;
-use vecferry_milvus::{Client, Collection, Error, ErrorKind, Query};
+use vecferry_milvus::{Client, Collection, Error, ErrorKind, Query, RowSelection};
 use vecferry_policy::Product;
 
 use crate::event::Bottleneck;
@@ -258,7 +258,7 @@ async fn measure(source: &Client, parts: &[Part<'_>]) -> Result<Option<f64>, Err
     let query = Query {
         collection: &part.described.name,
         collection_id: part.described.id,
-        expression: String::new(),
+        selection: RowSelection::Everything,
         columns: &names,
         partition: None,
         rows_max: Some(rows),

@@ -3,10 +3,10 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
-use vecferry_milvus::key::every_row;
 use vecferry_milvus::proto::schema::DataType;
 use vecferry_milvus::{
     Client, Collection, CollectionName, Consistency, Error, ErrorKind, Flavor, Index, KeyField, Query,
+    RowSelection,
 };
 use vecferry_policy::{Product, can_be_named};
 
@@ -192,12 +192,12 @@ async fn rows_of_partitions(
     let key = found.described.schema.key_field();
     let Some(key) = key.filter(|key| can_be_named(Product::LitePython, &key.name)) else { return Ok(None) };
     let is_text = DataType::try_from(key.data_type) == Ok(DataType::VarChar);
-    let expression = every_row(&KeyField::new(&key.name, client.version().flavor), is_text);
+    let selection = KeyField::new(&key.name, client.version().flavor).every_row(is_text);
     let never = CancellationToken::new();
     let mut rows = 0;
     for (partition, _) in &found.partitions {
         let whole = everything(&found.described.name, found.described.id, consistency);
-        let query = Query { expression: expression.clone(), partition: Some(partition), ..whole };
+        let query = Query { selection: selection.clone(), partition: Some(partition), ..whole };
         rows += repeat(&never, || client.count(&query)).await?;
     }
     Ok(Some(rows))
@@ -233,7 +233,7 @@ pub(crate) fn everything(name: &CollectionName, id: i64, consistency: Consistenc
     Query {
         collection: name,
         collection_id: id,
-        expression: String::new(),
+        selection: RowSelection::Everything,
         columns: &[],
         partition: None,
         rows_max: None,

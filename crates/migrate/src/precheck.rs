@@ -18,7 +18,7 @@ use crate::connect::{Side, cluster, product, refusal, same_server};
 use crate::event::Awaited;
 use crate::inventory::{self, Found};
 use crate::plan::{Change, Keys, NewIndex, Plan, PlannedCollection};
-use crate::problem::{Code, Problem, Told};
+use crate::problem::{Code, Exit, Problem, Told};
 use crate::request::{AutoId, Duplicates, MigrateRequest, SourceLoad};
 use crate::size::{RowSize, row_sizes};
 use crate::source_load;
@@ -261,7 +261,13 @@ impl Checks<'_> {
     async fn collection(&mut self, found: &Found) -> Result<PlannedCollection, Error> {
         let name = &found.described.name;
         self.readable(found).await?;
-        self.problems.extend(names_of_fields(self.source, self.target, &found.described));
+        for problem in names_of_fields(self.source, self.target, found) {
+            if problem.code.entry().exit == Exit::Done {
+                self.doubts.push((CheckId::Schema, problem));
+            } else {
+                self.problems.push(problem);
+            }
+        }
         let mut changes = Vec::new();
         let new = self.new_collection(found, &mut changes);
         let indexes = indexes(self.product, found, self.request.keep_index_params, &mut changes);

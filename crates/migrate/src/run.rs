@@ -11,9 +11,9 @@ use vecferry_ledger::{Attempt, JobRecord, Ledger, NewCollectionRecord, NewJob};
 use vecferry_milvus::{
     Client, Collection, CollectionName, Consistency, Endpoint, Flavor, FlushHandle, KeyField,
 };
-use vecferry_policy::{Product, limits};
+use vecferry_policy::{Product, can_be_named, limits};
 
-use crate::checks::fields::unnamable_key;
+use crate::checks::fields::unreadable_key;
 use crate::checks::{self, Check, CheckId, CheckList};
 use crate::connect::{Side, cluster, connect, denied, on_one_machine, product, refusal};
 use crate::copy::{Budget, Pace};
@@ -880,8 +880,8 @@ async fn pairs(request: &VerifyRequest) -> Result<Compared, Vec<Problem>> {
         let name = target_name(&found.described.name);
         match inventory::find(&target, Side::Target, &name).await {
             Ok(of_target) => {
-                problems.extend(unnamable_key(Side::Source, &source, &found.described));
-                problems.extend(unnamable_key(Side::Target, &target, &of_target.described));
+                problems.extend(unreadable_key(Side::Source, &source, &found));
+                problems.extend(unreadable_key(Side::Target, &target, &of_target));
                 pairs.push((found, of_target));
             }
             Err(problem) => problems.push(problem),
@@ -971,15 +971,14 @@ pub(crate) fn reader(
     columns_of: &Collection,
     cancel: &CancellationToken,
 ) -> Reader {
+    let key_name = columns_of.schema.key_field().map(|field| field.name.clone()).unwrap_or_default();
     Reader {
         client: client.clone(),
         side,
         name: collection.name.clone(),
         id: if client.version().flavor == Flavor::Milvus { collection.id } else { 0 },
-        key_field: KeyField::new(
-            columns_of.schema.key_field().map(|field| field.name.clone()).unwrap_or_default(),
-            client.version().flavor,
-        ),
+        key_field: KeyField::new(&key_name, client.version().flavor)
+            .that_can_be_named(can_be_named(product(client), &key_name)),
         columns: columns_of.schema.columns(),
         consistency: Consistency::Strong,
         cancel: cancel.clone(),

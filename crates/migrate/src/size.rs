@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use vecferry_milvus::schema::{Family, FieldSpec, family, parameter};
 use vecferry_milvus::wire::Page;
 use vecferry_milvus::wire::values::{Value, column};
-use vecferry_milvus::{Client, Consistency, Error, ErrorKind, Query};
+use vecferry_milvus::{Client, Consistency, Error, ErrorKind, Query, RowSelection};
 use vecferry_policy::capacity::Load;
 
 use crate::inventory::{self, Found};
@@ -126,7 +126,7 @@ async fn sample(
         let query = Query {
             collection: &found.described.name,
             collection_id: found.described.id,
-            expression: String::new(),
+            selection: RowSelection::Everything,
             columns: &names,
             partition: None,
             rows_max: Some(rows),

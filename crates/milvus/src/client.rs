@@ -12,13 +12,13 @@ use crate::proto::common::{self, KeyValuePair, Status};
 use crate::proto::milvus as pb;
 use crate::proto::schema::scalar_field::Data;
 use crate::proto::schema::{self as schema_pb, ScalarField};
-use crate::query::Query;
+use crate::query::{PICKED_ROWS_MAX, Query, RowSelection};
 use crate::schema::Schema;
 use crate::transport::{Slices, Transport};
 use crate::version::{Flavor, ServerVersion};
 use crate::wire::insert::Rows;
 use crate::wire::scan::fields;
-use crate::wire::{WireError, page};
+use crate::wire::{WireError, page, pick};
 
 /// Calls about schemas, partitions, indexes and loads.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -619,8 +619,51 @@ impl Client {
 
     /// Reads one page of rows in key order, as the bytes of the answer (for [`crate::wire::Page::read`]).
     pub async fn query(&self, query: &Query<'_>) -> Result<Bytes, Error> {
+        match &query.selection {
+            RowSelection::Everything | RowSelection::Where(_) => {
+                self.send_query(query, query.request()).await
+            }
+            RowSelection::Picked { key_field, picked } => {
+                // On the heap: hardly any query is one of these.
+                let answer = Box::pin(self.all_rows(query, key_field)).await?;
+                let answer = pick::pick(answer, key_field, picked, query.rows_max);
+                let answer = answer.map_err(|error| Error::malformed("Query", error.to_string()))?;
+                Ok(Bytes::from(answer.encode_to_vec()))
+            }
+        }
+    }
+
+    /// All rows of what a query is about. Nothing but their number tells whether a server that is loading left some out.
+    async fn all_rows(&self, query: &Query<'_>, key_field: &str) -> Result<pb::QueryResults, Error> {
         const CALL: &str = "Query";
-        let request = query.request();
+        let all = Query { selection: RowSelection::Everything, ..query.clone() };
+        let counted = self.count(&all).await?;
+        if counted > u64::from(PICKED_ROWS_MAX) {
+            let text = format!(
+                "{counted} rows can't be read without an expression, and none can name `{key_field}`"
+            );
+            return Err(Error::new(ErrorKind::Rejected, CALL, text));
+        }
+        let all = Query { rows_max: Some(PICKED_ROWS_MAX), ..all };
+        let mut request = all.request();
+        // An iterator's pages may be short, and are behind each other by an expression.
+        request
+            .query_params
+            .retain(|pair| !["iterator", "reduce_stop_for_best"].contains(&pair.key.as_str()));
+        let answer = self.send_query(&all, request).await?;
+        let answer = pb::QueryResults::decode(answer);
+        let answer = answer.map_err(|error| Error::malformed(CALL, error.to_string()))?;
+        let rows = pick::rows(&answer, key_field);
+        let rows = rows.map_err(|error| Error::malformed(CALL, error.to_string()))?;
+        if rows as u64 == counted {
+            return Ok(answer);
+        }
+        let text = format!("{rows} of {counted} rows came; a key may be there twice, or not all are loaded");
+        Err(Error::new(ErrorKind::NotLoaded, CALL, text))
+    }
+
+    async fn send_query(&self, query: &Query<'_>, request: pb::QueryRequest) -> Result<Bytes, Error> {
+        const CALL: &str = "Query";
         let message = Slices::from(Bytes::from(request.encode_to_vec()));
         let answer = self.transport.call_bytes(CALL, &query.collection.db, message, DATA_TIMEOUT).await;
         let answer = answer.map_err(|error| error.about(query.collection))?;
@@ -631,6 +674,16 @@ impl Client {
 
     /// Counts the rows that a query selects, every copy of a duplicate key among them.
     pub async fn count(&self, query: &Query<'_>) -> Result<u64, Error> {
+        if let RowSelection::Picked { key_field, picked } = &query.selection {
+            let columns = [key_field.clone()];
+            let answer =
+                Box::pin(self.all_rows(&Query { columns: &columns, ..query.clone() }, key_field)).await?;
+            let rows =
+                pick::pick(answer, key_field, picked, None).and_then(|answer| pick::rows(&answer, key_field));
+            return rows
+                .map(|rows| rows as u64)
+                .map_err(|error| Error::malformed("Query", error.to_string()));
+        }
         let columns = ["count(*)".to_owned()];
         let request = Query { columns: &columns, rows_max: None, ..query.clone() }.request();
         let request = pb::QueryRequest {

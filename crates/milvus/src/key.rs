@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use crate::query::RowSelection;
 use crate::version::Flavor;
+use crate::wire::pick::Picked;
 
 /// A primary key. Order is the server's: numbers by value, texts by their bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,12 +32,58 @@ impl Key {
 pub struct KeyField {
     name: String,
     flavor: Flavor,
+    can_be_named: bool,
 }
 
 impl KeyField {
     /// The field of that name on a server of that product.
     pub fn new(name: impl Into<String>, flavor: Flavor) -> Self {
-        Self { name: name.into(), flavor }
+        Self { name: name.into(), flavor, can_be_named: true }
+    }
+
+    /// The same, of a name that may be a word of the server's expression language.
+    #[must_use]
+    pub fn that_can_be_named(self, can_be_named: bool) -> Self {
+        Self { can_be_named, ..self }
+    }
+
+    /// The rows of a range.
+    pub fn range(&self, range: &KeyRange) -> RowSelection {
+        // Without bounds there is nothing to name.
+        if *range == KeyRange::default() {
+            RowSelection::Everything
+        } else if self.can_be_named {
+            RowSelection::Where(range.expression(self))
+        } else {
+            self.picked(Picked::Range(range.clone()))
+        }
+    }
+
+    /// The rows of some keys of one kind.
+    pub fn any_of(&self, keys: &[Key]) -> RowSelection {
+        if self.can_be_named {
+            RowSelection::Where(any_of(self, keys))
+        } else {
+            self.picked(Picked::AnyOf(keys.to_vec()))
+        }
+    }
+
+    /// All rows, for servers that treat [`RowSelection::Everything`] differently.
+    pub fn every_row(&self, is_text: bool) -> RowSelection {
+        if self.can_be_named {
+            RowSelection::Where(every_row(self, is_text))
+        } else {
+            self.picked(Picked::Range(KeyRange::default()))
+        }
+    }
+
+    /// An expression that selects the rows of some keys, if there is one: for what takes nothing else.
+    pub fn expression_of(&self, keys: &[Key]) -> Option<String> {
+        self.can_be_named.then(|| any_of(self, keys))
+    }
+
+    fn picked(&self, picked: Picked) -> RowSelection {
+        RowSelection::Picked { key_field: self.name.clone(), picked }
     }
 }
 
@@ -146,12 +194,12 @@ impl KeyRange {
 }
 
 /// An expression that every row fulfils, for servers that treat the empty one differently.
-pub fn every_row(key_field: &KeyField, is_text: bool) -> String {
+fn every_row(key_field: &KeyField, is_text: bool) -> String {
     if is_text { format!("{key_field} >= \"\"") } else { format!("{key_field} >= 0 or {key_field} < 0") }
 }
 
 /// An expression that selects exactly the rows of some keys of one kind.
-pub fn any_of(key_field: &KeyField, keys: &[Key]) -> String {
+fn any_of(key_field: &KeyField, keys: &[Key]) -> String {
     // 2.3.5 cannot parse the literal i64::MIN, also not inside a list.
     let (lowest, others): (Vec<_>, Vec<_>) = keys.iter().partition(|key| **key == Key::Int(i64::MIN));
     let list = others.iter().map(|key| key.literal(key_field.flavor)).collect::<Vec<_>>().join(", ");

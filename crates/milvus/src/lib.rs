@@ -18,7 +18,7 @@ pub mod endpoint;
 pub mod error;
 pub mod key;
 pub mod proto;
-mod query;
+pub mod query;
 pub mod rbac;
 pub mod schema;
 mod sight;
@@ -31,6 +31,6 @@ pub use collection::{Collection, CollectionName, Index, LoadState, NewCollection
 pub use endpoint::{Endpoint, Secret, Tls};
 pub use error::{Error, ErrorKind};
 pub use key::{Key, KeyField, KeyRange};
-pub use query::{Consistency, Query};
+pub use query::{Consistency, Query, RowSelection};
 pub use sight::{Doubt, Sight};
 pub use version::{Flavor, ServerVersion};

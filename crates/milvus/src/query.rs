@@ -3,6 +3,7 @@
 use crate::collection::CollectionName;
 use crate::proto::common::{ConsistencyLevel, KeyValuePair};
 use crate::proto::milvus as pb;
+use crate::wire::pick::Picked;
 
 /// How fresh an answer must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,26 @@ pub enum Consistency {
     At(u64),
 }
 
+/// Which rows a query is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowSelection {
+    /// All of them.
+    Everything,
+    /// Those of which the server finds an expression true.
+    Where(String),
+    /// Those of some keys in a field that no expression can name: the server is asked for all rows, [`PICKED_ROWS_MAX`] at
+    /// most, and these are picked here. Key by key: a key that is there twice is an error.
+    Picked {
+        /// The key field.
+        key_field: String,
+        /// The keys.
+        picked: Picked,
+    },
+}
+
+/// As many rows are answered to a query without an expression (`quotaAndLimits.limits.maxQueryResultWindow`).
+pub const PICKED_ROWS_MAX: u32 = 16_384;
+
 /// A query.
 #[derive(Clone, Debug)]
 pub struct Query<'a> {
@@ -20,13 +41,13 @@ pub struct Query<'a> {
     pub collection: &'a CollectionName,
     /// Number the name must still stand for; 0 for any.
     pub collection_id: i64,
-    /// Which rows; empty for all.
-    pub expression: String,
+    /// Which rows.
+    pub selection: RowSelection,
     /// Columns of the answer.
     pub columns: &'a [String],
     /// Only in this partition.
     pub partition: Option<&'a str>,
-    /// At most so many rows; `None` only together with an expression.
+    /// At most so many rows; `None` only where not everything is selected.
     pub rows_max: Option<u32>,
     /// How fresh.
     pub consistency: Consistency,
@@ -55,7 +76,10 @@ impl Query<'_> {
         pb::QueryRequest {
             db_name: self.collection.db.clone(),
             collection_name: self.collection.name.clone(),
-            expr: self.expression.clone(),
+            expr: match &self.selection {
+                RowSelection::Where(expression) => expression.clone(),
+                RowSelection::Everything | RowSelection::Picked { .. } => String::new(),
+            },
             output_fields: self.columns.to_vec(),
             partition_names: self.partition.map(str::to_owned).into_iter().collect(),
             guarantee_timestamp,

@@ -10,7 +10,7 @@ use vecferry_milvus::wire::insert::{Rows, float_vectors, scalars};
 use vecferry_milvus::wire::{Page, page};
 use vecferry_milvus::{
     Client, CollectionName, Consistency, Endpoint, ErrorKind, Flavor, Key as ClientKey, KeyField, KeyRange,
-    LoadState, NewCollection, Query, Secret, WriteMode,
+    LoadState, NewCollection, Query, RowSelection, Secret, WriteMode,
 };
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::access::Access;
@@ -41,7 +41,7 @@ fn query<'a>(
     Query {
         collection: name,
         collection_id: 0,
-        expression: range.expression(&KeyField::new("id", Flavor::Milvus)),
+        selection: KeyField::new("id", Flavor::Milvus).range(&range),
         columns,
         partition: None,
         rows_max: Some(rows_max),
@@ -159,7 +159,7 @@ async fn short_pages_come_to_an_empty_end_and_hold_every_key_once() {
         }
         assert_eq!(keys, (0..200).map(ClientKey::Int).collect::<Vec<_>>());
         assert!(short > 1, "no page was short");
-        let all = Query { expression: String::new(), ..query(&name, &columns, None, 1) };
+        let all = Query { selection: RowSelection::Everything, ..query(&name, &columns, None, 1) };
         assert_eq!(client.count(&all).await.unwrap(), 202, "copies are counted");
     }
 }

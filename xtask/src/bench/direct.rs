@@ -101,7 +101,7 @@ async fn read(
         let query = Query {
             collection: &source.name,
             collection_id: 0,
-            expression: range.expression(&key),
+            selection: key.range(&range),
             columns: &names,
             partition: None,
             rows_max: Some(u32::try_from(rows_max)?),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use prost::Message;
 use vecferry_milvus::proto::milvus::QueryResults;
 use vecferry_milvus::proto::schema::{FieldData, field_data, scalar_field, vector_field};
-use vecferry_milvus::{Client, CollectionName, Consistency, LoadState, Query};
+use vecferry_milvus::{Client, CollectionName, Consistency, LoadState, Query, RowSelection};
 
 use super::data::is_text;
 use crate::Failure;
@@ -77,21 +77,21 @@ async fn read_once(client: &Client, name: &CollectionName) -> Result<Whole, Fail
     let mut whole = Whole::default();
     for (partition, _) in client.partitions(name).await? {
         let columns = ["id", "number", "vector"].map(str::to_owned);
-        let query = |expression, rows_max| Query {
+        let query = |selection, rows_max| Query {
             collection: name,
             collection_id: 0,
-            expression,
+            selection,
             columns: &columns,
             partition: Some(&partition),
             rows_max,
             consistency: Consistency::Strong,
         };
-        whole.counted += client.count(&query(String::new(), None)).await?;
+        whole.counted += client.count(&query(RowSelection::Everything, None)).await?;
         let mut last = if is_text(&name.name) { Key::Text(String::new()) } else { Key::Number(i64::MIN + 1) };
         let mut comparison = ">=";
         loop {
-            let expression = format!("id {comparison} {}", last.literal());
-            let answer = client.query(&query(expression, Some(PAGE_ROWS))).await?;
+            let behind = RowSelection::Where(format!("id {comparison} {}", last.literal()));
+            let answer = client.query(&query(behind, Some(PAGE_ROWS))).await?;
             let page = page(&QueryResults::decode(answer)?)?;
             let Some((key, _)) = page.last() else { break };
             (last, comparison) = (key.clone(), ">");

@@ -1,7 +1,7 @@
 //! Ranges whose rows may be on the target twice: an insert without an answer, and what replaced it.
 
 use vecferry_ledger::Doubt;
-use vecferry_milvus::WriteMode;
+use vecferry_milvus::{RowSelection, WriteMode};
 
 use super::key_text::range_of;
 use super::slice::{CopyError, CopyJob};
@@ -56,7 +56,7 @@ async fn compare_with_acknowledged(
     let splits = copy.ledger.splits(copy.attempt.job_id(), position).await.map_err(CopyError::from)?;
     let acknowledged = splits.iter().map(|split| split.progress.rows_written).sum();
     let target = target.clone().fresh().await.map_err(ProofError::from)?;
-    let counted = target.count_where(None, String::new()).await.map_err(ProofError::from)?;
+    let counted = target.count_where(None, RowSelection::Everything).await.map_err(ProofError::from)?;
     if counted == acknowledged { Ok(()) } else { Err(SettleError::Unequal { counted, acknowledged }) }
 }
 

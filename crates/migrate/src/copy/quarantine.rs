@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use vecferry_ledger::Quarantined;
 use vecferry_milvus::wire::Page;
-use vecferry_milvus::{Error, Key, KeyRange, Query, WriteMode, key};
+use vecferry_milvus::{Error, Key, KeyRange, Query, WriteMode};
 
 use super::key_text::{key_of, key_text};
 use super::slice::{CopyError, CopyJob, Sent, Written};
@@ -106,7 +106,7 @@ impl CopyJob {
     }
 
     async fn is_counted(&self, partition: Option<&str>, key: &Key) -> Result<bool, CopyError> {
-        let only = key::any_of(&self.key_field, std::slice::from_ref(key));
+        let only = self.key_field.any_of(std::slice::from_ref(key));
         let counted = self.source_reader().count_where(partition, only).await;
         Ok(counted.map_err(CopyError::Source)? > 0)
     }
@@ -115,7 +115,7 @@ impl CopyJob {
         let query = Query {
             collection: &self.source_name,
             collection_id: self.source_id,
-            expression: key::any_of(&self.key_field, std::slice::from_ref(key)),
+            selection: self.key_field.any_of(std::slice::from_ref(key)),
             columns: &self.names,
             partition,
             rows_max: Some(1),

@@ -389,7 +389,7 @@ impl CopyJob {
             let query = Query {
                 collection: &self.source_name,
                 collection_id: self.source_id,
-                expression: range.expression(&self.key_field),
+                selection: self.key_field.range(range),
                 columns: &self.names,
                 partition,
                 rows_max: Some(size.rows()),

@@ -2,7 +2,7 @@
 //! that the caller has not heard of shows in the second.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use vecferry_milvus::{Error, ErrorKind, LoadState};
+use vecferry_milvus::{Error, ErrorKind, LoadState, RowSelection};
 
 use super::expect::Reader;
 use crate::report::CountedRows;
@@ -16,7 +16,7 @@ impl Reader {
     /// of; empty where partitions cannot be named in a query. Another one is left out if it is not loaded: its rows cannot
     /// be counted, and its name is what tells of it.
     pub(crate) async fn count_all(&self, expected: &[String]) -> Result<CountedRows, Error> {
-        let whole = self.count_where(None, String::new()).await?;
+        let whole = self.count_where(None, RowSelection::Everything).await?;
         let names = match expected {
             [] => Vec::new(),
             _ => repeat(&self.cancel, || self.client.partitions(&self.name)).await?,
@@ -25,7 +25,7 @@ impl Reader {
             if !expected.contains(&name) && !self.is_loaded(&name).await? {
                 return Ok(None);
             }
-            let rows = self.count_where(Some(&name), String::new()).await?;
+            let rows = self.count_where(Some(&name), RowSelection::Everything).await?;
             Ok::<_, Error>(Some((name, rows)))
         };
         let counted = stream::iter(names).map(one).buffered(COUNTS_PARALLEL);

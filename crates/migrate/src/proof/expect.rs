@@ -7,7 +7,8 @@ use vecferry_milvus::schema::FieldSpec;
 use vecferry_milvus::wire::values::rows as values_of;
 use vecferry_milvus::wire::{Page, WireError};
 use vecferry_milvus::{
-    Client, CollectionName, Consistency, Error, ErrorKind, Flavor, Key, KeyField, KeyRange, Query, key,
+    Client, CollectionName, Consistency, Error, ErrorKind, Flavor, Key, KeyField, KeyRange, Query,
+    RowSelection,
 };
 
 use super::chunks::Chunks;
@@ -117,23 +118,25 @@ impl Reader {
     }
 
     pub(crate) async fn count(&self, part: &Part) -> Result<u64, Error> {
-        self.count_where(part.partition.as_deref(), part.range.expression(&self.key_field)).await
+        self.count_where(part.partition.as_deref(), self.key_field.range(&part.range)).await
     }
 
     pub(crate) async fn count_where(
         &self,
         partition: Option<&str>,
-        mut expression: String,
+        mut selection: RowSelection,
     ) -> Result<u64, Error> {
         // milvus-lite 3 forgets the partition when it counts without an expression.
-        if partition.is_some() && expression.is_empty() && self.client.version().flavor == Flavor::LitePython
+        if partition.is_some()
+            && selection == RowSelection::Everything
+            && self.client.version().flavor == Flavor::LitePython
         {
-            expression = key::every_row(&self.key_field, self.key_is_text());
+            selection = self.key_field.every_row(self.key_is_text());
         }
         let query = Query {
             collection: &self.name,
             collection_id: self.id,
-            expression,
+            selection,
             columns: &[],
             partition,
             rows_max: None,
@@ -170,7 +173,7 @@ impl Reader {
         let mut query = Query {
             collection: &self.name,
             collection_id: self.id,
-            expression: range.expression(&self.key_field),
+            selection: self.key_field.range(range),
             columns: &columns,
             partition,
             rows_max: Some(rows_max),
@@ -200,7 +203,7 @@ impl Reader {
         let query = Query {
             collection: &self.name,
             collection_id: self.id,
-            expression: key::any_of(&self.key_field, keys),
+            selection: self.key_field.any_of(keys),
             columns,
             partition,
             // Not the number of keys: 2.3.5 counts every copy of a repeated key against the limit.
@@ -222,7 +225,7 @@ impl Reader {
                 page.check_columns(query.columns.iter().map(String::as_str))?;
             }
             let is_final = page.rows > 0 || looks == LOOKS_MAX;
-            if is_final || self.count_where(query.partition, query.expression.clone()).await? == 0 {
+            if is_final || self.count_where(query.partition, query.selection.clone()).await? == 0 {
                 return Ok((page, answer.len()));
             }
             self.wait_until_complete().await?;
@@ -346,7 +349,7 @@ pub(super) async fn unrepeated(
     keys: Vec<Key>,
 ) -> Result<Vec<Key>, ProofError> {
     let mut single = Vec::with_capacity(keys.len());
-    let copies = |keys: &[Key]| reader.count_where(partition, key::any_of(&reader.key_field, keys));
+    let copies = |keys: &[Key]| reader.count_where(partition, reader.key_field.any_of(keys));
     let mut chunks = Chunks::new(&keys);
     while let Some(now) = chunks.next() {
         reader.stop_if_canceled()?;

@@ -396,7 +396,7 @@ impl Reader {
             let query = Query {
                 collection: &self.name,
                 collection_id: self.id,
-                expression: range.expression(&self.key_field),
+                selection: self.key_field.range(range),
                 columns: &names,
                 partition,
                 rows_max: Some(size.rows()),

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use vecferry_milvus::wire::insert::Rows;
 use vecferry_milvus::wire::rewrite::insertable;
-use vecferry_milvus::{Error, ErrorKind, Key, WriteMode, key};
+use vecferry_milvus::{Error, ErrorKind, Key, WriteMode};
 
 use super::chunks::Chunks;
 use super::expect::{ProofError, Reader};
@@ -113,7 +113,13 @@ impl<'a> Repair<'a> {
             let mut chunks = Chunks::new(&keys);
             while let Some(now) = chunks.next() {
                 self.target.stop_if_canceled()?;
-                let expression = key::any_of(&self.target.key_field, now);
+                let key_field = &self.target.key_field;
+                let expression = key_field.expression_of(now).ok_or_else(|| {
+                    let text = format!(
+                        "no expression can name the primary key `{key_field}`: remove these rows otherwise"
+                    );
+                    Error::new(ErrorKind::Rejected, "Delete", text)
+                })?;
                 let (client, name) = (&self.target.client, &self.target.name);
                 match repeat(&self.target.cancel, || client.delete(name, partition, &expression)).await {
                     Err(error) if chunks.are_halved(error.kind()) => continue,
@@ -134,8 +140,7 @@ impl<'a> Repair<'a> {
     ) -> Result<Vec<Key>, ProofError> {
         let present = keys_present(self.source, partition, &keys).await?;
         keys.retain(|key| !present.contains(key));
-        let counted =
-            |keys: &[Key]| self.source.count_where(partition, key::any_of(&self.source.key_field, keys));
+        let counted = |keys: &[Key]| self.source.count_where(partition, self.source.key_field.any_of(keys));
         let mut absent = Vec::with_capacity(keys.len());
         let mut chunks = Chunks::new(&keys);
         while let Some(now) = chunks.next() {

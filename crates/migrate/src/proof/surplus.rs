@@ -62,7 +62,7 @@ async fn halve(
         }
         match keys {
             [key] => {
-                let only = vecferry_milvus::key::any_of(&reader.key_field, std::slice::from_ref(key));
+                let only = reader.key_field.any_of(std::slice::from_ref(key));
                 let copies = reader.count_where(partition, only).await?.saturating_sub(1).min(extra);
                 if copies > 0 {
                     surplus.duplicates += copies;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::differences;
-use vecferry_milvus::{Client, CollectionName, Error, Flavor};
+use vecferry_milvus::{Client, CollectionName, Error, Flavor, RowSelection};
 
 use super::{Ended, every_row, new_verification, reader, without_keys};
 use crate::connect::Side;
@@ -205,7 +205,7 @@ pub(super) async fn find_duplicates(
     let mut surplus = Surplus::default();
     for part in parts {
         let part = part.as_deref();
-        let counted = reader.count_where(part, String::new()).await?;
+        let counted = reader.count_where(part, RowSelection::Everything).await?;
         let (rows, _) = scan_keys(&reader, part, KeySample::new(0, 0)).await?;
         if counted > rows {
             let found = diagnose(&reader, part).await?;
@@ -535,7 +535,7 @@ async fn compare_loaded(
             0
         };
         for part in parts {
-            let counted = reader.count_where(part, String::new()).await?;
+            let counted = reader.count_where(part, RowSelection::Everything).await?;
             let (rows, sample) = scan_keys(&reader, part, KeySample::new(size, sides.seed)).await?;
             finding.explain(&reader, part, rows, counted).await?;
             let gone = expect(&reader, &mut expected, part, rows, 0, counted, sample.into_keys()).await?;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use vecferry_milvus::KeyRange;
+use vecferry_milvus::{KeyRange, RowSelection};
 
 use super::collection::{SPLITS_PARALLEL, split_limits};
 use super::{Migration, reader};
@@ -97,7 +97,7 @@ impl Migration {
         let mut ranges = Vec::new();
         for partition in &parts {
             let counter = PartCounter { reader: &reader, partition: partition.as_deref() };
-            let rows = reader.count_where(partition.as_deref(), String::new()).await?;
+            let rows = reader.count_where(partition.as_deref(), RowSelection::Everything).await?;
             let whole = PlannedRange { range: KeyRange::default(), rows };
             let of_part = plan(&counter, whole, reader.key_is_text(), limits).await?;
             ranges.extend(of_part.into_iter().map(|planned| (partition.as_deref(), planned.range)));

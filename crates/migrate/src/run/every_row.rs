@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use vecferry_ledger::{Attempt, Comparison, Ledger, NewComparison};
-use vecferry_milvus::{CollectionName, Error, ErrorKind, Key, KeyRange};
+use vecferry_milvus::{CollectionName, Error, ErrorKind, Key, KeyRange, RowSelection};
 
 use super::comparison::Finding;
 use super::{Job, reader};
@@ -276,7 +276,7 @@ async fn count(reader: &Reader, part: &PartOf, exists: bool) -> Result<u64, Proo
     if !exists {
         return Ok(0);
     }
-    Ok(reader.count_where(part.partition.as_deref(), String::new()).await?)
+    Ok(reader.count_where(part.partition.as_deref(), RowSelection::Everything).await?)
 }
 
 impl Pair<'_> {

@@ -4,10 +4,12 @@
 //! - [`page`]: an answer as columns; only the key column is decoded.
 //! - [`rewrite`]: the few columns that an insert wants encoded differently.
 //! - [`insert`]: the insert as slices of the page.
+//! - [`pick`]: some rows of an answer, for keys that no expression can name.
 //! - [`values`]: a row's value as bytes, to compare what two servers hold.
 
 pub mod insert;
 pub mod page;
+pub mod pick;
 pub mod rewrite;
 pub mod scan;
 pub mod values;
