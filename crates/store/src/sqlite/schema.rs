@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::error::{Error, ErrorKind};
 
-/// "VFry": tells a ledger from any other SQLite file.
+/// "VFry": tells a store from any other SQLite file.
 const APPLICATION_ID: i32 = 0x5646_7279;
 
 /// Step N leads from version N to version N + 1.
@@ -166,6 +166,32 @@ ALTER TABLE jobs ADD COLUMN worked_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE collections ADD COLUMN worked_ms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE collections ADD COLUMN copied_ms INTEGER NOT NULL DEFAULT 0;
 ",
+    // Who may write about a split, and what lists show of a job that is not under way.
+    r"
+CREATE TABLE writers (
+    job_id TEXT NOT NULL,
+    collection INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    worker TEXT NOT NULL,
+    state TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    PRIMARY KEY (job_id, collection, number),
+    FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+ALTER TABLE splits ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE splits ADD COLUMN writer INTEGER;
+ALTER TABLE jobs ADD COLUMN collections_done INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN collections_total INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN rows_done INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN rows_total INTEGER NOT NULL DEFAULT 0;
+UPDATE jobs SET
+    collections_done = (SELECT count(*) FROM collections c WHERE c.job_id = jobs.job_id AND done),
+    collections_total = (SELECT count(*) FROM collections c WHERE c.job_id = jobs.job_id),
+    rows_done = (SELECT coalesce(sum(rows_written), 0) FROM splits s WHERE s.job_id = jobs.job_id),
+    rows_total = (SELECT coalesce(sum(c.rows_total), 0) FROM collections c WHERE c.job_id = jobs.job_id);
+CREATE INDEX events_of_job ON events (job_id, event_id);
+",
 ];
 
 /// Brings a file to the newest version, or says why it can't be used.
@@ -177,10 +203,10 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let is_new = version == 0 && tables == 0;
     if !is_new && pragma("application_id")? != i64::from(APPLICATION_ID) {
-        return Err(Error::new(ErrorKind::Corrupt, "the file is not a ledger"));
+        return Err(Error::new(ErrorKind::Corrupt, "the file is not a store of jobs"));
     }
     if version > STEPS.len() {
-        let text = format!("the ledger has version {version}, this program knows up to {}", STEPS.len());
+        let text = format!("the store has version {version}, this program knows up to {}", STEPS.len());
         return Err(Error::new(ErrorKind::Newer, text));
     }
     for step in STEPS.iter().skip(version) {
@@ -197,27 +223,46 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Ledger;
+    use crate::sqlite::SqliteStore;
+    use crate::{Claims, JobPage, JobState, Jobs, Objects, Position, Splits, WorkerId};
+
+    /// A job of the first version, with 7 of 9 rows copied.
+    const OF_THE_FIRST_VERSION: &str = "
+        INSERT INTO jobs (job_id, state, source, target, request, plan, sample_seed, created_at)
+        VALUES ('old', 'FAILED', 'a', 'b', '{}', '{}', 1, 'then');
+        INSERT INTO collections (job_id, position, source, target, rows_total, splits_planned)
+        VALUES ('old', 0, 'default.x', 'default.x', 9, 1);
+        INSERT INTO splits (job_id, collection, rows_planned, cursor, intent, rows_written)
+        VALUES ('old', 0, 9, 'i7', 'i8', 7);";
 
     #[tokio::test]
     async fn a_file_of_the_first_version_is_brought_up_with_its_data() {
         let directory = tempfile::tempdir().unwrap();
-        drop(Ledger::open(directory.path()).unwrap());
+        drop(SqliteStore::open(directory.path()).unwrap());
         std::fs::remove_file(directory.path().join("ledger.sqlite3")).unwrap();
         let connection = Connection::open(directory.path().join("ledger.sqlite3")).unwrap();
         connection.execute_batch(STEPS[0]).unwrap();
         connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
         connection.pragma_update(None, "user_version", 1).unwrap();
-        let insert = "INSERT INTO jobs (job_id, state, source, target, request, plan, sample_seed, created_at) \
-                      VALUES ('old', 'FAILED', 'a', 'b', '{}', '{}', 1, 'then')";
-        connection.execute_batch(insert).unwrap();
+        connection.execute_batch(OF_THE_FIRST_VERSION).unwrap();
         drop(connection);
-        let ledger = Ledger::open(directory.path()).unwrap();
-        assert_eq!(ledger.job("old").await.unwrap().state, "FAILED");
-        assert_eq!(ledger.objects("old").await.unwrap(), []);
-        let attempt = ledger.begin_attempt("old").await.unwrap();
+        let store = SqliteStore::open(directory.path()).unwrap();
+        let old = store.find_job("o").await.unwrap();
+        assert_eq!(store.job(&old).await.unwrap().state, JobState::Failed);
+        let listed = store.jobs(JobPage::newest()).await.unwrap().remove(0);
+        assert_eq!((listed.rows_done, listed.rows_total, listed.collections_total), (7, 9, 1));
+        assert_eq!(store.objects(&old).await.unwrap(), []);
+        let attempt = store.begin_attempt(&old).await.unwrap();
         let role = ("role".to_owned(), "reader".to_owned());
-        ledger.intend_objects(&attempt, vec![role]).await.unwrap();
-        assert_eq!(ledger.objects("old").await.unwrap().len(), 1);
+        store.intend_objects(&attempt, vec![role]).await.unwrap();
+        assert_eq!(store.objects(&old).await.unwrap().len(), 1);
+        // What a process of an older version may have sent is in doubt once its split is claimed.
+        let worker = WorkerId::generate();
+        let ttl = std::time::Duration::from_secs(60);
+        let writer = store.open_writer(&old, Position(0), &worker, ttl).await.unwrap();
+        let split_id = store.free_splits(&old, Position(0)).await.unwrap()[0];
+        store.claim(&writer, split_id).await.unwrap().unwrap();
+        let doubts = store.doubts(&old, Position(0)).await.unwrap();
+        assert_eq!((doubts[0].after.as_deref(), doubts[0].until.as_deref()), (Some("i7"), Some("i8")));
     }
 }

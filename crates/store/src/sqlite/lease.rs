@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::directory::private_file;
+use super::directory::private_file;
 use crate::error::{Error, ErrorKind};
 
 /// A lock on a job. The kernel holds it for this process and lets it go when the process ends, however it ends, so that
 /// no clock is needed to tell a living process from a dead one.
 #[derive(Debug)]
-pub struct Lease {
+pub(super) struct Lease {
     _file: File,
 }
 
 impl Lease {
-    pub(crate) fn take(directory: &Path, job_id: &str) -> Result<Self, Error> {
+    pub(super) fn take(directory: &Path, job_id: &str) -> Result<Self, Error> {
         let file = lock(directory, job_id, FlockOperation::NonBlockingLockExclusive)?;
         let text = || format!("another process works on job {job_id}");
         let mut file = file.ok_or_else(|| Error::new(ErrorKind::JobIsLive, text()))?;
@@ -29,12 +29,12 @@ impl Lease {
     }
 
     /// Number of the process that took it last, for people.
-    pub(crate) fn holder(directory: &Path, job_id: &str) -> Option<u32> {
+    pub(super) fn holder(directory: &Path, job_id: &str) -> Option<u32> {
         std::fs::read_to_string(path(directory, job_id)).ok()?.parse().ok()
     }
 
     /// Whether a process holds it. Those who look don't disturb each other; for the moment of the look nobody can take it.
-    pub(crate) fn is_taken(directory: &Path, job_id: &str) -> Result<bool, Error> {
+    pub(super) fn is_taken(directory: &Path, job_id: &str) -> Result<bool, Error> {
         Ok(lock(directory, job_id, FlockOperation::NonBlockingLockShared)?.is_none())
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with the file.
+//! What can go wrong with a store.
 
 use std::path::{Path, PathBuf};
 
@@ -17,9 +17,9 @@ pub enum ErrorKind {
     ReadOnly,
     /// The disk is full.
     Full,
-    /// The file is damaged, or no ledger.
+    /// What is recorded is damaged, or no store of this program.
     Corrupt,
-    /// A newer version of this program wrote the file.
+    /// A newer version of this program wrote it.
     Newer,
     /// Another process holds the file for longer than is waited for.
     Locked,
@@ -31,9 +31,17 @@ pub enum ErrorKind {
     JobIsLive,
     /// A newer attempt of the job began: this one may not write any more.
     Superseded,
+    /// No attempt of the job is under way.
+    NotOpen,
+    /// Another worker has the split.
+    IsClaimed,
+    /// The claim or its writer was lost to another worker, or ended: it may not write any more.
+    Fenced,
+    /// A split is elsewhere than a step of it begins.
+    Moved,
 }
 
-/// A failure of the ledger.
+/// A failure of a store.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
@@ -68,7 +76,7 @@ impl Error {
 
     /// The owner of the connection is gone; only at the end of the process.
     pub(crate) fn closed() -> Self {
-        Self::new(ErrorKind::Unusable, "the ledger is closed")
+        Self::new(ErrorKind::Unusable, "the store is closed")
     }
 
     pub(crate) fn at(self, path: &Path) -> Self {

@@ -1,0 +1,155 @@
+//! Who may write what.
+//!
+//! A worker that copies splits of a collection opens a [`Writer`] first: a number that no other writer of the collection
+//! ever has. All its inserts go through a name of that number (an alias, where the target has such), so that they can be
+//! kept from landing later: whoever removes the name fences the writer. A writer has a time; a worker that lives renews it.
+//!
+//! A split is written under a [`Claim`] of a writer. Its *epoch* grows with every claim, and every write about the split is
+//! refused unless it comes with the newest epoch. A split is taken over when its writer's time is over. In the same step the
+//! writer is *lost*: all its claims end, and the ranges that it may have sent are in doubt. A lost writer writes nothing to
+//! the store any more. The names of lost writers are removed on the target before anything else is written there, and only
+//! then are the writers *closed*.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::attempt::Attempt;
+use crate::error::Error;
+use crate::id::{JobId, Position, SplitId, WorkerId};
+use crate::splits::Split;
+
+/// What a worker writes a collection as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writer {
+    job_id: JobId,
+    collection: Position,
+    number: u64,
+}
+
+impl Writer {
+    pub(crate) fn new(job_id: JobId, collection: Position, number: u64) -> Self {
+        Self { job_id, collection, number }
+    }
+
+    /// The job.
+    pub fn job_id(&self) -> &JobId {
+        &self.job_id
+    }
+
+    /// The collection.
+    pub fn collection(&self) -> Position {
+        self.collection
+    }
+
+    /// Its number, from 1.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+/// The right to write about a split, until another worker takes it over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    writer: Writer,
+    split_id: SplitId,
+    epoch: i64,
+}
+
+impl Claim {
+    pub(crate) fn new(writer: Writer, split_id: SplitId, epoch: i64) -> Self {
+        Self { writer, split_id, epoch }
+    }
+
+    /// What the split is written as.
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// The split.
+    pub fn split_id(&self) -> SplitId {
+        self.split_id
+    }
+
+    /// The claim's number among all claims of the split.
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+}
+
+/// In whose name something about the rows of a collection is recorded.
+#[derive(Clone, Copy, Debug)]
+pub enum Right<'a> {
+    /// Of the attempt that works on the collection.
+    Attempt(&'a Attempt, Position),
+    /// Of a worker that copies a split of it.
+    Claim(&'a Claim),
+}
+
+impl<'a> Right<'a> {
+    /// The job.
+    pub fn job_id(self) -> &'a JobId {
+        match self {
+            Self::Attempt(attempt, _) => attempt.job_id(),
+            Self::Claim(claim) => claim.writer().job_id(),
+        }
+    }
+
+    /// The collection.
+    pub fn collection(self) -> Position {
+        match self {
+            Self::Attempt(_, collection) => collection,
+            Self::Claim(claim) => claim.writer().collection(),
+        }
+    }
+}
+
+/// What is recorded of those who write.
+#[async_trait]
+pub trait Claims {
+    /// Opens a writer of a collection, for a time.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotOpen`] if no attempt of the job is under way.
+    async fn open_writer(
+        &self,
+        job_id: &JobId,
+        collection: Position,
+        worker: &WorkerId,
+        ttl: Duration,
+    ) -> Result<Writer, Error>;
+
+    /// Gives a writer time again, counted from now.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Fenced`] if it is lost or closed.
+    async fn renew_writer(&self, writer: &Writer, ttl: Duration) -> Result<(), Error>;
+
+    /// Writers of a collection that are lost, whose names on the target are not known to be removed.
+    async fn lost_writers(&self, job_id: &JobId, collection: Position) -> Result<Vec<u64>, Error>;
+
+    /// Records that the names of lost writers of a collection are removed.
+    async fn close_lost_writers(
+        &self,
+        job_id: &JobId,
+        collection: Position,
+        numbers: Vec<u64>,
+    ) -> Result<(), Error>;
+
+    /// Ends all writers of a collection and their claims, as if they were lost.
+    async fn lose_writers(&self, attempt: &Attempt, collection: Position) -> Result<(), Error>;
+
+    /// Claims a split, and tells where it is. A range that an earlier claim may have sent and did not record as written is
+    /// in doubt from then on. None if the split is complete.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Fenced`] if the writer is lost or closed; [`crate::ErrorKind::IsClaimed`] while another writer
+    /// has it.
+    async fn claim(&self, writer: &Writer, split_id: SplitId) -> Result<Option<(Claim, Split)>, Error>;
+
+    /// Ends a claim whose split is left as it is recorded: nothing of it is on its way.
+    async fn release(&self, claim: &Claim) -> Result<(), Error>;
+
+    /// Splits of a collection that are not complete and that no living writer has, by ID.
+    async fn free_splits(&self, job_id: &JobId, collection: Position) -> Result<Vec<SplitId>, Error>;
+}

@@ -1,0 +1,136 @@
+//! Collections of a job: what was made, and how far they are.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::attempt::Attempt;
+use crate::error::Error;
+use crate::id::{JobId, Position};
+
+/// A collection to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCollectionRecord {
+    /// Its name on the source, for lists.
+    pub source: String,
+    /// Its name on the target, for lists.
+    pub target: String,
+    /// Rows by the source's estimate.
+    pub rows_total: u64,
+}
+
+/// A collection as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionRecord {
+    /// Its place in the job.
+    pub position: Position,
+    /// Its name on the source.
+    pub source: String,
+    /// Its name on the target.
+    pub target: String,
+    /// Rows by the source's estimate.
+    pub rows_total: u64,
+    /// Whether its creation was begun.
+    pub creation_intended: bool,
+    /// The target's time when its creation was begun, where the target has such.
+    pub creation_timestamp: Option<u64>,
+    /// How many names of its own the job began to make it under so far.
+    pub names: u64,
+    /// Number of the name under which its creation was begun last; none if that was its planned name.
+    pub name: Option<u64>,
+    /// Whether its removal was begun: it may be gone.
+    pub removal_intended: bool,
+    /// The ID that the target gave it; only then it is the job's own.
+    pub target_id: Option<i64>,
+    /// Rows that the source counted at the beginning, part by part; the caller's document.
+    pub source_counts: Option<String>,
+    /// Whether its splits are planned.
+    pub splits_planned: bool,
+    /// Whether all its rows are on the target.
+    pub copied: bool,
+    /// Whether nothing is left to do.
+    pub done: bool,
+    /// Its report, when it is done.
+    pub report: Option<String>,
+    /// That its source was seen to change since the first row was read; the caller's document.
+    pub drift_seen: Option<String>,
+    /// How long all attempts together worked on it, as far as they recorded that.
+    pub worked: Duration,
+    /// The same while its rows were copied.
+    pub copied_for: Duration,
+}
+
+/// What is recorded of the collections of a job.
+#[async_trait]
+pub trait Collections {
+    /// The collections of a job, in order.
+    async fn collections(&self, job_id: &JobId) -> Result<Vec<CollectionRecord>, Error>;
+
+    /// One collection of a job.
+    async fn collection(&self, job_id: &JobId, position: Position) -> Result<CollectionRecord, Error>;
+
+    /// Every collection that a job made: the target's address, the collection's name there, its ID there.
+    async fn made_collections(&self) -> Result<Vec<(String, String, i64)>, Error>;
+
+    /// Records, before it is begun, that a collection is about to be made under its planned name, and the target's time.
+    async fn intend_creation(
+        &self,
+        attempt: &Attempt,
+        position: Position,
+        timestamp: Option<u64>,
+    ) -> Result<(), Error>;
+
+    /// The same under a name that only this job can have. Returns the number of that name, which is never given again.
+    async fn intend_named_creation(
+        &self,
+        attempt: &Attempt,
+        position: Position,
+        timestamp: Option<u64>,
+    ) -> Result<u64, Error>;
+
+    /// Records that a collection is the job's own.
+    async fn record_creation(
+        &self,
+        attempt: &Attempt,
+        position: Position,
+        target_id: i64,
+    ) -> Result<(), Error>;
+
+    /// Records, before it is begun, that a collection is about to be removed. What was proved of it does not count any
+    /// more, and neither does the job's last report.
+    async fn intend_removal(&self, attempt: &Attempt, position: Position) -> Result<(), Error>;
+
+    /// Forgets that a collection was made, and everything that was written into it and found out about it: it is gone,
+    /// and starts again, with the rows that were planned. Only the numbers of its names and of its writers go on.
+    async fn forget_creation(
+        &self,
+        attempt: &Attempt,
+        position: Position,
+        rows_planned: u64,
+    ) -> Result<(), Error>;
+
+    /// Records what the source counted before the first row was read; only the first time. Returns what is recorded.
+    async fn record_source_counts(
+        &self,
+        attempt: &Attempt,
+        position: Position,
+        counts: String,
+    ) -> Result<String, Error>;
+
+    /// Records that the source of a collection changed; the first time stays.
+    async fn record_drift_seen(
+        &self,
+        attempt: &Attempt,
+        position: Position,
+        document: String,
+    ) -> Result<(), Error>;
+
+    /// Records the exact number of rows, once it is known.
+    async fn record_rows_total(&self, attempt: &Attempt, position: Position, rows: u64) -> Result<(), Error>;
+
+    /// Records that all rows of a collection are on the target.
+    async fn record_copied(&self, attempt: &Attempt, position: Position) -> Result<(), Error>;
+
+    /// Records that nothing is left to do for a collection.
+    async fn record_done(&self, attempt: &Attempt, position: Position, report: String) -> Result<(), Error>;
+}

@@ -1,0 +1,63 @@
+//! The durable record of migration jobs, so that a job goes on after anything that can end a process.
+//!
+//! It knows jobs, collections, splits, cursors, intents, doubts, attempts and claims as plain rows. It may not know what
+//! a cluster is: keys are texts that only the caller reads, plans and reports are documents that only the caller reads,
+//! and secrets are not given to it at all.
+//!
+//! What can be asked of a store is a trait for each kind of record; [`Store`] is all of them. There are two stores:
+//! - [`sqlite`]: one file of one machine, which needs nothing else. What arrives together is committed together.
+//! - [`postgres`]: a database that several processes and machines share.
+//!
+//! Two things give the right to write:
+//! - [`Attempt`]: to write about a job. It is lost as soon as a newer attempt begins.
+//! - [`Claim`]: to write about a split. It is lost as soon as another worker takes the split over.
+//!
+//! Every write can be repeated when nobody knows whether it was committed: the second time changes nothing.
+
+mod attempt;
+mod claims;
+mod collections;
+mod comparisons;
+mod error;
+mod events;
+mod id;
+mod jobs;
+mod meter;
+mod objects;
+mod reservations;
+mod splits;
+pub mod sqlite;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+pub use attempt::Attempt;
+pub use claims::{Claim, Claims, Right, Writer};
+pub use collections::{CollectionRecord, Collections, NewCollectionRecord};
+pub use comparisons::{Comparison, Comparisons, NewComparison};
+pub use error::{Error, ErrorKind};
+pub use events::{EventRecord, Events};
+pub use id::{JobId, Position, SplitId, WorkerId};
+pub use jobs::{Control, JobPage, JobRecord, JobState, JobSummary, Jobs, NewJob, WorkedOn};
+pub use meter::{Usage, Waiting};
+pub use objects::{ObjectRecord, Objects};
+pub use reservations::{Reservations, Reserved};
+pub use splits::{Doubt, NewSplit, Progress, Quarantined, RangeCount, Split, Splits, Step};
+
+/// Everything that is recorded of jobs.
+pub trait Store:
+    Jobs + Collections + Splits + Claims + Comparisons + Objects + Events + Reservations + Debug + Send + Sync
+{
+    /// Where it is, for messages; without credentials.
+    fn place(&self) -> String;
+
+    /// How much this handle was used so far.
+    fn usage(&self) -> Usage;
+
+    /// The same store, for a caller that has other work under way: its calls count as nobody's wait. When that other work
+    /// is over first, [`Store::waiting`] counts the rest.
+    fn beside(&self) -> Arc<dyn Store>;
+
+    /// Counts as a wait for the store until it is dropped.
+    fn waiting(&self) -> Waiting<'_>;
+}

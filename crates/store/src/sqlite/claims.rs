@@ -1,0 +1,257 @@
+//! Writers and claims.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::SqliteStore;
+use super::clock::Moment;
+use super::rows::{signed, unsigned};
+use super::splits::{mark_unrecorded_as_doubts, one};
+use crate::attempt::Attempt;
+use crate::claims::{Claim, Claims, Writer};
+use crate::error::{Error, ErrorKind};
+use crate::id::{JobId, Position, SplitId, WorkerId};
+use crate::splits::Split;
+
+#[async_trait]
+impl Claims for SqliteStore {
+    async fn open_writer(
+        &self,
+        job_id: &JobId,
+        collection: Position,
+        worker: &WorkerId,
+        ttl: Duration,
+    ) -> Result<Writer, Error> {
+        let (id, worker) = (job_id.clone(), worker.clone());
+        self.write(move |connection| {
+            let is_open: Option<bool> = connection
+                .query_row(
+                    "SELECT state IN ('IN_PROGRESS', 'CANCELING') FROM jobs WHERE job_id = ?1",
+                    params![id.as_str()],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            if is_open != Some(true) {
+                return Err(Error::new(ErrorKind::NotOpen, format!("no attempt of job {id} is under way")));
+            }
+            let number: i64 = connection.query_row(
+                "UPDATE collections SET write_alias = write_alias + 1 WHERE job_id = ?1 AND position = ?2 \
+                 RETURNING write_alias",
+                params![id.as_str(), collection.0],
+                |row| row.get(0),
+            )?;
+            let now = Moment::now();
+            connection.execute(
+                "INSERT INTO writers (job_id, collection, number, worker, state, boot, expires_ms) \
+                 VALUES (?1, ?2, ?3, ?4, 'open', ?5, ?6)",
+                params![id.as_str(), collection.0, number, worker.as_str(), now.boot, now.after(ttl)],
+            )?;
+            Ok(Writer::new(id, collection, number.cast_unsigned()))
+        })
+        .await
+    }
+
+    async fn renew_writer(&self, writer: &Writer, ttl: Duration) -> Result<(), Error> {
+        let writer = writer.clone();
+        self.write(move |connection| {
+            let now = Moment::now();
+            let renewed = connection.execute(
+                "UPDATE writers SET boot = ?4, expires_ms = ?5 \
+                 WHERE job_id = ?1 AND collection = ?2 AND number = ?3 AND state = 'open'",
+                params![
+                    writer.job_id().as_str(),
+                    writer.collection().0,
+                    signed(writer.number()),
+                    now.boot,
+                    now.after(ttl)
+                ],
+            )?;
+            if renewed == 1 { Ok(()) } else { Err(ended(&writer)) }
+        })
+        .await
+    }
+
+    async fn lost_writers(&self, job_id: &JobId, collection: Position) -> Result<Vec<u64>, Error> {
+        let id = job_id.clone();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT number FROM writers WHERE job_id = ?1 AND collection = ?2 AND state = 'lost' ORDER BY number",
+            )?;
+            let found = statement.query_map(params![id.as_str(), collection.0], |row| unsigned(row, 0))?;
+            Ok(found.collect::<Result<Vec<_>, _>>()?)
+        })
+        .await
+    }
+
+    async fn close_lost_writers(
+        &self,
+        job_id: &JobId,
+        collection: Position,
+        numbers: Vec<u64>,
+    ) -> Result<(), Error> {
+        let id = job_id.clone();
+        self.write(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "UPDATE writers SET state = 'closed' \
+                 WHERE job_id = ?1 AND collection = ?2 AND number = ?3 AND state = 'lost'",
+            )?;
+            for number in &numbers {
+                statement.execute(params![id.as_str(), collection.0, signed(*number)])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn lose_writers(&self, attempt: &Attempt, collection: Position) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            let mut statement = connection.prepare_cached(
+                "SELECT number FROM writers WHERE job_id = ?1 AND collection = ?2 AND state = 'open'",
+            )?;
+            let open = statement
+                .query_map(params![attempt.job_id().as_str(), collection.0], |row| unsigned(row, 0))?
+                .collect::<Result<Vec<_>, _>>()?;
+            for number in open {
+                lose(
+                    connection,
+                    &Writer::new(attempt.job_id().clone(), collection, number),
+                    attempt.number(),
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn claim(&self, writer: &Writer, split_id: SplitId) -> Result<Option<(Claim, Split)>, Error> {
+        let writer = writer.clone();
+        self.write(move |connection| claim(connection, &writer, split_id)).await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), Error> {
+        self.write_under(claim, |connection, claim| {
+            connection
+                .prepare_cached("UPDATE splits SET writer = NULL WHERE split_id = ?1")?
+                .execute(params![claim.split_id().0])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn free_splits(&self, job_id: &JobId, collection: Position) -> Result<Vec<SplitId>, Error> {
+        let id = job_id.clone();
+        self.read(move |connection| {
+            let now = Moment::now();
+            let mut statement = connection.prepare_cached(
+                "SELECT split_id FROM splits s WHERE job_id = ?1 AND collection = ?2 AND NOT done AND NOT EXISTS \
+                 (SELECT 1 FROM writers w WHERE w.job_id = s.job_id AND w.collection = s.collection \
+                 AND w.number = s.writer AND w.state = 'open' AND w.boot = ?3 AND w.expires_ms > ?4) ORDER BY split_id",
+            )?;
+            let of = params![id.as_str(), collection.0, now.boot, now.milliseconds];
+            let found = statement.query_map(of, |row| row.get(0).map(SplitId))?;
+            Ok(found.collect::<Result<Vec<_>, _>>()?)
+        })
+        .await
+    }
+}
+
+fn ended(writer: &Writer) -> Error {
+    let text = format!("writer {} of the collection was lost or closed", writer.number());
+    Error::new(ErrorKind::Fenced, text)
+}
+
+/// Whether a writer is open, and whether its time is over.
+fn look_at(connection: &Connection, writer: &Writer) -> Result<(bool, bool), Error> {
+    let now = Moment::now();
+    let found = connection
+        .prepare_cached(
+            "SELECT state = 'open', boot <> ?4 OR expires_ms <= ?5 FROM writers \
+             WHERE job_id = ?1 AND collection = ?2 AND number = ?3",
+        )?
+        .query_row(
+            params![
+                writer.job_id().as_str(),
+                writer.collection().0,
+                signed(writer.number()),
+                now.boot,
+                now.milliseconds
+            ],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    Ok(found.unwrap_or((false, true)))
+}
+
+fn claim(
+    connection: &Connection,
+    writer: &Writer,
+    split_id: SplitId,
+) -> Result<Option<(Claim, Split)>, Error> {
+    // One that nobody took over may go on after its time.
+    if !look_at(connection, writer)?.0 {
+        return Err(ended(writer));
+    }
+    let split = one(connection, split_id)?;
+    if split.done {
+        return Ok(None);
+    }
+    let (attempt, held): (i64, Option<i64>) = connection
+        .prepare_cached("SELECT attempt, writer FROM splits JOIN jobs USING (job_id) WHERE split_id = ?1")?
+        .query_row(params![split_id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if let Some(held) = held.map(i64::cast_unsigned).filter(|held| *held != writer.number()) {
+        let holder = Writer::new(writer.job_id().clone(), writer.collection(), held);
+        let (is_open, is_over) = look_at(connection, &holder)?;
+        if is_open && !is_over {
+            return Err(Error::new(
+                ErrorKind::IsClaimed,
+                format!("writer {held} of the collection has split {split_id}"),
+            ));
+        }
+        lose(connection, &holder, attempt)?;
+    }
+    mark_unrecorded_as_doubts(connection, "split_id = ?2", params![attempt, split_id.0])?;
+    let epoch = connection
+        .prepare_cached(
+            "UPDATE splits SET epoch = epoch + 1, writer = ?2 WHERE split_id = ?1 RETURNING epoch",
+        )?
+        .query_row(params![split_id.0, signed(writer.number())], |row| row.get(0))?;
+    Ok(Some((Claim::new(writer.clone(), split_id, epoch), split)))
+}
+
+/// Ends a writer and all its claims; what it may have sent is in doubt.
+fn lose(connection: &Connection, writer: &Writer, attempt: i64) -> Result<(), Error> {
+    let (id, collection, number) = (writer.job_id().as_str(), writer.collection().0, signed(writer.number()));
+    mark_unrecorded_as_doubts(
+        connection,
+        "job_id = ?2 AND collection = ?3 AND writer = ?4",
+        params![attempt, id, collection, number],
+    )?;
+    connection.execute(
+        "UPDATE splits SET epoch = epoch + 1, writer = NULL WHERE job_id = ?1 AND collection = ?2 AND writer = ?3",
+        params![id, collection, number],
+    )?;
+    connection.execute(
+        "UPDATE writers SET state = 'lost' WHERE job_id = ?1 AND collection = ?2 AND number = ?3 AND state = 'open'",
+        params![id, collection, number],
+    )?;
+    Ok(())
+}
+
+/// The same of all writers of a job.
+pub(super) fn lose_writers_of_job(
+    connection: &Connection,
+    job_id: &JobId,
+    attempt: i64,
+) -> Result<(), Error> {
+    let id = job_id.as_str();
+    mark_unrecorded_as_doubts(connection, "job_id = ?2 AND writer IS NOT NULL", params![attempt, id])?;
+    connection.execute(
+        "UPDATE splits SET epoch = epoch + 1, writer = NULL WHERE job_id = ?1 AND writer IS NOT NULL",
+        params![id],
+    )?;
+    connection
+        .execute("UPDATE writers SET state = 'lost' WHERE job_id = ?1 AND state = 'open'", params![id])?;
+    Ok(())
+}

@@ -1,0 +1,380 @@
+//! Jobs.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::SqliteStore;
+use super::claims::lose_writers_of_job;
+use super::lease::Lease;
+use super::rows::{duration, job_id, milliseconds, signed, signed_size, state, unsigned, unsigned_or_none};
+use crate::attempt::Attempt;
+use crate::error::{Error, ErrorKind};
+use crate::id::JobId;
+use crate::jobs::{Control, JobPage, JobRecord, JobState, JobSummary, Jobs, NewJob, WorkedOn};
+
+/// How long a lease is tried to be taken: whoever only looks holds it for less than a millisecond.
+const LOOKERS_WAIT_MAX: Duration = Duration::from_millis(400);
+
+/// What a list shows of a job's collections and splits, from these. A job without an attempt under way has it in its row.
+const COUNTED: &str = "(SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND done), \
+                       (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id), \
+                       (SELECT coalesce(sum(rows_written), 0) FROM splits s WHERE s.job_id = j.job_id), \
+                       (SELECT coalesce(sum(rows_total), 0) FROM collections c WHERE c.job_id = j.job_id)";
+
+#[async_trait]
+impl Jobs for SqliteStore {
+    async fn create_job(&self, job: NewJob) -> Result<(), Error> {
+        self.write(move |connection| create(connection, &job)).await
+    }
+
+    async fn begin_attempt(&self, job_id: &JobId) -> Result<Attempt, Error> {
+        let lease = self.take_lease(job_id).await?;
+        let id = job_id.clone();
+        let number = self
+            .write(move |connection| {
+                let number = connection
+                    .query_row(
+                        "UPDATE jobs SET attempt = attempt + 1, state = 'IN_PROGRESS', cancel_requested = 0, \
+                         ended_at = NULL, bottleneck = NULL WHERE job_id = ?1 RETURNING attempt",
+                        params![id.as_str()],
+                        |row| row.get(0),
+                    )
+                    .optional()?
+                    .ok_or_else(|| unknown(&id))?;
+                lose_writers_of_job(connection, &id, number)?;
+                Ok(number)
+            })
+            .await?;
+        Ok(Attempt::new(job_id.clone(), number, lease))
+    }
+
+    async fn end_attempt(
+        &self,
+        attempt: &Attempt,
+        state: JobState,
+        report: String,
+        ended_at: String,
+    ) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            connection.execute(
+                "UPDATE jobs SET state = ?2, report = ?3, ended_at = ?4, bottleneck = NULL WHERE job_id = ?1",
+                params![attempt.job_id().as_str(), state.name(), report, ended_at],
+            )?;
+            count(connection, attempt.job_id())
+        })
+        .await
+    }
+
+    async fn remove_job(&self, attempt: &Attempt) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            connection.execute("DELETE FROM jobs WHERE job_id = ?1", params![attempt.job_id().as_str()])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn find_job(&self, beginning: &str) -> Result<JobId, Error> {
+        let beginning = beginning.to_owned();
+        self.read(move |connection| matching(connection, &beginning)).await
+    }
+
+    async fn job(&self, job_id: &JobId) -> Result<JobRecord, Error> {
+        let id = job_id.clone();
+        self.read(move |connection| {
+            connection
+                .query_row(
+                    "SELECT job_id, state, attempt, source, target, request, plan, sample_seed, read_timestamp, \
+                     created_at, ended_at, report, worked_ms FROM jobs WHERE job_id = ?1",
+                    params![id.as_str()],
+                    job_of,
+                )
+                .optional()?
+                .ok_or_else(|| unknown(&id))
+        })
+        .await
+    }
+
+    async fn jobs(&self, page: JobPage) -> Result<Vec<JobSummary>, Error> {
+        let leases = self.leases();
+        self.read(move |connection| list(connection, &page, &leases)).await
+    }
+
+    async fn is_live(&self, job_id: &JobId) -> Result<bool, Error> {
+        Lease::is_taken(&self.leases(), job_id.as_str())
+    }
+
+    async fn holder(&self, job_id: &JobId) -> Option<u32> {
+        Lease::holder(&self.leases(), job_id.as_str())
+    }
+
+    async fn request_cancel(&self, job_id: &JobId) -> Result<(), Error> {
+        let id = job_id.clone();
+        self.write(move |connection| {
+            connection.execute(
+                "UPDATE jobs SET cancel_requested = 1, \
+                 state = CASE state WHEN 'IN_PROGRESS' THEN 'CANCELING' ELSE state END WHERE job_id = ?1",
+                params![id.as_str()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn record_cancel_beat(&self, attempt: &Attempt) -> Result<(), Error> {
+        self.write_as(attempt, |connection, attempt| {
+            connection.execute(
+                "UPDATE jobs SET cancel_beats = cancel_beats + 1 WHERE job_id = ?1",
+                params![attempt.job_id().as_str()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn cancel_beats(&self, job_id: &JobId) -> Result<i64, Error> {
+        let id = job_id.clone();
+        self.read(move |connection| {
+            let sql = "SELECT cancel_beats FROM jobs WHERE job_id = ?1";
+            Ok(connection.query_row(sql, params![id.as_str()], |row| row.get(0))?)
+        })
+        .await
+    }
+
+    async fn set_max_rate(&self, job_id: &JobId, max_rate: Option<String>) -> Result<(), Error> {
+        let id = job_id.clone();
+        self.write(move |connection| {
+            let sql = "UPDATE jobs SET max_rate = ?2 WHERE job_id = ?1";
+            connection.execute(sql, params![id.as_str(), max_rate])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn control(&self, job_id: &JobId) -> Result<Control, Error> {
+        let id = job_id.clone();
+        self.read(move |connection| {
+            let found = connection.query_row(
+                "SELECT cancel_requested, max_rate FROM jobs WHERE job_id = ?1",
+                params![id.as_str()],
+                |row| Ok(Control { cancel: row.get(0)?, max_rate: row.get(1)? }),
+            )?;
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn record_bottleneck(&self, attempt: &Attempt, bottleneck: Option<String>) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            let sql = "UPDATE jobs SET bottleneck = ?2 WHERE job_id = ?1";
+            connection.execute(sql, params![attempt.job_id().as_str(), bottleneck])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn record_worked(
+        &self,
+        attempt: &Attempt,
+        worked: Duration,
+        collections: Vec<WorkedOn>,
+    ) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            let id = attempt.job_id().as_str();
+            let sql = "UPDATE jobs SET worked_ms = ?2 WHERE job_id = ?1";
+            connection.execute(sql, params![id, milliseconds(worked)])?;
+            for WorkedOn { position, worked, copied_for } in collections {
+                connection.execute(
+                    "UPDATE collections SET worked_ms = ?3, copied_ms = ?4 WHERE job_id = ?1 AND position = ?2",
+                    params![id, position.0, milliseconds(worked), milliseconds(copied_for)],
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn databases(&self, job_id: &JobId) -> Result<Vec<(String, bool)>, Error> {
+        let id = job_id.clone();
+        self.read(move |connection| {
+            let mut statement =
+                connection.prepare("SELECT name, created FROM databases WHERE job_id = ?1 ORDER BY name")?;
+            let found = statement.query_map(params![id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(found.collect::<Result<Vec<_>, _>>()?)
+        })
+        .await
+    }
+
+    async fn record_database(&self, attempt: &Attempt, name: &str) -> Result<(), Error> {
+        self.set_database(attempt, name, true).await
+    }
+
+    async fn forget_database(&self, attempt: &Attempt, name: &str) -> Result<(), Error> {
+        self.set_database(attempt, name, false).await
+    }
+}
+
+impl SqliteStore {
+    async fn set_database(&self, attempt: &Attempt, name: &str, created: bool) -> Result<(), Error> {
+        let name = name.to_owned();
+        self.write_as(attempt, move |connection, attempt| {
+            connection.execute(
+                "UPDATE databases SET created = ?3 WHERE job_id = ?1 AND name = ?2",
+                params![attempt.job_id().as_str(), name, created],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whoever only looks whether a process works on the job is in the way for a moment.
+    async fn take_lease(&self, job_id: &JobId) -> Result<Lease, Error> {
+        let begin = Instant::now();
+        loop {
+            match Lease::take(&self.leases(), job_id.as_str()) {
+                Err(error) if error.kind() == ErrorKind::JobIsLive && begin.elapsed() < LOOKERS_WAIT_MAX => {
+                    tokio::time::sleep(LOOKERS_WAIT_MAX / 20).await;
+                }
+                taken => return taken,
+            }
+        }
+    }
+}
+
+fn create(connection: &Connection, job: &NewJob) -> Result<(), Error> {
+    let id = job.job_id.as_str();
+    let rows_total: u64 = job.collections.iter().map(|collection| collection.rows_total).sum();
+    connection.execute(
+        "INSERT INTO jobs (job_id, state, source, target, request, plan, sample_seed, read_timestamp, created_at, max_rate, \
+         collections_total, rows_total) VALUES (?1, 'PENDING', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        params![
+            id,
+            job.source,
+            job.target,
+            job.request,
+            job.plan,
+            signed(job.sample_seed),
+            job.read_timestamp.map(signed),
+            job.created_at,
+            job.max_rate,
+            signed_size(job.collections.len()),
+            signed(rows_total)
+        ],
+    )?;
+    for name in &job.databases {
+        connection.execute("INSERT INTO databases (job_id, name) VALUES (?1, ?2)", params![id, name])?;
+    }
+    for (position, collection) in job.collections.iter().enumerate() {
+        connection.execute(
+            "INSERT INTO collections (job_id, position, source, target, rows_total) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                id,
+                signed_size(position),
+                collection.source,
+                collection.target,
+                signed(collection.rows_total)
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// Records of a job that ends what lists show of it.
+fn count(connection: &Connection, job_id: &JobId) -> Result<(), Error> {
+    let sql = format!(
+        "UPDATE jobs AS j SET (collections_done, collections_total, rows_done, rows_total) = (SELECT {COUNTED}) \
+         WHERE job_id = ?1"
+    );
+    connection.execute(&sql, params![job_id.as_str()])?;
+    Ok(())
+}
+
+fn list(connection: &Connection, page: &JobPage, leases: &std::path::Path) -> Result<Vec<JobSummary>, Error> {
+    let before: i64 = match &page.before {
+        Some(job_id) => connection
+            .query_row("SELECT sequence FROM jobs WHERE job_id = ?1", params![job_id.as_str()], |row| {
+                row.get(0)
+            })
+            .optional()?
+            .ok_or_else(|| unknown(job_id))?,
+        None => i64::MAX,
+    };
+    let mut statement = connection.prepare_cached(
+        "SELECT job_id, state, attempt, source, target, created_at, ended_at, collections_done, collections_total, \
+         rows_done, rows_total, max_rate, bottleneck, worked_ms FROM jobs WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2",
+    )?;
+    let found = statement.query_map(params![before, signed_size(page.jobs_max)], summary_of)?;
+    let mut jobs = found.collect::<Result<Vec<_>, _>>()?;
+    let mut counting =
+        connection.prepare_cached(&format!("SELECT {COUNTED} FROM jobs j WHERE job_id = ?1"))?;
+    for job in jobs.iter_mut().filter(|job| job.state.is_open()) {
+        let counted = counting.query_row(params![job.job_id.as_str()], |row| {
+            Ok([unsigned(row, 0)?, unsigned(row, 1)?, unsigned(row, 2)?, unsigned(row, 3)?])
+        })?;
+        [job.collections_done, job.collections_total, job.rows_done, job.rows_total] = counted;
+        job.live = Lease::is_taken(leases, job.job_id.as_str())?;
+    }
+    Ok(jobs)
+}
+
+fn unknown(job_id: &JobId) -> Error {
+    Error::new(ErrorKind::UnknownJob, format!("there is no job `{job_id}`"))
+}
+
+/// The whole ID of the one job whose ID begins with a text.
+fn matching(connection: &Connection, beginning: &str) -> Result<JobId, Error> {
+    let exact = connection
+        .query_row("SELECT job_id FROM jobs WHERE job_id = ?1", params![beginning], |row| job_id(row, 0))
+        .optional()?;
+    if let Some(exact) = exact {
+        return Ok(exact);
+    }
+    let mut statement =
+        connection.prepare("SELECT job_id FROM jobs WHERE substr(job_id, 1, length(?1)) = ?1 LIMIT 2")?;
+    let found: Vec<JobId> =
+        statement.query_map(params![beginning], |row| job_id(row, 0))?.collect::<Result<_, _>>()?;
+    match found.as_slice() {
+        [one] if !beginning.is_empty() => Ok(one.clone()),
+        [] | [_] => Err(Error::new(ErrorKind::UnknownJob, format!("there is no job `{beginning}`"))),
+        _ => Err(Error::new(ErrorKind::AmbiguousJob, format!("several jobs begin with `{beginning}`"))),
+    }
+}
+
+fn job_of(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
+    Ok(JobRecord {
+        job_id: job_id(row, 0)?,
+        state: state(row, 1)?,
+        attempt: row.get(2)?,
+        source: row.get(3)?,
+        target: row.get(4)?,
+        request: row.get(5)?,
+        plan: row.get(6)?,
+        sample_seed: unsigned(row, 7)?,
+        read_timestamp: unsigned_or_none(row, 8)?,
+        created_at: row.get(9)?,
+        ended_at: row.get(10)?,
+        report: row.get(11)?,
+        worked: duration(row, 12)?,
+    })
+}
+
+fn summary_of(row: &Row<'_>) -> rusqlite::Result<JobSummary> {
+    Ok(JobSummary {
+        job_id: job_id(row, 0)?,
+        state: state(row, 1)?,
+        live: false,
+        attempt: row.get(2)?,
+        source: row.get(3)?,
+        target: row.get(4)?,
+        created_at: row.get(5)?,
+        ended_at: row.get(6)?,
+        collections_done: unsigned(row, 7)?,
+        collections_total: unsigned(row, 8)?,
+        rows_done: unsigned(row, 9)?,
+        rows_total: unsigned(row, 10)?,
+        max_rate: row.get(11)?,
+        bottleneck: row.get(12)?,
+        worked: duration(row, 13)?,
+    })
+}
