@@ -4,14 +4,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::{Attempt, JobRecord, Ledger, NewCollectionRecord, NewJob};
 use vecferry_milvus::{
     Client, Collection, CollectionName, Consistency, Endpoint, Flavor, FlushHandle, KeyField,
 };
 use vecferry_policy::{Product, can_be_named, limits};
+use vecferry_store::{
+    Attempt, JobId, JobRecord, JobState, NewCollectionRecord, NewJob, Position, Store, WorkerId,
+};
 
 use crate::checks::fields::unreadable_key;
 use crate::checks::{self, Check, CheckId, CheckList};
@@ -28,7 +31,7 @@ use crate::problem::{Code, Problem, Told};
 use crate::proof::Reader;
 use crate::rate::MaxRate;
 use crate::rbac;
-use crate::report::{CollectionReport, Evidence, JobState, Report, Verification};
+use crate::report::{CollectionReport, Evidence, Report, Verification};
 use crate::request::{Duplicates, MigrateRequest, VerifyLevel, VerifyRequest};
 use crate::retry::until_canceled;
 use crate::source_load::memory_estimate;
@@ -53,6 +56,7 @@ mod resume;
 mod shared_flush;
 mod times;
 mod without_keys;
+mod writers;
 mod writes;
 
 pub(crate) use collection::splits_expected;
@@ -91,7 +95,7 @@ pub struct Migration {
     target: Client,
     plan: Plan,
     checks: Vec<Check>,
-    job_id: String,
+    job_id: JobId,
     /// Where it goes on; none for a new job.
     record: Option<JobRecord>,
     tuning: Tuning,
@@ -127,8 +131,10 @@ pub(crate) struct Job {
     target: Client,
     /// Freshness of all pages, from one timestamp for the whole job.
     consistency: Consistency,
-    ledger: Ledger,
+    store: Arc<dyn Store>,
     attempt: Attempt,
+    /// What this process writes as.
+    worker: WorkerId,
     budget: Budget,
     pace: Arc<Pace>,
     /// Source collections that this job may hold loaded at once.
@@ -223,9 +229,9 @@ impl Migration {
         };
         list.passed(CheckId::SourceReachable, [source.version().to_string()]);
         list.passed(CheckId::TargetReachable, [target.version().to_string()]);
-        let job_id = uuid::Uuid::now_v7().to_string();
+        let job_id = JobId::generate();
         let checked = precheck::check(&request, &source, &target, list).await;
-        let mut plan = rbac::add(&request, &source, &target, &job_id, checked).await?;
+        let mut plan = rbac::add(&request, &source, &target, job_id.as_str(), checked).await?;
         let asking = |side: Side| move |error: vecferry_milvus::Error| vec![refusal(side, &error)];
         checks::clock_skew(list, Side::Source, &source).await.map_err(asking(Side::Source))?;
         checks::clock_skew(list, Side::Target, &target).await.map_err(asking(Side::Target))?;
@@ -291,10 +297,11 @@ impl Migration {
     /// Everything that stands in the way: the target may not be written to, does not take a definition or the name of a
     /// partition, or what was made could not be removed.
     pub async fn probe_write(&mut self, cancel: &CancellationToken) -> Result<(), Vec<Problem>> {
-        let scratches = checks::scratches(&self.target, &self.plan, &self.job_id).map_err(|error| {
-            let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
-            vec![problem.with("detail", error)]
-        })?;
+        let scratches =
+            checks::scratches(&self.target, &self.plan, self.job_id.as_str()).map_err(|error| {
+                let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
+                vec![problem.with("detail", error)]
+            })?;
         checks::probe_write(&self.target, &scratches, cancel).await?;
         if !cancel.is_cancelled() {
             self.plan.warnings.retain(|warning| warning.code != Code::TargetMayNotHold);
@@ -310,7 +317,7 @@ impl Migration {
     /// # Errors
     /// What was made could not be removed.
     pub async fn measure_steps(&mut self, cancel: &CancellationToken) -> Result<bool, Problem> {
-        let names = checks::steps::names(&self.plan, &self.job_id);
+        let names = checks::steps::names(&self.plan, self.job_id.as_str());
         let measured = checks::steps::measure(&self.target, &names, self.request.verify, cancel).await?;
         let Some(costs) = measured else { return Ok(false) };
         self.estimate_with(costs);
@@ -336,13 +343,13 @@ impl Migration {
 
     /// What [`Migration::probe_write`] makes, and leaves if its process is killed.
     pub fn probe_names(&self) -> Vec<CollectionName> {
-        let scratches = checks::scratches(&self.target, &self.plan, &self.job_id).unwrap_or_default();
+        let scratches = checks::scratches(&self.target, &self.plan, self.job_id.as_str()).unwrap_or_default();
         scratches.iter().map(|scratch| scratch.name().clone()).collect()
     }
 
     /// What [`Migration::measure_steps`] makes, and leaves if its process is killed.
     pub fn measured_names(&self) -> Vec<CollectionName> {
-        checks::steps::names(&self.plan, &self.job_id)
+        checks::steps::names(&self.plan, self.job_id.as_str())
     }
 
     /// With other sizes of its steps. They are not recorded: a job that is resumed has the default ones.
@@ -424,7 +431,7 @@ impl Migration {
         self.max_rate = Some(max_rate);
     }
 
-    /// Carries the plan out, and records every step in the ledger. Ends with a report whatever happens; the source is put
+    /// Carries the plan out, and records every step in the store. Ends with a report whatever happens; the source is put
     /// back into the load state it had.
     ///
     /// # Errors
@@ -432,7 +439,7 @@ impl Migration {
     /// or another process works on it: nothing was written anywhere.
     pub async fn run(
         mut self,
-        ledger: &Ledger,
+        store: &Arc<dyn Store>,
         observer: Arc<dyn Observer>,
         cancel: CancellationToken,
     ) -> Result<Report, Vec<Problem>> {
@@ -445,26 +452,27 @@ impl Migration {
                 if self.plan.warnings.iter().any(|warning| warning.code == Code::TargetMayNotHold) {
                     Box::pin(self.probe_write(&cancel)).await?;
                 }
-                self.record_new(ledger, &clock).await.map_err(|problem| vec![problem])?
+                self.record_new(&**store, &clock).await.map_err(|problem| vec![problem])?
             }
         };
-        let attempt = ledger
+        let attempt = store
             .begin_attempt(&record.job_id)
             .await
-            .map_err(|error| vec![ledger_problem(ledger.directory(), &record.job_id, &error)])?;
-        if let Err(problem) = claim::reserve(ledger, &attempt, &self.target, &self.plan.collections).await {
-            self.take_back(ledger, &attempt, record).await.map_err(|problem| vec![problem])?;
+            .map_err(|error| vec![store_problem(&**store, record.job_id.as_str(), &error)])?;
+        if let Err(problem) = claim::reserve(&**store, &attempt, &self.target, &self.plan.collections).await {
+            self.take_back(&**store, &attempt, record).await.map_err(|problem| vec![problem])?;
             return Err(vec![problem]);
         }
-        let max_rate = self.max_rate_in_force(ledger, &record.job_id).await;
+        let max_rate = self.max_rate_in_force(&**store, &record.job_id).await;
         let max_rate = max_rate.map_err(|problem| vec![problem])?;
         observer.on_event(Event::MaxRate(max_rate));
-        let looked = pace::Looked::new(ledger);
-        let (recorder, mut recording) = history::record(observer, ledger, &attempt);
+        let looked = pace::Looked::new(&**store);
+        let (recorder, mut recording) = history::record(observer, store, &attempt);
         let job = Job {
             consistency: record.read_timestamp.map_or(Consistency::Strong, Consistency::At),
-            ledger: ledger.clone(),
+            store: Arc::clone(store),
             attempt,
+            worker: WorkerId::generate(),
             budget: Budget::new(IN_FLIGHT_BYTES_MAX),
             pace: Arc::new(Pace::new(INSERTS_MAX, max_rate)),
             source_loads: Semaphore::new(self.request.source_load_parallel.max(1)),
@@ -494,7 +502,7 @@ impl Migration {
         };
         recording.finish().await;
         report.pace = Some(looked.report(&job));
-        match quarantine::write(ledger, &record.job_id, &self.plan).await {
+        match quarantine::write(&**store, &record.job_id, &self.plan).await {
             Ok(file) => report.quarantine_file = file,
             // The record holds the rows as well.
             Err(problem) => report.problems.push(problem),
@@ -509,8 +517,8 @@ impl Migration {
             let name = planned.source.clone();
             async move { inventory::look(&self.source, &name).await }
         };
-        let looks: Vec<_> =
-            stream::iter(&self.plan.collections).map(look).buffered(LOOKS_PARALLEL).collect().await;
+        let looks: Vec<_> = self.plan.collections.iter().map(look).collect();
+        let looks: Vec<_> = stream::iter(looks).buffered(LOOKS_PARALLEL).collect().await;
         let mut problems = Vec::new();
         for (planned, now) in self.plan.collections.iter().zip(looks) {
             let changes = match now.map_err(|error| vec![refusal(Side::Source, &error)])? {
@@ -526,32 +534,32 @@ impl Migration {
     }
 
     /// A job that may not begin leaves the record as it was.
-    async fn take_back(self, ledger: &Ledger, attempt: &Attempt, record: JobRecord) -> Result<(), Problem> {
+    async fn take_back(self, store: &dyn Store, attempt: &Attempt, record: JobRecord) -> Result<(), Problem> {
         let done = match (self.record, record.ended_at) {
-            (None, _) => ledger.remove_job(attempt).await,
+            (None, _) => store.remove_job(attempt).await,
             (Some(_), Some(ended_at)) => {
                 let report = record.report.unwrap_or_default();
-                ledger.end_attempt(attempt, &record.state, report, ended_at).await
+                store.end_attempt(attempt, record.state, report, ended_at).await
             }
             // It died, and still is as it was then.
             (Some(_), None) => Ok(()),
         };
-        done.map_err(|error| ledger_problem(ledger.directory(), attempt.job_id(), &error))
+        done.map_err(|error| store_problem(store, attempt.job_id().as_str(), &error))
     }
 
     /// Records another limit, if one is wanted, and gives the one in force.
-    async fn max_rate_in_force(&self, ledger: &Ledger, job_id: &str) -> Result<Option<MaxRate>, Problem> {
-        let failed = |error| ledger_problem(ledger.directory(), job_id, &error);
+    async fn max_rate_in_force(&self, store: &dyn Store, job_id: &JobId) -> Result<Option<MaxRate>, Problem> {
+        let failed = |error| store_problem(store, job_id.as_str(), &error);
         if let Some(max_rate) = self.max_rate {
-            ledger.set_max_rate(job_id, MaxRate::stored(max_rate)).await.map_err(failed)?;
+            store.set_max_rate(job_id, MaxRate::stored(max_rate)).await.map_err(failed)?;
         }
-        let control = ledger.control(job_id).await.map_err(failed)?;
+        let control = store.control(job_id).await.map_err(failed)?;
         MaxRate::of_stored(control.max_rate.as_deref())
-            .map_err(|problem| control::unreadable(ledger.directory(), &problem))
+            .map_err(|problem| control::unreadable(store, &problem))
     }
 
     /// Records a new job before anything is written.
-    async fn record_new(&self, ledger: &Ledger, clock: &Clock) -> Result<JobRecord, Problem> {
+    async fn record_new(&self, store: &dyn Store, clock: &Clock) -> Result<JobRecord, Problem> {
         let job_id = self.job_id.clone();
         let failed = |error: &dyn std::fmt::Display| {
             let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
@@ -577,10 +585,10 @@ impl Migration {
             max_rate: MaxRate::stored(self.max_rate.flatten()),
         };
         let recorded = async {
-            ledger.create_job(new).await?;
-            ledger.job(&job_id).await
+            store.create_job(new).await?;
+            store.job(&job_id).await
         };
-        recorded.await.map_err(|error| ledger_problem(ledger.directory(), &job_id, &error))
+        recorded.await.map_err(|error| store_problem(store, job_id.as_str(), &error))
     }
 }
 
@@ -665,42 +673,47 @@ impl Job {
         *window = Some((first, Instant::now()));
     }
 
-    fn claim<'a>(&'a self, position: usize, planned: &'a PlannedCollection) -> claim::Claim<'a> {
-        let (ledger, attempt, target) = (&self.ledger, &self.attempt, &self.target);
-        claim::Claim { ledger, attempt, target, planned, position }
+    fn claim<'a>(&'a self, position: Position, planned: &'a PlannedCollection) -> claim::Claim<'a> {
+        let (store, attempt, target) = (&*self.store, &self.attempt, &self.target);
+        claim::Claim { store, attempt, target, planned, position }
     }
 
     fn rbac_work(&self) -> rbac::Work<'_> {
-        rbac::Work {
-            target: &self.target,
-            ledger: &self.ledger,
-            attempt: &self.attempt,
-            cancel: &self.cancel,
-        }
+        rbac::Work { target: &self.target, store: &*self.store, attempt: &self.attempt, cancel: &self.cancel }
     }
 
     /// All collections, begun in their order.
     async fn collections(&self, plan: &Plan) -> Vec<Ended> {
-        let one = async |(position, planned): (usize, &PlannedCollection)| {
-            let is_small = memory_estimate(&planned.described, planned.rows_estimate) <= SMALL_BYTES_MAX;
-            let units = match self.target.version().flavor {
-                Flavor::Milvus if is_small => 1,
-                Flavor::Milvus => COLLECTION_UNITS,
-                // It keeps aliases and databases in files that two calls at once break (measured on milvus-lite 3.2.2), and
-                // its steps take no time that others could use.
-                Flavor::LiteNative | Flavor::LitePython => COLLECTIONS_PARALLEL,
-            };
-            // Never closed; if it were, the collection would only be less bounded.
-            let _units = self.under_way.acquire_many(units).await;
-            (position, self.collection(position, planned).await)
-        };
-        let mut ended: Vec<_> = stream::iter(plan.collections.iter().enumerate())
-            .map(one)
-            .buffer_unordered(COLLECTIONS_PARALLEL as usize)
-            .collect()
-            .await;
-        ended.sort_unstable_by_key(|(position, _)| *position);
+        let mut waiting = plan.collections.iter().enumerate();
+        let (mut running, mut ended) = (FuturesUnordered::new(), Vec::new());
+        loop {
+            while running.len() < COLLECTIONS_PARALLEL as usize
+                && let Some((index, planned)) = waiting.next()
+            {
+                running.push(Box::pin(self.in_turn(index, planned)));
+            }
+            match running.next().await {
+                Some(one) => ended.push(one),
+                None => break,
+            }
+        }
+        ended.sort_unstable_by_key(|(index, _)| *index);
         ended.into_iter().map(|(_, ended)| ended).collect()
+    }
+
+    /// One collection, when there is room for it.
+    async fn in_turn(&self, index: usize, planned: &PlannedCollection) -> (usize, Ended) {
+        let is_small = memory_estimate(&planned.described, planned.rows_estimate) <= SMALL_BYTES_MAX;
+        let units = match self.target.version().flavor {
+            Flavor::Milvus if is_small => 1,
+            Flavor::Milvus => COLLECTION_UNITS,
+            // It keeps aliases and databases in files that two calls at once break (measured on milvus-lite 3.2.2), and
+            // its steps take no time that others could use.
+            Flavor::LiteNative | Flavor::LitePython => COLLECTIONS_PARALLEL,
+        };
+        // Never closed; if it were, the collection would only be less bounded.
+        let _units = self.under_way.acquire_many(units).await;
+        (index, self.collection(Position::of_index(index), planned).await)
     }
 
     /// Works on a collection; what that waits for is told of it.
@@ -715,8 +728,8 @@ impl Job {
 
     /// One collection. What an earlier attempt completed is counted again, and only copied if that attempt did not record
     /// what its success is concluded from.
-    async fn collection(&self, position: usize, planned: &PlannedCollection) -> Ended {
-        let record = self.ledger.collection(self.attempt.job_id(), position).await;
+    async fn collection(&self, position: Position, planned: &PlannedCollection) -> Ended {
+        let record = self.store.collection(self.attempt.job_id(), position).await;
         if let Ok(record) = &record
             && let Some(document) = record.report.as_ref().filter(|_| record.done)
             && let Ok(mut complete) = serde_json::from_str::<Ended>(document)
@@ -743,24 +756,24 @@ impl Job {
         ended
     }
 
-    async fn record_done(&self, position: usize, ended: &Ended) -> Result<(), Problem> {
-        let failed = |error: &dyn std::fmt::Display| ledger_failed(self.attempt.job_id(), error);
+    async fn record_done(&self, position: Position, ended: &Ended) -> Result<(), Problem> {
+        let failed = |error: &dyn std::fmt::Display| store_failed(self.attempt.job_id(), error);
         let document = serde_json::to_string(ended).map_err(|error| failed(&error))?;
-        self.ledger.record_done(&self.attempt, position, document).await.map_err(|error| failed(&error))
+        self.store.record_done(&self.attempt, position, document).await.map_err(|error| failed(&error))
     }
 
     /// The job is not over before its end is recorded.
     async fn record_end(&self, report: &mut Report) {
         let recorded = async {
             let document = serde_json::to_string(&*report).map_err(|error| error.to_string())?;
-            let (state, ended_at) = (report.state.name(), report.ended_at.clone());
-            let timed = self.times.record(&self.ledger, &self.attempt).await;
+            let (state, ended_at) = (report.state, report.ended_at.clone());
+            let timed = self.times.record(&*self.store, &self.attempt).await;
             timed.map_err(|error| error.to_string())?;
-            let ended = self.ledger.end_attempt(&self.attempt, state, document, ended_at).await;
+            let ended = self.store.end_attempt(&self.attempt, state, document, ended_at).await;
             ended.map_err(|error| error.to_string())
         };
         if let Err(error) = recorded.await {
-            report.problems.push(ledger_failed(self.attempt.job_id(), error));
+            report.problems.push(store_failed(self.attempt.job_id(), error));
             report.state = JobState::Failed;
             report.verified = VerifyLevel::None;
         }
@@ -768,10 +781,10 @@ impl Job {
 
     /// Makes the databases that no earlier attempt made.
     async fn create_databases(&self) -> Result<(), Problem> {
-        let failed = |error| ledger_failed(self.attempt.job_id(), error);
-        for (db, made) in self.ledger.databases(self.attempt.job_id()).await.map_err(failed)? {
+        let failed = |error| store_failed(self.attempt.job_id(), error);
+        for (db, made) in self.store.databases(self.attempt.job_id()).await.map_err(failed)? {
             if !made && self.create_database(&db).await? {
-                self.ledger.record_database(&self.attempt, &db).await.map_err(failed)?;
+                self.store.record_database(&self.attempt, &db).await.map_err(failed)?;
             }
         }
         Ok(())
@@ -814,7 +827,7 @@ fn target_load_units(memory_bytes: u64) -> u32 {
 }
 
 /// What the job made under a name is gone, or another collection has the name.
-fn replaced(planned: &PlannedCollection, job_id: &str) -> Problem {
+fn replaced(planned: &PlannedCollection, job_id: &JobId) -> Problem {
     Problem::new(Code::TargetReplaced)
         .with("collection", &planned.target)
         .with("job", job_id)
@@ -822,13 +835,18 @@ fn replaced(planned: &PlannedCollection, job_id: &str) -> Problem {
 }
 
 /// The record of a job can't be written while it runs.
-pub(crate) fn ledger_failed(job_id: &str, error: impl std::fmt::Display) -> Problem {
+pub(crate) fn store_failed(job_id: &JobId, error: impl std::fmt::Display) -> Problem {
     Problem::new(Code::LedgerFailed).with("job", job_id).with("detail", error)
 }
 
-/// What a failure of the ledger means before anything was written.
-pub fn ledger_problem(directory: &std::path::Path, job_id: &str, error: &vecferry_ledger::Error) -> Problem {
-    use vecferry_ledger::ErrorKind;
+/// What a failure of the store means before anything was written.
+pub fn store_problem(store: &dyn Store, job_id: &str, error: &vecferry_store::Error) -> Problem {
+    state_problem(&store.place(), job_id, error)
+}
+
+/// The same of a store that could not be opened.
+pub fn state_problem(place: &str, job_id: &str, error: &vecferry_store::Error) -> Problem {
+    use vecferry_store::ErrorKind;
     let code = match error.kind() {
         ErrorKind::Unusable | ErrorKind::ReadOnly | ErrorKind::Full | ErrorKind::Locked => Code::StateDir,
         ErrorKind::Exposed => Code::StateDirExposed,
@@ -838,9 +856,13 @@ pub fn ledger_problem(directory: &std::path::Path, job_id: &str, error: &vecferr
         ErrorKind::Newer => Code::LedgerNewer,
         ErrorKind::UnknownJob | ErrorKind::AmbiguousJob => Code::UnknownJob,
         ErrorKind::JobIsLive => Code::JobIsLive,
-        ErrorKind::Superseded => Code::LedgerFailed,
+        ErrorKind::Superseded
+        | ErrorKind::NotOpen
+        | ErrorKind::IsClaimed
+        | ErrorKind::Fenced
+        | ErrorKind::Moved => Code::LedgerFailed,
     };
-    let problem = Problem::new(code).with("dir", directory.display()).with("job", job_id);
+    let problem = Problem::new(code).with("dir", place).with("job", job_id);
     problem.with("detail", error)
 }
 
@@ -904,7 +926,7 @@ pub async fn verify(
     let Compared { source, target, visible, pairs } =
         looked.unwrap_or_else(|| Err(vec![Problem::new(Code::VerifyCanceled)]))?;
     let mut report = Report {
-        job_id: uuid::Uuid::now_v7().to_string(),
+        job_id: JobId::generate(),
         state: JobState::Failed,
         vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
         source: cluster(&source),

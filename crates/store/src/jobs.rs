@@ -235,6 +235,12 @@ pub trait Jobs {
     /// [`crate::ErrorKind::UnknownJob`].
     async fn job(&self, job_id: &JobId) -> Result<JobRecord, Error>;
 
+    /// A job as in the list.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::UnknownJob`].
+    async fn summary(&self, job_id: &JobId) -> Result<JobSummary, Error>;
+
     /// A page of the list of jobs, newest first.
     async fn jobs(&self, page: JobPage) -> Result<Vec<JobSummary>, Error>;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use vecferry_store::SplitId;
 
 /// How a slice ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub(crate) enum Slice {
     /// Its time is up; the split goes on with another slice. Splits that were divided off it are to be run as well.
     More {
         /// Numbers of the new splits.
-        divided: Vec<i64>,
+        divided: Vec<SplitId>,
     },
     /// The split is complete.
     Done,
@@ -20,14 +21,14 @@ pub(crate) enum Slice {
     Canceled,
 }
 
-/// Runs one slice of a split. Whoever calls it keeps nothing: a slice begins by reading the ledger, so that any process
+/// Runs one slice of a split. Whoever calls it keeps nothing: a slice begins by reading the store, so that any process
 /// may run the next one.
 pub(crate) trait SliceRunner {
     /// Why a slice failed.
     type Error;
 
     /// Copies a split until it is complete or the time is up.
-    async fn run_slice(&self, split_id: i64, time: Duration) -> Result<Slice, Self::Error>;
+    async fn run_slice(&self, split_id: SplitId, time: Duration) -> Result<Slice, Self::Error>;
 }
 
 /// Brings all splits to their end, by whatever means: in this process, or as workers of a distributed engine.
@@ -36,7 +37,7 @@ pub(crate) trait Dispatcher {
     /// failure is the result when those under way have ended.
     async fn dispatch<Runner: SliceRunner>(
         &self,
-        splits: Vec<i64>,
+        splits: Vec<SplitId>,
         runner: &Runner,
     ) -> Result<Slice, Runner::Error>;
 }
@@ -53,7 +54,7 @@ pub(crate) struct InProcess {
 impl Dispatcher for InProcess {
     async fn dispatch<Runner: SliceRunner>(
         &self,
-        splits: Vec<i64>,
+        splits: Vec<SplitId>,
         runner: &Runner,
     ) -> Result<Slice, Runner::Error> {
         let mut waiting = VecDeque::from(splits);
@@ -91,17 +92,17 @@ mod tests {
 
     /// Splits that need some slices each; one may fail, and one divides a new one off.
     struct Scripted {
-        slices_left: RefCell<BTreeMap<i64, u32>>,
-        fails: Option<i64>,
-        divides: Cell<Option<i64>>,
+        slices_left: RefCell<BTreeMap<SplitId, u32>>,
+        fails: Option<SplitId>,
+        divides: Cell<Option<SplitId>>,
         running: Cell<usize>,
         running_max: Cell<usize>,
     }
 
     impl SliceRunner for Scripted {
-        type Error = i64;
+        type Error = SplitId;
 
-        async fn run_slice(&self, split_id: i64, _: Duration) -> Result<Slice, i64> {
+        async fn run_slice(&self, split_id: SplitId, _: Duration) -> Result<Slice, SplitId> {
             self.running.set(self.running.get() + 1);
             self.running_max.set(self.running_max.get().max(self.running.get()));
             tokio::task::yield_now().await;
@@ -121,11 +122,11 @@ mod tests {
         }
     }
 
-    fn scripted(fails: Option<i64>) -> Scripted {
+    fn scripted(fails: Option<SplitId>) -> Scripted {
         Scripted {
-            slices_left: RefCell::new((1..=9).map(|split_id| (split_id, 3)).collect()),
+            slices_left: RefCell::new((1..=9).map(|split_id| (SplitId(split_id), 3)).collect()),
             fails,
-            divides: Cell::new(Some(10)),
+            divides: Cell::new(Some(SplitId(10))),
             running: Cell::new(0),
             running_max: Cell::new(0),
         }
@@ -136,7 +137,7 @@ mod tests {
     #[tokio::test]
     async fn every_split_is_run_to_its_end_also_those_divided_off() {
         let splits = scripted(None);
-        assert_eq!(DISPATCHER.dispatch((1..=9).collect(), &splits).await, Ok(Slice::Done));
+        assert_eq!(DISPATCHER.dispatch((1..=9).map(SplitId).collect(), &splits).await, Ok(Slice::Done));
         assert!(splits.slices_left.borrow().values().all(|left| *left == 0));
         assert_eq!(splits.slices_left.borrow().len(), 10);
         assert_eq!(splits.running_max.get(), 4);
@@ -144,9 +145,9 @@ mod tests {
 
     #[tokio::test]
     async fn after_a_failure_what_runs_is_waited_for_and_nothing_begins() {
-        let splits = scripted(Some(2));
-        assert_eq!(DISPATCHER.dispatch((1..=9).collect(), &splits).await, Err(2));
+        let splits = scripted(Some(SplitId(2)));
+        assert_eq!(DISPATCHER.dispatch((1..=9).map(SplitId).collect(), &splits).await, Err(SplitId(2)));
         assert_eq!(splits.running.get(), 0);
-        assert_eq!(splits.slices_left.borrow()[&9], 3);
+        assert_eq!(splits.slices_left.borrow()[&SplitId(9)], 3);
     }
 }

@@ -27,4 +27,4 @@ pub(crate) use page_size::{PAGE_BYTES_TARGET, PAGE_ROWS_MAX, PageSize};
 pub(crate) use plan::{Limits, PartCounter, PlannedRange, plan};
 pub(crate) use quarantine::Refusals;
 pub(crate) use sample::{KeySample, SAMPLE_ROWS_MIN, SampleRule};
-pub(crate) use slice::{CopyError, CopyJob};
+pub(crate) use slice::{CopyError, CopyJob, Slices, close_lost_writers};

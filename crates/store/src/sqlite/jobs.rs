@@ -23,6 +23,9 @@ const COUNTED: &str = "(SELECT count(*) FROM collections c WHERE c.job_id = j.jo
                        (SELECT coalesce(sum(rows_written), 0) FROM splits s WHERE s.job_id = j.job_id), \
                        (SELECT coalesce(sum(rows_total), 0) FROM collections c WHERE c.job_id = j.job_id)";
 
+const SUMMARY: &str = "job_id, state, attempt, source, target, created_at, ended_at, collections_done, collections_total, \
+                       rows_done, rows_total, max_rate, bottleneck, worked_ms";
+
 #[async_trait]
 impl Jobs for SqliteStore {
     async fn create_job(&self, job: NewJob) -> Result<(), Error> {
@@ -92,6 +95,19 @@ impl Jobs for SqliteStore {
                 )
                 .optional()?
                 .ok_or_else(|| unknown(&id))
+        })
+        .await
+    }
+
+    async fn summary(&self, job_id: &JobId) -> Result<JobSummary, Error> {
+        let (id, leases) = (job_id.clone(), self.leases());
+        self.read(move |connection| {
+            let sql = format!("SELECT {SUMMARY} FROM jobs WHERE job_id = ?1");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let found = statement.query_row(params![id.as_str()], summary_of).optional()?;
+            let mut job = found.ok_or_else(|| unknown(&id))?;
+            look_at_open(connection, std::slice::from_mut(&mut job), &leases)?;
+            Ok(job)
         })
         .await
     }
@@ -300,12 +316,20 @@ fn list(connection: &Connection, page: &JobPage, leases: &std::path::Path) -> Re
             .ok_or_else(|| unknown(job_id))?,
         None => i64::MAX,
     };
-    let mut statement = connection.prepare_cached(
-        "SELECT job_id, state, attempt, source, target, created_at, ended_at, collections_done, collections_total, \
-         rows_done, rows_total, max_rate, bottleneck, worked_ms FROM jobs WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2",
-    )?;
+    let sql = format!("SELECT {SUMMARY} FROM jobs WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
     let found = statement.query_map(params![before, signed_size(page.jobs_max)], summary_of)?;
     let mut jobs = found.collect::<Result<Vec<_>, _>>()?;
+    look_at_open(connection, &mut jobs, leases)?;
+    Ok(jobs)
+}
+
+/// What is under way is counted now, and asked whether a process works on it.
+fn look_at_open(
+    connection: &Connection,
+    jobs: &mut [JobSummary],
+    leases: &std::path::Path,
+) -> Result<(), Error> {
     let mut counting =
         connection.prepare_cached(&format!("SELECT {COUNTED} FROM jobs j WHERE job_id = ?1"))?;
     for job in jobs.iter_mut().filter(|job| job.state.is_open()) {
@@ -315,7 +339,7 @@ fn list(connection: &Connection, page: &JobPage, leases: &std::path::Path) -> Re
         [job.collections_done, job.collections_total, job.rows_done, job.rows_total] = counted;
         job.live = Lease::is_taken(leases, job.job_id.as_str())?;
     }
-    Ok(jobs)
+    Ok(())
 }
 
 fn unknown(job_id: &JobId) -> Error {
