@@ -16,6 +16,7 @@ mod copy;
 pub mod duration;
 pub mod event;
 mod inventory;
+mod limits;
 mod plan;
 mod precheck;
 pub mod problem;
@@ -33,6 +34,7 @@ mod tuning;
 mod visible;
 mod waits;
 
+pub use limits::{Limits, Resources};
 pub use plan::file::PlanFile;
 pub use plan::{Change, Cluster, Keys, Plan, PlannedCollection};
 pub use problem::{Code, Exit, Lang, Problem};

@@ -23,6 +23,7 @@ use crate::copy::{Budget, Pace};
 use crate::duration::{self, Circumstances, DurationEstimate, EstimateReport, StepCosts};
 use crate::event::{Awaited, Event, Observer, Phase};
 use crate::inventory::{self, Found};
+use crate::limits::{ClusterShare, Limits, Resources};
 use crate::plan::file::{PlanFile, outdated};
 use crate::plan::stored::{write_plan, write_request};
 use crate::plan::{Plan, PlannedCollection};
@@ -70,22 +71,14 @@ pub use resume::Resumed;
 use shared_flush::SharedFlush;
 use times::Times;
 
-/// Collections under way at once, if all are small: with these it is the steps that take time, not the rows.
-const COLLECTIONS_PARALLEL: u32 = 16;
 /// A large one counts for so many: more of these only divide the same servers among more copies.
 const COLLECTION_UNITS: u32 = 4;
 /// Up to this size in the memory of a server a collection is small.
 const SMALL_BYTES_MAX: u64 = 16 << 20;
-/// Target collections that are loaded for their proof at once, if all are small; a large one is loaded alone.
-const TARGET_LOADS_PARALLEL: u32 = 8;
 /// Collections that are looked at once more at the end, at once.
 const LOOKS_PARALLEL: usize = 8;
 /// With fewer collections, measuring their steps takes a large part of the time that the job takes.
 const MEASURED_COLLECTIONS_MIN: usize = 64;
-/// Inserts under way at once, where the target takes as many.
-const INSERTS_MAX: usize = 6;
-/// Bytes in flight; the process needs about twice that at most.
-const IN_FLIGHT_BYTES_MAX: usize = 72 << 20;
 
 /// A migration that was checked and can start.
 #[derive(Debug)]
@@ -99,6 +92,7 @@ pub struct Migration {
     /// Where it goes on; none for a new job.
     record: Option<JobRecord>,
     tuning: Tuning,
+    resources: Resources,
     /// Another limit of the data rate than the recorded one.
     max_rate: Option<Option<MaxRate>>,
 }
@@ -139,10 +133,11 @@ pub(crate) struct Job {
     pace: Arc<Pace>,
     /// Source collections that this job may hold loaded at once.
     source_loads: Semaphore,
-    /// Collections that may be under way, in [`COLLECTION_UNITS`].
-    under_way: Semaphore,
-    /// Target collections that may be loaded for their proof, in [`target_load_units`].
-    target_loads: Semaphore,
+    limits: Limits,
+    /// What it shares with other jobs of the same source.
+    of_source: Arc<ClusterShare>,
+    /// What it shares with other jobs of the same target.
+    of_target: Arc<ClusterShare>,
     /// Flushes of the target.
     flushes: SharedFlush<FlushHandle>,
     /// Flushes of the source, after which its stored segments hold all rows.
@@ -285,6 +280,7 @@ impl Migration {
             job_id,
             record: None,
             tuning: Tuning::default(),
+            resources: Resources::new(Limits::default()),
             max_rate: None,
         })
     }
@@ -356,6 +352,12 @@ impl Migration {
     #[must_use]
     pub fn with_tuning(self, tuning: Tuning) -> Self {
         Self { tuning, ..self }
+    }
+
+    /// With what it shares with other jobs of the process; otherwise it has all of it for itself.
+    #[must_use]
+    pub fn with_resources(self, resources: Resources) -> Self {
+        Self { resources, ..self }
     }
 
     /// The checks that were made.
@@ -467,17 +469,19 @@ impl Migration {
         let max_rate = max_rate.map_err(|problem| vec![problem])?;
         observer.on_event(Event::MaxRate(max_rate));
         let looked = pace::Looked::new(&**store);
+        let of_target = self.resources.cluster(self.target.endpoint());
         let (recorder, mut recording) = history::record(observer, store, &attempt);
         let job = Job {
             consistency: record.read_timestamp.map_or(Consistency::Strong, Consistency::At),
             store: Arc::clone(store),
             attempt,
             worker: WorkerId::generate(),
-            budget: Budget::new(IN_FLIGHT_BYTES_MAX),
-            pace: Arc::new(Pace::new(INSERTS_MAX, max_rate)),
+            budget: self.resources.budget(),
+            pace: Arc::new(Pace::new(Arc::clone(&of_target.places), max_rate)),
             source_loads: Semaphore::new(self.request.source_load_parallel.max(1)),
-            under_way: Semaphore::new(COLLECTIONS_PARALLEL as usize),
-            target_loads: Semaphore::new(TARGET_LOADS_PARALLEL as usize),
+            limits: self.resources.limits(),
+            of_source: self.resources.cluster(self.source.endpoint()),
+            of_target,
             flushes: SharedFlush::new(),
             source_flushes: SharedFlush::new(),
             copying: Mutex::new(None),
@@ -687,7 +691,7 @@ impl Job {
         let mut waiting = plan.collections.iter().enumerate();
         let (mut running, mut ended) = (FuturesUnordered::new(), Vec::new());
         loop {
-            while running.len() < COLLECTIONS_PARALLEL as usize
+            while running.len() < self.limits.collections_max.max(1) as usize
                 && let Some((index, planned)) = waiting.next()
             {
                 running.push(Box::pin(self.in_turn(index, planned)));
@@ -706,13 +710,13 @@ impl Job {
         let is_small = memory_estimate(&planned.described, planned.rows_estimate) <= SMALL_BYTES_MAX;
         let units = match self.target.version().flavor {
             Flavor::Milvus if is_small => 1,
-            Flavor::Milvus => COLLECTION_UNITS,
+            Flavor::Milvus => COLLECTION_UNITS.min(self.limits.collections_max.max(1)),
             // It keeps aliases and databases in files that two calls at once break (measured on milvus-lite 3.2.2), and
             // its steps take no time that others could use.
-            Flavor::LiteNative | Flavor::LitePython => COLLECTIONS_PARALLEL,
+            Flavor::LiteNative | Flavor::LitePython => self.limits.collections_max.max(1),
         };
         // Never closed; if it were, the collection would only be less bounded.
-        let _units = self.under_way.acquire_many(units).await;
+        let _units = self.of_target.under_way.acquire_many(units).await;
         (index, self.collection(Position::of_index(index), planned).await)
     }
 
@@ -821,9 +825,9 @@ impl Job {
     }
 }
 
-/// What a collection takes of [`TARGET_LOADS_PARALLEL`] while it is loaded.
-fn target_load_units(memory_bytes: u64) -> u32 {
-    if memory_bytes <= SMALL_BYTES_MAX { 1 } else { TARGET_LOADS_PARALLEL }
+/// What a collection takes of [`Limits::target_loads_max`] while it is loaded.
+fn target_load_units(memory_bytes: u64, limits: Limits) -> u32 {
+    if memory_bytes <= SMALL_BYTES_MAX { 1 } else { limits.target_loads_max.max(1) }
 }
 
 /// What the job made under a name is gone, or another collection has the name.

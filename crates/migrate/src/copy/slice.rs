@@ -482,11 +482,11 @@ impl CopyJob {
     ) -> Result<(Page, Share), CopyError> {
         size.limit(self.pace.page_max());
         let mut share = tokio::select! {
-            share = self.budget.take(size.bytes()) => share.ok_or(CopyError::Canceled)?,
+            share = self.budget.take(size.bytes()) => share,
             () = self.cancel.cancelled() => return Err(CopyError::Canceled),
         };
         let page = self.read_page(partition, range, size).await?;
-        share.resize(page.bytes);
+        share.resize(page.bytes, &self.budget);
         size.came(page.rows, page.bytes);
         Ok((page, share))
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::SemaphorePermit;
 use vecferry_milvus::schema::Difference;
 use vecferry_milvus::{
     Client, Collection, CollectionName, Error, ErrorKind, Flavor, Key, KeyRange, LoadState,
@@ -190,7 +191,7 @@ struct Work<'a> {
 
 /// A source collection that is loaded for this job, and the right to have it so.
 struct Held<'a> {
-    _permit: tokio::sync::SemaphorePermit<'a>,
+    _permits: (SemaphorePermit<'a>, SemaphorePermit<'a>),
 }
 
 impl<'a> Work<'a> {
@@ -412,16 +413,20 @@ impl<'a> Work<'a> {
     /// every row of it is to be compared: then that is left to the caller.
     async fn read_source(&mut self, made: &Collection) -> Result<(Expected, Option<Held<'a>>), Stop> {
         // Held until the source is released again: the permit is what bounds the loads.
-        let permit = match self.planned.needs_load {
+        let permits = match self.planned.needs_load {
             true => {
-                let turn = shown(Awaited::Turn { side: Side::Source }, self.job.source_loads.acquire());
-                Some(turn.await.map_err(|_| Stop::Canceled)?)
+                let turn = async {
+                    let of_job = self.job.source_loads.acquire().await;
+                    (of_job, self.job.of_source.source_loads.acquire().await)
+                };
+                let (of_job, of_cluster) = shown(Awaited::Turn { side: Side::Source }, turn).await;
+                Some((of_job.map_err(|_| Stop::Canceled)?, of_cluster.map_err(|_| Stop::Canceled)?))
             }
             false => None,
         };
         self.stop_if_canceled()?;
         let result = self.load_and_copy(made).await;
-        let held = permit.map(|permit| Held { _permit: permit });
+        let held = permits.map(|permits| Held { _permits: permits });
         let is_needed = result.is_ok() && self.compares_every_row();
         match held {
             Some(held) if !is_needed => {
@@ -1056,7 +1061,10 @@ impl<'a> Work<'a> {
             self.report.verification = Some(verification);
             return Ok(());
         }
-        let units = super::target_load_units(memory_estimate(&self.planned.described, self.report.rows));
+        let units = super::target_load_units(
+            memory_estimate(&self.planned.described, self.report.rows),
+            self.job.limits,
+        );
         let _turn = self.turn_of_target(units).await?;
         self.stop_if_canceled()?;
         let outcome = self.load_and_compare(made, expected).await;
@@ -1153,7 +1161,8 @@ impl<'a> Work<'a> {
 
     /// The right to have the target loaded with it.
     async fn turn_of_target(&self, units: u32) -> Result<tokio::sync::SemaphorePermit<'a>, Stop> {
-        let turn = shown(Awaited::Turn { side: Side::Target }, self.job.target_loads.acquire_many(units));
+        let turn =
+            shown(Awaited::Turn { side: Side::Target }, self.job.of_target.target_loads.acquire_many(units));
         turn.await.map_err(|_| Stop::Canceled)
     }
 
@@ -1204,7 +1213,7 @@ impl<'a> Work<'a> {
             let rows = target.row_estimate(name).await.map_err(|error| self.not_verified(error))?;
             return Ok(CountedRows { whole: rows, ..CountedRows::default() });
         }
-        let units = super::target_load_units(memory_estimate(&self.planned.described, rows));
+        let units = super::target_load_units(memory_estimate(&self.planned.described, rows), self.job.limits);
         let _turn = self.turn_of_target(units).await?;
         let made = repeat(&job.cancel, || target.describe(name)).await;
         let made = made.map_err(|error| self.not_verified(error))?;

@@ -8,6 +8,7 @@ use super::control::unreadable;
 use super::{Migration, connect_both, replaced, store_problem};
 use crate::connect::{Side, refusal};
 use crate::inventory;
+use crate::limits::{Limits, Resources};
 use crate::plan::PlannedCollection;
 use crate::plan::stored::{read_plan, read_request};
 use crate::problem::{Code, Problem, Told};
@@ -70,6 +71,7 @@ impl Migration {
             job_id,
             record: Some(record),
             tuning: Tuning::default(),
+            resources: Resources::new(Limits::default()),
             max_rate: None,
         })))
     }
