@@ -89,8 +89,10 @@ pub struct Migration {
     plan: Plan,
     checks: Vec<Check>,
     job_id: JobId,
-    /// Where it goes on; none for a new job.
+    /// As it is recorded; none before that.
     record: Option<JobRecord>,
+    /// Whether it was recorded through this handle, and not begun yet.
+    is_created_now: bool,
     tuning: Tuning,
     resources: Resources,
     /// Another limit of the data rate than the recorded one.
@@ -279,6 +281,7 @@ impl Migration {
             checks: Vec::new(),
             job_id,
             record: None,
+            is_created_now: false,
             tuning: Tuning::default(),
             resources: Resources::new(Limits::default()),
             max_rate: None,
@@ -433,12 +436,39 @@ impl Migration {
         self.max_rate = Some(max_rate);
     }
 
+    /// Records the job, which is PENDING from then on, and gives its ID. Whoever knows that can ask the store how the job
+    /// is while [`Migration::run`] carries it out.
+    ///
+    /// # Errors
+    /// The source is not any more what was planned, the target does not take what was in doubt, or the job can't be
+    /// recorded: nothing was written anywhere.
+    pub async fn create(
+        &mut self,
+        store: &dyn Store,
+        cancel: &CancellationToken,
+    ) -> Result<JobId, Vec<Problem>> {
+        if self.record.is_none() {
+            let record = self.create_record(store, cancel).await?;
+            (self.record, self.is_created_now) = (Some(record), true);
+        }
+        Ok(self.job_id.clone())
+    }
+
+    async fn create_record(
+        &mut self,
+        store: &dyn Store,
+        cancel: &CancellationToken,
+    ) -> Result<JobRecord, Vec<Problem>> {
+        self.look_before_start(cancel).await?;
+        self.record_new(store).await.map_err(|problem| vec![problem])
+    }
+
     /// Carries the plan out, and records every step in the store. Ends with a report whatever happens; the source is put
     /// back into the load state it had.
     ///
     /// # Errors
-    /// The source is not any more what was planned, the target does not take what was in doubt, the job can't be recorded,
-    /// or another process works on it: nothing was written anywhere.
+    /// As [`Migration::create`], or another job has one of the names, or another process works on this one: nothing was
+    /// written anywhere.
     pub async fn run(
         mut self,
         store: &Arc<dyn Store>,
@@ -446,33 +476,39 @@ impl Migration {
         cancel: CancellationToken,
     ) -> Result<Report, Vec<Problem>> {
         let clock = Clock::start();
-        let record = match &self.record {
-            Some(record) => record.clone(),
-            None => {
-                self.refuse_changed_source().await?;
-                // Rows of what a server does not know may harm it: it is asked first, whoever starts the job.
-                if self.plan.warnings.iter().any(|warning| warning.code == Code::TargetMayNotHold) {
-                    Box::pin(self.probe_write(&cancel)).await?;
+        let is_new = self.record.is_none();
+        let record = match self.record.clone() {
+            Some(record) => {
+                if record.attempt == 0 && !self.is_created_now {
+                    self.look_before_start(&cancel).await?;
                 }
-                self.record_new(&**store, &clock).await.map_err(|problem| vec![problem])?
+                record
             }
+            None => self.create_record(&**store, &cancel).await?,
         };
         let attempt = store
             .begin_attempt(&record.job_id)
             .await
             .map_err(|error| vec![store_problem(&**store, record.job_id.as_str(), &error)])?;
         if let Err(problem) = claim::reserve(&**store, &attempt, &self.target, &self.plan.collections).await {
-            self.take_back(&**store, &attempt, record).await.map_err(|problem| vec![problem])?;
+            self.take_back(&**store, &attempt, record, is_new).await.map_err(|problem| vec![problem])?;
             return Err(vec![problem]);
         }
+        let read_timestamp = match self.read_timestamp(&**store, &attempt).await {
+            Ok(read_timestamp) => read_timestamp,
+            Err(problem) => {
+                self.take_back(&**store, &attempt, record, is_new).await.map_err(|problem| vec![problem])?;
+                return Err(vec![problem]);
+            }
+        };
         let max_rate = self.max_rate_in_force(&**store, &record.job_id).await;
         let max_rate = max_rate.map_err(|problem| vec![problem])?;
-        observer.on_event(Event::MaxRate(max_rate));
+        observer.on_event(Event::MaxRate { max_rate });
         let looked = pace::Looked::new(&**store);
         let of_target = self.resources.cluster(self.target.endpoint());
         let (recorder, mut recording) = history::record(observer, store, &attempt);
         let job = Job {
-            consistency: record.read_timestamp.map_or(Consistency::Strong, Consistency::At),
+            consistency: read_timestamp.map_or(Consistency::Strong, Consistency::At),
             store: Arc::clone(store),
             attempt,
             worker: WorkerId::generate(),
@@ -515,6 +551,16 @@ impl Migration {
         Ok(report)
     }
 
+    /// Looks at both sides right before the job is recorded or, if that was long ago, begun.
+    async fn look_before_start(&mut self, cancel: &CancellationToken) -> Result<(), Vec<Problem>> {
+        self.refuse_changed_source().await?;
+        // Rows of what a server does not know may harm it: it is asked first, whoever starts the job.
+        if self.plan.warnings.iter().any(|warning| warning.code == Code::TargetMayNotHold) {
+            Box::pin(self.probe_write(cancel)).await?;
+        }
+        Ok(())
+    }
+
     /// Whatever the plan was waiting for, a confirmation or its turn, the source may have changed meanwhile.
     async fn refuse_changed_source(&self) -> Result<(), Vec<Problem>> {
         let look = |planned: &PlannedCollection| {
@@ -538,17 +584,33 @@ impl Migration {
     }
 
     /// A job that may not begin leaves the record as it was.
-    async fn take_back(self, store: &dyn Store, attempt: &Attempt, record: JobRecord) -> Result<(), Problem> {
-        let done = match (self.record, record.ended_at) {
-            (None, _) => store.remove_job(attempt).await,
-            (Some(_), Some(ended_at)) => {
+    async fn take_back(
+        self,
+        store: &dyn Store,
+        attempt: &Attempt,
+        record: JobRecord,
+        is_new: bool,
+    ) -> Result<(), Problem> {
+        let done = match record.ended_at {
+            _ if is_new => store.remove_job(attempt).await,
+            Some(ended_at) => {
                 let report = record.report.unwrap_or_default();
                 store.end_attempt(attempt, record.state, report, ended_at).await
             }
+            None if record.attempt == 0 => {
+                store.end_attempt(attempt, JobState::Pending, String::new(), record.created_at).await
+            }
             // It died, and still is as it was then.
-            (Some(_), None) => Ok(()),
+            None => Ok(()),
         };
         done.map_err(|error| store_problem(store, attempt.job_id().as_str(), &error))
+    }
+
+    /// The timestamp of all reads: that of the first attempt, so that whatever was written before it is read.
+    async fn read_timestamp(&self, store: &dyn Store, attempt: &Attempt) -> Result<Option<u64>, Problem> {
+        let now = self.source.timestamp().await.map_err(|error| refusal(Side::Source, &error))?;
+        let recorded = store.record_read_timestamp(attempt, now).await;
+        recorded.map_err(|error| store_problem(store, attempt.job_id().as_str(), &error))
     }
 
     /// Records another limit, if one is wanted, and gives the one in force.
@@ -563,13 +625,12 @@ impl Migration {
     }
 
     /// Records a new job before anything is written.
-    async fn record_new(&self, store: &dyn Store, clock: &Clock) -> Result<JobRecord, Problem> {
+    async fn record_new(&self, store: &dyn Store) -> Result<JobRecord, Problem> {
         let job_id = self.job_id.clone();
         let failed = |error: &dyn std::fmt::Display| {
             let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
             problem.with("detail", error)
         };
-        let read_timestamp = self.source.timestamp().await.map_err(|error| failed(&error))?;
         let collections = self.plan.collections.iter().map(|planned| NewCollectionRecord {
             source: planned.source.to_string(),
             target: planned.target.to_string(),
@@ -582,8 +643,7 @@ impl Migration {
             request: write_request(&self.request).map_err(|error| failed(&error))?,
             plan: write_plan(&self.plan).map_err(|error| failed(&error))?,
             sample_seed: rand::random(),
-            read_timestamp,
-            created_at: clock.started_at(),
+            created_at: Clock::start().started_at(),
             databases: self.plan.new_databases.clone(),
             collections: collections.collect(),
             max_rate: MaxRate::stored(self.max_rate.flatten()),

@@ -43,7 +43,7 @@ pub(super) async fn obey(job: &Job, looked: &Looked) -> Infallible {
             if let Ok(max_rate) = MaxRate::of_stored(control.max_rate.as_deref())
                 && job.pace.set_max_rate(max_rate)
             {
-                job.observer.on_event(Event::MaxRate(max_rate));
+                job.observer.on_event(Event::MaxRate { max_rate });
             }
         }
         job.times.record_now_and_then(&*job.store, &job.attempt).await;
@@ -111,7 +111,10 @@ pub async fn cancel(
         wait_for_end(store, job_id).await?;
     }
     let record = store.job(job_id).await.map_err(failed)?;
-    let died = record.state.is_open() || record.state == JobState::Pending;
+    if record.attempt == 0 {
+        return never_begun(store, job_id).await.map_err(failed);
+    }
+    let died = record.state.is_open();
     let mut removed = Vec::new();
     if died || clean {
         let target = match target {
@@ -145,6 +148,14 @@ pub async fn cancel(
     }
     let JobRecord { job_id, state, .. } = store.job(job_id).await.map_err(failed)?;
     Ok(Canceled { job_id, state, removed })
+}
+
+/// A job that was recorded and never begun ends without a server.
+async fn never_begun(store: &dyn Store, job_id: &JobId) -> Result<Canceled, vecferry_store::Error> {
+    let attempt = store.begin_attempt(job_id).await?;
+    let now = format!("{:.3}", jiff::Timestamp::now());
+    store.end_attempt(&attempt, JobState::Canceled, String::new(), now).await?;
+    Ok(Canceled { job_id: job_id.clone(), state: JobState::Canceled, removed: Vec::new() })
 }
 
 /// The report of a job after a clean-up: nothing that an earlier one proved counts any more.

@@ -70,6 +70,7 @@ impl Migration {
             checks: Vec::new(),
             job_id,
             record: Some(record),
+            is_created_now: false,
             tuning: Tuning::default(),
             resources: Resources::new(Limits::default()),
             max_rate: None,

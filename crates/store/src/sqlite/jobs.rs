@@ -53,6 +53,22 @@ impl Jobs for SqliteStore {
         Ok(Attempt::new(job_id.clone(), number, lease))
     }
 
+    async fn record_read_timestamp(
+        &self,
+        attempt: &Attempt,
+        read_timestamp: Option<u64>,
+    ) -> Result<Option<u64>, Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            let recorded = connection.query_row(
+                "UPDATE jobs SET read_timestamp = coalesce(read_timestamp, ?2) WHERE job_id = ?1 RETURNING read_timestamp",
+                params![attempt.job_id().as_str(), read_timestamp.map(signed)],
+                |row| unsigned_or_none(row, 0),
+            )?;
+            Ok(recorded)
+        })
+        .await
+    }
+
     async fn end_attempt(
         &self,
         attempt: &Attempt,
@@ -262,8 +278,8 @@ fn create(connection: &Connection, job: &NewJob) -> Result<(), Error> {
     let id = job.job_id.as_str();
     let rows_total: u64 = job.collections.iter().map(|collection| collection.rows_total).sum();
     connection.execute(
-        "INSERT INTO jobs (job_id, state, source, target, request, plan, sample_seed, read_timestamp, created_at, max_rate, \
-         collections_total, rows_total) VALUES (?1, 'PENDING', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO jobs (job_id, state, source, target, request, plan, sample_seed, created_at, max_rate, collections_total, \
+         rows_total) VALUES (?1, 'PENDING', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             id,
             job.source,
@@ -271,7 +287,6 @@ fn create(connection: &Connection, job: &NewJob) -> Result<(), Error> {
             job.request,
             job.plan,
             signed(job.sample_seed),
-            job.read_timestamp.map(signed),
             job.created_at,
             job.max_rate,
             signed_size(job.collections.len()),
