@@ -631,7 +631,7 @@ impl<'a> Work<'a> {
         let record = job.store.collection(job.attempt.job_id(), self.position).await;
         let is_copied = record.map_err(|error| self.store_failed(error))?.copied;
         let outcome = if is_copied && self.quarantined().await?.is_empty() {
-            Ok(())
+            self.close_left_writers(made).await
         } else {
             self.copy_splits(made, source, before).await
         };
@@ -714,6 +714,17 @@ impl<'a> Work<'a> {
         lost.map_err(|error| self.store_failed(error))?;
         let closed = target::try_close_write_alias(&job.target, &made.name, write_name).await;
         closed.map_err(|error| self.target_failed(error))
+    }
+
+    /// Takes away the name of a writer that recorded all its rows and died before it could do so itself.
+    async fn close_left_writers(&self, made: &Collection) -> Result<(), Stop> {
+        let job = self.job;
+        let lost = job.store.lost_writers(job.attempt.job_id(), self.position).await;
+        if lost.map_err(|error| self.store_failed(error))?.is_empty() {
+            return Ok(());
+        }
+        let closed = writers::close_all(&*job.store, &job.attempt, &job.target, &made.name, self.position);
+        Ok(closed.await?)
     }
 
     fn copy_job(
