@@ -34,6 +34,7 @@ mod tuning;
 mod visible;
 mod waits;
 
+pub use copy::{Dispatcher, InProcess, Slice, SliceError, SliceFailure, SliceRunner, SplitsToCopy};
 pub use limits::{Limits, Resources};
 pub use plan::file::PlanFile;
 pub use plan::{Change, Cluster, Keys, Plan, PlannedCollection};

@@ -19,7 +19,7 @@ use vecferry_store::{
 use crate::checks::fields::unreadable_key;
 use crate::checks::{self, Check, CheckId, CheckList};
 use crate::connect::{Side, cluster, connect, denied, on_one_machine, product, refusal};
-use crate::copy::{Budget, Pace};
+use crate::copy::{Budget, Dispatcher, Pace};
 use crate::duration::{self, Circumstances, DurationEstimate, EstimateReport, StepCosts};
 use crate::event::{Awaited, Event, Observer, Phase};
 use crate::inventory::{self, Found};
@@ -95,6 +95,7 @@ pub struct Migration {
     is_created_now: bool,
     tuning: Tuning,
     resources: Resources,
+    dispatcher: Option<Arc<dyn Dispatcher>>,
     /// Another limit of the data rate than the recorded one.
     max_rate: Option<Option<MaxRate>>,
 }
@@ -152,6 +153,8 @@ pub(crate) struct Job {
     observer: Arc<dyn Observer>,
     cancel: CancellationToken,
     tuning: Tuning,
+    /// Who copies splits, if not this process.
+    dispatcher: Option<Arc<dyn Dispatcher>>,
 }
 
 impl Migration {
@@ -284,6 +287,7 @@ impl Migration {
             is_created_now: false,
             tuning: Tuning::default(),
             resources: Resources::new(Limits::default()),
+            dispatcher: None,
             max_rate: None,
         })
     }
@@ -355,6 +359,12 @@ impl Migration {
     #[must_use]
     pub fn with_tuning(self, tuning: Tuning) -> Self {
         Self { tuning, ..self }
+    }
+
+    /// With somebody else who has its splits copied.
+    #[must_use]
+    pub fn with_dispatcher(self, dispatcher: Arc<dyn Dispatcher>) -> Self {
+        Self { dispatcher: Some(dispatcher), ..self }
     }
 
     /// With what it shares with other jobs of the process; otherwise it has all of it for itself.
@@ -526,6 +536,7 @@ impl Migration {
             observer: Arc::new(recorder),
             cancel,
             tuning: self.tuning,
+            dispatcher: self.dispatcher,
             request: self.request,
             source: self.source,
             target: self.target,

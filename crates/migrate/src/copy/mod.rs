@@ -19,7 +19,7 @@ mod slice;
 
 pub(crate) use budget::{Budget, Pool};
 pub(crate) use completeness::rows_of_split;
-pub(crate) use dispatch::{Dispatcher, InProcess, Slice};
+pub use dispatch::{Dispatcher, InProcess, Slice, SliceError, SliceFailure, SliceRunner, SplitsToCopy};
 pub(crate) use doubt::{SettleError, settle_doubts};
 pub(crate) use key_text::{key_of, key_text, range_of};
 pub(crate) use pace::{Pace, Places, Waits};

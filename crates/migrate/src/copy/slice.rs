@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use vecferry_store::{Claim, JobId, Position, Progress, Right, Split, SplitId, St
 
 use super::budget::{Budget, Share};
 use super::completeness::End;
-use super::dispatch::{Slice, SliceRunner};
+use super::dispatch::{Slice, SliceError, SliceRunner};
 use super::key_text::{NoKey, key_of, key_text, range_of};
 use super::pace::Pace;
 use super::page_size::{PAGE_BYTES_MAX, PageSize};
@@ -92,6 +93,9 @@ pub(crate) enum CopyError {
     Store(#[from] vecferry_store::Error),
     #[error("{0}")]
     Record(#[from] NoKey),
+    /// By whoever copied a split elsewhere.
+    #[error("{0}")]
+    Told(String),
     #[error("canceled")]
     Canceled,
 }
@@ -215,16 +219,15 @@ pub(crate) struct Slices<'a> {
     pub(crate) target_name: &'a CollectionName,
 }
 
+#[async_trait]
 impl SliceRunner for Slices<'_> {
-    type Error = CopyError;
-
-    async fn run_slice(&self, split_id: SplitId, time: Duration) -> Result<Slice, CopyError> {
+    async fn run_slice(&self, split_id: SplitId, time: Duration) -> Result<Slice, SliceError> {
         let ended = self.run(split_id, time).await;
         if ended.is_err() {
             // The other splits of this collection need not go on.
             self.copy.cancel.cancel();
         }
-        ended
+        Ok(ended?)
     }
 }
 

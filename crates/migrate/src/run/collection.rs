@@ -21,8 +21,8 @@ use super::{
 use crate::connect::{Side, denied, of_server};
 use crate::copy::{
     CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, Refusals, SampleRule,
-    SettleError, Slice, Slices, close_lost_writers, key_of, key_text, plan, range_of, rows_of_split,
-    settle_doubts,
+    SettleError, Slice, Slices, SplitsToCopy, close_lost_writers, key_of, key_text, plan, range_of,
+    rows_of_split, settle_doubts,
 };
 use crate::event::{Awaited, Event, Phase};
 use crate::plan::{Change, Keys, PlannedCollection};
@@ -664,11 +664,18 @@ impl<'a> Work<'a> {
         let refused = job.store.quarantined_total(job.attempt.job_id(), self.position).await;
         let refusals = Refusals::new(rows_written, refused.map_err(|error| self.store_failed(error))?);
         let copy = self.copy_job(&job.source, &pages, write_name.clone(), sample, limits, refusals);
-        let dispatcher = InProcess { parallel: SPLITS_PARALLEL, slice: job.tuning.slice_time };
+        let in_process = InProcess { parallel: SPLITS_PARALLEL, slice: job.tuning.slice_time };
+        let dispatcher: &dyn Dispatcher = job.dispatcher.as_deref().unwrap_or(&in_process);
+        let to_copy = SplitsToCopy {
+            job_id: job.attempt.job_id().clone(),
+            collection: self.position,
+            splits,
+            cancel: copy.cancel.clone(),
+        };
         let slices = Slices { copy: &copy, writer: writer.clone(), target_name: &made.name };
         let work = async {
             copy.retry_quarantined(&job.attempt).await?;
-            dispatcher.dispatch(splits, &slices).await
+            Ok(dispatcher.dispatch(to_copy, &slices).await?)
         };
         let outcome = tokio::select! {
             outcome = work => outcome,
@@ -868,6 +875,10 @@ impl<'a> Work<'a> {
                 Problem::new(Code::Protocol).with("collection", source).with("detail", error).into()
             }
             CopyError::InDoubt(detail) => Stop::InDoubt(detail),
+            CopyError::Told(detail) => {
+                let problem = Problem::new(Code::CopyFailed).with("collection", source);
+                problem.with("job", self.job.attempt.job_id()).with("detail", detail).into()
+            }
             CopyError::Store(error) => self.store_failed(error),
             CopyError::Record(error) => self.store_failed(error),
             CopyError::RowsRefused { first, last, error } => Problem::new(Code::RowsRefused)

@@ -73,6 +73,7 @@ impl Migration {
             is_created_now: false,
             tuning: Tuning::default(),
             resources: Resources::new(Limits::default()),
+            dispatcher: None,
             max_rate: None,
         })))
     }
