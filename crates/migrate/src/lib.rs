@@ -45,6 +45,7 @@ pub use request::{
     AutoId, Duplicates, LoadRequest, LoadWhat, MigrateRequest, OnBadRow, PlanHints, RbacRequest, RbacUsers,
     RepairScope, Selection, SourceLoad, VerifyLevel, VerifyRequest,
 };
+pub use run::worker::{ByWorkers, Worker};
 pub use run::{
     Canceled, DryCollection, DryRunReport, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history,
     load, set_max_rate, state_problem, store_problem, updates_unseen, verify,

@@ -45,6 +45,7 @@ mod collection;
 mod comparison;
 mod conclusion;
 mod control;
+mod copying;
 pub(crate) mod drift;
 mod dry;
 mod end;
@@ -57,12 +58,14 @@ mod resume;
 mod shared_flush;
 mod times;
 mod without_keys;
+pub(crate) mod worker;
 mod writers;
 mod writes;
 
 pub(crate) use collection::splits_expected;
 use conclusion::{Asked, Shown, conclude};
 pub use control::{Canceled, RateSet, cancel, set_max_rate};
+use copying::Copying;
 pub use drift::updates_unseen;
 pub use dry::{DryCollection, DryRunReport};
 pub use history::{Passed, history};
@@ -751,6 +754,22 @@ impl Job {
     fn claim<'a>(&'a self, position: Position, planned: &'a PlannedCollection) -> claim::Claim<'a> {
         let (store, attempt, target) = (&*self.store, &self.attempt, &self.target);
         claim::Claim { store, attempt, target, planned, position }
+    }
+
+    fn copying(&self) -> Copying {
+        Copying {
+            target: self.target.clone(),
+            store: Arc::clone(&self.store),
+            job_id: self.attempt.job_id().clone(),
+            consistency: self.consistency,
+            verify: self.request.verify,
+            sample_seed: self.sample_seed,
+            budget: self.budget.clone(),
+            pace: Arc::clone(&self.pace),
+            observer: Arc::clone(&self.observer),
+            tuning: self.tuning,
+            cancel: self.cancel.clone(),
+        }
     }
 
     fn rbac_work(&self) -> rbac::Work<'_> {

@@ -1,14 +1,11 @@
 //! One collection of a job, from loading the source to the aliases of the target.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::SemaphorePermit;
 use vecferry_milvus::schema::Difference;
-use vecferry_milvus::{
-    Client, Collection, CollectionName, Error, ErrorKind, Flavor, Key, KeyRange, LoadState,
-};
+use vecferry_milvus::{Collection, CollectionName, Error, ErrorKind, Flavor, Key, KeyRange, LoadState};
 use vecferry_store::{NewSplit, Position, Quarantined, Right, SplitId, Writer};
 
 use super::claim::Claim;
@@ -20,9 +17,9 @@ use super::{
 };
 use crate::connect::{Side, denied, of_server};
 use crate::copy::{
-    CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, Refusals, SampleRule,
-    SettleError, Slice, Slices, SplitsToCopy, close_lost_writers, key_of, key_text, plan, range_of,
-    rows_of_split, settle_doubts,
+    CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, Refusals, SettleError,
+    Slice, Slices, SplitsToCopy, close_lost_writers, key_of, key_text, plan, range_of, rows_of_split,
+    settle_doubts,
 };
 use crate::event::{Awaited, Event, Phase};
 use crate::plan::{Change, Keys, PlannedCollection};
@@ -651,19 +648,9 @@ impl<'a> Work<'a> {
         let opened = target::open_write_alias(&job.target, made, &writer, &job.cancel);
         let opened = opened.await.map_err(|error| self.target_failed(error))?;
         let write_name = opened.ok_or_else(|| replaced(self.planned, job.attempt.job_id()))?;
-        let parts = self.planned.parts();
-        let per_part = self.sample_rows(parts.len());
-        let sample =
-            SampleRule::new(job.sample_seed, parts.into_iter().zip(before.iter().copied()), per_part);
-        let limits =
-            split_limits(&self.planned.described, before.iter().sum(), self.job.tuning.split_bytes_min);
-        let recorded = job.store.splits(job.attempt.job_id(), self.position).await;
-        let recorded = recorded.map_err(|error| self.store_failed(error))?;
-        let rows_written = recorded.iter().map(|split| split.progress.rows_written).sum();
-        let pages = Reader { consistency: job.consistency, ..source.clone() };
-        let refused = job.store.quarantined_total(job.attempt.job_id(), self.position).await;
-        let refusals = Refusals::new(rows_written, refused.map_err(|error| self.store_failed(error))?);
-        let copy = self.copy_job(&job.source, &pages, write_name.clone(), sample, limits, refusals);
+        let copying = job.copying();
+        let copy = copying.of_splits(self.position, self.planned, source, before, write_name.clone()).await;
+        let copy = copy.map_err(|error| self.store_failed(error))?;
         let in_process = InProcess { parallel: SPLITS_PARALLEL, slice: job.tuning.slice_time };
         let dispatcher: &dyn Dispatcher = job.dispatcher.as_deref().unwrap_or(&in_process);
         let to_copy = SplitsToCopy {
@@ -732,43 +719,6 @@ impl<'a> Work<'a> {
         }
         let closed = writers::close_all(&*job.store, &job.attempt, &job.target, &made.name, self.position);
         Ok(closed.await?)
-    }
-
-    fn copy_job(
-        &self,
-        from: &Client,
-        reader: &Reader,
-        write_name: CollectionName,
-        sample: SampleRule,
-        limits: Limits,
-        refusals: Refusals,
-    ) -> CopyJob {
-        let job = self.job;
-        CopyJob {
-            source: from.clone(),
-            reads: reader.side,
-            target: job.target.clone(),
-            store: Arc::clone(&job.store),
-            job_id: job.attempt.job_id().clone(),
-            position: self.position,
-            source_name: reader.name.clone(),
-            shown_name: self.planned.source.clone(),
-            source_id: reader.id,
-            write_name,
-            key_field: reader.key_field.clone(),
-            keys: self.planned.keys,
-            names: reader.columns.iter().map(|column| column.name.clone()).collect(),
-            columns: reader.columns.clone(),
-            consistency: reader.consistency,
-            budget: job.budget.clone(),
-            pace: Arc::clone(&job.pace),
-            limits,
-            page_bytes_target: job.tuning.page_bytes_target,
-            sample,
-            refusals,
-            observer: Arc::clone(&job.observer),
-            cancel: job.cancel.child_token(),
-        }
     }
 
     /// The splits that are not complete; planned now if no attempt has done so yet.
@@ -888,14 +838,6 @@ impl<'a> Work<'a> {
                 .with("detail", error)
                 .into(),
         }
-    }
-
-    /// Rows to sample of each part: at least 1,000 and a thousandth of the collection, at least 64 a part.
-    fn sample_rows(&self, parts: usize) -> usize {
-        if self.job.request.verify != VerifyLevel::Sample || self.planned.keys == Keys::Regenerated {
-            return 0;
-        }
-        comparison::sample_rows(self.planned.rows_estimate, parts)
     }
 
     /// Asks the source, while it is still loaded, what the target must hold, and finds out why it may count more rows
@@ -1117,14 +1059,10 @@ impl<'a> Work<'a> {
         let of_target =
             reader(Side::Target, target, made, &self.planned.described, &self.job.cancel).fresh().await;
         let of_target = of_target.map_err(|error| self.not_verified(error))?;
-        let copy = self.copy_job(
-            target,
-            &of_target,
-            made.name.clone(),
-            SampleRule::default(),
-            split_limits(&self.planned.described, self.report.rows, self.job.tuning.split_bytes_min),
-            Refusals::new(self.report.rows, 0),
-        );
+        let limits = split_limits(&self.planned.described, self.report.rows, self.job.tuning.split_bytes_min);
+        let refusals = Refusals::new(self.report.rows, 0);
+        let copying = self.job.copying();
+        let copy = copying.of(self.position, self.planned, &of_target, made.name.clone(), limits, refusals);
         self.settle(&copy, &of_target, made).await?;
         if self.job.request.verify == VerifyLevel::None {
             return Ok(crate::proof::Outcome::default());
