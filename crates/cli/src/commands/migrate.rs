@@ -13,8 +13,8 @@ use vecferry_migrate::rbac::RbacPlan;
 use vecferry_migrate::report::FormerLoad;
 use vecferry_migrate::request::parse_target_db;
 use vecferry_migrate::{
-    Code, DryRunReport, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile, PlanHints,
-    Problem, RbacRequest, Report, Selection,
+    ByWorkers, Code, DryRunReport, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile,
+    PlanHints, Problem, RbacRequest, Report, Selection,
 };
 use vecferry_milvus::{CollectionName, Endpoint};
 use vecferry_policy::Edition;
@@ -150,6 +150,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
             present::duration_lines(output.lang, estimate).iter().for_each(|line| output.note(line));
         }
     }
+    let migration = by_workers(&args.pace, migration, &store);
     match carry_out(output, signals, migration, &store).await {
         Ok(report) => {
             finish(output, &report, Some((&target, &files)));
@@ -430,6 +431,14 @@ pub(crate) fn rbac(args: &RbacArgs, state_dir: &Path) -> Result<Option<RbacReque
 /// The limit that is asked for, if one is; `none` asks for no limit.
 pub(crate) fn max_rate(args: &PaceArgs) -> Result<Option<Option<MaxRate>>, Vec<Problem>> {
     args.max_rate.as_deref().map(MaxRate::parse).transpose().map_err(|problem| vec![problem])
+}
+
+/// Has the splits copied by other processes, if that is asked for.
+pub(crate) fn by_workers(args: &PaceArgs, migration: Migration, store: &Arc<dyn Store>) -> Migration {
+    match args.by_workers {
+        true => migration.with_dispatcher(Arc::new(ByWorkers::new(Arc::clone(store)))),
+        false => migration,
+    }
 }
 
 /// Which collections are meant, and where their databases go.

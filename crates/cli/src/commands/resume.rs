@@ -4,7 +4,7 @@ use vecferry_migrate::{Exit, Migration, Problem, Resumed, store_problem};
 use vecferry_milvus::Endpoint;
 use vecferry_store::{JobId, Store};
 
-use super::migrate::{carry_out, finish, max_rate};
+use super::migrate::{by_workers, carry_out, finish, max_rate};
 use crate::args::{ResumeArgs, SourceAccess, TargetAccess};
 use crate::connection::{both, endpoint};
 use crate::output::{Output, Style};
@@ -48,7 +48,8 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArg
             if let Some(max_rate) = max_rate {
                 migration.set_max_rate(max_rate);
             }
-            match carry_out(output, signals, *migration, &store).await {
+            let migration = by_workers(&args.pace, *migration, &store);
+            match carry_out(output, signals, migration, &store).await {
                 Ok(report) => report,
                 Err(exit) => return exit,
             }

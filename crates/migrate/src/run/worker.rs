@@ -206,10 +206,17 @@ impl Worker {
         opened.ok_or_else(|| CopyError::Told(replaced(planned, &self.copying.job_id).to_string()))
     }
 
-    /// Gives all writers time again and again; what is lost is opened anew by whoever needs it next.
+    /// Does again and again what the job wants, and gives all writers time; what is lost is opened anew by whoever needs
+    /// it next.
     async fn keep(&self) -> std::convert::Infallible {
+        let mut renewed_at = Instant::now();
         loop {
-            tokio::time::sleep(writers::WRITER_TTL / 3).await;
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            self.obey().await;
+            if renewed_at.elapsed() < writers::WRITER_TTL / 3 {
+                continue;
+            }
+            renewed_at = Instant::now();
             let opened: Vec<_> = self.collections.lock().await.values().cloned().collect();
             for one in opened {
                 let renewed = self.copying.store.renew_writer(&one.writer, writers::WRITER_TTL).await;
@@ -217,6 +224,17 @@ impl Worker {
                     self.close(&one).await;
                 }
             }
+        }
+    }
+
+    async fn obey(&self) {
+        // A store that can't be read ends the copy where it can't be written.
+        let Ok(control) = self.copying.store.control(&self.copying.job_id).await else { return };
+        if control.cancel {
+            self.copying.cancel.cancel();
+        }
+        if let Ok(max_rate) = MaxRate::of_stored(control.max_rate.as_deref()) {
+            self.copying.pace.set_max_rate(max_rate);
         }
     }
 
