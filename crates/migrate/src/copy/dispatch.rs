@@ -12,6 +12,9 @@ use vecferry_store::{JobId, Position, SplitId};
 
 use super::slice::CopyError;
 
+/// How often it is looked whether somebody else is done with a split.
+const TAKEN_INTERVAL: Duration = Duration::from_millis(500);
+
 /// How a slice ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slice {
@@ -22,6 +25,8 @@ pub enum Slice {
     },
     /// The split is complete.
     Done,
+    /// Another worker has the split.
+    Taken,
     /// The job is being ended.
     Canceled,
 }
@@ -74,6 +79,7 @@ impl From<CopyError> for SliceError {
         use vecferry_store::ErrorKind;
         match &error {
             CopyError::Canceled => Self::Canceled,
+            CopyError::Store(of_store) if of_store.kind() == ErrorKind::NotOpen => Self::Canceled,
             CopyError::Store(of_store) if of_store.kind() == ErrorKind::Fenced => {
                 Self::Fenced(SliceFailure(Cause::Copy(Box::new(error))))
             }
@@ -160,7 +166,7 @@ impl Dispatcher for InProcess {
             let goes_on = matches!(outcome, Ok(Slice::Done));
             while goes_on && running.len() < self.parallel.max(1) {
                 let Some(split_id) = waiting.pop_front() else { break };
-                running.push(async move { (split_id, runner.run_slice(split_id, self.slice).await) });
+                running.push(async move { (split_id, run(runner, split_id, self.slice).await) });
             }
             let Some((split_id, ended)) = running.next().await else { return outcome };
             match ended {
@@ -168,6 +174,7 @@ impl Dispatcher for InProcess {
                     waiting.push_front(split_id);
                     waiting.extend(divided);
                 }
+                Ok(Slice::Taken) => waiting.push_back(split_id),
                 Ok(Slice::Done) => {}
                 Ok(Slice::Canceled) if goes_on => outcome = Ok(Slice::Canceled),
                 Ok(Slice::Canceled) => {}
@@ -177,6 +184,15 @@ impl Dispatcher for InProcess {
             }
         }
     }
+}
+
+/// One that somebody else has is looked at again, until it is complete or its claim is over.
+async fn run(runner: &dyn SliceRunner, split_id: SplitId, time: Duration) -> Result<Slice, SliceError> {
+    let ended = runner.run_slice(split_id, time).await;
+    if matches!(ended, Ok(Slice::Taken)) {
+        tokio::time::sleep(TAKEN_INTERVAL).await;
+    }
+    ended
 }
 
 #[cfg(test)]

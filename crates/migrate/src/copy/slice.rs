@@ -234,8 +234,11 @@ impl SliceRunner for Slices<'_> {
 impl Slices<'_> {
     async fn run(&self, split_id: SplitId, time: Duration) -> Result<Slice, CopyError> {
         let store = &self.copy.store;
-        let Some((claim, split)) = store.claim(&self.writer, split_id).await? else {
-            return Ok(Slice::Done);
+        let (claim, split) = match store.claim(&self.writer, split_id).await {
+            Ok(Some(claimed)) => claimed,
+            Ok(None) => return Ok(Slice::Done),
+            Err(error) if error.kind() == vecferry_store::ErrorKind::IsClaimed => return Ok(Slice::Taken),
+            Err(error) => return Err(error.into()),
         };
         // Whoever had it before and still lives can't write any more once its name is gone.
         close_lost_writers(&**store, &self.copy.target, self.target_name, &self.writer).await?;

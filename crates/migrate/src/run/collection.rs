@@ -666,12 +666,12 @@ impl<'a> Work<'a> {
         };
         let outcome = tokio::select! {
             outcome = work => outcome,
-            error = writers::renew(&*job.store, &writer) => Err(CopyError::Store(error)),
+            error = writers::renew(&*job.store, &writer, job.tuning.writer_ttl) => Err(CopyError::Store(error)),
         };
         let closed = self.close_writers(made, &write_name, matches!(outcome, Ok(Slice::Done))).await;
         match outcome {
             Ok(Slice::Done) => closed,
-            Ok(Slice::Canceled | Slice::More { .. }) => Err(Stop::Canceled),
+            Ok(Slice::Canceled | Slice::Taken | Slice::More { .. }) => Err(Stop::Canceled),
             Err(error) => Err(self.copy_problem(error)),
         }
     }
@@ -682,7 +682,7 @@ impl<'a> Work<'a> {
         let lost = job.store.lose_writers(&job.attempt, position).await;
         lost.map_err(|error| self.store_failed(error))?;
         let opened =
-            job.store.open_writer(job.attempt.job_id(), position, &job.worker, writers::WRITER_TTL).await;
+            job.store.open_writer(job.attempt.job_id(), position, &job.worker, job.tuning.writer_ttl).await;
         let writer = opened.map_err(|error| self.store_failed(error))?;
         let closed = close_lost_writers(&*job.store, &job.target, &made.name, &writer).await;
         closed.map_err(|error| self.copy_problem(error))?;

@@ -18,7 +18,7 @@ use vecferry_store::{Control, ErrorKind, JobId, Position, SplitId, Store, Worker
 use super::claim::Own;
 use super::copying::Copying;
 use super::drift::Holding;
-use super::{connect_both, reader, replaced, store_problem, writers};
+use super::{connect_both, reader, replaced, store_problem};
 use crate::connect::Side;
 use crate::copy::{
     CopyError, CopyJob, Dispatcher, Pace, Slice, SliceError, SliceFailure, SliceRunner, Slices, SplitsToCopy,
@@ -100,6 +100,13 @@ impl Worker {
         Ok(Self { id: WorkerId::generate(), source, target, plan, copying, collections })
     }
 
+    /// With other sizes of its steps.
+    #[must_use]
+    pub fn with_tuning(mut self, tuning: Tuning) -> Self {
+        self.copying.tuning = tuning;
+        self
+    }
+
     /// The worker's ID.
     pub fn id(&self) -> &WorkerId {
         &self.id
@@ -154,7 +161,8 @@ impl Worker {
                 Some(Ok(Slice::More { divided })) => waiting.extend(divided),
                 // Whoever has the split goes on with it.
                 Some(
-                    Ok(Slice::Done | Slice::Canceled) | Err(SliceError::Canceled | SliceError::Fenced(_)),
+                    Ok(Slice::Done | Slice::Taken | Slice::Canceled)
+                    | Err(SliceError::Canceled | SliceError::Fenced(_)),
                 ) => {}
                 Some(Err(error @ (SliceError::Transient(_) | SliceError::Permanent(_)))) => {
                     return Err(error);
@@ -185,7 +193,7 @@ impl Worker {
         let own = Own { target: &self.target, job_id, planned: &planned.target, position };
         let made = own.find(&record).await.map_err(CopyError::Target)?;
         let made = made.ok_or_else(|| told(&replaced(planned, job_id)))?;
-        let writer = store.open_writer(job_id, position, &self.id, writers::WRITER_TTL).await?;
+        let writer = store.open_writer(job_id, position, &self.id, self.copying.tuning.writer_ttl).await?;
         close_lost_writers(&**store, &self.target, &made.name, &writer).await?;
         let write_name = self.open_alias(planned, &made, &writer).await?;
         let described = &planned.described;
@@ -209,17 +217,17 @@ impl Worker {
     /// Does again and again what the job wants, and gives all writers time; what is lost is opened anew by whoever needs
     /// it next.
     async fn keep(&self) -> std::convert::Infallible {
-        let mut renewed_at = Instant::now();
+        let (ttl, mut renewed_at) = (self.copying.tuning.writer_ttl, Instant::now());
         loop {
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            tokio::time::sleep(LOOK_INTERVAL.min(ttl / 3)).await;
             self.obey().await;
-            if renewed_at.elapsed() < writers::WRITER_TTL / 3 {
+            if renewed_at.elapsed() < ttl / 3 {
                 continue;
             }
             renewed_at = Instant::now();
             let opened: Vec<_> = self.collections.lock().await.values().cloned().collect();
             for one in opened {
-                let renewed = self.copying.store.renew_writer(&one.writer, writers::WRITER_TTL).await;
+                let renewed = self.copying.store.renew_writer(&one.writer, ttl).await;
                 if renewed.is_err_and(|error| error.kind() == ErrorKind::Fenced) {
                     self.close(&one).await;
                 }

@@ -9,14 +9,11 @@ use super::store_failed;
 use crate::problem::{Code, Problem};
 use crate::target;
 
-/// A writer that was not heard of for so long is dead, or stopped.
-pub(super) const WRITER_TTL: Duration = Duration::from_secs(30);
-
 /// Gives a writer time again and again. Ends only when it is lost.
-pub(super) async fn renew(store: &dyn Store, writer: &Writer) -> Error {
+pub(super) async fn renew(store: &dyn Store, writer: &Writer, ttl: Duration) -> Error {
     loop {
-        tokio::time::sleep(WRITER_TTL / 3).await;
-        match store.renew_writer(writer, WRITER_TTL).await {
+        tokio::time::sleep(ttl / 3).await;
+        match store.renew_writer(writer, ttl).await {
             Err(error) if error.kind() == ErrorKind::Fenced => return error,
             // A store that can't be written ends the copy where that matters.
             Ok(()) | Err(_) => {}

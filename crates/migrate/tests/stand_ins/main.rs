@@ -37,6 +37,7 @@ mod untrue_answers;
 mod updates;
 mod vanished;
 mod visible;
+mod workers;
 
 /// Nobody looks.
 struct Silent;
