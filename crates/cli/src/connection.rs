@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vecferry_migrate::cloud::{CloudCluster, find};
+use vecferry_migrate::cluster::control_plane::{CloudCluster, find};
 use vecferry_migrate::{Code, Problem};
 use vecferry_milvus::{Endpoint, Secret, Tls};
 use vecferry_policy::deployment::{cluster_id_of_host, is_cluster_id};

@@ -5,14 +5,15 @@ use vecferry_milvus::Endpoint;
 use vecferry_policy::CuType;
 use vecferry_policy::capacity::{Load, MARGIN, size_for, units};
 
-use crate::connect::{Side, cluster, connect, product, refusal};
+use crate::cluster::Cluster;
+use crate::cluster::connect::{cluster, connect, product, refusal};
+use crate::cluster::inventory;
+use crate::cluster::row_size::{FieldSize, RowSize, row_sizes};
+use crate::cluster::visible;
 use crate::duration::{self, Circumstances, DurationEstimate, Part};
-use crate::inventory;
-use crate::plan::{Cluster, Plan};
-use crate::problem::{Code, Problem};
+use crate::plan::Plan;
+use crate::problem::{Code, Problem, Side};
 use crate::request::{Selection, VerifyLevel};
-use crate::size::{FieldSize, RowSize, row_sizes};
-use crate::visible;
 
 /// Which collections.
 #[derive(Clone, Debug)]

@@ -9,11 +9,11 @@ use vecferry_milvus::wire::Page;
 use vecferry_milvus::{Client, Collection, Error, ErrorKind, Query, RowSelection};
 use vecferry_policy::Product;
 
+use crate::cluster::inventory::as_of_now;
+use crate::cluster::row_size::RowSize;
 use crate::event::Bottleneck;
-use crate::inventory::as_of_now;
 use crate::plan::Plan;
 use crate::request::VerifyLevel;
-use crate::size::RowSize;
 
 /// Pages that are read at once to measure the source: as many as a copy of one collection reads.
 const READERS: usize = 6;
@@ -319,7 +319,7 @@ mod tests {
     use vecferry_milvus::schema::Schema;
 
     use super::*;
-    use crate::size::{FieldSize, SizeBasis};
+    use crate::cluster::row_size::{FieldSize, SizeBasis};
 
     fn described() -> Collection {
         Collection {

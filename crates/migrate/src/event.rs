@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize, Serializer};
 use vecferry_milvus::CollectionName;
 use vecferry_store::JobId;
 
-use crate::checks::CheckId;
+use crate::problem::CheckId;
 use crate::rate::MaxRate;
 
-pub use crate::connect::Side;
+pub use crate::problem::Side;
 
 /// Told of everything that happens. Called from several tasks at once, and often: it must return at once.
 pub trait Observer: Send + Sync {

@@ -10,12 +10,10 @@
 
 pub mod capacity;
 pub mod checks;
-pub mod cloud;
-mod connect;
+pub mod cluster;
 mod copy;
 pub mod duration;
 pub mod event;
-mod inventory;
 mod limits;
 mod plan;
 mod precheck;
@@ -25,19 +23,16 @@ mod rate;
 pub mod rbac;
 pub mod report;
 pub mod request;
-mod retry;
 mod run;
-pub mod size;
-mod source_load;
 mod target;
 mod tuning;
-mod visible;
-mod waits;
 
+pub use cluster::Cluster;
+pub use cluster::waits::observed;
 pub use copy::{Dispatcher, InProcess, Slice, SliceError, SliceFailure, SliceRunner, SplitsToCopy};
 pub use limits::{Limits, Resources};
 pub use plan::file::PlanFile;
-pub use plan::{Change, Cluster, Keys, Plan, PlannedCollection};
+pub use plan::{Change, Keys, Plan, PlannedCollection};
 pub use problem::{Code, Exit, Lang, Problem};
 pub use rate::MaxRate;
 pub use report::{JobState, Report};
@@ -51,7 +46,6 @@ pub use run::{
     load, set_max_rate, state_problem, store_problem, updates_unseen, verify,
 };
 pub use tuning::Tuning;
-pub use waits::observed;
 
 /// That what takes long can run on threads of its own: it compiles.
 #[cfg(test)]

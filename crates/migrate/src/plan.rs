@@ -6,25 +6,17 @@ use serde::{Deserialize, Serialize};
 use vecferry_milvus::schema::differences;
 use vecferry_milvus::{Collection, CollectionName, NewCollection};
 
+use crate::cluster::Cluster;
+use crate::cluster::load_state::LoadedParts;
+use crate::cluster::row_size::RowSize;
 use crate::duration::DurationEstimate;
 use crate::problem::{Problem, Told};
 use crate::rbac::RbacPlan;
 use crate::report::FormerLoad;
-use crate::size::RowSize;
-use crate::source_load::LoadedParts;
 use crate::target::show;
 
 pub(crate) mod file;
 pub(crate) mod stored;
-
-/// One of the two servers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Cluster {
-    /// Its address, without credentials.
-    pub address: String,
-    /// What it is.
-    pub version: String,
-}
 
 /// Everything a job will do.
 #[derive(Clone, Debug)]

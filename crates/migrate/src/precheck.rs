@@ -14,18 +14,18 @@ use vecferry_policy::{
 
 use crate::checks::fields::names_of_fields;
 use crate::checks::{CheckId, CheckList};
-use crate::connect::{Side, cluster, product, refusal, same_server};
+use crate::cluster::connect::{cluster, product, refusal, same_server};
+use crate::cluster::inventory::{self, Found};
+use crate::cluster::load_state;
+use crate::cluster::row_size::{RowSize, row_sizes};
+use crate::cluster::visible::{self, Visible};
+use crate::cluster::waits::shown;
 use crate::event::Awaited;
-use crate::inventory::{self, Found};
 use crate::plan::{Change, Keys, NewIndex, Plan, PlannedCollection};
-use crate::problem::{Code, Exit, Problem, Told};
+use crate::problem::{Code, Exit, Problem, Side, Told};
 use crate::request::{AutoId, Duplicates, MigrateRequest, SourceLoad};
-use crate::size::{RowSize, row_sizes};
-use crate::source_load;
 use crate::target;
 use crate::tuning::Tuning;
-use crate::visible::{self, Visible};
-use crate::waits::shown;
 
 /// Properties that change what happens to rows or who writes them; set when everything else is done, or never.
 pub(crate) const PROPERTY_TTL: &str = "collection.ttl.seconds";
@@ -122,7 +122,7 @@ pub(crate) async fn check(
                 .resource_groups()
                 .await
                 .map_err(source_side)?
-                .map(source_load::own_resource_groups),
+                .map(load_state::own_resource_groups),
             warnings: vec![],
             duration: None,
         };
@@ -345,9 +345,9 @@ impl Checks<'_> {
                 .push(Problem::new(Code::SourceNotLoaded).with("collection", name).told("detail", detail));
             return Ok(());
         }
-        let rows = source_load::stored_rows(self.source, name).await?.unwrap_or(found.rows_estimate);
-        let needed = source_load::memory_estimate(&found.described, rows);
-        if let Some(free) = source_load::free_memory(self.source).await?
+        let rows = load_state::stored_rows(self.source, name).await?.unwrap_or(found.rows_estimate);
+        let needed = load_state::memory_estimate(&found.described, rows);
+        if let Some(free) = load_state::free_memory(self.source).await?
             && needed > free
         {
             self.problems.push(does_not_fit(name, Side::Source, needed, free));

@@ -9,10 +9,32 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 mod catalogue;
+mod check;
 mod told;
 
 pub use catalogue::{CATALOGUE, Code, Entry, Text};
+pub use check::{Check, CheckId, Outcome};
 pub(crate) use told::Told;
+
+/// One of the two clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Where rows come from; only read.
+    Source,
+    /// Where they go.
+    Target,
+}
+
+impl Side {
+    /// Its name, for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        }
+    }
+}
 
 /// A language that people are spoken to in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use vecferry_milvus::rbac::{Grant, GrantCalls, PrivilegeGroup};
 use vecferry_milvus::{Client, ErrorKind};
 
-use crate::connect::{Side, refusal};
+use crate::cluster::connect::refusal;
+use crate::cluster::visible;
 use crate::plan::Plan;
-use crate::problem::{Code, Problem, Told};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::request::{MigrateRequest, RbacUsers, Selection};
-use crate::visible;
 
 mod apply;
 mod decide;

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 use vecferry_milvus::{CollectionName, Key};
 use vecferry_store::JobId;
 
+use crate::cluster::Cluster;
+pub use crate::cluster::load_state::{FormerLoad, LoadExtent};
 use crate::duration::EstimateReport;
 use crate::event::{Bottleneck, Phase};
-use crate::plan::{Change, Cluster, Keys};
+use crate::plan::{Change, Keys};
 use crate::problem::{Exit, Problem};
 use crate::rbac::RbacReport;
 use crate::request::VerifyLevel;
@@ -208,33 +210,6 @@ pub struct CopiedRows {
     pub written: u64,
     /// Rows that the target rejected; each is named in the quarantine file.
     pub set_aside: u64,
-}
-
-/// How a collection was loaded before the job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FormerLoad {
-    /// How much of it.
-    pub extent: LoadExtent,
-    /// The loaded partitions, where others were not.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub partitions: Vec<String>,
-    /// Copies in memory; absent where the server does not say, or where nothing is loaded.
-    pub replicas: Option<u32>,
-    /// Names of the resource groups that held them, without the one that every server has.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub resource_groups: Vec<String>,
-}
-
-/// How much of a collection is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LoadExtent {
-    /// Nothing.
-    Nothing,
-    /// Some of its partitions.
-    Part,
-    /// All of it.
-    Whole,
 }
 
 /// What the source held before and after the copy.

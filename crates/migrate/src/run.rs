@@ -18,27 +18,28 @@ use vecferry_store::{
 
 use crate::checks::fields::unreadable_key;
 use crate::checks::{self, Check, CheckId, CheckList};
-use crate::connect::{Side, cluster, connect, denied, on_one_machine, product, refusal};
+use crate::cluster::connect::{cluster, connect, denied, on_one_machine, product, refusal};
+use crate::cluster::inventory::{self, Found};
+use crate::cluster::load_state::memory_estimate;
+use crate::cluster::retry::until_canceled;
+use crate::cluster::shared_flush::SharedFlush;
+use crate::cluster::visible;
+use crate::cluster::waits::{self, observed, shown};
 use crate::copy::{Budget, Dispatcher, Pace};
 use crate::duration::{self, Circumstances, DurationEstimate, EstimateReport, StepCosts};
 use crate::event::{Awaited, Event, Observer, Phase};
-use crate::inventory::{self, Found};
 use crate::limits::{ClusterShare, Limits, Resources};
 use crate::plan::file::{PlanFile, outdated};
 use crate::plan::stored::{write_plan, write_request};
 use crate::plan::{Plan, PlannedCollection};
 use crate::precheck;
-use crate::problem::{Code, Problem, Told};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::proof::Reader;
 use crate::rate::MaxRate;
 use crate::rbac;
 use crate::report::{CollectionReport, Evidence, Report, Verification};
 use crate::request::{Duplicates, MigrateRequest, VerifyLevel, VerifyRequest};
-use crate::retry::until_canceled;
-use crate::source_load::memory_estimate;
 use crate::tuning::Tuning;
-use crate::visible;
-use crate::waits::{self, observed, shown};
 
 pub(crate) mod claim;
 mod collection;
@@ -55,7 +56,6 @@ mod load;
 mod pace;
 mod quarantine;
 mod resume;
-mod shared_flush;
 mod times;
 mod without_keys;
 pub(crate) mod worker;
@@ -71,7 +71,6 @@ pub use dry::{DryCollection, DryRunReport};
 pub use history::{Passed, history};
 pub use load::load;
 pub use resume::Resumed;
-use shared_flush::SharedFlush;
 use times::Times;
 
 /// A large one counts for so many: more of these only divide the same servers among more copies.

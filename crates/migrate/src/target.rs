@@ -6,21 +6,17 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::{Difference, Schema, differences, parameters};
-use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Flavor, FlushHandle, Index};
+use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Flavor, Index};
 use vecferry_store::{JobId, Position, Writer};
 
-use crate::connect::Side;
+use crate::cluster::retry::{repeat, sleep};
+use crate::cluster::waits::Waiting;
 use crate::event::Awaited;
 use crate::plan::{Change, Keys, NewIndex, PlannedCollection};
 use crate::precheck::{PROPERTY_KEPT_KEYS, PROPERTY_TTL};
 use crate::problem::Told;
 use crate::report::IndexReport;
-use crate::retry::{repeat, sleep};
-use crate::waits::Waiting;
 
-const FLUSH_POLL: Duration = Duration::from_millis(100);
-/// Storing what is still in memory takes seconds; a server that needs longer than this has a fault.
-const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1800);
 const INDEX_POLL: Duration = Duration::from_millis(500);
 /// An index of which nothing is built for so long does not get ready by itself.
 const INDEX_STALL_MAX: Duration = Duration::from_secs(3600);
@@ -277,50 +273,6 @@ pub(crate) fn show(differences: &[Difference]) -> Told {
         format!("{}: {} became {}", difference.path, absent(&difference.source), absent(&difference.target))
     };
     Told::items(&differences.iter().map(one).collect::<Vec<_>>())
-}
-
-/// Has the rows written so far stored, and waits for it.
-pub(crate) async fn flush(
-    server: &Client,
-    side: Side,
-    name: &CollectionName,
-    cancel: &CancellationToken,
-) -> Result<(), Error> {
-    let names = [name.name.clone()];
-    for handle in begin_flush(server, &name.db, &names, cancel).await? {
-        wait_until_flushed(server, side, name, &handle, cancel).await?;
-    }
-    Ok(())
-}
-
-/// Begins a flush of some collections of a database.
-pub(crate) async fn begin_flush(
-    server: &Client,
-    db: &str,
-    names: &[String],
-    cancel: &CancellationToken,
-) -> Result<Vec<FlushHandle>, Error> {
-    // Flushes are limited to one in ten seconds a collection by default; the answer says "later".
-    repeat(cancel, || server.flush(db, names)).await
-}
-
-/// Waits until what a flush covers is stored.
-pub(crate) async fn wait_until_flushed(
-    server: &Client,
-    side: Side,
-    name: &CollectionName,
-    handle: &FlushHandle,
-    cancel: &CancellationToken,
-) -> Result<(), Error> {
-    let (started, mut waiting) = (Instant::now(), Waiting::begin());
-    while !repeat(cancel, || server.is_flushed(handle)).await? && !cancel.is_cancelled() {
-        if started.elapsed() > FLUSH_WAIT_MAX {
-            let text = format!("`{name}` is not stored after {} s", FLUSH_WAIT_MAX.as_secs());
-            return Err(Error::new(ErrorKind::Timeout, "Flush", text));
-        }
-        waiting.during(&Awaited::Stored { side }, sleep(FLUSH_POLL, cancel)).await;
-    }
-    Ok(())
 }
 
 /// Starts all index builds that no earlier attempt started. Tells which ones the target refused, with its words, and

@@ -5,8 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vecferry_milvus::{Client, Error};
 
 use super::{CheckId, CheckList};
-use crate::connect::Side;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Side};
 
 /// Clocks that differ more are worth a warning.
 const SKEW_SECONDS_MAX: f64 = 5.0;

@@ -7,8 +7,7 @@ use vecferry_milvus::Endpoint;
 use vecferry_policy::deployment::is_cloud_host;
 
 use super::{CheckId, CheckList};
-use crate::connect::Side;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Side};
 
 /// The network that the vendor's contract asks for.
 const PUBLIC: &str = "public";

@@ -5,9 +5,9 @@ use vecferry_milvus::Client;
 use vecferry_milvus::query::PICKED_ROWS_MAX;
 use vecferry_policy::{Product, can_be_created, can_be_named};
 
-use crate::connect::{Side, product};
-use crate::inventory::Found;
-use crate::problem::{Code, Problem};
+use crate::cluster::connect::product;
+use crate::cluster::inventory::Found;
+use crate::problem::{Code, Problem, Side};
 
 /// Rows that are read at once, to be picked here, have so many bytes at most.
 const PICKED_BYTES_MAX: u64 = 32 << 20;

@@ -8,10 +8,9 @@ use vecferry_policy::deployment::{Facts, detect};
 use vecferry_policy::{CuType, Deployment, Detected, FoundBy, Limits, limits};
 
 use super::{CheckId, CheckList};
-use crate::cloud::CloudCluster;
-use crate::connect::Side;
+use crate::cluster::control_plane::CloudCluster;
 use crate::plan::{Plan, PlannedCollection};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Side};
 use crate::request::{MigrateRequest, PlanHints};
 
 /// Larger rows are refused by the message queue behind a proxy (measured on 2.3.5: 4 MB works, 5 MB does not).

@@ -10,14 +10,14 @@ use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, Error, ErrorKind, Flav
 use vecferry_policy::{NameKind, check_name};
 
 use super::CheckId;
-use crate::connect::{Side, product, refusal};
+use crate::cluster::connect::{product, refusal};
+use crate::cluster::retry::{WaitError, repeat, unless_canceled};
+use crate::cluster::waits::shown;
 use crate::event::Awaited;
 use crate::plan::{Plan, PlannedCollection};
 use crate::precheck::forbidden_name;
-use crate::problem::{Code, Problem, Told};
-use crate::retry::{WaitError, repeat, unless_canceled};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::target;
-use crate::waits::shown;
 
 /// Scratch collections that are there at once.
 const SCRATCHES_PARALLEL: usize = 8;

@@ -5,12 +5,11 @@ use std::path::Path;
 use vecferry_milvus::{Client, Error};
 
 use super::{CheckId, CheckList};
-use crate::connect::Side;
+use crate::cluster::load_state::{free_disk, free_memory, memory_estimate};
 use crate::plan::Plan;
 use crate::precheck::{does_not_fit, mebibytes};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Side};
 use crate::request::VerifyLevel;
-use crate::source_load::{free_disk, free_memory, memory_estimate};
 
 /// Disk that rows take, in times of their bytes: once in the log, once in segments, and once in indexes.
 const DISK_TIMES_ROWS: u64 = 3;

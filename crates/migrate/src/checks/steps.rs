@@ -17,17 +17,18 @@ use vecferry_policy::{VectorKind, vector_index};
 
 use super::CheckId;
 use super::probe::with_scratch;
-use crate::connect::{Side, product};
+use crate::cluster::connect::product;
+use crate::cluster::flush;
+use crate::cluster::inventory::everything;
+use crate::cluster::load_state::wait_until_complete;
+use crate::cluster::retry::{WaitError, repeat};
+use crate::cluster::waits::shown;
 use crate::duration::StepCosts;
 use crate::event::Awaited;
-use crate::inventory::everything;
 use crate::plan::Plan;
 use crate::problem::Problem;
+use crate::problem::Side;
 use crate::request::VerifyLevel;
-use crate::retry::{WaitError, repeat};
-use crate::source_load::wait_until_complete;
-use crate::target;
-use crate::waits::shown;
 
 /// Scratch collections that are there at once: more would say no more, and cost the target more.
 const SCRATCHES_MAX: usize = 8;
@@ -108,7 +109,7 @@ async fn take_steps(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     target.write(name, None, &rows(), WriteMode::Insert).await?;
-    target::flush(target, Side::Target, name, cancel).await?;
+    flush::flush(target, Side::Target, name, cancel).await?;
     let index = vector_index(product(target), VectorKind::Float);
     let params = || parameters(&[("index_type", index), ("metric_type", "L2")]);
     repeat(cancel, || target.create_index(name, "vector", "vector", params())).await?;

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use vecferry_milvus::{Client, CollectionName, Consistency, Error, ErrorKind};
 
 use super::{CheckId, CheckList};
-use crate::inventory::{as_of_now, everything};
+use crate::cluster::inventory::{as_of_now, everything};
 use crate::plan::Plan;
 use crate::problem::{Code, Problem};
 use crate::report::UnseenWrites;

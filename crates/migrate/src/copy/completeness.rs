@@ -7,9 +7,9 @@ use vecferry_store::{Claim, Quarantined, RangeCount, Split};
 
 use super::key_text::{NoKey, key_of, range_of};
 use super::slice::{CopyError, CopyJob};
+use crate::cluster::load_state::wait_until_complete;
+use crate::cluster::retry::{Backoff, Verdict, WaitError, sleep};
 use crate::proof::{Part, ProofError, Reader};
-use crate::retry::{Backoff, Verdict, WaitError, sleep};
-use crate::source_load::wait_until_complete;
 
 /// Looks at a range that answers fewer keys than were read of it before.
 const LOOKS_MAX: u32 = 4;

@@ -11,7 +11,7 @@ use vecferry_store::{Attempt, Quarantined, Right};
 
 use super::key_text::{key_of, key_text};
 use super::slice::{CopyError, CopyJob, Sent, Written};
-use crate::retry::repeat;
+use crate::cluster::retry::repeat;
 
 /// A collection of which more rows are refused has another problem than its rows.
 const REFUSED_ROWS_MAX: u64 = 1000;

@@ -31,11 +31,11 @@ use super::plan::{Limits, PartCounter};
 use super::quarantine::Refusals;
 use super::redivide::{Checks, Division};
 use super::sample::SampleRule;
-use crate::connect::Side;
+use crate::cluster::load_state::wait_until_complete;
+use crate::cluster::retry::{Backoff, Verdict, WaitError, sleep};
 use crate::event::{Bottleneck, Event, Observer, Wait};
 use crate::plan::Keys;
-use crate::retry::{Backoff, Verdict, WaitError, sleep};
-use crate::source_load::wait_until_complete;
+use crate::problem::Side;
 use crate::target::{close_write_alias, write_alias};
 
 /// What all splits of a collection share.

@@ -243,7 +243,7 @@ mod tests {
     }
 
     fn file_with(duration: Option<DurationEstimate>) -> PlanFile {
-        let cluster = super::super::Cluster { address: "http://a:1".into(), version: "2.3.5".into() };
+        let cluster = crate::cluster::Cluster { address: "http://a:1".into(), version: "2.3.5".into() };
         let plan = Plan {
             source: cluster.clone(),
             target: cluster,

@@ -12,15 +12,16 @@ use vecferry_milvus::schema::{Schema, parameters};
 use vecferry_milvus::{Collection, CollectionName, Endpoint, NewCollection};
 use vecferry_policy::Edition;
 
-use super::{Change, Cluster, Keys, NewIndex, Plan, PlannedCollection};
+use super::{Change, Keys, NewIndex, Plan, PlannedCollection};
+use crate::cluster::Cluster;
+use crate::cluster::load_state::LoadedParts;
+use crate::cluster::row_size::RowSize;
 use crate::duration::DurationEstimate;
 use crate::problem::Problem;
 use crate::rbac::RbacPlan;
 use crate::request::{
     AutoId, Duplicates, MigrateRequest, OnBadRow, PlanHints, Selection, Selector, SourceLoad, VerifyLevel,
 };
-use crate::size::RowSize;
-use crate::source_load::LoadedParts;
 
 /// Why a document can't be read: it was written by another version, or not by this program.
 #[derive(Debug, thiserror::Error)]

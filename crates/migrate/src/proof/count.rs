@@ -5,8 +5,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use vecferry_milvus::{Error, ErrorKind, LoadState, RowSelection};
 
 use super::expect::Reader;
+use crate::cluster::retry::repeat;
 use crate::report::CountedRows;
-use crate::retry::repeat;
 
 /// Partitions that are counted at the same time.
 const COUNTS_PARALLEL: usize = 8;

@@ -13,9 +13,9 @@ use vecferry_milvus::{
 
 use super::chunks::Chunks;
 use super::digest::{Digest, digest};
-use crate::connect::Side;
+use crate::cluster::retry::{Backoff, Verdict, WaitError, repeat, sleep};
 use crate::copy::{KeySample, PAGE_ROWS_MAX};
-use crate::retry::{Backoff, Verdict, WaitError, repeat, sleep};
+use crate::problem::Side;
 
 /// Key ranges whose rows are counted where partitions can't be named.
 const COUNTED_RANGES_MAX: usize = 16;

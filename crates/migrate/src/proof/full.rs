@@ -20,10 +20,10 @@ use vecferry_milvus::{Error, ErrorKind, Key, KeyRange, Query};
 use super::digest::digest;
 use super::expect::{ProofError, Reader, unrepeated};
 use super::repair::keys_present;
+use crate::cluster::load_state::wait_until_complete;
+use crate::cluster::retry::{Backoff, Verdict, sleep};
 use crate::copy::PageSize;
 use crate::report::{Findings, FoundRows, RowName};
-use crate::retry::{Backoff, Verdict, sleep};
-use crate::source_load::wait_until_complete;
 
 /// Size of a page that is aimed at: several ranges with three pages each are in memory at once.
 pub(super) const PAGE_BYTES_TARGET: usize = 4 << 20;

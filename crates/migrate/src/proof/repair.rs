@@ -11,7 +11,7 @@ use vecferry_milvus::{Error, ErrorKind, Key, WriteMode};
 use super::chunks::Chunks;
 use super::expect::{ProofError, Reader};
 use super::full::Differing;
-use crate::retry::repeat;
+use crate::cluster::retry::repeat;
 
 /// Rows of more bytes are read, or written, in smaller chunks.
 const CHUNK_BYTES_MAX: usize = 16 << 20;

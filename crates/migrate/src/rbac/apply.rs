@@ -11,8 +11,8 @@ use vecferry_store::{Attempt, Store};
 use super::ownership::{Records, has_password, is_group_of_plan, is_unused_role, recorded_name};
 use super::users_file::{self, UsersFile};
 use super::{Left, LeftReason, Made, Method, ObjectKind, Passwords, RbacPlan, RbacReport, read};
+use crate::cluster::retry::repeat;
 use crate::problem::{Code, Problem};
-use crate::retry::repeat;
 
 /// Failures that are named; then the rest is left to the next attempt.
 const FAILURES_MAX: usize = 20;

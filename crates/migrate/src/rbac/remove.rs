@@ -9,8 +9,8 @@ use vecferry_store::{Attempt, Store};
 
 use super::ownership::{Records, has_password, is_group_of_plan, is_unused_role, recorded_name};
 use super::{ObjectKind, RbacPlan, read, users_file};
+use crate::cluster::retry::repeat;
 use crate::problem::{Code, Problem};
-use crate::retry::repeat;
 
 /// Removes the job's own users, grants, roles and privilege groups, and the file of passwords with its users.
 pub(crate) async fn remove(

@@ -12,10 +12,10 @@ use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind};
 use vecferry_store::{Attempt, CollectionRecord, JobId, Position, Reserved, Store};
 
 use super::{replaced, store_failed};
-use crate::connect::{Side, refusal};
+use crate::cluster::connect::refusal;
+use crate::cluster::retry::repeat;
 use crate::plan::PlannedCollection;
-use crate::problem::{Code, Problem};
-use crate::retry::repeat;
+use crate::problem::{Code, Problem, Side};
 
 /// Whether a name can be taken by a rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,11 @@ use super::{
     Ended, Job, comparison, new_report, new_verification, quarantine, reader, replaced, store_failed,
     without_keys, writers,
 };
-use crate::connect::{Side, denied, of_server};
+use crate::cluster::connect::{denied, of_server};
+use crate::cluster::flush;
+use crate::cluster::load_state::{free_memory, memory_estimate, stored_rows, wait_until_complete};
+use crate::cluster::retry::{DENIED_MAX, WaitError, repeat, sleep, unless_canceled};
+use crate::cluster::waits::shown;
 use crate::copy::{
     CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, Refusals, SettleError,
     Slice, Slices, SplitsToCopy, close_lost_writers, key_of, key_text, plan, range_of, rows_of_split,
@@ -24,15 +28,12 @@ use crate::copy::{
 use crate::event::{Awaited, Event, Phase};
 use crate::plan::{Change, Keys, PlannedCollection};
 use crate::precheck::{PROPERTY_TTL, does_not_fit, partitions_disagree};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Side};
 use crate::proof::{Expected, Part, Reader};
 use crate::report::{CollectionReport, CopiedRows, CountedRows, PartitionReport};
 use crate::request::{Duplicates, OnBadRow, VerifyLevel};
-use crate::retry::{DENIED_MAX, WaitError, repeat, sleep, unless_canceled};
-use crate::source_load::{free_memory, memory_estimate, stored_rows, wait_until_complete};
 use crate::target::{self, RefusedIndex};
 use crate::tuning::Tuning;
-use crate::waits::shown;
 
 /// Splits of a collection that are copied at once.
 pub(super) const SPLITS_PARALLEL: usize = 6;
@@ -336,9 +337,9 @@ impl<'a> Work<'a> {
     async fn flush(&self) -> Result<(), Error> {
         let (target, name, cancel) = (&self.job.target, &self.planned.target, &self.job.cancel);
         let call =
-            |names: Vec<String>| async move { target::begin_flush(target, &name.db, &names, cancel).await };
+            |names: Vec<String>| async move { flush::begin_flush(target, &name.db, &names, cancel).await };
         let handle = self.job.flushes.flush(name, call).await?;
-        target::wait_until_flushed(target, Side::Target, name, &handle, cancel).await
+        flush::wait_until_flushed(target, Side::Target, name, &handle, cancel).await
     }
 
     /// Rows that the target refuses make the job fail, whatever else was proved.
@@ -1133,7 +1134,7 @@ impl<'a> Work<'a> {
             removed => removed.map_err(|error| self.not_verified(error))?,
         };
         if removed > 0 {
-            let flushed = target::flush(&self.job.target, Side::Target, &made.name, &self.job.cancel).await;
+            let flushed = flush::flush(&self.job.target, Side::Target, &made.name, &self.job.cancel).await;
             flushed.map_err(|error| self.target_failed(error))?;
         }
         Ok(())

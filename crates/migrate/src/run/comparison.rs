@@ -7,20 +7,20 @@ use vecferry_milvus::schema::differences;
 use vecferry_milvus::{Client, CollectionName, Error, Flavor, RowSelection};
 
 use super::{Ended, every_row, new_verification, reader, without_keys};
-use crate::connect::Side;
+use crate::cluster::flush::flush;
+use crate::cluster::inventory::Found;
+use crate::cluster::retry::repeat;
 use crate::copy::{KeySample, SAMPLE_ROWS_MIN};
 use crate::event::{Event, Observer, Phase};
-use crate::inventory::Found;
 use crate::plan::{Keys, Plan, PlannedCollection};
 use crate::precheck::PROPERTY_TTL;
-use crate::problem::{Code, Problem, Told};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::proof::{
     Expected, Outcome, Part, ProofError, Reader, Surplus, compare, diagnose, expect, scan_keys,
 };
 use crate::report::{CollectionReport, CountedRows, DriftReport, Evidence, RepairReport};
 use crate::request::{Duplicates, RepairScope, VerifyLevel};
-use crate::retry::repeat;
-use crate::target::{flat_params, flush, show};
+use crate::target::{flat_params, show};
 
 /// Least number of rows compared a collection.
 const SAMPLE_ROWS_PER_COLLECTION_MIN: u64 = 1000;

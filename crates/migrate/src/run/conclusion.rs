@@ -254,7 +254,8 @@ fn not_compared(report: &Report, pairs: usize) -> Vec<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Cluster, Keys};
+    use crate::cluster::Cluster;
+    use crate::plan::Keys;
 
     fn report(collections: Vec<CollectionReport>) -> Report {
         let cluster = || Cluster { address: String::new(), version: String::new() };

@@ -10,15 +10,15 @@ use vecferry_store::{Attempt, CollectionRecord, JobId, JobRecord, JobState, Stor
 use super::claim::Claim;
 use super::pace::Looked;
 use super::{Job, new_report, store_failed, store_problem, writers};
-use crate::connect::{Side, connect};
+use crate::cluster::connect::connect;
+use crate::cluster::retry::repeat;
 use crate::event::{Event, Phase};
 use crate::plan::stored::read_plan;
 use crate::plan::{Plan, PlannedCollection};
-use crate::problem::{Code, Problem, Told};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::rate::MaxRate;
 use crate::report::{CollectionReport, Report};
 use crate::request::VerifyLevel;
-use crate::retry::repeat;
 
 /// How often a running job looks whether it is to end, and how fast it goes.
 const CONTROL_INTERVAL: Duration = Duration::from_millis(500);

@@ -14,13 +14,13 @@ use vecferry_milvus::{Client, CollectionName, Error, ErrorKind};
 
 use super::Job;
 use super::writes::{LIMITED_MAX, Look, Looker};
-use crate::inventory;
+use crate::cluster::inventory;
+use crate::cluster::retry::sleep;
 use crate::plan::PlannedCollection;
 use crate::precheck::PROPERTY_TTL;
 use crate::problem::{Code, Problem, Told};
 use crate::report::{CollectionReport, CountedRows, DriftReport, Report, UnseenWrites, Verification, Writes};
 use crate::request::VerifyLevel;
-use crate::retry::sleep;
 
 /// A segment that is being replaced is there twice for a moment: more rows count only if they stay.
 const LOOKS_MAX: u32 = 6;

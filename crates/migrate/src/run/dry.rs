@@ -10,11 +10,10 @@ use vecferry_milvus::{KeyRange, RowSelection};
 
 use super::collection::{SPLITS_PARALLEL, split_limits};
 use super::{Migration, reader};
-use crate::connect::Side;
 use crate::copy::{PageSize, PartCounter, PlannedRange, plan};
 use crate::event::{Event, Observer, Phase};
 use crate::plan::PlannedCollection;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Side};
 use crate::proof::{ProofError, Reader};
 
 /// What was read.

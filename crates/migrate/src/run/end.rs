@@ -7,13 +7,13 @@ use vecferry_store::Position;
 
 use super::drift::Holding;
 use super::{Ended, Job, LOOKS_PARALLEL, drift, reader, replaced, store_failed};
-use crate::connect::Side;
+use crate::cluster::flush;
+use crate::cluster::retry::repeat;
 use crate::event::Phase;
 use crate::plan::{Plan, PlannedCollection};
-use crate::problem::{Code, Problem, Told};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::report::{CollectionReport, CountedRows, Report, Writes};
 use crate::request::Selector;
-use crate::retry::repeat;
 use crate::target;
 
 /// Collections that are named of those that came.
@@ -232,7 +232,7 @@ impl Job {
         &self,
         planned: &PlannedCollection,
     ) -> Result<u64, vecferry_milvus::Error> {
-        target::flush(&self.source, Side::Source, &planned.source, &self.cancel).await?;
+        flush::flush(&self.source, Side::Source, &planned.source, &self.cancel).await?;
         self.source.row_estimate(&planned.source).await
     }
 }

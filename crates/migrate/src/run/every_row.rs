@@ -10,12 +10,11 @@ use vecferry_store::{Attempt, Comparison, NewComparison, Position, Store};
 
 use super::comparison::Finding;
 use super::{Job, reader};
-use crate::connect::Side;
+use crate::cluster::inventory::Found;
 use crate::copy::{KeySample, key_text, range_of};
 use crate::event::{Event, Observer};
-use crate::inventory::Found;
 use crate::plan::PlannedCollection;
-use crate::problem::{Code, Problem, Told};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::proof::{
     Follow, FullOutcome, Half, Layout, ProofError, Reader, Repair, Step, diagnose, full, keys_present,
     scan_keys,

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, CollectionName, Endpoint};
 
-use crate::connect::{Side, connect};
+use crate::cluster::connect::connect;
+use crate::cluster::inventory;
+use crate::cluster::load_state::wait_until_loaded;
+use crate::cluster::retry::{WaitError, repeat, unless_canceled, until_canceled};
+use crate::cluster::waits::{observed, of_collection};
 use crate::event::{Event, Observer, Phase};
-use crate::inventory;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Side};
 use crate::report::{FormerLoad, LoadExtent};
 use crate::request::{LoadRequest, LoadWhat};
-use crate::retry::{WaitError, repeat, unless_canceled, until_canceled};
-use crate::source_load::wait_until_loaded;
 use crate::tuning::Tuning;
-use crate::waits::{observed, of_collection};
 
 /// Loads collections and waits until they are complete. Returns their names.
 ///

@@ -6,12 +6,12 @@ use vecferry_store::{CollectionRecord, JobId, JobRecord, JobState, Store};
 use super::claim::Own;
 use super::control::unreadable;
 use super::{Migration, connect_both, replaced, store_problem};
-use crate::connect::{Side, refusal};
-use crate::inventory;
+use crate::cluster::connect::refusal;
+use crate::cluster::inventory;
 use crate::limits::{Limits, Resources};
 use crate::plan::PlannedCollection;
 use crate::plan::stored::{read_plan, read_request};
-use crate::problem::{Code, Problem, Told};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::report::Report;
 use crate::tuning::Tuning;
 

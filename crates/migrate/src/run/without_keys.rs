@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use vecferry_milvus::{CollectionName, Key, KeyRange};
 
 use super::{Job, reader};
-use crate::connect::Side;
 use crate::event::{Event, Observer};
 use crate::plan::PlannedCollection;
-use crate::problem::{Code, Problem, Told};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::proof::{ProofError, Reader};
 
 /// Rows of a part that are known to be missing on the target.

@@ -19,7 +19,6 @@ use super::claim::Own;
 use super::copying::Copying;
 use super::drift::Holding;
 use super::{connect_both, reader, replaced, store_problem};
-use crate::connect::Side;
 use crate::copy::{
     CopyError, CopyJob, Dispatcher, Pace, Slice, SliceError, SliceFailure, SliceRunner, Slices, SplitsToCopy,
     close_lost_writers,
@@ -29,6 +28,7 @@ use crate::limits::Resources;
 use crate::plan::stored::{read_plan, read_request};
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::Problem;
+use crate::problem::Side;
 use crate::rate::MaxRate;
 use crate::target;
 use crate::tuning::Tuning;

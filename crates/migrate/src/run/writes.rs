@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, CollectionName, Error, ErrorKind, FlushHandle, Segment};
 
-use super::shared_flush::SharedFlush;
+use crate::cluster::retry::{repeat, sleep};
+use crate::cluster::shared_flush::SharedFlush;
+use crate::cluster::waits::Waiting;
 use crate::event::{Awaited, Event, Observer, Side, Wait};
 use crate::report::{UnseenWrites, Writes};
-use crate::retry::{repeat, sleep};
-use crate::waits::Waiting;
 
 /// Servers since 2.5 take one flush in ten seconds a collection by default.
 pub(super) const LIMITED_MAX: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use vecferry_milvus::wire::values::{Value, column};
 use vecferry_milvus::{Client, Consistency, Error, ErrorKind, Query, RowSelection};
 use vecferry_policy::capacity::Load;
 
-use crate::inventory::{self, Found};
+use crate::cluster::inventory::{self, Found};
 
 /// Rows that are looked at.
 const SAMPLE_ROWS_MAX: u32 = 100;

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use vecferry_milvus::{CollectionName, Error, ErrorKind};
 
 /// Collections that wait for a flush. `Handle` is what a call answers for each.
-pub(super) struct SharedFlush<Handle> {
+pub(crate) struct SharedFlush<Handle> {
     waiting: Mutex<Vec<Waiter<Handle>>>,
     /// Whoever has it calls, for all who wait.
     turn: tokio::sync::Mutex<()>,
@@ -22,14 +22,14 @@ struct Waiter<Handle> {
 }
 
 impl<Handle> SharedFlush<Handle> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { waiting: Mutex::new(Vec::new()), turn: tokio::sync::Mutex::new(()) }
     }
 
     /// Flushes a collection. `call` flushes collections of its database and answers in their order; it is made once for
     /// all who wait, and where it fails or is dropped on its way, everybody calls alone: one collection that a server
     /// refuses is no fault of the others.
-    pub(super) async fn flush<Fut>(
+    pub(crate) async fn flush<Fut>(
         &self,
         name: &CollectionName,
         call: impl Fn(Vec<String>) -> Fut,

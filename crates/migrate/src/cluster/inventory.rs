@@ -10,12 +10,12 @@ use vecferry_milvus::{
 };
 use vecferry_policy::{Product, can_be_named};
 
-use crate::connect::{Side, refusal};
-use crate::problem::{Code, Problem};
+use crate::cluster::connect::refusal;
+use crate::cluster::flush::flush;
+use crate::cluster::load_state::LoadedParts;
+use crate::cluster::retry::repeat;
+use crate::problem::{Code, Problem, Side};
 use crate::request::{Selection, Selector};
-use crate::retry::repeat;
-use crate::source_load::LoadedParts;
-use crate::target::flush;
 
 /// Collections that are described at once.
 const DESCRIBE_PARALLEL: usize = 8;
@@ -69,7 +69,7 @@ pub(crate) async fn look(client: &Client, name: &CollectionName) -> Result<Optio
 }
 
 /// Names of the selected collections of a cluster, sorted. Of whole databases those that the user sees:
-/// [`crate::visible`] tells whether these are all.
+/// [`crate::cluster::visible`] tells whether these are all.
 pub(crate) async fn select(
     client: &Client,
     side: Side,

@@ -4,6 +4,7 @@
 //! error, and after a load answers stay short for seconds (protocol notes, trap 11). So every partition is asked for
 //! its state, and after a load the loaded segments must hold the stored rows.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -11,11 +12,10 @@ use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::parameter;
 use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, LoadState, Segment};
 
+use crate::cluster::retry::{WaitError, repeat, sleep, unless_canceled};
+use crate::cluster::waits::{Waiting, load_stall_max};
 use crate::event::{Awaited, Side};
 use crate::problem::Told;
-use crate::report::{FormerLoad, LoadExtent};
-use crate::retry::{WaitError, repeat, sleep, unless_canceled};
-use crate::waits::{Waiting, load_stall_max};
 
 const LOAD_POLL: Duration = Duration::from_millis(150);
 /// How often a load that takes its time is looked at.
@@ -24,6 +24,33 @@ const LOAD_POLL_MAX: Duration = Duration::from_secs(1);
 const DISK_BYTES_MIN: f64 = (1_u64 << 30) as f64;
 /// Loads a started server still reports as missing for a while.
 const RECOVERY_WAIT_MAX: Duration = Duration::from_secs(180);
+
+/// How a collection was loaded before the job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerLoad {
+    /// How much of it.
+    pub extent: LoadExtent,
+    /// The loaded partitions, where others were not.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub partitions: Vec<String>,
+    /// Copies in memory; absent where the server does not say, or where nothing is loaded.
+    pub replicas: Option<u32>,
+    /// Names of the resource groups that held them, without the one that every server has.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub resource_groups: Vec<String>,
+}
+
+/// How much of a collection is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadExtent {
+    /// Nothing.
+    Nothing,
+    /// Some of its partitions.
+    Part,
+    /// All of it.
+    Whole,
+}
 
 /// Resource groups that every server has.
 const RESOURCE_GROUP_BUILT_IN_PREFIX: &str = "__";

@@ -1,31 +1,21 @@
 //! Connections to the two clusters, and what their failures mean to a person.
 
+use serde::{Deserialize, Serialize};
 use vecferry_milvus::{Client, Endpoint, Error, ErrorKind, Flavor};
 use vecferry_policy::Product;
 
-use crate::plan::Cluster;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Side};
 
 /// TCP connections to each server. More than one, because each is served by one task on both ends.
 const CONNECTIONS: usize = 4;
 
-/// One of the two clusters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// Where rows come from; only read.
-    Source,
-    /// Where they go.
-    Target,
-}
-
-impl Side {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Target => "target",
-        }
-    }
+/// One of the two servers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Its address, without credentials.
+    pub address: String,
+    /// What it is.
+    pub version: String,
 }
 
 /// Opens connections and logs in.

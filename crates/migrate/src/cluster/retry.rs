@@ -6,8 +6,8 @@ use rand::Rng;
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Error, ErrorKind};
 
+use crate::cluster::waits::{Waiting, shown};
 use crate::event::Awaited;
-use crate::waits::{Waiting, shown};
 
 /// First wait; every further one is twice as long, up to a limit.
 const WAIT_MIN: Duration = Duration::from_millis(50);

@@ -3,8 +3,8 @@
 
 use vecferry_milvus::{Client, Doubt};
 
-use crate::connect::{Side, refusal};
-use crate::problem::{Code, Problem, Told};
+use crate::cluster::connect::refusal;
+use crate::problem::{Code, Problem, Side, Told};
 use crate::request::{Selection, Selector};
 
 /// How the question was answered.

@@ -1,0 +1,163 @@
+//! What is looked at before a job starts, and how it came out.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Code, Problem, Side};
+
+/// What is looked at. The names are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckId {
+    /// The caller's role in the organization or project; only the service knows it.
+    Role,
+    /// The policy lets the plans of the two clusters be migrated.
+    PlanPair,
+    /// Both clusters run, as far as a control plane says so.
+    ClusterStatus,
+    /// DNS, TCP, TLS, HTTP/2, gRPC and credentials of the source.
+    SourceReachable,
+    /// The same of the target.
+    TargetReachable,
+    /// Where the addresses lead: to a public, private or loopback network.
+    Endpoints,
+    /// Releases of both servers.
+    Versions,
+    /// Source and target are two clusters, or the databases differ.
+    SameCluster,
+    /// What was asked for exists.
+    Selection,
+    /// The user sees all that was asked for.
+    Visibility,
+    /// Rights of the credentials.
+    Privileges,
+    /// The target can hold every field, type, function and property.
+    Schema,
+    /// The target allows and does not use the names.
+    Names,
+    /// The plan of the target has room for the collections.
+    Limits,
+    /// No row is larger than what servers take.
+    MessageSize,
+    /// The source answers for all rows, or can be made to.
+    SourceLoaded,
+    /// How many rows there are, and how that is known.
+    RowCounts,
+    /// No rows come or go while the checks run.
+    Writers,
+    /// Clocks of both servers and of this machine.
+    ClockSkew,
+    /// Memory or compute units of the target.
+    Capacity,
+    /// How long the copy will take.
+    Duration,
+    /// The directory in which jobs are recorded.
+    StateDirectory,
+}
+
+impl CheckId {
+    /// All, in the order in which they are shown.
+    pub const ALL: [Self; 22] = [
+        Self::Role,
+        Self::PlanPair,
+        Self::ClusterStatus,
+        Self::SourceReachable,
+        Self::TargetReachable,
+        Self::Endpoints,
+        Self::Versions,
+        Self::SameCluster,
+        Self::Selection,
+        Self::Visibility,
+        Self::Privileges,
+        Self::Schema,
+        Self::Names,
+        Self::Limits,
+        Self::MessageSize,
+        Self::SourceLoaded,
+        Self::RowCounts,
+        Self::Writers,
+        Self::ClockSkew,
+        Self::Capacity,
+        Self::Duration,
+        Self::StateDirectory,
+    ];
+
+    /// The check that a problem belongs to. What belongs to none is a failure of asking, and stands with the side that
+    /// was asked.
+    pub(crate) fn of(problem: &Problem) -> Self {
+        let on_target =
+            problem.values.iter().any(|(name, value)| name == "side" && value == Side::Target.name());
+        if on_target && problem.code == Code::LoadDoesNotFit {
+            return Self::Capacity;
+        }
+        let filed = FILED.iter().find(|(code, _)| *code == problem.code).map(|(_, id)| *id);
+        filed.unwrap_or(if on_target { Self::TargetReachable } else { Self::SourceReachable })
+    }
+}
+
+/// Where problems are filed that are no failure of asking.
+const FILED: &[(Code, CheckId)] = &[
+    (Code::NotEverythingSeen, CheckId::Visibility),
+    (Code::PlanPair, CheckId::PlanPair),
+    (Code::PlanUpgrade, CheckId::PlanPair),
+    (Code::PlanUpgradeNew, CheckId::PlanPair),
+    (Code::PlanUnknown, CheckId::PlanPair),
+    (Code::PlanContradicts, CheckId::PlanPair),
+    (Code::Policy, CheckId::PlanPair),
+    (Code::ClusterNotRunning, CheckId::ClusterStatus),
+    (Code::NotPublic, CheckId::Endpoints),
+    (Code::OverLimit, CheckId::Limits),
+    (Code::TooFewUnits, CheckId::Capacity),
+    (Code::RowTooLarge, CheckId::MessageSize),
+    (Code::PermissionDenied, CheckId::Privileges),
+    (Code::ProbeLeft, CheckId::Privileges),
+    (Code::UnknownDatabase, CheckId::Selection),
+    (Code::UnknownCollection, CheckId::Selection),
+    (Code::NothingSelected, CheckId::Selection),
+    (Code::Selector, CheckId::Selection),
+    (Code::TargetExists, CheckId::Names),
+    (Code::AliasTaken, CheckId::Names),
+    (Code::ForbiddenName, CheckId::Names),
+    (Code::SameCluster, CheckId::SameCluster),
+    (Code::SourceTooOld, CheckId::Versions),
+    (Code::SourceNotLoaded, CheckId::SourceLoaded),
+    (Code::NoIndex, CheckId::SourceLoaded),
+    (Code::NoVectorField, CheckId::SourceLoaded),
+    (Code::PartitionsDisagree, CheckId::RowCounts),
+    (Code::SourceLoading, CheckId::SourceLoaded),
+    (Code::LoadDoesNotFit, CheckId::SourceLoaded),
+    (Code::TargetCannotHold, CheckId::Schema),
+    (Code::AutoId, CheckId::Schema),
+    (Code::KeyNotNamable, CheckId::Schema),
+    (Code::FieldNotCreatable, CheckId::Schema),
+    (Code::DuplicatesRefused, CheckId::RowCounts),
+    (Code::StateDir, CheckId::StateDirectory),
+];
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing stands in the way.
+    Pass,
+    /// Does not concern this caller.
+    NotApplicable,
+    /// Could not be looked at because of another failure.
+    Skipped,
+    /// Worth knowing.
+    Warn,
+    /// The job can't start.
+    Fail,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its name.
+    pub id: CheckId,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// What was found, in a few words or figures.
+    pub facts: Vec<String>,
+    /// What is wrong, each with its way out.
+    pub problems: Vec<Problem>,
+}
