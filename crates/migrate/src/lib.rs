@@ -18,14 +18,15 @@ mod limits;
 mod plan;
 mod precheck;
 pub mod problem;
-mod proof;
 mod rate;
 pub mod rbac;
+mod read;
 pub mod report;
 pub mod request;
 mod run;
 mod target;
 mod tuning;
+mod verify;
 
 pub use cluster::Cluster;
 pub use cluster::waits::observed;

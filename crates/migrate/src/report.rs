@@ -1,6 +1,5 @@
 //! What a job did and proved, as plain data for people and machines.
 
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::{CollectionName, Key};
@@ -13,6 +12,7 @@ use crate::event::{Bottleneck, Phase};
 use crate::plan::{Change, Keys};
 use crate::problem::{Exit, Problem};
 use crate::rbac::RbacReport;
+pub use crate::read::CountedRows;
 use crate::request::VerifyLevel;
 
 /// Rows that are named; the others are counted.
@@ -152,22 +152,6 @@ pub struct CollectionReport {
     /// The facts from which its success is concluded.
     #[serde(default)]
     pub evidence: Evidence,
-}
-
-/// Rows of a collection, counted at one time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CountedRows {
-    /// All rows, counted without naming a partition.
-    pub whole: u64,
-    /// Rows of each partition that existed then; empty where partitions cannot be named.
-    pub partitions: BTreeMap<String, u64>,
-}
-
-impl CountedRows {
-    /// Rows of all partitions together; of the whole where partitions cannot be named.
-    pub fn sum(&self) -> u64 {
-        if self.partitions.is_empty() { self.whole } else { self.partitions.values().sum() }
-    }
 }
 
 /// What was established about a collection, fact by fact. A fact that is absent was not established: a job is only

@@ -5,11 +5,11 @@
 use vecferry_milvus::{Error, KeyRange};
 use vecferry_store::{Claim, Quarantined, RangeCount, Split};
 
-use super::key_text::{NoKey, key_of, range_of};
 use super::slice::{CopyError, CopyJob};
 use crate::cluster::load_state::wait_until_complete;
 use crate::cluster::retry::{Backoff, Verdict, WaitError, sleep};
-use crate::proof::{Part, ProofError, Reader};
+use crate::read::{NoKey, key_of, range_of};
+use crate::read::{Part, ReadError, Reader};
 
 /// Looks at a range that answers fewer keys than were read of it before.
 const LOOKS_MAX: u32 = 4;
@@ -95,13 +95,13 @@ impl CopyJob {
         if self.cancel.is_cancelled() { CopyError::Canceled } else { CopyError::Source(error) }
     }
 
-    fn failed(&self, error: ProofError) -> CopyError {
+    fn failed(&self, error: ReadError) -> CopyError {
         match error {
-            ProofError::Server(error) => self.source_failed(error),
-            ProofError::Protocol(error) => CopyError::Protocol(error),
-            ProofError::Canceled => CopyError::Canceled,
-            ProofError::Store(error) => CopyError::Store(error),
-            ProofError::Repair(error) => self.failed(*error),
+            ReadError::Server(error) => self.source_failed(error),
+            ReadError::Protocol(error) => CopyError::Protocol(error),
+            ReadError::Canceled => CopyError::Canceled,
+            ReadError::Store(error) => CopyError::Store(error),
+            ReadError::Repair(error) => self.failed(*error),
         }
     }
 
@@ -129,7 +129,7 @@ pub(crate) fn rows_of_split(split: &Split, refused: Vec<Quarantined>) -> Result<
 }
 
 /// Keys that the source answers in a part, each once.
-async fn count_keys(reader: &Reader, part: &Part) -> Result<u64, ProofError> {
+async fn count_keys(reader: &Reader, part: &Part) -> Result<u64, ReadError> {
     let (mut range, mut found) = (part.range.clone(), 0);
     loop {
         let keys = reader.keys(part.partition.as_deref(), &range).await?;

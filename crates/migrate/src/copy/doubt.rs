@@ -3,9 +3,9 @@
 use vecferry_milvus::{RowSelection, WriteMode};
 use vecferry_store::{Attempt, Doubt, Right};
 
-use super::key_text::range_of;
 use super::slice::{CopyError, CopyJob};
-use crate::proof::{Part, ProofError, Reader};
+use crate::read::range_of;
+use crate::read::{Part, ReadError, Reader};
 
 /// Rounds after which a surplus that does not go away is a failure.
 const ROUNDS_MAX: u32 = 5;
@@ -39,7 +39,7 @@ pub(crate) enum SettleError {
     #[error("{0}")]
     Copy(#[from] CopyError),
     #[error("{0}")]
-    Proof(#[from] ProofError),
+    Proof(#[from] ReadError),
     #[error("{0} rows are on the target more than once and upserts don't remove them")]
     Stays(u64),
     /// Nothing can be taken away by its key.
@@ -51,8 +51,8 @@ pub(crate) enum SettleError {
 async fn compare_with_acknowledged(copy: &CopyJob, target: &Reader) -> Result<(), SettleError> {
     let splits = copy.store.splits(&copy.job_id, copy.position).await.map_err(CopyError::from)?;
     let acknowledged = splits.iter().map(|split| split.progress.rows_written).sum();
-    let target = target.clone().fresh().await.map_err(ProofError::from)?;
-    let counted = target.count_where(None, RowSelection::Everything).await.map_err(ProofError::from)?;
+    let target = target.clone().fresh().await.map_err(ReadError::from)?;
+    let counted = target.count_where(None, RowSelection::Everything).await.map_err(ReadError::from)?;
     if counted == acknowledged { Ok(()) } else { Err(SettleError::Unequal { counted, acknowledged }) }
 }
 
@@ -66,7 +66,7 @@ async fn settle(
     let part = Part { partition: doubt.partition.clone(), range };
     let (mut reader, mut removed) = (target.clone(), 0);
     for round in 0.. {
-        reader = reader.fresh().await.map_err(ProofError::from)?;
+        reader = reader.fresh().await.map_err(ReadError::from)?;
         let surplus = surplus(&reader, &part).await?;
         if surplus == 0 {
             break;
@@ -75,7 +75,7 @@ async fn settle(
             return Err(SettleError::Stays(surplus));
         }
         removed += surplus;
-        let rows = crate::copy::PAGE_ROWS_MAX as usize / 16;
+        let rows = crate::read::PAGE_ROWS_MAX as usize / 16;
         let (right, partition) = (Right::Attempt(attempt, copy.position), part.partition.as_deref());
         copy.copy_in_smaller_pages(right, partition, &part.range, rows, WriteMode::Upsert).await?;
     }
@@ -83,7 +83,7 @@ async fn settle(
 }
 
 /// Rows of a part beyond one a key.
-async fn surplus(reader: &Reader, part: &Part) -> Result<u64, ProofError> {
+async fn surplus(reader: &Reader, part: &Part) -> Result<u64, ReadError> {
     let counted = reader.count(part).await?;
     if counted == 0 {
         return Ok(0);

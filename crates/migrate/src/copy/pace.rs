@@ -20,9 +20,9 @@ pub(crate) use account::{Account, Waits};
 use bucket::Bucket;
 use window::Window;
 
-use super::page_size::PAGE_ROWS_MAX;
 use crate::event::Bottleneck;
 use crate::rate::MaxRate;
+use crate::read::PAGE_ROWS_MAX;
 
 /// Pages under a limit hold about this part of a second's worth, so that the rate is even: a page is written at once.
 const PAGES_PER_SECOND: u64 = 2;

@@ -6,7 +6,7 @@
 
 use vecferry_milvus::{Key, KeyRange};
 
-use crate::proof::{Part, ProofError, Reader};
+use crate::read::{Part, ReadError, Reader};
 
 /// Probes for one cut: a key range of 64 bits is halved that often, a character some 20 times.
 const PROBES_PER_CUT_MAX: u32 = 160;
@@ -30,14 +30,14 @@ pub(crate) struct PartCounter<'a> {
 }
 
 impl RangeCounter for PartCounter<'_> {
-    type Error = ProofError;
+    type Error = ReadError;
 
-    async fn count(&self, range: &KeyRange) -> Result<u64, ProofError> {
+    async fn count(&self, range: &KeyRange) -> Result<u64, ReadError> {
         let part = Part { partition: self.partition.map(str::to_owned), range: range.clone() };
         Ok(self.reader.count(&part).await?)
     }
 
-    async fn first_key(&self, range: &KeyRange) -> Result<Option<Key>, ProofError> {
+    async fn first_key(&self, range: &KeyRange) -> Result<Option<Key>, ReadError> {
         self.reader.first_key(self.partition, range).await
     }
 }

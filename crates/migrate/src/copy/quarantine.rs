@@ -9,9 +9,9 @@ use vecferry_milvus::wire::Page;
 use vecferry_milvus::{Error, Key, KeyRange, Query, WriteMode};
 use vecferry_store::{Attempt, Quarantined, Right};
 
-use super::key_text::{key_of, key_text};
 use super::slice::{CopyError, CopyJob, Sent, Written};
 use crate::cluster::retry::repeat;
+use crate::read::{key_of, key_text};
 
 /// A collection of which more rows are refused has another problem than its rows.
 const REFUSED_ROWS_MAX: u64 = 1000;

@@ -24,18 +24,18 @@ use vecferry_store::{Claim, JobId, Position, Progress, Right, Split, SplitId, St
 use super::budget::{Budget, Share};
 use super::completeness::End;
 use super::dispatch::{Slice, SliceError, SliceRunner};
-use super::key_text::{NoKey, key_of, key_text, range_of};
 use super::pace::Pace;
-use super::page_size::{PAGE_BYTES_MAX, PageSize};
 use super::plan::{Limits, PartCounter};
 use super::quarantine::Refusals;
 use super::redivide::{Checks, Division};
-use super::sample::SampleRule;
 use crate::cluster::load_state::wait_until_complete;
 use crate::cluster::retry::{Backoff, Verdict, WaitError, sleep};
 use crate::event::{Bottleneck, Event, Observer, Wait};
 use crate::plan::Keys;
 use crate::problem::Side;
+use crate::read::SampleRule;
+use crate::read::{NoKey, key_of, key_text, range_of};
+use crate::read::{PAGE_BYTES_MAX, PageSize};
 use crate::target::{close_write_alias, write_alias};
 
 /// What all splits of a collection share.

@@ -22,18 +22,19 @@ use crate::cluster::retry::{DENIED_MAX, WaitError, repeat, sleep, unless_cancele
 use crate::cluster::waits::shown;
 use crate::copy::{
     CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, Refusals, SettleError,
-    Slice, Slices, SplitsToCopy, close_lost_writers, key_of, key_text, plan, range_of, rows_of_split,
-    settle_doubts,
+    Slice, Slices, SplitsToCopy, close_lost_writers, plan, rows_of_split, settle_doubts,
 };
 use crate::event::{Awaited, Event, Phase};
 use crate::plan::{Change, Keys, PlannedCollection};
 use crate::precheck::{PROPERTY_TTL, does_not_fit, partitions_disagree};
 use crate::problem::{Code, Problem, Side};
-use crate::proof::{Expected, Part, Reader};
+use crate::read::{Part, Reader};
+use crate::read::{key_of, key_text, range_of};
 use crate::report::{CollectionReport, CopiedRows, CountedRows, PartitionReport};
 use crate::request::{Duplicates, OnBadRow, VerifyLevel};
 use crate::target::{self, RefusedIndex};
 use crate::tuning::Tuning;
+use crate::verify::Expected;
 
 /// Splits of a collection that are copied at once.
 pub(super) const SPLITS_PARALLEL: usize = 6;
@@ -868,7 +869,7 @@ impl<'a> Work<'a> {
             }
             let (keys, read, part) = (copied.keys, copied.rows_read, partition.as_deref());
             let set_aside = copied.set_aside;
-            let gone = crate::proof::expect(reader, &mut expected, part, read, set_aside, counted, keys)
+            let gone = crate::verify::expect(reader, &mut expected, part, read, set_aside, counted, keys)
                 .await
                 .map_err(|error| self.not_verified(error))?;
             finding.gone(gone as u64);
@@ -1054,7 +1055,7 @@ impl<'a> Work<'a> {
         &mut self,
         made: &Collection,
         expected: &Expected,
-    ) -> Result<crate::proof::Outcome, Stop> {
+    ) -> Result<crate::verify::Outcome, Stop> {
         let target = &self.job.target;
         self.load_target(made, self.report.rows).await?;
         let of_target =
@@ -1066,17 +1067,17 @@ impl<'a> Work<'a> {
         let copy = copying.of(self.position, self.planned, &of_target, made.name.clone(), limits, refusals);
         self.settle(&copy, &of_target, made).await?;
         if self.job.request.verify == VerifyLevel::None {
-            return Ok(crate::proof::Outcome::default());
+            return Ok(crate::verify::Outcome::default());
         }
         let mut of_target = of_target.fresh().await.map_err(|error| self.not_verified(error))?;
-        let mut outcome = crate::proof::compare(&of_target, &self.planned.source, expected)
+        let mut outcome = crate::verify::compare(&of_target, &self.planned.source, expected)
             .await
             .map_err(|error| self.not_verified(error))?;
         let has_extra = outcome.problems.iter().any(|problem| problem.code == Code::RowsExtra);
         if has_extra && self.doubt_what_is_too_much(&of_target).await? {
             self.settle(&copy, &of_target, made).await?;
             of_target = of_target.fresh().await.map_err(|error| self.not_verified(error))?;
-            outcome = crate::proof::compare(&of_target, &self.planned.source, expected)
+            outcome = crate::verify::compare(&of_target, &self.planned.source, expected)
                 .await
                 .map_err(|error| self.not_verified(error))?;
         }

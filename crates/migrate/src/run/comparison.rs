@@ -10,17 +10,16 @@ use super::{Ended, every_row, new_verification, reader, without_keys};
 use crate::cluster::flush::flush;
 use crate::cluster::inventory::Found;
 use crate::cluster::retry::repeat;
-use crate::copy::{KeySample, SAMPLE_ROWS_MIN};
 use crate::event::{Event, Observer, Phase};
 use crate::plan::{Keys, Plan, PlannedCollection};
 use crate::precheck::PROPERTY_TTL;
 use crate::problem::{Code, Problem, Side, Told};
-use crate::proof::{
-    Expected, Outcome, Part, ProofError, Reader, Surplus, compare, diagnose, expect, scan_keys,
-};
+use crate::read::{KeySample, SAMPLE_ROWS_MIN};
+use crate::read::{Part, ReadError, Reader, scan_keys};
 use crate::report::{CollectionReport, CountedRows, DriftReport, Evidence, RepairReport};
 use crate::request::{Duplicates, RepairScope, VerifyLevel};
 use crate::target::{flat_params, show};
+use crate::verify::{Expected, Outcome, Surplus, compare, diagnose, expect};
 
 /// Least number of rows compared a collection.
 const SAMPLE_ROWS_PER_COLLECTION_MIN: u64 = 1000;
@@ -86,7 +85,7 @@ impl<'a> Finding<'a> {
         partition: Option<&str>,
         returned: u64,
         counted: u64,
-    ) -> Result<u64, ProofError> {
+    ) -> Result<u64, ReadError> {
         self.gone(returned.saturating_sub(counted));
         if counted <= returned {
             return Ok(0);
@@ -200,7 +199,7 @@ pub(super) async fn find_duplicates(
     reader: &Reader,
     name: &CollectionName,
     parts: &[Option<String>],
-) -> Result<Option<Problem>, ProofError> {
+) -> Result<Option<Problem>, ReadError> {
     let reader = reader.clone().fresh().await?;
     let mut surplus = Surplus::default();
     for part in parts {
@@ -275,7 +274,7 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
             evidence.duplicate_rows = Some(duplicates);
         }
         Err(_) if sides.cancel.is_cancelled() => {}
-        Err(ProofError::Repair(error)) => {
+        Err(ReadError::Repair(error)) => {
             problems.push(Problem::new(Code::RepairFailed).with("collection", name).with("detail", error));
         }
         Err(error) => {
@@ -329,7 +328,7 @@ fn compare_definitions(
     sides: &Sides<'_>,
     of_source: &Found,
     of_target: &Found,
-) -> Result<Option<Problem>, ProofError> {
+) -> Result<Option<Problem>, ReadError> {
     let differing = differences(&of_source.described.schema, &of_target.described.schema)?;
     let mut detail: Vec<Told> = Vec::new();
     if !differing.is_empty() {
@@ -393,7 +392,7 @@ fn is_readable(sides: &Sides<'_>, of_source: &Found, of_target: &Found) -> bool 
 }
 
 /// Whether the servers make the keys, so that those of the target may be others. A repair says for itself that it can't be.
-fn makes_keys(sides: &Sides<'_>, of_source: &Found, of_target: &Found) -> Result<bool, ProofError> {
+fn makes_keys(sides: &Sides<'_>, of_source: &Found, of_target: &Found) -> Result<bool, ReadError> {
     let (source, target) = (&of_source.described.schema, &of_target.described.schema);
     let reads_rows = matches!(sides.level, VerifyLevel::Sample | VerifyLevel::Full);
     let is_made = source.is_auto_id() && target.is_auto_id() && differences(source, target)?.is_empty();
@@ -405,7 +404,7 @@ async fn compare_without_keys(
     sides: &Sides<'_>,
     of_source: &Found,
     of_target: &Found,
-) -> Result<Option<Answer>, ProofError> {
+) -> Result<Option<Answer>, ReadError> {
     if !makes_keys(sides, of_source, of_target)? {
         return Ok(None);
     }
@@ -448,7 +447,7 @@ async fn compare_every_row(
     of_target: &Found,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
-) -> Result<Answer, ProofError> {
+) -> Result<Answer, ReadError> {
     let name = &of_source.described.name;
     let hindrance = if !differences(&of_source.described.schema, &of_target.described.schema)?.is_empty() {
         Some("the definitions of source and target differ")
@@ -481,7 +480,7 @@ async fn compare_every_row(
                 if compared.repair.is_some() {
                     let flushed =
                         flush(sides.target, Side::Target, &of_target.described.name, sides.cancel).await;
-                    flushed.map_err(|error| ProofError::Repair(Box::new(error.into())))?;
+                    flushed.map_err(|error| ReadError::Repair(Box::new(error.into())))?;
                 }
                 compared
             } else {
@@ -523,7 +522,7 @@ async fn compare_loaded(
     of_target: &Found,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
-) -> Result<Answer, ProofError> {
+) -> Result<Answer, ReadError> {
     let name = &of_source.described.name;
     let expected = while_loaded(sides, Side::Source, of_source, async |reader| {
         let mut finding = Finding::new(name);
@@ -584,7 +583,7 @@ async fn count_both(
     of_target: &Found,
     source: &Reader,
     target: &Reader,
-) -> Result<(CountedRows, CountedRows), ProofError> {
+) -> Result<(CountedRows, CountedRows), ReadError> {
     let named = named_partitions(of_source, of_target);
     // As of now: a repair may have written a moment ago.
     let (source, target) = (source.clone().fresh().await?, target.clone().fresh().await?);
@@ -619,8 +618,8 @@ async fn while_loaded<Answer>(
     sides: &Sides<'_>,
     side: Side,
     found: &Found,
-    act: impl AsyncFnOnce(Reader) -> Result<Answer, ProofError>,
-) -> Result<Option<Answer>, ProofError> {
+    act: impl AsyncFnOnce(Reader) -> Result<Answer, ReadError>,
+) -> Result<Option<Answer>, ReadError> {
     let name = &found.described.name;
     let client = match side {
         Side::Source => sides.source,

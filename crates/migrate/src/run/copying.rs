@@ -9,10 +9,11 @@ use vecferry_store::{Error, JobId, Position, Store};
 
 use super::collection::split_limits;
 use super::comparison;
-use crate::copy::{Budget, CopyJob, Limits, Pace, Refusals, SampleRule};
+use crate::copy::{Budget, CopyJob, Limits, Pace, Refusals};
 use crate::event::Observer;
 use crate::plan::{Keys, PlannedCollection};
-use crate::proof::Reader;
+use crate::read::Reader;
+use crate::read::SampleRule;
 use crate::request::VerifyLevel;
 use crate::tuning::Tuning;
 

@@ -10,11 +10,12 @@ use vecferry_milvus::{KeyRange, RowSelection};
 
 use super::collection::{SPLITS_PARALLEL, split_limits};
 use super::{Migration, reader};
-use crate::copy::{PageSize, PartCounter, PlannedRange, plan};
+use crate::copy::{PartCounter, PlannedRange, plan};
 use crate::event::{Event, Observer, Phase};
 use crate::plan::PlannedCollection;
 use crate::problem::{Code, Problem, Side};
-use crate::proof::{ProofError, Reader};
+use crate::read::PageSize;
+use crate::read::{ReadError, Reader};
 
 /// What was read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -64,11 +65,11 @@ impl Migration {
             let enter = |phase| observer.on_event(Event::Phase { collection: planned.source.clone(), phase });
             enter(Phase::Copying);
             let read = self.read(planned, &observer, &cancel).await.map_err(|error| match error {
-                ProofError::Canceled => Problem::new(Code::ReadCanceled),
-                error @ (ProofError::Server(_)
-                | ProofError::Protocol(_)
-                | ProofError::Store(_)
-                | ProofError::Repair(_)) => {
+                ReadError::Canceled => Problem::new(Code::ReadCanceled),
+                error @ (ReadError::Server(_)
+                | ReadError::Protocol(_)
+                | ReadError::Store(_)
+                | ReadError::Repair(_)) => {
                     Problem::new(Code::SourceFailed).with("collection", &planned.source).with("detail", error)
                 }
             })?;
@@ -86,7 +87,7 @@ impl Migration {
         planned: &PlannedCollection,
         observer: &Arc<dyn Observer>,
         cancel: &CancellationToken,
-    ) -> Result<DryCollection, ProofError> {
+    ) -> Result<DryCollection, ReadError> {
         let begin = Instant::now();
         let reader = reader(Side::Source, &self.source, &planned.described, &planned.described, cancel)
             .fresh()
@@ -131,7 +132,7 @@ async fn read_range(
     mut range: KeyRange,
     mut size: PageSize,
     tell: impl Fn(u64, u64),
-) -> Result<(u64, u64), ProofError> {
+) -> Result<(u64, u64), ReadError> {
     let (mut rows, mut bytes) = (0, 0);
     loop {
         let page = reader.page(partition, &range, &mut size).await?;

@@ -11,15 +11,13 @@ use vecferry_store::{Attempt, Comparison, NewComparison, Position, Store};
 use super::comparison::Finding;
 use super::{Job, reader};
 use crate::cluster::inventory::Found;
-use crate::copy::{KeySample, key_text, range_of};
 use crate::event::{Event, Observer};
 use crate::plan::PlannedCollection;
 use crate::problem::{Code, Problem, Side, Told};
-use crate::proof::{
-    Follow, FullOutcome, Half, Layout, ProofError, Reader, Repair, Step, diagnose, full, keys_present,
-    scan_keys,
-};
+use crate::read::{KeySample, key_text, range_of};
+use crate::read::{ReadError, Reader, scan_keys};
 use crate::report::{Findings, FoundRows, RepairReport, RowName, SwappedRow};
+use crate::verify::{Follow, FullOutcome, Half, Layout, Repair, Step, diagnose, full, keys_present};
 
 /// How often it is recorded how far a range is compared.
 const RECORD_INTERVAL: Duration = Duration::from_millis(500);
@@ -67,9 +65,9 @@ impl Todo {
         Self { part, range, known: FullOutcome::default(), comparison_id: None, is_done: false }
     }
 
-    fn recorded(comparison: &Comparison) -> Result<Self, ProofError> {
+    fn recorded(comparison: &Comparison) -> Result<Self, ReadError> {
         let damaged = |error: &dyn std::fmt::Display| {
-            ProofError::from(Error::new(ErrorKind::Malformed, "record of the comparison", error.to_string()))
+            ReadError::from(Error::new(ErrorKind::Malformed, "record of the comparison", error.to_string()))
         };
         let after = comparison.cursor.as_deref().or(comparison.after.as_deref());
         let range = range_of(after, comparison.until.as_deref()).map_err(|error| damaged(&error))?;
@@ -86,7 +84,7 @@ impl Todo {
 
 impl Memory<'_> {
     /// What was written to the target so far: a comparison holds for this state only.
-    async fn state(&self) -> Result<String, ProofError> {
+    async fn state(&self) -> Result<String, ReadError> {
         let (store, job_id) = (self.store, self.attempt.job_id());
         let splits = store.splits(job_id, self.position).await?;
         let rows: u64 = splits.iter().map(|split| split.progress.rows_written).sum();
@@ -96,13 +94,13 @@ impl Memory<'_> {
         Ok(format!("{id} {rows} {doubts} {}", refused.len()))
     }
 
-    async fn recorded(&self) -> Result<Vec<Todo>, ProofError> {
+    async fn recorded(&self) -> Result<Vec<Todo>, ReadError> {
         let found =
             self.store.comparisons(self.attempt.job_id(), self.position, &self.state().await?).await?;
         found.iter().map(Todo::recorded).collect()
     }
 
-    async fn record(&self, ranges: &[(usize, KeyRange)]) -> Result<Vec<Todo>, ProofError> {
+    async fn record(&self, ranges: &[(usize, KeyRange)]) -> Result<Vec<Todo>, ReadError> {
         let ranges = ranges.iter().map(|(part, range)| NewComparison {
             part: *part,
             after: range.after.as_ref().map(key_text),
@@ -118,7 +116,7 @@ impl Memory<'_> {
         comparison_id: i64,
         cursor: Option<&Key>,
         known: &FullOutcome,
-    ) -> Result<(), ProofError> {
+    ) -> Result<(), ReadError> {
         let document = serde_json::to_string(known).unwrap_or_default();
         let cursor = cursor.map(key_text);
         Ok(self.store.advance_comparison(self.attempt, comparison_id, cursor, document).await?)
@@ -203,7 +201,7 @@ struct PartPass<'a> {
 
 impl PartPass<'_> {
     /// Records how far it is, now and then.
-    async fn remember(&self, step: &Step<'_>) -> Result<(), ProofError> {
+    async fn remember(&self, step: &Step<'_>) -> Result<(), ReadError> {
         let (Some(memory), Some(id)) = (&self.pass.pair.memory, self.comparison_id) else { return Ok(()) };
         let mut known = self.known.lock().await;
         known.0.take(step);
@@ -218,7 +216,7 @@ impl PartPass<'_> {
 }
 
 impl Follow for PartPass<'_> {
-    async fn on_step(&self, step: &Step<'_>) -> Result<(), ProofError> {
+    async fn on_step(&self, step: &Step<'_>) -> Result<(), ReadError> {
         // A second look at some rows is no progress.
         if let Some(rows_total) = self.pass.rows_total {
             let (collection, rows, bytes) = (self.pass.pair.name.clone(), step.rows_compared, step.bytes);
@@ -233,13 +231,13 @@ impl Follow for PartPass<'_> {
         self.pass.hull.lock().unwrap_or_else(PoisonError::into_inner).extend(&step.range);
         let Some(repair) = self.pass.repair else { return Ok(()) };
         let mended = repair.mend(step.partition, self.part.in_source, found).await;
-        mended.map_err(|error| ProofError::Repair(Box::new(error)))
+        mended.map_err(|error| ReadError::Repair(Box::new(error)))
     }
 }
 
 impl Pass<'_> {
     /// Compares one range of one part.
-    async fn compare(&self, todo: Todo) -> Result<FullOutcome, ProofError> {
+    async fn compare(&self, todo: Todo) -> Result<FullOutcome, ReadError> {
         if todo.is_done {
             return Ok(todo.known);
         }
@@ -262,14 +260,14 @@ impl Pass<'_> {
     }
 
     /// Compares some ranges, several at once. Returns what each came to.
-    async fn compare_all(&self, ranges: Vec<Todo>) -> Result<Vec<(usize, FullOutcome)>, ProofError> {
+    async fn compare_all(&self, ranges: Vec<Todo>) -> Result<Vec<(usize, FullOutcome)>, ReadError> {
         let compare = |todo: Todo| async move { Ok((todo.part, self.compare(todo).await?)) };
         let compared: Vec<_> = ranges.into_iter().map(compare).collect();
         stream::iter(compared).buffered(RANGES_PARALLEL).try_collect().await
     }
 }
 
-async fn count(reader: &Reader, part: &PartOf, exists: bool) -> Result<u64, ProofError> {
+async fn count(reader: &Reader, part: &PartOf, exists: bool) -> Result<u64, ReadError> {
     if !exists {
         return Ok(0);
     }
@@ -282,11 +280,11 @@ impl Pair<'_> {
         &self,
         finding: &mut Finding<'_>,
         repair: Option<&Repair<'_>>,
-    ) -> Result<(Compared, Option<KeyRange>, Vec<u64>), ProofError> {
+    ) -> Result<(Compared, Option<KeyRange>, Vec<u64>), ReadError> {
         let count_both = |part| async move {
             let part: &PartOf = part;
             let of_source = count(&self.source, part, part.in_source).await?;
-            Ok::<_, ProofError>((of_source, count(&self.target, part, part.in_target).await?))
+            Ok::<_, ReadError>((of_source, count(&self.target, part, part.in_target).await?))
         };
         let counts: Vec<_> = self.parts.iter().map(count_both).collect();
         let counts: Vec<_> = stream::iter(counts).buffered(RANGES_PARALLEL).try_collect().await?;
@@ -315,7 +313,7 @@ impl Pair<'_> {
                 pass.hull.lock().unwrap_or_else(PoisonError::into_inner).extend(&KeyRange::default());
                 if let Some(repair) = repair {
                     let copied = repair.copy(partition, &keys).await;
-                    copied.map_err(|error| ProofError::Repair(Box::new(error)))?;
+                    copied.map_err(|error| ReadError::Repair(Box::new(error)))?;
                 }
             }
         }
@@ -325,7 +323,7 @@ impl Pair<'_> {
     }
 
     /// The ranges to be compared: those of an earlier attempt, as far as they are, or new ones.
-    async fn ranges(&self, counts: &[(u64, u64)]) -> Result<Vec<Todo>, ProofError> {
+    async fn ranges(&self, counts: &[(u64, u64)]) -> Result<Vec<Todo>, ReadError> {
         if let Some(memory) = &self.memory {
             let recorded = memory.recorded().await?;
             // One that came to its end is no proof of what is there now.
@@ -346,7 +344,7 @@ impl Pair<'_> {
     }
 
     /// Ranges of a part of about the same number of rows, so that one large part is not compared by one task alone.
-    async fn divide(&self, part: &PartOf, counted: u64) -> Result<Vec<KeyRange>, ProofError> {
+    async fn divide(&self, part: &PartOf, counted: u64) -> Result<Vec<KeyRange>, ReadError> {
         let wanted = RANGES_PARALLEL.div_ceil(self.parts.len());
         if wanted < 2 || counted < DIVIDED_ROWS_MIN {
             return Ok(vec![KeyRange::default()]);
@@ -368,11 +366,7 @@ impl Pair<'_> {
     }
 
     /// Rows of the target beyond one a key. Returns their keys.
-    async fn surplus_of_target(
-        &self,
-        part: &PartOf,
-        findings: &mut Findings,
-    ) -> Result<Vec<Key>, ProofError> {
+    async fn surplus_of_target(&self, part: &PartOf, findings: &mut Findings) -> Result<Vec<Key>, ReadError> {
         let surplus = diagnose(&self.target, part.partition.as_deref()).await?;
         let name = |key: &Key| RowName::new(part.partition.clone(), key, Vec::new());
         let first = surplus.keys.iter().map(name).collect();
@@ -386,7 +380,7 @@ impl Pair<'_> {
 
     /// Finds, for the missing rows that are named, whether they stand in another partition of the target. After a repair
     /// only what is named as extra can tell; else the servers are asked.
-    async fn find_swapped(&self, findings: &mut Findings, ask: bool) -> Result<(), ProofError> {
+    async fn find_swapped(&self, findings: &mut Findings, ask: bool) -> Result<(), ReadError> {
         if findings.missing.rows == 0 || findings.extra.rows == 0 || self.parts.len() < 2 {
             return Ok(());
         }
@@ -427,7 +421,7 @@ impl Pair<'_> {
         &mut self,
         finding: &mut Finding<'_>,
         allow: &(dyn Fn(Option<&str>, &Key) -> bool + Send + Sync),
-    ) -> Result<Compared, ProofError> {
+    ) -> Result<Compared, ReadError> {
         let (mut compared, hull, distinct, mut done) = {
             let repair = Repair::new(&self.source, &self.target, allow);
             let (compared, hull, distinct) = self.compare(finding, Some(&repair)).await?;
@@ -543,7 +537,7 @@ pub(super) async fn after_copy(
     target: &Reader,
     position: Position,
     set_aside: BTreeSet<(Option<String>, Key)>,
-) -> Result<Compared, ProofError> {
+) -> Result<Compared, ReadError> {
     if !planned.readable {
         return Ok(Compared::default());
     }

@@ -8,9 +8,9 @@ use serde::Serialize;
 use vecferry_milvus::Key;
 use vecferry_store::{JobId, Position, Store};
 
-use crate::copy::key_of;
 use crate::plan::Plan;
 use crate::problem::{Code, Problem};
+use crate::read::key_of;
 
 /// One row, for machines. No values: rows are on no disk but the servers'.
 #[derive(Serialize)]

@@ -8,7 +8,7 @@ use super::{Job, reader};
 use crate::event::{Event, Observer};
 use crate::plan::PlannedCollection;
 use crate::problem::{Code, Problem, Side, Told};
-use crate::proof::{ProofError, Reader};
+use crate::read::{ReadError, Reader};
 
 /// Rows of a part that are known to be missing on the target.
 pub(super) type SetAside = BTreeSet<(Option<String>, Key)>;
@@ -36,7 +36,7 @@ pub(super) struct Compared {
 
 impl Pair<'_> {
     /// Whether the first keys of any part differ: then the target made them.
-    pub(super) async fn keys_differ(&self) -> Result<bool, ProofError> {
+    pub(super) async fn keys_differ(&self) -> Result<bool, ReadError> {
         for part in &self.parts {
             let (part, whole) = (part.as_deref(), KeyRange::default());
             let (source, target) =
@@ -49,7 +49,7 @@ impl Pair<'_> {
     }
 
     /// Compares all rows, part by part.
-    pub(super) async fn compare(&self) -> Result<Compared, ProofError> {
+    pub(super) async fn compare(&self) -> Result<Compared, ReadError> {
         let (name, rows_total) = (self.name, self.rows_total);
         let on_page = |rows: u64, bytes: u64| {
             let collection = name.clone();
@@ -88,7 +88,7 @@ pub(super) async fn after_copy(
     planned: &PlannedCollection,
     target: &Reader,
     set_aside: SetAside,
-) -> Result<Compared, ProofError> {
+) -> Result<Compared, ReadError> {
     let source = reader(Side::Source, &job.source, &planned.described, &planned.described, &job.cancel)
         .fresh()
         .await?;

@@ -1,14 +1,11 @@
-//! The proof that everything arrived: exact counts, and random rows bit for bit.
+//! The verification that everything arrived: exact counts, and random rows bit for bit.
 //!
 //! The source is asked right after the copy, while it is loaded; what it says is kept as counts and digests
 //! ([`Expected`]), so that it can be released. The target is asked when it has stored everything and is loaded
-//! ([`compare`]). Where both sides are loaded at once, every row can be compared ([`full`]), and what differs be mended
+//! ([`compare`]). Where both sides are loaded at once, every row can be compared ([`full`]), and what differs be repaired
 //! ([`Repair`]).
 
-mod chunks;
 mod compare;
-mod count;
-mod digest;
 mod expect;
 mod full;
 mod multiset;
@@ -16,7 +13,7 @@ mod repair;
 mod surplus;
 
 pub(crate) use compare::{Outcome, compare};
-pub(crate) use expect::{Expected, Part, ProofError, Reader, expect, scan_keys};
+pub(crate) use expect::{Expected, expect};
 pub(crate) use full::{Follow, FullOutcome, Half, Layout, Step, full};
 pub(crate) use repair::{Repair, keys_present};
 pub(crate) use surplus::{Surplus, diagnose};

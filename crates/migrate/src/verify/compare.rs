@@ -2,8 +2,9 @@
 
 use vecferry_milvus::{CollectionName, Key};
 
-use super::expect::{Expected, Part, ProofError, Reader};
+use super::expect::Expected;
 use crate::problem::{Code, Problem, Told};
+use crate::read::{Part, ReadError, Reader};
 use crate::report::Findings;
 
 /// Keys looked up on the source to tell a repeated key from a changed row.
@@ -29,7 +30,7 @@ pub(crate) async fn compare(
     reader: &Reader,
     name: &CollectionName,
     expected: &Expected,
-) -> Result<Outcome, ProofError> {
+) -> Result<Outcome, ReadError> {
     let mut outcome = Outcome::default();
     for (part, rows) in &expected.counts {
         reader.stop_if_canceled()?;
@@ -57,7 +58,7 @@ async fn compare_rows(
     name: &CollectionName,
     expected: &Expected,
     outcome: &mut Outcome,
-) -> Result<(), ProofError> {
+) -> Result<(), ReadError> {
     let mut missing = Vec::new();
     for (partition, rows) in &expected.rows {
         let keys: Vec<_> = rows.keys().cloned().collect();

@@ -17,12 +17,13 @@ use vecferry_milvus::wire::Page;
 use vecferry_milvus::wire::values::{Value, column, same_bytes};
 use vecferry_milvus::{Error, ErrorKind, Key, KeyRange, Query};
 
-use super::digest::digest;
-use super::expect::{ProofError, Reader, unrepeated};
+use super::expect::unrepeated;
 use super::repair::keys_present;
 use crate::cluster::load_state::wait_until_complete;
 use crate::cluster::retry::{Backoff, Verdict, sleep};
-use crate::copy::PageSize;
+use crate::read::PageSize;
+use crate::read::digest;
+use crate::read::{ReadError, Reader};
 use crate::report::{Findings, FoundRows, RowName};
 
 /// Size of a page that is aimed at: several ranges with three pages each are in memory at once.
@@ -41,19 +42,19 @@ pub(crate) trait Pages {
         partition: Option<&str>,
         range: &KeyRange,
         size: &mut PageSize,
-    ) -> Result<Page, ProofError>;
+    ) -> Result<Page, ReadError>;
 
     /// The keys among these that have a row, asked when the server is complete.
-    async fn present(&self, partition: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ProofError>;
+    async fn present(&self, partition: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ReadError>;
 
     /// The keys among these that stand for one row only.
-    async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ProofError>;
+    async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ReadError>;
 }
 
 /// Told of every step of a comparison, in key order; the comparison goes on when it returns.
 pub(crate) trait Follow {
     /// Something was compared.
-    async fn on_step(&self, step: &Step<'_>) -> Result<(), ProofError>;
+    async fn on_step(&self, step: &Step<'_>) -> Result<(), ReadError>;
 }
 
 /// A part of a range that was compared. All its differences are here, so that memory stays bounded.
@@ -142,7 +143,7 @@ pub(crate) async fn full(
     partition: Option<&str>,
     range: KeyRange,
     follow: &impl Follow,
-) -> Result<FullOutcome, ProofError> {
+) -> Result<FullOutcome, ReadError> {
     let mut outcome = FullOutcome::default();
     let mut of_source = PageSize::new(layout.columns, PAGE_BYTES_TARGET);
     let mut of_target = of_source.clone();
@@ -184,7 +185,7 @@ pub(crate) async fn full(
 struct Patience(u32);
 
 impl Patience {
-    fn spend(&mut self) -> Result<(), ProofError> {
+    fn spend(&mut self) -> Result<(), ReadError> {
         self.0 = self.0.checked_sub(1).ok_or_else(|| {
             let text = "the server answers queries of the same rows differently from one time to the next";
             Error::new(ErrorKind::Malformed, "Query", text.to_owned())
@@ -219,7 +220,7 @@ impl Window<'_> {
         follow: &impl Follow,
         outcome: &mut FullOutcome,
         patience: &mut Patience,
-    ) -> Result<Compared, ProofError> {
+    ) -> Result<Compared, ReadError> {
         let keys = self.page.all_keys(self.layout.key_field)?;
         let mut at = 0;
         let mut rest = self.range.clone();
@@ -289,7 +290,7 @@ impl Window<'_> {
         &self,
         theirs: &Page,
         both: &[(usize, usize)],
-    ) -> Result<BTreeMap<usize, Vec<String>>, ProofError> {
+    ) -> Result<BTreeMap<usize, Vec<String>>, ReadError> {
         let mut changed: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         if both.is_empty() {
             return Ok(changed);
@@ -361,14 +362,14 @@ impl Pages for Half<'_> {
         partition: Option<&str>,
         range: &KeyRange,
         size: &mut PageSize,
-    ) -> Result<Page, ProofError> {
+    ) -> Result<Page, ReadError> {
         if !self.exists {
             return Ok(Page { columns: Vec::new(), rows: 0, keys: None, bytes: 0, session_ts: 0 });
         }
         self.reader.page(partition, range, size).await
     }
 
-    async fn present(&self, partition: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ProofError> {
+    async fn present(&self, partition: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ReadError> {
         if !self.exists || keys.is_empty() {
             return Ok(BTreeSet::new());
         }
@@ -376,7 +377,7 @@ impl Pages for Half<'_> {
         keys_present(self.reader, partition, keys).await
     }
 
-    async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ProofError> {
+    async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ReadError> {
         unrepeated(self.reader, partition, keys).await
     }
 }
@@ -388,7 +389,7 @@ impl Reader {
         partition: Option<&str>,
         range: &KeyRange,
         size: &mut PageSize,
-    ) -> Result<Page, ProofError> {
+    ) -> Result<Page, ReadError> {
         let names: Vec<_> = self.columns.iter().map(|column| column.name.clone()).collect();
         let mut backoff = Backoff::new();
         loop {
@@ -404,7 +405,7 @@ impl Reader {
             };
             let answer = tokio::select! {
                 answer = self.client.query(&query) => answer,
-                () = self.cancel.cancelled() => return Err(ProofError::Canceled),
+                () = self.cancel.cancelled() => return Err(ReadError::Canceled),
             };
             let error = match answer {
                 Ok(answer) if answer.len() > PAGE_BYTES_MAX && size.refused() => continue,
@@ -430,7 +431,7 @@ impl Reader {
     }
 
     /// A server that was away answers short while it loads again, without an error: rows would look missing.
-    pub(crate) async fn wait_until_complete(&self) -> Result<(), ProofError> {
+    pub(crate) async fn wait_until_complete(&self) -> Result<(), ReadError> {
         Ok(wait_until_complete(&self.client, self.side, &self.name, &self.cancel).await?)
     }
 }
@@ -544,7 +545,7 @@ mod tests {
             _partition: Option<&str>,
             range: &KeyRange,
             size: &mut PageSize,
-        ) -> Result<Page, ProofError> {
+        ) -> Result<Page, ReadError> {
             self.turn.set(self.turn.get() + 1);
             let limit = self.limits[self.turn.get() as usize % self.limits.len()].min(size.rows());
             let is_in = |key: &i64| {
@@ -556,12 +557,12 @@ mod tests {
             Ok(Page::read(&self.encoded(&rows), "id", range.after.as_ref())?)
         }
 
-        async fn present(&self, _: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ProofError> {
+        async fn present(&self, _: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ReadError> {
             let is_there = |key: &&Key| matches!(key, Key::Int(key) if self.rows.contains_key(key));
             Ok(keys.iter().filter(is_there).cloned().collect())
         }
 
-        async fn unrepeated(&self, _: Option<&str>, mut keys: Vec<Key>) -> Result<Vec<Key>, ProofError> {
+        async fn unrepeated(&self, _: Option<&str>, mut keys: Vec<Key>) -> Result<Vec<Key>, ReadError> {
             keys.retain(|key| matches!(key, Key::Int(key) if !self.repeated.contains(key)));
             Ok(keys)
         }
@@ -575,7 +576,7 @@ mod tests {
     }
 
     impl Follow for Steps {
-        async fn on_step(&self, step: &Step<'_>) -> Result<(), ProofError> {
+        async fn on_step(&self, step: &Step<'_>) -> Result<(), ReadError> {
             assert_eq!(self.last.replace(step.range.until.clone()), step.range.after);
             let mut all = self.all.borrow_mut();
             let found = step.differing.clone();

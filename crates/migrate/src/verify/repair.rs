@@ -8,10 +8,10 @@ use vecferry_milvus::wire::insert::Rows;
 use vecferry_milvus::wire::rewrite::insertable;
 use vecferry_milvus::{Error, ErrorKind, Key, WriteMode};
 
-use super::chunks::Chunks;
-use super::expect::{ProofError, Reader};
 use super::full::Differing;
 use crate::cluster::retry::repeat;
+use crate::read::Chunks;
+use crate::read::{ReadError, Reader};
 
 /// Rows of more bytes are read, or written, in smaller chunks.
 const CHUNK_BYTES_MAX: usize = 16 << 20;
@@ -33,7 +33,7 @@ pub(crate) async fn keys_present(
     reader: &Reader,
     partition: Option<&str>,
     keys: &[Key],
-) -> Result<BTreeSet<Key>, ProofError> {
+) -> Result<BTreeSet<Key>, ReadError> {
     let columns = [reader.key_field.to_string()];
     let mut present = BTreeSet::new();
     let mut chunks = Chunks::new(keys);
@@ -43,7 +43,7 @@ pub(crate) async fn keys_present(
         while !rest.is_empty() {
             reader.stop_if_canceled()?;
             let (page, _) = match reader.rows_of(partition, &rest, &columns).await {
-                Err(ProofError::Server(error)) if chunks.are_halved(error.kind()) => continue 'chunks,
+                Err(ReadError::Server(error)) if chunks.are_halved(error.kind()) => continue 'chunks,
                 page => page?,
             };
             let found = page.all_keys(&reader.key_field)?;
@@ -85,7 +85,7 @@ impl<'a> Repair<'a> {
         partition: Option<&str>,
         in_source: bool,
         differing: &Differing,
-    ) -> Result<(), ProofError> {
+    ) -> Result<(), ReadError> {
         // Removed first: a server that does not tell partitions apart would remove what was just written.
         self.remove(partition, in_source, &differing.extra).await?;
         let changed = differing.changed.iter().map(|(key, _)| key);
@@ -98,7 +98,7 @@ impl<'a> Repair<'a> {
     }
 
     /// Removes rows of the target's partition that the source's does not have; it is asked once more.
-    async fn remove(&self, partition: Option<&str>, in_source: bool, keys: &[Key]) -> Result<(), ProofError> {
+    async fn remove(&self, partition: Option<&str>, in_source: bool, keys: &[Key]) -> Result<(), ReadError> {
         let mut keys = self.allowed(partition, keys);
         if keys.is_empty() {
             return Ok(());
@@ -137,7 +137,7 @@ impl<'a> Repair<'a> {
         &self,
         partition: Option<&str>,
         mut keys: Vec<Key>,
-    ) -> Result<Vec<Key>, ProofError> {
+    ) -> Result<Vec<Key>, ReadError> {
         let present = keys_present(self.source, partition, &keys).await?;
         keys.retain(|key| !present.contains(key));
         let counted = |keys: &[Key]| self.source.count_where(partition, self.source.key_field.any_of(keys));
@@ -163,7 +163,7 @@ impl<'a> Repair<'a> {
     }
 
     /// Copies rows from the source. By upsert: it leaves one row of each key, whatever was there.
-    pub(crate) async fn copy(&self, partition: Option<&str>, keys: &[Key]) -> Result<(), ProofError> {
+    pub(crate) async fn copy(&self, partition: Option<&str>, keys: &[Key]) -> Result<(), ReadError> {
         let keys = self.allowed(partition, keys);
         let names: Vec<_> = self.source.columns.iter().map(|column| column.name.clone()).collect();
         let mut chunks = Chunks::new(&keys);
@@ -176,7 +176,7 @@ impl<'a> Repair<'a> {
                     }
                     chunks.answered(now.len());
                 }
-                Err(ProofError::Server(error)) if chunks.are_halved(error.kind()) => {}
+                Err(ReadError::Server(error)) if chunks.are_halved(error.kind()) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -189,7 +189,7 @@ impl<'a> Repair<'a> {
         partition: Option<&str>,
         keys: &[Key],
         names: &[String],
-    ) -> Result<usize, ProofError> {
+    ) -> Result<usize, ReadError> {
         let mut rest: BTreeSet<_> = keys.iter().cloned().collect();
         let mut bytes = 0;
         // An answer may be short; only an empty one says that the source has no more of these rows.

@@ -1,4 +1,4 @@
-//! What the source holds: counts, and digests of sampled rows.
+//! Reads one collection of one server: counts, keys, digests of rows.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,11 @@ use vecferry_milvus::{
 
 use super::chunks::Chunks;
 use super::digest::{Digest, digest};
+use super::page_size::PAGE_ROWS_MAX;
+use super::sample::KeySample;
 use crate::cluster::retry::{Backoff, Verdict, WaitError, repeat, sleep};
-use crate::copy::{KeySample, PAGE_ROWS_MAX};
 use crate::problem::Side;
 
-/// Key ranges whose rows are counted where partitions can't be named.
-const COUNTED_RANGES_MAX: usize = 16;
 /// Answers to lookups are not much larger.
 const LOOKUP_BYTES: usize = 8 << 20;
 /// Rows of a page of keys only.
@@ -26,7 +25,7 @@ const KEY_PAGE_ROWS: u32 = 8192;
 /// Answers without a row, where the server counts some, before they are taken for rows that no query returns.
 const LOOKS_MAX: u32 = 4;
 
-/// Reads one collection of one server for the proof.
+/// Reads one collection of one server.
 #[derive(Clone)]
 pub(crate) struct Reader {
     pub(crate) client: Client,
@@ -47,34 +46,9 @@ pub(crate) struct Part {
     pub(crate) range: KeyRange,
 }
 
-/// What the target must hold.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Expected {
-    /// Rows with distinct keys, part by part. Parts may overlap: each is a statement of its own.
-    pub(crate) counts: Vec<(Part, u64)>,
-    /// Rows that the source counts.
-    pub(crate) source_rows: u64,
-    /// Digest of every column of the sampled rows, by partition and key: two partitions may hold one key.
-    pub(crate) rows: BTreeMap<Option<String>, BTreeMap<Key, Vec<Digest>>>,
-}
-
-impl Expected {
-    /// Takes out what is expected of partitions that do not pass. Returns their rows.
-    pub(crate) fn leave_out(&mut self, passes: impl Fn(&String) -> bool) -> u64 {
-        let mut rows = 0;
-        self.counts.retain(|(part, expected)| {
-            let stays = part.partition.as_ref().is_none_or(&passes);
-            rows += if stays { 0 } else { *expected };
-            stays
-        });
-        self.rows.retain(|partition, _| partition.as_ref().is_none_or(&passes));
-        rows
-    }
-}
-
-/// Why a proof can't be carried out.
+/// Why something can't be read, or compared.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ProofError {
+pub(crate) enum ReadError {
     #[error("{0}")]
     Server(#[from] Error),
     #[error("{0}")]
@@ -84,12 +58,12 @@ pub(crate) enum ProofError {
     /// How far it is can't be recorded.
     #[error("{0}")]
     Store(#[from] vecferry_store::Error),
-    /// What was found could not be mended.
+    /// What was found could not be repaired.
     #[error("{0}")]
-    Repair(Box<ProofError>),
+    Repair(Box<ReadError>),
 }
 
-impl From<WaitError> for ProofError {
+impl From<WaitError> for ReadError {
     fn from(error: WaitError) -> Self {
         match error {
             WaitError::Server(error) => Self::Server(error),
@@ -106,9 +80,9 @@ impl Reader {
         Ok(self)
     }
 
-    /// Half a look proves nothing: a canceled proof is none.
-    pub(crate) fn stop_if_canceled(&self) -> Result<(), ProofError> {
-        if self.cancel.is_cancelled() { Err(ProofError::Canceled) } else { Ok(()) }
+    /// Half a look shows nothing.
+    pub(crate) fn stop_if_canceled(&self) -> Result<(), ReadError> {
+        if self.cancel.is_cancelled() { Err(ReadError::Canceled) } else { Ok(()) }
     }
 
     /// Whether keys are texts.
@@ -150,7 +124,7 @@ impl Reader {
         &self,
         partition: Option<&str>,
         range: &KeyRange,
-    ) -> Result<Vec<Key>, ProofError> {
+    ) -> Result<Vec<Key>, ReadError> {
         self.some_keys(partition, range, KEY_PAGE_ROWS).await
     }
 
@@ -159,7 +133,7 @@ impl Reader {
         &self,
         partition: Option<&str>,
         range: &KeyRange,
-    ) -> Result<Option<Key>, ProofError> {
+    ) -> Result<Option<Key>, ReadError> {
         Ok(self.some_keys(partition, range, 1).await?.into_iter().next())
     }
 
@@ -168,7 +142,7 @@ impl Reader {
         partition: Option<&str>,
         range: &KeyRange,
         rows_max: u32,
-    ) -> Result<Vec<Key>, ProofError> {
+    ) -> Result<Vec<Key>, ReadError> {
         let columns = [self.key_field.to_string()];
         let mut query = Query {
             collection: &self.name,
@@ -182,7 +156,7 @@ impl Reader {
         let (page, _) = loop {
             match self.read(&query, range.after.as_ref()).await {
                 // Long keys.
-                Err(ProofError::Server(error))
+                Err(ReadError::Server(error))
                     if error.kind() == ErrorKind::TooLarge && query.rows_max > Some(1) =>
                 {
                     query.rows_max = query.rows_max.map(|rows| rows / 2);
@@ -199,7 +173,7 @@ impl Reader {
         partition: Option<&str>,
         keys: &[Key],
         columns: &[String],
-    ) -> Result<(Page, usize), ProofError> {
+    ) -> Result<(Page, usize), ReadError> {
         let query = Query {
             collection: &self.name,
             collection_id: self.id,
@@ -215,7 +189,7 @@ impl Reader {
 
     /// An answer without a row does not say that there is none: a server that loads answers so too, without an error. So
     /// the rows are counted, and asked for again where there are some. With the bytes of the answer.
-    async fn read(&self, query: &Query<'_>, after: Option<&Key>) -> Result<(Page, usize), ProofError> {
+    async fn read(&self, query: &Query<'_>, after: Option<&Key>) -> Result<(Page, usize), ReadError> {
         let mut backoff = Backoff::new();
         let mut looks = 1;
         loop {
@@ -242,7 +216,7 @@ impl Reader {
         &self,
         partition: Option<&str>,
         keys: &[Key],
-    ) -> Result<BTreeMap<Key, Vec<Digest>>, ProofError> {
+    ) -> Result<BTreeMap<Key, Vec<Digest>>, ReadError> {
         let names: Vec<_> = self.columns.iter().map(|column| column.name.clone()).collect();
         let mut found = BTreeMap::new();
         let mut sorted = keys.to_vec();
@@ -254,7 +228,7 @@ impl Reader {
             while !rest.is_empty() {
                 self.stop_if_canceled()?;
                 let (page, bytes) = match self.rows_of(partition, &rest, &names).await {
-                    Err(ProofError::Server(error)) if chunks.are_halved(error.kind()) => continue 'chunks,
+                    Err(ReadError::Server(error)) if chunks.are_halved(error.kind()) => continue 'chunks,
                     answer => answer?,
                 };
                 if page.rows == 0 {
@@ -287,7 +261,7 @@ pub(crate) async fn scan_keys(
     reader: &Reader,
     partition: Option<&str>,
     mut sample: KeySample,
-) -> Result<(u64, KeySample), ProofError> {
+) -> Result<(u64, KeySample), ReadError> {
     let mut range = KeyRange::default();
     let mut rows = 0;
     loop {
@@ -300,73 +274,4 @@ pub(crate) async fn scan_keys(
         range.after = Some(last);
         reader.stop_if_canceled()?;
     }
-}
-
-/// Adds what the source holds in one partition to what is expected of the target. `rows` is the number of distinct
-/// keys that were read from it, of which the target refuses `set_aside`; `counted` is the number of rows that it counts,
-/// `keys` the sampled ones.
-///
-/// Returns how many of the sampled rows the source does not answer any more.
-pub(crate) async fn expect(
-    reader: &Reader,
-    expected: &mut Expected,
-    partition: Option<&str>,
-    rows: u64,
-    set_aside: u64,
-    counted: u64,
-    mut keys: Vec<Key>,
-) -> Result<usize, ProofError> {
-    expected.counts.push((
-        Part { partition: partition.map(str::to_owned), range: KeyRange::default() },
-        rows - set_aside,
-    ));
-    expected.source_rows += counted;
-    if counted > rows {
-        keys = unrepeated(reader, partition, keys).await?;
-    }
-    let digests = reader.digests(partition, &keys).await?;
-    let gone = keys.len() - digests.len();
-    expected.rows.insert(partition.map(str::to_owned), digests);
-    // Without named partitions the whole is counted in ranges as well; repeated keys make the source's counts larger.
-    if partition.is_none() && rows == counted && set_aside == 0 && keys.len() >= COUNTED_RANGES_MAX {
-        let step = keys.len() / COUNTED_RANGES_MAX;
-        let mut after = None;
-        for until in keys.iter().skip(step).step_by(step).map(Some).chain([None]) {
-            let range = KeyRange { after: after.clone(), until: until.cloned() };
-            let part = Part { partition: None, range };
-            let rows = reader.count(&part).await?;
-            expected.counts.push((part, rows));
-            after = until.cloned();
-        }
-    }
-    Ok(gone)
-}
-
-/// The keys that stand for one row only. Which copy of a repeated key a lookup answers is not fixed.
-pub(super) async fn unrepeated(
-    reader: &Reader,
-    partition: Option<&str>,
-    keys: Vec<Key>,
-) -> Result<Vec<Key>, ProofError> {
-    let mut single = Vec::with_capacity(keys.len());
-    let copies = |keys: &[Key]| reader.count_where(partition, reader.key_field.any_of(keys));
-    let mut chunks = Chunks::new(&keys);
-    while let Some(now) = chunks.next() {
-        reader.stop_if_canceled()?;
-        let counted = match copies(now).await {
-            Err(error) if chunks.are_halved(error.kind()) => continue,
-            counted => counted?,
-        };
-        if counted == now.len() as u64 {
-            single.extend_from_slice(now);
-        } else {
-            for key in now {
-                if copies(std::slice::from_ref(key)).await? == 1 {
-                    single.push(key.clone());
-                }
-            }
-        }
-        chunks.answered(now.len());
-    }
-    Ok(single)
 }

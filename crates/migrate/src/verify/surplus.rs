@@ -2,7 +2,7 @@
 
 use vecferry_milvus::{Key, KeyRange};
 
-use super::expect::{Part, ProofError, Reader};
+use crate::read::{Part, ReadError, Reader};
 
 /// Repeated keys that are named.
 const NAMED_KEYS_MAX: usize = 100;
@@ -21,7 +21,7 @@ pub(crate) struct Surplus {
 }
 
 /// Finds the surplus of a partition by counting range by range, and halving the ranges that hold more rows than keys.
-pub(crate) async fn diagnose(reader: &Reader, partition: Option<&str>) -> Result<Surplus, ProofError> {
+pub(crate) async fn diagnose(reader: &Reader, partition: Option<&str>) -> Result<Surplus, ReadError> {
     let mut surplus = Surplus::default();
     let mut range = KeyRange::default();
     loop {
@@ -51,7 +51,7 @@ async fn halve(
     after: Option<Key>,
     keys: &[Key],
     surplus: &mut Surplus,
-) -> Result<(), ProofError> {
+) -> Result<(), ReadError> {
     let mut runs = vec![(after, keys)];
     while let Some((after, keys)) = runs.pop() {
         let range = KeyRange { after: after.clone(), until: keys.last().cloned() };

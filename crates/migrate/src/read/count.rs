@@ -1,15 +1,33 @@
 //! Exact counts of a whole collection, asked in two ways: partition by partition, and without naming any. A partition
 //! that the caller has not heard of shows in the second.
 
+use std::collections::BTreeMap;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
 use vecferry_milvus::{Error, ErrorKind, LoadState, RowSelection};
 
-use super::expect::Reader;
+use super::reader::Reader;
 use crate::cluster::retry::repeat;
-use crate::report::CountedRows;
 
 /// Partitions that are counted at the same time.
 const COUNTS_PARALLEL: usize = 8;
+
+/// Rows of a collection, counted at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountedRows {
+    /// All rows, counted without naming a partition.
+    pub whole: u64,
+    /// Rows of each partition that existed then; empty where partitions cannot be named.
+    pub partitions: BTreeMap<String, u64>,
+}
+
+impl CountedRows {
+    /// Rows of all partitions together; of the whole where partitions cannot be named.
+    pub fn sum(&self) -> u64 {
+        if self.partitions.is_empty() { self.whole } else { self.partitions.values().sum() }
+    }
+}
 
 impl Reader {
     /// Counts all rows, and those of each partition that exists now. `expected` are the partitions that the caller knows

@@ -2,8 +2,6 @@
 
 use vecferry_milvus::schema::FieldSpec;
 
-/// Size of a page that is aimed at; larger ones were not faster on 2.3.5, smaller ones cost a round trip more each.
-pub(crate) const PAGE_BYTES_TARGET: usize = 6 << 20;
 /// Largest page that is passed on: servers take 64 MiB, with room for what they add.
 pub(crate) const PAGE_BYTES_MAX: usize = 48 << 20;
 /// Most rows a query may answer (`quotaAndLimits.limits.maxQueryResultWindow`).
@@ -41,7 +39,7 @@ impl PageSize {
         let rows = u32::try_from(rows).unwrap_or(PAGE_ROWS_MAX).clamp(1, PAGE_ROWS_MAX);
         Self {
             rows,
-            bytes_target: PAGE_BYTES_TARGET,
+            bytes_target: crate::tuning::PAGE_BYTES_TARGET,
             ceiling: rows,
             rows_max: PAGE_ROWS_MAX,
             bytes_max: usize::MAX,

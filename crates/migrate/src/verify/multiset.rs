@@ -9,10 +9,10 @@ use vecferry_milvus::KeyRange;
 use vecferry_milvus::wire::values::rows as values_of;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::digest::{Digest, digest};
-use super::expect::{ProofError, Reader};
 use super::full::PAGE_BYTES_TARGET;
-use crate::copy::PageSize;
+use crate::read::PageSize;
+use crate::read::{Digest, digest};
+use crate::read::{ReadError, Reader};
 
 /// Some rows, in no order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Reader {
         &self,
         partition: Option<&str>,
         on_page: &(dyn Fn(u64, u64) + Send + Sync),
-    ) -> Result<Multiset, ProofError> {
+    ) -> Result<Multiset, ReadError> {
         let mut size = PageSize::new(&self.columns, PAGE_BYTES_TARGET);
         let mut range = KeyRange::default();
         let mut found = Multiset::default();

@@ -10,18 +10,18 @@ const BYTES_MAX: usize = 1 << 20;
 
 /// Keys that are asked about, from the first to the last.
 #[derive(Debug)]
-pub(super) struct Chunks<'a> {
+pub(crate) struct Chunks<'a> {
     rest: &'a [Key],
     keys_max: usize,
 }
 
 impl<'a> Chunks<'a> {
-    pub(super) fn new(keys: &'a [Key]) -> Self {
+    pub(crate) fn new(keys: &'a [Key]) -> Self {
         Self { rest: keys, keys_max: KEYS_MAX }
     }
 
     /// The keys of the next question; `None` when all are answered.
-    pub(super) fn next(&self) -> Option<&'a [Key]> {
+    pub(crate) fn next(&self) -> Option<&'a [Key]> {
         let mut bytes = 0;
         let fit = self.rest.iter().take(self.keys_max).take_while(|key| {
             bytes += key_bytes(key);
@@ -32,12 +32,12 @@ impl<'a> Chunks<'a> {
     }
 
     /// So many of these are answered.
-    pub(super) fn answered(&mut self, keys: usize) {
+    pub(crate) fn answered(&mut self, keys: usize) {
         self.rest = &self.rest[keys.min(self.rest.len())..];
     }
 
     /// Fewer in one question from now on. `false` if there was one only.
-    pub(super) fn halve(&mut self) -> bool {
+    pub(crate) fn halve(&mut self) -> bool {
         let len = self.next().map_or(0, <[Key]>::len);
         if len > 1 {
             self.keys_max = len / 2;
@@ -46,7 +46,7 @@ impl<'a> Chunks<'a> {
     }
 
     /// Whether a failure says that fewer are to be asked about, and fewer will be.
-    pub(super) fn are_halved(&mut self, failure: ErrorKind) -> bool {
+    pub(crate) fn are_halved(&mut self, failure: ErrorKind) -> bool {
         failure == ErrorKind::TooLarge && self.halve()
     }
 }

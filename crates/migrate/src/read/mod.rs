@@ -1,0 +1,17 @@
+//! How collections are read, whoever reads them: pages and their size, keys as texts, samples, counts, digests.
+
+mod chunks;
+mod count;
+mod digest;
+mod key_text;
+mod page_size;
+mod reader;
+mod sample;
+
+pub(crate) use chunks::Chunks;
+pub use count::CountedRows;
+pub(crate) use digest::{Digest, digest};
+pub(crate) use key_text::{NoKey, key_of, key_text, range_of};
+pub(crate) use page_size::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, PageSize};
+pub(crate) use reader::{Part, ReadError, Reader, scan_keys};
+pub(crate) use sample::{KeySample, SAMPLE_ROWS_MIN, SampleRule};
