@@ -10,8 +10,8 @@ use crate::cluster::connect::{cluster, connect, product, refusal};
 use crate::cluster::inventory;
 use crate::cluster::row_size::{FieldSize, RowSize, row_sizes};
 use crate::cluster::visible;
-use crate::duration::{self, Circumstances, DurationEstimate, Part};
 use crate::plan::Plan;
+use crate::plan::estimate::{self, Circumstances, DurationEstimate, Part};
 use crate::problem::{Code, Problem, Side};
 use crate::request::{Selection, VerifyLevel};
 
@@ -102,7 +102,7 @@ pub async fn capacity(request: CapacityRequest) -> Result<(Cluster, CapacityRepo
         one_machine: false,
         verify: VerifyLevel::Sample,
     };
-    let duration = duration::estimate(&source, &parts, circumstances).await.map_err(failed)?;
+    let duration = estimate::estimate(&source, &parts, circumstances).await.map_err(failed)?;
     let collections =
         both().map(|(found, size)| (found.described.name.to_string(), found.rows_estimate, size));
     let mut report = report(collections, Some(duration));

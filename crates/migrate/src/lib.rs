@@ -12,10 +12,8 @@ pub mod capacity;
 pub mod checks;
 pub mod cluster;
 mod copy;
-pub mod duration;
 pub mod event;
-mod limits;
-mod plan;
+pub mod plan;
 mod precheck;
 pub mod problem;
 mod rate;
@@ -30,11 +28,12 @@ mod verify;
 
 pub use cluster::Cluster;
 pub use cluster::waits::observed;
-pub use copy::{Dispatcher, InProcess, Slice, SliceError, SliceFailure, SliceRunner, SplitsToCopy};
-pub use limits::{Limits, Resources};
+pub use copy::{
+    Dispatcher, InProcess, Limits, Resources, Slice, SliceError, SliceFailure, SliceRunner, SplitsToCopy,
+};
 pub use plan::file::PlanFile;
 pub use plan::{Change, Keys, Plan, PlannedCollection};
-pub use problem::{Code, Exit, Lang, Problem};
+pub use problem::{Code, Exit, Lang, Problem, state_problem, store_problem};
 pub use rate::MaxRate;
 pub use report::{JobState, Report};
 pub use request::{
@@ -44,7 +43,7 @@ pub use request::{
 pub use run::worker::{ByWorkers, Worker};
 pub use run::{
     Canceled, DryCollection, DryRunReport, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history,
-    load, set_max_rate, state_problem, store_problem, updates_unseen, verify,
+    load, set_max_rate, updates_unseen, verify,
 };
 pub use tuning::Tuning;
 

@@ -9,14 +9,20 @@ use vecferry_milvus::{Collection, CollectionName, NewCollection};
 use crate::cluster::Cluster;
 use crate::cluster::load_state::LoadedParts;
 use crate::cluster::row_size::RowSize;
-use crate::duration::DurationEstimate;
+use crate::plan::estimate::DurationEstimate;
 use crate::problem::{Problem, Told};
-use crate::rbac::RbacPlan;
 use crate::report::FormerLoad;
-use crate::target::show;
 
+mod difference;
+pub mod estimate;
 pub(crate) mod file;
+pub(crate) mod properties;
+pub mod rbac;
+pub(crate) mod splits;
 pub(crate) mod stored;
+
+pub(crate) use difference::show;
+use rbac::RbacPlan;
 
 /// Everything a job will do.
 #[derive(Clone, Debug)]

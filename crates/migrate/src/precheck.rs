@@ -21,16 +21,15 @@ use crate::cluster::row_size::{RowSize, row_sizes};
 use crate::cluster::visible::{self, Visible};
 use crate::cluster::waits::shown;
 use crate::event::Awaited;
+use crate::plan::properties::{PROPERTY_KEPT_KEYS, PROPERTY_TTL};
 use crate::plan::{Change, Keys, NewIndex, Plan, PlannedCollection};
 use crate::problem::{Code, Exit, Problem, Side, Told};
+use crate::problem::{does_not_fit, partitions_disagree};
 use crate::request::{AutoId, Duplicates, MigrateRequest, SourceLoad};
 use crate::target;
 use crate::tuning::Tuning;
 
-/// Properties that change what happens to rows or who writes them; set when everything else is done, or never.
-pub(crate) const PROPERTY_TTL: &str = "collection.ttl.seconds";
-/// Lets a server take keys that it would make itself (2.6 and later).
-pub(crate) const PROPERTY_KEPT_KEYS: &str = "allow_insert_auto_id";
+/// Properties that the server keeps for itself.
 const PROPERTIES_OF_THE_SERVER: [&str; 1] = ["replicate.id"];
 /// Partition every collection has.
 const PARTITION_DEFAULT: &str = "_default";
@@ -61,7 +60,7 @@ pub(crate) async fn check(
     let names = inventory::select(source, Side::Source, &request.selection).await?;
     list.passed(CheckId::Selection, [names.len().to_string()]);
     if let Some(detail) = same_server(source, target).await.map_err(|problem| vec![problem])?
-        && names.iter().any(|name| target_db(request, &name.db) == name.db)
+        && names.iter().any(|name| request.target_db(&name.db) == name.db)
     {
         return Err(vec![Problem::new(Code::SameCluster).with("detail", detail)]);
     }
@@ -107,7 +106,7 @@ pub(crate) async fn check(
     shown(Awaited::Check { check: CheckId::Names }, names).await?;
     list.passed(CheckId::Names, []);
     let databases = checks.known_databases(&collections, &new_databases);
-    let unclaimed = crate::run::claim::warnings(target, &databases).await;
+    let unclaimed = crate::cluster::rename::warnings(target, &databases).await;
     let unclaimed = unclaimed.map_err(|error| vec![refusal(Side::Target, &error)])?;
     unclaimed.into_iter().for_each(|problem| list.warn(CheckId::Names, problem));
     checks.doubts.into_iter().for_each(|(id, problem)| list.warn(id, problem));
@@ -174,11 +173,6 @@ fn rows_known(found: &[Found]) -> String {
 fn load_states(collections: &[PlannedCollection]) -> String {
     let waiting = collections.iter().filter(|planned| planned.needs_load).count();
     format!("{} / {}", collections.len() - waiting, collections.len())
-}
-
-/// Database of the target for a database of the source.
-pub(crate) fn target_db(request: &MigrateRequest, db: &str) -> String {
-    request.target_dbs.get(db).map_or(db, String::as_str).to_owned()
 }
 
 struct Checks<'a> {
@@ -401,7 +395,7 @@ impl Checks<'_> {
             }
         }
         found.aliases.iter().for_each(|alias| want(Feature::Alias, alias));
-        let db = target_db(self.request, &found.described.name.db);
+        let db = self.request.target_db(&found.described.name.db);
         if db != DB_DEFAULT {
             want(Feature::Database, &db);
         }
@@ -506,7 +500,7 @@ impl Checks<'_> {
     /// Names of collections and aliases are asked for later, all at once.
     fn names(&mut self, found: &Found) {
         let name = &found.described.name;
-        let db = target_db(self.request, &name.db);
+        let db = self.request.target_db(&name.db);
         // Only made by the job itself: a database can't be tried and leave nothing.
         if let Err(fault) = check_name(self.product, NameKind::Database, &db) {
             self.problems.push(forbidden_name(NameKind::Database, name, &db, fault));
@@ -603,7 +597,7 @@ impl Checks<'_> {
             }
         };
         NewCollection {
-            name: CollectionName::new(target_db(self.request, &described.name.db), &described.name.name),
+            name: CollectionName::new(self.request.target_db(&described.name.db), &described.name.name),
             schema,
             shards,
             consistency: described.consistency,
@@ -726,25 +720,6 @@ fn lacking(support: Support, come: &str) -> Option<(String, String)> {
         }
         Support::No => Some(("which this product does not have".to_owned(), "该产品不支持该特性".to_owned())),
     }
-}
-
-/// Bytes for people.
-pub(crate) fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
-}
-
-/// More rows in all partitions than in the whole: which of them are still there can't be told.
-pub(crate) fn partitions_disagree(name: &CollectionName, rows: u64, sum: u64) -> Problem {
-    Problem::new(Code::PartitionsDisagree).with("collection", name).with("rows", rows).with("sum", sum)
-}
-
-/// A load that does not fit.
-pub(crate) fn does_not_fit(name: &CollectionName, side: Side, needed: u64, free: u64) -> Problem {
-    Problem::new(Code::LoadDoesNotFit)
-        .with("collection", name)
-        .with("side", side.name())
-        .with("needed", mebibytes(needed))
-        .with("free", mebibytes(free))
 }
 
 fn feature_of(data_type: DataType) -> Option<Feature> {

@@ -8,14 +8,15 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-use vecferry_milvus::rbac::{Grant, GrantCalls, PrivilegeGroup};
+use vecferry_milvus::rbac::GrantCalls;
 use vecferry_milvus::{Client, ErrorKind};
 
 use crate::cluster::connect::refusal;
 use crate::cluster::visible;
 use crate::plan::Plan;
+pub use crate::plan::rbac::{Left, LeftReason, Membership, Method, ObjectKind, Passwords, RbacPlan};
 use crate::problem::{Code, Problem, Side, Told};
+pub use crate::report::rbac::{Made, RbacReport};
 use crate::request::{MigrateRequest, RbacUsers, Selection};
 
 mod apply;
@@ -27,174 +28,6 @@ mod users_file;
 
 pub(crate) use apply::{Work, carry_out};
 pub(crate) use remove::remove;
-
-/// How it gets to the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// Object by object.
-    SingleCalls,
-    /// By the servers' own backup and restore. Only in plans of earlier versions, and never carried out: Milvus 2.5 and 2.6
-    /// die of it, and 2.6 does so again at every start.
-    Restore,
-}
-
-/// What becomes of the users' passwords.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Passwords {
-    /// There is no user to be made.
-    NoUsers,
-    /// They stay the same. Only in plans and reports of earlier versions.
-    Kept,
-    /// Each user gets a new one, which is written to a file.
-    Generated,
-}
-
-/// A kind of object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ObjectKind {
-    /// A named group of privileges.
-    PrivilegeGroup,
-    /// A role.
-    Role,
-    /// What a role may do.
-    Grant,
-    /// A user.
-    User,
-    /// That a user has a role.
-    Membership,
-}
-
-impl ObjectKind {
-    /// Its name in records and for machines.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PrivilegeGroup => "privilege_group",
-            Self::Role => "role",
-            Self::Grant => "grant",
-            Self::User => "user",
-            Self::Membership => "membership",
-        }
-    }
-}
-
-/// Why something of the source is not copied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LeftReason {
-    /// The target has it, with the same contents as far as they can be seen.
-    Same,
-    /// The target has one of that name; it stays as it is.
-    Exists,
-    /// The target has one of that name that may do other things; it stays as it is.
-    Differs,
-    /// Its role is left, or is not on the target.
-    RoleLeft,
-    /// Its user is left.
-    UserLeft,
-    /// Its privilege group is left, or the target has no privilege groups.
-    GroupLeft,
-    /// The target has a collection of that name that does not come from this job.
-    OtherCollection,
-    /// Users were not asked for.
-    UsersSkipped,
-    /// Somebody made it on the target after the plan.
-    MadeMeanwhile,
-}
-
-/// Something of the source that is not copied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Left {
-    /// What it is.
-    pub kind: ObjectKind,
-    /// Which one.
-    pub name: String,
-    /// Why.
-    pub reason: LeftReason,
-}
-
-/// That a user has a role.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Membership {
-    /// The user.
-    pub user: String,
-    /// The role.
-    pub role: String,
-}
-
-/// What a job makes of roles and users, as reviewed before the start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RbacPlan {
-    /// How.
-    pub method: Method,
-    /// What becomes of the passwords.
-    pub passwords: Passwords,
-    /// Where new passwords are written, before their users are made.
-    pub users_file: Option<PathBuf>,
-    /// Privilege groups to be made.
-    pub privilege_groups: Vec<PrivilegeGroup>,
-    /// Names of all privilege groups of the source; grants of these need a call of their own.
-    pub(crate) group_names: BTreeSet<String>,
-    /// Roles to be made.
-    pub roles: Vec<String>,
-    /// Grants to be added to these roles, and to roles that every server has.
-    pub grants: Vec<Grant>,
-    /// Users to be made.
-    pub users: Vec<String>,
-    /// Roles that these users get.
-    pub memberships: Vec<Membership>,
-    /// Those of the grants that name a collection outside the migration.
-    pub outside: Vec<Grant>,
-    /// What is not copied.
-    pub left: Vec<Left>,
-}
-
-/// Objects of a kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Made {
-    /// How many were to be made.
-    pub planned: usize,
-    /// How many the job made.
-    pub made: usize,
-}
-
-/// What a job made of roles and users.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RbacReport {
-    /// How.
-    pub method: Method,
-    /// What became of the passwords.
-    pub passwords: Passwords,
-    /// The file with the new passwords.
-    pub users_file: Option<PathBuf>,
-    /// Privilege groups.
-    pub privilege_groups: Made,
-    /// Roles.
-    pub roles: Made,
-    /// Grants.
-    pub grants: Made,
-    /// Users.
-    pub users: Made,
-    /// Roles of users.
-    pub memberships: Made,
-    /// Grants that name a collection outside the migration.
-    pub outside: Vec<Grant>,
-    /// What is not copied.
-    pub left: Vec<Left>,
-}
-
-impl Left {
-    fn new(kind: ObjectKind, name: impl Into<String>, reason: LeftReason) -> Self {
-        Self { kind, name: name.into(), reason }
-    }
-
-    /// Whether the target does not have what the source has.
-    fn is_loss(&self) -> bool {
-        self.reason != LeftReason::Same
-    }
-}
 
 /// Adds roles and users to a plan, where they are asked for. Nothing is written anywhere.
 pub(crate) async fn add(
@@ -279,11 +112,11 @@ async fn make_plan(
     let source_dbs = source.databases().await.map_err(of_source)?;
     let mut target_dbs: BTreeSet<_> = target.databases().await.map_err(of_target)?.into_iter().collect();
     let existing = read::collections(target, &target_dbs).await.map_err(of_target)?;
-    target_dbs.extend(source_dbs.iter().map(|db| crate::precheck::target_db(request, db)));
+    target_dbs.extend(source_dbs.iter().map(|db| request.target_db(db)));
     let on_source = read::all(source, source_dbs).await.map_err(of_source)?;
     let on_target = read::all(target, target_dbs).await.map_err(of_target)?;
     let surroundings = decide::Surroundings {
-        target_db: &|db| crate::precheck::target_db(request, db),
+        target_db: &|db| request.target_db(db),
         planned: plan
             .collections
             .iter()

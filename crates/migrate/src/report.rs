@@ -1,19 +1,21 @@
 //! What a job did and proved, as plain data for people and machines.
 
-
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::{CollectionName, Key};
 use vecferry_store::JobId;
 
 use crate::cluster::Cluster;
 pub use crate::cluster::load_state::{FormerLoad, LoadExtent};
-use crate::duration::EstimateReport;
 use crate::event::{Bottleneck, Phase};
+use crate::plan::estimate::EstimateReport;
 use crate::plan::{Change, Keys};
 use crate::problem::{Exit, Problem};
-use crate::rbac::RbacReport;
 pub use crate::read::CountedRows;
 use crate::request::VerifyLevel;
+
+pub mod rbac;
+
+use rbac::RbacReport;
 
 /// Rows that are named; the others are counted.
 pub(crate) const NAMED_ROWS_MAX: usize = 100;

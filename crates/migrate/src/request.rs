@@ -146,6 +146,11 @@ pub struct PlanHints {
 }
 
 impl MigrateRequest {
+    /// Database of the target for a database of the source.
+    pub(crate) fn target_db(&self, db: &str) -> String {
+        self.target_dbs.get(db).map_or(db, String::as_str).to_owned()
+    }
+
     /// A migration of everything with the defaults.
     pub fn new(source: Endpoint, target: Endpoint) -> Self {
         Self {

@@ -26,14 +26,15 @@ use crate::cluster::shared_flush::SharedFlush;
 use crate::cluster::visible;
 use crate::cluster::waits::{self, observed, shown};
 use crate::copy::{Budget, Dispatcher, Pace};
-use crate::duration::{self, Circumstances, DurationEstimate, EstimateReport, StepCosts};
+use crate::copy::{ClusterShare, Limits, Resources};
 use crate::event::{Awaited, Event, Observer, Phase};
-use crate::limits::{ClusterShare, Limits, Resources};
+use crate::plan::estimate::{self, Circumstances, DurationEstimate, EstimateReport, StepCosts};
 use crate::plan::file::{PlanFile, outdated};
 use crate::plan::stored::{write_plan, write_request};
 use crate::plan::{Plan, PlannedCollection};
 use crate::precheck;
 use crate::problem::{Code, Problem, Side, Told};
+use crate::problem::{store_failed, store_problem};
 use crate::rate::MaxRate;
 use crate::rbac;
 use crate::read::Reader;
@@ -62,7 +63,6 @@ pub(crate) mod worker;
 mod writers;
 mod writes;
 
-pub(crate) use collection::splits_expected;
 use conclusion::{Asked, Shown, conclude};
 pub use control::{Canceled, RateSet, cancel, set_max_rate};
 use copying::Copying;
@@ -255,7 +255,7 @@ impl Migration {
         let one_machine = on_one_machine(&request.source, &request.target).await;
         // What a cloud builds its indexes on is its own affair.
         let target_cores = match product(&target) {
-            Product::Milvus(Some(_)) => duration::index_cores(&target).await.map_err(asking(Side::Target))?,
+            Product::Milvus(Some(_)) => estimate::index_cores(&target).await.map_err(asking(Side::Target))?,
             Product::Milvus(None) | Product::LiteNative | Product::LitePython => None,
         };
         let circumstances = Circumstances {
@@ -265,8 +265,8 @@ impl Migration {
             one_machine,
             verify: request.verify,
         };
-        let parts = duration::parts(&plan);
-        let estimate = duration::estimate(&source, &parts, circumstances);
+        let parts = estimate::parts(&plan);
+        let estimate = estimate::estimate(&source, &parts, circumstances);
         let estimate = shown(Awaited::Check { check: CheckId::Duration }, estimate).await;
         let estimate = estimate.map_err(asking(Side::Source))?;
         list.passed(CheckId::Duration, [estimate.fact()]);
@@ -925,38 +925,6 @@ fn replaced(planned: &PlannedCollection, job_id: &JobId) -> Problem {
         .with("collection", &planned.target)
         .with("job", job_id)
         .with("detail", "it was dropped or replaced")
-}
-
-/// The record of a job can't be written while it runs.
-pub(crate) fn store_failed(job_id: &JobId, error: impl std::fmt::Display) -> Problem {
-    Problem::new(Code::LedgerFailed).with("job", job_id).with("detail", error)
-}
-
-/// What a failure of the store means before anything was written.
-pub fn store_problem(store: &dyn Store, job_id: &str, error: &vecferry_store::Error) -> Problem {
-    state_problem(&store.place(), job_id, error)
-}
-
-/// The same of a store that could not be opened.
-pub fn state_problem(place: &str, job_id: &str, error: &vecferry_store::Error) -> Problem {
-    use vecferry_store::ErrorKind;
-    let code = match error.kind() {
-        ErrorKind::Unusable | ErrorKind::ReadOnly | ErrorKind::Full | ErrorKind::Locked => Code::StateDir,
-        ErrorKind::Exposed => Code::StateDirExposed,
-        ErrorKind::Foreign => Code::StateDirForeign,
-        ErrorKind::Network => Code::StateDirOfNetwork,
-        ErrorKind::Corrupt => Code::LedgerCorrupt,
-        ErrorKind::Newer => Code::LedgerNewer,
-        ErrorKind::UnknownJob | ErrorKind::AmbiguousJob => Code::UnknownJob,
-        ErrorKind::JobIsLive => Code::JobIsLive,
-        ErrorKind::Superseded
-        | ErrorKind::NotOpen
-        | ErrorKind::IsClaimed
-        | ErrorKind::Fenced
-        | ErrorKind::Moved => Code::LedgerFailed,
-    };
-    let problem = Problem::new(code).with("dir", place).with("job", job_id);
-    problem.with("detail", error)
 }
 
 async fn connect_both(

@@ -12,8 +12,9 @@ use vecferry_store::{JobId, Position, Writer};
 use crate::cluster::retry::{repeat, sleep};
 use crate::cluster::waits::Waiting;
 use crate::event::Awaited;
+use crate::plan::properties::{PROPERTY_KEPT_KEYS, PROPERTY_TTL};
+use crate::plan::show;
 use crate::plan::{Change, Keys, NewIndex, PlannedCollection};
-use crate::precheck::{PROPERTY_KEPT_KEYS, PROPERTY_TTL};
 use crate::problem::Told;
 use crate::report::IndexReport;
 
@@ -264,15 +265,6 @@ pub(crate) async fn changes_of_complete(
     let definition = (!differing.is_empty()).then(|| show(&differing));
     let told: Vec<_> = definition.into_iter().chain(partitions).collect();
     Ok((!told.is_empty()).then(|| Told::parts(&told)))
-}
-
-/// Differences in one line for people.
-pub(crate) fn show(differences: &[Difference]) -> Told {
-    let absent = |text: &str| if text.is_empty() { "absent".to_owned() } else { format!("`{text}`") };
-    let one = |difference: &Difference| {
-        format!("{}: {} became {}", difference.path, absent(&difference.source), absent(&difference.target))
-    };
-    Told::items(&differences.iter().map(one).collect::<Vec<_>>())
 }
 
 /// Starts all index builds that no earlier attempt started. Tells which ones the target refused, with its words, and

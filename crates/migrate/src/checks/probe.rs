@@ -14,6 +14,7 @@ use crate::cluster::connect::{product, refusal};
 use crate::cluster::retry::{WaitError, repeat, unless_canceled};
 use crate::cluster::waits::shown;
 use crate::event::Awaited;
+use crate::plan::show;
 use crate::plan::{Plan, PlannedCollection};
 use crate::precheck::forbidden_name;
 use crate::problem::{Code, Problem, Side, Told};
@@ -159,7 +160,7 @@ async fn look(client: &Client, scratch: &Scratch, cancel: &CancellationToken) ->
     let differing = target::schema_differences(client, planned, &made)
         .map_err(|error| Error::new(ErrorKind::Malformed, "DescribeCollection", error.to_string()))?;
     if !differing.is_empty() {
-        return Ok(scratch.cannot_hold(client, &target::show(&differing)));
+        return Ok(scratch.cannot_hold(client, &show(&differing)));
     }
     let mut problems = Vec::new();
     for (source, partition) in &scratch.partitions {
@@ -175,7 +176,7 @@ async fn look(client: &Client, scratch: &Scratch, cancel: &CancellationToken) ->
     target::create_indexes(client, planned, cancel).await?;
     let differing = target::indexes_made(client, planned).await?.differences;
     if !differing.is_empty() {
-        problems.extend(scratch.cannot_hold(client, &target::show(&differing)));
+        problems.extend(scratch.cannot_hold(client, &show(&differing)));
     }
     Ok(problems)
 }

@@ -7,8 +7,8 @@ use vecferry_milvus::{Client, Error};
 use super::{CheckId, CheckList};
 use crate::cluster::load_state::{free_disk, free_memory, memory_estimate};
 use crate::plan::Plan;
-use crate::precheck::{does_not_fit, mebibytes};
 use crate::problem::{Code, Problem, Side};
+use crate::problem::{does_not_fit, mebibytes};
 use crate::request::VerifyLevel;
 
 /// Disk that rows take, in times of their bytes: once in the log, once in segments, and once in indexes.

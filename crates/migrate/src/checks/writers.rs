@@ -7,10 +7,10 @@ use vecferry_milvus::{Client, CollectionName, Consistency, Error, ErrorKind};
 
 use super::{CheckId, CheckList};
 use crate::cluster::inventory::{as_of_now, everything};
+use crate::cluster::segments::{not_to_be_seen, segment_rows};
 use crate::plan::Plan;
 use crate::problem::{Code, Problem};
 use crate::report::UnseenWrites;
-use crate::run::drift::{not_to_be_seen, segment_rows};
 
 /// Between the two counts.
 const APART: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@
 
 use vecferry_milvus::{Key, KeyRange};
 
+use crate::plan::splits::SplitLimits;
 use crate::read::{Part, ReadError, Reader};
 
 /// Probes for one cut: a key range of 64 bits is halved that often, a character some 20 times.
@@ -49,21 +50,12 @@ pub(crate) struct PlannedRange {
     pub(crate) rows: u64,
 }
 
-/// How far to divide.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// A range of so many rows is not divided.
-    pub(crate) rows_per_split: u64,
-    /// Ranges at most.
-    pub(crate) splits_max: usize,
-}
-
 /// Divides a range of `rows` rows, the largest piece first, until none is larger than wanted.
 pub(crate) async fn plan<Counter: RangeCounter>(
     counter: &Counter,
     whole: PlannedRange,
     is_text: bool,
-    limits: Limits,
+    limits: SplitLimits,
 ) -> Result<Vec<PlannedRange>, Counter::Error> {
     let (mut ranges, mut whole_enough) = (vec![whole], Vec::new());
     while ranges.len() + whole_enough.len() < limits.splits_max {
@@ -293,7 +285,7 @@ mod tests {
             && range.until.as_ref().is_none_or(|until| key <= until)
     }
 
-    fn planned(keys: Vec<Key>, is_text: bool, limits: Limits) -> (Vec<PlannedRange>, usize) {
+    fn planned(keys: Vec<Key>, is_text: bool, limits: SplitLimits) -> (Vec<PlannedRange>, usize) {
         let counter = InMemory { keys, probes: Cell::new(0) };
         let whole = PlannedRange { range: KeyRange::default(), rows: counter.keys.len() as u64 };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -301,7 +293,7 @@ mod tests {
         (ranges, counter.probes.get())
     }
 
-    fn check(mut keys: Vec<Key>, is_text: bool, limits: Limits) -> Result<(), TestCaseError> {
+    fn check(mut keys: Vec<Key>, is_text: bool, limits: SplitLimits) -> Result<(), TestCaseError> {
         let (ranges, probes) = planned(keys.clone(), is_text, limits);
         prop_assert!(ranges.len() <= limits.splits_max.max(1));
         prop_assert!(probes <= limits.splits_max * 2 * PROBES_PER_CUT_MAX as usize);
@@ -342,7 +334,7 @@ mod tests {
             rows_per_split in 1u64..60,
             splits_max in 1usize..40,
         ) {
-            check(keys.into_iter().map(Key::Int).collect(), false, Limits { rows_per_split, splits_max })?;
+            check(keys.into_iter().map(Key::Int).collect(), false, SplitLimits { rows_per_split, splits_max })?;
         }
 
         #[test]
@@ -352,7 +344,7 @@ mod tests {
             rows_per_split in 5u64..60,
             splits_max in 1usize..40,
         ) {
-            check(keys.into_iter().map(Key::Text).collect(), true, Limits { rows_per_split, splits_max })?;
+            check(keys.into_iter().map(Key::Text).collect(), true, SplitLimits { rows_per_split, splits_max })?;
         }
 
         #[test]
@@ -369,7 +361,7 @@ mod tests {
     #[test]
     fn a_dense_band_is_divided_evenly() {
         let keys = (0..10_000).map(|at| Key::Int(450_000_000_000_000_000 + at)).collect();
-        let (ranges, probes) = planned(keys, false, Limits { rows_per_split: 1250, splits_max: 64 });
+        let (ranges, probes) = planned(keys, false, SplitLimits { rows_per_split: 1250, splits_max: 64 });
         assert!((8..=16).contains(&ranges.len()), "{}", ranges.len());
         assert!(probes < 800, "{probes}");
         assert!(ranges.iter().all(|range| range.rows >= 300));
@@ -378,7 +370,7 @@ mod tests {
     #[test]
     fn rows_of_one_key_stay_together() {
         let (ranges, _) =
-            planned(vec![Key::Int(7); 100], false, Limits { rows_per_split: 10, splits_max: 8 });
+            planned(vec![Key::Int(7); 100], false, SplitLimits { rows_per_split: 10, splits_max: 8 });
         assert_eq!(ranges.len(), 1);
     }
 }

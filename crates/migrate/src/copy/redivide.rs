@@ -8,7 +8,8 @@
 use vecferry_milvus::{Key, KeyRange, WriteMode};
 use vecferry_store::Split;
 
-use super::plan::{Limits, PlannedRange, RangeCounter, plan};
+use super::plan::{PlannedRange, RangeCounter, plan};
+use crate::plan::splits::SplitLimits;
 
 /// A split that holds so many times the rows it was planned for is looked at.
 const TIMES_PLANNED: u64 = 2;
@@ -69,11 +70,11 @@ impl Division {
         counter: &Counter,
         left: &KeyRange,
         is_text: bool,
-        limits: Limits,
+        limits: SplitLimits,
     ) -> Result<Self, Counter::Error> {
         let rows = counter.count(left).await?;
         let whole = PlannedRange { range: left.clone(), rows };
-        let limits = Limits { splits_max: limits.splits_max.min(PIECES_MAX), ..limits };
+        let limits = SplitLimits { splits_max: limits.splits_max.min(PIECES_MAX), ..limits };
         Ok(Self { pieces: plan(counter, whole, is_text, limits).await? })
     }
 
@@ -162,7 +163,7 @@ mod tests {
         }
     }
 
-    fn cuts(keys: Vec<i64>, left: &KeyRange, copied: u64, limits: Limits) -> Vec<Cut> {
+    fn cuts(keys: Vec<i64>, left: &KeyRange, copied: u64, limits: SplitLimits) -> Vec<Cut> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let Ok(division) = runtime.block_on(Division::find(&Keys(keys), left, false, limits));
         division.cuts(copied)
@@ -170,9 +171,9 @@ mod tests {
 
     #[test]
     fn what_is_small_enough_is_left_alone() {
-        let limits = Limits { rows_per_split: 100, splits_max: 8 };
+        let limits = SplitLimits { rows_per_split: 100, splits_max: 8 };
         assert_eq!(cuts((0..100).collect(), &KeyRange::default(), 5, limits), []);
-        let full = Limits { splits_max: 1, ..limits };
+        let full = SplitLimits { splits_max: 1, ..limits };
         assert_eq!(cuts((0..1000).collect(), &KeyRange::default(), 5, full), []);
     }
 
@@ -192,7 +193,7 @@ mod tests {
             let cursor = Key::Int(cursor);
             let until = until.map(Key::Int).filter(|until| *until > cursor);
             let left = KeyRange { after: Some(cursor.clone()), until: until.clone() };
-            let limits = Limits { rows_per_split, splits_max };
+            let limits = SplitLimits { rows_per_split, splits_max };
             let keys: Vec<_> = keys.into_iter().collect();
             let total = keys.iter().filter(|key| holds(&left, **key)).count() as u64;
             let mut lower = until.clone();

@@ -25,13 +25,14 @@ use super::budget::{Budget, Share};
 use super::completeness::End;
 use super::dispatch::{Slice, SliceError, SliceRunner};
 use super::pace::Pace;
-use super::plan::{Limits, PartCounter};
+use super::plan::PartCounter;
 use super::quarantine::Refusals;
 use super::redivide::{Checks, Division};
 use crate::cluster::load_state::wait_until_complete;
 use crate::cluster::retry::{Backoff, Verdict, WaitError, sleep};
 use crate::event::{Bottleneck, Event, Observer, Wait};
 use crate::plan::Keys;
+use crate::plan::splits::SplitLimits;
 use crate::problem::Side;
 use crate::read::SampleRule;
 use crate::read::{NoKey, key_of, key_text, range_of};
@@ -65,7 +66,7 @@ pub(crate) struct CopyJob {
     /// How fast the whole job may write.
     pub(crate) pace: Arc<Pace>,
     /// How far a split is divided that turns out to be too large.
-    pub(crate) limits: Limits,
+    pub(crate) limits: SplitLimits,
     pub(crate) page_bytes_target: usize,
     /// Which rows are compared later, by partition.
     pub(crate) sample: SampleRule,
@@ -719,7 +720,8 @@ impl CopyJob {
         let reader = self.source_reader();
         let splits = self.store.splits(&self.job_id, split.collection).await?;
         let of_part = splits.iter().filter(|other| other.partition == split.partition).count();
-        let limits = Limits { splits_max: self.limits.splits_max.saturating_sub(of_part) + 1, ..self.limits };
+        let limits =
+            SplitLimits { splits_max: self.limits.splits_max.saturating_sub(of_part) + 1, ..self.limits };
         let counter = PartCounter { reader: &reader, partition: split.partition.as_deref() };
         let division = match Division::find(&counter, range, reader.key_is_text(), limits).await {
             Ok(division) => division,

@@ -12,10 +12,10 @@ use vecferry_milvus::{CollectionName, Endpoint};
 use super::stored::{DocumentError, plan_value, read_plan_value, read_request, write_request};
 use super::{Plan, PlannedCollection};
 use crate::checks::Check;
+use crate::plan::splits::splits_expected;
 use crate::problem::{Code, Problem, Told};
 use crate::report::FormerLoad;
 use crate::request::{MigrateRequest, Selection};
-use crate::run::splits_expected;
 
 /// Version of the file's form. A newer one is refused, an older one read.
 const FORMAT: u64 = 1;
@@ -236,7 +236,7 @@ fn changes(then: &PlannedCollection, now: &PlannedCollection, row_tolerance_perc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::duration::DurationEstimate;
+    use crate::plan::estimate::DurationEstimate;
 
     fn file() -> PlanFile {
         file_with(None)

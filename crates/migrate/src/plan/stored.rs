@@ -16,7 +16,7 @@ use super::{Change, Keys, NewIndex, Plan, PlannedCollection};
 use crate::cluster::Cluster;
 use crate::cluster::load_state::LoadedParts;
 use crate::cluster::row_size::RowSize;
-use crate::duration::DurationEstimate;
+use crate::plan::estimate::DurationEstimate;
 use crate::problem::Problem;
 use crate::rbac::RbacPlan;
 use crate::request::{

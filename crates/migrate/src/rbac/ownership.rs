@@ -9,7 +9,7 @@ use vecferry_store::{Attempt, JobId, Store};
 
 use super::{Membership, ObjectKind, RbacPlan, read};
 use crate::problem::Problem;
-use crate::run::store_failed;
+use crate::problem::store_failed;
 
 /// Order in which objects are made.
 const KINDS: [ObjectKind; 5] = [

@@ -5,57 +5,17 @@
 //! the planned name is taken. Where a server can't rename, the name is looked at right before, and what was made must be
 //! empty and younger than the intent; the plan tells of it.
 
-use std::collections::BTreeSet;
-
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind};
 use vecferry_store::{Attempt, CollectionRecord, JobId, Position, Reserved, Store};
 
-use super::{replaced, store_failed};
+use super::replaced;
 use crate::cluster::connect::refusal;
+use crate::cluster::rename::Renames;
 use crate::cluster::retry::repeat;
 use crate::plan::PlannedCollection;
+use crate::problem::store_failed;
 use crate::problem::{Code, Problem, Side};
-
-/// Whether a name can be taken by a rename.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Renames {
-    /// It can.
-    Offered,
-    /// The server has no such call.
-    Unsupported,
-    /// The server does not let this user make it.
-    Denied,
-}
-
-impl Renames {
-    /// Finds out by asking for what can't be done: no server has a collection of the old name.
-    pub(crate) async fn of(target: &Client, name: &CollectionName) -> Result<Self, Error> {
-        let never = CancellationToken::new();
-        let new_name = format!("{}_renamed", name.name);
-        match repeat(&never, || target.rename_collection(name, &new_name)).await {
-            Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(Self::Offered),
-            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(Self::Unsupported),
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(Self::Denied),
-            Err(error) => Err(error),
-            Ok(()) => {
-                let text = format!("`{name}`, which does not exist, was renamed");
-                Err(Error::new(ErrorKind::Malformed, "RenameCollection", text))
-            }
-        }
-    }
-
-    /// What a person should know of it before the start.
-    pub(crate) fn warning(self, db: &str) -> Option<Problem> {
-        let detail = match self {
-            Self::Offered => return None,
-            Self::Unsupported => "the server can't rename collections",
-            Self::Denied => "the user lacks the privilege RenameCollection",
-        };
-        let problem = Problem::new(Code::CreationUnclaimed).with("db", db);
-        Some(problem.with("detail", detail))
-    }
-}
 
 /// What a job made of one of its collections, wherever it is by now.
 pub(super) struct Own<'a> {
@@ -390,14 +350,4 @@ async fn is_left(
         }
     };
     asked.await.map_err(|error: Error| refusal(Side::Target, &error))
-}
-
-/// Tells of every database of the target where a name can't be taken without a gap.
-pub(crate) async fn warnings(target: &Client, databases: &BTreeSet<&str>) -> Result<Vec<Problem>, Error> {
-    let mut found = Vec::new();
-    for db in databases {
-        let name = CollectionName::new(*db, format!("vf_none_{:016x}", rand::random::<u64>()));
-        found.extend(Renames::of(target, &name).await?.warning(db));
-    }
-    Ok(found)
 }

@@ -12,38 +12,32 @@ use super::claim::Claim;
 use super::drift::{self, Holding};
 use super::writes::Look;
 use super::{
-    Ended, Job, comparison, new_report, new_verification, quarantine, reader, replaced, store_failed,
-    without_keys, writers,
+    Ended, Job, comparison, new_report, new_verification, quarantine, reader, replaced, without_keys, writers,
 };
 use crate::cluster::connect::{denied, of_server};
 use crate::cluster::flush;
 use crate::cluster::load_state::{free_memory, memory_estimate, stored_rows, wait_until_complete};
 use crate::cluster::retry::{DENIED_MAX, WaitError, repeat, sleep, unless_canceled};
+use crate::cluster::segments::{segment_rows, segment_rows_after};
 use crate::cluster::waits::shown;
 use crate::copy::{
-    CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, Refusals, SettleError,
-    Slice, Slices, SplitsToCopy, close_lost_writers, plan, rows_of_split, settle_doubts,
+    CopyError, CopyJob, Dispatcher, InProcess, PartCounter, PlannedRange, Refusals, SettleError, Slice,
+    Slices, SplitsToCopy, close_lost_writers, plan, rows_of_split, settle_doubts,
 };
 use crate::event::{Awaited, Event, Phase};
+use crate::plan::properties::PROPERTY_TTL;
+use crate::plan::show;
+use crate::plan::splits::{SPLITS_PARALLEL, split_limits};
 use crate::plan::{Change, Keys, PlannedCollection};
-use crate::precheck::{PROPERTY_TTL, does_not_fit, partitions_disagree};
+use crate::problem::store_failed;
 use crate::problem::{Code, Problem, Side};
+use crate::problem::{does_not_fit, partitions_disagree};
 use crate::read::{Part, Reader};
 use crate::read::{key_of, key_text, range_of};
 use crate::report::{CollectionReport, CopiedRows, CountedRows, PartitionReport};
 use crate::request::{Duplicates, OnBadRow, VerifyLevel};
 use crate::target::{self, RefusedIndex};
-use crate::tuning::Tuning;
 use crate::verify::Expected;
-
-/// Splits of a collection that are copied at once.
-pub(super) const SPLITS_PARALLEL: usize = 6;
-/// Larger splits leave some readers without work at the end.
-const SPLIT_BYTES_MAX: u64 = 2 << 30;
-/// Splits of a partition.
-const SPLITS_PER_PART_MAX: usize = 64;
-/// Guess of the bytes of a value whose type does not tell.
-const VARIABLE_BYTES: usize = 64;
 
 /// Counts of a source that can't be true, or that say that it changed, are made again so often, and so far apart: a server
 /// that hands rows over from the log to a segment counts them twice or not at all, for a moment.
@@ -157,24 +151,6 @@ pub(super) async fn count_again(job: &Job, planned: &PlannedCollection, ended: &
         ended.report.phase = Phase::Failed;
         ended.problems.append(&mut work.problems);
     }
-}
-
-/// Enough splits to keep all readers busy to the end, but none that is not worth its queries.
-pub(super) fn split_limits(described: &Collection, rows: u64, split_bytes_min: u64) -> Limits {
-    let columns = described.schema.columns();
-    let row_bytes: usize = columns.iter().map(|column| column.fixed_bytes().unwrap_or(VARIABLE_BYTES)).sum();
-    let row_bytes = (row_bytes as u64).max(1);
-    let bytes = rows.saturating_mul(row_bytes) / (2 * SPLITS_PARALLEL as u64);
-    let rows_per_split = (bytes.clamp(split_bytes_min, SPLIT_BYTES_MAX) / row_bytes).max(1);
-    Limits { rows_per_split, splits_max: SPLITS_PER_PART_MAX }
-}
-
-/// Into how many splits a collection will be divided, about.
-pub(crate) fn splits_expected(planned: &PlannedCollection) -> u64 {
-    let limits = split_limits(&planned.described, planned.rows_estimate, Tuning::default().split_bytes_min);
-    let parts = planned.parts().len() as u64;
-    let divided = planned.rows_estimate.div_ceil(limits.rows_per_split);
-    divided.clamp(parts, parts * SPLITS_PER_PART_MAX as u64)
 }
 
 struct Work<'a> {
@@ -405,7 +381,7 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         let problem = Problem::new(code).with("collection", &self.planned.target);
-        Err(problem.told("detail", target::show(&differences)).into())
+        Err(problem.told("detail", show(&differences)).into())
     }
 
     /// Loads the source if need be, copies, and asks the source what the target must hold. Puts the source back, unless
@@ -510,7 +486,7 @@ impl<'a> Work<'a> {
         // A flush by us moves rows into the loaded segments, so these are only looked at where there was none.
         let segment_rows = match look {
             Some(Look::Unseen(_)) => {
-                let rows = repeat(&job.cancel, || drift::segment_rows(&reader.client, &reader.name)).await;
+                let rows = repeat(&job.cancel, || segment_rows(&reader.client, &reader.name)).await;
                 rows.map_err(|error| self.source_failed(error))?
             }
             Some(Look::Segments(_)) | None => None,
@@ -956,7 +932,7 @@ impl<'a> Work<'a> {
             counted = self.count_source(reader).await.map_err(|error| self.not_verified(error))?;
         }
         let segment_rows = repeat(&self.job.cancel, || {
-            drift::segment_rows_after(&reader.client, &reader.name, before.segment_rows, &self.job.cancel)
+            segment_rows_after(&reader.client, &reader.name, before.segment_rows, &self.job.cancel)
         });
         let segment_rows = segment_rows.await.map_err(|error| self.not_verified(error))?;
         let (counts, whole) = (self.by_part(&counted), Some(counted.whole));
@@ -1265,7 +1241,7 @@ impl<'a> Work<'a> {
 
     fn changed(&self, differences: &[Difference]) -> Stop {
         let problem = Problem::new(Code::SchemaChanged).with("collection", &self.planned.target);
-        problem.told("detail", target::show(differences)).into()
+        problem.told("detail", show(differences)).into()
     }
 
     /// Indexes that the target refused although nothing spoke against them.

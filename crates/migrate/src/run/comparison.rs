@@ -11,14 +11,15 @@ use crate::cluster::flush::flush;
 use crate::cluster::inventory::Found;
 use crate::cluster::retry::repeat;
 use crate::event::{Event, Observer, Phase};
+use crate::plan::properties::PROPERTY_TTL;
+use crate::plan::show;
 use crate::plan::{Keys, Plan, PlannedCollection};
-use crate::precheck::PROPERTY_TTL;
 use crate::problem::{Code, Problem, Side, Told};
 use crate::read::{KeySample, SAMPLE_ROWS_MIN};
 use crate::read::{Part, ReadError, Reader, scan_keys};
 use crate::report::{CollectionReport, CountedRows, DriftReport, Evidence, RepairReport};
 use crate::request::{Duplicates, RepairScope, VerifyLevel};
-use crate::target::{flat_params, show};
+use crate::target::flat_params;
 use crate::verify::{Expected, Outcome, Surplus, compare, diagnose, expect};
 
 /// Least number of rows compared a collection.

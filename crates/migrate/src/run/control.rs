@@ -9,13 +9,14 @@ use vecferry_store::{Attempt, CollectionRecord, JobId, JobRecord, JobState, Stor
 
 use super::claim::Claim;
 use super::pace::Looked;
-use super::{Job, new_report, store_failed, store_problem, writers};
+use super::{Job, new_report, writers};
 use crate::cluster::connect::connect;
 use crate::cluster::retry::repeat;
 use crate::event::{Event, Phase};
 use crate::plan::stored::read_plan;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::{Code, Problem, Side, Told};
+use crate::problem::{store_failed, store_problem};
 use crate::rate::MaxRate;
 use crate::report::{CollectionReport, Report};
 use crate::request::VerifyLevel;

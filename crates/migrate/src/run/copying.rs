@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, CollectionName, Consistency};
 use vecferry_store::{Error, JobId, Position, Store};
 
-use super::collection::split_limits;
 use super::comparison;
-use crate::copy::{Budget, CopyJob, Limits, Pace, Refusals};
+use crate::copy::{Budget, CopyJob, Pace, Refusals};
 use crate::event::Observer;
+use crate::plan::splits::{SplitLimits, split_limits};
 use crate::plan::{Keys, PlannedCollection};
 use crate::read::Reader;
 use crate::read::SampleRule;
@@ -64,7 +64,7 @@ impl Copying {
         planned: &PlannedCollection,
         reader: &Reader,
         write_name: CollectionName,
-        limits: Limits,
+        limits: SplitLimits,
         refusals: Refusals,
     ) -> CopyJob {
         CopyJob {

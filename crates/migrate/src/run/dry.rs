@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{KeyRange, RowSelection};
 
-use super::collection::{SPLITS_PARALLEL, split_limits};
 use super::{Migration, reader};
 use crate::copy::{PartCounter, PlannedRange, plan};
 use crate::event::{Event, Observer, Phase};
 use crate::plan::PlannedCollection;
+use crate::plan::splits::{SPLITS_PARALLEL, split_limits};
 use crate::problem::{Code, Problem, Side};
 use crate::read::PageSize;
 use crate::read::{ReadError, Reader};

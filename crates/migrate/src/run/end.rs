@@ -6,11 +6,12 @@ use vecferry_milvus::{CollectionName, Error};
 use vecferry_store::Position;
 
 use super::drift::Holding;
-use super::{Ended, Job, LOOKS_PARALLEL, drift, reader, replaced, store_failed};
+use super::{Ended, Job, LOOKS_PARALLEL, drift, reader, replaced};
 use crate::cluster::flush;
 use crate::cluster::retry::repeat;
 use crate::event::Phase;
 use crate::plan::{Plan, PlannedCollection};
+use crate::problem::store_failed;
 use crate::problem::{Code, Problem, Side, Told};
 use crate::report::{CollectionReport, CountedRows, Report, Writes};
 use crate::request::Selector;

@@ -5,12 +5,13 @@ use vecferry_store::{CollectionRecord, JobId, JobRecord, JobState, Store};
 
 use super::claim::Own;
 use super::control::unreadable;
-use super::{Migration, connect_both, replaced, store_problem};
+use super::{Migration, connect_both, replaced};
 use crate::cluster::connect::refusal;
 use crate::cluster::inventory;
-use crate::limits::{Limits, Resources};
+use crate::copy::{Limits, Resources};
 use crate::plan::PlannedCollection;
 use crate::plan::stored::{read_plan, read_request};
+use crate::problem::store_problem;
 use crate::problem::{Code, Problem, Side, Told};
 use crate::report::Report;
 use crate::tuning::Tuning;

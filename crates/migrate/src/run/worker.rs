@@ -18,17 +18,18 @@ use vecferry_store::{Control, ErrorKind, JobId, Position, SplitId, Store, Worker
 use super::claim::Own;
 use super::copying::Copying;
 use super::drift::Holding;
-use super::{connect_both, reader, replaced, store_problem};
+use super::{connect_both, reader, replaced};
+use crate::copy::Resources;
 use crate::copy::{
     CopyError, CopyJob, Dispatcher, Pace, Slice, SliceError, SliceFailure, SliceRunner, Slices, SplitsToCopy,
     close_lost_writers,
 };
 use crate::event::Observer;
-use crate::limits::Resources;
 use crate::plan::stored::{read_plan, read_request};
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::Problem;
 use crate::problem::Side;
+use crate::problem::store_problem;
 use crate::rate::MaxRate;
 use crate::target;
 use crate::tuning::Tuning;

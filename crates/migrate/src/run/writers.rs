@@ -5,7 +5,7 @@ use std::time::Duration;
 use vecferry_milvus::{Client, CollectionName};
 use vecferry_store::{Attempt, Error, ErrorKind, Position, Store, Writer};
 
-use super::store_failed;
+use crate::problem::store_failed;
 use crate::problem::{Code, Problem};
 use crate::target;
 

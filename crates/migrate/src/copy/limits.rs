@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::Semaphore;
 use vecferry_milvus::Endpoint;
 
-use crate::copy::{Budget, Places, Pool};
+use super::{Budget, Places, Pool};
 
 /// Bounds of a process. Each holds for all of its jobs together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
