@@ -1,10 +1,10 @@
 //! Plans and reports for people: tables and sentences.
 
 use vecferry_migrate::capacity::CapacityReport;
-use vecferry_migrate::checks::{Check, Outcome};
 use vecferry_migrate::cluster::row_size::SizeBasis;
-use vecferry_migrate::duration::{DurationEstimate, WriteBasis};
 use vecferry_migrate::event::Phase;
+use vecferry_migrate::plan::estimate::{DurationEstimate, WriteBasis};
+use vecferry_migrate::precheck::{Check, Outcome};
 use vecferry_migrate::report::{CollectionReport, Findings, LoadExtent, PaceReport, Verification};
 use vecferry_migrate::{Change, Cluster, DryRunReport, Exit, JobState, Lang, Plan, Report, VerifyLevel};
 use vecferry_milvus::{CollectionName, Endpoint};

@@ -773,8 +773,8 @@ const TEMPLATE: &str = "{prefix} {bar:12} {wide_msg}";
 
 #[cfg(test)]
 mod tests {
-    use vecferry_migrate::checks::CheckId;
     use vecferry_migrate::event::Side;
+    use vecferry_migrate::precheck::CheckId;
 
     use super::*;
 

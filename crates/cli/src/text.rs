@@ -1,7 +1,7 @@
 //! Every sentence that people read and that is no problem of the catalogue, in English and Chinese.
 
-use vecferry_migrate::checks::CheckId;
 use vecferry_migrate::event::{Awaited, Bottleneck, Phase, Side, Wait};
+use vecferry_migrate::precheck::CheckId;
 use vecferry_migrate::rbac::{Left, LeftReason, ObjectKind};
 use vecferry_migrate::{JobState, Lang};
 use vecferry_sandbox::SetupStep;

@@ -9,19 +9,18 @@
 //! [`Problem`] with a stable code and its text in English and Chinese.
 
 pub mod capacity;
-pub mod checks;
 pub mod cluster;
 mod copy;
 pub mod event;
+mod job;
 pub mod plan;
-mod precheck;
+pub mod precheck;
 pub mod problem;
 mod rate;
 pub mod rbac;
 mod read;
 pub mod report;
 pub mod request;
-mod run;
 mod target;
 mod tuning;
 mod verify;
@@ -31,6 +30,11 @@ pub use cluster::waits::observed;
 pub use copy::{
     Dispatcher, InProcess, Limits, Resources, Slice, SliceError, SliceFailure, SliceRunner, SplitsToCopy,
 };
+pub use job::worker::{ByWorkers, Worker};
+pub use job::{
+    Canceled, DryCollection, DryRunReport, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history,
+    load, set_max_rate, updates_unseen, verify,
+};
 pub use plan::file::PlanFile;
 pub use plan::{Change, Keys, Plan, PlannedCollection};
 pub use problem::{Code, Exit, Lang, Problem, state_problem, store_problem};
@@ -39,11 +43,6 @@ pub use report::{JobState, Report};
 pub use request::{
     AutoId, Duplicates, LoadRequest, LoadWhat, MigrateRequest, OnBadRow, PlanHints, RbacRequest, RbacUsers,
     RepairScope, Selection, SourceLoad, VerifyLevel, VerifyRequest,
-};
-pub use run::worker::{ByWorkers, Worker};
-pub use run::{
-    Canceled, DryCollection, DryRunReport, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history,
-    load, set_max_rate, updates_unseen, verify,
 };
 pub use tuning::Tuning;
 

@@ -7,11 +7,11 @@ use vecferry_milvus::schema::differences;
 use vecferry_milvus::{Collection, CollectionName, NewCollection};
 
 use crate::cluster::Cluster;
+use crate::cluster::load_state::FormerLoad;
 use crate::cluster::load_state::LoadedParts;
 use crate::cluster::row_size::RowSize;
 use crate::plan::estimate::DurationEstimate;
 use crate::problem::{Problem, Told};
-use crate::report::FormerLoad;
 
 mod difference;
 pub mod estimate;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::duration::DurationEstimate;
+use vecferry_migrate::plan::estimate::DurationEstimate;
 use vecferry_migrate::rbac::RbacPlan;
 use vecferry_migrate::report::FormerLoad;
 use vecferry_migrate::request::parse_target_db;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use vecferry_migrate::checks::Check;
+use vecferry_migrate::precheck::Check;
 use vecferry_migrate::{Code, Exit, Migration, PlanFile, PreCheck, Problem};
 
 use super::migrate::{measure_steps, not_started, probe_write, rbac, request, show};

@@ -14,8 +14,8 @@ use crate::cluster::connect::refusal;
 use crate::cluster::flush::flush;
 use crate::cluster::load_state::LoadedParts;
 use crate::cluster::retry::repeat;
+use crate::cluster::selection::{Selection, Selector};
 use crate::problem::{Code, Problem, Side};
-use crate::request::{Selection, Selector};
 
 /// Collections that are described at once.
 const DESCRIBE_PARALLEL: usize = 8;

@@ -4,8 +4,8 @@
 use vecferry_milvus::{Client, Doubt};
 
 use crate::cluster::connect::refusal;
+use crate::cluster::selection::{Selection, Selector};
 use crate::problem::{Code, Problem, Side, Told};
-use crate::request::{Selection, Selector};
 
 /// How the question was answered.
 #[derive(Debug)]

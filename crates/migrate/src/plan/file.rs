@@ -11,10 +11,10 @@ use vecferry_milvus::{CollectionName, Endpoint};
 
 use super::stored::{DocumentError, plan_value, read_plan_value, read_request, write_request};
 use super::{Plan, PlannedCollection};
-use crate::checks::Check;
+use crate::cluster::load_state::FormerLoad;
 use crate::plan::splits::splits_expected;
+use crate::problem::Check;
 use crate::problem::{Code, Problem, Told};
-use crate::report::FormerLoad;
 use crate::request::{MigrateRequest, Selection};
 
 /// Version of the file's form. A newer one is refused, an older one read.

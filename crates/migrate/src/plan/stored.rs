@@ -17,8 +17,8 @@ use crate::cluster::Cluster;
 use crate::cluster::load_state::LoadedParts;
 use crate::cluster::row_size::RowSize;
 use crate::plan::estimate::DurationEstimate;
+use crate::plan::rbac::RbacPlan;
 use crate::problem::Problem;
-use crate::rbac::RbacPlan;
 use crate::request::{
     AutoId, Duplicates, MigrateRequest, OnBadRow, PlanHints, Selection, Selector, SourceLoad, VerifyLevel,
 };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::checks::{CheckId, Outcome};
+use vecferry_migrate::precheck::{CheckId, Outcome};
 use vecferry_migrate::{Code, JobState, Lang, MigrateRequest, Migration, Problem, VerifyLevel};
 use vecferry_milvus::Endpoint;
 use vecferry_milvus::proto::common::Status;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use vecferry_migrate::capacity::{CapacityReport, CapacityRequest, capacity};
-use vecferry_migrate::checks::{CheckId, Outcome};
+use vecferry_migrate::precheck::{CheckId, Outcome};
 use vecferry_migrate::{
     Code, Lang, MigrateRequest, Migration, PlanFile, PreCheck, Problem, RbacRequest, RbacUsers, RepairScope,
     Report, Selection, VerifyLevel, VerifyRequest, verify,

@@ -12,8 +12,8 @@ use vecferry_policy::{
     shards_max, support, trial, vector_index,
 };
 
-use crate::checks::fields::names_of_fields;
-use crate::checks::{CheckId, CheckList};
+use super::fields::names_of_fields;
+use super::list::CheckList;
 use crate::cluster::connect::{cluster, product, refusal, same_server};
 use crate::cluster::inventory::{self, Found};
 use crate::cluster::load_state;
@@ -23,6 +23,7 @@ use crate::cluster::waits::shown;
 use crate::event::Awaited;
 use crate::plan::properties::{PROPERTY_KEPT_KEYS, PROPERTY_TTL};
 use crate::plan::{Change, Keys, NewIndex, Plan, PlannedCollection};
+use crate::problem::CheckId;
 use crate::problem::{Code, Exit, Problem, Side, Told};
 use crate::problem::{does_not_fit, partitions_disagree};
 use crate::request::{AutoId, Duplicates, MigrateRequest, SourceLoad};

@@ -4,24 +4,7 @@
 //! Refusals come from the pre-check itself, warnings from the modules here; both are filed under the check that they
 //! belong to.
 
-pub use crate::problem::{Check, CheckId, Outcome};
-use crate::problem::{Code, Exit, Problem};
-
-mod clock;
-mod endpoint;
-pub(crate) mod fields;
-mod plans;
-mod probe;
-mod room;
-pub(crate) mod steps;
-mod writers;
-
-pub(crate) use clock::clock_skew;
-pub(crate) use endpoint::endpoints;
-pub(crate) use plans::{clusters, compute_units, message_sizes, plan_pair, within_limits};
-pub(crate) use probe::{probe_write, scratches};
-pub(crate) use room::{disk, memory, state_directory};
-pub(crate) use writers::writers;
+use crate::problem::{Check, CheckId, Code, Exit, Outcome, Problem};
 
 /// The checks while they are being made.
 #[derive(Debug, Default)]

@@ -16,8 +16,6 @@ use vecferry_store::{
     Attempt, JobId, JobRecord, JobState, NewCollectionRecord, NewJob, Position, Store, WorkerId,
 };
 
-use crate::checks::fields::unreadable_key;
-use crate::checks::{self, Check, CheckId, CheckList};
 use crate::cluster::connect::{cluster, connect, denied, on_one_machine, product, refusal};
 use crate::cluster::inventory::{self, Found};
 use crate::cluster::load_state::memory_estimate;
@@ -32,7 +30,8 @@ use crate::plan::estimate::{self, Circumstances, DurationEstimate, EstimateRepor
 use crate::plan::file::{PlanFile, outdated};
 use crate::plan::stored::{write_plan, write_request};
 use crate::plan::{Plan, PlannedCollection};
-use crate::precheck;
+use crate::precheck::fields::unreadable_key;
+use crate::precheck::{self, Check, CheckId, CheckList};
 use crate::problem::{Code, Problem, Side, Told};
 use crate::problem::{store_failed, store_problem};
 use crate::rate::MaxRate;
@@ -166,7 +165,7 @@ impl Migration {
         let mut list = CheckList::default();
         let checked = async {
             let migration = Self::checked(request, state_dir, &mut list).await?;
-            let asked = checks::writers(&mut list, &migration.source, &migration.plan);
+            let asked = precheck::writers(&mut list, &migration.source, &migration.plan);
             let asked = shown(Awaited::Check { check: CheckId::Writers }, asked).await;
             asked.map_err(|error| vec![refusal(Side::Source, &error)])?;
             Ok(migration)
@@ -211,9 +210,9 @@ impl Migration {
         list: &mut CheckList,
     ) -> Result<Self, Vec<Problem>> {
         list.not_applicable(CheckId::Role);
-        checks::endpoints(list, &request.source, &request.target).await;
-        let target_plan = checks::plan_pair(list, &request);
-        checks::clusters(list, &request);
+        precheck::endpoints(list, &request.source, &request.target).await;
+        let target_plan = precheck::plan_pair(list, &request);
+        precheck::clusters(list, &request);
         let reach = |side, check, endpoint| shown(Awaited::Check { check }, connect(side, endpoint));
         let (source, target) = match tokio::join!(
             reach(Side::Source, CheckId::SourceReachable, &request.source),
@@ -235,21 +234,21 @@ impl Migration {
         let checked = precheck::check(&request, &source, &target, list).await;
         let mut plan = rbac::add(&request, &source, &target, job_id.as_str(), checked).await?;
         let asking = |side: Side| move |error: vecferry_milvus::Error| vec![refusal(side, &error)];
-        checks::clock_skew(list, Side::Source, &source).await.map_err(asking(Side::Source))?;
-        checks::clock_skew(list, Side::Target, &target).await.map_err(asking(Side::Target))?;
+        precheck::clock_skew(list, Side::Source, &source).await.map_err(asking(Side::Source))?;
+        precheck::clock_skew(list, Side::Target, &target).await.map_err(asking(Side::Target))?;
         match request.target_plan.cu() {
-            Some(_) => checks::compute_units(list, &plan, &request.target_plan),
+            Some(_) => precheck::compute_units(list, &plan, &request.target_plan),
             None => {
-                checks::memory(list, &target, &plan, request.verify).await.map_err(asking(Side::Target))?;
-                checks::disk(list, &target, &plan).await.map_err(asking(Side::Target))?;
+                precheck::memory(list, &target, &plan, request.verify).await.map_err(asking(Side::Target))?;
+                precheck::disk(list, &target, &plan).await.map_err(asking(Side::Target))?;
             }
         }
         if let Some(deployment) = target_plan {
             let hints = &request.target_plan;
-            let looked = checks::within_limits(list, &target, &plan, deployment, hints).await;
+            let looked = precheck::within_limits(list, &target, &plan, deployment, hints).await;
             looked.map_err(asking(Side::Target))?;
         }
-        checks::message_sizes(list, &plan);
+        precheck::message_sizes(list, &plan);
         let quota = target_plan
             .and_then(|deployment| limits(deployment, request.target_plan.whole_cu()).write_bytes_per_second);
         let one_machine = on_one_machine(&request.source, &request.target).await;
@@ -273,7 +272,7 @@ impl Migration {
         plan.duration = Some(estimate);
         if let Some(directory) = state_dir {
             let rows = plan.collections.iter().map(|planned| planned.rows_estimate).sum();
-            checks::state_directory(list, directory, rows);
+            precheck::state_directory(list, directory, rows);
         }
         if request.duplicates == Duplicates::Fail {
             comparison::refuse_duplicates(&source, &plan).await?;
@@ -303,11 +302,11 @@ impl Migration {
     /// partition, or what was made could not be removed.
     pub async fn probe_write(&mut self, cancel: &CancellationToken) -> Result<(), Vec<Problem>> {
         let scratches =
-            checks::scratches(&self.target, &self.plan, self.job_id.as_str()).map_err(|error| {
+            precheck::scratches(&self.target, &self.plan, self.job_id.as_str()).map_err(|error| {
                 let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
                 vec![problem.with("detail", error)]
             })?;
-        checks::probe_write(&self.target, &scratches, cancel).await?;
+        precheck::probe_write(&self.target, &scratches, cancel).await?;
         if !cancel.is_cancelled() {
             self.plan.warnings.retain(|warning| warning.code != Code::TargetMayNotHold);
             CheckList::settle(&mut self.checks);
@@ -322,8 +321,8 @@ impl Migration {
     /// # Errors
     /// What was made could not be removed.
     pub async fn measure_steps(&mut self, cancel: &CancellationToken) -> Result<bool, Problem> {
-        let names = checks::steps::names(&self.plan, self.job_id.as_str());
-        let measured = checks::steps::measure(&self.target, &names, self.request.verify, cancel).await?;
+        let names = precheck::steps::names(&self.plan, self.job_id.as_str());
+        let measured = precheck::steps::measure(&self.target, &names, self.request.verify, cancel).await?;
         let Some(costs) = measured else { return Ok(false) };
         self.estimate_with(costs);
         Ok(true)
@@ -348,13 +347,14 @@ impl Migration {
 
     /// What [`Migration::probe_write`] makes, and leaves if its process is killed.
     pub fn probe_names(&self) -> Vec<CollectionName> {
-        let scratches = checks::scratches(&self.target, &self.plan, self.job_id.as_str()).unwrap_or_default();
+        let scratches =
+            precheck::scratches(&self.target, &self.plan, self.job_id.as_str()).unwrap_or_default();
         scratches.iter().map(|scratch| scratch.name().clone()).collect()
     }
 
     /// What [`Migration::measure_steps`] makes, and leaves if its process is killed.
     pub fn measured_names(&self) -> Vec<CollectionName> {
-        checks::steps::names(&self.plan, self.job_id.as_str())
+        precheck::steps::names(&self.plan, self.job_id.as_str())
     }
 
     /// With other sizes of its steps. They are not recorded: a job that is resumed has the default ones.

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use vecferry_milvus::{Client, CollectionName, Consistency, Error, ErrorKind};
 
-use super::{CheckId, CheckList};
+use super::list::CheckList;
 use crate::cluster::inventory::{as_of_now, everything};
 use crate::cluster::segments::{not_to_be_seen, segment_rows};
 use crate::plan::Plan;
+use crate::problem::CheckId;
 use crate::problem::{Code, Problem};
 use crate::report::UnseenWrites;
 

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vecferry_milvus::{Client, Error};
 
-use super::{CheckId, CheckList};
+use super::list::CheckList;
+use crate::problem::CheckId;
 use crate::problem::{Code, Problem, Side};
 
 /// Clocks that differ more are worth a warning.

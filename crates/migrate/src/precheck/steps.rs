@@ -15,7 +15,6 @@ use vecferry_milvus::{
 };
 use vecferry_policy::{VectorKind, vector_index};
 
-use super::CheckId;
 use super::probe::with_scratch;
 use crate::cluster::connect::product;
 use crate::cluster::flush;
@@ -26,6 +25,7 @@ use crate::cluster::waits::shown;
 use crate::event::Awaited;
 use crate::plan::Plan;
 use crate::plan::estimate::StepCosts;
+use crate::problem::CheckId;
 use crate::problem::Problem;
 use crate::problem::Side;
 use crate::request::VerifyLevel;

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use vecferry_milvus::{Client, Error};
 
-use super::{CheckId, CheckList};
+use super::list::CheckList;
 use crate::cluster::load_state::{free_disk, free_memory, memory_estimate};
 use crate::plan::Plan;
+use crate::problem::CheckId;
 use crate::problem::{Code, Problem, Side};
 use crate::problem::{does_not_fit, mebibytes};
 use crate::request::VerifyLevel;

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use vecferry_milvus::Endpoint;
 use vecferry_policy::deployment::is_cloud_host;
 
-use super::{CheckId, CheckList};
+use super::list::CheckList;
+use crate::problem::CheckId;
 use crate::problem::{Code, Problem, Side};
 
 /// The network that the vendor's contract asks for.

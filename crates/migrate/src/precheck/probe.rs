@@ -9,14 +9,14 @@ use vecferry_milvus::wire::WireError;
 use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, Error, ErrorKind, Flavor, NewCollection};
 use vecferry_policy::{NameKind, check_name};
 
-use super::CheckId;
+use super::definitions::forbidden_name;
 use crate::cluster::connect::{product, refusal};
 use crate::cluster::retry::{WaitError, repeat, unless_canceled};
 use crate::cluster::waits::shown;
 use crate::event::Awaited;
 use crate::plan::show;
 use crate::plan::{Plan, PlannedCollection};
-use crate::precheck::forbidden_name;
+use crate::problem::CheckId;
 use crate::problem::{Code, Problem, Side, Told};
 use crate::target;
 

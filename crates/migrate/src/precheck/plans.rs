@@ -7,9 +7,10 @@ use vecferry_policy::compatibility::{Outcome, Pair};
 use vecferry_policy::deployment::{Facts, detect};
 use vecferry_policy::{CuType, Deployment, Detected, FoundBy, Limits, limits};
 
-use super::{CheckId, CheckList};
+use super::list::CheckList;
 use crate::cluster::control_plane::CloudCluster;
 use crate::plan::{Plan, PlannedCollection};
+use crate::problem::CheckId;
 use crate::problem::{Code, Problem, Side};
 use crate::request::{MigrateRequest, PlanHints};
 
