@@ -1,0 +1,264 @@
+//! One collection of a job, from loading the source to the aliases of the target.
+
+mod definition;
+mod rows;
+mod source;
+mod verified;
+
+use std::time::Duration;
+
+use tokio::sync::SemaphorePermit;
+use vecferry_milvus::{ErrorKind, Key};
+use vecferry_store::Position;
+
+use super::{Ended, Job, new_report};
+use crate::cluster::connect::{denied, of_server};
+use crate::cluster::retry::WaitError;
+use crate::event::{Event, Phase};
+use crate::plan::PlannedCollection;
+use crate::problem::store_failed;
+use crate::problem::{Code, Problem, Side};
+use crate::report::CollectionReport;
+use crate::request::{OnBadRow, VerifyLevel};
+use crate::target::{self, RefusedIndex};
+use crate::verify::Expected;
+
+/// Counts of a source that can't be true, or that say that it changed, are made again so often, and so far apart: a server
+/// that hands rows over from the log to a segment counts them twice or not at all, for a moment.
+const RECOUNTS_MAX: u32 = 4;
+const RECOUNT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Refused rows that are named with their reason; the file names all.
+const QUARANTINED_NAMED: usize = 3;
+
+/// How often a collection is copied in one attempt, where a write in doubt can't be repeated.
+const COPIES_MAX: u32 = 3;
+
+/// What a server, the store or the protocol said.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a collection stopped.
+pub(super) enum Stop {
+    Problem(Problem),
+    Canceled,
+    /// A write may have landed and can't be repeated.
+    InDoubt(String),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+/// What was read of one part of a collection, by all attempts together.
+struct PartCopied {
+    partition: Option<String>,
+    rows_read: u64,
+    /// Rows of these that the target refuses.
+    set_aside: u64,
+    /// Keys that are to be compared.
+    keys: Vec<Key>,
+}
+
+/// Migrates one collection. Never leaves the source in another load state than before.
+pub(super) async fn migrate(job: &Job, position: Position, planned: &PlannedCollection) -> Ended {
+    let mut work = Work {
+        job,
+        position,
+        planned,
+        report: new_report(planned),
+        problems: Vec::new(),
+        warnings: Vec::new(),
+        refused_indexes: Vec::new(),
+    };
+    let stop = match job.store.collection(job.attempt.job_id(), position).await {
+        _ if job.cancel.is_cancelled() => Err(Stop::Canceled),
+        Ok(record) => {
+            job.times.begin_collection(position, &record);
+            work.run().await
+        }
+        Err(error) => Err(work.store_failed(error)),
+    };
+    let phase = match stop {
+        // Whether all of it amounts to a success is concluded when the job ends.
+        Ok(()) if work.problems.is_empty() => Phase::Done,
+        Ok(()) => Phase::Failed,
+        Err(Stop::Canceled | Stop::InDoubt(_)) => Phase::Canceled,
+        Err(Stop::Problem(problem)) => {
+            work.problems.push(problem);
+            Phase::Failed
+        }
+    };
+    work.enter(phase);
+    work.report.seconds = job.times.end_collection(position);
+    Ended { report: work.report, problems: work.problems, warnings: work.warnings }
+}
+
+/// Counts the target of a collection that an earlier attempt completed: much may have happened since.
+pub(super) async fn count_again(job: &Job, planned: &PlannedCollection, ended: &mut Ended) {
+    if job.request.verify == VerifyLevel::None {
+        return;
+    }
+    let report = new_report(planned);
+    let mut work = Work {
+        job,
+        position: Position(0),
+        planned,
+        report,
+        problems: Vec::new(),
+        warnings: Vec::new(),
+        refused_indexes: Vec::new(),
+    };
+    work.enter(Phase::Verifying);
+    match work.count_again(ended.report.rows).await {
+        Ok(counted) => {
+            let expected = ended.report.evidence.target.take().unwrap_or_default();
+            if counted != expected {
+                let (code, rows) = if counted.whole < expected.whole {
+                    (Code::RowsMissing, expected.whole - counted.whole)
+                } else {
+                    (Code::RowsExtra, counted.whole - expected.whole)
+                };
+                let problem = Problem::new(code).with("collection", &planned.source).with("rows", rows);
+                work.problems.push(problem.with("where", "counted again by this attempt"));
+            }
+            ended.report.evidence.target = Some(counted);
+        }
+        Err(Stop::Problem(problem)) => work.problems.push(problem),
+        Err(Stop::Canceled | Stop::InDoubt(_)) => {
+            ended.report.phase = Phase::Canceled;
+            return;
+        }
+    }
+    if !work.problems.is_empty() {
+        ended.report.phase = Phase::Failed;
+        ended.problems.append(&mut work.problems);
+    }
+}
+
+struct Work<'a> {
+    job: &'a Job,
+    position: Position,
+    planned: &'a PlannedCollection,
+    report: CollectionReport,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+    /// Indexes that the target refused in this attempt.
+    refused_indexes: Vec<RefusedIndex>,
+}
+
+/// A source collection that is loaded for this job, and the right to have it so.
+struct Held<'a> {
+    _permits: (SemaphorePermit<'a>, SemaphorePermit<'a>),
+}
+
+impl<'a> Work<'a> {
+    fn enter(&mut self, phase: Phase) {
+        self.report.phase = phase;
+        self.job.observer.on_event(Event::Phase { collection: self.planned.source.clone(), phase });
+    }
+
+    fn source_failed(&self, error: impl Into<Failure>) -> Stop {
+        let error = error.into();
+        let problem = denied(Side::Source, &*error).unwrap_or_else(|| {
+            let is_not_loaded = of_server(&*error).is_some_and(|error| error.kind() == ErrorKind::NotLoaded);
+            let code = if is_not_loaded { Code::SourceDoesNotServe } else { Code::SourceFailed };
+            let problem = Problem::new(code).with("collection", &self.planned.source);
+            problem.with("job", self.job.attempt.job_id()).with("detail", error)
+        });
+        Stop::Problem(problem)
+    }
+
+    fn source_not_complete(&self, error: WaitError) -> Stop {
+        match error {
+            WaitError::Canceled => Stop::Canceled,
+            WaitError::Server(error) => self.source_failed(error),
+        }
+    }
+
+    fn target_failed(&self, error: impl Into<Failure>) -> Stop {
+        let error = error.into();
+        let problem = denied(Side::Target, &*error).unwrap_or_else(|| {
+            let problem = Problem::new(Code::TargetFailed).with("collection", &self.planned.target);
+            problem.with("detail", error)
+        });
+        Stop::Problem(problem)
+    }
+
+    /// Begins the collection anew where a write is in doubt that can't be repeated.
+    async fn run(&mut self) -> Result<(), Stop> {
+        let mut times = 1;
+        loop {
+            let detail = match self.run_once().await {
+                Err(Stop::InDoubt(detail)) if self.job.cancel.is_cancelled() => {
+                    tracing::debug!(detail, "canceled while a write was in doubt");
+                    return Err(Stop::Canceled);
+                }
+                Err(Stop::InDoubt(detail)) => detail,
+                ended => return ended,
+            };
+            if times == COPIES_MAX {
+                let problem = Problem::new(Code::CopiedAnew).with("collection", &self.planned.target);
+                let problem = problem.with("times", times).with("detail", detail);
+                return Err(problem.with("job", self.job.attempt.job_id()).into());
+            }
+            tracing::debug!(detail, "the collection is begun anew");
+            let job = self.job;
+            let record = job.store.collection(job.attempt.job_id(), self.position).await;
+            let record = record.map_err(|error| self.store_failed(error))?;
+            // Whatever may still be on its way finds neither the name that it was sent to nor the collection.
+            super::control::clean_up(&self.claim(), &record, true).await?;
+            self.report = new_report(self.planned);
+            times += 1;
+        }
+    }
+
+    async fn run_once(&mut self) -> Result<(), Stop> {
+        let made = self.create().await?;
+        let (expected, held) = if self.planned.readable {
+            self.read_source(&made).await?
+        } else {
+            self.look_at_unreadable().await?;
+            (Expected::default(), None)
+        };
+        let proved = self.store_and_prove(&made, &expected).await;
+        if let Some(held) = held {
+            self.release_source(held).await;
+        }
+        proved?;
+        self.look_for_writes().await?;
+        self.check_definition().await?;
+        self.report.evidence.definition_compared = true;
+        let is_proven = self.problems.is_empty();
+        self.tell_quarantined().await?;
+        if is_proven && (self.report.quarantined == 0 || self.job.request.on_bad_row == OnBadRow::Quarantine)
+        {
+            target::finish(&self.job.target, self.planned, &self.job.cancel)
+                .await
+                .map_err(|error| self.target_failed(error))?;
+            self.check_finish().await?;
+            self.report.evidence.finished = true;
+            self.report.aliases = self.planned.aliases.clone();
+        }
+        if self.job.request.wait_index {
+            self.enter(Phase::Indexing);
+            target::wait_for_indexes(&self.job.target, &self.planned.target, &self.job.cancel)
+                .await
+                .map_err(|error| self.target_failed(error))?;
+        }
+        self.leave_unloaded().await?;
+        self.report.indexes = target::index_report(&self.job.target, &self.planned.target)
+            .await
+            .map_err(|error| self.target_failed(error))?;
+        Ok(())
+    }
+
+    fn stop_if_canceled(&self) -> Result<(), Stop> {
+        if self.job.cancel.is_cancelled() { Err(Stop::Canceled) } else { Ok(()) }
+    }
+
+    fn store_failed(&self, error: impl std::fmt::Display) -> Stop {
+        store_failed(self.job.attempt.job_id(), error).into()
+    }
+}

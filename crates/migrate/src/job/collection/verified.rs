@@ -1,0 +1,310 @@
+//! The target stores what it took, and is compared with what the source said.
+
+use super::{Stop, Work};
+use crate::cluster::flush;
+use crate::cluster::load_state::{free_memory, memory_estimate, wait_until_complete};
+use crate::cluster::retry::{repeat, unless_canceled};
+use crate::cluster::waits::shown;
+use crate::copy::{CopyJob, Refusals, SettleError, settle_doubts};
+use crate::event::{Awaited, Phase};
+use crate::job::drift;
+use crate::job::every_row;
+use crate::job::{comparison, new_verification, reader, without_keys};
+use crate::plan::Keys;
+use crate::plan::splits::split_limits;
+use crate::problem::does_not_fit;
+use crate::problem::{Code, Problem, Side};
+use crate::read::range_of;
+use crate::read::{Part, Reader};
+use crate::report::CountedRows;
+use crate::request::VerifyLevel;
+use crate::target;
+use crate::verify::Expected;
+use vecferry_milvus::{Collection, CollectionName, Error, Flavor, LoadState};
+use vecferry_store::Right;
+
+impl<'a> Work<'a> {
+    /// The target stores what it took, begins its indexes, and is compared with the source.
+    pub(super) async fn store_and_prove(
+        &mut self,
+        made: &Collection,
+        expected: &Expected,
+    ) -> Result<(), Stop> {
+        if self.report.rows > 0 {
+            self.enter(Phase::Flushing);
+            self.flush().await.map_err(|error| self.target_failed(error))?;
+        }
+        self.stop_if_canceled()?;
+        self.enter(Phase::Indexing);
+        let refused = target::create_indexes(&self.job.target, self.planned, &self.job.cancel).await;
+        self.refused_indexes = refused.map_err(|error| self.target_failed(error))?;
+        self.stop_if_canceled()?;
+        let doubts = self.job.store.doubts(self.job.attempt.job_id(), self.position).await;
+        let in_doubt = !doubts.map_err(|error| self.store_failed(error))?.is_empty();
+        if in_doubt || self.job.request.verify != VerifyLevel::None {
+            self.enter(Phase::Verifying);
+            self.prove(made, expected).await?;
+        }
+        if self.problems.is_empty() {
+            self.report.evidence.verified = Some(self.job.request.verify);
+        }
+        Ok(())
+    }
+
+    /// The target stores the rows; collections that are ready at the same time are flushed in one call.
+    pub(super) async fn flush(&self) -> Result<(), Error> {
+        let (target, name, cancel) = (&self.job.target, &self.planned.target, &self.job.cancel);
+        let call =
+            |names: Vec<String>| async move { flush::begin_flush(target, &name.db, &names, cancel).await };
+        let handle = self.job.flushes.flush(name, call).await?;
+        flush::wait_until_flushed(target, Side::Target, name, &handle, cancel).await
+    }
+
+    pub(super) fn not_verified(&self, error: impl std::fmt::Display) -> Stop {
+        if self.job.cancel.is_cancelled() {
+            return Stop::Canceled;
+        }
+        let problem = Problem::new(Code::NotVerified).with("collection", &self.planned.target);
+        problem.with("detail", error).into()
+    }
+
+    /// Loads the target, compares it with what the source said, and releases it again.
+    pub(super) async fn prove(&mut self, made: &Collection, expected: &Expected) -> Result<(), Stop> {
+        let job = self.job;
+        let mut verification =
+            self.report.verification.take().unwrap_or_else(|| new_verification(job.request.verify));
+        verification.source_rows = expected.source_rows;
+        if expected.counts.is_empty() && job.request.verify != VerifyLevel::None
+            || self.planned.has_unindexed_vector() && job.target.version().flavor == Flavor::Milvus
+        {
+            // Nothing was read because nothing is there; a target without an index can't be loaded, but counts as well.
+            let rows = job.target.row_estimate(&made.name).await.map_err(|error| self.not_verified(error))?;
+            self.report.evidence.target = Some(CountedRows { whole: rows, ..CountedRows::default() });
+            if rows > 0 {
+                let problem = Problem::new(Code::RowsExtra).with("collection", &self.planned.source);
+                self.problems.push(problem.with("rows", rows).with("where", "in all"));
+            }
+            verification.target_rows = rows;
+            verification.passed = self.problems.is_empty();
+            verification.counts_compared = 1;
+            self.report.verification = Some(verification);
+            return Ok(());
+        }
+        let units = crate::job::target_load_units(
+            memory_estimate(&self.planned.described, self.report.rows),
+            self.job.limits,
+        );
+        let _turn = self.turn_of_target(units).await?;
+        self.stop_if_canceled()?;
+        let outcome = self.load_and_compare(made, expected).await;
+        let release = self.release_target(&made.name).await;
+        let mut outcome = outcome?;
+        release?;
+        if job.request.verify == VerifyLevel::None {
+            return Ok(());
+        }
+        verification.target_rows = outcome.target_rows;
+        verification.counts_compared = outcome.counts_compared;
+        verification.rows_compared = outcome.rows_compared;
+        verification.rows_compared_before = outcome.rows_compared_before;
+        verification.findings = outcome.findings;
+        self.problems.append(&mut outcome.problems);
+        verification.passed = self.problems.is_empty();
+        self.report.verification = Some(verification);
+        Ok(())
+    }
+
+    pub(super) async fn load_and_compare(
+        &mut self,
+        made: &Collection,
+        expected: &Expected,
+    ) -> Result<crate::verify::Outcome, Stop> {
+        let target = &self.job.target;
+        self.load_target(made, self.report.rows).await?;
+        let of_target =
+            reader(Side::Target, target, made, &self.planned.described, &self.job.cancel).fresh().await;
+        let of_target = of_target.map_err(|error| self.not_verified(error))?;
+        let limits = split_limits(&self.planned.described, self.report.rows, self.job.tuning.split_bytes_min);
+        let refusals = Refusals::new(self.report.rows, 0);
+        let copying = self.job.copying();
+        let copy = copying.of(self.position, self.planned, &of_target, made.name.clone(), limits, refusals);
+        self.settle(&copy, &of_target, made).await?;
+        if self.job.request.verify == VerifyLevel::None {
+            return Ok(crate::verify::Outcome::default());
+        }
+        let mut of_target = of_target.fresh().await.map_err(|error| self.not_verified(error))?;
+        let mut outcome = crate::verify::compare(&of_target, &self.planned.source, expected)
+            .await
+            .map_err(|error| self.not_verified(error))?;
+        let has_extra = outcome.problems.iter().any(|problem| problem.code == Code::RowsExtra);
+        if has_extra && self.doubt_what_is_too_much(&of_target).await? {
+            self.settle(&copy, &of_target, made).await?;
+            of_target = of_target.fresh().await.map_err(|error| self.not_verified(error))?;
+            outcome = crate::verify::compare(&of_target, &self.planned.source, expected)
+                .await
+                .map_err(|error| self.not_verified(error))?;
+        }
+        let counted = self.count_target(&of_target).await?;
+        outcome.problems.extend(comparison::rows_elsewhere(
+            &self.planned.source,
+            &self.planned.partitions,
+            &counted,
+        ));
+        self.report.evidence.target = Some(counted);
+        // Differing rows are the finding; which copy of a repeated key a server answers is not fixed.
+        if !outcome.changed.is_empty() {
+            outcome.problems.push(comparison::changed(&self.planned.source, &outcome));
+        }
+        if self.planned.keys == Keys::Regenerated {
+            if self.compares_every_row() {
+                let set_aside = self.set_aside().await?;
+                let compared = without_keys::after_copy(self.job, self.planned, &of_target, set_aside);
+                let compared = Box::pin(compared).await.map_err(|error| self.not_verified(error))?;
+                outcome.rows_compared = compared.source_rows;
+                outcome.problems.extend(compared.problem);
+            }
+        } else if self.job.request.verify == VerifyLevel::Full {
+            let set_aside = self.set_aside().await?;
+            let every_row =
+                every_row::after_copy(self.job, self.planned, &of_target, self.position, set_aside);
+            let mut compared = Box::pin(every_row).await.map_err(|error| self.not_verified(error))?;
+            let gone = self.report.rows.saturating_sub(compared.source_rows);
+            if drift::expires(self.planned) && (1..=gone).contains(&compared.findings.extra.rows) {
+                // They were copied, and have ended on the source since.
+                compared.findings.extra = Default::default();
+                if self.report.drift.as_ref().is_none_or(|drift| drift.rows_expired == 0) {
+                    self.tell_expired(gone);
+                }
+            }
+            let (problems, warnings) = (&mut outcome.problems, &mut self.warnings);
+            every_row::conclude(&self.planned.source, &compared, problems, warnings);
+            (outcome.rows_compared, outcome.findings) = (compared.rows_compared, Some(compared.findings));
+            outcome.rows_compared_before = compared.rows_compared_before;
+        }
+        Ok(outcome)
+    }
+
+    /// The right to have the target loaded with it.
+    pub(super) async fn turn_of_target(&self, units: u32) -> Result<tokio::sync::SemaphorePermit<'a>, Stop> {
+        let turn =
+            shown(Awaited::Turn { side: Side::Target }, self.job.of_target.target_loads.acquire_many(units));
+        turn.await.map_err(|_| Stop::Canceled)
+    }
+
+    /// Leaves one row of each key in the ranges that are in doubt.
+    pub(super) async fn settle(
+        &self,
+        copy: &CopyJob,
+        of_target: &Reader,
+        made: &Collection,
+    ) -> Result<(), Stop> {
+        let removed = match settle_doubts(copy, of_target, &self.job.attempt).await {
+            Err(error @ SettleError::Unequal { .. }) => return Err(Stop::InDoubt(error.to_string())),
+            removed => removed.map_err(|error| self.not_verified(error))?,
+        };
+        if removed > 0 {
+            let flushed = flush::flush(&self.job.target, Side::Target, &made.name, &self.job.cancel).await;
+            flushed.map_err(|error| self.target_failed(error))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the splits in doubt of which the target counts more rows than it acknowledged by the job's record. A record
+    /// that was restored from an older copy knows nothing of what was written after it, and writes it again. Tells whether
+    /// there are any.
+    pub(super) async fn doubt_what_is_too_much(&self, of_target: &Reader) -> Result<bool, Stop> {
+        if !self.planned.keys.can_upsert() {
+            return Ok(false);
+        }
+        let (store, attempt) = (&self.job.store, &self.job.attempt);
+        let splits = store.splits(attempt.job_id(), self.position).await;
+        let mut found = false;
+        for split in splits.map_err(|error| self.store_failed(error))? {
+            let range = range_of(split.after.as_deref(), split.until.as_deref());
+            let range = range.map_err(|error| self.store_failed(error))?;
+            let part = Part { partition: split.partition.clone(), range };
+            let counted = of_target.count(&part).await.map_err(|error| self.not_verified(error))?;
+            if counted > split.progress.rows_written {
+                let (partition, after, until) = (split.partition, split.after, split.until);
+                let right = Right::Attempt(attempt, self.position);
+                let doubted = store.record_doubt(right, partition, after, until).await;
+                doubted.map_err(|error| self.store_failed(error))?;
+                found = true;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Loads the target, counts it, and releases it unless it was loaded before.
+    pub(super) async fn count_again(&self, rows: u64) -> Result<CountedRows, Stop> {
+        let (job, target, name) = (self.job, &self.job.target, &self.planned.target);
+        self.stop_if_canceled()?;
+        if self.planned.has_unindexed_vector() && target.version().flavor == Flavor::Milvus {
+            let rows = target.row_estimate(name).await.map_err(|error| self.not_verified(error))?;
+            return Ok(CountedRows { whole: rows, ..CountedRows::default() });
+        }
+        let units =
+            crate::job::target_load_units(memory_estimate(&self.planned.described, rows), self.job.limits);
+        let _turn = self.turn_of_target(units).await?;
+        let made = repeat(&job.cancel, || target.describe(name)).await;
+        let made = made.map_err(|error| self.not_verified(error))?;
+        let state = repeat(&job.cancel, || target.load_state(name, None)).await;
+        let was_loaded = state.map_err(|error| self.not_verified(error))? != LoadState::NotLoaded;
+        let counted = async {
+            self.load_target(&made, rows).await?;
+            let of_target =
+                reader(Side::Target, target, &made, &self.planned.described, &job.cancel).fresh().await;
+            self.count_target(&of_target.map_err(|error| self.not_verified(error))?).await
+        };
+        let counted = counted.await;
+        if !was_loaded {
+            self.release_target(name).await?;
+        }
+        counted
+    }
+
+    /// Loads the target if its memory suffices, and waits until it is complete.
+    pub(super) async fn load_target(&self, made: &Collection, rows: u64) -> Result<(), Stop> {
+        let target = &self.job.target;
+        let needed = memory_estimate(&self.planned.described, rows);
+        let free = repeat(&self.job.cancel, || free_memory(target)).await;
+        let free = free.map_err(|error| self.not_verified(error))?;
+        if let Some(free) = free.filter(|free| needed > *free) {
+            return Err(
+                self.not_verified(does_not_fit(&made.name, Side::Target, needed, free).what(crate::Lang::En))
+            );
+        }
+        let cancel = &self.job.cancel;
+        let load = repeat(cancel, || target.load_collection(&made.name, 1));
+        unless_canceled(cancel, load).await.map_err(|error| self.not_verified(error))?;
+        let complete = wait_until_complete(target, Side::Target, &made.name, cancel).await;
+        complete.map_err(|error| self.not_verified(error))
+    }
+
+    /// Counts the target whole, with all partitions that it has now.
+    pub(super) async fn count_target(&self, of_target: &Reader) -> Result<CountedRows, Stop> {
+        let counted = of_target.count_all(&self.planned.partitions).await;
+        counted.map_err(|error| self.not_verified(error))
+    }
+
+    /// The target ends not loaded; lite loads a collection when it is made, and lite 2 knows no other state.
+    pub(super) async fn leave_unloaded(&mut self) -> Result<(), Stop> {
+        let (target, name) = (&self.job.target, &self.planned.target);
+        let is_loaded = async || Ok(target.load_state(name, None).await? != LoadState::NotLoaded);
+        let failed = |error: Error| self.target_failed(error);
+        let mut loaded = is_loaded().await.map_err(failed)?;
+        if loaded {
+            self.release_target(name).await?;
+            loaded = is_loaded().await.map_err(failed)?;
+        }
+        self.report.loaded = loaded;
+        Ok(())
+    }
+
+    pub(super) async fn release_target(&self, name: &CollectionName) -> Result<(), Stop> {
+        let never = tokio_util::sync::CancellationToken::new();
+        repeat(&never, || self.job.target.release_collection(name))
+            .await
+            .map_err(|error| self.target_failed(error))
+    }
+}
