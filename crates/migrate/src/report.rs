@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 pub use crate::cluster::load_state::{FormerLoad, LoadExtent};
 use crate::event::{Bottleneck, Phase};
 use crate::plan::estimate::EstimateReport;
-use crate::plan::{Change, Keys};
+use crate::plan::{Change, Keys, PlannedCollection};
 use crate::problem::{Exit, Problem};
 pub use crate::read::CountedRows;
 use crate::request::VerifyLevel;
@@ -509,6 +509,48 @@ impl Report {
     /// Bytes of all collections.
     pub fn bytes(&self) -> u64 {
         self.collections.iter().map(|collection| collection.bytes).sum()
+    }
+}
+
+/// An empty report of a planned collection.
+pub(crate) fn new_report(planned: &PlannedCollection) -> CollectionReport {
+    CollectionReport {
+        source_db: planned.source.db.clone(),
+        collection: planned.source.name.clone(),
+        target_db: planned.target.db.clone(),
+        phase: Phase::Waiting,
+        rows: 0,
+        bytes: 0,
+        copy_seconds: 0.0,
+        seconds: 0.0,
+        partitions: Vec::new(),
+        verification: None,
+        indexes: Vec::new(),
+        aliases: Vec::new(),
+        changes: planned.changes.clone(),
+        loaded: false,
+        source_load: Some(planned.load.former()),
+        created: false,
+        quarantined: 0,
+        keys: planned.keys,
+        drift: None,
+        evidence: Evidence::default(),
+    }
+}
+
+/// An empty comparison.
+pub(crate) fn new_verification(level: VerifyLevel) -> Verification {
+    Verification {
+        level,
+        passed: false,
+        source_rows: 0,
+        target_rows: 0,
+        counts_compared: 0,
+        rows_compared: 0,
+        rows_compared_before: 0,
+        duplicate_rows: 0,
+        findings: None,
+        repair: None,
     }
 }
 

@@ -129,3 +129,14 @@ pub(crate) async fn on_one_machine(source: &Endpoint, target: &Endpoint) -> bool
     let (one, other) = (addresses(source).await, addresses(target).await);
     one.iter().any(|address| other.iter().any(|known| known.ip() == address.ip()))
 }
+
+/// Opens connections to both servers.
+pub(crate) async fn connect_both(
+    source: &vecferry_milvus::Endpoint,
+    target: &vecferry_milvus::Endpoint,
+) -> Result<(Client, Client), Vec<Problem>> {
+    match tokio::join!(connect(Side::Source, source), connect(Side::Target, target)) {
+        (Ok(source), Ok(target)) => Ok((source, target)),
+        (one, other) => Err([one.err(), other.err()].into_iter().flatten().collect()),
+    }
+}

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind};
 use vecferry_store::{Attempt, CollectionRecord, JobId, Position, Reserved, Store};
 
-use super::replaced;
+use super::run::replaced;
 use crate::cluster::connect::refusal;
 use crate::cluster::rename::Renames;
 use crate::cluster::retry::repeat;

@@ -9,7 +9,8 @@ use vecferry_store::{Attempt, CollectionRecord, JobId, JobRecord, JobState, Stor
 
 use super::claim::Claim;
 use super::pace::Looked;
-use super::{Job, new_report, writers};
+use super::run::Job;
+use super::writers;
 use crate::cluster::connect::connect;
 use crate::cluster::retry::repeat;
 use crate::event::{Event, Phase};
@@ -18,6 +19,7 @@ use crate::plan::{Plan, PlannedCollection};
 use crate::problem::{Code, Problem, Side, Told};
 use crate::problem::{store_failed, store_problem};
 use crate::rate::MaxRate;
+use crate::report::new_report;
 use crate::report::{CollectionReport, Report};
 use crate::request::VerifyLevel;
 

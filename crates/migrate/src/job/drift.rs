@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::{Client, CollectionName, Error};
 
-use super::Job;
+use super::run::Job;
 use super::writes::{LIMITED_MAX, Look, Looker};
 use crate::cluster::inventory;
 use crate::cluster::segments::not_to_be_seen;

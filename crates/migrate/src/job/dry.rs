@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{KeyRange, RowSelection};
 
-use super::{Migration, reader};
+use super::migration::Migration;
 use crate::copy::{PartCounter, PlannedRange, plan};
 use crate::event::{Event, Observer, Phase};
 use crate::plan::PlannedCollection;
 use crate::plan::splits::{SPLITS_PARALLEL, split_limits};
 use crate::problem::{Code, Problem, Side};
 use crate::read::PageSize;
+use crate::read::reader;
 use crate::read::{ReadError, Reader};
 
 /// What was read.

@@ -5,17 +5,24 @@ use futures_util::{StreamExt, stream};
 use vecferry_milvus::{CollectionName, Error};
 use vecferry_store::Position;
 
+use super::drift;
 use super::drift::Holding;
-use super::{Ended, Job, LOOKS_PARALLEL, drift, reader, replaced};
+use super::run::Ended;
+use super::run::Job;
+use super::run::replaced;
 use crate::cluster::flush;
 use crate::cluster::retry::repeat;
 use crate::event::Phase;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::store_failed;
 use crate::problem::{Code, Problem, Side, Told};
+use crate::read::reader;
 use crate::report::{CollectionReport, CountedRows, Report, Writes};
 use crate::request::Selector;
 use crate::target;
+
+/// Collections that are looked at once more at the end, at once.
+const LOOKS_PARALLEL: usize = 8;
 
 /// Collections that are named of those that came.
 const NAMED_MAX: usize = 10;

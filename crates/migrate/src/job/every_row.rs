@@ -9,11 +9,12 @@ use vecferry_milvus::{CollectionName, Error, ErrorKind, Key, KeyRange, RowSelect
 use vecferry_store::{Attempt, Comparison, NewComparison, Position, Store};
 
 use super::comparison::Finding;
-use super::{Job, reader};
+use super::run::Job;
 use crate::cluster::inventory::Found;
 use crate::event::{Event, Observer};
 use crate::plan::PlannedCollection;
 use crate::problem::{Code, Problem, Side, Told};
+use crate::read::reader;
 use crate::read::{KeySample, key_text, range_of};
 use crate::read::{ReadError, Reader, scan_keys};
 use crate::report::{Findings, FoundRows, RepairReport, RowName, SwappedRow};

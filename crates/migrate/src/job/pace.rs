@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use vecferry_store::{Store, Usage};
 
-use super::Job;
+use super::run::Job;
 use crate::copy::Waits;
 use crate::event::{Bottleneck, Event};
 use crate::rate::MaxRate;

@@ -5,7 +5,9 @@ use vecferry_store::{CollectionRecord, JobId, JobRecord, JobState, Store};
 
 use super::claim::Own;
 use super::control::unreadable;
-use super::{Migration, connect_both, replaced};
+use super::migration::Migration;
+use super::run::replaced;
+use crate::cluster::connect::connect_both;
 use crate::cluster::connect::refusal;
 use crate::cluster::inventory;
 use crate::copy::{Limits, Resources};

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use vecferry_milvus::{CollectionName, Key, KeyRange};
 
-use super::{Job, reader};
+use super::run::Job;
 use crate::event::{Event, Observer};
 use crate::plan::PlannedCollection;
 use crate::problem::{Code, Problem, Side, Told};
+use crate::read::reader;
 use crate::read::{ReadError, Reader};
 
 /// Rows of a part that are known to be missing on the target.

@@ -18,7 +18,8 @@ use vecferry_store::{Control, ErrorKind, JobId, Position, SplitId, Store, Worker
 use super::claim::Own;
 use super::copying::Copying;
 use super::drift::Holding;
-use super::{connect_both, reader, replaced};
+use super::run::replaced;
+use crate::cluster::connect::connect_both;
 use crate::copy::Resources;
 use crate::copy::{
     CopyError, CopyJob, Dispatcher, Pace, Slice, SliceError, SliceFailure, SliceRunner, Slices, SplitsToCopy,
@@ -31,6 +32,7 @@ use crate::problem::Problem;
 use crate::problem::Side;
 use crate::problem::store_problem;
 use crate::rate::MaxRate;
+use crate::read::reader;
 use crate::target;
 use crate::tuning::Tuning;
 

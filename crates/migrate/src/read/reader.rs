@@ -7,14 +7,17 @@ use vecferry_milvus::schema::FieldSpec;
 use vecferry_milvus::wire::values::rows as values_of;
 use vecferry_milvus::wire::{Page, WireError};
 use vecferry_milvus::{
-    Client, CollectionName, Consistency, Error, ErrorKind, Flavor, Key, KeyField, KeyRange, Query,
-    RowSelection,
+    Client, Collection, CollectionName, Consistency, Error, ErrorKind, Flavor, Key, KeyField, KeyRange,
+    Query, RowSelection,
 };
 
 use super::chunks::Chunks;
 use super::digest::{Digest, digest};
 use super::page_size::PAGE_ROWS_MAX;
 use super::sample::KeySample;
+use vecferry_policy::can_be_named;
+
+use crate::cluster::connect::product;
 use crate::cluster::retry::{Backoff, Verdict, WaitError, repeat, sleep};
 use crate::problem::Side;
 
@@ -273,5 +276,27 @@ pub(crate) async fn scan_keys(
         sample.pass(keys.len(), (&first, &last), || keys);
         range.after = Some(last);
         reader.stop_if_canceled()?;
+    }
+}
+
+/// A reader of one side. The columns are the source's on both sides: they are what must be there.
+pub(crate) fn reader(
+    side: Side,
+    client: &Client,
+    collection: &Collection,
+    columns_of: &Collection,
+    cancel: &CancellationToken,
+) -> Reader {
+    let key_name = columns_of.schema.key_field().map(|field| field.name.clone()).unwrap_or_default();
+    Reader {
+        client: client.clone(),
+        side,
+        name: collection.name.clone(),
+        id: if client.version().flavor == Flavor::Milvus { collection.id } else { 0 },
+        key_field: KeyField::new(&key_name, client.version().flavor)
+            .that_can_be_named(can_be_named(product(client), &key_name)),
+        columns: columns_of.schema.columns(),
+        consistency: Consistency::Strong,
+        cancel: cancel.clone(),
     }
 }

@@ -3,7 +3,7 @@
 use super::{Stop, Work};
 use crate::event::Phase;
 use crate::job::claim::Claim;
-use crate::job::replaced;
+use crate::job::run::replaced;
 use crate::plan::Change;
 use crate::plan::show;
 use crate::problem::{Code, Problem};

@@ -11,14 +11,16 @@ use tokio::sync::SemaphorePermit;
 use vecferry_milvus::{ErrorKind, Key};
 use vecferry_store::Position;
 
-use super::{Ended, Job, new_report};
 use crate::cluster::connect::{denied, of_server};
 use crate::cluster::retry::WaitError;
 use crate::event::{Event, Phase};
+use crate::job::run::Ended;
+use crate::job::run::Job;
 use crate::plan::PlannedCollection;
 use crate::problem::store_failed;
 use crate::problem::{Code, Problem, Side};
 use crate::report::CollectionReport;
+use crate::report::new_report;
 use crate::request::{OnBadRow, VerifyLevel};
 use crate::target::{self, RefusedIndex};
 use crate::verify::Expected;

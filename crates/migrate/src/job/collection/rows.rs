@@ -7,7 +7,8 @@ use crate::copy::{
     close_lost_writers, plan,
 };
 use crate::event::{Event, Phase};
-use crate::job::{quarantine, replaced, writers};
+use crate::job::run::replaced;
+use crate::job::{quarantine, writers};
 use crate::plan::splits::{SPLITS_PARALLEL, split_limits};
 use crate::problem::{Code, Problem};
 use crate::read::Reader;

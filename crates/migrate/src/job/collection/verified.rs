@@ -9,14 +9,16 @@ use crate::copy::{CopyJob, Refusals, SettleError, settle_doubts};
 use crate::event::{Awaited, Phase};
 use crate::job::drift;
 use crate::job::every_row;
-use crate::job::{comparison, new_verification, reader, without_keys};
+use crate::job::{comparison, without_keys};
 use crate::plan::Keys;
 use crate::plan::splits::split_limits;
 use crate::problem::does_not_fit;
 use crate::problem::{Code, Problem, Side};
 use crate::read::range_of;
+use crate::read::reader;
 use crate::read::{Part, Reader};
 use crate::report::CountedRows;
+use crate::report::new_verification;
 use crate::request::VerifyLevel;
 use crate::target;
 use crate::verify::Expected;
@@ -90,7 +92,7 @@ impl<'a> Work<'a> {
             self.report.verification = Some(verification);
             return Ok(());
         }
-        let units = crate::job::target_load_units(
+        let units = crate::job::run::target_load_units(
             memory_estimate(&self.planned.described, self.report.rows),
             self.job.limits,
         );
@@ -243,8 +245,10 @@ impl<'a> Work<'a> {
             let rows = target.row_estimate(name).await.map_err(|error| self.not_verified(error))?;
             return Ok(CountedRows { whole: rows, ..CountedRows::default() });
         }
-        let units =
-            crate::job::target_load_units(memory_estimate(&self.planned.described, rows), self.job.limits);
+        let units = crate::job::run::target_load_units(
+            memory_estimate(&self.planned.described, rows),
+            self.job.limits,
+        );
         let _turn = self.turn_of_target(units).await?;
         let made = repeat(&job.cancel, || target.describe(name)).await;
         let made = made.map_err(|error| self.not_verified(error))?;

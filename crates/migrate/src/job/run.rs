@@ -1,0 +1,304 @@
+//! A job that is carried out: its collections, one beside the other, and its end.
+
+use super::claim;
+use super::clock::Clock;
+use super::collection;
+use super::conclusion::Asked;
+use super::conclusion::Shown;
+use super::conclusion::conclude;
+use super::copying::Copying;
+use super::drift;
+use super::end;
+use super::times::Times;
+use crate::cluster::load_state::memory_estimate;
+use crate::cluster::shared_flush::SharedFlush;
+use crate::cluster::waits;
+use crate::copy::{Budget, Dispatcher, Pace};
+use crate::copy::{ClusterShare, Limits};
+use crate::event::{Event, Observer, Phase};
+use crate::plan::estimate::{DurationEstimate, EstimateReport};
+use crate::plan::{Plan, PlannedCollection};
+use crate::problem::store_failed;
+use crate::problem::{Code, Problem};
+use crate::rbac;
+use crate::report::{CollectionReport, Report};
+use crate::request::{MigrateRequest, VerifyLevel};
+use crate::tuning::Tuning;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use vecferry_milvus::{Client, Consistency, Flavor, FlushHandle};
+use vecferry_store::{Attempt, JobId, JobRecord, JobState, Position, Store, WorkerId};
+
+/// A large one counts for so many: more of these only divide the same servers among more copies.
+const COLLECTION_UNITS: u32 = 4;
+/// Up to this size in the memory of a server a collection is small.
+const SMALL_BYTES_MAX: u64 = 16 << 20;
+
+/// What the collections of a job share.
+pub(crate) struct Job {
+    pub(super) request: MigrateRequest,
+    pub(super) source: Client,
+    pub(super) target: Client,
+    /// Freshness of all pages, from one timestamp for the whole job.
+    pub(super) consistency: Consistency,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) attempt: Attempt,
+    /// What this process writes as.
+    pub(super) worker: WorkerId,
+    pub(super) budget: Budget,
+    pub(super) pace: Arc<Pace>,
+    /// Source collections that this job may hold loaded at once.
+    pub(super) source_loads: Semaphore,
+    pub(super) limits: Limits,
+    /// What it shares with other jobs of the same source.
+    pub(super) of_source: Arc<ClusterShare>,
+    /// What it shares with other jobs of the same target.
+    pub(super) of_target: Arc<ClusterShare>,
+    /// Flushes of the target.
+    pub(super) flushes: SharedFlush<FlushHandle>,
+    /// Flushes of the source, after which its stored segments hold all rows.
+    pub(super) source_flushes: SharedFlush<FlushHandle>,
+    /// When the first row was copied and when the last.
+    pub(super) copying: Mutex<Option<(Instant, Instant)>>,
+    /// How long it is worked on.
+    pub(super) times: Times,
+    pub(super) sample_seed: u64,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) cancel: CancellationToken,
+    pub(super) tuning: Tuning,
+    /// Who copies splits, if not this process.
+    pub(super) dispatcher: Option<Arc<dyn Dispatcher>>,
+}
+
+/// What a collection's part of a job came to.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct Ended {
+    pub(crate) report: CollectionReport,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) warnings: Vec<Problem>,
+}
+
+impl Job {
+    pub(super) async fn carry_out(&self, plan: &Plan, record: &JobRecord, clock: &Clock) -> Report {
+        let mut problems = Vec::new();
+        if let Err(problem) = self.create_databases().await {
+            problems.push(problem);
+        }
+        let (mut ended, mut came) = (Vec::new(), Vec::new());
+        let mut rbac = None;
+        if problems.is_empty() {
+            rbac = rbac::carry_out(&self.rbac_work(), plan.rbac.as_ref(), &mut problems).await;
+            ended = self.collections(plan).await;
+            self.look_at_end(plan, &mut ended).await;
+            self.record_drift(&mut ended).await;
+            came = self.came_to_source(plan).await;
+        }
+        let mut report = Report {
+            job_id: record.job_id.clone(),
+            // Until the facts show otherwise.
+            state: JobState::Failed,
+            vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
+            source: plan.source.clone(),
+            target: plan.target.clone(),
+            started_at: record.created_at.clone(),
+            ended_at: clock.now(),
+            seconds: self.times.seconds(),
+            last_attempt_seconds: clock.seconds(),
+            attempts: self.attempt.number().unsigned_abs(),
+            verify: self.request.verify,
+            verified: self.request.verify,
+            sample_seed: self.sample_seed,
+            collections: Vec::new(),
+            warnings: rbac::warnings(plan, rbac.as_ref()),
+            rbac,
+            resource_groups: plan.resource_groups.clone(),
+            problems,
+            estimate: plan.duration.as_ref().map(|estimate| self.estimate_report(estimate)),
+            pace: None,
+            quarantine_file: None,
+        };
+        for outcome in ended {
+            report.problems.extend(outcome.problems);
+            report.warnings.extend(outcome.warnings);
+            report.collections.push(outcome.report);
+        }
+        let of_came = if self.request.allow_drift { &mut report.warnings } else { &mut report.problems };
+        of_came.append(&mut came);
+        let unseen = drift::unseen(&report);
+        report.warnings.extend(unseen);
+        report.warnings.extend(end::deletes_unseen(plan, &report));
+        let facts = plan.collections.iter().map(|planned| self.asked(planned)).collect();
+        conclude(&mut report, Shown::Job(facts), self.cancel.is_cancelled());
+        report
+    }
+
+    pub(super) fn asked(&self, planned: &PlannedCollection) -> Asked {
+        Asked {
+            verify: self.request.verify,
+            allow_drift: self.request.allow_drift,
+            expires: drift::expires(planned),
+        }
+    }
+
+    pub(super) fn estimate_report(&self, estimate: &DurationEstimate) -> EstimateReport {
+        let window = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = window.map(|(begin, end)| (end - begin).as_secs_f64());
+        EstimateReport {
+            seconds_estimated: Some(estimate.seconds),
+            copy_seconds_estimated: estimate.copy_seconds,
+            index_seconds_estimated: estimate.index_seconds,
+            // What an earlier attempt copied took its time then.
+            copy_seconds: seconds.filter(|_| self.attempt.number() == 1),
+        }
+    }
+
+    /// Rows were copied from a moment until now.
+    pub(super) fn copied_since(&self, begin: Instant) {
+        let mut window = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = window.map_or(begin, |(first, _)| first.min(begin));
+        *window = Some((first, Instant::now()));
+    }
+
+    pub(super) fn claim<'a>(
+        &'a self,
+        position: Position,
+        planned: &'a PlannedCollection,
+    ) -> claim::Claim<'a> {
+        let (store, attempt, target) = (&*self.store, &self.attempt, &self.target);
+        claim::Claim { store, attempt, target, planned, position }
+    }
+
+    pub(super) fn copying(&self) -> Copying {
+        Copying {
+            target: self.target.clone(),
+            store: Arc::clone(&self.store),
+            job_id: self.attempt.job_id().clone(),
+            consistency: self.consistency,
+            verify: self.request.verify,
+            sample_seed: self.sample_seed,
+            budget: self.budget.clone(),
+            pace: Arc::clone(&self.pace),
+            observer: Arc::clone(&self.observer),
+            tuning: self.tuning,
+            cancel: self.cancel.clone(),
+        }
+    }
+
+    pub(super) fn rbac_work(&self) -> rbac::Work<'_> {
+        rbac::Work { target: &self.target, store: &*self.store, attempt: &self.attempt, cancel: &self.cancel }
+    }
+
+    /// All collections, begun in their order.
+    pub(super) async fn collections(&self, plan: &Plan) -> Vec<Ended> {
+        let mut waiting = plan.collections.iter().enumerate();
+        let (mut running, mut ended) = (FuturesUnordered::new(), Vec::new());
+        loop {
+            while running.len() < self.limits.collections_max.max(1) as usize
+                && let Some((index, planned)) = waiting.next()
+            {
+                running.push(Box::pin(self.in_turn(index, planned)));
+            }
+            match running.next().await {
+                Some(one) => ended.push(one),
+                None => break,
+            }
+        }
+        ended.sort_unstable_by_key(|(index, _)| *index);
+        ended.into_iter().map(|(_, ended)| ended).collect()
+    }
+
+    /// One collection, when there is room for it.
+    pub(super) async fn in_turn(&self, index: usize, planned: &PlannedCollection) -> (usize, Ended) {
+        let is_small = memory_estimate(&planned.described, planned.rows_estimate) <= SMALL_BYTES_MAX;
+        let units = match self.target.version().flavor {
+            Flavor::Milvus if is_small => 1,
+            Flavor::Milvus => COLLECTION_UNITS.min(self.limits.collections_max.max(1)),
+            // It keeps aliases and databases in files that two calls at once break (measured on milvus-lite 3.2.2), and
+            // its steps take no time that others could use.
+            Flavor::LiteNative | Flavor::LitePython => self.limits.collections_max.max(1),
+        };
+        // Never closed; if it were, the collection would only be less bounded.
+        let _units = self.of_target.under_way.acquire_many(units).await;
+        (index, self.collection(Position::of_index(index), planned).await)
+    }
+
+    /// Works on a collection; what that waits for is told of it.
+    pub(super) async fn watched<Answer>(
+        &self,
+        planned: &PlannedCollection,
+        work: impl Future<Output = Answer>,
+    ) -> Answer {
+        let observer = Arc::clone(&self.observer);
+        waits::of_collection(observer, &planned.source, self.tuning, work).await
+    }
+
+    /// One collection. What an earlier attempt completed is counted again, and only copied if that attempt did not record
+    /// what its success is concluded from.
+    pub(super) async fn collection(&self, position: Position, planned: &PlannedCollection) -> Ended {
+        let record = self.store.collection(self.attempt.job_id(), position).await;
+        if let Ok(record) = &record
+            && let Some(document) = record.report.as_ref().filter(|_| record.done)
+            && let Ok(mut complete) = serde_json::from_str::<Ended>(document)
+            && complete.report.evidence.verified == Some(self.request.verify)
+        {
+            let (collection, rows) = (planned.source.clone(), complete.report.rows);
+            self.observer.on_event(Event::Resumed {
+                collection: collection.clone(),
+                rows,
+                bytes: complete.report.bytes,
+            });
+            let work = collection::count_again(self, planned, &mut complete);
+            Box::pin(self.watched(planned, work)).await;
+            self.observer.on_event(Event::Phase { collection, phase: complete.report.phase });
+            return complete;
+        }
+        let work = collection::migrate(self, position, planned);
+        let mut ended = Box::pin(self.watched(planned, work)).await;
+        if ended.report.phase == Phase::Done
+            && let Err(problem) = self.record_done(position, &ended).await
+        {
+            ended.problems.push(problem);
+        }
+        ended
+    }
+
+    pub(super) async fn record_done(&self, position: Position, ended: &Ended) -> Result<(), Problem> {
+        let failed = |error: &dyn std::fmt::Display| store_failed(self.attempt.job_id(), error);
+        let document = serde_json::to_string(ended).map_err(|error| failed(&error))?;
+        self.store.record_done(&self.attempt, position, document).await.map_err(|error| failed(&error))
+    }
+
+    /// The job is not over before its end is recorded.
+    pub(super) async fn record_end(&self, report: &mut Report) {
+        let recorded = async {
+            let document = serde_json::to_string(&*report).map_err(|error| error.to_string())?;
+            let (state, ended_at) = (report.state, report.ended_at.clone());
+            let timed = self.times.record(&*self.store, &self.attempt).await;
+            timed.map_err(|error| error.to_string())?;
+            let ended = self.store.end_attempt(&self.attempt, state, document, ended_at).await;
+            ended.map_err(|error| error.to_string())
+        };
+        if let Err(error) = recorded.await {
+            report.problems.push(store_failed(self.attempt.job_id(), error));
+            report.state = JobState::Failed;
+            report.verified = VerifyLevel::None;
+        }
+    }
+}
+
+/// What a collection takes of [`Limits::target_loads_max`] while it is loaded.
+pub(super) fn target_load_units(memory_bytes: u64, limits: Limits) -> u32 {
+    if memory_bytes <= SMALL_BYTES_MAX { 1 } else { limits.target_loads_max.max(1) }
+}
+
+/// What the job made under a name is gone, or another collection has the name.
+pub(super) fn replaced(planned: &PlannedCollection, job_id: &JobId) -> Problem {
+    Problem::new(Code::TargetReplaced)
+        .with("collection", &planned.target)
+        .with("job", job_id)
+        .with("detail", "it was dropped or replaced")
+}
