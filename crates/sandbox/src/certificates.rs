@@ -8,18 +8,27 @@ use rcgen::{
 
 use crate::Error;
 
-/// The certificate files of one server.
-pub(crate) struct Certificates {
-    pub(crate) ca_certificate: PathBuf,
-    pub(crate) server_certificate: PathBuf,
-    pub(crate) server_key: PathBuf,
-    pub(crate) client_certificate: PathBuf,
-    pub(crate) client_key: PathBuf,
+/// The certificate files of one server, all PEM.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    /// The authority that signed the others.
+    pub ca_certificate: PathBuf,
+    /// For `localhost` and `127.0.0.1`.
+    pub server_certificate: PathBuf,
+    /// The key of the server certificate.
+    pub server_key: PathBuf,
+    /// A client certificate.
+    pub client_certificate: PathBuf,
+    /// The key of the client certificate.
+    pub client_key: PathBuf,
 }
 
 impl Certificates {
     /// Makes an authority, and a server and a client certificate signed by it.
-    pub(crate) fn create(directory: &Path) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// The directory or its files can't be written.
+    pub fn create(directory: &Path) -> Result<Self, Error> {
         fs::create_dir_all(directory)
             .map_err(|cause| Error::io(format!("create the directory {}", directory.display()), cause))?;
         let certificates = Self {

@@ -109,6 +109,30 @@ pub enum Error {
         /// The end of the server's log.
         log: String,
     },
+    /// A directory lacks a program that is needed of it.
+    #[error("{directory} has no program named '{program}'")]
+    ProgramMissing {
+        /// The directory.
+        directory: String,
+        /// The program's file name.
+        program: String,
+    },
+    /// A program that does one thing and ends did not succeed.
+    #[error("{program} failed ({status}); the end of its messages:\n{log}")]
+    ProgramFailed {
+        /// The program's file name.
+        program: String,
+        /// Its exit status or signal.
+        status: String,
+        /// The end of its messages.
+        log: String,
+    },
+    /// This process is root, and the server does not run as root.
+    #[error("PostgreSQL does not run as root, and /etc/passwd has no user '{user}' to run it as")]
+    UserMissing {
+        /// The user's name.
+        user: String,
+    },
     /// The supervisor process ended or answered something unintelligible.
     #[error("the servers' supervisor process is lost: {reason}")]
     SupervisorLost {
@@ -152,6 +176,11 @@ impl Error {
             Self::ServerDied { .. } => {
                 "Read the log above; a port taken by another program is the usual cause."
             }
+            Self::ProgramMissing { .. } => {
+                "Set VECFERRY_POSTGRES_BIN to the directory with initdb, postgres and psql of one installation, or unset it."
+            }
+            Self::ProgramFailed { .. } => "Read the messages above.",
+            Self::UserMissing { .. } => "Create that user, or run this as a user other than root.",
             Self::SupervisorLost { .. } => "Start the sandbox again.",
             Self::Interrupted => "Start the sandbox again if this was not intended.",
         }

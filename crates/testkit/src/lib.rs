@@ -1,6 +1,7 @@
 //! For tests only: one set of real servers for a whole test binary, an oracle that makes data and looks at servers
 //! with `pymilvus` (and so shares nothing with what is tested), runs of the real `vecferry` binary, a proxy that breaks
-//! calls on their way, and a strict stand-in for the versions of Milvus that no package can be had of.
+//! calls on their way, a strict stand-in for the versions of Milvus that no package can be had of, and a real
+//! PostgreSQL.
 //!
 //! It may not know the migration library: tests of the whole see what users see.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that can't be set up has failed")]
@@ -11,6 +12,7 @@ mod denial;
 pub mod fault_proxy;
 pub mod matrix;
 mod oracle;
+mod postgres;
 pub mod seen;
 mod servers;
 pub mod stand_in;
@@ -20,5 +22,6 @@ pub use control_plane::{CloudOptions, CloudStandIn};
 pub use denial::DeniedBy;
 pub use fault_proxy::FaultProxy;
 pub use oracle::Oracle;
+pub use postgres::Postgres;
 pub use servers::{Servers, free_port, web_server};
 pub use stand_in::StandIn;
