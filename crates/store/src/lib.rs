@@ -24,6 +24,7 @@ mod id;
 mod jobs;
 mod meter;
 mod objects;
+pub mod postgres;
 mod reservations;
 mod splits;
 pub mod sqlite;
