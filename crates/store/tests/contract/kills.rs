@@ -10,7 +10,7 @@ use vecferry_store::{Commit, at_commits};
 
 use crate::child;
 use crate::on_both_stores;
-use crate::place::{Place, SERVER, open};
+use crate::place::{Place, SERVER, for_each_number, open};
 use crate::script::Run;
 use crate::state::{Sameness, shown};
 
@@ -22,31 +22,30 @@ async fn a_job_ends_the_same_whenever_its_process_is_killed(place: Place) {
     let is_postgres = matches!(place, Place::Postgres(_));
     let store = place.open().await;
     Run::new(Arc::clone(&store)).run_from(0, |_| {}).await;
+    let commits = usize::try_from(store.usage().commits).unwrap();
+    assert!(commits > 60, "there were {commits} commits");
     let expected = shown(&*store, Sameness::NewAttempt).await;
-    let mut kills = 0;
-    'all: for number in 0.. {
-        for (moment, _) in MOMENTS {
-            let place = if is_postgres { Place::postgres() } else { Place::sqlite() };
-            let Some(operation) = killed_at(&place, number, moment) else { break 'all };
-            let found = gone_on_with(&place, operation).await;
-            assert_eq!(found, expected, "killed {moment} commit {number}, in operation {operation:?}");
-            kills += 1;
+    let kill = move |number| {
+        let expected = expected.clone();
+        async move {
+            for (moment, _) in MOMENTS {
+                let place = if is_postgres { Place::postgres() } else { Place::sqlite() };
+                let operation = killed_at(&place, number, moment).await;
+                let found = gone_on_with(&place, operation).await;
+                assert_eq!(found, expected, "killed {moment} commit {number}, in operation {operation:?}");
+            }
         }
-    }
-    assert!(kills > 100, "there were {kills} kills");
+    };
+    for_each_number(0..commits, kill).await;
 }
 
-/// Has another process killed, and returns in which operation it was: none if it ended before.
-#[expect(clippy::option_option, reason = "it may be killed before the first operation")]
-fn killed_at(place: &Place, number: usize, moment: &str) -> Option<Option<usize>> {
-    let output = child::to_be_killed(&place.name(), number, moment).output().unwrap();
-    if output.status.success() {
-        return None;
-    }
-    let text = || String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.signal(), Some(Signal::KILL.as_raw()), "{}", text());
-    let operation = child::told(&output.stdout, "operation");
-    Some(operation.map(|operation| usize::try_from(operation).unwrap()))
+/// Has another process killed, and returns in which operation it was; none before the first.
+async fn killed_at(place: &Place, number: usize, moment: &str) -> Option<usize> {
+    let mut command = child::to_be_killed(&place.name(), number, moment);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(Signal::KILL.as_raw()), "{moment} commit {number}: {text}");
+    child::told(&output.stdout, "operation").map(|operation| usize::try_from(operation).unwrap())
 }
 
 /// Goes on as another process, from the operation of which nobody knows whether it was done.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vecferry_store::Store;
 use vecferry_store::postgres::{PostgresStore, Settings};
 
-use crate::place::SERVER;
+use crate::place::{SERVER, for_each_number};
 use crate::proxy::{Cut, Proxy};
 use crate::script::Run;
 use crate::state::{Sameness, shown};
@@ -23,12 +23,16 @@ async fn run(cut: Option<(usize, Cut)>) -> (String, usize) {
 async fn lose_each(cut: Cut) {
     let (expected, commits) = run(None).await;
     assert!(commits > 60, "there were {commits} commits");
-    for number in 1..=commits {
-        let (found, seen) = run(Some((number, cut))).await;
-        assert_eq!(found, expected, "cut {cut:?} at commit {number}");
-        // One that was made and not answered is repeated, in one way or another, unless it is seen to be made.
-        assert!(seen >= commits, "cut {cut:?} at commit {number}: {seen} of {commits} commits");
-    }
+    let lose = move |number| {
+        let expected = expected.clone();
+        async move {
+            let (found, seen) = run(Some((number, cut))).await;
+            assert_eq!(found, expected, "cut {cut:?} at commit {number}");
+            // One that was made and not answered is repeated, unless it is seen to be made.
+            assert!(seen >= commits, "cut {cut:?} at commit {number}: {seen} of {commits} commits");
+        }
+    };
+    for_each_number(1..commits + 1, lose).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

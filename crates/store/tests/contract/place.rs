@@ -10,9 +10,18 @@ use vecferry_store::sqlite::SqliteStore;
 use vecferry_testkit::Postgres;
 
 /// The server of all tests that don't stop it.
-pub(crate) static SERVER: LazyLock<Postgres> = LazyLock::new(Postgres::start);
+pub(crate) static SERVER: LazyLock<Postgres> = LazyLock::new(|| {
+    let server = Postgres::start();
+    // Tests end processes; they don't cut the power.
+    for sql in ["ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"] {
+        server.query(&server.url(), sql);
+    }
+    server
+});
 
 const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Most of the time is spent waiting for other processes.
+const LANES: usize = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// An empty place for one store.
@@ -76,5 +85,25 @@ pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
     while !is_so().await {
         assert!(begin.elapsed() < WAIT_MAX, "not within {WAIT_MAX:?}: {what}");
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Does something with each number, some of them at the same time.
+pub(crate) async fn for_each_number<Done: Future<Output = ()> + Send>(
+    numbers: std::ops::Range<usize>,
+    with: impl Fn(usize) -> Done + Clone + Send + 'static,
+) {
+    let lanes: Vec<_> = (0..LANES)
+        .map(|lane| {
+            let (numbers, with) = (numbers.clone().skip(lane).step_by(LANES), with.clone());
+            tokio::spawn(async move {
+                for number in numbers {
+                    with(number).await;
+                }
+            })
+        })
+        .collect();
+    for lane in lanes {
+        lane.await.unwrap();
     }
 }
