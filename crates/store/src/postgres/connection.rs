@@ -20,8 +20,9 @@ use crate::meter::Meter;
 /// The parameters of a statement.
 pub(super) type Of<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// How long one try may take, whatever the server does.
+/// How long one try may take, whatever the server does, and at least when the time for all of them is almost over.
 const TRY_MAX: Duration = Duration::from_secs(45);
+const TRY_MIN: Duration = Duration::from_secs(15);
 const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(15);
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -89,7 +90,8 @@ impl Connections {
         let mut pause = PAUSE_MIN;
         loop {
             let late = Err(Failure::Late("the server did not answer"));
-            let failure = match tokio::time::timeout(TRY_MAX, once()).await.unwrap_or(late) {
+            let try_max = time.saturating_sub(begin.elapsed()).clamp(TRY_MIN, TRY_MAX);
+            let failure = match tokio::time::timeout(try_max, once()).await.unwrap_or(late) {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -98,8 +100,11 @@ impl Connections {
                 Next::Final(kind) => return Err(failure.told(kind)),
                 Next::Contended if over => return Err(failure.told(ErrorKind::Locked)),
                 Next::Lost if over => return Err(self.unreachable(begin.elapsed(), failure)),
-                Next::Contended | Next::Lost => tokio::time::sleep(jittered(pause)).await,
+                Next::Contended => {}
+                // Others that are idle may be lost as well without anybody having noticed.
+                Next::Lost => drop(self.pool.retain(|_, _| false)),
             }
+            tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }

@@ -137,14 +137,7 @@ async fn renew_all(at: &At, mut queue: UnboundedReceiver<Held>) {
     loop {
         let (sql, rows) = tokio::select! {
             change = queue.recv() => match change {
-                Some(Held::Now(row)) => {
-                    held.insert(row);
-                    continue;
-                }
-                Some(Held::NoMore(row)) => {
-                    held.remove(&row);
-                    (END, vec![row])
-                }
+                Some(change) => (END, ended(change, &mut queue, &mut held)),
                 None => return,
             },
             _ = renewal.tick() => (RENEW, held.iter().cloned().collect::<Vec<_>>()),
@@ -158,6 +151,23 @@ async fn renew_all(at: &At, mut queue: UnboundedReceiver<Held>) {
             client = None;
         }
     }
+}
+
+/// What is not held any more. Many that are let go at once are one call: a process that ends waits for it.
+fn ended(first: Held, queue: &mut UnboundedReceiver<Held>, held: &mut BTreeSet<Row>) -> Vec<Row> {
+    let mut ended = Vec::new();
+    let mut next = Some(first);
+    while let Some(change) = next {
+        match change {
+            Held::Now(row) => drop(held.insert(row)),
+            Held::NoMore(row) => {
+                held.remove(&row);
+                ended.push(row);
+            }
+        }
+        next = queue.try_recv().ok();
+    }
+    ended
 }
 
 async fn run(at: &At, client: &mut Option<Client>, sql: &str, rows: &[Row]) -> Result<(), Failure> {

@@ -98,7 +98,10 @@ impl PostgresStore {
         let store = Self { connections: Arc::new(connections), leases, meter: Arc::new(Meter::default()) };
         let time = CONNECT_FOR.min(settings.retry_for);
         let opened = store.connections.retried_for(time, || store.migrate()).await;
-        opened.map_err(|error| error.within(store.connections.place()))?;
+        opened.map_err(|error| {
+            let says_where = error.kind() == ErrorKind::Unreachable;
+            if says_where { error } else { error.within(store.connections.place()) }
+        })?;
         Ok(store)
     }
 
