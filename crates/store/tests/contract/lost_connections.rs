@@ -16,12 +16,15 @@ async fn run(cut: Option<(usize, Cut)>) -> (String, usize) {
     let proxy = Proxy::start(SERVER.server().port(), cut).await;
     let store = PostgresStore::connect(&proxy.url(&url), Settings::default()).await.unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
-    Run::new(Arc::clone(&store)).run_from(0, |_| {}).await;
-    (shown(&*store, Sameness::Exact).await, proxy.commits())
+    let mut run = Run::new(Arc::clone(&store));
+    run.run_from(0, |_| {}).await;
+    let found = format!("{}{:?}", shown(&*store, Sameness::Exact).await, run.opened);
+    (found, proxy.commits())
 }
 
 async fn lose_each(cut: Cut) {
     let (expected, commits) = run(None).await;
+    assert!(expected.ends_with("[1]"), "{expected}");
     assert!(commits > 60, "there were {commits} commits");
     let lose = move |number| {
         let expected = expected.clone();

@@ -7,6 +7,7 @@ mod claims;
 mod collections;
 mod comparisons;
 mod failures;
+mod interleavings;
 mod jobs;
 mod kills;
 mod lost_connections;

@@ -21,11 +21,13 @@ pub(crate) struct Run {
     attempt: Option<Attempt>,
     writers: BTreeMap<Position, Writer>,
     claims: BTreeMap<SplitId, Claim>,
+    /// The numbers of the writers that it opened.
+    pub(crate) opened: Vec<u64>,
 }
 
 impl Run {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, attempt: None, writers: BTreeMap::new(), claims: BTreeMap::new() }
+        Self { store, attempt: None, writers: BTreeMap::new(), claims: BTreeMap::new(), opened: Vec::new() }
     }
 
     /// All operations from one of them on. Each is told before it begins.
@@ -73,6 +75,7 @@ impl Run {
         if !self.writers.contains_key(&collection) {
             let worker = WorkerId::generate();
             let writer = self.store.open_writer(&id("j1"), collection, &worker, LONG).await.unwrap();
+            self.opened.push(writer.number());
             self.writers.insert(collection, writer);
         }
         self.writers[&collection].clone()
