@@ -3,10 +3,10 @@
 
 use std::future::Future;
 
-use vecferry_store::{ErrorKind, Store};
+use vecferry_store::{ErrorKind, RangeCount, Store, WorkerId};
 
 use crate::place::{Place, SERVER, eventually};
-use crate::sample::{FIRST, LONG, id, planned, step, writer};
+use crate::sample::{FIRST, LONG, id, planned, rest, step, writer};
 
 /// Waits for a while until a store waits for a lock.
 const UNTIL_A_STORE_WAITS: &str = "\
@@ -153,4 +153,37 @@ async fn a_step_waits_for_whoever_takes_its_split_over() {
     let advanced = meanwhile(&place, &take_over, "SELECT 1", advance).await;
     assert_eq!(advanced.unwrap_err().kind(), ErrorKind::Fenced);
     assert_eq!(store.split(splits[0].split_id).await.unwrap().cursor, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_split_that_is_taken_over_meanwhile_is_neither_finished_nor_divided() {
+    for divides in [false, true] {
+        let place = Place::postgres();
+        let (store, _attempt, splits) = planned(&place).await;
+        let first = writer(&*store, LONG).await;
+        let claim = store.claim(&first, splits[0].split_id).await.unwrap().unwrap().0;
+        let take_over = format!(
+            "UPDATE splits SET writer = 2, epoch = epoch + 1 WHERE split_id = {}",
+            splits[0].split_id
+        );
+        let write = async {
+            match divides {
+                true => store.divide(&claim, "e".into(), (1, 1)).await.map(drop),
+                false => store.finish_split(&claim, rest(&splits[0]), RangeCount::default()).await,
+            }
+        };
+        let written = meanwhile(&place, &take_over, "SELECT 1", write).await;
+        assert_eq!(written.unwrap_err().kind(), ErrorKind::Fenced);
+        assert_eq!(store.splits(&id("j1"), FIRST).await.unwrap(), splits);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_writer_is_opened_when_the_attempt_ends_meanwhile() {
+    let place = Place::postgres();
+    let (store, _attempt, _) = planned(&place).await;
+    let (job_id, worker) = (id("j1"), WorkerId::generate());
+    let open = store.open_writer(&job_id, FIRST, &worker, LONG);
+    let opened = meanwhile(&place, "UPDATE jobs SET state = 'FAILED'", "SELECT 1", open).await;
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::NotOpen);
 }

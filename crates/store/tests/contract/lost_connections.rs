@@ -13,7 +13,7 @@ use crate::state::{Sameness, shown};
 /// Runs the script by way of a proxy. Returns what the store shows, and the commits that the proxy saw.
 async fn run(cut: Option<(usize, Cut)>) -> (String, usize) {
     let url = SERVER.create_database();
-    let proxy = Proxy::start(SERVER.server().port(), cut).await;
+    let proxy = Proxy::start(SERVER.server().port(), cut);
     let store = PostgresStore::connect(&proxy.url(&url), Settings::default()).await.unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
     let mut run = Run::new(Arc::clone(&store));

@@ -36,17 +36,17 @@ struct State {
 }
 
 impl Proxy {
-    /// Lives as long as the runtime.
-    pub(crate) async fn start(server: u16, cut: Option<(usize, Cut)>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    /// Lives as long as the process, in a thread of its own: a store that is dropped waits for the server, and keeps the
+    /// thread that drops it from anything else.
+    pub(crate) fn start(server: u16, cut: Option<(usize, Cut)>) -> Self {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State { server, cut, commits: AtomicUsize::new(0) });
         let of_all = Arc::clone(&state);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let state = Arc::clone(&of_all);
-                tokio::spawn(async move { serve(client, &state).await });
-            }
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(accept(listener, of_all));
         });
         Self { port, state }
     }
@@ -61,6 +61,14 @@ impl Proxy {
     /// Commits that were seen so far.
     pub(crate) fn commits(&self) -> usize {
         self.state.commits.load(Ordering::SeqCst)
+    }
+}
+
+async fn accept(listener: std::net::TcpListener, state: Arc<State>) {
+    let listener = TcpListener::from_std(listener).unwrap();
+    while let Ok((client, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        tokio::spawn(async move { serve(client, &state).await });
     }
 }
 
