@@ -12,7 +12,9 @@
 //! - [`Attempt`]: to write about a job. It is lost as soon as a newer attempt begins.
 //! - [`Claim`]: to write about a split. It is lost as soon as another worker takes the split over.
 //!
-//! Every write can be repeated when nobody knows whether it was committed: the second time changes nothing.
+//! Every write can be repeated when nobody knows whether it was committed: the second time changes nothing, other than
+//! that numbers which are never given twice are skipped, and that an event may be there twice. A store that is reached over
+//! a network does so itself, and then not even that happens.
 
 mod attempt;
 mod claims;

@@ -9,7 +9,7 @@ use super::PostgresStore;
 use super::connection::{Change, Of};
 use super::failure::Failure;
 use super::rows::{all, at, damaged, get, one, split_id, ttl, unsigned};
-use super::splits::{COLUMNS, split_of};
+use super::splits::{BEHIND, COLUMNS, split_of};
 use crate::attempt::Attempt;
 use crate::claims::{Claim, Claims, Writer};
 use crate::error::{Error, ErrorKind};
@@ -243,11 +243,8 @@ async fn lock_splits(
          ORDER BY split_id FOR NO KEY UPDATE"
     );
     let rows = change.rows(&lock, &[&id, &collection, &split_id.0, &other]).await?;
-    all(&rows, |row| Ok((split_of(row)?, get(row, WRITER)?)))
+    all(&rows, |row| Ok((split_of(row)?, get(row, BEHIND)?)))
 }
-
-/// The place behind the columns of a split.
-const WRITER: usize = 15;
 
 /// Ends a writer and all its claims; what it may have sent is in doubt. Its row and its splits are locked.
 async fn lose(

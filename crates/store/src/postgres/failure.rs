@@ -49,7 +49,7 @@ impl From<PoolError> for Failure {
             PoolError::Timeout(_)
             | PoolError::Closed
             | PoolError::NoRuntimeSpecified
-            | PoolError::PostCreateHook(_) => Self::Late("no connection was free"),
+            | PoolError::PostCreateHook(_) => Self::Late("no connection was free in time"),
         }
     }
 }
@@ -70,7 +70,7 @@ impl Failure {
             Self::Refused(error) => error,
             Self::Server(error) => Error::of_server(kind, message_of(&error), error),
             Self::Late(why) => Error::new(kind, why),
-            Self::Changed => Error::new(kind, "others changed the same again and again"),
+            Self::Changed => Error::new(kind, "other transactions kept changing the same rows"),
         }
     }
 }

@@ -221,9 +221,10 @@ impl PostgresStore {
         let change = self.begin(&mut client).await?;
         let job = "SELECT attempt FROM jobs WHERE job_id = $1 FOR NO KEY UPDATE";
         let number: i64 = get(&change.row(job, &[&id]).await?.ok_or_else(|| unknown(job_id))?, 0)?;
-        let held = "SELECT holder FROM leases WHERE job_id = $1 AND expires > clock_timestamp()";
-        if let Some(row) = change.row(held, &[&id]).await? {
-            return match get::<&str>(&row, 0)? == lease.holder() {
+        let held = "SELECT holder = $2 FROM leases \
+                    WHERE job_id = $1 AND (holder = $2 OR expires > clock_timestamp())";
+        if let Some(row) = change.row(held, &[&id, &lease.holder()]).await? {
+            return match get(&row, 0)? {
                 // By an earlier try.
                 true => change.commit(number).await,
                 false => Err(is_live(job_id).into()),

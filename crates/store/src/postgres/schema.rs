@@ -229,7 +229,7 @@ async fn check_server(client: &Client) -> Result<(), Failure> {
         return Err(Error::new(ErrorKind::Unusable, text).into());
     }
     if get(&row, 2)? {
-        let text = "the database takes no writes: it is a standby, or set to read only";
+        let text = "the database does not accept writes: it is a standby, or set to read-only";
         return Err(Error::new(ErrorKind::ReadOnly, text).into());
     }
     Ok(())

@@ -19,6 +19,9 @@ use crate::splits::{Doubt, NewSplit, Progress, Quarantined, RangeCount, Split, S
 pub(super) const COLUMNS: &str = "split_id, collection, partition, after_key, until_key, rows_planned, cursor, intent, \
                                   rows_read, rows_written, bytes, done, counted, distinct_keys, reopened";
 
+/// The place of what is asked for behind these.
+pub(super) const BEHIND: usize = 15;
+
 /// A step of a split that is where the step begins, under its claim: one statement, because this is done all the time. The
 /// row that it changes is looked at again after others let it go.
 const ADVANCE: &str = "\
@@ -374,7 +377,7 @@ async fn lock(change: &Change<'_>, claim: &Claim) -> Result<(Split, Option<i64>,
     );
     let of: Of<'_> = &[&claim.split_id().0, &claim.writer().job_id().as_str()];
     let row = change.row(&sql, of).await?.ok_or_else(|| super::lost(claim))?;
-    Ok((split_of(&row)?, get(&row, 15)?, get(&row, 16)?))
+    Ok((split_of(&row)?, get(&row, BEHIND)?, get(&row, BEHIND + 1)?))
 }
 
 /// Locks a split under its claim.

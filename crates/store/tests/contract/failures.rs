@@ -159,35 +159,6 @@ async fn what_stays_wrong_is_told_by_its_kind() {
     }
 }
 
-#[tokio::test]
-async fn others_that_are_in_the_way_are_waited_for() {
-    let place = Place::postgres();
-    let (store, _attempt, splits) = planned(&place).await;
-    let claim = claimed(&*store, &splits[0]).await;
-    let url = place.name();
-    // Somebody holds the split for a while, and ends this one's wait for it.
-    let held = {
-        let url = url.clone();
-        std::thread::spawn(move || {
-            SERVER.query(&url, "BEGIN; SELECT 1 FROM vecferry.splits FOR UPDATE; SELECT pg_sleep(1); COMMIT")
-        })
-    };
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Timeout' \
-                 AND datname = current_database()";
-    eventually("the split is held", async || SERVER.query(&url, waits) != "0").await;
-    let advanced = store.advance(&claim, step((None, None), (Some("e"), None)));
-    let ended = async {
-        let cancel = "SELECT count(*) FILTER (WHERE pg_cancel_backend(pid)) FROM pg_stat_activity \
-                      WHERE application_name = 'vecferry' AND wait_event_type = 'Lock' \
-                      AND datname = current_database()";
-        eventually("the wait is ended", async || SERVER.query(&url, cancel) != "0").await;
-    };
-    let (advanced, ()) = tokio::join!(advanced, ended);
-    advanced.unwrap();
-    held.join().unwrap();
-    assert_eq!(store.split(splits[0].split_id).await.unwrap().progress.rows_written, 5);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_the_server_ends_are_replaced() {
     let place = Place::postgres();

@@ -187,3 +187,17 @@ async fn no_writer_is_opened_when_the_attempt_ends_meanwhile() {
     let opened = meanwhile(&place, "UPDATE jobs SET state = 'FAILED'", "SELECT 1", open).await;
     assert_eq!(opened.unwrap_err().kind(), ErrorKind::NotOpen);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_that_the_server_ends_is_begun_again() {
+    let place = Place::postgres();
+    let (store, _attempt, splits) = planned(&place).await;
+    let first = writer(&*store, LONG).await;
+    let claim = store.claim(&first, splits[0].split_id).await.unwrap().unwrap().0;
+    let end = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+               AND application_name = 'vecferry' AND wait_event_type = 'Lock'";
+    let advance = store.advance(&claim, step((None, None), (Some("e"), None)));
+    let held = "SELECT 1 FROM splits FOR NO KEY UPDATE";
+    meanwhile(&place, held, end, advance).await.unwrap();
+    assert_eq!(store.split(splits[0].split_id).await.unwrap().progress.rows_written, 5);
+}
