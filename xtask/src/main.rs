@@ -6,6 +6,7 @@ mod bench;
 mod cargo;
 mod cases;
 mod fuzz;
+mod licences;
 mod output;
 mod torture;
 
@@ -37,6 +38,8 @@ enum Chore {
     Cases(cases::Arguments),
     /// Read random and damaged bytes as answers, and look for panics and memory without bounds
     Fuzz(fuzz::Arguments),
+    /// Check licences and sources of all dependencies against deny.toml
+    Licences,
     /// Break everything a migration depends on, again and again, and look whether a row is lost or there twice
     Torture(torture::Arguments),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Chore::Bench(bench) => bench::run(&bench),
         Chore::Cases(arguments) => cases::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
+        Chore::Licences => licences::run(),
         Chore::Torture(arguments) => torture::run(&arguments),
     };
     match result {

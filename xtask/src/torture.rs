@@ -5,7 +5,7 @@
 //! it says, somebody else is faster with a name, or somebody writes to the source. Then the job is resumed. When it ends
 //! successfully, every row of both servers is compared without the engine's code, what the job made is removed by
 //! `cancel --clean`, and the next one begins. After every round, collections of somebody else on the target are as they
-//! were. In which step a fault hit is what the job's ledger says.
+//! were. In which step a fault hit is what the job's store says.
 
 mod data;
 mod hit;
@@ -24,6 +24,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use tokio::runtime::Runtime;
 use vecferry_milvus::{Client, CollectionName, Endpoint, Secret};
+use vecferry_store::JobId;
 use vecferry_testkit::fault_proxy::{Act, Armed, Fault, FaultProxy, When};
 
 use crate::bench::{Servers, Side, build, collection};
@@ -34,6 +35,8 @@ use others::Written;
 use tally::{Found, Tally};
 use whole::{Foreign, patiently};
 
+/// Events of a job that are read at most.
+const EVENTS_MAX: usize = 100_000;
 /// Longest time that a job may take between a fault and its end.
 const END_TIMEOUT: Duration = Duration::from_secs(400);
 /// How often it is looked whether a fault has hit.
@@ -221,13 +224,14 @@ impl Torture {
         Ok((true, outcome, number))
     }
 
-    /// The step that each collection is in, by the job's ledger.
+    /// The step that each collection is in, by the job's store.
     fn steps(&self, number: &str) -> Result<Vec<String>, Failure> {
-        let ledger = vecferry_ledger::Ledger::open(self.state.path())?;
-        let events = self.runtime.block_on(ledger.events(number))?;
+        let store = vecferry_store::sqlite::open(self.state.path())?;
+        let job_id = self.runtime.block_on(store.find_job(number))?;
+        let events = self.runtime.block_on(store.events(&job_id, None, EVENTS_MAX))?;
         let mut steps = std::collections::BTreeMap::new();
-        for (_, _, document) in events {
-            let event: serde_json::Value = serde_json::from_str(&document)?;
+        for recorded in events {
+            let event: serde_json::Value = serde_json::from_str(&recorded.event)?;
             let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
             steps.insert(text("collection"), text("phase"));
         }
@@ -379,9 +383,9 @@ impl Torture {
             output::note(&found.problems);
         }
         self.tally.compared(&found);
-        let ledger = vecferry_ledger::Ledger::open(self.state.path())?;
-        self.tally.doubts += self.runtime.block_on(ledger.doubts_total(number))?;
-        drop(ledger);
+        let store = vecferry_store::sqlite::open(self.state.path())?;
+        self.tally.doubts += self.runtime.block_on(store.doubts_total(&JobId::from(number)))?;
+        drop(store);
         job::clean(self, number)
     }
 

@@ -91,6 +91,9 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Copy splits of a job that another process works on with --by-workers
+    #[command(hide = true)]
+    Worker(Box<WorkerArgs>),
     /// Own the servers of the demo or of a test until standard input closes
     #[command(hide = true)]
     Sandbox,
@@ -111,6 +114,7 @@ impl Command {
             Self::Report(args) => &args.job.state,
             Self::Verify(args) => &args.state,
             Self::Load(args) => &args.state,
+            Self::Worker(args) => &args.job.state,
         };
         state.state_dir.as_deref()
     }
@@ -521,6 +525,9 @@ pub(crate) struct PaceArgs {
     /// Write no more than that: 20MB/s (B, KB, MB, GB, KiB, MiB, GiB), 5000rows/s, or `none`; `vecferry rate` changes it
     #[arg(long, value_name = "RATE")]
     pub(crate) max_rate: Option<String>,
+    /// Leave the copying to processes of `vecferry worker`
+    #[arg(long, hide = true)]
+    pub(crate) by_workers: bool,
 }
 
 /// Where jobs are remembered.
@@ -561,6 +568,17 @@ pub(crate) struct ResumeArgs {
     pub(crate) job: JobName,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,
+    #[command(flatten)]
+    pub(crate) source: SourceAccess,
+    #[command(flatten)]
+    pub(crate) target: TargetAccess,
+}
+
+/// `worker`
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    #[command(flatten)]
+    pub(crate) job: JobName,
     #[command(flatten)]
     pub(crate) source: SourceAccess,
     #[command(flatten)]

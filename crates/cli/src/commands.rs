@@ -12,3 +12,4 @@ pub(crate) mod rate;
 pub(crate) mod resume;
 pub(crate) mod sandbox;
 pub(crate) mod verify;
+pub(crate) mod worker;

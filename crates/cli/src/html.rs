@@ -231,7 +231,7 @@ impl Page {
         let canceled = report.state == JobState::Canceled;
         Self {
             t,
-            job_id: clean(&report.job_id),
+            job_id: clean(report.job_id.as_str()),
             version: clean(&report.vecferry_version),
             seed: (report.verify == VerifyLevel::Sample).then_some(report.sample_seed),
             tone: tone(report),
@@ -404,7 +404,7 @@ fn has_drifted(report: &Report) -> bool {
 fn tone(report: &Report) -> Tone {
     match report.state {
         JobState::Failed => Tone::Bad,
-        JobState::Pending | JobState::InProgress | JobState::Canceled => Tone::Caution,
+        JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Canceled => Tone::Caution,
         JobState::Successful if report.verified == VerifyLevel::None || has_drifted(report) => Tone::Caution,
         JobState::Successful => Tone::Good,
     }
@@ -447,7 +447,9 @@ fn meaning(lang: Lang, report: &Report, done: usize) -> Vec<String> {
             let bad = report.collections.iter().filter(|collection| collection_tone(collection) == Tone::Bad);
             vec![labels::different(lang, bad.count(), report.collections.len())]
         }
-        JobState::Pending | JobState::InProgress | JobState::Failed => vec![labels::broken(lang), complete()],
+        JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Failed => {
+            vec![labels::broken(lang), complete()]
+        }
         JobState::Canceled => vec![labels::canceled(lang), complete()],
     }
 }

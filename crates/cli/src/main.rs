@@ -65,6 +65,9 @@ fn run(cli: &Cli) -> Exit {
         Command::Resume(args) => {
             in_runtime(&output, async |signals| commands::resume::run(&output, signals, args).await)
         }
+        Command::Worker(args) => {
+            in_runtime(&output, async |signals| commands::worker::run(&output, signals, args).await)
+        }
         Command::Cancel(args) => {
             in_runtime(&output, async |signals| commands::cancel::run(&output, signals, args).await)
         }

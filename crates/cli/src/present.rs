@@ -525,10 +525,10 @@ fn job_line(output: &Output, report: &Report) -> String {
     let style = match report.state {
         JobState::Successful => Style::Success,
         JobState::Failed => Style::Error,
-        JobState::Pending | JobState::InProgress | JobState::Canceled => Style::Warning,
+        JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Canceled => Style::Warning,
     };
     let state = output.styled(style, text::state(output.lang, report.state));
-    text::job(output.lang, &report.job_id, &state, level(report.verified), report.sample_seed)
+    text::job(output.lang, report.job_id.as_str(), &state, level(report.verified), report.sample_seed)
 }
 
 /// What the copy waited for, in percent; parts that are less than one are left out.
@@ -600,7 +600,7 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
     let loadable = loadable(report);
     if let Some((target, files)) = load_with.filter(|_| !loadable.is_empty()) {
         output.result(text::load_hint(lang));
-        let command = load_command(&report.job_id, target, files, &loadable);
+        let command = load_command(report.job_id.as_str(), target, files, &loadable);
         output.result(&format!("  {}", output.commands(&command)));
         if report.former_loads().iter().any(|(_, former)| former.extent != LoadExtent::Nothing) {
             output.result(text::load_as_on_source(lang));

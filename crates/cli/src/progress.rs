@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use vecferry_migrate::event::{Awaited, Bottleneck, Event, Observer, Phase, Wait};
-use vecferry_migrate::{Lang, MaxRate, Plan, Problem, observed};
+use vecferry_migrate::{Lang, MaxRate, Plan, observed};
 use vecferry_milvus::CollectionName;
 
-use crate::output::{Output, Severity, Style};
+use crate::output::{Output, Style};
 use crate::{format, text};
 
 /// Columns for a name in front of its bar.
@@ -283,7 +283,6 @@ enum News {
     Waiting(CollectionName, Wait),
     Awaiting(Option<CollectionName>, Awaited, u64),
     MaxRate,
-    Warning(Problem),
 }
 
 impl Job {
@@ -379,13 +378,12 @@ impl Job {
                 (self.bound_by, self.inserts_at_once) = (bound_by, inserts_at_once);
                 None
             }
-            Event::MaxRate(max_rate) => {
+            Event::MaxRate { max_rate } => {
                 // That there is no limit is no news at the beginning.
                 let is_news = self.max_rate != max_rate;
                 self.max_rate = max_rate;
                 is_news.then_some(News::MaxRate)
             }
-            Event::Warning(problem) => Some(News::Warning(problem)),
         }
     }
 
@@ -497,9 +495,6 @@ enum JsonEvent<'a> {
         collection: String,
         reason: Wait,
     },
-    Warning {
-        problem: &'a Problem,
-    },
 }
 
 /// A collection that is under way.
@@ -559,15 +554,10 @@ impl View {
                         seconds: *seconds,
                     },
                     News::MaxRate => JsonEvent::MaxRate { max_rate: job.max_rate },
-                    News::Warning(problem) => JsonEvent::Warning { problem },
                 };
                 self.output.json_line(&event);
             }
             (Kind::Nothing, _) => {}
-            // In short; the end repeats it with its hint.
-            (Kind::Bars(_) | Kind::Lines { .. }, News::Warning(problem)) => {
-                self.note(&self.output.problem_line(Severity::Warning, problem));
-            }
             (Kind::Bars(_) | Kind::Lines { .. }, News::Waiting(collection, reason)) => {
                 let colon = text::colon(lang);
                 self.note(&format::harmless(&format!("{collection}{colon}{}", text::wait(lang, *reason))));
@@ -892,9 +882,10 @@ mod tests {
     fn a_limit_is_told_when_it_changes() {
         let mut job = job(10);
         let now = Instant::now();
-        let mut told = |rate: &str| job.take(Event::MaxRate(MaxRate::parse(rate).unwrap()), now).is_some();
+        let mut told =
+            |rate: &str| job.take(Event::MaxRate { max_rate: MaxRate::parse(rate).unwrap() }, now).is_some();
         assert_eq!(["none", "1MB/s", "1MB/s", "none"].map(&mut told), [false, true, false, true]);
-        job.take(Event::MaxRate(MaxRate::parse("5MiB/s").unwrap()), now);
+        job.take(Event::MaxRate { max_rate: MaxRate::parse("5MiB/s").unwrap() }, now);
         let event = JsonEvent::MaxRate { max_rate: job.max_rate };
         let line = serde_json::to_string(&event).unwrap();
         assert_eq!(line, r#"{"event":"max_rate","max_rate":"5MiB/s"}"#);

@@ -1,20 +1,26 @@
 //! Where jobs are remembered.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use vecferry_ledger::Ledger;
-use vecferry_migrate::{Code, Problem, ledger_problem};
+use vecferry_migrate::{Code, Problem, state_problem, store_problem};
+use vecferry_store::{JobId, Store, sqlite};
 
 use crate::args::StateArgs;
 
-/// Opens the ledger of the state directory that is asked for, or of the platform's.
-pub(crate) fn ledger(args: &StateArgs) -> Result<Ledger, Problem> {
+/// Opens the store of the state directory that is asked for, or of the platform's.
+pub(crate) fn store(args: &StateArgs) -> Result<Arc<dyn Store>, Problem> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let Some(directory) = args.state_dir.clone().or_else(|| platform_dir(variable)) else {
         let problem = Problem::new(Code::StateDir).with("dir", "~/.local/state/vecferry");
         return Err(problem.with("detail", "neither XDG_STATE_HOME nor HOME is set"));
     };
-    Ledger::open(&directory).map_err(|error| ledger_problem(&directory, "", &error))
+    sqlite::open(&directory).map_err(|error| state_problem(&directory.display().to_string(), "", &error))
+}
+
+/// The job whose ID begins with what is given.
+pub(crate) async fn job(store: &dyn Store, beginning: &str) -> Result<JobId, Problem> {
+    store.find_job(beginning).await.map_err(|error| store_problem(store, beginning, &error))
 }
 
 /// The platform's directory for what programs remember.

@@ -640,6 +640,7 @@ pub(crate) fn state(lang: Lang, state: JobState) -> &'static str {
     match state {
         JobState::Pending => pick(lang, "PENDING", "PENDING（等待中）"),
         JobState::InProgress => pick(lang, "IN_PROGRESS", "IN_PROGRESS（进行中）"),
+        JobState::Canceling => pick(lang, "CANCELING", "CANCELING（取消中）"),
         JobState::Successful => pick(lang, "SUCCESSFUL", "SUCCESSFUL（成功）"),
         JobState::Failed => pick(lang, "FAILED", "FAILED（失败）"),
         JobState::Canceled => pick(lang, "CANCELED", "CANCELED（已取消）"),
@@ -647,12 +648,10 @@ pub(crate) fn state(lang: Lang, state: JobState) -> &'static str {
 }
 
 /// State of a job as recorded; one that nobody works on although it did not end was interrupted.
-pub(crate) fn recorded_state(lang: Lang, state: &str, live: bool) -> String {
-    match (state, live) {
-        ("IN_PROGRESS" | "PENDING", false) => {
-            pick(lang, format!("{state} (interrupted)"), format!("{state}（已中断）"))
-        }
-        _ => state.to_owned(),
+pub(crate) fn recorded_state(lang: Lang, state: JobState, live: bool) -> String {
+    match (state.is_open() || state == JobState::Pending, live) {
+        (true, false) => pick(lang, format!("{state} (interrupted)"), format!("{state}（已中断）")),
+        (true, true) | (false, _) => state.to_string(),
     }
 }
 

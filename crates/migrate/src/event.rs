@@ -1,10 +1,10 @@
 //! What happens while a migration runs, for whoever shows it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use vecferry_milvus::CollectionName;
+use vecferry_store::JobId;
 
 use crate::checks::CheckId;
-use crate::problem::Problem;
 use crate::rate::MaxRate;
 
 pub use crate::connect::Side;
@@ -149,12 +149,14 @@ impl Bottleneck {
     }
 }
 
-/// Something that happened. Collections are named as on the source.
-#[derive(Clone, Debug)]
+/// Something that happened. Collections are named as on the source. For machines, `event` says which.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A collection enters a step.
     Phase {
         /// The collection.
+        #[serde(serialize_with = "as_text")]
         collection: CollectionName,
         /// The step.
         phase: Phase,
@@ -162,6 +164,7 @@ pub enum Event {
     /// Rows were acknowledged by the target.
     Copied {
         /// The collection.
+        #[serde(serialize_with = "as_text")]
         collection: CollectionName,
         /// Rows since the last such event.
         rows: u64,
@@ -171,6 +174,7 @@ pub enum Event {
     /// Rows were read for nobody, to measure the source.
     Read {
         /// The collection.
+        #[serde(serialize_with = "as_text")]
         collection: CollectionName,
         /// Rows since the last such event.
         rows: u64,
@@ -180,6 +184,7 @@ pub enum Event {
     /// An earlier attempt of the job copied these rows already.
     Resumed {
         /// The collection.
+        #[serde(serialize_with = "as_text")]
         collection: CollectionName,
         /// Rows that are on the target.
         rows: u64,
@@ -189,6 +194,7 @@ pub enum Event {
     /// Rows were compared, each on both sides.
     Compared {
         /// The collection.
+        #[serde(serialize_with = "as_text")]
         collection: CollectionName,
         /// Rows since the last such event.
         rows: u64,
@@ -200,6 +206,7 @@ pub enum Event {
     /// Something waits before it is tried again.
     Waiting {
         /// The collection.
+        #[serde(serialize_with = "as_text")]
         collection: CollectionName,
         /// Why.
         reason: Wait,
@@ -207,6 +214,7 @@ pub enum Event {
     /// Something takes its time; told once a second until it is over.
     Awaiting {
         /// The collection; none before there is a plan.
+        #[serde(serialize_with = "as_text_if_any")]
         collection: Option<CollectionName>,
         /// What.
         awaited: Awaited,
@@ -221,14 +229,54 @@ pub enum Event {
         inserts_at_once: usize,
     },
     /// The limit of the data rate, at the beginning and after every change.
-    MaxRate(Option<MaxRate>),
-    /// Worth knowing, but nothing that stops.
-    Warning(Problem),
+    MaxRate {
+        /// None where nothing limits it.
+        max_rate: Option<MaxRate>,
+    },
+}
+
+/// An event of a job, for whoever watches several.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobEvent {
+    /// The job.
+    pub job_id: JobId,
+    /// When, RFC 3339.
+    pub at: String,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+fn as_text<S: Serializer>(name: &CollectionName, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(name)
+}
+
+fn as_text_if_any<S: Serializer>(name: &Option<CollectionName>, serializer: S) -> Result<S::Ok, S::Error> {
+    match name {
+        Some(name) => serializer.collect_str(name),
+        None => serializer.serialize_none(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_of_jobs_are_flat_documents() {
+        let collection = CollectionName::new("default", "books");
+        let event = Event::Phase { collection, phase: Phase::Copying };
+        let event = JobEvent { job_id: "j".into(), at: "then".to_owned(), event };
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"job_id":"j","at":"then","event":"phase","collection":"default.books","phase":"copying"}"#
+        );
+        let nowhere = Event::Awaiting { collection: None, awaited: Awaited::Sorted, seconds: 2 };
+        assert_eq!(
+            serde_json::to_string(&nowhere).unwrap(),
+            r#"{"event":"awaiting","collection":null,"awaited":{"what":"sorted"},"seconds":2}"#
+        );
+    }
 
     #[test]
     fn names_of_bottlenecks_are_those_of_machines() {

@@ -134,7 +134,8 @@ async fn all_of(client: &Client, db: &str) -> Result<Vec<CollectionName>, Error>
 pub(crate) async fn read(client: &Client, names: &[CollectionName]) -> Result<Vec<Found>, Error> {
     let now = as_of_now(client).await?;
     let one = |name| async move { read_described(client, client.describe(name).await?, now).await };
-    stream::iter(names).map(one).buffered(DESCRIBE_PARALLEL).try_collect().await
+    let reads: Vec<_> = names.iter().map(one).collect();
+    stream::iter(reads).buffered(DESCRIBE_PARALLEL).try_collect().await
 }
 
 /// What is there by now: as fresh as the strongest consistency, which makes every single query wait (0.25 s on 2.3.5).

@@ -16,6 +16,7 @@ mod copy;
 pub mod duration;
 pub mod event;
 mod inventory;
+mod limits;
 mod plan;
 mod precheck;
 pub mod problem;
@@ -33,6 +34,8 @@ mod tuning;
 mod visible;
 mod waits;
 
+pub use copy::{Dispatcher, InProcess, Slice, SliceError, SliceFailure, SliceRunner, SplitsToCopy};
+pub use limits::{Limits, Resources};
 pub use plan::file::PlanFile;
 pub use plan::{Change, Cluster, Keys, Plan, PlannedCollection};
 pub use problem::{Code, Exit, Lang, Problem};
@@ -42,9 +45,52 @@ pub use request::{
     AutoId, Duplicates, LoadRequest, LoadWhat, MigrateRequest, OnBadRow, PlanHints, RbacRequest, RbacUsers,
     RepairScope, Selection, SourceLoad, VerifyLevel, VerifyRequest,
 };
+pub use run::worker::{ByWorkers, Worker};
 pub use run::{
     Canceled, DryCollection, DryRunReport, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history,
-    ledger_problem, load, set_max_rate, updates_unseen, verify,
+    load, set_max_rate, state_problem, store_problem, updates_unseen, verify,
 };
 pub use tuning::Tuning;
 pub use waits::observed;
+
+/// That what takes long can run on threads of its own: it compiles.
+#[cfg(test)]
+mod spawned {
+    use std::sync::Arc;
+
+    use tokio_util::sync::CancellationToken;
+    use vecferry_milvus::Endpoint;
+    use vecferry_store::{JobId, Store};
+
+    use super::*;
+
+    fn is_send(_: &impl Send) {}
+
+    #[allow(dead_code, reason = "it is never called")]
+    fn everything(
+        (request, compared, loaded): (MigrateRequest, VerifyRequest, LoadRequest),
+        [mut probed, mut measured, read, run]: [Migration; 4],
+        file: PlanFile,
+        [source, target, again, there]: [Endpoint; 4],
+        (store, job_id): (&Arc<dyn Store>, &JobId),
+        observer: &Arc<dyn event::Observer>,
+        cancel_token: &CancellationToken,
+    ) {
+        let watched = || (Arc::clone(observer), cancel_token.clone());
+        is_send(&Migration::check(request.clone(), None));
+        is_send(&Migration::prepare(request));
+        is_send(&Migration::prepare_planned(file, source, target, 0.0, None));
+        is_send(&Migration::resume(&**store, job_id, again, there));
+        is_send(&probed.probe_write(cancel_token));
+        is_send(&measured.measure_steps(cancel_token));
+        let (observer, token) = watched();
+        is_send(&read.dry_run(observer, token));
+        let (observer, token) = watched();
+        is_send(&run.run(store, observer, token));
+        let (observer, token) = watched();
+        is_send(&verify(compared, observer, token));
+        let (observer, token) = watched();
+        is_send(&load(loaded, observer, token));
+        is_send(&cancel(&**store, job_id, None, None, false));
+    }
+}

@@ -656,14 +656,12 @@ impl Checks<'_> {
             })
             .collect();
         let checks: &Self = self;
-        let asked =
-            stream::iter(&wanted).map(|(_, kind, name)| {
-                let is_new = new_databases.contains(&name.db);
-                async move {
-                    if is_new { checks.is_allowed(*kind, name).await } else { checks.is_taken(name).await }
-                }
-            });
-        let answers: Vec<_> = asked.buffered(NAMES_PARALLEL).try_collect().await?;
+        let ask = |(_, kind, name): &(&PlannedCollection, NameKind, CollectionName)| {
+            let (is_new, kind, name) = (new_databases.contains(&name.db), *kind, name.clone());
+            async move { if is_new { checks.is_allowed(kind, &name).await } else { checks.is_taken(&name).await } }
+        };
+        let asked: Vec<_> = wanted.iter().map(ask).collect();
+        let answers: Vec<_> = stream::iter(asked).buffered(NAMES_PARALLEL).try_collect().await?;
         for ((planned, kind, name), answer) in wanted.iter().zip(answers) {
             match answer {
                 Named::Free => {}

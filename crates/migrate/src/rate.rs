@@ -62,7 +62,7 @@ impl MaxRate {
         Ok(Some(if is_rows { Self::Rows(per_second) } else { Self::Bytes(per_second) }))
     }
 
-    /// As the ledger keeps it.
+    /// As the store keeps it.
     pub(crate) fn stored(rate: Option<Self>) -> Option<String> {
         rate.map(|rate| rate.to_string())
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::{CollectionName, Key};
+use vecferry_store::JobId;
 
 use crate::duration::EstimateReport;
 use crate::event::{Bottleneck, Phase};
@@ -15,40 +16,13 @@ use crate::request::VerifyLevel;
 /// Rows that are named; the others are counted.
 pub(crate) const NAMED_ROWS_MAX: usize = 100;
 
-/// State of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum JobState {
-    /// Recorded, and not begun.
-    Pending,
-    /// Begun and not ended; without a process that works on it, it was interrupted and can be resumed.
-    InProgress,
-    /// Everything arrived and, unless verification was switched off, that was proved.
-    Successful,
-    /// Something did not.
-    Failed,
-    /// The user stopped it.
-    Canceled,
-}
-
-impl JobState {
-    /// Its name in records and for machines.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::InProgress => "IN_PROGRESS",
-            Self::Successful => "SUCCESSFUL",
-            Self::Failed => "FAILED",
-            Self::Canceled => "CANCELED",
-        }
-    }
-}
+pub use vecferry_store::JobState;
 
 /// The whole job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Number of the job.
-    pub job_id: String,
+    pub job_id: JobId,
     /// How it ended.
     pub state: JobState,
     /// Version of this program.
@@ -549,7 +523,7 @@ impl Report {
         match self.state {
             JobState::Successful => Exit::Done,
             JobState::Canceled => Exit::Canceled,
-            JobState::Pending | JobState::InProgress | JobState::Failed => {
+            JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Failed => {
                 let mut exits = self.problems.iter().map(|problem| problem.code.entry().exit);
                 // Differences are the finding. Whatever else ended a job came after its first write, also what would
                 // have been a refusal before it.
@@ -585,7 +559,7 @@ mod tests {
     fn failed_with(codes: &[Code]) -> Report {
         let cluster = || Cluster { address: String::new(), version: String::new() };
         Report {
-            job_id: String::new(),
+            job_id: JobId::from(""),
             state: JobState::Failed,
             vecferry_version: String::new(),
             source: cluster(),

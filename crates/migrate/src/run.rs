@@ -4,22 +4,26 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::{Attempt, JobRecord, Ledger, NewCollectionRecord, NewJob};
 use vecferry_milvus::{
     Client, Collection, CollectionName, Consistency, Endpoint, Flavor, FlushHandle, KeyField,
 };
 use vecferry_policy::{Product, can_be_named, limits};
+use vecferry_store::{
+    Attempt, JobId, JobRecord, JobState, NewCollectionRecord, NewJob, Position, Store, WorkerId,
+};
 
 use crate::checks::fields::unreadable_key;
 use crate::checks::{self, Check, CheckId, CheckList};
 use crate::connect::{Side, cluster, connect, denied, on_one_machine, product, refusal};
-use crate::copy::{Budget, Pace};
+use crate::copy::{Budget, Dispatcher, Pace};
 use crate::duration::{self, Circumstances, DurationEstimate, EstimateReport, StepCosts};
 use crate::event::{Awaited, Event, Observer, Phase};
 use crate::inventory::{self, Found};
+use crate::limits::{ClusterShare, Limits, Resources};
 use crate::plan::file::{PlanFile, outdated};
 use crate::plan::stored::{write_plan, write_request};
 use crate::plan::{Plan, PlannedCollection};
@@ -28,7 +32,7 @@ use crate::problem::{Code, Problem, Told};
 use crate::proof::Reader;
 use crate::rate::MaxRate;
 use crate::rbac;
-use crate::report::{CollectionReport, Evidence, JobState, Report, Verification};
+use crate::report::{CollectionReport, Evidence, Report, Verification};
 use crate::request::{Duplicates, MigrateRequest, VerifyLevel, VerifyRequest};
 use crate::retry::until_canceled;
 use crate::source_load::memory_estimate;
@@ -41,6 +45,7 @@ mod collection;
 mod comparison;
 mod conclusion;
 mod control;
+mod copying;
 pub(crate) mod drift;
 mod dry;
 mod end;
@@ -53,11 +58,14 @@ mod resume;
 mod shared_flush;
 mod times;
 mod without_keys;
+pub(crate) mod worker;
+mod writers;
 mod writes;
 
 pub(crate) use collection::splits_expected;
 use conclusion::{Asked, Shown, conclude};
 pub use control::{Canceled, RateSet, cancel, set_max_rate};
+use copying::Copying;
 pub use drift::updates_unseen;
 pub use dry::{DryCollection, DryRunReport};
 pub use history::{Passed, history};
@@ -66,22 +74,14 @@ pub use resume::Resumed;
 use shared_flush::SharedFlush;
 use times::Times;
 
-/// Collections under way at once, if all are small: with these it is the steps that take time, not the rows.
-const COLLECTIONS_PARALLEL: u32 = 16;
 /// A large one counts for so many: more of these only divide the same servers among more copies.
 const COLLECTION_UNITS: u32 = 4;
 /// Up to this size in the memory of a server a collection is small.
 const SMALL_BYTES_MAX: u64 = 16 << 20;
-/// Target collections that are loaded for their proof at once, if all are small; a large one is loaded alone.
-const TARGET_LOADS_PARALLEL: u32 = 8;
 /// Collections that are looked at once more at the end, at once.
 const LOOKS_PARALLEL: usize = 8;
 /// With fewer collections, measuring their steps takes a large part of the time that the job takes.
 const MEASURED_COLLECTIONS_MIN: usize = 64;
-/// Inserts under way at once, where the target takes as many.
-const INSERTS_MAX: usize = 6;
-/// Bytes in flight; the process needs about twice that at most.
-const IN_FLIGHT_BYTES_MAX: usize = 72 << 20;
 
 /// A migration that was checked and can start.
 #[derive(Debug)]
@@ -91,10 +91,14 @@ pub struct Migration {
     target: Client,
     plan: Plan,
     checks: Vec<Check>,
-    job_id: String,
-    /// Where it goes on; none for a new job.
+    job_id: JobId,
+    /// As it is recorded; none before that.
     record: Option<JobRecord>,
+    /// Whether it was recorded through this handle, and not begun yet.
+    is_created_now: bool,
     tuning: Tuning,
+    resources: Resources,
+    dispatcher: Option<Arc<dyn Dispatcher>>,
     /// Another limit of the data rate than the recorded one.
     max_rate: Option<Option<MaxRate>>,
 }
@@ -127,16 +131,19 @@ pub(crate) struct Job {
     target: Client,
     /// Freshness of all pages, from one timestamp for the whole job.
     consistency: Consistency,
-    ledger: Ledger,
+    store: Arc<dyn Store>,
     attempt: Attempt,
+    /// What this process writes as.
+    worker: WorkerId,
     budget: Budget,
     pace: Arc<Pace>,
     /// Source collections that this job may hold loaded at once.
     source_loads: Semaphore,
-    /// Collections that may be under way, in [`COLLECTION_UNITS`].
-    under_way: Semaphore,
-    /// Target collections that may be loaded for their proof, in [`target_load_units`].
-    target_loads: Semaphore,
+    limits: Limits,
+    /// What it shares with other jobs of the same source.
+    of_source: Arc<ClusterShare>,
+    /// What it shares with other jobs of the same target.
+    of_target: Arc<ClusterShare>,
     /// Flushes of the target.
     flushes: SharedFlush<FlushHandle>,
     /// Flushes of the source, after which its stored segments hold all rows.
@@ -149,6 +156,8 @@ pub(crate) struct Job {
     observer: Arc<dyn Observer>,
     cancel: CancellationToken,
     tuning: Tuning,
+    /// Who copies splits, if not this process.
+    dispatcher: Option<Arc<dyn Dispatcher>>,
 }
 
 impl Migration {
@@ -223,9 +232,9 @@ impl Migration {
         };
         list.passed(CheckId::SourceReachable, [source.version().to_string()]);
         list.passed(CheckId::TargetReachable, [target.version().to_string()]);
-        let job_id = uuid::Uuid::now_v7().to_string();
+        let job_id = JobId::generate();
         let checked = precheck::check(&request, &source, &target, list).await;
-        let mut plan = rbac::add(&request, &source, &target, &job_id, checked).await?;
+        let mut plan = rbac::add(&request, &source, &target, job_id.as_str(), checked).await?;
         let asking = |side: Side| move |error: vecferry_milvus::Error| vec![refusal(side, &error)];
         checks::clock_skew(list, Side::Source, &source).await.map_err(asking(Side::Source))?;
         checks::clock_skew(list, Side::Target, &target).await.map_err(asking(Side::Target))?;
@@ -278,7 +287,10 @@ impl Migration {
             checks: Vec::new(),
             job_id,
             record: None,
+            is_created_now: false,
             tuning: Tuning::default(),
+            resources: Resources::new(Limits::default()),
+            dispatcher: None,
             max_rate: None,
         })
     }
@@ -291,10 +303,11 @@ impl Migration {
     /// Everything that stands in the way: the target may not be written to, does not take a definition or the name of a
     /// partition, or what was made could not be removed.
     pub async fn probe_write(&mut self, cancel: &CancellationToken) -> Result<(), Vec<Problem>> {
-        let scratches = checks::scratches(&self.target, &self.plan, &self.job_id).map_err(|error| {
-            let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
-            vec![problem.with("detail", error)]
-        })?;
+        let scratches =
+            checks::scratches(&self.target, &self.plan, self.job_id.as_str()).map_err(|error| {
+                let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
+                vec![problem.with("detail", error)]
+            })?;
         checks::probe_write(&self.target, &scratches, cancel).await?;
         if !cancel.is_cancelled() {
             self.plan.warnings.retain(|warning| warning.code != Code::TargetMayNotHold);
@@ -310,7 +323,7 @@ impl Migration {
     /// # Errors
     /// What was made could not be removed.
     pub async fn measure_steps(&mut self, cancel: &CancellationToken) -> Result<bool, Problem> {
-        let names = checks::steps::names(&self.plan, &self.job_id);
+        let names = checks::steps::names(&self.plan, self.job_id.as_str());
         let measured = checks::steps::measure(&self.target, &names, self.request.verify, cancel).await?;
         let Some(costs) = measured else { return Ok(false) };
         self.estimate_with(costs);
@@ -336,19 +349,31 @@ impl Migration {
 
     /// What [`Migration::probe_write`] makes, and leaves if its process is killed.
     pub fn probe_names(&self) -> Vec<CollectionName> {
-        let scratches = checks::scratches(&self.target, &self.plan, &self.job_id).unwrap_or_default();
+        let scratches = checks::scratches(&self.target, &self.plan, self.job_id.as_str()).unwrap_or_default();
         scratches.iter().map(|scratch| scratch.name().clone()).collect()
     }
 
     /// What [`Migration::measure_steps`] makes, and leaves if its process is killed.
     pub fn measured_names(&self) -> Vec<CollectionName> {
-        checks::steps::names(&self.plan, &self.job_id)
+        checks::steps::names(&self.plan, self.job_id.as_str())
     }
 
     /// With other sizes of its steps. They are not recorded: a job that is resumed has the default ones.
     #[must_use]
     pub fn with_tuning(self, tuning: Tuning) -> Self {
         Self { tuning, ..self }
+    }
+
+    /// With somebody else who has its splits copied.
+    #[must_use]
+    pub fn with_dispatcher(self, dispatcher: Arc<dyn Dispatcher>) -> Self {
+        Self { dispatcher: Some(dispatcher), ..self }
+    }
+
+    /// With what it shares with other jobs of the process; otherwise it has all of it for itself.
+    #[must_use]
+    pub fn with_resources(self, resources: Resources) -> Self {
+        Self { resources, ..self }
     }
 
     /// The checks that were made.
@@ -424,52 +449,88 @@ impl Migration {
         self.max_rate = Some(max_rate);
     }
 
-    /// Carries the plan out, and records every step in the ledger. Ends with a report whatever happens; the source is put
+    /// Records the job, which is PENDING from then on, and gives its ID. Whoever knows that can ask the store how the job
+    /// is while [`Migration::run`] carries it out.
+    ///
+    /// # Errors
+    /// The source is not any more what was planned, the target does not take what was in doubt, or the job can't be
+    /// recorded: nothing was written anywhere.
+    pub async fn create(
+        &mut self,
+        store: &dyn Store,
+        cancel: &CancellationToken,
+    ) -> Result<JobId, Vec<Problem>> {
+        if self.record.is_none() {
+            let record = self.create_record(store, cancel).await?;
+            (self.record, self.is_created_now) = (Some(record), true);
+        }
+        Ok(self.job_id.clone())
+    }
+
+    async fn create_record(
+        &mut self,
+        store: &dyn Store,
+        cancel: &CancellationToken,
+    ) -> Result<JobRecord, Vec<Problem>> {
+        self.look_before_start(cancel).await?;
+        self.record_new(store).await.map_err(|problem| vec![problem])
+    }
+
+    /// Carries the plan out, and records every step in the store. Ends with a report whatever happens; the source is put
     /// back into the load state it had.
     ///
     /// # Errors
-    /// The source is not any more what was planned, the target does not take what was in doubt, the job can't be recorded,
-    /// or another process works on it: nothing was written anywhere.
+    /// As [`Migration::create`], or another job has one of the names, or another process works on this one: nothing was
+    /// written anywhere.
     pub async fn run(
         mut self,
-        ledger: &Ledger,
+        store: &Arc<dyn Store>,
         observer: Arc<dyn Observer>,
         cancel: CancellationToken,
     ) -> Result<Report, Vec<Problem>> {
         let clock = Clock::start();
-        let record = match &self.record {
-            Some(record) => record.clone(),
-            None => {
-                self.refuse_changed_source().await?;
-                // Rows of what a server does not know may harm it: it is asked first, whoever starts the job.
-                if self.plan.warnings.iter().any(|warning| warning.code == Code::TargetMayNotHold) {
-                    Box::pin(self.probe_write(&cancel)).await?;
+        let is_new = self.record.is_none();
+        let record = match self.record.clone() {
+            Some(record) => {
+                if record.attempt == 0 && !self.is_created_now {
+                    self.look_before_start(&cancel).await?;
                 }
-                self.record_new(ledger, &clock).await.map_err(|problem| vec![problem])?
+                record
             }
+            None => self.create_record(&**store, &cancel).await?,
         };
-        let attempt = ledger
+        let attempt = store
             .begin_attempt(&record.job_id)
             .await
-            .map_err(|error| vec![ledger_problem(ledger.directory(), &record.job_id, &error)])?;
-        if let Err(problem) = claim::reserve(ledger, &attempt, &self.target, &self.plan.collections).await {
-            self.take_back(ledger, &attempt, record).await.map_err(|problem| vec![problem])?;
+            .map_err(|error| vec![store_problem(&**store, record.job_id.as_str(), &error)])?;
+        if let Err(problem) = claim::reserve(&**store, &attempt, &self.target, &self.plan.collections).await {
+            self.take_back(&**store, &attempt, record, is_new).await.map_err(|problem| vec![problem])?;
             return Err(vec![problem]);
         }
-        let max_rate = self.max_rate_in_force(ledger, &record.job_id).await;
+        let read_timestamp = match self.read_timestamp(&**store, &attempt).await {
+            Ok(read_timestamp) => read_timestamp,
+            Err(problem) => {
+                self.take_back(&**store, &attempt, record, is_new).await.map_err(|problem| vec![problem])?;
+                return Err(vec![problem]);
+            }
+        };
+        let max_rate = self.max_rate_in_force(&**store, &record.job_id).await;
         let max_rate = max_rate.map_err(|problem| vec![problem])?;
-        observer.on_event(Event::MaxRate(max_rate));
-        let looked = pace::Looked::new(ledger);
-        let (recorder, mut recording) = history::record(observer, ledger, &attempt);
+        observer.on_event(Event::MaxRate { max_rate });
+        let looked = pace::Looked::new(&**store);
+        let of_target = self.resources.cluster(self.target.endpoint());
+        let (recorder, mut recording) = history::record(observer, store, &attempt);
         let job = Job {
-            consistency: record.read_timestamp.map_or(Consistency::Strong, Consistency::At),
-            ledger: ledger.clone(),
+            consistency: read_timestamp.map_or(Consistency::Strong, Consistency::At),
+            store: Arc::clone(store),
             attempt,
-            budget: Budget::new(IN_FLIGHT_BYTES_MAX),
-            pace: Arc::new(Pace::new(INSERTS_MAX, max_rate)),
+            worker: WorkerId::generate(),
+            budget: self.resources.budget(),
+            pace: Arc::new(Pace::new(Arc::clone(&of_target.places), max_rate)),
             source_loads: Semaphore::new(self.request.source_load_parallel.max(1)),
-            under_way: Semaphore::new(COLLECTIONS_PARALLEL as usize),
-            target_loads: Semaphore::new(TARGET_LOADS_PARALLEL as usize),
+            limits: self.resources.limits(),
+            of_source: self.resources.cluster(self.source.endpoint()),
+            of_target,
             flushes: SharedFlush::new(),
             source_flushes: SharedFlush::new(),
             copying: Mutex::new(None),
@@ -478,6 +539,7 @@ impl Migration {
             observer: Arc::new(recorder),
             cancel,
             tuning: self.tuning,
+            dispatcher: self.dispatcher,
             request: self.request,
             source: self.source,
             target: self.target,
@@ -494,7 +556,7 @@ impl Migration {
         };
         recording.finish().await;
         report.pace = Some(looked.report(&job));
-        match quarantine::write(ledger, &record.job_id, &self.plan).await {
+        match quarantine::write(&**store, &record.job_id, &self.plan).await {
             Ok(file) => report.quarantine_file = file,
             // The record holds the rows as well.
             Err(problem) => report.problems.push(problem),
@@ -503,14 +565,24 @@ impl Migration {
         Ok(report)
     }
 
+    /// Looks at both sides right before the job is recorded or, if that was long ago, begun.
+    async fn look_before_start(&mut self, cancel: &CancellationToken) -> Result<(), Vec<Problem>> {
+        self.refuse_changed_source().await?;
+        // Rows of what a server does not know may harm it: it is asked first, whoever starts the job.
+        if self.plan.warnings.iter().any(|warning| warning.code == Code::TargetMayNotHold) {
+            Box::pin(self.probe_write(cancel)).await?;
+        }
+        Ok(())
+    }
+
     /// Whatever the plan was waiting for, a confirmation or its turn, the source may have changed meanwhile.
     async fn refuse_changed_source(&self) -> Result<(), Vec<Problem>> {
         let look = |planned: &PlannedCollection| {
             let name = planned.source.clone();
             async move { inventory::look(&self.source, &name).await }
         };
-        let looks: Vec<_> =
-            stream::iter(&self.plan.collections).map(look).buffered(LOOKS_PARALLEL).collect().await;
+        let looks: Vec<_> = self.plan.collections.iter().map(look).collect();
+        let looks: Vec<_> = stream::iter(looks).buffered(LOOKS_PARALLEL).collect().await;
         let mut problems = Vec::new();
         for (planned, now) in self.plan.collections.iter().zip(looks) {
             let changes = match now.map_err(|error| vec![refusal(Side::Source, &error)])? {
@@ -526,38 +598,53 @@ impl Migration {
     }
 
     /// A job that may not begin leaves the record as it was.
-    async fn take_back(self, ledger: &Ledger, attempt: &Attempt, record: JobRecord) -> Result<(), Problem> {
-        let done = match (self.record, record.ended_at) {
-            (None, _) => ledger.remove_job(attempt).await,
-            (Some(_), Some(ended_at)) => {
+    async fn take_back(
+        self,
+        store: &dyn Store,
+        attempt: &Attempt,
+        record: JobRecord,
+        is_new: bool,
+    ) -> Result<(), Problem> {
+        let done = match record.ended_at {
+            _ if is_new => store.remove_job(attempt).await,
+            Some(ended_at) => {
                 let report = record.report.unwrap_or_default();
-                ledger.end_attempt(attempt, &record.state, report, ended_at).await
+                store.end_attempt(attempt, record.state, report, ended_at).await
+            }
+            None if record.attempt == 0 => {
+                store.end_attempt(attempt, JobState::Pending, String::new(), record.created_at).await
             }
             // It died, and still is as it was then.
-            (Some(_), None) => Ok(()),
+            None => Ok(()),
         };
-        done.map_err(|error| ledger_problem(ledger.directory(), attempt.job_id(), &error))
+        done.map_err(|error| store_problem(store, attempt.job_id().as_str(), &error))
+    }
+
+    /// The timestamp of all reads: that of the first attempt, so that whatever was written before it is read.
+    async fn read_timestamp(&self, store: &dyn Store, attempt: &Attempt) -> Result<Option<u64>, Problem> {
+        let now = self.source.timestamp().await.map_err(|error| refusal(Side::Source, &error))?;
+        let recorded = store.record_read_timestamp(attempt, now).await;
+        recorded.map_err(|error| store_problem(store, attempt.job_id().as_str(), &error))
     }
 
     /// Records another limit, if one is wanted, and gives the one in force.
-    async fn max_rate_in_force(&self, ledger: &Ledger, job_id: &str) -> Result<Option<MaxRate>, Problem> {
-        let failed = |error| ledger_problem(ledger.directory(), job_id, &error);
+    async fn max_rate_in_force(&self, store: &dyn Store, job_id: &JobId) -> Result<Option<MaxRate>, Problem> {
+        let failed = |error| store_problem(store, job_id.as_str(), &error);
         if let Some(max_rate) = self.max_rate {
-            ledger.set_max_rate(job_id, MaxRate::stored(max_rate)).await.map_err(failed)?;
+            store.set_max_rate(job_id, MaxRate::stored(max_rate)).await.map_err(failed)?;
         }
-        let control = ledger.control(job_id).await.map_err(failed)?;
+        let control = store.control(job_id).await.map_err(failed)?;
         MaxRate::of_stored(control.max_rate.as_deref())
-            .map_err(|problem| control::unreadable(ledger.directory(), &problem))
+            .map_err(|problem| control::unreadable(store, &problem))
     }
 
     /// Records a new job before anything is written.
-    async fn record_new(&self, ledger: &Ledger, clock: &Clock) -> Result<JobRecord, Problem> {
+    async fn record_new(&self, store: &dyn Store) -> Result<JobRecord, Problem> {
         let job_id = self.job_id.clone();
         let failed = |error: &dyn std::fmt::Display| {
             let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
             problem.with("detail", error)
         };
-        let read_timestamp = self.source.timestamp().await.map_err(|error| failed(&error))?;
         let collections = self.plan.collections.iter().map(|planned| NewCollectionRecord {
             source: planned.source.to_string(),
             target: planned.target.to_string(),
@@ -570,17 +657,16 @@ impl Migration {
             request: write_request(&self.request).map_err(|error| failed(&error))?,
             plan: write_plan(&self.plan).map_err(|error| failed(&error))?,
             sample_seed: rand::random(),
-            read_timestamp,
-            created_at: clock.started_at(),
+            created_at: Clock::start().started_at(),
             databases: self.plan.new_databases.clone(),
             collections: collections.collect(),
             max_rate: MaxRate::stored(self.max_rate.flatten()),
         };
         let recorded = async {
-            ledger.create_job(new).await?;
-            ledger.job(&job_id).await
+            store.create_job(new).await?;
+            store.job(&job_id).await
         };
-        recorded.await.map_err(|error| ledger_problem(ledger.directory(), &job_id, &error))
+        recorded.await.map_err(|error| store_problem(store, job_id.as_str(), &error))
     }
 }
 
@@ -665,42 +751,63 @@ impl Job {
         *window = Some((first, Instant::now()));
     }
 
-    fn claim<'a>(&'a self, position: usize, planned: &'a PlannedCollection) -> claim::Claim<'a> {
-        let (ledger, attempt, target) = (&self.ledger, &self.attempt, &self.target);
-        claim::Claim { ledger, attempt, target, planned, position }
+    fn claim<'a>(&'a self, position: Position, planned: &'a PlannedCollection) -> claim::Claim<'a> {
+        let (store, attempt, target) = (&*self.store, &self.attempt, &self.target);
+        claim::Claim { store, attempt, target, planned, position }
+    }
+
+    fn copying(&self) -> Copying {
+        Copying {
+            target: self.target.clone(),
+            store: Arc::clone(&self.store),
+            job_id: self.attempt.job_id().clone(),
+            consistency: self.consistency,
+            verify: self.request.verify,
+            sample_seed: self.sample_seed,
+            budget: self.budget.clone(),
+            pace: Arc::clone(&self.pace),
+            observer: Arc::clone(&self.observer),
+            tuning: self.tuning,
+            cancel: self.cancel.clone(),
+        }
     }
 
     fn rbac_work(&self) -> rbac::Work<'_> {
-        rbac::Work {
-            target: &self.target,
-            ledger: &self.ledger,
-            attempt: &self.attempt,
-            cancel: &self.cancel,
-        }
+        rbac::Work { target: &self.target, store: &*self.store, attempt: &self.attempt, cancel: &self.cancel }
     }
 
     /// All collections, begun in their order.
     async fn collections(&self, plan: &Plan) -> Vec<Ended> {
-        let one = async |(position, planned): (usize, &PlannedCollection)| {
-            let is_small = memory_estimate(&planned.described, planned.rows_estimate) <= SMALL_BYTES_MAX;
-            let units = match self.target.version().flavor {
-                Flavor::Milvus if is_small => 1,
-                Flavor::Milvus => COLLECTION_UNITS,
-                // It keeps aliases and databases in files that two calls at once break (measured on milvus-lite 3.2.2), and
-                // its steps take no time that others could use.
-                Flavor::LiteNative | Flavor::LitePython => COLLECTIONS_PARALLEL,
-            };
-            // Never closed; if it were, the collection would only be less bounded.
-            let _units = self.under_way.acquire_many(units).await;
-            (position, self.collection(position, planned).await)
-        };
-        let mut ended: Vec<_> = stream::iter(plan.collections.iter().enumerate())
-            .map(one)
-            .buffer_unordered(COLLECTIONS_PARALLEL as usize)
-            .collect()
-            .await;
-        ended.sort_unstable_by_key(|(position, _)| *position);
+        let mut waiting = plan.collections.iter().enumerate();
+        let (mut running, mut ended) = (FuturesUnordered::new(), Vec::new());
+        loop {
+            while running.len() < self.limits.collections_max.max(1) as usize
+                && let Some((index, planned)) = waiting.next()
+            {
+                running.push(Box::pin(self.in_turn(index, planned)));
+            }
+            match running.next().await {
+                Some(one) => ended.push(one),
+                None => break,
+            }
+        }
+        ended.sort_unstable_by_key(|(index, _)| *index);
         ended.into_iter().map(|(_, ended)| ended).collect()
+    }
+
+    /// One collection, when there is room for it.
+    async fn in_turn(&self, index: usize, planned: &PlannedCollection) -> (usize, Ended) {
+        let is_small = memory_estimate(&planned.described, planned.rows_estimate) <= SMALL_BYTES_MAX;
+        let units = match self.target.version().flavor {
+            Flavor::Milvus if is_small => 1,
+            Flavor::Milvus => COLLECTION_UNITS.min(self.limits.collections_max.max(1)),
+            // It keeps aliases and databases in files that two calls at once break (measured on milvus-lite 3.2.2), and
+            // its steps take no time that others could use.
+            Flavor::LiteNative | Flavor::LitePython => self.limits.collections_max.max(1),
+        };
+        // Never closed; if it were, the collection would only be less bounded.
+        let _units = self.of_target.under_way.acquire_many(units).await;
+        (index, self.collection(Position::of_index(index), planned).await)
     }
 
     /// Works on a collection; what that waits for is told of it.
@@ -715,8 +822,8 @@ impl Job {
 
     /// One collection. What an earlier attempt completed is counted again, and only copied if that attempt did not record
     /// what its success is concluded from.
-    async fn collection(&self, position: usize, planned: &PlannedCollection) -> Ended {
-        let record = self.ledger.collection(self.attempt.job_id(), position).await;
+    async fn collection(&self, position: Position, planned: &PlannedCollection) -> Ended {
+        let record = self.store.collection(self.attempt.job_id(), position).await;
         if let Ok(record) = &record
             && let Some(document) = record.report.as_ref().filter(|_| record.done)
             && let Ok(mut complete) = serde_json::from_str::<Ended>(document)
@@ -743,24 +850,24 @@ impl Job {
         ended
     }
 
-    async fn record_done(&self, position: usize, ended: &Ended) -> Result<(), Problem> {
-        let failed = |error: &dyn std::fmt::Display| ledger_failed(self.attempt.job_id(), error);
+    async fn record_done(&self, position: Position, ended: &Ended) -> Result<(), Problem> {
+        let failed = |error: &dyn std::fmt::Display| store_failed(self.attempt.job_id(), error);
         let document = serde_json::to_string(ended).map_err(|error| failed(&error))?;
-        self.ledger.record_done(&self.attempt, position, document).await.map_err(|error| failed(&error))
+        self.store.record_done(&self.attempt, position, document).await.map_err(|error| failed(&error))
     }
 
     /// The job is not over before its end is recorded.
     async fn record_end(&self, report: &mut Report) {
         let recorded = async {
             let document = serde_json::to_string(&*report).map_err(|error| error.to_string())?;
-            let (state, ended_at) = (report.state.name(), report.ended_at.clone());
-            let timed = self.times.record(&self.ledger, &self.attempt).await;
+            let (state, ended_at) = (report.state, report.ended_at.clone());
+            let timed = self.times.record(&*self.store, &self.attempt).await;
             timed.map_err(|error| error.to_string())?;
-            let ended = self.ledger.end_attempt(&self.attempt, state, document, ended_at).await;
+            let ended = self.store.end_attempt(&self.attempt, state, document, ended_at).await;
             ended.map_err(|error| error.to_string())
         };
         if let Err(error) = recorded.await {
-            report.problems.push(ledger_failed(self.attempt.job_id(), error));
+            report.problems.push(store_failed(self.attempt.job_id(), error));
             report.state = JobState::Failed;
             report.verified = VerifyLevel::None;
         }
@@ -768,10 +875,10 @@ impl Job {
 
     /// Makes the databases that no earlier attempt made.
     async fn create_databases(&self) -> Result<(), Problem> {
-        let failed = |error| ledger_failed(self.attempt.job_id(), error);
-        for (db, made) in self.ledger.databases(self.attempt.job_id()).await.map_err(failed)? {
+        let failed = |error| store_failed(self.attempt.job_id(), error);
+        for (db, made) in self.store.databases(self.attempt.job_id()).await.map_err(failed)? {
             if !made && self.create_database(&db).await? {
-                self.ledger.record_database(&self.attempt, &db).await.map_err(failed)?;
+                self.store.record_database(&self.attempt, &db).await.map_err(failed)?;
             }
         }
         Ok(())
@@ -808,13 +915,13 @@ impl Job {
     }
 }
 
-/// What a collection takes of [`TARGET_LOADS_PARALLEL`] while it is loaded.
-fn target_load_units(memory_bytes: u64) -> u32 {
-    if memory_bytes <= SMALL_BYTES_MAX { 1 } else { TARGET_LOADS_PARALLEL }
+/// What a collection takes of [`Limits::target_loads_max`] while it is loaded.
+fn target_load_units(memory_bytes: u64, limits: Limits) -> u32 {
+    if memory_bytes <= SMALL_BYTES_MAX { 1 } else { limits.target_loads_max.max(1) }
 }
 
 /// What the job made under a name is gone, or another collection has the name.
-fn replaced(planned: &PlannedCollection, job_id: &str) -> Problem {
+fn replaced(planned: &PlannedCollection, job_id: &JobId) -> Problem {
     Problem::new(Code::TargetReplaced)
         .with("collection", &planned.target)
         .with("job", job_id)
@@ -822,13 +929,18 @@ fn replaced(planned: &PlannedCollection, job_id: &str) -> Problem {
 }
 
 /// The record of a job can't be written while it runs.
-pub(crate) fn ledger_failed(job_id: &str, error: impl std::fmt::Display) -> Problem {
+pub(crate) fn store_failed(job_id: &JobId, error: impl std::fmt::Display) -> Problem {
     Problem::new(Code::LedgerFailed).with("job", job_id).with("detail", error)
 }
 
-/// What a failure of the ledger means before anything was written.
-pub fn ledger_problem(directory: &std::path::Path, job_id: &str, error: &vecferry_ledger::Error) -> Problem {
-    use vecferry_ledger::ErrorKind;
+/// What a failure of the store means before anything was written.
+pub fn store_problem(store: &dyn Store, job_id: &str, error: &vecferry_store::Error) -> Problem {
+    state_problem(&store.place(), job_id, error)
+}
+
+/// The same of a store that could not be opened.
+pub fn state_problem(place: &str, job_id: &str, error: &vecferry_store::Error) -> Problem {
+    use vecferry_store::ErrorKind;
     let code = match error.kind() {
         ErrorKind::Unusable | ErrorKind::ReadOnly | ErrorKind::Full | ErrorKind::Locked => Code::StateDir,
         ErrorKind::Exposed => Code::StateDirExposed,
@@ -838,9 +950,13 @@ pub fn ledger_problem(directory: &std::path::Path, job_id: &str, error: &vecferr
         ErrorKind::Newer => Code::LedgerNewer,
         ErrorKind::UnknownJob | ErrorKind::AmbiguousJob => Code::UnknownJob,
         ErrorKind::JobIsLive => Code::JobIsLive,
-        ErrorKind::Superseded => Code::LedgerFailed,
+        ErrorKind::Superseded
+        | ErrorKind::NotOpen
+        | ErrorKind::IsClaimed
+        | ErrorKind::Fenced
+        | ErrorKind::Moved => Code::LedgerFailed,
     };
-    let problem = Problem::new(code).with("dir", directory.display()).with("job", job_id);
+    let problem = Problem::new(code).with("dir", place).with("job", job_id);
     problem.with("detail", error)
 }
 
@@ -904,7 +1020,7 @@ pub async fn verify(
     let Compared { source, target, visible, pairs } =
         looked.unwrap_or_else(|| Err(vec![Problem::new(Code::VerifyCanceled)]))?;
     let mut report = Report {
-        job_id: uuid::Uuid::now_v7().to_string(),
+        job_id: JobId::generate(),
         state: JobState::Failed,
         vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
         source: cluster(&source),

@@ -80,11 +80,8 @@ impl RowSize {
 /// Looks at some rows of every collection.
 pub(crate) async fn row_sizes(source: &Client, found: &[Found]) -> Result<Vec<RowSize>, Error> {
     let now = inventory::as_of_now(source).await?;
-    stream::iter(found)
-        .map(|found| row_size(source, found, now))
-        .buffered(SAMPLES_PARALLEL)
-        .try_collect()
-        .await
+    let sizes: Vec<_> = found.iter().map(|found| row_size(source, found, now)).collect();
+    stream::iter(sizes).buffered(SAMPLES_PARALLEL).try_collect().await
 }
 
 /// Finds the size of the rows of a collection. What is not loaded can't be looked at.

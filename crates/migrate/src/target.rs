@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Attempt;
 use vecferry_milvus::schema::{Difference, Schema, differences, parameters};
 use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Flavor, FlushHandle, Index};
+use vecferry_store::{JobId, Position, Writer};
 
 use crate::connect::Side;
 use crate::event::Awaited;
@@ -56,29 +56,30 @@ pub(crate) async fn describe_own(
     }
 }
 
-/// Name of the alias of a number, through which only one round of one attempt writes.
-fn write_alias(job_id: &str, number: u64, position: usize) -> String {
-    format!("{}w{number}_{position}", write_alias_prefix(job_id))
+/// The alias of a writer, through which nobody else writes.
+pub(crate) fn write_alias(
+    name: &CollectionName,
+    job_id: &JobId,
+    position: Position,
+    number: u64,
+) -> CollectionName {
+    CollectionName::new(&name.db, format!("{}w{number}_{position}", write_alias_prefix(job_id)))
 }
 
-fn write_alias_prefix(job_id: &str) -> String {
-    format!("vf_{}_", job_id.replace('-', ""))
+fn write_alias_prefix(job_id: &JobId) -> String {
+    format!("vf_{}_", job_id.as_str().replace('-', ""))
 }
 
-/// Gives the collection a name that nobody knew before (the number was recorded just now, and is never given out again),
-/// and takes away all older ones: what still is on its way to them finds no collection then. Where the target has no
-/// aliases, it is the collection's own name.
+/// Gives the collection a name that nobody knew before: the writer was opened just now, and its number is never given out
+/// again. Where the target has no aliases, it is the collection's own name.
 pub(crate) async fn open_write_alias(
     target: &Client,
     made: &Collection,
-    attempt: &Attempt,
-    position: usize,
-    number: u64,
+    writer: &Writer,
     cancel: &CancellationToken,
 ) -> Result<Option<CollectionName>, Error> {
     let name = &made.name;
-    close_write_aliases(target, name, attempt, position, number.saturating_sub(1)).await?;
-    let alias = CollectionName::new(&name.db, write_alias(attempt.job_id(), number, position));
+    let alias = write_alias(name, writer.job_id(), writer.collection(), writer.number());
     match repeat(cancel, || target.create_alias(name, &alias.name)).await {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(Some(name.clone())),
@@ -95,21 +96,21 @@ pub(crate) async fn open_write_alias(
     Ok(None)
 }
 
-/// Takes away every name that the job wrote through, up to the one of a number.
+/// Takes away every name that the job wrote through: its writers are all lost.
 pub(crate) async fn close_write_aliases(
     target: &Client,
     name: &CollectionName,
-    attempt: &Attempt,
-    position: usize,
-    number: u64,
+    job_id: &JobId,
+    position: Position,
+    lost: &[u64],
 ) -> Result<(), Error> {
     let never = CancellationToken::new();
     let described = repeat(&never, || target.describe(name)).await?;
-    let prefix = write_alias_prefix(attempt.job_id());
+    let prefix = write_alias_prefix(job_id);
     let mut aliases = repeat(&never, || target.aliases(&described)).await?;
     aliases.retain(|alias| alias.starts_with(&prefix));
     // Also those that the target does not list, or not yet.
-    let known = (1..=number).map(|number| write_alias(attempt.job_id(), number, position));
+    let known = lost.iter().map(|number| write_alias(name, job_id, position, *number).name);
     let known: Vec<_> = known.filter(|alias| !aliases.contains(alias)).collect();
     aliases.extend(known);
     for alias in aliases {

@@ -81,8 +81,6 @@ pub struct NewJob {
     pub plan: String,
     /// Seed of the random sample, the same in every attempt.
     pub sample_seed: u64,
-    /// Timestamp of all reads, where the source has such.
-    pub read_timestamp: Option<u64>,
     /// When it was made, RFC 3339.
     pub created_at: String,
     /// Databases that are to be made on the target.
@@ -112,7 +110,7 @@ pub struct JobRecord {
     pub plan: String,
     /// Seed of the random sample.
     pub sample_seed: u64,
-    /// Timestamp of all reads.
+    /// Timestamp of all reads, where the source has such; none before the first attempt.
     pub read_timestamp: Option<u64>,
     /// When it was made.
     pub created_at: String,
@@ -212,6 +210,13 @@ pub trait Jobs {
     /// [`crate::ErrorKind::JobIsLive`] while another process works on it, [`crate::ErrorKind::UnknownJob`].
     async fn begin_attempt(&self, job_id: &JobId) -> Result<Attempt, Error>;
 
+    /// Records the timestamp of all reads; the first one stays. Returns what is recorded.
+    async fn record_read_timestamp(
+        &self,
+        attempt: &Attempt,
+        read_timestamp: Option<u64>,
+    ) -> Result<Option<u64>, Error>;
+
     /// Records how an attempt ended.
     async fn end_attempt(
         &self,
@@ -235,6 +240,12 @@ pub trait Jobs {
     /// # Errors
     /// [`crate::ErrorKind::UnknownJob`].
     async fn job(&self, job_id: &JobId) -> Result<JobRecord, Error>;
+
+    /// A job as in the list.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::UnknownJob`].
+    async fn summary(&self, job_id: &JobId) -> Result<JobSummary, Error>;
 
     /// A page of the list of jobs, newest first.
     async fn jobs(&self, page: JobPage) -> Result<Vec<JobSummary>, Error>;

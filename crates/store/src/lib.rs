@@ -32,6 +32,7 @@ mod splits;
 pub mod sqlite;
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::Arc;
 
 pub use attempt::Attempt;
@@ -55,6 +56,9 @@ pub trait Store:
 {
     /// Where it is, for messages; without credentials.
     fn place(&self) -> String;
+
+    /// The directory in which it is, where it is in one of this machine.
+    fn directory(&self) -> Option<&Path>;
 
     /// How much this handle was used so far.
     fn usage(&self) -> Usage;

@@ -17,7 +17,6 @@ fn job() -> NewJob {
         request: "{}".into(),
         plan: "{}".into(),
         sample_seed: 1,
-        read_timestamp: None,
         created_at: "2026-01-01T00:00:00Z".into(),
         databases: Vec::new(),
         collections: vec![NewCollectionRecord {
@@ -113,6 +112,7 @@ async fn a_new_directory_and_everything_in_it_is_for_its_owner_only() {
         assert_eq!(mode(&directory.join(file)), 0o600, "{file}");
     }
     assert_eq!(store.place(), directory.display().to_string());
+    assert_eq!(store.directory(), Some(directory.as_path()));
     // Also a file of an older version.
     drop(store);
     set_mode(&directory.join("ledger.sqlite3"), 0o644);

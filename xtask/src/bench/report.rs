@@ -15,9 +15,9 @@ const FLOORS_MAX: f64 = 1.2;
 const CPU_SECONDS_PER_GB_MAX: f64 = 2.0;
 /// Most memory of the client.
 const PEAK_MIB_MAX: f64 = 256.0;
-/// Most time waited for the ledger, in parts of the run.
+/// Most time waited for the store, in parts of the run.
 const LEDGER_SHARE_MAX: f64 = 0.03;
-/// Most commits of the ledger a page, beside those of a run without rows.
+/// Most commits of the store a page, beside those of a run without rows.
 const COMMITS_PER_PAGE_MAX: f64 = 2.0;
 /// How far the expected time of the copy may be off.
 const ESTIMATE_OFF_MAX: f64 = 0.3;
@@ -234,12 +234,12 @@ fn aims(medians: &[Line], subject: &Subject, machine: &Machine) -> Vec<Aim> {
             PEAK_MIB_MAX,
         ),
         at_most(
-            format!("waits for the ledger in parts of the time, at most {LEDGER_SHARE_MAX}"),
+            format!("waits for the store in parts of the time, at most {LEDGER_SHARE_MAX}"),
             subject.median(Row::Vecferry, |leg| Some(leg.ledger_busy_seconds? / leg.seconds)),
             LEDGER_SHARE_MAX,
         ),
         at_most(
-            format!("commits of the ledger a page, net, at most {COMMITS_PER_PAGE_MAX}"),
+            format!("commits of the store a page, net, at most {COMMITS_PER_PAGE_MAX}"),
             commits_per_page(subject),
             COMMITS_PER_PAGE_MAX,
         ),

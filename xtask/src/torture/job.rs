@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use vecferry_store::JobPage;
 
 use super::Torture;
 use super::data::COLLECTIONS;
@@ -15,6 +16,8 @@ use super::hit::Moment;
 use crate::Failure;
 use crate::bench::Side;
 
+/// More than a run begins.
+const JOBS_MAX: usize = 10_000;
 /// How often it is looked whether a process has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -215,9 +218,10 @@ impl Job {
 /// The jobs that are recorded; none while there is no record.
 fn jobs(state: &std::path::Path) -> Option<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
-    let ledger = vecferry_ledger::Ledger::open(state).ok()?;
-    let jobs = runtime.block_on(ledger.jobs()).ok()?;
-    Some(jobs.into_iter().map(|job| job.job_id).collect())
+    let store = vecferry_store::sqlite::open(state).ok()?;
+    let newest = JobPage { jobs_max: JOBS_MAX, ..JobPage::newest() };
+    let jobs = runtime.block_on(store.jobs(newest)).ok()?;
+    Some(jobs.into_iter().map(|job| job.job_id.to_string()).collect())
 }
 
 /// The job that came to the recorded ones.

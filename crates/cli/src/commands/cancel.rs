@@ -1,8 +1,8 @@
 //! `vecferry cancel`
 
 use serde::Serialize;
-use vecferry_ledger::Ledger;
-use vecferry_migrate::{Exit, JobState, Problem, cancel, ledger_problem};
+use vecferry_migrate::{Exit, JobState, Problem, cancel, store_problem};
+use vecferry_store::Store;
 
 use super::resume::endpoints;
 use crate::args::CancelArgs;
@@ -21,46 +21,46 @@ struct Ended<'a> {
 
 /// Ends a job.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &CancelArgs) -> Exit {
-    let ledger = match state::ledger(&args.job.state) {
-        Ok(ledger) => ledger,
+    let store = match state::store(&args.job.state) {
+        Ok(store) => store,
         Err(problem) => return output.refuse(&[problem]),
     };
-    let work = Box::pin(end(&ledger, args));
+    let work = Box::pin(end(&*store, args));
     let canceled = match signals.unless_signaled(work).await {
         Some(Ok(canceled)) => canceled,
         Some(Err(problems)) => return output.refuse(&problems),
         None => return Exit::Canceled,
     };
     if output.json {
-        let (job_id, state, removed) = (&canceled.job_id, &canceled.state, &canceled.removed);
+        let (job_id, state, removed) = (canceled.job_id.as_str(), canceled.state.name(), &canceled.removed);
         output.json_line(&Ended { event: "canceled", job_id, state, removed });
         return Exit::Done;
     }
-    output.result(&text::job_is(output.lang, &canceled.job_id, &canceled.state));
+    output.result(&text::job_is(output.lang, canceled.job_id.as_str(), canceled.state.name()));
     let removed = canceled.removed.iter().map(|name| format::harmless(name)).collect();
     if !canceled.removed.is_empty() {
         output.result(&format!("{}{}", text::removed(output.lang), text::colon(output.lang).trim_end()));
         present::cut(output.lang, removed).iter().for_each(|line| output.result(line));
     }
-    if canceled.state == JobState::Successful.name() {
-        output.note(&output.commands(&text::clean_hint(output.lang, &canceled.job_id)));
+    if canceled.state == JobState::Successful {
+        output.note(&output.commands(&text::clean_hint(output.lang, canceled.job_id.as_str())));
     } else if !args.clean {
-        output.note(&output.commands(&text::resume_hint(output.lang, &canceled.job_id)));
+        output.note(&output.commands(&text::resume_hint(output.lang, canceled.job_id.as_str())));
     }
     Exit::Done
 }
 
 /// The servers are only needed where a process died, or for cleaning up.
-async fn end(ledger: &Ledger, args: &CancelArgs) -> Result<vecferry_migrate::Canceled, Vec<Problem>> {
-    let job = &args.job.job;
-    let failed = |error: vecferry_ledger::Error| vec![ledger_problem(ledger.directory(), job, &error)];
-    let record = ledger.job(job).await.map_err(failed)?;
-    let died = record.ended_at.is_none() && !ledger.is_live(&record.job_id).map_err(failed)?;
+async fn end(store: &dyn Store, args: &CancelArgs) -> Result<vecferry_migrate::Canceled, Vec<Problem>> {
+    let job_id = state::job(store, &args.job.job).await.map_err(|problem| vec![problem])?;
+    let failed = |error: vecferry_store::Error| vec![store_problem(store, job_id.as_str(), &error)];
+    let record = store.job(&job_id).await.map_err(failed)?;
+    let died = record.ended_at.is_none() && !store.is_live(&job_id).await.map_err(failed)?;
     let (source, target) = if died || args.clean {
-        let (source, target) = endpoints(ledger, job, &args.source, &args.target).await?;
+        let (source, target) = endpoints(store, &job_id, &args.source, &args.target).await?;
         (Some(source), Some(target))
     } else {
         (None, None)
     };
-    cancel(ledger, job, source, target, args.clean).await
+    cancel(store, &job_id, source, target, args.clean).await
 }

@@ -4,10 +4,11 @@ mod sample;
 
 use std::process::Command;
 
-use vecferry_ledger::Ledger;
+use vecferry_migrate::state_problem;
 use vecferry_migrate::{Code, Exit, MigrateRequest, Problem};
 use vecferry_milvus::{Client, Endpoint, Secret};
 use vecferry_sandbox::{Sandbox, SandboxSpec, ServerKind, ServerSpec, SetupStep};
+use vecferry_store::sqlite;
 
 use crate::commands::migrate;
 use crate::output::{Output, Style};
@@ -112,13 +113,13 @@ async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbo
         Ok(directory) => directory,
         Err(error) => return output.refuse(&[sample_problem(output, &error.to_string())]),
     };
-    let ledger = Ledger::open(directory.path())
-        .map_err(|error| vecferry_migrate::ledger_problem(directory.path(), "", &error));
-    let ledger = match ledger {
-        Ok(ledger) => ledger,
+    let store = sqlite::open(directory.path())
+        .map_err(|error| state_problem(&directory.path().display().to_string(), "", &error));
+    let store = match store {
+        Ok(store) => store,
         Err(problem) => return output.refuse(&[problem]),
     };
-    match migrate::carry_out(output, signals, migration, &ledger).await {
+    match migrate::carry_out(output, signals, migration, &store).await {
         Ok(report) => {
             migrate::finish(output, &report, None);
             report.exit()

@@ -1,11 +1,12 @@
 //! `vecferry jobs`, `vecferry status`, `vecferry report`: what is recorded of jobs.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
-use vecferry_ledger::{JobRecord, JobSummary, Ledger};
 use vecferry_migrate::event::{Bottleneck, Phase};
-use vecferry_migrate::{Code, Exit, Passed, Problem, Report, history, ledger_problem, updates_unseen};
+use vecferry_migrate::{Code, Exit, Passed, Problem, Report, history, state_problem, updates_unseen};
+use vecferry_store::{JobPage, JobRecord, JobState, JobSummary, Store};
 
 use crate::args::{JobName, ReportArgs, StateArgs};
 use crate::output::Output;
@@ -36,8 +37,8 @@ struct Job<'a> {
 impl<'a> Job<'a> {
     fn new(job: &'a JobSummary) -> Self {
         Self {
-            job_id: &job.job_id,
-            state: &job.state,
+            job_id: job.job_id.as_str(),
+            state: job.state.name(),
             live: job.live,
             attempts: job.attempt,
             worked_seconds: job.worked.as_secs_f64(),
@@ -82,14 +83,14 @@ struct CollectionStatus {
     phase: Option<Phase>,
 }
 
-/// What one of these commands needs: an open ledger, or a refusal.
-fn opened(args: &StateArgs) -> Result<Ledger, Vec<Problem>> {
-    state::ledger(args).map_err(|problem| vec![problem])
+/// What one of these commands needs: an open store, or a refusal.
+fn opened(args: &StateArgs) -> Result<Arc<dyn Store>, Vec<Problem>> {
+    state::store(args).map_err(|problem| vec![problem])
 }
 
-fn failed(ledger: &Ledger, job: &str) -> impl Fn(vecferry_ledger::Error) -> Vec<Problem> {
-    let (directory, job) = (ledger.directory().to_owned(), job.to_owned());
-    move |error| vec![ledger_problem(&directory, &job, &error)]
+fn failed(store: &dyn Store, job: &str) -> impl Fn(vecferry_store::Error) -> Vec<Problem> {
+    let (place, job) = (store.place(), job.to_owned());
+    move |error| vec![state_problem(&place, &job, &error)]
 }
 
 /// Ends a command that shows something.
@@ -103,8 +104,8 @@ fn shown(output: &Output, result: Result<(), Vec<Problem>>) -> Exit {
 /// Lists all jobs.
 pub(crate) async fn list(output: &Output, args: &StateArgs) -> Exit {
     let result = async {
-        let ledger = opened(args)?;
-        let jobs = ledger.jobs().await.map_err(failed(&ledger, ""))?;
+        let store = opened(args)?;
+        let jobs = all_jobs(&*store).await?;
         if output.json {
             output.json_line(&jobs.iter().map(Job::new).collect::<Vec<_>>());
         } else if jobs.is_empty() {
@@ -120,6 +121,18 @@ pub(crate) async fn list(output: &Output, args: &StateArgs) -> Exit {
     shown(output, result.await)
 }
 
+/// All jobs, newest first.
+async fn all_jobs(store: &dyn Store) -> Result<Vec<JobSummary>, Vec<Problem>> {
+    let (failed, mut jobs) = (failed(store, ""), Vec::new());
+    let mut page = JobPage::newest();
+    loop {
+        let mut found = store.jobs(page.clone()).await.map_err(&failed)?;
+        let Some(last) = found.last() else { return Ok(jobs) };
+        page.before = Some(last.job_id.clone());
+        jobs.append(&mut found);
+    }
+}
+
 fn job_table(output: &Output, jobs: &[JobSummary]) -> Table {
     let lang = output.lang;
     let mut table = Table::new([
@@ -133,8 +146,8 @@ fn job_table(output: &Output, jobs: &[JobSummary]) -> Table {
     ]);
     for job in jobs {
         table.row(vec![
-            job.job_id.clone(),
-            text::recorded_state(lang, &job.state, job.live),
+            job.job_id.to_string(),
+            text::recorded_state(lang, job.state, job.live),
             format!("{}/{}", job.collections_done, job.collections_total),
             text::rows_of_short(lang, job.rows_done, job.rows_total),
             job.created_at.clone(),
@@ -148,20 +161,18 @@ fn job_table(output: &Output, jobs: &[JobSummary]) -> Table {
 /// Shows how far a job is.
 pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
     let result = async {
-        let ledger = opened(&args.state)?;
-        let failed = failed(&ledger, &args.job);
-        let record = ledger.job(&args.job).await.map_err(&failed)?;
-        let jobs = ledger.jobs().await.map_err(&failed)?;
-        let job = jobs.into_iter().find(|job| job.job_id == record.job_id);
-        let Some(job) = job else { return Ok(()) };
-        let history = history(&ledger, &record.job_id).await.map_err(&failed)?;
+        let store = opened(&args.state)?;
+        let job_id = state::job(&*store, &args.job).await.map_err(|problem| vec![problem])?;
+        let failed = failed(&*store, job_id.as_str());
+        let job = store.summary(&job_id).await.map_err(&failed)?;
+        let history = history(&*store, &job_id).await.map_err(&failed)?;
         let mut collections = Vec::new();
-        let recorded = ledger.collections(&record.job_id).await.map_err(&failed)?;
+        let recorded = store.collections(&job_id).await.map_err(&failed)?;
         let warnings = updates_unseen(recorded.iter().filter_map(|collection| {
             Some((collection.source.as_str(), collection.source_counts.as_deref()?))
         }));
         for collection in recorded {
-            let splits = ledger.splits(&record.job_id, collection.position).await.map_err(&failed)?;
+            let splits = store.splits(&job_id, collection.position).await.map_err(&failed)?;
             collections.push(CollectionStatus {
                 rows_done: splits.iter().map(|split| split.progress.rows_written).sum(),
                 rows_total: collection.rows_total,
@@ -195,8 +206,8 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
         }
         pace_lines(output, &job).iter().for_each(|line| output.result(line));
         warnings.iter().for_each(|warning| output.result(&warning.what(output.lang)));
-        if !job.live && record.state != "SUCCESSFUL" {
-            output.note(&output.commands(&text::resume_hint(output.lang, &job.job_id)));
+        if !job.live && job.state != JobState::Successful {
+            output.note(&output.commands(&text::resume_hint(output.lang, job.job_id.as_str())));
         }
         Ok(())
     };
@@ -240,14 +251,18 @@ fn status_table(output: &Output, collections: &[CollectionStatus], live: bool) -
 }
 
 /// A job and its last report.
-pub(super) async fn recorded_report(ledger: &Ledger, job: &str) -> Result<(JobRecord, Report), Vec<Problem>> {
-    let record = ledger.job(job).await.map_err(failed(ledger, job))?;
+pub(super) async fn recorded_report(
+    store: &dyn Store,
+    job: &str,
+) -> Result<(JobRecord, Report), Vec<Problem>> {
+    let job_id = state::job(store, job).await.map_err(|problem| vec![problem])?;
+    let record = store.job(&job_id).await.map_err(failed(store, job))?;
     let document = record.report.as_ref().filter(|document| !document.is_empty()).ok_or_else(|| {
         let problem = Problem::new(Code::NoReport).with("job", &record.job_id);
         vec![problem]
     })?;
     let report = serde_json::from_str(document).map_err(|error| {
-        let problem = Problem::new(Code::LedgerCorrupt).with("dir", ledger.directory().display());
+        let problem = Problem::new(Code::LedgerCorrupt).with("dir", store.place());
         vec![problem.with("detail", error)]
     })?;
     Ok((record, report))
@@ -256,8 +271,8 @@ pub(super) async fn recorded_report(ledger: &Ledger, job: &str) -> Result<(JobRe
 /// Shows the report of a job.
 pub(crate) async fn report(output: &Output, args: &ReportArgs) -> Exit {
     let result = async {
-        let ledger = opened(&args.job.state)?;
-        let (_, report) = recorded_report(&ledger, &args.job.job).await?;
+        let store = opened(&args.job.state)?;
+        let (_, report) = recorded_report(&*store, &args.job.job).await?;
         if let Some(file) = &args.html {
             write(file, &html::html(&report, output.lang, output.state_dir()))
                 .map_err(|problem| vec![problem])?;

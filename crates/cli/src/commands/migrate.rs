@@ -8,18 +8,18 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::duration::DurationEstimate;
 use vecferry_migrate::rbac::RbacPlan;
 use vecferry_migrate::report::FormerLoad;
 use vecferry_migrate::request::parse_target_db;
 use vecferry_migrate::{
-    Code, DryRunReport, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile, PlanHints,
-    Problem, RbacRequest, Report, Selection,
+    ByWorkers, Code, DryRunReport, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile,
+    PlanHints, Problem, RbacRequest, Report, Selection,
 };
 use vecferry_milvus::{CollectionName, Endpoint};
 use vecferry_policy::Edition;
 use vecferry_policy::deployment::is_cluster_id;
+use vecferry_store::Store;
 
 use crate::args::{
     ConnectionArgs, JobArgs, MigrateArgs, PaceArgs, PlansArgs, RbacArgs, SelectionArgs, TlsFiles, WithArg,
@@ -100,11 +100,12 @@ struct Event {
 
 /// Migrates as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateArgs) -> Exit {
-    let ledger = match state::ledger(&args.state) {
-        Ok(ledger) => ledger,
+    let store = match state::store(&args.state) {
+        Ok(store) => store,
         Err(problem) => return output.refuse(&[problem]),
     };
-    let Some(task) = signals.unless_signaled(Box::pin(task(args, ledger.directory()))).await else {
+    let directory = store.directory().unwrap_or(Path::new("."));
+    let Some(task) = signals.unless_signaled(Box::pin(task(args, directory))).await else {
         return not_started(output, text::stopped_before_start(output.lang));
     };
     let (task, max_rate) = match both(task, max_rate(&args.pace)) {
@@ -113,7 +114,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
     };
     let files = args.target(None).files;
     let target = task.target().clone();
-    let mut migration = match prepare(output, signals, task, Some(ledger.directory())).await {
+    let mut migration = match prepare(output, signals, task, store.directory()).await {
         Ok(migration) => migration,
         Err(exit) => return exit,
     };
@@ -149,7 +150,8 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
             present::duration_lines(output.lang, estimate).iter().for_each(|line| output.note(line));
         }
     }
-    match carry_out(output, signals, migration, &ledger).await {
+    let migration = by_workers(&args.pace, migration, &store);
+    match carry_out(output, signals, migration, &store).await {
         Ok(report) => {
             finish(output, &report, Some((&target, &files)));
             report.exit()
@@ -431,6 +433,14 @@ pub(crate) fn max_rate(args: &PaceArgs) -> Result<Option<Option<MaxRate>>, Vec<P
     args.max_rate.as_deref().map(MaxRate::parse).transpose().map_err(|problem| vec![problem])
 }
 
+/// Has the splits copied by other processes, if that is asked for.
+pub(crate) fn by_workers(args: &PaceArgs, migration: Migration, store: &Arc<dyn Store>) -> Migration {
+    match args.by_workers {
+        true => migration.with_dispatcher(Arc::new(ByWorkers::new(Arc::clone(store)))),
+        false => migration,
+    }
+}
+
 /// Which collections are meant, and where their databases go.
 pub(crate) fn selection(args: &SelectionArgs) -> Result<(Selection, BTreeMap<String, String>), Vec<Problem>> {
     let selection = Selection::parse(&args.collection, &args.exclude).map_err(|problem| vec![problem]);
@@ -508,11 +518,11 @@ pub(crate) async fn carry_out(
     output: &Output,
     signals: &mut Signals,
     migration: Migration,
-    ledger: &Ledger,
+    store: &Arc<dyn Store>,
 ) -> Result<Report, Exit> {
     let progress = Progress::start(output, Some(migration.plan()));
     let cancel = CancellationToken::new();
-    let work = Box::pin(migration.run(ledger, Arc::new(progress.listener()), cancel.clone()));
+    let work = Box::pin(migration.run(store, Arc::new(progress.listener()), cancel.clone()));
     let report = signals.cancelable(&cancel, || progress.note(text::ending(output.lang)), work).await;
     progress.end();
     match report {
@@ -537,7 +547,7 @@ pub(crate) fn finish(output: &Output, report: &Report, load_with: Option<(&Endpo
         present::migration(output, report, load_with);
     }
     if report.state != JobState::Successful && load_with.is_some() {
-        output.note(&output.commands(&text::resume_hint(output.lang, &report.job_id)));
+        output.note(&output.commands(&text::resume_hint(output.lang, report.job_id.as_str())));
     }
 }
 

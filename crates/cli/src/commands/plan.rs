@@ -30,19 +30,19 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &PlanArgs)
     let Some(request) = signals.unless_signaled(request).await else {
         return not_started(output, text::stopped_before_start(output.lang));
     };
-    let ledger = state::ledger(&args.state).map_err(|problem| vec![problem]);
-    let (mut request, ledger) = match both(request, ledger) {
+    let store = state::store(&args.state).map_err(|problem| vec![problem]);
+    let (mut request, store) = match both(request, store) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
     };
-    request.rbac = match rbac(&args.rbac, ledger.directory()) {
+    request.rbac = match rbac(&args.rbac, store.directory().unwrap_or(Path::new("."))) {
         Ok(rbac) => rbac,
         Err(problem) => return output.refuse(&[problem]),
     };
     if !output.quiet {
         output.note(&output.styled_note(Style::Dim, text::checking(output.lang)));
     }
-    let check = Migration::check(request, Some(ledger.directory()));
+    let check = Migration::check(request, store.directory());
     let check = Box::pin(Progress::while_preparing(output, check));
     let Some(mut checked) = signals.unless_signaled(check).await else {
         return not_started(output, text::stopped_before_start(output.lang));

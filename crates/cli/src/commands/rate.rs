@@ -23,18 +23,19 @@ pub(crate) async fn run(output: &Output, args: &RateArgs) -> Exit {
         Err(problem) => return output.refuse(&[problem]),
     };
     if output.json {
-        output.json_line(&Set { event: "rate_set", job_id: &set.job_id, max_rate, live: set.live });
+        output.json_line(&Set { event: "rate_set", job_id: set.job_id.as_str(), max_rate, live: set.live });
         return Exit::Done;
     }
     let rate = max_rate.map(|rate| rate.to_string());
-    output.result(&text::rate_set(output.lang, &set.job_id, rate.as_deref(), set.live));
+    output.result(&text::rate_set(output.lang, set.job_id.as_str(), rate.as_deref(), set.live));
     Exit::Done
 }
 
 /// What is wrong with the rate is said before the job is looked for.
 async fn set(args: &RateArgs) -> Result<(Option<MaxRate>, RateSet), Problem> {
     let max_rate = MaxRate::parse(&args.rate)?;
-    let ledger = state::ledger(&args.state)?;
-    let set = set_max_rate(&ledger, &args.job, max_rate).await?;
+    let store = state::store(&args.state)?;
+    let job_id = state::job(&*store, &args.job).await?;
+    let set = set_max_rate(&*store, &job_id, max_rate).await?;
     Ok((max_rate, set))
 }

@@ -1,10 +1,10 @@
 //! `vecferry resume`
 
-use vecferry_ledger::Ledger;
-use vecferry_migrate::{Exit, Migration, Problem, Resumed, ledger_problem};
+use vecferry_migrate::{Exit, Migration, Problem, Resumed, store_problem};
 use vecferry_milvus::Endpoint;
+use vecferry_store::{JobId, Store};
 
-use super::migrate::{carry_out, finish, max_rate};
+use super::migrate::{by_workers, carry_out, finish, max_rate};
 use crate::args::{ResumeArgs, SourceAccess, TargetAccess};
 use crate::connection::{both, endpoint};
 use crate::output::{Output, Style};
@@ -14,20 +14,25 @@ use crate::{state, text};
 
 /// Goes on with a job.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArgs) -> Exit {
-    let ledger = state::ledger(&args.job.state).map_err(|problem| vec![problem]);
-    let (max_rate, ledger) = match both(max_rate(&args.pace), ledger) {
+    let store = state::store(&args.job.state).map_err(|problem| vec![problem]);
+    let (max_rate, store) = match both(max_rate(&args.pace), store) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
     };
-    let (source, target) = match endpoints(&ledger, &args.job.job, &args.source, &args.target).await {
-        Ok(endpoints) => endpoints,
+    let asked = async {
+        let job_id = state::job(&*store, &args.job.job).await.map_err(|problem| vec![problem])?;
+        let (source, target) = endpoints(&*store, &job_id, &args.source, &args.target).await?;
+        Ok::<_, Vec<Problem>>((job_id, source, target))
+    };
+    let (job_id, source, target) = match asked.await {
+        Ok(asked) => asked,
         Err(problems) => return output.refuse(&problems),
     };
     if !output.quiet {
         output.note(&output.styled_note(Style::Dim, text::checking(output.lang)));
     }
     let files = args.target.at("").files;
-    let resume = Migration::resume(&ledger, &args.job.job, source, target.clone());
+    let resume = Migration::resume(&*store, &job_id, source, target.clone());
     let resume = Box::pin(Progress::while_preparing(output, resume));
     let report = match signals.unless_signaled(resume).await {
         None => {
@@ -43,7 +48,8 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArg
             if let Some(max_rate) = max_rate {
                 migration.set_max_rate(max_rate);
             }
-            match carry_out(output, signals, *migration, &ledger).await {
+            let migration = by_workers(&args.pace, *migration, &store);
+            match carry_out(output, signals, migration, &store).await {
                 Ok(report) => report,
                 Err(exit) => return exit,
             }
@@ -55,12 +61,12 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArg
 
 /// Both sides of a job: where they are is recorded, how to be let in is not.
 pub(super) async fn endpoints(
-    ledger: &Ledger,
-    job: &str,
+    store: &dyn Store,
+    job_id: &JobId,
     source: &SourceAccess,
     target: &TargetAccess,
 ) -> Result<(Endpoint, Endpoint), Vec<Problem>> {
-    let record = ledger.job(job).await;
-    let record = record.map_err(|error| vec![ledger_problem(ledger.directory(), job, &error)])?;
+    let record = store.job(job_id).await;
+    let record = record.map_err(|error| vec![store_problem(store, job_id.as_str(), &error)])?;
     both(endpoint(&source.at(&record.source)), endpoint(&target.at(&record.target)))
 }

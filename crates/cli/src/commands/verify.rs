@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::{Code, Exit, Problem, RepairScope, VerifyRequest, ledger_problem, verify};
+use vecferry_migrate::{Code, Exit, Problem, RepairScope, VerifyRequest, store_problem, verify};
 
 use crate::args::{ComparisonArgs, LevelArg, VerifyArgs};
 use crate::commands::migrate::{Finished, ask, selection};
@@ -78,9 +78,9 @@ async fn request(args: &VerifyArgs) -> Result<VerifyRequest, Vec<Problem>> {
 /// What jobs made is in their record.
 async fn with_made(mut request: VerifyRequest, args: &VerifyArgs) -> Result<VerifyRequest, Problem> {
     if let RepairScope::Made(made) = &mut request.repair {
-        let ledger = state::ledger(&args.state)?;
-        let recorded = ledger.made_collections().await;
-        *made = recorded.map_err(|error| ledger_problem(ledger.directory(), "", &error))?;
+        let store = state::store(&args.state)?;
+        let recorded = store.made_collections().await;
+        *made = recorded.map_err(|error| store_problem(&*store, "", &error))?;
     }
     Ok(request)
 }

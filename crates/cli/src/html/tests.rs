@@ -75,7 +75,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
         version: version.to_owned(),
     };
     Report {
-        job_id: "01985a3f-77c2-7d10-9a5e-3c1f0b6d2a44".to_owned(),
+        job_id: "01985a3f-77c2-7d10-9a5e-3c1f0b6d2a44".into(),
         state,
         vecferry_version: "0.1.0".to_owned(),
         source: cluster("http://milvus-old.internal:19530", "Milvus 2.3.5"),
@@ -289,7 +289,7 @@ fn texts_of_others_stay_texts() {
     let nasty = "<script>alert(1)</script>&amp;\"'</style><!--\u{202e}\u{7}";
     let shown = "<script>alert(1)</script>&amp;\"'</style><!--\u{fffd}\u{fffd}";
     let mut report = failed();
-    report.job_id = nasty.to_owned();
+    report.job_id = nasty.into();
     report.vecferry_version = nasty.to_owned();
     report.started_at = nasty.to_owned();
     for cluster in [&mut report.source, &mut report.target] {

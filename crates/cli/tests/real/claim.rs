@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::event::{Event, Observer};
 use vecferry_migrate::{JobState, MigrateRequest, Migration, Report, Resumed, Selection, cancel};
 use vecferry_milvus::{Client, CollectionName, Endpoint, NewCollection, Secret};
+use vecferry_store::{JobId, sqlite};
 use vecferry_testkit::Vecferry;
 use vecferry_testkit::fault_proxy::{Answer, Fault, FaultProxy, When};
 
@@ -40,24 +40,24 @@ async fn checked(source: &str, target: Endpoint, collections: &[&str]) -> Migrat
 }
 
 async fn carry_out(migration: Migration, state: &Path) -> Report {
-    let ledger = Ledger::open(state).unwrap();
-    migration.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap()
+    let store = sqlite::open(state).unwrap();
+    migration.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap()
 }
 
-async fn resumed(state: &Path, job_id: &str, source: &str, target: &str) -> Report {
-    let ledger = Ledger::open(state).unwrap();
-    match Migration::resume(&ledger, job_id, endpoint(source), endpoint(target)).await.unwrap() {
+async fn resumed(state: &Path, job_id: &JobId, source: &str, target: &str) -> Report {
+    let store = sqlite::open(state).unwrap();
+    match Migration::resume(&*store, job_id, endpoint(source), endpoint(target)).await.unwrap() {
         Resumed::Ready(migration) => {
-            migration.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap()
+            migration.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap()
         }
         Resumed::Successful(_) => panic!("it is no success any more"),
     }
 }
 
-async fn cleaned(state: &Path, job_id: &str, source: &str, target: &str) -> Vec<String> {
-    let ledger = Ledger::open(state).unwrap();
+async fn cleaned(state: &Path, job_id: &JobId, source: &str, target: &str) -> Vec<String> {
+    let store = sqlite::open(state).unwrap();
     let (source, target) = (Some(endpoint(source)), Some(endpoint(target)));
-    cancel(&ledger, job_id, source, target, true).await.unwrap().removed
+    cancel(&*store, job_id, source, target, true).await.unwrap().removed
 }
 
 /// Makes on the target, as somebody else, a collection that equals one of the source.
@@ -120,8 +120,8 @@ async fn of_two_jobs_of_one_state_directory_the_second_is_refused_while_the_firs
     let first = checked("source", endpoint("target"), &["claim_one_dir"]).await;
     let second = checked("source", endpoint("target"), &["claim_one_dir"]).await;
     let state = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(state.path()).unwrap();
-    let run = |migration: Migration| migration.run(&ledger, Arc::new(Silent), CancellationToken::new());
+    let store = sqlite::open(state.path()).unwrap();
+    let run = |migration: Migration| migration.run(&store, Arc::new(Silent), CancellationToken::new());
     let (one, other) = tokio::join!(run(first), run(second));
     let (report, problems) = match (one, other) {
         (Ok(report), Err(problems)) | (Err(problems), Ok(report)) => (report, problems),
@@ -130,7 +130,7 @@ async fn of_two_jobs_of_one_state_directory_the_second_is_refused_while_the_firs
     assert_successful(&report);
     let [problem] = &problems[..] else { panic!("{problems:?}") };
     assert_eq!(problem.code.to_string(), "VF-0232");
-    assert!(problem.to_string().contains(&report.job_id), "{problem}");
+    assert!(problem.to_string().contains(report.job_id.as_str()), "{problem}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -258,8 +258,8 @@ async fn a_half_finished_job_that_is_cleaned_and_resumed_copies_everything_again
     let state = tempfile::tempdir().unwrap();
     let report = carry_out(migration, state.path()).await;
     assert_code(&report, "VF-0313", "`default.claim_half_b`");
-    let ledger = Ledger::open(state.path()).unwrap();
-    let done = ledger.collections(&report.job_id).await.unwrap();
+    let store = sqlite::open(state.path()).unwrap();
+    let done = store.collections(&report.job_id).await.unwrap();
     assert_eq!(done.iter().map(|record| record.done).collect::<Vec<_>>(), [true, false]);
     let job = report.job_id;
     assert_eq!(cleaned(state.path(), &job, "source", "target").await, ["default.claim_half_a"]);

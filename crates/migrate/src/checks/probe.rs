@@ -102,7 +102,8 @@ pub(crate) async fn probe_write(
         if cancel.is_cancelled() { Vec::new() } else { probe(client, scratch, cancel).await }
     };
     // All of them to their end: what was begun is removed.
-    let probed = stream::iter(scratches).map(one).buffered(parallel).collect::<Vec<_>>();
+    let probed: Vec<_> = scratches.iter().map(one).collect();
+    let probed = stream::iter(probed).buffered(parallel).collect::<Vec<_>>();
     let mut problems: Vec<Problem> = Vec::new();
     for problem in shown(Awaited::Check { check: CheckId::Schema }, probed).await.into_iter().flatten() {
         // A target that fails does so for every definition.

@@ -69,7 +69,8 @@ pub(crate) async fn measure(
         let taken = with_scratch(target, &definition(name), cancel, steps).await?;
         Ok((taken, begin.elapsed()))
     };
-    let all = stream::iter(names).map(one).buffer_unordered(parallel.max(1)).collect::<Vec<_>>();
+    let all: Vec<_> = names.iter().map(one).collect();
+    let all = stream::iter(all).buffer_unordered(parallel.max(1)).collect::<Vec<_>>();
     let ended = shown(Awaited::Check { check: CheckId::Duration }, all).await;
     let mut times = Vec::new();
     let mut is_measured = true;

@@ -57,8 +57,8 @@ type Counted = (u64, Option<i64>);
 
 async fn count_all(source: &Client, collections: &[(&CollectionName, i64)]) -> Result<Vec<Counted>, Error> {
     let now = as_of_now(source).await?;
-    let counts = stream::iter(collections).map(|(name, id)| count(source, name, *id, now));
-    counts.buffered(COUNTS_PARALLEL).try_collect().await
+    let counts: Vec<_> = collections.iter().map(|(name, id)| count(source, name, *id, now)).collect();
+    stream::iter(counts).buffered(COUNTS_PARALLEL).try_collect().await
 }
 
 /// Rows by count, and rows of the loaded segments, which an update adds to as well.

@@ -1,75 +1,204 @@
-//! One bound for all bytes in flight of a job.
+//! One bound for the bytes in flight of all jobs of a process.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
-/// Bytes a permit stands for: semaphores count to 2^29 or so, and nobody needs single bytes.
+/// Bytes that are counted as one.
 const UNIT_BYTES: usize = 4096;
 
-/// Memory that pages may occupy between their reading and their acknowledgement.
+/// Memory that pages of all jobs may occupy between their reading and their acknowledgement.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    units: usize,
+    state: Mutex<State>,
+    freed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    free: usize,
+    /// Jobs that share it.
+    jobs: usize,
+}
+
+impl Pool {
+    pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
+        let units = (bytes_max / UNIT_BYTES).max(1);
+        Arc::new(Self { units, state: Mutex::new(State { free: units, jobs: 0 }), freed: Notify::new() })
+    }
+
+    /// The part of a job: all of it while there is no other. A job whose target does not take its pages keeps no other job
+    /// from going on.
+    pub(crate) fn budget(self: &Arc<Self>) -> Budget {
+        self.state().jobs += 1;
+        let of_job = OfJob { pool: Arc::clone(self), held: Mutex::new(0), turn: tokio::sync::Mutex::new(()) };
+        Budget { of_job: Arc::new(of_job) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whole after every step, also after a panic of somebody else.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one job may occupy of a [`Pool`].
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
-    semaphore: Arc<Semaphore>,
-    units: u32,
+    of_job: Arc<OfJob>,
+}
+
+#[derive(Debug)]
+struct OfJob {
+    pool: Arc<Pool>,
+    held: Mutex<usize>,
+    /// Readers get their shares in the order in which they came.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Drop for OfJob {
+    fn drop(&mut self) {
+        self.pool.state().jobs -= 1;
+        self.pool.freed.notify_waiters();
+    }
+}
+
+impl OfJob {
+    fn held(&self) -> MutexGuard<'_, usize> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes units if they are free, and if they are no more than a fair part or the first ones of the job.
+    fn try_take(&self, units: usize) -> bool {
+        let (mut held, mut state) = (self.held(), self.pool.state());
+        let is_fair = *held == 0 || *held + units <= self.pool.units / state.jobs.max(1);
+        let takes = is_fair && units <= state.free;
+        if takes {
+            state.free -= units;
+            *held += units;
+        }
+        takes
+    }
+
+    fn give_back(&self, units: usize) {
+        {
+            let (mut held, mut state) = (self.held(), self.pool.state());
+            *held -= units;
+            state.free += units;
+        }
+        self.pool.freed.notify_waiters();
+    }
 }
 
 /// A part of the budget; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
-    permit: OwnedSemaphorePermit,
-    budget: Budget,
+    of_job: Arc<OfJob>,
+    units: usize,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.of_job.give_back(self.units);
+    }
 }
 
 impl Budget {
-    pub(crate) fn new(bytes_max: usize) -> Self {
-        let units = u32::try_from(bytes_max / UNIT_BYTES).unwrap_or(u32::MAX >> 4).max(1);
-        Self { semaphore: Arc::new(Semaphore::new(units as usize)), units }
-    }
-
-    fn units(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX).clamp(1, self.units)
+    fn units(&self, bytes: usize) -> usize {
+        bytes.div_ceil(UNIT_BYTES).clamp(1, self.of_job.pool.units)
     }
 
     /// Waits until so many bytes are free. More than the whole budget is given when nothing else is in flight.
-    pub(crate) async fn take(&self, bytes: usize) -> Option<Share> {
-        let permit = Arc::clone(&self.semaphore).acquire_many_owned(self.units(bytes)).await.ok()?;
-        Some(Share { permit, budget: self.clone() })
+    pub(crate) async fn take(&self, bytes: usize) -> Share {
+        let units = self.units(bytes);
+        let _turn = self.of_job.turn.lock().await;
+        loop {
+            let mut freed = std::pin::pin!(self.of_job.pool.freed.notified());
+            // What is freed between the look and the wait counts.
+            freed.as_mut().enable();
+            if self.of_job.try_take(units) {
+                return Share { of_job: Arc::clone(&self.of_job), units };
+            }
+            freed.await;
+        }
     }
 }
 
 impl Share {
     /// Makes the share as large as the page that came, without waiting: a reader that waited here while others do the
     /// same would never end. A surplus that is not free now overshoots by less than one page a reader.
-    pub(crate) fn resize(&mut self, bytes: usize) {
-        let (have, want) = (self.permit.num_permits(), self.budget.units(bytes) as usize);
-        if want < have {
-            drop(self.permit.split(have - want));
-        } else if want > have
-            && let Ok(more) = Arc::clone(&self.budget.semaphore)
-                .try_acquire_many_owned(u32::try_from(want - have).unwrap_or(u32::MAX))
-        {
-            self.permit.merge(more);
+    pub(crate) fn resize(&mut self, bytes: usize, budget: &Budget) {
+        let want = budget.units(bytes);
+        if want < self.units {
+            self.of_job.give_back(self.units - want);
+            self.units = want;
+        } else if want > self.units && self.of_job.try_take(want - self.units) {
+            self.units = want;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    fn free(pool: &Pool) -> usize {
+        pool.state().free
+    }
 
     #[tokio::test]
     async fn shares_never_exceed_the_budget_and_come_back() {
-        let budget = Budget::new(10 * UNIT_BYTES);
-        let mut first = budget.take(8 * UNIT_BYTES).await.unwrap();
-        assert_eq!(budget.semaphore.available_permits(), 2);
-        first.resize(3 * UNIT_BYTES);
-        assert_eq!(budget.semaphore.available_permits(), 7);
-        first.resize(100 * UNIT_BYTES);
-        assert_eq!(budget.semaphore.available_permits(), 0);
+        let pool = Pool::new(10 * UNIT_BYTES);
+        let budget = pool.budget();
+        let mut first = budget.take(8 * UNIT_BYTES).await;
+        assert_eq!(free(&pool), 2);
+        first.resize(3 * UNIT_BYTES, &budget);
+        assert_eq!(free(&pool), 7);
+        first.resize(100 * UNIT_BYTES, &budget);
+        assert_eq!(free(&pool), 0);
         drop(first);
-        assert_eq!(budget.semaphore.available_permits(), 10);
-        drop(budget.take(usize::MAX).await.unwrap());
-        assert_eq!(budget.semaphore.available_permits(), 10);
+        assert_eq!(free(&pool), 10);
+        drop(budget.take(usize::MAX).await);
+        assert_eq!(free(&pool), 10);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_stands_still_leaves_the_others_their_part() {
+        let pool = Pool::new(12 * UNIT_BYTES);
+        let (one, other) = (pool.budget(), pool.budget());
+        let held = [one.take(3 * UNIT_BYTES).await, one.take(3 * UNIT_BYTES).await];
+        assert!(one.take(UNIT_BYTES).now_or_never().is_none(), "half of it is for the other job");
+        let all = [other.take(3 * UNIT_BYTES).await, other.take(3 * UNIT_BYTES).await];
+        assert_eq!(free(&pool), 0);
+        drop(all);
+        drop(other);
+        let rest = one.take(6 * UNIT_BYTES).now_or_never();
+        assert!(rest.is_some(), "there is no other job any more");
+        drop(held);
+    }
+
+    #[tokio::test]
+    async fn twenty_jobs_share_one_bound_and_all_go_on() {
+        let pool = Pool::new(40 * UNIT_BYTES);
+        let peak = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let jobs = (0..20).map(|_| {
+            let (budget, pool, peak) = (pool.budget(), Arc::clone(&pool), Arc::clone(&peak));
+            async move {
+                let reader = || async {
+                    for _ in 0..50 {
+                        let share = budget.take(3 * UNIT_BYTES).await;
+                        peak.fetch_max(40 - free(&pool), std::sync::atomic::Ordering::Relaxed);
+                        tokio::task::yield_now().await;
+                        drop(share);
+                    }
+                };
+                tokio::join!(reader(), reader(), reader());
+            }
+        });
+        futures_util::future::join_all(jobs).await;
+        assert_eq!(free(&pool), 40);
+        assert!(peak.load(std::sync::atomic::Ordering::Relaxed) <= 40);
     }
 }

@@ -2,8 +2,8 @@
 //! an error, so that an empty page alone ends nothing: the source counts the range of the split, and says as many rows
 //! as were read, or the difference is found.
 
-use vecferry_ledger::{Quarantined, RangeCount, Split};
 use vecferry_milvus::{Error, KeyRange};
+use vecferry_store::{Claim, Quarantined, RangeCount, Split};
 
 use super::key_text::{NoKey, key_of, range_of};
 use super::slice::{CopyError, CopyJob};
@@ -57,7 +57,7 @@ impl CopyJob {
         tracing::debug!(
             counted,
             rows_read,
-            split = split.split_id,
+            split = %split.split_id,
             "the source counts more rows than it returned"
         );
         let mut backoff = Backoff::new();
@@ -100,18 +100,16 @@ impl CopyJob {
             ProofError::Server(error) => self.source_failed(error),
             ProofError::Protocol(error) => CopyError::Protocol(error),
             ProofError::Canceled => CopyError::Canceled,
-            ProofError::Ledger(error) => CopyError::Ledger(error),
+            ProofError::Store(error) => CopyError::Store(error),
             ProofError::Repair(error) => self.failed(*error),
         }
     }
 
     /// Has a split read again from its beginning: what was sent of it by upsert, the rest as ever.
-    pub(super) async fn reopen(&self, split: &Split) -> Result<(), CopyError> {
-        let position = self.refusals.position();
-        let refused = self.ledger.quarantined(self.attempt.job_id(), position).await?;
+    pub(super) async fn reopen(&self, claim: &Claim, split: &Split) -> Result<(), CopyError> {
+        let refused = self.store.quarantined(&self.job_id, self.position).await?;
         let refused = rows_of_split(split, refused)?;
-        let (splits, times) = (vec![split.split_id], split.reopened + 1);
-        Ok(self.ledger.reopen_splits(&self.attempt, position, splits, times, refused).await?)
+        Ok(self.store.reopen_split(claim, split.reopened + 1, refused).await?)
     }
 }
 
@@ -144,15 +142,15 @@ async fn count_keys(reader: &Reader, part: &Part) -> Result<u64, ProofError> {
 
 #[cfg(test)]
 mod tests {
-    use vecferry_ledger::Progress;
+    use vecferry_store::{Position, Progress, SplitId};
 
     use super::*;
 
     #[test]
     fn refused_rows_belong_to_the_split_whose_range_holds_them() {
         let split = Split {
-            split_id: 1,
-            collection: 0,
+            split_id: SplitId(1),
+            collection: Position(0),
             partition: Some("p".into()),
             after: Some("i-5".into()),
             until: Some("i10".into()),

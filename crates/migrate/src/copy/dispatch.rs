@@ -1,69 +1,172 @@
 //! Who runs which slice of which split when.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
+use vecferry_store::{JobId, Position, SplitId};
+
+use super::slice::CopyError;
+
+/// How often it is looked whether somebody else is done with a split.
+const TAKEN_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How a slice ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Slice {
+pub enum Slice {
     /// Its time is up; the split goes on with another slice. Splits that were divided off it are to be run as well.
     More {
-        /// Numbers of the new splits.
-        divided: Vec<i64>,
+        /// The new splits.
+        divided: Vec<SplitId>,
     },
     /// The split is complete.
     Done,
+    /// Another worker has the split.
+    Taken,
     /// The job is being ended.
     Canceled,
 }
 
-/// Runs one slice of a split. Whoever calls it keeps nothing: a slice begins by reading the ledger, so that any process
-/// may run the next one.
-pub(crate) trait SliceRunner {
-    /// Why a slice failed.
-    type Error;
-
-    /// Copies a split until it is complete or the time is up.
-    async fn run_slice(&self, split_id: i64, time: Duration) -> Result<Slice, Self::Error>;
+/// Why a slice failed, as far as a caller acts differently on it.
+#[derive(Debug, thiserror::Error)]
+pub enum SliceError {
+    /// A server or the store was away for longer than is waited for: another slice may go well.
+    #[error("{0}")]
+    Transient(SliceFailure),
+    /// Another slice would fail as well.
+    #[error("{0}")]
+    Permanent(SliceFailure),
+    /// The job is being ended.
+    #[error("canceled")]
+    Canceled,
+    /// Another worker took the split over: what was under way counts for nothing, and whoever has the split goes on.
+    #[error("{0}")]
+    Fenced(SliceFailure),
 }
 
-/// Brings all splits to their end, by whatever means: in this process, or as workers of a distributed engine.
-pub(crate) trait Dispatcher {
-    /// Runs slices until all splits are complete. After a failure or a cancellation no new slice is begun, and the first
-    /// failure is the result when those under way have ended.
-    async fn dispatch<Runner: SliceRunner>(
-        &self,
-        splits: Vec<i64>,
-        runner: &Runner,
-    ) -> Result<Slice, Runner::Error>;
+/// What was wrong.
+#[derive(Debug)]
+pub struct SliceFailure(Cause);
+
+#[derive(Debug)]
+enum Cause {
+    Copy(Box<CopyError>),
+    Told(String),
+}
+
+impl SliceFailure {
+    /// A failure that somebody else told of.
+    pub fn told(text: impl Into<String>) -> Self {
+        Self(Cause::Told(text.into()))
+    }
+}
+
+impl fmt::Display for SliceFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Cause::Copy(error) => error.fmt(formatter),
+            Cause::Told(text) => formatter.write_str(text),
+        }
+    }
+}
+
+impl From<CopyError> for SliceError {
+    fn from(error: CopyError) -> Self {
+        use vecferry_store::ErrorKind;
+        match &error {
+            CopyError::Canceled => Self::Canceled,
+            CopyError::Store(of_store) if of_store.kind() == ErrorKind::NotOpen => Self::Canceled,
+            CopyError::Store(of_store) if of_store.kind() == ErrorKind::Fenced => {
+                Self::Fenced(SliceFailure(Cause::Copy(Box::new(error))))
+            }
+            CopyError::Source(of_server) | CopyError::Target(of_server)
+                if of_server.kind().is_transient() =>
+            {
+                Self::Transient(SliceFailure(Cause::Copy(Box::new(error))))
+            }
+            CopyError::Store(of_store) if of_store.kind() == ErrorKind::Locked => {
+                Self::Transient(SliceFailure(Cause::Copy(Box::new(error))))
+            }
+            CopyError::Source(_)
+            | CopyError::Target(_)
+            | CopyError::Store(_)
+            | CopyError::Protocol(_)
+            | CopyError::RowsRefused { .. }
+            | CopyError::InDoubt(_)
+            | CopyError::Record(_)
+            | CopyError::Told(_) => Self::Permanent(SliceFailure(Cause::Copy(Box::new(error)))),
+        }
+    }
+}
+
+impl From<SliceError> for CopyError {
+    fn from(error: SliceError) -> Self {
+        match error {
+            SliceError::Canceled => Self::Canceled,
+            SliceError::Transient(failure) | SliceError::Permanent(failure) | SliceError::Fenced(failure) => {
+                match failure.0 {
+                    Cause::Copy(error) => *error,
+                    Cause::Told(text) => Self::Told(text),
+                }
+            }
+        }
+    }
+}
+
+/// Runs one slice of a split. Whoever calls it keeps nothing: a slice begins by reading the store, so that any process
+/// may run the next one.
+#[async_trait]
+pub trait SliceRunner: Send + Sync {
+    /// Copies a split until it is complete or the time is up.
+    async fn run_slice(&self, split_id: SplitId, time: Duration) -> Result<Slice, SliceError>;
+}
+
+/// Splits of a collection that are to be copied.
+#[derive(Clone, Debug)]
+pub struct SplitsToCopy {
+    /// The job.
+    pub job_id: JobId,
+    /// The collection.
+    pub collection: Position,
+    /// The splits that are not complete.
+    pub splits: Vec<SplitId>,
+    /// That the job is being ended.
+    pub cancel: CancellationToken,
+}
+
+/// Brings all splits to their end, by whatever means: in this process, or by workers on many machines.
+#[async_trait]
+pub trait Dispatcher: fmt::Debug + Send + Sync {
+    /// Has slices run until all splits are complete, those that are divided off meanwhile too. After a failure or a
+    /// cancellation no new slice is begun, and the first failure is the result when those under way have ended. `runner`
+    /// runs slices in this process.
+    async fn dispatch(&self, work: SplitsToCopy, runner: &dyn SliceRunner) -> Result<Slice, SliceError>;
 }
 
 /// Everything in this process, some splits at once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct InProcess {
-    /// Splits that are copied at once.
-    pub(crate) parallel: usize,
+pub struct InProcess {
+    /// Splits of a collection that are copied at once.
+    pub parallel: usize,
     /// Time of a slice.
-    pub(crate) slice: Duration,
+    pub slice: Duration,
 }
 
+#[async_trait]
 impl Dispatcher for InProcess {
-    async fn dispatch<Runner: SliceRunner>(
-        &self,
-        splits: Vec<i64>,
-        runner: &Runner,
-    ) -> Result<Slice, Runner::Error> {
-        let mut waiting = VecDeque::from(splits);
+    async fn dispatch(&self, work: SplitsToCopy, runner: &dyn SliceRunner) -> Result<Slice, SliceError> {
+        let mut waiting = VecDeque::from(work.splits);
         let mut running = FuturesUnordered::new();
         let mut outcome = Ok(Slice::Done);
         loop {
             let goes_on = matches!(outcome, Ok(Slice::Done));
             while goes_on && running.len() < self.parallel.max(1) {
                 let Some(split_id) = waiting.pop_front() else { break };
-                running.push(async move { (split_id, runner.run_slice(split_id, self.slice).await) });
+                running.push(async move { (split_id, run(runner, split_id, self.slice).await) });
             }
             let Some((split_id, ended)) = running.next().await else { return outcome };
             match ended {
@@ -71,6 +174,7 @@ impl Dispatcher for InProcess {
                     waiting.push_front(split_id);
                     waiting.extend(divided);
                 }
+                Ok(Slice::Taken) => waiting.push_back(split_id),
                 Ok(Slice::Done) => {}
                 Ok(Slice::Canceled) if goes_on => outcome = Ok(Slice::Canceled),
                 Ok(Slice::Canceled) => {}
@@ -82,71 +186,90 @@ impl Dispatcher for InProcess {
     }
 }
 
+/// One that somebody else has is looked at again, until it is complete or its claim is over.
+async fn run(runner: &dyn SliceRunner, split_id: SplitId, time: Duration) -> Result<Slice, SliceError> {
+    let ended = runner.run_slice(split_id, time).await;
+    if matches!(ended, Ok(Slice::Taken)) {
+        tokio::time::sleep(TAKEN_INTERVAL).await;
+    }
+    ended
+}
+
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
     use std::collections::BTreeMap;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
     /// Splits that need some slices each; one may fail, and one divides a new one off.
     struct Scripted {
-        slices_left: RefCell<BTreeMap<i64, u32>>,
-        fails: Option<i64>,
-        divides: Cell<Option<i64>>,
-        running: Cell<usize>,
-        running_max: Cell<usize>,
+        slices_left: Mutex<BTreeMap<SplitId, u32>>,
+        fails: Option<SplitId>,
+        divides: Mutex<Option<SplitId>>,
+        running: AtomicUsize,
+        running_max: AtomicUsize,
     }
 
+    #[async_trait]
     impl SliceRunner for Scripted {
-        type Error = i64;
-
-        async fn run_slice(&self, split_id: i64, _: Duration) -> Result<Slice, i64> {
-            self.running.set(self.running.get() + 1);
-            self.running_max.set(self.running_max.get().max(self.running.get()));
+        async fn run_slice(&self, split_id: SplitId, _: Duration) -> Result<Slice, SliceError> {
+            let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
+            self.running_max.fetch_max(running, Ordering::Relaxed);
             tokio::task::yield_now().await;
-            self.running.set(self.running.get() - 1);
+            self.running.fetch_sub(1, Ordering::Relaxed);
             if self.fails == Some(split_id) {
-                return Err(split_id);
+                return Err(SliceError::Permanent(SliceFailure::told("no")));
             }
-            let mut left = self.slices_left.borrow_mut();
+            let mut left = self.slices_left.lock().unwrap();
             let slices = left.get_mut(&split_id).unwrap();
             *slices -= 1;
             if *slices == 0 {
                 return Ok(Slice::Done);
             }
-            let divided: Vec<_> = self.divides.take().into_iter().collect();
+            let divided: Vec<_> = self.divides.lock().unwrap().take().into_iter().collect();
             left.extend(divided.iter().map(|new| (*new, 2)));
             Ok(Slice::More { divided })
         }
     }
 
-    fn scripted(fails: Option<i64>) -> Scripted {
+    fn scripted(fails: Option<SplitId>) -> Scripted {
         Scripted {
-            slices_left: RefCell::new((1..=9).map(|split_id| (split_id, 3)).collect()),
+            slices_left: Mutex::new((1..=9).map(|split_id| (SplitId(split_id), 3)).collect()),
             fails,
-            divides: Cell::new(Some(10)),
-            running: Cell::new(0),
-            running_max: Cell::new(0),
+            divides: Mutex::new(Some(SplitId(10))),
+            running: AtomicUsize::new(0),
+            running_max: AtomicUsize::new(0),
         }
     }
 
     const DISPATCHER: InProcess = InProcess { parallel: 4, slice: Duration::from_secs(1) };
 
+    fn nine() -> SplitsToCopy {
+        SplitsToCopy {
+            job_id: "j".into(),
+            collection: Position(0),
+            splits: (1..=9).map(SplitId).collect(),
+            cancel: CancellationToken::new(),
+        }
+    }
+
     #[tokio::test]
     async fn every_split_is_run_to_its_end_also_those_divided_off() {
         let splits = scripted(None);
-        assert_eq!(DISPATCHER.dispatch((1..=9).collect(), &splits).await, Ok(Slice::Done));
-        assert!(splits.slices_left.borrow().values().all(|left| *left == 0));
-        assert_eq!(splits.slices_left.borrow().len(), 10);
-        assert_eq!(splits.running_max.get(), 4);
+        assert_eq!(DISPATCHER.dispatch(nine(), &splits).await.unwrap(), Slice::Done);
+        let left = splits.slices_left.lock().unwrap();
+        assert!(left.values().all(|left| *left == 0) && left.len() == 10);
+        assert_eq!(splits.running_max.load(Ordering::Relaxed), 4);
     }
 
     #[tokio::test]
     async fn after_a_failure_what_runs_is_waited_for_and_nothing_begins() {
-        let splits = scripted(Some(2));
-        assert_eq!(DISPATCHER.dispatch((1..=9).collect(), &splits).await, Err(2));
-        assert_eq!(splits.running.get(), 0);
-        assert_eq!(splits.slices_left.borrow()[&9], 3);
+        let splits = scripted(Some(SplitId(2)));
+        let error = DISPATCHER.dispatch(nine(), &splits).await.unwrap_err();
+        assert!(matches!(&error, SliceError::Permanent(_)) && error.to_string() == "no", "{error:?}");
+        assert_eq!(splits.running.load(Ordering::Relaxed), 0);
+        assert_eq!(splits.slices_left.lock().unwrap()[&SplitId(9)], 3);
     }
 }

@@ -1,7 +1,7 @@
 //! Ranges whose rows may be on the target twice: an insert without an answer, and what replaced it.
 
-use vecferry_ledger::Doubt;
 use vecferry_milvus::{RowSelection, WriteMode};
+use vecferry_store::{Attempt, Doubt, Right};
 
 use super::key_text::range_of;
 use super::slice::{CopyError, CopyJob};
@@ -17,18 +17,18 @@ const ROUNDS_MAX: u32 = 5;
 pub(crate) async fn settle_doubts(
     copy: &CopyJob,
     target: &Reader,
-    position: usize,
+    attempt: &Attempt,
 ) -> Result<u64, SettleError> {
-    let doubts = copy.ledger.doubts(copy.attempt.job_id(), position).await.map_err(CopyError::from)?;
+    let doubts = copy.store.doubts(&copy.job_id, copy.position).await.map_err(CopyError::from)?;
     if !doubts.is_empty() && !copy.keys.can_upsert() {
-        compare_with_acknowledged(copy, target, position).await?;
+        compare_with_acknowledged(copy, target).await?;
     }
     let mut removed = 0;
     for doubt in doubts {
         if copy.keys.can_upsert() {
-            removed += settle(copy, target, &doubt).await?;
+            removed += settle(copy, target, attempt, &doubt).await?;
         }
-        copy.ledger.settle_doubt(&copy.attempt, doubt.doubt_id).await.map_err(CopyError::from)?;
+        copy.store.settle_doubt(attempt, doubt.doubt_id).await.map_err(CopyError::from)?;
     }
     Ok(removed)
 }
@@ -48,19 +48,20 @@ pub(crate) enum SettleError {
 }
 
 /// Where keys tell nothing: what was refused did not land in part if the target holds as many rows as it acknowledged.
-async fn compare_with_acknowledged(
-    copy: &CopyJob,
-    target: &Reader,
-    position: usize,
-) -> Result<(), SettleError> {
-    let splits = copy.ledger.splits(copy.attempt.job_id(), position).await.map_err(CopyError::from)?;
+async fn compare_with_acknowledged(copy: &CopyJob, target: &Reader) -> Result<(), SettleError> {
+    let splits = copy.store.splits(&copy.job_id, copy.position).await.map_err(CopyError::from)?;
     let acknowledged = splits.iter().map(|split| split.progress.rows_written).sum();
     let target = target.clone().fresh().await.map_err(ProofError::from)?;
     let counted = target.count_where(None, RowSelection::Everything).await.map_err(ProofError::from)?;
     if counted == acknowledged { Ok(()) } else { Err(SettleError::Unequal { counted, acknowledged }) }
 }
 
-async fn settle(copy: &CopyJob, target: &Reader, doubt: &Doubt) -> Result<u64, SettleError> {
+async fn settle(
+    copy: &CopyJob,
+    target: &Reader,
+    attempt: &Attempt,
+    doubt: &Doubt,
+) -> Result<u64, SettleError> {
     let range = range_of(doubt.after.as_deref(), doubt.until.as_deref()).map_err(CopyError::from)?;
     let part = Part { partition: doubt.partition.clone(), range };
     let (mut reader, mut removed) = (target.clone(), 0);
@@ -75,7 +76,8 @@ async fn settle(copy: &CopyJob, target: &Reader, doubt: &Doubt) -> Result<u64, S
         }
         removed += surplus;
         let rows = crate::copy::PAGE_ROWS_MAX as usize / 16;
-        copy.copy_in_smaller_pages(part.partition.as_deref(), &part.range, rows, WriteMode::Upsert).await?;
+        let (right, partition) = (Right::Attempt(attempt, copy.position), part.partition.as_deref());
+        copy.copy_in_smaller_pages(right, partition, &part.range, rows, WriteMode::Upsert).await?;
     }
     Ok(removed)
 }

@@ -1,8 +1,8 @@
-//! Keys as the ledger keeps them: texts that a person can read and that come back as the same key.
+//! Keys as the store keeps them: texts that a person can read and that come back as the same key.
 
 use vecferry_milvus::{Key, KeyRange};
 
-/// A text of the ledger that stands for no key.
+/// A text of the store that stands for no key.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` in the record of the job is no key")]
 pub(crate) struct NoKey(String);

@@ -1,7 +1,8 @@
 //! How fast a job may write: as fast as the target takes it, and no faster than a person allows.
 //!
-//! One [`Pace`] for a whole job, which has one target. A window bounds the inserts that are under way at once and follows
-//! the target's answers; a token bucket holds `--max-rate`; an account knows what all of it waits for.
+//! [`Places`] bound the inserts that are under way at once into one target, by whichever jobs: a window follows the
+//! target's answers. One [`Pace`] for a whole job, which has one target: a token bucket holds `--max-rate`; an account knows
+//! what all of it waits for.
 
 mod account;
 mod bucket;
@@ -28,12 +29,18 @@ const PAGES_PER_SECOND: u64 = 2;
 /// Smaller pages cost more than they smooth.
 const PAGE_BYTES_MIN: usize = 64 << 10;
 
+/// The inserts that one target takes at once.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// As many permits as the window has places that nobody holds.
+    free: Arc<Semaphore>,
+    window: Mutex<Narrowing>,
+}
+
 /// The pace of a job.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// As many permits as the window has places that nobody holds.
-    places: Arc<Semaphore>,
-    window: Mutex<Narrowing>,
+    places: Arc<Places>,
     bucket: Mutex<Bucket>,
     /// One page waits for tokens, the others for their turn: in the order in which they came.
     turn: tokio::sync::Mutex<()>,
@@ -60,13 +67,44 @@ pub(crate) struct Place<'a> {
     round: u64,
 }
 
-impl Pace {
+impl Places {
     /// At most so many inserts at once.
-    pub(crate) fn new(inserts_max: usize, max_rate: Option<MaxRate>) -> Self {
+    pub(crate) fn new(inserts_max: usize) -> Arc<Self> {
         let window = Window::new(inserts_max);
-        Self {
-            places: Arc::new(Semaphore::new(window.size())),
+        Arc::new(Self {
+            free: Arc::new(Semaphore::new(window.size())),
             window: Mutex::new(Narrowing { window, surplus: 0 }),
+        })
+    }
+
+    fn narrowing<Answer>(&self, look: impl FnOnce(&mut Narrowing) -> Answer) -> Answer {
+        // Whole after every step, also after a panic of somebody else.
+        look(&mut self.window.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Lets the window follow an answer, and the places the window.
+    fn follow(&self, change: impl FnOnce(&mut Window)) {
+        self.narrowing(|narrowing| {
+            let before = narrowing.window.size();
+            change(&mut narrowing.window);
+            let after = narrowing.window.size();
+            if after < before {
+                let gone = self.free.forget_permits(before - after);
+                narrowing.surplus += before - after - gone;
+            } else {
+                let paid = narrowing.surplus.min(after - before);
+                narrowing.surplus -= paid;
+                self.free.add_permits(after - before - paid);
+            }
+        });
+    }
+}
+
+impl Pace {
+    /// Of a job that shares the places of its target with others.
+    pub(crate) fn new(places: Arc<Places>, max_rate: Option<MaxRate>) -> Self {
+        Self {
+            places,
             bucket: Mutex::new(Bucket::new(max_rate)),
             turn: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
@@ -83,7 +121,7 @@ impl Pace {
 
     /// Inserts that the target takes at once now, and the least that it ever took.
     pub(crate) fn inserts(&self) -> (usize, usize) {
-        self.narrowing(|narrowing| (narrowing.window.size(), narrowing.window.smallest()))
+        self.places.narrowing(|narrowing| (narrowing.window.size(), narrowing.window.smallest()))
     }
 
     /// Pages that the target acknowledged.
@@ -148,39 +186,17 @@ impl Pace {
 
     /// Waits for a place in the window.
     pub(crate) async fn place(&self) -> Option<Place<'_>> {
-        let is_narrowed = self.narrowing(|narrowing| narrowing.window.is_narrowed());
+        let is_narrowed = self.places.narrowing(|narrowing| narrowing.window.is_narrowed());
         let reason = if is_narrowed { Bottleneck::TargetLimit } else { Bottleneck::Target };
         let waiting = self.account.begin(reason);
-        let permit = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        let permit = Arc::clone(&self.places.free).acquire_owned().await.ok()?;
         drop(waiting);
-        let round = self.narrowing(|narrowing| narrowing.window.round());
+        let round = self.places.narrowing(|narrowing| narrowing.window.round());
         Some(Place { pace: self, permit: Some(permit), round })
-    }
-
-    fn narrowing<Answer>(&self, look: impl FnOnce(&mut Narrowing) -> Answer) -> Answer {
-        // Whole after every step, also after a panic of somebody else.
-        look(&mut self.window.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn tokens<Answer>(&self, look: impl FnOnce(&mut Bucket) -> Answer) -> Answer {
         look(&mut self.bucket.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Lets the window follow an answer, and the places the window.
-    fn follow(&self, change: impl FnOnce(&mut Window)) {
-        self.narrowing(|narrowing| {
-            let before = narrowing.window.size();
-            change(&mut narrowing.window);
-            let after = narrowing.window.size();
-            if after < before {
-                let gone = self.places.forget_permits(before - after);
-                narrowing.surplus += before - after - gone;
-            } else {
-                let paid = narrowing.surplus.min(after - before);
-                narrowing.surplus -= paid;
-                self.places.add_permits(after - before - paid);
-            }
-        });
     }
 }
 
@@ -190,9 +206,9 @@ impl Place<'_> {
         match failure {
             None => {
                 self.pace.pages.fetch_add(1, Ordering::Relaxed);
-                self.pace.follow(|window| window.succeeded(self.round));
+                self.pace.places.follow(|window| window.succeeded(self.round));
             }
-            Some(kind) if is_overload(kind) => self.pace.follow(|window| window.refused(self.round)),
+            Some(kind) if is_overload(kind) => self.pace.places.follow(|window| window.refused(self.round)),
             // Says nothing about how much the target takes.
             Some(_) => {}
         }
@@ -202,7 +218,7 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let Some(permit) = self.permit.take() else { return };
-        self.pace.narrowing(|narrowing| {
+        self.pace.places.narrowing(|narrowing| {
             if narrowing.surplus > 0 {
                 narrowing.surplus -= 1;
                 permit.forget();
@@ -224,12 +240,12 @@ mod tests {
 
     async fn free(pace: &Pace) -> usize {
         tokio::task::yield_now().await;
-        pace.places.available_permits()
+        pace.places.free.available_permits()
     }
 
     #[tokio::test]
     async fn places_follow_the_window_also_while_they_are_held() {
-        let pace = Pace::new(6, None);
+        let pace = Pace::new(Places::new(6), None);
         let mut held = Vec::new();
         for _ in 0..6 {
             held.push(pace.place().await.unwrap());
@@ -260,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn other_failures_do_not_narrow_it() {
-        let pace = Pace::new(4, None);
+        let pace = Pace::new(Places::new(4), None);
         for kind in [ErrorKind::Rejected, ErrorKind::TooLarge, ErrorKind::ConnectionLost] {
             pace.place().await.unwrap().answered(Some(kind));
         }
@@ -269,7 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_that_waits_goes_when_the_limit_is_lifted_and_not_before() {
-        let pace = Pace::new(1, MaxRate::parse("1B/s").unwrap());
+        let pace = Pace::new(Places::new(1), MaxRate::parse("1B/s").unwrap());
         let cancel = CancellationToken::new();
         pace.admit(1, 1 << 30, &cancel).await.unwrap();
         let waits = [pace.admit(1, 1, &cancel), pace.admit(1, 1, &cancel)];
@@ -284,7 +300,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_cancellation_ends_a_wait() {
-        let pace = Pace::new(1, MaxRate::parse("1rows/s").unwrap());
+        let pace = Pace::new(Places::new(1), MaxRate::parse("1rows/s").unwrap());
         let cancel = CancellationToken::new();
         pace.admit(1 << 30, 1, &cancel).await.unwrap();
         cancel.cancel();
@@ -293,7 +309,7 @@ mod tests {
 
     #[test]
     fn pages_fit_the_rate() {
-        let page_max = |rate: &str| Pace::new(1, MaxRate::parse(rate).unwrap()).page_max();
+        let page_max = |rate: &str| Pace::new(Places::new(1), MaxRate::parse(rate).unwrap()).page_max();
         assert_eq!(page_max("none"), (PAGE_ROWS_MAX, usize::MAX));
         assert_eq!(page_max("1rows/s"), (1, usize::MAX));
         assert_eq!(page_max("5000rows/s"), (2500, usize::MAX));

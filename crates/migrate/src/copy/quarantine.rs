@@ -5,9 +5,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use vecferry_ledger::Quarantined;
 use vecferry_milvus::wire::Page;
 use vecferry_milvus::{Error, Key, KeyRange, Query, WriteMode};
+use vecferry_store::{Attempt, Quarantined, Right};
 
 use super::key_text::{key_of, key_text};
 use super::slice::{CopyError, CopyJob, Sent, Written};
@@ -21,20 +21,14 @@ const REFUSED_ROWS_WITHOUT_ANY_OTHER: u64 = 16;
 /// What became of the rows of a collection so far.
 #[derive(Debug)]
 pub(crate) struct Refusals {
-    position: usize,
     accepted: AtomicU64,
     refused: AtomicU64,
 }
 
 impl Refusals {
-    /// Of a collection of which the target holds some rows already.
-    pub(crate) fn new(position: usize, rows_written: u64) -> Self {
-        Self { position, accepted: AtomicU64::new(rows_written), refused: AtomicU64::new(0) }
-    }
-
-    /// Place of the collection in the job.
-    pub(super) fn position(&self) -> usize {
-        self.position
+    /// Of a collection of which the target holds some rows already, and refused others since the copy was begun.
+    pub(crate) fn new(rows_written: u64, rows_refused: u64) -> Self {
+        Self { accepted: AtomicU64::new(rows_written), refused: AtomicU64::new(rows_refused) }
     }
 
     pub(super) fn accepted(&self, rows: u64) {
@@ -51,11 +45,16 @@ impl Refusals {
 
 impl CopyJob {
     /// Leaves one row out.
-    pub(super) async fn set_aside(&self, partition: Option<&str>, key: Key, error: Error) -> Written {
+    pub(super) async fn set_aside(
+        &self,
+        right: Right<'_>,
+        partition: Option<&str>,
+        key: Key,
+        error: Error,
+    ) -> Written {
         if self.refusals.are_too_many() {
             return Err(CopyError::RowsRefused { first: key.clone(), last: key, error });
         }
-        self.refusals.refused.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(%error, %key, "a row is refused");
         let row = Quarantined {
             partition: partition.unwrap_or_default().to_owned(),
@@ -63,14 +62,17 @@ impl CopyJob {
             reason: error.to_string(),
             in_doubt: false,
         };
-        self.ledger.record_quarantined(&self.attempt, self.refusals.position, row).await?;
+        self.store.record_quarantined(right, row).await?;
+        // Others may copy the collection as well.
+        let refused = self.store.quarantined_total(&self.job_id, self.position).await?;
+        self.refusals.refused.store(refused, Ordering::Relaxed);
         Ok(Sent { refused: 1, ..Sent::default() })
     }
 
     /// Tries rows once more that an earlier attempt left out: what the target minded may be mended by now, on either side.
-    pub(crate) async fn retry_quarantined(&self) -> Result<(), CopyError> {
-        let position = self.refusals.position;
-        for row in self.ledger.quarantined(self.attempt.job_id(), position).await? {
+    pub(crate) async fn retry_quarantined(&self, attempt: &Attempt) -> Result<(), CopyError> {
+        let (position, right) = (self.position, Right::Attempt(attempt, self.position));
+        for row in self.store.quarantined(&self.job_id, position).await? {
             if self.cancel.is_cancelled() {
                 return Err(CopyError::Canceled);
             }
@@ -89,9 +91,9 @@ impl CopyJob {
                 let mode = if self.keys.can_upsert() { WriteMode::Upsert } else { WriteMode::Insert };
                 if mode == WriteMode::Insert {
                     // Between its acknowledgement and the record of it nobody knows whether it landed.
-                    self.ledger.intend_retry(&self.attempt, position, row.clone()).await?;
+                    self.store.intend_retry(attempt, position, row.clone()).await?;
                 }
-                let written = self.write_rows(partition, &rows, &range, key, mode);
+                let written = self.write_rows(right, partition, &rows, &range, key, mode);
                 if Box::pin(written).await?.refused > 0 {
                     continue;
                 }
@@ -100,7 +102,7 @@ impl CopyJob {
                 // It is there, and was not answered: another attempt tries again.
                 continue;
             }
-            self.ledger.release_quarantined(&self.attempt, position, row, is_written).await?;
+            self.store.release_quarantined(attempt, position, row, is_written).await?;
         }
         Ok(())
     }
@@ -147,6 +149,6 @@ mod tests {
         assert!(after(0, REFUSED_ROWS_WITHOUT_ANY_OTHER));
         assert!(!after(1, REFUSED_ROWS_MAX - 1));
         assert!(after(1_000_000, REFUSED_ROWS_MAX));
-        assert!(!Refusals::new(0, 5).are_too_many());
+        assert!(!Refusals::new(5, 0).are_too_many());
     }
 }

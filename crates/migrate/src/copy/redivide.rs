@@ -5,8 +5,8 @@
 //! cut is behind it. Each cut is one transaction, from the highest to the lowest, so that after a crash between two of
 //! them the ranges are a partition of the keys all the same.
 
-use vecferry_ledger::Split;
 use vecferry_milvus::{Key, KeyRange, WriteMode};
+use vecferry_store::Split;
 
 use super::plan::{Limits, PlannedRange, RangeCounter, plan};
 
@@ -98,14 +98,14 @@ mod tests {
     use std::convert::Infallible;
 
     use proptest::prelude::*;
-    use vecferry_ledger::Progress;
+    use vecferry_store::{Position, Progress, SplitId};
 
     use super::*;
 
     fn split(rows_planned: u64, rows_written: u64) -> Split {
         Split {
-            split_id: 1,
-            collection: 0,
+            split_id: SplitId(1),
+            collection: Position(0),
             partition: None,
             after: None,
             until: None,
@@ -179,7 +179,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Applies the cuts one by one, as the ledger does: after each of them the ranges are a partition of the key space,
+        /// Applies the cuts one by one, as the store does: after each of them the ranges are a partition of the key space,
         /// and no range ends before the cursor.
         #[test]
         fn after_every_cut_the_ranges_are_a_partition_and_the_cursor_is_inside(

@@ -41,7 +41,7 @@ impl SampleRule {
         !self.digest_max.is_empty()
     }
 
-    /// The keys of a page that are in, as the ledger keeps them.
+    /// The keys of a page that are in, as the store keeps them.
     pub(crate) fn of_page(
         &self,
         page: &Page,

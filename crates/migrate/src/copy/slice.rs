@@ -1,17 +1,17 @@
 //! One slice of one split: pages follow the keys upwards, each on its way to the target while the next is read.
 //!
-//! What is in the ledger before a page is sent, and what only after it was acknowledged, is what makes a copy exact
-//! after any crash; see the module documentation of `vecferry_ledger`'s splits.
+//! What is in the store before a page is sent, and what only after it was acknowledged, is what makes a copy exact
+//! after any crash; see the module documentation of `vecferry_store`'s splits.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::{Advance, Attempt, Ledger, Progress, Split};
 use vecferry_milvus::schema::FieldSpec;
 use vecferry_milvus::wire::insert::Rows;
 use vecferry_milvus::wire::rewrite::insertable;
@@ -19,10 +19,11 @@ use vecferry_milvus::wire::{Page, WireError};
 use vecferry_milvus::{
     Client, CollectionName, Consistency, Error, ErrorKind, Key, KeyField, KeyRange, Query, WriteMode,
 };
+use vecferry_store::{Claim, JobId, Position, Progress, Right, Split, SplitId, Step, Store, Writer};
 
 use super::budget::{Budget, Share};
 use super::completeness::End;
-use super::dispatch::{Slice, SliceRunner};
+use super::dispatch::{Slice, SliceError, SliceRunner};
 use super::key_text::{NoKey, key_of, key_text, range_of};
 use super::pace::Pace;
 use super::page_size::{PAGE_BYTES_MAX, PageSize};
@@ -35,6 +36,7 @@ use crate::event::{Bottleneck, Event, Observer, Wait};
 use crate::plan::Keys;
 use crate::retry::{Backoff, Verdict, WaitError, sleep};
 use crate::source_load::wait_until_complete;
+use crate::target::{close_write_alias, write_alias};
 
 /// What all splits of a collection share.
 pub(crate) struct CopyJob {
@@ -42,14 +44,16 @@ pub(crate) struct CopyJob {
     /// Which server that is: rows that are there twice are read from the target.
     pub(crate) reads: Side,
     pub(crate) target: Client,
-    pub(crate) ledger: Ledger,
-    pub(crate) attempt: Attempt,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) job_id: JobId,
+    /// Place of the collection in the job.
+    pub(crate) position: Position,
     pub(crate) source_name: CollectionName,
     /// The collection as observers know it.
     pub(crate) shown_name: CollectionName,
     /// The source's number of the collection, so that a rename or an alias can't lead elsewhere; 0 on lite.
     pub(crate) source_id: i64,
-    /// Where rows are written: an alias that only this attempt uses, where the target has aliases.
+    /// Where rows are written: an alias that only this writer uses, where the target has aliases.
     pub(crate) write_name: CollectionName,
     pub(crate) key_field: KeyField,
     pub(crate) keys: Keys,
@@ -86,9 +90,12 @@ pub(crate) enum CopyError {
     #[error("a write of rows whose keys the target makes is in doubt: {0}")]
     InDoubt(String),
     #[error("{0}")]
-    Ledger(#[from] vecferry_ledger::Error),
+    Store(#[from] vecferry_store::Error),
     #[error("{0}")]
     Record(#[from] NoKey),
+    /// By whoever copied a split elsewhere.
+    #[error("{0}")]
+    Told(String),
     #[error("canceled")]
     Canceled,
 }
@@ -115,7 +122,7 @@ impl std::ops::AddAssign for Sent {
 /// How some rows were written.
 pub(crate) type Written = Result<Sent, CopyError>;
 
-/// Pages that are dealt with, and the ledger does not know of yet.
+/// Pages that are dealt with, and the store does not know of yet.
 #[derive(Default)]
 struct Unrecorded {
     last: Option<Key>,
@@ -130,18 +137,69 @@ impl Unrecorded {
         self.samples.extend(samples);
     }
 
-    /// What the ledger is to learn of them, and of the page that is about to be sent.
-    fn step(&mut self, intent: Option<String>) -> Advance {
+    /// What the store is to learn of them, and of the page that is about to be sent.
+    fn step(&mut self, intent: Option<String>) -> Ahead {
         let Self { last, sent, samples } = std::mem::take(self);
         let progress =
             Progress { rows_read: sent.rows + sent.refused, rows_written: sent.rows, bytes: sent.bytes };
-        Advance { cursor: last.as_ref().map(key_text), progress, intent, samples }
+        Ahead { cursor: last.as_ref().map(key_text), progress, intent, samples }
     }
+}
+
+/// A step from wherever the split is.
+#[derive(Default)]
+struct Ahead {
+    cursor: Option<String>,
+    intent: Option<String>,
+    progress: Progress,
+    samples: Vec<String>,
+}
+
+/// Where a split is by the store, which only the holder of its claim changes.
+struct Place {
+    cursor: Option<String>,
+    intent: Option<String>,
+}
+
+impl Place {
+    fn of(split: &Split) -> Self {
+        Self { cursor: split.cursor.clone(), intent: split.intent.clone() }
+    }
+
+    fn step(&self, ahead: Ahead) -> Step {
+        let Ahead { cursor, intent, progress, samples } = ahead;
+        let (from_cursor, from_intent) = (self.cursor.clone(), self.intent.clone());
+        Step {
+            cursor: from_cursor,
+            intent: from_intent,
+            to_cursor: cursor,
+            to_intent: intent,
+            progress,
+            samples,
+        }
+    }
+
+    /// Takes a step in the store.
+    async fn advance(&mut self, store: &dyn Store, claim: &Claim, ahead: Ahead) -> Result<(), CopyError> {
+        let step = self.step(ahead);
+        let (cursor, intent) = (step.to_cursor.clone(), step.to_intent.clone());
+        store.advance(claim, step).await?;
+        self.cursor = cursor.or(self.cursor.take());
+        self.intent = intent.or(self.intent.take());
+        Ok(())
+    }
+}
+
+/// A split that is being copied: under which claim, and where it is.
+struct Copied<'a> {
+    claim: &'a Claim,
+    split: &'a Split,
+    place: Place,
 }
 
 /// What comes after the page that is on its way.
 enum Next {
-    /// Another one, which is in the ledger already.
+    /// Another one, which is in the store already.
     Page,
     /// The range has no more rows.
     End,
@@ -153,60 +211,113 @@ enum Next {
     Canceled,
 }
 
-impl SliceRunner for CopyJob {
-    type Error = CopyError;
+/// Copies splits of a collection as one writer of it.
+pub(crate) struct Slices<'a> {
+    pub(crate) copy: &'a CopyJob,
+    pub(crate) writer: Writer,
+    /// The collection as the target names it, for the aliases of other writers.
+    pub(crate) target_name: &'a CollectionName,
+}
 
-    async fn run_slice(&self, split_id: i64, time: Duration) -> Result<Slice, CopyError> {
-        let ended = self.copy_split(split_id, time).await;
+#[async_trait]
+impl SliceRunner for Slices<'_> {
+    async fn run_slice(&self, split_id: SplitId, time: Duration) -> Result<Slice, SliceError> {
+        let ended = self.run(split_id, time).await;
         if ended.is_err() {
             // The other splits of this collection need not go on.
-            self.cancel.cancel();
+            self.copy.cancel.cancel();
         }
-        ended
+        Ok(ended?)
     }
 }
 
-impl CopyJob {
-    async fn copy_split(&self, split_id: i64, time: Duration) -> Result<Slice, CopyError> {
-        let split = self.ledger.split(split_id).await?;
-        if split.done {
-            return Ok(Slice::Done);
+impl Slices<'_> {
+    async fn run(&self, split_id: SplitId, time: Duration) -> Result<Slice, CopyError> {
+        let store = &self.copy.store;
+        let (claim, split) = match store.claim(&self.writer, split_id).await {
+            Ok(Some(claimed)) => claimed,
+            Ok(None) => return Ok(Slice::Done),
+            Err(error) if error.kind() == vecferry_store::ErrorKind::IsClaimed => return Ok(Slice::Taken),
+            Err(error) => return Err(error.into()),
+        };
+        // Whoever had it before and still lives can't write any more once its name is gone.
+        close_lost_writers(&**store, &self.copy.target, self.target_name, &self.writer).await?;
+        let (slice, held) = self.copy.copy_split(&claim, &split, time).await?;
+        if held == Held::Still {
+            store.release(&claim).await?;
         }
+        Ok(slice)
+    }
+}
+
+/// Removes the names of writers that lost their claims, so that nothing that they sent lands any more.
+pub(crate) async fn close_lost_writers(
+    store: &dyn Store,
+    target: &Client,
+    name: &CollectionName,
+    writer: &Writer,
+) -> Result<(), CopyError> {
+    let (job_id, position) = (writer.job_id(), writer.collection());
+    let lost = store.lost_writers(job_id, position).await?;
+    if lost.is_empty() {
+        return Ok(());
+    }
+    for number in &lost {
+        let alias = write_alias(name, job_id, position, *number);
+        close_write_alias(target, name, &alias).await.map_err(CopyError::Target)?;
+    }
+    Ok(store.close_lost_writers(job_id, position, lost).await?)
+}
+
+/// Whether a claim is still held when a slice has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    Still,
+    /// The last step ended it.
+    No,
+}
+
+impl CopyJob {
+    async fn copy_split(
+        &self,
+        claim: &Claim,
+        split: &Split,
+        time: Duration,
+    ) -> Result<(Slice, Held), CopyError> {
         let started = Instant::now();
         let mut range = range_of(split.cursor.as_deref().or(split.after.as_deref()), split.until.as_deref())?;
         let mut size = PageSize::new(&self.columns, self.page_bytes_target);
+        let mut copied = Copied { claim, split, place: Place::of(split) };
         if let Some(intent) = split.intent.as_ref().filter(|intent| Some(*intent) != split.cursor.as_ref()) {
             let intent = key_of(intent)?;
             if !self.keys.can_upsert() {
                 return Err(CopyError::InDoubt(format!("an earlier attempt ended before key {intent}")));
             }
-            self.resend(&split, &mut range, intent, &mut size).await?;
+            self.resend(&mut copied, &mut range, intent, &mut size).await?;
         }
         let out_of_time = || started.elapsed() >= time;
-        Box::pin(self.copy_range(&split, range, &mut size, WriteMode::Insert, &out_of_time)).await
+        Box::pin(self.copy_range(&mut copied, range, &mut size, WriteMode::Insert, &out_of_time)).await
     }
 
-    /// Sends what an earlier attempt may or may not have sent: by upsert, which leaves one row of each key. The range is
-    /// remembered as doubtful, because a late insert of the dead attempt may still be on its way.
+    /// Sends what an earlier claim may or may not have sent: by upsert, which leaves one row of each key. That the range is
+    /// in doubt was recorded with the claim, because a late insert may still be on its way.
     async fn resend(
         &self,
-        split: &Split,
+        copied: &mut Copied<'_>,
         range: &mut KeyRange,
         intent: Key,
         size: &mut PageSize,
     ) -> Result<(), CopyError> {
-        let (after, until) = (range.after.as_ref().map(key_text), Some(key_text(&intent)));
-        let (partition, position) = (split.partition.clone(), self.refusals.position());
-        self.ledger.record_doubt(&self.attempt, position, partition, after, until).await?;
         let doubtful = KeyRange { after: range.after.clone(), until: Some(intent.clone()) };
         // However long it takes: a slice that stopped in between would begin with the same doubt.
-        let slice = Box::pin(self.copy_range(split, doubtful, size, WriteMode::Upsert, &|| false)).await?;
+        let (slice, _) =
+            Box::pin(self.copy_range(copied, doubtful, size, WriteMode::Upsert, &|| false)).await?;
         if slice == Slice::Canceled {
             return Err(CopyError::Canceled);
         }
         // Also where the source does not hold the intended rows any more, nothing up to the intent is in doubt now.
-        let step = Advance { cursor: Some(key_text(&intent)), ..Advance::default() };
-        self.ledger.advance(&self.attempt, split.split_id, step).await?;
+        let ahead = Ahead { cursor: Some(key_text(&intent)), ..Ahead::default() };
+        self.advance(copied, ahead).await?;
         range.after = Some(intent);
         Ok(())
     }
@@ -214,12 +325,13 @@ impl CopyJob {
     /// Copies a range to its end, or until the time is up.
     async fn copy_range(
         &self,
-        split: &Split,
+        copied: &mut Copied<'_>,
         mut range: KeyRange,
         size: &mut PageSize,
         mode: WriteMode,
-        out_of_time: &dyn Fn() -> bool,
-    ) -> Result<Slice, CopyError> {
+        out_of_time: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(Slice, Held), CopyError> {
+        let split = copied.split;
         let partition = split.partition.as_deref();
         // The ends of a range are always compared: that is where rows are lost first.
         let mut is_first_page = self.sample.is_on()
@@ -235,13 +347,13 @@ impl CopyJob {
             last.filter(|_| mode == WriteMode::Insert)
         };
         if let Some(intent) = intent_of(&page) {
-            self.advance(split, unrecorded.step(Some(intent))).await?;
+            self.advance(copied, unrecorded.step(Some(intent))).await?;
         }
         loop {
             let Some((first, last)) = page.keys.clone() else {
                 let mut step = unrecorded.step(None);
                 step.samples.extend(last_key.filter(|_| self.sample.is_on()));
-                return self.finish(split, step, mode).await;
+                return self.finish(copied, step, mode).await;
             };
             let mut samples = self.sample.of_page(&page, &self.key_field, partition)?;
             samples.extend(std::mem::take(&mut is_first_page).then(|| key_text(&first)));
@@ -250,11 +362,12 @@ impl CopyJob {
             // The next page is read, and recorded as the next to be sent, while this one is on its way.
             let (is_writing, is_recording) = (AtomicBool::new(true), AtomicBool::new(false));
             let write = async {
-                let written =
-                    self.write_page(split.partition.as_deref(), of_page, first, page, share, mode).await;
+                let right = Right::Claim(copied.claim);
+                let written = self.write_page(right, partition, of_page, first, page, share, mode).await;
                 is_writing.store(false, Ordering::Relaxed);
                 written
             };
+            let place = &mut copied.place;
             let prepare = async {
                 let (page, share) = self.next_page(partition, &range, size).await?;
                 let next = if self.cancel.is_cancelled() {
@@ -270,17 +383,17 @@ impl CopyJob {
                 };
                 if matches!(next, Next::Page) {
                     let step = unrecorded.step(intent_of(&page));
-                    let beside = self.ledger.beside();
-                    let ledger = if is_writing.load(Ordering::Relaxed) { &beside } else { &self.ledger };
+                    let beside = self.store.beside();
+                    let store = if is_writing.load(Ordering::Relaxed) { &beside } else { &self.store };
                     is_recording.store(true, Ordering::Relaxed);
-                    ledger.advance(&self.attempt, split.split_id, step).await?;
+                    place.advance(&**store, copied.claim, step).await?;
                     is_recording.store(false, Ordering::Relaxed);
                 }
                 Ok::<_, CopyError>((page, share, next))
             };
             let (written, prepared) = match select(pin!(write), pin!(prepare)).await {
                 Either::Left((written, prepare)) => {
-                    let _waiting = is_recording.load(Ordering::Relaxed).then(|| self.ledger.waiting());
+                    let _waiting = is_recording.load(Ordering::Relaxed).then(|| self.store.waiting());
                     (written, prepare.await)
                 }
                 Either::Right((prepared, write)) => (write.await, prepared),
@@ -289,7 +402,7 @@ impl CopyJob {
                 Ok(sent) => sent,
                 Err(error) => {
                     // What landed before it is recorded also where it can't go on.
-                    self.advance(split, unrecorded.step(None)).await?;
+                    self.advance(copied, unrecorded.step(None)).await?;
                     return Err(error);
                 }
             };
@@ -305,47 +418,54 @@ impl CopyJob {
                     continue;
                 }
                 Ok((next_page, next_share, Next::LookAtSize)) => {
-                    // The ledger knows before the split is divided how far it is.
-                    self.advance(split, unrecorded.step(only_sent)).await?;
-                    let divided = self.divide_if_too_large(split, &range, checks.copied()).await?;
+                    // The store knows before the split is divided how far it is.
+                    self.advance(copied, unrecorded.step(only_sent)).await?;
+                    let divided = self.divide_if_too_large(copied, &range, checks.copied()).await?;
                     if !divided.is_empty() {
-                        return Ok(Slice::More { divided });
+                        return Ok((Slice::More { divided }, Held::Still));
                     }
                     (page, share) = (next_page, next_share);
-                    self.advance(split, unrecorded.step(intent_of(&page))).await?;
+                    self.advance(copied, unrecorded.step(intent_of(&page))).await?;
                     continue;
                 }
                 Ok((_, _, Next::OutOfTime)) => Ok(Slice::More { divided: Vec::new() }),
                 Err(CopyError::Canceled) => Ok(Slice::Canceled),
                 Err(error) => Err(error),
             };
-            self.advance(split, unrecorded.step(only_sent)).await?;
-            return stop;
+            self.advance(copied, unrecorded.step(only_sent)).await?;
+            return stop.map(|slice| (slice, Held::Still));
         }
     }
 
-    async fn advance(&self, split: &Split, step: Advance) -> Result<(), CopyError> {
-        Ok(self.ledger.advance(&self.attempt, split.split_id, step).await?)
+    async fn advance(&self, copied: &mut Copied<'_>, ahead: Ahead) -> Result<(), CopyError> {
+        copied.place.advance(&*self.store, copied.claim, ahead).await
     }
 
     /// Records the end of a range, and of the split unless the range was only a doubtful part of it. A split of which the
     /// source holds more rows than it answered is not at its end.
-    async fn finish(&self, split: &Split, step: Advance, mode: WriteMode) -> Result<Slice, CopyError> {
+    async fn finish(
+        &self,
+        copied: &mut Copied<'_>,
+        ahead: Ahead,
+        mode: WriteMode,
+    ) -> Result<(Slice, Held), CopyError> {
         if mode == WriteMode::Upsert {
-            self.advance(split, step).await?;
-            return Ok(Slice::Done);
+            self.advance(copied, ahead).await?;
+            return Ok((Slice::Done, Held::Still));
         }
-        let recorded = self.ledger.split(split.split_id).await?;
-        let rows_read = recorded.progress.rows_read + step.progress.rows_read;
+        let recorded = self.store.split(copied.split.split_id).await?;
+        let rows_read = recorded.progress.rows_read + ahead.progress.rows_read;
         match self.end_of(&recorded, rows_read).await {
             Ok(End::Complete(count)) => {
-                self.ledger.finish_split(&self.attempt, split.split_id, step, count).await?;
-                Ok(Slice::Done)
+                let step = copied.place.step(ahead);
+                self.store.finish_split(copied.claim, step, count).await?;
+                Ok((Slice::Done, Held::No))
             }
             Ok(End::RowsMissed { distinct_keys }) if self.keys.can_upsert() => {
-                tracing::debug!(rows_read, distinct_keys, split = split.split_id, "a split is read again");
-                self.reopen(&recorded).await?;
-                Ok(Slice::More { divided: Vec::new() })
+                let split = recorded.split_id;
+                tracing::debug!(rows_read, distinct_keys, %split, "a split is read again");
+                self.reopen(copied.claim, &recorded).await?;
+                Ok((Slice::More { divided: Vec::new() }, Held::No))
             }
             Ok(End::RowsMissed { distinct_keys }) => {
                 let text = format!("the source answered {rows_read} rows at first, and then {distinct_keys}");
@@ -353,7 +473,7 @@ impl CopyJob {
             }
             Err(error) => {
                 // What landed is recorded also where it can't go on.
-                self.advance(split, step).await?;
+                self.advance(copied, ahead).await?;
                 Err(error)
             }
         }
@@ -368,11 +488,11 @@ impl CopyJob {
     ) -> Result<(Page, Share), CopyError> {
         size.limit(self.pace.page_max());
         let mut share = tokio::select! {
-            share = self.budget.take(size.bytes()) => share.ok_or(CopyError::Canceled)?,
+            share = self.budget.take(size.bytes()) => share,
             () = self.cancel.cancelled() => return Err(CopyError::Canceled),
         };
         let page = self.read_page(partition, range, size).await?;
-        share.resize(page.bytes);
+        share.resize(page.bytes, &self.budget);
         size.came(page.rows, page.bytes);
         Ok((page, share))
     }
@@ -456,8 +576,10 @@ impl CopyJob {
     }
 
     /// Writes a page until it is acknowledged. Returns rows and bytes written.
+    #[allow(clippy::too_many_arguments, reason = "a page, and where it goes")]
     async fn write_page(
         &self,
+        right: Right<'_>,
         partition: Option<&str>,
         range: KeyRange,
         first: Key,
@@ -470,7 +592,7 @@ impl CopyJob {
         drop(page);
         let admitted = self.pace.admit(of_page, rows.bytes() as u64, &self.cancel).await;
         admitted.ok_or(CopyError::Canceled)?;
-        let written = self.write_rows(partition, &rows, &range, first, mode).await;
+        let written = self.write_rows(right, partition, &rows, &range, first, mode).await;
         drop(rows);
         drop(share);
         let sent = written?;
@@ -485,6 +607,7 @@ impl CopyJob {
 
     pub(super) async fn write_rows(
         &self,
+        right: Right<'_>,
         partition: Option<&str>,
         rows: &Rows,
         range: &KeyRange,
@@ -508,7 +631,7 @@ impl CopyJob {
                 if !self.keys.can_upsert() && !is_refusal(error.kind()) {
                     return Err(CopyError::InDoubt(error.to_string()));
                 }
-                self.record_doubt(partition, range).await?;
+                self.record_doubt(right, partition, range).await?;
                 if self.keys.can_upsert() {
                     // From now on only by upsert, which leaves one copy of each key; and counted at the end, because the
                     // insert may be held up on its way and land after the upsert.
@@ -521,7 +644,8 @@ impl CopyJob {
                 }
             }
             if error.kind() == ErrorKind::TooLarge && rows.count > 1 {
-                return Box::pin(self.copy_in_smaller_pages(partition, range, rows.count / 2, mode)).await;
+                let half = rows.count / 2;
+                return Box::pin(self.copy_in_smaller_pages(right, partition, range, half, mode)).await;
             }
             match backoff.after(error.kind()) {
                 // A page that may have landed is brought to its end even if the user cancels meanwhile.
@@ -535,7 +659,7 @@ impl CopyJob {
                 }
                 Verdict::GiveUp if is_about_rows(error.kind()) => {
                     if rows.count == 1 {
-                        return self.set_aside(partition, first, error).await;
+                        return self.set_aside(right, partition, first, error).await;
                     }
                     if self.refusals.are_too_many() {
                         let last = range.until.clone().unwrap_or_else(|| first.clone());
@@ -543,7 +667,7 @@ impl CopyJob {
                     }
                     // One of them, or some: halved until they stand alone.
                     let half = rows.count / 2;
-                    return Box::pin(self.copy_in_smaller_pages(partition, range, half, mode)).await;
+                    return Box::pin(self.copy_in_smaller_pages(right, partition, range, half, mode)).await;
                 }
                 Verdict::GiveUp => return Err(CopyError::Target(error)),
             }
@@ -552,7 +676,12 @@ impl CopyJob {
 
     /// Records that rows of a range may be on the target twice. Where keys are others on the target no range of them says
     /// anything, and the whole is in doubt.
-    async fn record_doubt(&self, partition: Option<&str>, range: &KeyRange) -> Result<(), CopyError> {
+    async fn record_doubt(
+        &self,
+        right: Right<'_>,
+        partition: Option<&str>,
+        range: &KeyRange,
+    ) -> Result<(), CopyError> {
         let (partition, after, until) = match self.keys.can_upsert() {
             true => {
                 let (after, until) = (range.after.as_ref().map(key_text), range.until.as_ref().map(key_text));
@@ -560,8 +689,7 @@ impl CopyJob {
             }
             false => (None, None, None),
         };
-        let position = self.refusals.position();
-        Ok(self.ledger.record_doubt(&self.attempt, position, partition, after, until).await?)
+        Ok(self.store.record_doubt(right, partition, after, until).await?)
     }
 
     /// One insert, when there is a place for it; the inner result is the target's answer.
@@ -583,12 +711,13 @@ impl CopyJob {
     /// Divides what is left of a split, if that is more than a split should hold. Returns the new splits.
     async fn divide_if_too_large(
         &self,
-        split: &Split,
+        copied: &Copied<'_>,
         range: &KeyRange,
-        copied: u64,
-    ) -> Result<Vec<i64>, CopyError> {
+        rows_copied: u64,
+    ) -> Result<Vec<SplitId>, CopyError> {
+        let split = copied.split;
         let reader = self.source_reader();
-        let splits = self.ledger.splits(self.attempt.job_id(), split.collection).await?;
+        let splits = self.store.splits(&self.job_id, split.collection).await?;
         let of_part = splits.iter().filter(|other| other.partition == split.partition).count();
         let limits = Limits { splits_max: self.limits.splits_max.saturating_sub(of_part) + 1, ..self.limits };
         let counter = PartCounter { reader: &reader, partition: split.partition.as_deref() };
@@ -597,14 +726,14 @@ impl CopyJob {
             Err(_) if self.cancel.is_cancelled() => return Ok(Vec::new()),
             Err(error) => {
                 // The split is copied as well in one piece; what is wrong with the source its pages will tell.
-                tracing::debug!(%error, split = split.split_id, "what is left of a split was not counted");
+                tracing::debug!(%error, split = %split.split_id, "what is left of a split was not counted");
                 return Ok(Vec::new());
             }
         };
         let mut divided = Vec::new();
-        for cut in division.cuts(copied) {
+        for cut in division.cuts(rows_copied) {
             let at = key_text(&cut.at);
-            let upper = self.ledger.divide(&self.attempt, split.split_id, at, (cut.below, cut.above)).await?;
+            let upper = self.store.divide(copied.claim, at, (cut.below, cut.above)).await?;
             divided.push(upper.split_id);
         }
         Ok(divided)
@@ -613,6 +742,7 @@ impl CopyJob {
     /// The target refuses a page, for its size or for one of its rows: its range is read again in smaller pages.
     pub(crate) async fn copy_in_smaller_pages(
         &self,
+        right: Right<'_>,
         partition: Option<&str>,
         range: &KeyRange,
         rows_max: usize,
@@ -626,7 +756,7 @@ impl CopyJob {
             let rows = self.rows_of(&page).map_err(CopyError::Protocol)?;
             drop(page);
             let of_page = KeyRange { after: range.after.replace(last.clone()), until: Some(last) };
-            total += Box::pin(self.write_rows(partition, &rows, &of_page, first, mode)).await?;
+            total += Box::pin(self.write_rows(right, partition, &rows, &of_page, first, mode)).await?;
         }
     }
 

@@ -1,4 +1,4 @@
-//! Plans and requests as documents of the ledger: a job that goes on does exactly what it was begun for, whatever the
+//! Plans and requests as documents of the store: a job that goes on does exactly what it was begun for, whatever the
 //! clusters say by then. Documents hold no credentials.
 
 use std::collections::BTreeMap;

@@ -588,6 +588,12 @@ catalogue! {
            "the target makes the keys of its rows, so that a write in doubt can't be repeated; mend the connection to the target, then run `vecferry resume {job}`, which begins this collection anew"
         zh "`{collection}` 已复制 {times} 次，每次都在途中出现问题：{detail}"
            "目标自行生成主键，因此结果不明的写入无法重试；请修复到目标的连接，然后运行 `vecferry resume {job}`，该 Collection 会从头开始";
+    /// A worker on another machine could not copy a split.
+    CopyFailed 318 Failed
+        en "a worker could not copy rows of `{collection}`: {detail}"
+           "what was copied stays; remove the cause, then run `vecferry resume {job}`"
+        zh "工作进程无法复制 `{collection}` 的行：{detail}"
+           "已复制的部分会保留；排除原因后运行 `vecferry resume {job}`";
     /// Something has the name of a collection that the job is to make, and it is not known to be the job's.
     TargetTaken 313 Failed
         en "`{collection}` appeared on the target after the pre-check, and nothing shows that this job made it"

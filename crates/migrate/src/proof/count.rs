@@ -28,9 +28,9 @@ impl Reader {
             let rows = self.count_where(Some(&name), RowSelection::Everything).await?;
             Ok::<_, Error>(Some((name, rows)))
         };
-        let counted = stream::iter(names).map(one).buffered(COUNTS_PARALLEL);
-        let partitions = counted.try_filter_map(|counted| async { Ok(counted) }).try_collect().await?;
-        Ok(CountedRows { whole, partitions })
+        let counts: Vec<_> = names.into_iter().map(one).collect();
+        let counted: Vec<_> = stream::iter(counts).buffered(COUNTS_PARALLEL).try_collect().await?;
+        Ok(CountedRows { whole, partitions: counted.into_iter().flatten().collect() })
     }
 
     async fn is_loaded(&self, partition: &str) -> Result<bool, Error> {

@@ -83,7 +83,7 @@ pub(crate) enum ProofError {
     Canceled,
     /// How far it is can't be recorded.
     #[error("{0}")]
-    Ledger(#[from] vecferry_ledger::Error),
+    Store(#[from] vecferry_store::Error),
     /// What was found could not be mended.
     #[error("{0}")]
     Repair(Box<ProofError>),

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::{Attempt, Ledger};
 use vecferry_milvus::rbac::{Grant, GrantCalls, PrivilegeGroup, is_built_in_role};
 use vecferry_milvus::{Client, Error, ErrorKind};
+use vecferry_store::{Attempt, Store};
 
 use super::ownership::{Records, has_password, is_group_of_plan, is_unused_role, recorded_name};
 use super::users_file::{self, UsersFile};
@@ -24,7 +24,7 @@ const EVERYTHING: &str = "roles and users";
 /// What a job gives for this step.
 pub(crate) struct Work<'a> {
     pub(crate) target: &'a Client,
-    pub(crate) ledger: &'a Ledger,
+    pub(crate) store: &'a dyn Store,
     pub(crate) attempt: &'a Attempt,
     pub(crate) cancel: &'a CancellationToken,
 }
@@ -36,7 +36,7 @@ pub(crate) async fn carry_out(
     problems: &mut Vec<Problem>,
 ) -> Option<RbacReport> {
     let plan = plan?;
-    let records = match Records::read(work.ledger, work.attempt.job_id()).await {
+    let records = match Records::read(work.store, work.attempt.job_id()).await {
         Ok(records) => records,
         Err(problem) => {
             problems.push(problem);
@@ -188,7 +188,7 @@ impl Step<'_> {
             };
             self.left.push(Left::new(ObjectKind::Membership, membership.to_string(), reason));
         }
-        self.records.intend(self.work.ledger, self.work.attempt, objects).await
+        self.records.intend(self.work.store, self.work.attempt, objects).await
     }
 
     /// The passwords, on the disk, before any user is made.
@@ -196,7 +196,7 @@ impl Step<'_> {
         let pending = |user: &&String| self.records.is_pending(ObjectKind::User, user);
         let users: Vec<_> = self.plan.users.iter().filter(pending).cloned().collect();
         let Some(file) = self.plan.users_file.as_ref().filter(|_| !users.is_empty()) else { return Ok(None) };
-        let job_id = self.work.attempt.job_id();
+        let job_id = self.work.attempt.job_id().as_str();
         if let Some(found) = users_file::read(file, job_id)? {
             return Ok(Some(found));
         }
@@ -205,14 +205,14 @@ impl Step<'_> {
     }
 
     async fn record(&mut self, kind: ObjectKind, names: Vec<String>) -> Result<(), Problem> {
-        self.records.record(self.work.ledger, self.work.attempt, kind, names).await
+        self.records.record(self.work.store, self.work.attempt, kind, names).await
     }
 
     /// Takes note of an object that turned out to be somebody else's, and of what hangs on it.
     async fn leave(&mut self, kind: ObjectKind, name: &str) -> Result<(), Problem> {
-        let (ledger, attempt) = (self.work.ledger, self.work.attempt);
+        let (store, attempt) = (self.work.store, self.work.attempt);
         self.left.push(Left::new(kind, name, LeftReason::MadeMeanwhile));
-        self.records.forget(ledger, attempt, kind, vec![name.to_owned()]).await?;
+        self.records.forget(store, attempt, kind, vec![name.to_owned()]).await?;
         let of_role = |role: &str| kind == ObjectKind::Role && role == name;
         let grants: Vec<_> = self.plan.grants.iter().filter(|grant| of_role(&grant.role)).collect();
         let of_object = |user: &str, role: &str| kind == ObjectKind::User && user == name || of_role(role);
@@ -220,9 +220,9 @@ impl Step<'_> {
         let memberships: Vec<_> =
             memberships.filter(|membership| of_object(&membership.user, &membership.role)).collect();
         let names = grants.iter().map(recorded_name).collect();
-        self.records.forget(ledger, attempt, ObjectKind::Grant, names).await?;
+        self.records.forget(store, attempt, ObjectKind::Grant, names).await?;
         let names = memberships.iter().map(recorded_name).collect();
-        self.records.forget(ledger, attempt, ObjectKind::Membership, names).await?;
+        self.records.forget(store, attempt, ObjectKind::Membership, names).await?;
         let reason = if kind == ObjectKind::User { LeftReason::UserLeft } else { LeftReason::RoleLeft };
         self.left.extend(grants.iter().map(|grant| Left::new(ObjectKind::Grant, grant.to_string(), reason)));
         let left = memberships.iter().map(|left| Left::new(ObjectKind::Membership, left.to_string(), reason));

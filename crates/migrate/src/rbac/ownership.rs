@@ -1,15 +1,15 @@
-//! Which objects are the job's own, as the ledger says.
+//! Which objects are the job's own, as the store says.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use vecferry_ledger::{Attempt, Ledger};
 use vecferry_milvus::rbac::Grant;
 use vecferry_milvus::{Client, Error, ErrorKind, Secret};
+use vecferry_store::{Attempt, JobId, Store};
 
 use super::{Membership, ObjectKind, RbacPlan, read};
 use crate::problem::Problem;
-use crate::run::ledger_failed;
+use crate::run::store_failed;
 
 /// Order in which objects are made.
 const KINDS: [ObjectKind; 5] = [
@@ -32,8 +32,8 @@ pub(super) fn recorded_name(object: &impl Serialize) -> String {
 }
 
 impl Records {
-    pub(super) async fn read(ledger: &Ledger, job_id: &str) -> Result<Self, Problem> {
-        let objects = ledger.objects(job_id).await.map_err(|error| ledger_failed(job_id, error))?;
+    pub(super) async fn read(store: &dyn Store, job_id: &JobId) -> Result<Self, Problem> {
+        let objects = store.objects(job_id).await.map_err(|error| store_failed(job_id, error))?;
         let of_kind = |name: &str| KINDS.into_iter().find(|kind| kind.name() == name);
         let known = objects.into_iter().filter_map(|object| {
             let kind = of_kind(&object.kind)?;
@@ -70,13 +70,13 @@ impl Records {
     /// Records, before they are made, what is about to be made.
     pub(super) async fn intend(
         &mut self,
-        ledger: &Ledger,
+        store: &dyn Store,
         attempt: &Attempt,
         objects: Vec<(ObjectKind, String)>,
     ) -> Result<(), Problem> {
         let names = objects.iter().map(|(kind, name)| (kind.name().to_owned(), name.clone())).collect();
-        let done = ledger.intend_objects(attempt, names).await;
-        done.map_err(|error| ledger_failed(attempt.job_id(), error))?;
+        let done = store.intend_objects(attempt, names).await;
+        done.map_err(|error| store_failed(attempt.job_id(), error))?;
         for object in objects {
             self.known.entry(object).or_insert(false);
         }
@@ -86,13 +86,13 @@ impl Records {
     /// Records what was made.
     pub(super) async fn record(
         &mut self,
-        ledger: &Ledger,
+        store: &dyn Store,
         attempt: &Attempt,
         kind: ObjectKind,
         names: Vec<String>,
     ) -> Result<(), Problem> {
-        let done = ledger.record_objects(attempt, kind.name(), names.clone()).await;
-        done.map_err(|error| ledger_failed(attempt.job_id(), error))?;
+        let done = store.record_objects(attempt, kind.name(), names.clone()).await;
+        done.map_err(|error| store_failed(attempt.job_id(), error))?;
         self.known.extend(names.into_iter().map(|name| ((kind, name), true)));
         Ok(())
     }
@@ -100,13 +100,13 @@ impl Records {
     /// Forgets what is gone, or was never the job's.
     pub(super) async fn forget(
         &mut self,
-        ledger: &Ledger,
+        store: &dyn Store,
         attempt: &Attempt,
         kind: ObjectKind,
         names: Vec<String>,
     ) -> Result<(), Problem> {
-        let done = ledger.forget_objects(attempt, kind.name(), names.clone()).await;
-        done.map_err(|error| ledger_failed(attempt.job_id(), error))?;
+        let done = store.forget_objects(attempt, kind.name(), names.clone()).await;
+        done.map_err(|error| store_failed(attempt.job_id(), error))?;
         for name in names {
             self.known.remove(&(kind, name));
         }

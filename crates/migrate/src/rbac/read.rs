@@ -29,9 +29,8 @@ pub(super) async fn grants(
     dbs: &BTreeSet<String>,
 ) -> Result<BTreeSet<Grant>, Error> {
     let pairs = roles.iter().flat_map(|role| dbs.iter().map(move |db| (role.clone(), db.clone())));
-    let answers = stream::iter(pairs.collect::<Vec<_>>())
-        .map(|(role, db)| async move { client.grants(&role, &db).await });
-    answers
+    let answers: Vec<_> = pairs.map(|(role, db)| async move { client.grants(&role, &db).await }).collect();
+    stream::iter(answers)
         .buffer_unordered(CALLS_PARALLEL)
         .try_fold(BTreeSet::new(), |mut all, found| async move {
             all.extend(found);

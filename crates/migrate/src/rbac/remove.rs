@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::{Attempt, Ledger};
 use vecferry_milvus::rbac::{GrantCalls, is_built_in_role};
 use vecferry_milvus::{Client, Error};
+use vecferry_store::{Attempt, Store};
 
 use super::ownership::{Records, has_password, is_group_of_plan, is_unused_role, recorded_name};
 use super::{ObjectKind, RbacPlan, read, users_file};
@@ -14,7 +14,7 @@ use crate::retry::repeat;
 
 /// Removes the job's own users, grants, roles and privilege groups, and the file of passwords with its users.
 pub(crate) async fn remove(
-    ledger: &Ledger,
+    store: &dyn Store,
     attempt: &Attempt,
     target: &Client,
     plan: Option<&RbacPlan>,
@@ -22,7 +22,7 @@ pub(crate) async fn remove(
     problems: &mut Vec<Problem>,
 ) {
     let Some(plan) = plan else { return };
-    let records = match Records::read(ledger, attempt.job_id()).await {
+    let records = match Records::read(store, attempt.job_id()).await {
         Ok(records) => records,
         Err(problem) => return problems.push(problem),
     };
@@ -30,14 +30,14 @@ pub(crate) async fn remove(
         return;
     }
     let never = CancellationToken::new();
-    let mut removal = Removal { ledger, attempt, target, plan, records, never, removed, problems };
+    let mut removal = Removal { store, attempt, target, plan, records, never, removed, problems };
     if let Err(problem) = Box::pin(removal.run()).await {
         removal.problems.push(problem);
     }
 }
 
 struct Removal<'a> {
-    ledger: &'a Ledger,
+    store: &'a dyn Store,
     attempt: &'a Attempt,
     target: &'a Client,
     plan: &'a RbacPlan,
@@ -63,7 +63,7 @@ impl Removal<'_> {
     }
 
     async fn forget(&mut self, kind: ObjectKind, names: Vec<String>) -> Result<(), Problem> {
-        self.records.forget(self.ledger, self.attempt, kind, names).await
+        self.records.forget(self.store, self.attempt, kind, names).await
     }
 
     /// Notes how a removal went. What failed stays recorded.
@@ -92,7 +92,7 @@ impl Removal<'_> {
     async fn users(&mut self) -> Result<(), Problem> {
         let (plan, target) = (self.plan, self.target);
         let file = match plan.users_file.as_ref().filter(|_| plan.has_users_file()) {
-            Some(file) => users_file::read(file, self.attempt.job_id())?,
+            Some(file) => users_file::read(file, self.attempt.job_id().as_str())?,
             None => None,
         };
         let there = repeat(&self.never, || target.users()).await;
@@ -129,7 +129,7 @@ impl Removal<'_> {
             }
         }
         if let Some(path) = plan.users_file.as_ref().filter(|_| all_gone && file.is_some())
-            && users_file::remove(path, self.attempt.job_id())?
+            && users_file::remove(path, self.attempt.job_id().as_str())?
         {
             self.removed.push(path.display().to_string());
         }

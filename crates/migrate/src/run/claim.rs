@@ -8,10 +8,10 @@
 use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::{Attempt, CollectionRecord, Ledger, Reserved};
 use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind};
+use vecferry_store::{Attempt, CollectionRecord, JobId, Position, Reserved, Store};
 
-use super::{ledger_failed, replaced};
+use super::{replaced, store_failed};
 use crate::connect::{Side, refusal};
 use crate::plan::PlannedCollection;
 use crate::problem::{Code, Problem};
@@ -60,22 +60,22 @@ impl Renames {
 /// What a job made of one of its collections, wherever it is by now.
 pub(super) struct Own<'a> {
     pub(super) target: &'a Client,
-    pub(super) job_id: &'a str,
+    pub(super) job_id: &'a JobId,
     /// The name that it gets in the end.
     pub(super) planned: &'a CollectionName,
-    pub(super) position: usize,
+    pub(super) position: Position,
 }
 
 impl Own<'_> {
     /// A name that only this job can have.
     fn name(&self, number: u64) -> CollectionName {
-        let name = format!("vf_{}_c{}_{number}", self.job_id.replace('-', ""), self.position);
+        let name = format!("vf_{}_c{}_{number}", self.job_id.as_str().replace('-', ""), self.position);
         CollectionName::new(&self.planned.db, name)
     }
 
     /// What the record says the job made.
     pub(super) async fn find(&self, record: &CollectionRecord) -> Result<Option<Collection>, Error> {
-        match (record.target_id, record.claim) {
+        match (record.target_id, record.name) {
             (Some(id), claim) => self.find_under(claim, id).await,
             (None, Some(number)) => described(self.target, &self.name(number)).await,
             (None, None) => Ok(None),
@@ -121,11 +121,11 @@ fn is_younger(found: &Collection, moment: Option<u64>) -> bool {
 
 /// One collection of a job on its way to be the job's own.
 pub(super) struct Claim<'a> {
-    pub(super) ledger: &'a Ledger,
+    pub(super) store: &'a dyn Store,
     pub(super) attempt: &'a Attempt,
     pub(super) target: &'a Client,
     pub(super) planned: &'a PlannedCollection,
-    pub(super) position: usize,
+    pub(super) position: Position,
 }
 
 impl Claim<'_> {
@@ -146,8 +146,8 @@ impl Claim<'_> {
         Problem::new(Code::TargetFailed).with("collection", &self.planned.target).with("detail", error)
     }
 
-    fn ledger_failed(&self, error: impl std::fmt::Display) -> Problem {
-        ledger_failed(self.attempt.job_id(), error)
+    fn store_failed(&self, error: impl std::fmt::Display) -> Problem {
+        store_failed(self.attempt.job_id(), error)
     }
 
     fn taken(&self) -> Problem {
@@ -158,18 +158,18 @@ impl Claim<'_> {
 
     /// The collection of the planned name, as the job's own: made now, or found where an earlier attempt left it.
     pub(super) async fn make(&self, cancel: &CancellationToken) -> Result<Collection, Problem> {
-        let record = self.ledger.collection(self.attempt.job_id(), self.position).await;
-        let record = record.map_err(|error| self.ledger_failed(error))?;
+        let record = self.store.collection(self.attempt.job_id(), self.position).await;
+        let record = record.map_err(|error| self.store_failed(error))?;
         if let Some(id) = record.target_id {
             let found = self.own().find(&record).await.map_err(|error| self.target_failed(error))?;
-            match (found, record.claim) {
+            match (found, record.name) {
                 (Some(found), _) if found.name == self.planned.target => return Ok(found),
                 (Some(_), Some(number)) => return self.rename(number, id, cancel).await,
                 // A clean-up that did not come to its end took it away.
                 (None, _) if record.removal_intended => self.forget().await?,
                 _ => return Err(replaced(self.planned, self.attempt.job_id())),
             }
-        } else if let Some(number) = record.claim {
+        } else if let Some(number) = record.name {
             let found = described(self.target, &self.name(number)).await;
             if let Some(found) = found.map_err(|error| self.target_failed(error))? {
                 // Made by an attempt that ended before it could say so: nobody else knows this name.
@@ -195,8 +195,8 @@ impl Claim<'_> {
         if renames != Renames::Offered {
             return self.make_unclaimed(now, cancel).await;
         }
-        let number = self.ledger.intend_claim(self.attempt, self.position, now).await;
-        let number = number.map_err(|error| self.ledger_failed(error))?;
+        let number = self.store.intend_named_creation(self.attempt, self.position, now).await;
+        let number = number.map_err(|error| self.store_failed(error))?;
         let name = self.name(number);
         let new = self.planned.new.named(&name).map_err(|error| self.target_failed(error))?;
         match repeat(cancel, || self.target.create_collection(&new)).await {
@@ -241,8 +241,8 @@ impl Claim<'_> {
         now: Option<u64>,
         cancel: &CancellationToken,
     ) -> Result<Collection, Problem> {
-        let intended = self.ledger.intend_creation(self.attempt, self.position, now).await;
-        intended.map_err(|error| self.ledger_failed(error))?;
+        let intended = self.store.intend_creation(self.attempt, self.position, now).await;
+        intended.map_err(|error| self.store_failed(error))?;
         let failed = |error: Error| self.target_failed(error);
         let created = repeat(cancel, || async {
             match self.target.create_collection(&self.planned.new).await {
@@ -286,8 +286,8 @@ impl Claim<'_> {
     }
 
     async fn record(&self, made: &Collection) -> Result<(), Problem> {
-        let recorded = self.ledger.record_creation(self.attempt, self.position, made.id).await;
-        recorded.map_err(|error| self.ledger_failed(error))
+        let recorded = self.store.record_creation(self.attempt, self.position, made.id).await;
+        recorded.map_err(|error| self.store_failed(error))
     }
 
     /// Takes a collection away, and makes sure that it is gone: an answer can be lost, and a call can be carried out that
@@ -307,9 +307,9 @@ impl Claim<'_> {
 
     /// Takes away what calls of earlier attempts made under the job's own names after nobody waited for it any more.
     pub(super) async fn sweep(&self) -> Result<(), Problem> {
-        let record = self.ledger.collection(self.attempt.job_id(), self.position).await;
-        let record = record.map_err(|error| self.ledger_failed(error))?;
-        for number in 1..=record.claims {
+        let record = self.store.collection(self.attempt.job_id(), self.position).await;
+        let record = record.map_err(|error| self.store_failed(error))?;
+        for number in 1..=record.names {
             let found = described(self.target, &self.name(number)).await;
             if let Some(left) = found.map_err(|error| self.target_failed(error))? {
                 self.drop(&left.name).await?;
@@ -321,13 +321,13 @@ impl Claim<'_> {
     /// Nothing of it is on the target any more.
     pub(super) async fn forget(&self) -> Result<(), Problem> {
         let rows = self.planned.rows_estimate;
-        let forgotten = self.ledger.forget_creation(self.attempt, self.position, rows).await;
-        forgotten.map_err(|error| self.ledger_failed(error))
+        let forgotten = self.store.forget_creation(self.attempt, self.position, rows).await;
+        forgotten.map_err(|error| self.store_failed(error))
     }
 
     /// Whether the collection of the planned name may be one that this job began to make, and no record tells.
     pub(super) async fn is_unclear(&self, record: &CollectionRecord) -> Result<bool, Error> {
-        let unclaimed = record.creation_intended && record.claim.is_none() && record.target_id.is_none();
+        let unclaimed = record.creation_intended && record.name.is_none() && record.target_id.is_none();
         if !unclaimed {
             return Ok(false);
         }
@@ -344,46 +344,46 @@ impl Claim<'_> {
 /// # Errors
 /// Another job has one of them.
 pub(super) async fn reserve(
-    ledger: &Ledger,
+    store: &dyn Store,
     attempt: &Attempt,
     target: &Client,
     planned: &[PlannedCollection],
 ) -> Result<(), Problem> {
-    let failed = |error: vecferry_ledger::Error| ledger_failed(attempt.job_id(), error);
+    let failed = |error: vecferry_store::Error| store_failed(attempt.job_id(), error);
     loop {
-        let held = ledger.reserve_names(attempt).await.map_err(failed)?;
+        let held = store.reserve_names(attempt).await.map_err(failed)?;
         if held.is_empty() {
             return Ok(());
         }
         for reserved in held {
-            let name = planned.get(reserved.position).map(|planned| &planned.target);
+            let name = planned.get(reserved.position.index()).map(|planned| &planned.target);
             let left = match name {
-                Some(name) if !reserved.live => is_left(ledger, target, name, &reserved).await?,
+                Some(name) if !reserved.live => is_left(store, target, name, &reserved).await?,
                 Some(_) | None => true,
             };
             if left {
                 return Err(Problem::new(Code::NameReserved)
                     .with("collection", &reserved.name)
                     .with("holder", &reserved.holder)
-                    .with("state", &reserved.holder_state));
+                    .with("state", reserved.holder_state));
             }
-            ledger.release_name(reserved).await.map_err(failed)?;
+            store.release_name(reserved).await.map_err(failed)?;
         }
     }
 }
 
 /// Whether anything is still there of what another job made under a name.
 async fn is_left(
-    ledger: &Ledger,
+    store: &dyn Store,
     target: &Client,
     name: &CollectionName,
     reserved: &Reserved,
 ) -> Result<bool, Problem> {
-    let record = ledger.collection(&reserved.holder, reserved.holder_position).await;
-    let record = record.map_err(|error| ledger_failed(&reserved.holder, error))?;
+    let record = store.collection(&reserved.holder, reserved.holder_position).await;
+    let record = record.map_err(|error| store_failed(&reserved.holder, error))?;
     let own = Own { target, job_id: &reserved.holder, planned: name, position: reserved.holder_position };
     let asked = async {
-        match (record.target_id, record.claim) {
+        match (record.target_id, record.name) {
             // Begun without a name of its own, and nobody knows whether it was made.
             (None, None) => is_taken(target, name).await,
             _ => Ok(own.find(&record).await?.is_some()),

@@ -1,26 +1,25 @@
 //! One collection of a job, from loading the source to the aliases of the target.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vecferry_ledger::{NewSplit, Quarantined};
+use tokio::sync::SemaphorePermit;
 use vecferry_milvus::schema::Difference;
-use vecferry_milvus::{
-    Client, Collection, CollectionName, Error, ErrorKind, Flavor, Key, KeyRange, LoadState,
-};
+use vecferry_milvus::{Collection, CollectionName, Error, ErrorKind, Flavor, Key, KeyRange, LoadState};
+use vecferry_store::{NewSplit, Position, Quarantined, Right, SplitId, Writer};
 
 use super::claim::Claim;
 use super::drift::{self, Holding};
 use super::writes::Look;
 use super::{
-    Ended, Job, comparison, ledger_failed, new_report, new_verification, quarantine, reader, replaced,
-    without_keys,
+    Ended, Job, comparison, new_report, new_verification, quarantine, reader, replaced, store_failed,
+    without_keys, writers,
 };
 use crate::connect::{Side, denied, of_server};
 use crate::copy::{
-    CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, Refusals, SampleRule,
-    SettleError, Slice, key_of, key_text, plan, range_of, rows_of_split, settle_doubts,
+    CopyError, CopyJob, Dispatcher, InProcess, Limits, PartCounter, PlannedRange, Refusals, SettleError,
+    Slice, Slices, SplitsToCopy, close_lost_writers, key_of, key_text, plan, range_of, rows_of_split,
+    settle_doubts,
 };
 use crate::event::{Awaited, Event, Phase};
 use crate::plan::{Change, Keys, PlannedCollection};
@@ -55,7 +54,7 @@ const QUARANTINED_NAMED: usize = 3;
 /// How often a collection is copied in one attempt, where a write in doubt can't be repeated.
 const COPIES_MAX: u32 = 3;
 
-/// What a server, the ledger or the protocol said.
+/// What a server, the store or the protocol said.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a collection stopped.
@@ -83,7 +82,7 @@ struct PartCopied {
 }
 
 /// Migrates one collection. Never leaves the source in another load state than before.
-pub(super) async fn migrate(job: &Job, position: usize, planned: &PlannedCollection) -> Ended {
+pub(super) async fn migrate(job: &Job, position: Position, planned: &PlannedCollection) -> Ended {
     let mut work = Work {
         job,
         position,
@@ -93,13 +92,13 @@ pub(super) async fn migrate(job: &Job, position: usize, planned: &PlannedCollect
         warnings: Vec::new(),
         refused_indexes: Vec::new(),
     };
-    let stop = match job.ledger.collection(job.attempt.job_id(), position).await {
+    let stop = match job.store.collection(job.attempt.job_id(), position).await {
         _ if job.cancel.is_cancelled() => Err(Stop::Canceled),
         Ok(record) => {
             job.times.begin_collection(position, &record);
             work.run().await
         }
-        Err(error) => Err(work.ledger_failed(error)),
+        Err(error) => Err(work.store_failed(error)),
     };
     let phase = match stop {
         // Whether all of it amounts to a success is concluded when the job ends.
@@ -124,7 +123,7 @@ pub(super) async fn count_again(job: &Job, planned: &PlannedCollection, ended: &
     let report = new_report(planned);
     let mut work = Work {
         job,
-        position: 0,
+        position: Position(0),
         planned,
         report,
         problems: Vec::new(),
@@ -178,7 +177,7 @@ pub(crate) fn splits_expected(planned: &PlannedCollection) -> u64 {
 
 struct Work<'a> {
     job: &'a Job,
-    position: usize,
+    position: Position,
     planned: &'a PlannedCollection,
     report: CollectionReport,
     problems: Vec<Problem>,
@@ -189,7 +188,7 @@ struct Work<'a> {
 
 /// A source collection that is loaded for this job, and the right to have it so.
 struct Held<'a> {
-    _permit: tokio::sync::SemaphorePermit<'a>,
+    _permits: (SemaphorePermit<'a>, SemaphorePermit<'a>),
 }
 
 impl<'a> Work<'a> {
@@ -244,8 +243,8 @@ impl<'a> Work<'a> {
             }
             tracing::debug!(detail, "the collection is begun anew");
             let job = self.job;
-            let record = job.ledger.collection(job.attempt.job_id(), self.position).await;
-            let record = record.map_err(|error| self.ledger_failed(error))?;
+            let record = job.store.collection(job.attempt.job_id(), self.position).await;
+            let record = record.map_err(|error| self.store_failed(error))?;
             // Whatever may still be on its way finds neither the name that it was sent to nor the collection.
             super::control::clean_up(&self.claim(), &record, true).await?;
             self.report = new_report(self.planned);
@@ -304,8 +303,8 @@ impl<'a> Work<'a> {
         let refused = target::create_indexes(&self.job.target, self.planned, &self.job.cancel).await;
         self.refused_indexes = refused.map_err(|error| self.target_failed(error))?;
         self.stop_if_canceled()?;
-        let doubts = self.job.ledger.doubts(self.job.attempt.job_id(), self.position).await;
-        let in_doubt = !doubts.map_err(|error| self.ledger_failed(error))?.is_empty();
+        let doubts = self.job.store.doubts(self.job.attempt.job_id(), self.position).await;
+        let in_doubt = !doubts.map_err(|error| self.store_failed(error))?.is_empty();
         if in_doubt || self.job.request.verify != VerifyLevel::None {
             self.enter(Phase::Verifying);
             self.prove(made, expected).await?;
@@ -352,29 +351,29 @@ impl<'a> Work<'a> {
             let key = key_of(&row.key).map_or_else(|_| row.key.clone(), |key| key.to_string());
             format!("{key}: {}", row.reason)
         });
-        let (job_id, ledger) = (self.job.attempt.job_id(), &self.job.ledger);
+        let (job_id, store) = (self.job.attempt.job_id(), &self.job.store);
         self.problems.push(
             Problem::new(Code::RowsQuarantined)
                 .with("collection", &self.planned.source)
                 .with("rows", rows.len())
                 .with("first", shown.collect::<Vec<_>>().join("; "))
-                .with("file", quarantine::path(ledger.directory(), job_id).display())
+                .with("file", quarantine::place(&**store, job_id))
                 .with("job", job_id),
         );
         Ok(())
     }
 
     async fn quarantined(&self) -> Result<Vec<Quarantined>, Stop> {
-        let rows = self.job.ledger.quarantined(self.job.attempt.job_id(), self.position).await;
-        rows.map_err(|error| self.ledger_failed(error))
+        let rows = self.job.store.quarantined(self.job.attempt.job_id(), self.position).await;
+        rows.map_err(|error| self.store_failed(error))
     }
 
     fn stop_if_canceled(&self) -> Result<(), Stop> {
         if self.job.cancel.is_cancelled() { Err(Stop::Canceled) } else { Ok(()) }
     }
 
-    fn ledger_failed(&self, error: impl std::fmt::Display) -> Stop {
-        ledger_failed(self.job.attempt.job_id(), error).into()
+    fn store_failed(&self, error: impl std::fmt::Display) -> Stop {
+        store_failed(self.job.attempt.job_id(), error).into()
     }
 
     /// Makes the collection, or finds the one that an earlier attempt made, and stops before the first row if it is not
@@ -411,16 +410,20 @@ impl<'a> Work<'a> {
     /// every row of it is to be compared: then that is left to the caller.
     async fn read_source(&mut self, made: &Collection) -> Result<(Expected, Option<Held<'a>>), Stop> {
         // Held until the source is released again: the permit is what bounds the loads.
-        let permit = match self.planned.needs_load {
+        let permits = match self.planned.needs_load {
             true => {
-                let turn = shown(Awaited::Turn { side: Side::Source }, self.job.source_loads.acquire());
-                Some(turn.await.map_err(|_| Stop::Canceled)?)
+                let turn = async {
+                    let of_job = self.job.source_loads.acquire().await;
+                    (of_job, self.job.of_source.source_loads.acquire().await)
+                };
+                let (of_job, of_cluster) = shown(Awaited::Turn { side: Side::Source }, turn).await;
+                Some((of_job.map_err(|_| Stop::Canceled)?, of_cluster.map_err(|_| Stop::Canceled)?))
             }
             false => None,
         };
         self.stop_if_canceled()?;
         let result = self.load_and_copy(made).await;
-        let held = permit.map(|permit| Held { _permit: permit });
+        let held = permits.map(|permits| Held { _permits: permits });
         let is_needed = result.is_ok() && self.compares_every_row();
         match held {
             Some(held) if !is_needed => {
@@ -512,12 +515,12 @@ impl<'a> Work<'a> {
         };
         let (counts, whole) = (self.by_part(&counted), Some(counted.whole));
         let document = serde_json::to_string(&Holding { counts, segment_rows, whole, stored: look });
-        let document = document.map_err(|error| self.ledger_failed(error))?;
-        let stored = job.ledger.record_source_counts(&job.attempt, self.position, document).await;
-        let stored = stored.map_err(|error| self.ledger_failed(error))?;
-        let before = Holding::read(&stored).map_err(|error| self.ledger_failed(error))?;
-        let total = job.ledger.record_rows_total(&job.attempt, self.position, before.rows()).await;
-        total.map_err(|error| self.ledger_failed(error))?;
+        let document = document.map_err(|error| self.store_failed(error))?;
+        let stored = job.store.record_source_counts(&job.attempt, self.position, document).await;
+        let stored = stored.map_err(|error| self.store_failed(error))?;
+        let before = Holding::read(&stored).map_err(|error| self.store_failed(error))?;
+        let total = job.store.record_rows_total(&job.attempt, self.position, before.rows()).await;
+        total.map_err(|error| self.store_failed(error))?;
         Ok(before)
     }
 
@@ -534,8 +537,8 @@ impl<'a> Work<'a> {
     /// The source's stored segments before the first row is read; none where an earlier attempt looked at them.
     async fn stored_before(&self) -> Result<Option<Look>, Stop> {
         let job = self.job;
-        let record = job.ledger.collection(job.attempt.job_id(), self.position).await;
-        if record.map_err(|error| self.ledger_failed(error))?.source_counts.is_some() {
+        let record = job.store.collection(job.attempt.job_id(), self.position).await;
+        if record.map_err(|error| self.store_failed(error))?.source_counts.is_some() {
             return Ok(None);
         }
         let look = drift::looker(job).before(&self.planned.source).await;
@@ -546,10 +549,10 @@ impl<'a> Work<'a> {
     /// Looks, when everything else is done, whether rows of the source were written since before the copy.
     async fn look_for_writes(&mut self) -> Result<(), Stop> {
         let job = self.job;
-        let record = job.ledger.collection(job.attempt.job_id(), self.position).await;
-        let recorded = record.map_err(|error| self.ledger_failed(error))?.source_counts;
+        let record = job.store.collection(job.attempt.job_id(), self.position).await;
+        let recorded = record.map_err(|error| self.store_failed(error))?.source_counts;
         let (Some(recorded), true) = (recorded, self.report.drift.is_some()) else { return Ok(()) };
-        let before = Holding::read(&recorded).map_err(|error| self.ledger_failed(error))?;
+        let before = Holding::read(&recorded).map_err(|error| self.store_failed(error))?;
         let writes = drift::writes_since(job, &self.planned.source, &before).await;
         self.stop_if_canceled()?;
         let writes = writes.map_err(|error| self.source_failed(error))?;
@@ -622,10 +625,10 @@ impl<'a> Work<'a> {
         let job = self.job;
         let started = Instant::now();
         job.times.begin_copy(self.position);
-        let record = job.ledger.collection(job.attempt.job_id(), self.position).await;
-        let is_copied = record.map_err(|error| self.ledger_failed(error))?.copied;
+        let record = job.store.collection(job.attempt.job_id(), self.position).await;
+        let is_copied = record.map_err(|error| self.store_failed(error))?.copied;
         let outcome = if is_copied && self.quarantined().await?.is_empty() {
-            Ok(())
+            self.close_left_writers(made).await
         } else {
             self.copy_splits(made, source, before).await
         };
@@ -633,103 +636,102 @@ impl<'a> Work<'a> {
         self.job.copied_since(started);
         let copied = self.what_was_copied().await?;
         outcome?;
-        let recorded = job.ledger.record_copied(&job.attempt, self.position).await;
-        recorded.map_err(|error| self.ledger_failed(error))?;
+        let recorded = job.store.record_copied(&job.attempt, self.position).await;
+        recorded.map_err(|error| self.store_failed(error))?;
         Ok(copied)
     }
 
     async fn copy_splits(&mut self, made: &Collection, source: &Reader, before: &[u64]) -> Result<(), Stop> {
         let job = self.job;
         let splits = self.splits(source, before).await?;
-        let number = job.ledger.next_write_alias(&job.attempt, self.position).await;
-        let number = number.map_err(|error| self.ledger_failed(error))?;
-        let (attempt, position) = (&job.attempt, self.position);
-        let opened = target::open_write_alias(&job.target, made, attempt, position, number, &job.cancel);
+        let writer = self.open_writer(made).await?;
+        let opened = target::open_write_alias(&job.target, made, &writer, &job.cancel);
         let opened = opened.await.map_err(|error| self.target_failed(error))?;
         let write_name = opened.ok_or_else(|| replaced(self.planned, job.attempt.job_id()))?;
-        let parts = self.planned.parts();
-        let per_part = self.sample_rows(parts.len());
-        let sample =
-            SampleRule::new(job.sample_seed, parts.into_iter().zip(before.iter().copied()), per_part);
-        let limits =
-            split_limits(&self.planned.described, before.iter().sum(), self.job.tuning.split_bytes_min);
-        let recorded = job.ledger.splits(job.attempt.job_id(), self.position).await;
-        let recorded = recorded.map_err(|error| self.ledger_failed(error))?;
-        let rows_written = recorded.iter().map(|split| split.progress.rows_written).sum();
-        let pages = Reader { consistency: job.consistency, ..source.clone() };
-        let copy = self.copy_job(&job.source, &pages, write_name.clone(), sample, limits, rows_written);
-        let dispatcher = InProcess { parallel: SPLITS_PARALLEL, slice: job.tuning.slice_time };
-        let outcome = match copy.retry_quarantined().await {
-            Ok(()) => dispatcher.dispatch(splits, &copy).await,
-            Err(error) => Err(error),
+        let copying = job.copying();
+        let copy = copying.of_splits(self.position, self.planned, source, before, write_name.clone()).await;
+        let copy = copy.map_err(|error| self.store_failed(error))?;
+        let in_process = InProcess { parallel: SPLITS_PARALLEL, slice: job.tuning.slice_time };
+        let dispatcher: &dyn Dispatcher = job.dispatcher.as_deref().unwrap_or(&in_process);
+        let to_copy = SplitsToCopy {
+            job_id: job.attempt.job_id().clone(),
+            collection: self.position,
+            splits,
+            cancel: copy.cancel.clone(),
         };
-        // Whatever may still be on its way finds no collection from now on. After a failure, which may be that the target is
-        // gone, it is only tried once: the next attempt does it again.
-        let closed = match outcome {
-            Ok(Slice::Done) => {
-                let closed = target::close_write_alias(&job.target, &made.name, &write_name).await;
-                // Also one that a dead attempt asked for and that was made only now.
-                let all = target::close_write_aliases(&job.target, &made.name, attempt, position, number);
-                closed.and(all.await)
-            }
-            Ok(Slice::Canceled | Slice::More { .. }) | Err(_) => {
-                target::try_close_write_alias(&job.target, &made.name, &write_name).await
-            }
+        let slices = Slices { copy: &copy, writer: writer.clone(), target_name: &made.name };
+        let work = async {
+            copy.retry_quarantined(&job.attempt).await?;
+            Ok(dispatcher.dispatch(to_copy, &slices).await?)
         };
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            error = writers::renew(&*job.store, &writer, job.tuning.writer_ttl) => Err(CopyError::Store(error)),
+        };
+        let closed = self.close_writers(made, &write_name, matches!(outcome, Ok(Slice::Done))).await;
         match outcome {
-            Ok(Slice::Done) => closed.map_err(|error| self.target_failed(error)),
-            Ok(Slice::Canceled | Slice::More { .. }) => Err(Stop::Canceled),
+            Ok(Slice::Done) => closed,
+            Ok(Slice::Canceled | Slice::Taken | Slice::More { .. }) => Err(Stop::Canceled),
             Err(error) => Err(self.copy_problem(error)),
         }
     }
 
-    fn copy_job(
+    /// Opens the writer of this attempt, after whoever wrote before can write no more.
+    async fn open_writer(&self, made: &Collection) -> Result<Writer, Stop> {
+        let (job, position) = (self.job, self.position);
+        let lost = job.store.lose_writers(&job.attempt, position).await;
+        lost.map_err(|error| self.store_failed(error))?;
+        let opened =
+            job.store.open_writer(job.attempt.job_id(), position, &job.worker, job.tuning.writer_ttl).await;
+        let writer = opened.map_err(|error| self.store_failed(error))?;
+        let closed = close_lost_writers(&*job.store, &job.target, &made.name, &writer).await;
+        closed.map_err(|error| self.copy_problem(error))?;
+        Ok(writer)
+    }
+
+    /// Whatever may still be on its way finds no collection from now on. After a failure, which may be that the target is
+    /// gone, that is only tried once: the next attempt does it again.
+    async fn close_writers(
         &self,
-        from: &Client,
-        reader: &Reader,
-        write_name: CollectionName,
-        sample: SampleRule,
-        limits: Limits,
-        rows_written: u64,
-    ) -> CopyJob {
+        made: &Collection,
+        write_name: &CollectionName,
+        is_done: bool,
+    ) -> Result<(), Stop> {
         let job = self.job;
-        CopyJob {
-            source: from.clone(),
-            reads: reader.side,
-            target: job.target.clone(),
-            ledger: job.ledger.clone(),
-            attempt: job.attempt.clone(),
-            source_name: reader.name.clone(),
-            shown_name: self.planned.source.clone(),
-            source_id: reader.id,
-            write_name,
-            key_field: reader.key_field.clone(),
-            keys: self.planned.keys,
-            names: reader.columns.iter().map(|column| column.name.clone()).collect(),
-            columns: reader.columns.clone(),
-            consistency: reader.consistency,
-            budget: job.budget.clone(),
-            pace: Arc::clone(&job.pace),
-            limits,
-            page_bytes_target: job.tuning.page_bytes_target,
-            sample,
-            refusals: Refusals::new(self.position, rows_written),
-            observer: Arc::clone(&job.observer),
-            cancel: job.cancel.child_token(),
+        if is_done {
+            // Also a name that a dead attempt asked for and that was made only now.
+            let closed =
+                writers::close_all(&*job.store, &job.attempt, &job.target, &made.name, self.position);
+            return Ok(closed.await?);
         }
+        let lost = job.store.lose_writers(&job.attempt, self.position).await;
+        lost.map_err(|error| self.store_failed(error))?;
+        let closed = target::try_close_write_alias(&job.target, &made.name, write_name).await;
+        closed.map_err(|error| self.target_failed(error))
+    }
+
+    /// Takes away the name of a writer that recorded all its rows and died before it could do so itself.
+    async fn close_left_writers(&self, made: &Collection) -> Result<(), Stop> {
+        let job = self.job;
+        let lost = job.store.lost_writers(job.attempt.job_id(), self.position).await;
+        if lost.map_err(|error| self.store_failed(error))?.is_empty() {
+            return Ok(());
+        }
+        let closed = writers::close_all(&*job.store, &job.attempt, &job.target, &made.name, self.position);
+        Ok(closed.await?)
     }
 
     /// The splits that are not complete; planned now if no attempt has done so yet.
-    async fn splits(&self, source: &Reader, before: &[u64]) -> Result<Vec<i64>, Stop> {
+    async fn splits(&self, source: &Reader, before: &[u64]) -> Result<Vec<SplitId>, Stop> {
         let job = self.job;
-        let record = job.ledger.collection(job.attempt.job_id(), self.position).await;
-        let planned = if record.map_err(|error| self.ledger_failed(error))?.splits_planned {
+        let record = job.store.collection(job.attempt.job_id(), self.position).await;
+        let planned = if record.map_err(|error| self.store_failed(error))?.splits_planned {
             Vec::new()
         } else {
             self.plan_splits(source, before).await?
         };
-        let splits = job.ledger.plan_splits(&job.attempt, self.position, planned).await;
-        let splits = splits.map_err(|error| self.ledger_failed(error))?;
+        let splits = job.store.plan_splits(&job.attempt, self.position, planned).await;
+        let splits = splits.map_err(|error| self.store_failed(error))?;
         let rows: u64 = splits.iter().map(|split| split.progress.rows_written).sum();
         if rows > 0 {
             let bytes = splits.iter().map(|split| split.progress.bytes).sum();
@@ -759,10 +761,10 @@ impl<'a> Work<'a> {
         Ok(splits)
     }
 
-    /// What the ledger knows of the rows, part by part.
+    /// What the store knows of the rows, part by part.
     async fn what_was_copied(&mut self) -> Result<Vec<PartCopied>, Stop> {
-        let (ledger, job_id) = (&self.job.ledger, self.job.attempt.job_id());
-        let splits = ledger.splits(job_id, self.position).await.map_err(|error| self.ledger_failed(error))?;
+        let (store, job_id) = (&self.job.store, self.job.attempt.job_id());
+        let splits = store.splits(job_id, self.position).await.map_err(|error| self.store_failed(error))?;
         let set_aside = self.set_aside().await?;
         self.report.quarantined = set_aside.len() as u64;
         let mut parts = Vec::new();
@@ -777,10 +779,10 @@ impl<'a> Work<'a> {
                 rows_read,
                 rows_written,
             });
-            let keys = ledger.samples(job_id, self.position, partition.as_deref()).await;
-            let keys = keys.map_err(|error| self.ledger_failed(error))?;
+            let keys = store.samples(job_id, self.position, partition.as_deref()).await;
+            let keys = keys.map_err(|error| self.store_failed(error))?;
             let keys = keys.iter().map(|text| key_of(text)).collect::<Result<Vec<_>, _>>();
-            let mut keys = keys.map_err(|error| self.ledger_failed(error))?;
+            let mut keys = keys.map_err(|error| self.store_failed(error))?;
             let is_refused = |key: &Key| set_aside.contains(&(partition.clone(), key.clone()));
             keys.retain(|key| !is_refused(key));
             keys.sort_unstable();
@@ -800,7 +802,7 @@ impl<'a> Work<'a> {
     async fn set_aside(&self) -> Result<BTreeSet<(Option<String>, Key)>, Stop> {
         let mut found = BTreeSet::new();
         for row in self.quarantined().await? {
-            let key = key_of(&row.key).map_err(|error| self.ledger_failed(error))?;
+            let key = key_of(&row.key).map_err(|error| self.store_failed(error))?;
             found.insert((Some(row.partition).filter(|partition| !partition.is_empty()), key));
         }
         Ok(found)
@@ -823,8 +825,12 @@ impl<'a> Work<'a> {
                 Problem::new(Code::Protocol).with("collection", source).with("detail", error).into()
             }
             CopyError::InDoubt(detail) => Stop::InDoubt(detail),
-            CopyError::Ledger(error) => self.ledger_failed(error),
-            CopyError::Record(error) => self.ledger_failed(error),
+            CopyError::Told(detail) => {
+                let problem = Problem::new(Code::CopyFailed).with("collection", source);
+                problem.with("job", self.job.attempt.job_id()).with("detail", detail).into()
+            }
+            CopyError::Store(error) => self.store_failed(error),
+            CopyError::Record(error) => self.store_failed(error),
             CopyError::RowsRefused { first, last, error } => Problem::new(Code::RowsRefused)
                 .with("collection", target)
                 .with("first", first)
@@ -832,14 +838,6 @@ impl<'a> Work<'a> {
                 .with("detail", error)
                 .into(),
         }
-    }
-
-    /// Rows to sample of each part: at least 1,000 and a thousandth of the collection, at least 64 a part.
-    fn sample_rows(&self, parts: usize) -> usize {
-        if self.job.request.verify != VerifyLevel::Sample || self.planned.keys == Keys::Regenerated {
-            return 0;
-        }
-        comparison::sample_rows(self.planned.rows_estimate, parts)
     }
 
     /// Asks the source, while it is still loaded, what the target must hold, and finds out why it may count more rows
@@ -902,13 +900,13 @@ impl<'a> Work<'a> {
                 "{rows} rows of the source were not answered when it was read"
             )));
         }
-        let splits = job.ledger.splits(job.attempt.job_id(), self.position).await;
-        let mut splits = splits.map_err(|error| self.ledger_failed(error))?;
+        let splits = job.store.splits(job.attempt.job_id(), self.position).await;
+        let mut splits = splits.map_err(|error| self.store_failed(error))?;
         splits.retain(|split| split.partition.as_deref() == partition);
         let mut short = BTreeSet::new();
         for split in &splits {
             let range = range_of(split.after.as_deref(), split.until.as_deref());
-            let range = range.map_err(|error| self.ledger_failed(error))?;
+            let range = range.map_err(|error| self.store_failed(error))?;
             let part = Part { partition: split.partition.clone(), range };
             let counted = reader.count(&part).await.map_err(|error| self.not_verified(error))?;
             if counted > split.progress.rows_read {
@@ -919,14 +917,14 @@ impl<'a> Work<'a> {
         let (of_collection, mut refused) = (self.quarantined().await?, Vec::new());
         for split in &splits {
             let of_split = rows_of_split(split, of_collection.clone());
-            refused.extend(of_split.map_err(|error| self.ledger_failed(error))?);
+            refused.extend(of_split.map_err(|error| self.store_failed(error))?);
         }
         if let Some(copied) = &mut self.report.evidence.copied {
             copied.splits_open += splits.len() as u64;
         }
         let splits = splits.into_iter().map(|split| split.split_id).collect();
-        let opened = job.ledger.reopen_splits(&job.attempt, self.position, splits, 0, refused).await;
-        opened.map_err(|error| self.ledger_failed(error))?;
+        let opened = job.store.reopen_splits(&job.attempt, self.position, splits, refused).await;
+        opened.map_err(|error| self.store_failed(error))?;
         let job_id = job.attempt.job_id();
         let place = partition.map_or_else(|| "in all".to_owned(), |name| format!("partition `{name}`"));
         let place_zh = partition.map_or_else(|| "总计".to_owned(), |name| format!("Partition `{name}`"));
@@ -1027,7 +1025,10 @@ impl<'a> Work<'a> {
             self.report.verification = Some(verification);
             return Ok(());
         }
-        let units = super::target_load_units(memory_estimate(&self.planned.described, self.report.rows));
+        let units = super::target_load_units(
+            memory_estimate(&self.planned.described, self.report.rows),
+            self.job.limits,
+        );
         let _turn = self.turn_of_target(units).await?;
         self.stop_if_canceled()?;
         let outcome = self.load_and_compare(made, expected).await;
@@ -1058,14 +1059,10 @@ impl<'a> Work<'a> {
         let of_target =
             reader(Side::Target, target, made, &self.planned.described, &self.job.cancel).fresh().await;
         let of_target = of_target.map_err(|error| self.not_verified(error))?;
-        let copy = self.copy_job(
-            target,
-            &of_target,
-            made.name.clone(),
-            SampleRule::default(),
-            split_limits(&self.planned.described, self.report.rows, self.job.tuning.split_bytes_min),
-            self.report.rows,
-        );
+        let limits = split_limits(&self.planned.described, self.report.rows, self.job.tuning.split_bytes_min);
+        let refusals = Refusals::new(self.report.rows, 0);
+        let copying = self.job.copying();
+        let copy = copying.of(self.position, self.planned, &of_target, made.name.clone(), limits, refusals);
         self.settle(&copy, &of_target, made).await?;
         if self.job.request.verify == VerifyLevel::None {
             return Ok(crate::proof::Outcome::default());
@@ -1124,13 +1121,14 @@ impl<'a> Work<'a> {
 
     /// The right to have the target loaded with it.
     async fn turn_of_target(&self, units: u32) -> Result<tokio::sync::SemaphorePermit<'a>, Stop> {
-        let turn = shown(Awaited::Turn { side: Side::Target }, self.job.target_loads.acquire_many(units));
+        let turn =
+            shown(Awaited::Turn { side: Side::Target }, self.job.of_target.target_loads.acquire_many(units));
         turn.await.map_err(|_| Stop::Canceled)
     }
 
     /// Leaves one row of each key in the ranges that are in doubt.
     async fn settle(&self, copy: &CopyJob, of_target: &Reader, made: &Collection) -> Result<(), Stop> {
-        let removed = match settle_doubts(copy, of_target, self.position).await {
+        let removed = match settle_doubts(copy, of_target, &self.job.attempt).await {
             Err(error @ SettleError::Unequal { .. }) => return Err(Stop::InDoubt(error.to_string())),
             removed => removed.map_err(|error| self.not_verified(error))?,
         };
@@ -1148,18 +1146,19 @@ impl<'a> Work<'a> {
         if !self.planned.keys.can_upsert() {
             return Ok(false);
         }
-        let (ledger, attempt) = (&self.job.ledger, &self.job.attempt);
-        let splits = ledger.splits(attempt.job_id(), self.position).await;
+        let (store, attempt) = (&self.job.store, &self.job.attempt);
+        let splits = store.splits(attempt.job_id(), self.position).await;
         let mut found = false;
-        for split in splits.map_err(|error| self.ledger_failed(error))? {
+        for split in splits.map_err(|error| self.store_failed(error))? {
             let range = range_of(split.after.as_deref(), split.until.as_deref());
-            let range = range.map_err(|error| self.ledger_failed(error))?;
+            let range = range.map_err(|error| self.store_failed(error))?;
             let part = Part { partition: split.partition.clone(), range };
             let counted = of_target.count(&part).await.map_err(|error| self.not_verified(error))?;
             if counted > split.progress.rows_written {
                 let (partition, after, until) = (split.partition, split.after, split.until);
-                let doubted = ledger.record_doubt(attempt, self.position, partition, after, until).await;
-                doubted.map_err(|error| self.ledger_failed(error))?;
+                let right = Right::Attempt(attempt, self.position);
+                let doubted = store.record_doubt(right, partition, after, until).await;
+                doubted.map_err(|error| self.store_failed(error))?;
                 found = true;
             }
         }
@@ -1174,7 +1173,7 @@ impl<'a> Work<'a> {
             let rows = target.row_estimate(name).await.map_err(|error| self.not_verified(error))?;
             return Ok(CountedRows { whole: rows, ..CountedRows::default() });
         }
-        let units = super::target_load_units(memory_estimate(&self.planned.described, rows));
+        let units = super::target_load_units(memory_estimate(&self.planned.described, rows), self.job.limits);
         let _turn = self.turn_of_target(units).await?;
         let made = repeat(&job.cancel, || target.describe(name)).await;
         let made = made.map_err(|error| self.not_verified(error))?;

@@ -259,7 +259,7 @@ mod tests {
     fn report(collections: Vec<CollectionReport>) -> Report {
         let cluster = || Cluster { address: String::new(), version: String::new() };
         Report {
-            job_id: "j".to_owned(),
+            job_id: "j".into(),
             state: JobState::Failed,
             vecferry_version: String::new(),
             source: cluster(),

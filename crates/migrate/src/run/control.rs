@@ -1,26 +1,24 @@
 //! What others want of a job: that it ends, and that nothing of it stays.
 
 use std::convert::Infallible;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::{Attempt, CollectionRecord, JobRecord, Ledger};
 use vecferry_milvus::{Client, Endpoint, Error};
+use vecferry_store::{Attempt, CollectionRecord, JobId, JobRecord, JobState, Store};
 
 use super::claim::Claim;
 use super::pace::Looked;
-use super::{Job, ledger_failed, ledger_problem, new_report};
+use super::{Job, new_report, store_failed, store_problem, writers};
 use crate::connect::{Side, connect};
 use crate::event::{Event, Phase};
 use crate::plan::stored::read_plan;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::{Code, Problem, Told};
 use crate::rate::MaxRate;
-use crate::report::{CollectionReport, JobState, Report};
+use crate::report::{CollectionReport, Report};
 use crate::request::VerifyLevel;
 use crate::retry::repeat;
-use crate::target;
 
 /// How often a running job looks whether it is to end, and how fast it goes.
 const CONTROL_INTERVAL: Duration = Duration::from_millis(500);
@@ -33,11 +31,11 @@ const REACTION_WAIT_MAX: Duration = Duration::from_secs(20);
 pub(super) async fn obey(job: &Job, looked: &Looked) -> Infallible {
     loop {
         tokio::time::sleep(CONTROL_INTERVAL).await;
-        // A ledger that can't be read ends the job where it can't be written.
-        if let Ok(control) = job.ledger.control(job.attempt.job_id()).await {
+        // A store that can't be read ends the job where it can't be written.
+        if let Ok(control) = job.store.control(job.attempt.job_id()).await {
             if control.cancel {
                 job.cancel.cancel();
-                if let Err(error) = job.ledger.record_cancel_beat(&job.attempt).await {
+                if let Err(error) = job.store.record_cancel_beat(&job.attempt).await {
                     tracing::debug!(%error, "whoever canceled does not see it");
                 }
             }
@@ -45,10 +43,10 @@ pub(super) async fn obey(job: &Job, looked: &Looked) -> Infallible {
             if let Ok(max_rate) = MaxRate::of_stored(control.max_rate.as_deref())
                 && job.pace.set_max_rate(max_rate)
             {
-                job.observer.on_event(Event::MaxRate(max_rate));
+                job.observer.on_event(Event::MaxRate { max_rate });
             }
         }
-        job.times.record_now_and_then(&job.ledger, &job.attempt).await;
+        job.times.record_now_and_then(&*job.store, &job.attempt).await;
         looked.look(job).await;
     }
 }
@@ -57,7 +55,7 @@ pub(super) async fn obey(job: &Job, looked: &Looked) -> Infallible {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateSet {
     /// The job's whole number.
-    pub job_id: String,
+    pub job_id: JobId,
     /// Whether a process works on it, which takes the limit over within a second.
     pub live: bool,
 }
@@ -67,27 +65,26 @@ pub struct RateSet {
 /// # Errors
 /// There is no such job, or it is complete.
 pub async fn set_max_rate(
-    ledger: &Ledger,
-    job_id: &str,
+    store: &dyn Store,
+    job_id: &JobId,
     max_rate: Option<MaxRate>,
 ) -> Result<RateSet, Problem> {
-    let failed = |error: vecferry_ledger::Error| ledger_problem(ledger.directory(), job_id, &error);
-    let JobRecord { job_id, state, .. } = ledger.job(job_id).await.map_err(failed)?;
-    if state == JobState::Successful.name() {
+    let failed = |error: vecferry_store::Error| store_problem(store, job_id.as_str(), &error);
+    if store.job(job_id).await.map_err(failed)?.state == JobState::Successful {
         return Err(Problem::new(Code::JobIsComplete).with("job", job_id));
     }
-    ledger.set_max_rate(&job_id, MaxRate::stored(max_rate)).await.map_err(failed)?;
-    let live = ledger.is_live(&job_id).map_err(failed)?;
-    Ok(RateSet { job_id, live })
+    store.set_max_rate(job_id, MaxRate::stored(max_rate)).await.map_err(failed)?;
+    let live = store.is_live(job_id).await.map_err(failed)?;
+    Ok(RateSet { job_id: job_id.clone(), live })
 }
 
 /// What a cancellation came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canceled {
     /// The job's whole number.
-    pub job_id: String,
+    pub job_id: JobId,
     /// Its state now.
-    pub state: String,
+    pub state: JobState,
     /// What was removed from the target; only where that was asked for.
     pub removed: Vec<String>,
 }
@@ -100,23 +97,24 @@ pub struct Canceled {
 /// There is no such job, the process that works on it does not react, a server that is needed can't be reached, or
 /// something can't be removed.
 pub async fn cancel(
-    ledger: &Ledger,
-    job_id: &str,
+    store: &dyn Store,
+    job_id: &JobId,
     source: Option<Endpoint>,
     target: Option<Endpoint>,
     clean: bool,
 ) -> Result<Canceled, Vec<Problem>> {
-    let directory = ledger.directory().to_owned();
-    let failed = |error: vecferry_ledger::Error| vec![ledger_problem(&directory, job_id, &error)];
-    let record = ledger.job(job_id).await.map_err(failed)?;
-    let plan = read_plan(&record.plan).map_err(|error| vec![unreadable(&directory, &error)])?;
-    let job_id = record.job_id.as_str();
-    if ledger.is_live(job_id).map_err(failed)? {
-        ledger.request_cancel(job_id).await.map_err(failed)?;
-        wait_for_end(ledger, job_id).await?;
+    let failed = |error: vecferry_store::Error| vec![store_problem(store, job_id.as_str(), &error)];
+    let record = store.job(job_id).await.map_err(failed)?;
+    let plan = read_plan(&record.plan).map_err(|error| vec![unreadable(store, &error)])?;
+    if store.is_live(job_id).await.map_err(failed)? {
+        store.request_cancel(job_id).await.map_err(failed)?;
+        wait_for_end(store, job_id).await?;
     }
-    let record = ledger.job(job_id).await.map_err(failed)?;
-    let died = record.state == JobState::InProgress.name() || record.state == JobState::Pending.name();
+    let record = store.job(job_id).await.map_err(failed)?;
+    if record.attempt == 0 {
+        return never_begun(store, job_id).await.map_err(failed);
+    }
+    let died = record.state.is_open();
     let mut removed = Vec::new();
     if died || clean {
         let target = match target {
@@ -128,29 +126,36 @@ pub async fn cancel(
             Err(problem) if !died => return Err(vec![problem]),
             target => target,
         };
-        let before = ledger.collections(job_id).await.map_err(failed)?;
-        let attempt = ledger.begin_attempt(job_id).await.map_err(failed)?;
-        let problems = end(ledger, &attempt, &plan, source, target, clean, &mut removed).await;
-        let after = ledger.collections(job_id).await.map_err(failed)?;
+        let before = store.collections(job_id).await.map_err(failed)?;
+        let attempt = store.begin_attempt(job_id).await.map_err(failed)?;
+        let problems = end(store, &attempt, &plan, source, target, clean, &mut removed).await;
+        let after = store.collections(job_id).await.map_err(failed)?;
         let is_changed = before != after || !removed.is_empty();
         let now = format!("{:.3}", jiff::Timestamp::now());
         let (state, report, at) = if !died && !is_changed && !problems.is_empty() {
-            (record.state.clone(), record.report.clone(), record.ended_at.clone().unwrap_or(now))
+            (record.state, record.report.clone(), record.ended_at.clone().unwrap_or(now))
         } else if clean {
             let report = cleaned(&record, &plan, &after, &removed, &now);
-            let report =
-                serde_json::to_string(&report).map_err(|error| vec![unreadable(&directory, &error)])?;
-            (JobState::Canceled.name().to_owned(), Some(report), now)
+            let report = serde_json::to_string(&report).map_err(|error| vec![unreadable(store, &error)])?;
+            (JobState::Canceled, Some(report), now)
         } else {
-            (JobState::Canceled.name().to_owned(), record.report.clone(), now)
+            (JobState::Canceled, record.report.clone(), now)
         };
-        ledger.end_attempt(&attempt, &state, report.unwrap_or_default(), at).await.map_err(failed)?;
+        store.end_attempt(&attempt, state, report.unwrap_or_default(), at).await.map_err(failed)?;
         if !problems.is_empty() {
             return Err(problems);
         }
     }
-    let JobRecord { job_id, state, .. } = ledger.job(job_id).await.map_err(failed)?;
+    let JobRecord { job_id, state, .. } = store.job(job_id).await.map_err(failed)?;
     Ok(Canceled { job_id, state, removed })
+}
+
+/// A job that was recorded and never begun ends without a server.
+async fn never_begun(store: &dyn Store, job_id: &JobId) -> Result<Canceled, vecferry_store::Error> {
+    let attempt = store.begin_attempt(job_id).await?;
+    let now = format!("{:.3}", jiff::Timestamp::now());
+    store.end_attempt(&attempt, JobState::Canceled, String::new(), now).await?;
+    Ok(Canceled { job_id: job_id.clone(), state: JobState::Canceled, removed: Vec::new() })
 }
 
 /// The report of a job after a clean-up: nothing that an earlier one proved counts any more.
@@ -163,9 +168,9 @@ fn cleaned(
 ) -> Report {
     let former: Option<Report> = record.report.as_deref().and_then(|text| serde_json::from_str(text).ok());
     let names = if removed.is_empty() { "–".into() } else { Told::items(removed) };
-    let one = |(planned, of_ledger): (&PlannedCollection, &CollectionRecord)| CollectionReport {
+    let one = |(planned, of_store): (&PlannedCollection, &CollectionRecord)| CollectionReport {
         phase: Phase::Canceled,
-        created: of_ledger.target_id.is_some(),
+        created: of_store.target_id.is_some(),
         ..new_report(planned)
     };
     Report {
@@ -195,16 +200,17 @@ fn cleaned(
 
 /// Waits until the process ended that works on a job. It may have much to bring to its end, but it says all the time that it
 /// is about it.
-async fn wait_for_end(ledger: &Ledger, job_id: &str) -> Result<(), Vec<Problem>> {
-    let failed = |error: vecferry_ledger::Error| vec![ledger_problem(ledger.directory(), job_id, &error)];
-    let (mut beats, mut since) = (ledger.cancel_beats(job_id).await.map_err(failed)?, Instant::now());
-    while ledger.is_live(job_id).map_err(failed)? {
+async fn wait_for_end(store: &dyn Store, job_id: &JobId) -> Result<(), Vec<Problem>> {
+    let failed = |error: vecferry_store::Error| vec![store_problem(store, job_id.as_str(), &error)];
+    let (mut beats, mut since) = (store.cancel_beats(job_id).await.map_err(failed)?, Instant::now());
+    while store.is_live(job_id).await.map_err(failed)? {
         tokio::time::sleep(END_INTERVAL).await;
-        let now = ledger.cancel_beats(job_id).await.map_err(failed)?;
+        let now = store.cancel_beats(job_id).await.map_err(failed)?;
         if now != beats {
             (beats, since) = (now, Instant::now());
         } else if since.elapsed() > REACTION_WAIT_MAX {
-            let process = ledger.holder(job_id).map_or_else(|| "?".to_owned(), |number| number.to_string());
+            let process =
+                store.holder(job_id).await.map_or_else(|| "?".to_owned(), |number| number.to_string());
             let problem = Problem::new(Code::JobDoesNotReact).with("job", job_id).with("process", process);
             return Err(vec![problem.with("seconds", REACTION_WAIT_MAX.as_secs())]);
         }
@@ -212,15 +218,15 @@ async fn wait_for_end(ledger: &Ledger, job_id: &str) -> Result<(), Vec<Problem>>
     Ok(())
 }
 
-/// A document of the ledger that this version can't read.
-pub(super) fn unreadable(directory: &Path, error: &dyn std::fmt::Display) -> Problem {
-    let problem = Problem::new(Code::LedgerCorrupt).with("dir", directory.display());
+/// A document of the store that this version can't read.
+pub(super) fn unreadable(store: &dyn Store, error: &dyn std::fmt::Display) -> Problem {
+    let problem = Problem::new(Code::LedgerCorrupt).with("dir", store.place());
     problem.with("detail", error)
 }
 
 /// Does what the process of the job would have done at its end. Returns everything that stood in the way.
 async fn end(
-    ledger: &Ledger,
+    store: &dyn Store,
     attempt: &Attempt,
     plan: &Plan,
     source: Option<Endpoint>,
@@ -228,9 +234,9 @@ async fn end(
     clean: bool,
     removed: &mut Vec<String>,
 ) -> Vec<Problem> {
-    let records = match ledger.collections(attempt.job_id()).await {
+    let records = match store.collections(attempt.job_id()).await {
         Ok(records) => records,
-        Err(error) => return vec![ledger_failed(attempt.job_id(), error)],
+        Err(error) => return vec![store_failed(attempt.job_id(), error)],
     };
     let mut problems = Vec::new();
     if let Some(endpoint) = source {
@@ -248,15 +254,15 @@ async fn end(
         }
     };
     for (planned, record) in plan.collections.iter().zip(&records) {
-        let claim = Claim { ledger, attempt, target: &client, planned, position: record.position };
+        let claim = Claim { store, attempt, target: &client, planned, position: record.position };
         match clean_up(&claim, record, clean).await {
             Ok(name) => removed.extend(name),
             Err(problem) => problems.push(problem),
         }
     }
     if clean {
-        crate::rbac::remove(ledger, attempt, &client, plan.rbac.as_ref(), removed, &mut problems).await;
-        remove_databases(ledger, attempt, &client, removed, &mut problems).await;
+        crate::rbac::remove(store, attempt, &client, plan.rbac.as_ref(), removed, &mut problems).await;
+        remove_databases(store, attempt, &client, removed, &mut problems).await;
     }
     problems
 }
@@ -286,15 +292,13 @@ pub(super) async fn clean_up(
     record: &CollectionRecord,
     clean: bool,
 ) -> Result<Option<String>, Problem> {
-    let Claim { target, planned, attempt, ledger, .. } = *claim;
+    let Claim { target, planned, attempt, store, .. } = *claim;
     let failed = |error: Error| {
         Problem::new(Code::TargetFailed).with("collection", &planned.target).with("detail", error)
     };
     let own = claim.own().find(record).await.map_err(failed)?;
     if let Some(own) = &own {
-        target::close_write_aliases(target, &own.name, attempt, record.position, record.write_alias)
-            .await
-            .map_err(failed)?;
+        writers::close_all(store, attempt, target, &own.name, record.position).await?;
     }
     if !clean {
         return Ok(None);
@@ -304,8 +308,8 @@ pub(super) async fn clean_up(
         return Err(problem.with("job", attempt.job_id()));
     }
     if record.creation_intended {
-        let intended = ledger.intend_removal(attempt, record.position).await;
-        intended.map_err(|error| ledger_failed(attempt.job_id(), error))?;
+        let intended = store.intend_removal(attempt, record.position).await;
+        intended.map_err(|error| store_failed(attempt.job_id(), error))?;
     }
     if let Some(own) = &own {
         for alias in target.aliases(own).await.map_err(failed)? {
@@ -325,15 +329,15 @@ pub(super) async fn clean_up(
 
 /// Databases that the job made go if nobody put anything into them.
 async fn remove_databases(
-    ledger: &Ledger,
+    store: &dyn Store,
     attempt: &Attempt,
     target: &Client,
     removed: &mut Vec<String>,
     problems: &mut Vec<Problem>,
 ) {
-    let databases = match ledger.databases(attempt.job_id()).await {
+    let databases = match store.databases(attempt.job_id()).await {
         Ok(databases) => databases,
-        Err(error) => return problems.push(ledger_failed(attempt.job_id(), error)),
+        Err(error) => return problems.push(store_failed(attempt.job_id(), error)),
     };
     for (db, _) in databases.into_iter().filter(|(_, made)| *made) {
         let gone = async {
@@ -346,8 +350,8 @@ async fn remove_databases(
             Ok(true) => {
                 removed.push(format!("{db}.*"));
                 // A job that is resumed makes it anew.
-                if let Err(error) = ledger.forget_database(attempt, &db).await {
-                    problems.push(ledger_failed(attempt.job_id(), error));
+                if let Err(error) = store.forget_database(attempt, &db).await {
+                    problems.push(store_failed(attempt.job_id(), error));
                 }
             }
             Ok(false) => {}

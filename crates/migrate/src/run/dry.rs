@@ -68,7 +68,7 @@ impl Migration {
                 ProofError::Canceled => Problem::new(Code::ReadCanceled),
                 error @ (ProofError::Server(_)
                 | ProofError::Protocol(_)
-                | ProofError::Ledger(_)
+                | ProofError::Store(_)
                 | ProofError::Repair(_)) => {
                     Problem::new(Code::SourceFailed).with("collection", &planned.source).with("detail", error)
                 }
@@ -114,8 +114,8 @@ impl Migration {
                 .await
             }
         };
-        let read = stream::iter(ranges).map(one).buffer_unordered(SPLITS_PARALLEL);
-        let read: Vec<_> = read.try_collect().await?;
+        let reads: Vec<_> = ranges.into_iter().map(one).collect();
+        let read: Vec<_> = stream::iter(reads).buffer_unordered(SPLITS_PARALLEL).try_collect().await?;
         Ok(DryCollection {
             collection: planned.source.to_string(),
             rows: read.iter().map(|(rows, _)| rows).sum(),

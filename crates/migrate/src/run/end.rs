@@ -3,9 +3,10 @@
 
 use futures_util::{StreamExt, stream};
 use vecferry_milvus::{CollectionName, Error};
+use vecferry_store::Position;
 
 use super::drift::Holding;
-use super::{Ended, Job, LOOKS_PARALLEL, drift, ledger_failed, reader, replaced};
+use super::{Ended, Job, LOOKS_PARALLEL, drift, reader, replaced, store_failed};
 use crate::connect::Side;
 use crate::event::Phase;
 use crate::plan::{Plan, PlannedCollection};
@@ -22,24 +23,25 @@ impl Job {
     /// Looks at every complete collection once more, and records what it saw as facts.
     pub(super) async fn look_at_end(&self, plan: &Plan, ended: &mut [Ended]) {
         let complete = ended.iter_mut().zip(&plan.collections).enumerate();
-        stream::iter(complete.filter(|(_, (ended, _))| ended.report.phase == Phase::Done))
-            .for_each_concurrent(LOOKS_PARALLEL, |(position, (ended, planned))| async move {
-                let looks = async {
-                    [
-                        self.still_there(position, planned).await,
-                        self.source_stayed(position, planned, ended).await,
-                    ]
-                };
-                let looks = self.watched(planned, looks).await;
-                let evidence = &mut ended.report.evidence;
-                (evidence.there_at_end, evidence.source_looked_at_end) = (looks[0].is_ok(), looks[1].is_ok());
-                let found: Vec<_> = looks.into_iter().filter_map(Result::err).collect();
-                if !found.is_empty() {
-                    ended.report.phase = Phase::Failed;
-                    ended.problems.extend(found);
-                }
-            })
-            .await;
+        let looks: Vec<_> = complete
+            .filter(|(_, (ended, _))| ended.report.phase == Phase::Done)
+            .map(|(index, (ended, planned))| self.look_once_more(Position::of_index(index), planned, ended))
+            .collect();
+        stream::iter(looks).buffer_unordered(LOOKS_PARALLEL).collect::<Vec<()>>().await;
+    }
+
+    async fn look_once_more(&self, position: Position, planned: &PlannedCollection, ended: &mut Ended) {
+        let looks = async {
+            [self.still_there(position, planned).await, self.source_stayed(position, planned, ended).await]
+        };
+        let looks = self.watched(planned, looks).await;
+        let evidence = &mut ended.report.evidence;
+        (evidence.there_at_end, evidence.source_looked_at_end) = (looks[0].is_ok(), looks[1].is_ok());
+        let found: Vec<_> = looks.into_iter().filter_map(Result::err).collect();
+        if !found.is_empty() {
+            ended.report.phase = Phase::Failed;
+            ended.problems.extend(found);
+        }
     }
 
     /// Collections that came to the source since the plan was made, where the job means whole databases.
@@ -96,32 +98,32 @@ impl Job {
 
     /// Keeps for later attempts that a source changed: what shows it now, compaction may hide until then.
     pub(super) async fn record_drift(&self, ended: &mut [Ended]) {
-        for (position, ended) in ended.iter_mut().enumerate() {
+        for (index, ended) in ended.iter_mut().enumerate() {
             let said = ended.problems.iter().chain(&ended.warnings);
             let Some(drift) = said.into_iter().find(|problem| problem.code == Code::Drift) else { continue };
             let recorded = match serde_json::to_string(drift) {
                 Ok(document) => self
-                    .ledger
-                    .record_drift_seen(&self.attempt, position, document)
+                    .store
+                    .record_drift_seen(&self.attempt, Position::of_index(index), document)
                     .await
                     .map_err(|error| error.to_string()),
                 Err(error) => Err(error.to_string()),
             };
             if let Err(error) = recorded {
-                ended.problems.push(ledger_failed(self.attempt.job_id(), error));
+                ended.problems.push(store_failed(self.attempt.job_id(), error));
             }
         }
     }
 
     /// That an earlier attempt saw the source change.
-    async fn seen_before(&self, position: usize) -> Result<Option<Problem>, Problem> {
+    async fn seen_before(&self, position: Position) -> Result<Option<Problem>, Problem> {
         let job_id = self.attempt.job_id();
-        let record = self.ledger.collection(job_id, position).await;
-        let Some(document) = record.map_err(|error| ledger_failed(job_id, error))?.drift_seen else {
+        let record = self.store.collection(job_id, position).await;
+        let Some(document) = record.map_err(|error| store_failed(job_id, error))?.drift_seen else {
             return Ok(None);
         };
         let mut drift: Problem =
-            serde_json::from_str(&document).map_err(|error| ledger_failed(job_id, error))?;
+            serde_json::from_str(&document).map_err(|error| store_failed(job_id, error))?;
         for (name, value) in &mut drift.values {
             if name == "checks" {
                 value.push_str("; seen by an earlier attempt");
@@ -131,10 +133,10 @@ impl Job {
     }
 
     /// The target has the collection under its recorded number.
-    async fn still_there(&self, position: usize, planned: &PlannedCollection) -> Result<(), Problem> {
+    async fn still_there(&self, position: Position, planned: &PlannedCollection) -> Result<(), Problem> {
         let job_id = self.attempt.job_id();
-        let record = self.ledger.collection(job_id, position).await;
-        let id = record.map_err(|error| ledger_failed(job_id, error))?.target_id;
+        let record = self.store.collection(job_id, position).await;
+        let id = record.map_err(|error| store_failed(job_id, error))?.target_id;
         let id = id.ok_or_else(|| replaced(planned, job_id))?;
         self.claim(position, planned).sweep().await?;
         let failed = |error: vecferry_milvus::Error| {
@@ -157,7 +159,7 @@ impl Job {
     /// The source consists of what it did, and counts what it did where it can be counted without loading it.
     async fn source_stayed(
         &self,
-        position: usize,
+        position: Position,
         planned: &PlannedCollection,
         ended: &mut Ended,
     ) -> Result<(), Problem> {
@@ -207,16 +209,16 @@ impl Job {
     /// Whether rows of the source were written after the collection was complete, by its stored segments.
     async fn written_since(
         &self,
-        position: usize,
+        position: Position,
         planned: &PlannedCollection,
         ended: &mut Ended,
     ) -> Result<Option<Problem>, Problem> {
         let job_id = self.attempt.job_id();
-        let record = self.ledger.collection(job_id, position).await;
-        let recorded = record.map_err(|error| ledger_failed(job_id, error))?.source_counts;
+        let record = self.store.collection(job_id, position).await;
+        let recorded = record.map_err(|error| store_failed(job_id, error))?.source_counts;
         let report = ended.report.drift.as_mut().filter(|drift| drift.writes == Some(Writes::None));
         let (Some(recorded), Some(report)) = (recorded, report) else { return Ok(None) };
-        let before = Holding::read(&recorded).map_err(|error| ledger_failed(job_id, error))?;
+        let before = Holding::read(&recorded).map_err(|error| store_failed(job_id, error))?;
         let writes = drift::writes_at_end(self, &planned.source, &before).await.map_err(|error| {
             let problem = Problem::new(Code::SourceFailed).with("collection", &planned.source);
             problem.with("detail", error)

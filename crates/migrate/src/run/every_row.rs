@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use vecferry_ledger::{Attempt, Comparison, Ledger, NewComparison};
 use vecferry_milvus::{CollectionName, Error, ErrorKind, Key, KeyRange, RowSelection};
+use vecferry_store::{Attempt, Comparison, NewComparison, Position, Store};
 
 use super::comparison::Finding;
 use super::{Job, reader};
@@ -48,9 +48,9 @@ pub(super) struct Pair<'a> {
 /// The record of a comparison.
 #[derive(Clone, Copy)]
 pub(super) struct Memory<'a> {
-    ledger: &'a Ledger,
+    store: &'a dyn Store,
     attempt: &'a Attempt,
-    position: usize,
+    position: Position,
 }
 
 /// A range, and what is known of it already.
@@ -88,18 +88,18 @@ impl Todo {
 impl Memory<'_> {
     /// What was written to the target so far: a comparison holds for this state only.
     async fn state(&self) -> Result<String, ProofError> {
-        let (ledger, job_id) = (self.ledger, self.attempt.job_id());
-        let splits = ledger.splits(job_id, self.position).await?;
+        let (store, job_id) = (self.store, self.attempt.job_id());
+        let splits = store.splits(job_id, self.position).await?;
         let rows: u64 = splits.iter().map(|split| split.progress.rows_written).sum();
         let (doubts, refused) =
-            (ledger.doubts_total(job_id).await?, ledger.quarantined(job_id, self.position).await?);
-        let id = ledger.collection(job_id, self.position).await?.target_id.unwrap_or_default();
+            (store.doubts_total(job_id).await?, store.quarantined(job_id, self.position).await?);
+        let id = store.collection(job_id, self.position).await?.target_id.unwrap_or_default();
         Ok(format!("{id} {rows} {doubts} {}", refused.len()))
     }
 
     async fn recorded(&self) -> Result<Vec<Todo>, ProofError> {
         let found =
-            self.ledger.comparisons(self.attempt.job_id(), self.position, &self.state().await?).await?;
+            self.store.comparisons(self.attempt.job_id(), self.position, &self.state().await?).await?;
         found.iter().map(Todo::recorded).collect()
     }
 
@@ -110,7 +110,7 @@ impl Memory<'_> {
             until: range.until.as_ref().map(key_text),
         });
         let state = self.state().await?;
-        let planned = self.ledger.plan_comparisons(self.attempt, self.position, state, ranges.collect());
+        let planned = self.store.plan_comparisons(self.attempt, self.position, state, ranges.collect());
         planned.await?.iter().map(Todo::recorded).collect()
     }
 
@@ -122,7 +122,7 @@ impl Memory<'_> {
     ) -> Result<(), ProofError> {
         let document = serde_json::to_string(known).unwrap_or_default();
         let cursor = cursor.map(key_text);
-        Ok(self.ledger.advance_comparison(self.attempt, comparison_id, cursor, document).await?)
+        Ok(self.store.advance_comparison(self.attempt, comparison_id, cursor, document).await?)
     }
 }
 
@@ -264,11 +264,9 @@ impl Pass<'_> {
 
     /// Compares some ranges, several at once. Returns what each came to.
     async fn compare_all(&self, ranges: Vec<Todo>) -> Result<Vec<(usize, FullOutcome)>, ProofError> {
-        stream::iter(ranges)
-            .map(|todo| async move { Ok((todo.part, self.compare(todo).await?)) })
-            .buffered(RANGES_PARALLEL)
-            .try_collect()
-            .await
+        let compare = |todo: Todo| async move { Ok((todo.part, self.compare(todo).await?)) };
+        let compared: Vec<_> = ranges.into_iter().map(compare).collect();
+        stream::iter(compared).buffered(RANGES_PARALLEL).try_collect().await
     }
 }
 
@@ -286,14 +284,13 @@ impl Pair<'_> {
         finding: &mut Finding<'_>,
         repair: Option<&Repair<'_>>,
     ) -> Result<(Compared, Option<KeyRange>, Vec<u64>), ProofError> {
-        let counts: Vec<_> = stream::iter(&self.parts)
-            .map(|part| async {
-                let of_source = count(&self.source, part, part.in_source).await?;
-                Ok::<_, ProofError>((of_source, count(&self.target, part, part.in_target).await?))
-            })
-            .buffered(RANGES_PARALLEL)
-            .try_collect()
-            .await?;
+        let count_both = |part| async move {
+            let part: &PartOf = part;
+            let of_source = count(&self.source, part, part.in_source).await?;
+            Ok::<_, ProofError>((of_source, count(&self.target, part, part.in_target).await?))
+        };
+        let counts: Vec<_> = self.parts.iter().map(count_both).collect();
+        let counts: Vec<_> = stream::iter(counts).buffered(RANGES_PARALLEL).try_collect().await?;
         let ranges = self.ranges(&counts).await?;
         let rows_compared_before = ranges.iter().map(|todo| todo.known.rows_compared).sum();
         let rows_total = Some(counts.iter().map(|(of_source, _)| of_source).sum());
@@ -545,7 +542,7 @@ pub(super) async fn after_copy(
     job: &Job,
     planned: &PlannedCollection,
     target: &Reader,
-    position: usize,
+    position: Position,
     set_aside: BTreeSet<(Option<String>, Key)>,
 ) -> Result<Compared, ProofError> {
     if !planned.readable {
@@ -563,7 +560,7 @@ pub(super) async fn after_copy(
         parts: parts_of(&parts, &parts),
         set_aside,
         observer: &*job.observer,
-        memory: Some(Memory { ledger: &job.ledger, attempt: &job.attempt, position }),
+        memory: Some(Memory { store: &*job.store, attempt: &job.attempt, position }),
     };
     // What the source's counts say was found out right after the copy.
     let mut finding = Finding::new(&planned.source);

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use vecferry_ledger::{Attempt, Ledger};
+use vecferry_store::{Attempt, EventRecord, JobId, Store};
 
 use crate::event::{Event, Observer, Phase};
+
+/// Events that are read at once.
+const EVENTS_AT_ONCE: usize = 10_000;
 
 /// A step that a collection entered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,7 +25,7 @@ pub struct Passed {
     pub phase: Phase,
 }
 
-/// As it is in the ledger.
+/// As it is in the store.
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
     collection: String,
@@ -33,14 +36,19 @@ struct Entry {
 /// are left out.
 ///
 /// # Errors
-/// The ledger can't be read.
-pub async fn history(ledger: &Ledger, job_id: &str) -> Result<Vec<Passed>, vecferry_ledger::Error> {
-    let recorded = ledger.events(job_id).await?;
-    let known = recorded.into_iter().filter_map(|(attempt, at, document)| {
-        let Entry { collection, phase } = serde_json::from_str(&document).ok()?;
-        Some(Passed { attempt, at, collection, phase })
-    });
-    Ok(known.collect())
+/// The store can't be read.
+pub async fn history(store: &dyn Store, job_id: &JobId) -> Result<Vec<Passed>, vecferry_store::Error> {
+    let mut passed = Vec::new();
+    let mut after = None;
+    loop {
+        let recorded = store.events(job_id, after, EVENTS_AT_ONCE).await?;
+        let Some(last) = recorded.last() else { return Ok(passed) };
+        after = Some(last.event_id);
+        passed.extend(recorded.into_iter().filter_map(|EventRecord { attempt, at, event, .. }| {
+            let Entry { collection, phase } = serde_json::from_str(&event).ok()?;
+            Some(Passed { attempt, at, collection, phase })
+        }));
+    }
 }
 
 /// Passes all events on, and notes the steps.
@@ -50,21 +58,21 @@ pub(super) struct Recorder {
     entries: UnboundedSender<(String, Entry)>,
 }
 
-/// Brings what was noted to the ledger.
+/// Brings what was noted to the store.
 pub(super) struct Recording {
-    ledger: Ledger,
+    store: Arc<dyn Store>,
     attempt: Attempt,
     entries: UnboundedReceiver<(String, Entry)>,
 }
 
-/// Begins to record: observers may not wait, the ledger must.
+/// Begins to record: observers may not wait, the store must.
 pub(super) fn record(
     observer: Arc<dyn Observer>,
-    ledger: &Ledger,
+    store: &Arc<dyn Store>,
     attempt: &Attempt,
 ) -> (Recorder, Recording) {
     let (sender, receiver) = unbounded_channel();
-    let recording = Recording { ledger: ledger.clone(), attempt: attempt.clone(), entries: receiver };
+    let recording = Recording { store: Arc::clone(store), attempt: attempt.clone(), entries: receiver };
     (Recorder { observer, entries: sender }, recording)
 }
 
@@ -98,8 +106,8 @@ impl Recording {
 
     async fn write(&self, at: String, entry: &Entry) {
         let Ok(document) = serde_json::to_string(entry) else { return };
-        if let Err(error) = self.ledger.record_event(&self.attempt, at, document).await {
-            // A ledger that can't be written ends the job where that matters.
+        if let Err(error) = self.store.record_event(&self.attempt, at, document).await {
+            // A store that can't be written ends the job where that matters.
             tracing::debug!(%error, "a step was not recorded");
         }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use vecferry_ledger::{Ledger, Usage};
+use vecferry_store::{Store, Usage};
 
 use super::Job;
 use crate::copy::Waits;
@@ -19,7 +19,7 @@ const RECORD_INTERVAL: Duration = Duration::from_secs(3);
 
 /// The looks of an attempt at what it waits for.
 pub(super) struct Looked {
-    /// The ledger's own account at the beginning.
+    /// The store's own account at the beginning.
     ledger_before: Usage,
     recent: Mutex<Recent>,
 }
@@ -57,12 +57,12 @@ impl Recent {
 }
 
 impl Looked {
-    pub(super) fn new(ledger: &Ledger) -> Self {
-        Self { ledger_before: ledger.usage(), recent: Mutex::default() }
+    pub(super) fn new(store: &dyn Store) -> Self {
+        Self { ledger_before: store.usage(), recent: Mutex::default() }
     }
 
     fn waits(&self, job: &Job) -> Waits {
-        let waited = job.ledger.usage().waited.saturating_sub(self.ledger_before.waited);
+        let waited = job.store.usage().waited.saturating_sub(self.ledger_before.waited);
         job.pace.account().waits().with_ledger(waited)
     }
 
@@ -77,8 +77,8 @@ impl Looked {
         job.observer.on_event(Event::Pace { bound_by, inserts_at_once: job.pace.inserts().0 });
         if is_news {
             let name = bound_by.map(|bottleneck| bottleneck.name().to_owned());
-            if let Err(error) = job.ledger.record_bottleneck(&job.attempt, name).await {
-                // A ledger that can't be written ends the job elsewhere.
+            if let Err(error) = job.store.record_bottleneck(&job.attempt, name).await {
+                // A store that can't be written ends the job elsewhere.
                 tracing::debug!(%error, "what the job waits for was not recorded");
             }
         }
@@ -86,7 +86,7 @@ impl Looked {
 
     /// What the whole attempt waited for.
     pub(super) fn report(&self, job: &Job) -> PaceReport {
-        let (before, now) = (self.ledger_before, job.ledger.usage());
+        let (before, now) = (self.ledger_before, job.store.usage());
         PaceReport {
             waits: shares(&self.waits(job)),
             pages: job.pace.pages(),
@@ -113,7 +113,7 @@ fn shares(waits: &Waits) -> Vec<WaitReport> {
 mod tests {
     use super::*;
 
-    fn ledger(seconds: u64) -> Waits {
+    fn store(seconds: u64) -> Waits {
         Waits::default().with_ledger(Duration::from_secs(seconds))
     }
 
@@ -121,11 +121,11 @@ mod tests {
     fn only_the_last_looks_count() {
         let mut recent = Recent::default();
         for second in 1..=40 {
-            recent.add(ledger(second));
+            recent.add(store(second));
             assert!(recent.waits.len() <= LOOKS_MAX + 1);
         }
         let oldest = recent.waits.front().copied().unwrap();
-        assert_eq!(ledger(40).since(&oldest), ledger(10));
+        assert_eq!(store(40).since(&oldest), store(10));
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn shares_are_parts_of_the_whole() {
         assert_eq!(shares(&Waits::default()), []);
-        let only = shares(&ledger(3));
+        let only = shares(&store(3));
         assert_eq!(only, [WaitReport { on: Bottleneck::Ledger, seconds: 3.0, share: 1.0 }]);
     }
 }

@@ -5,8 +5,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use vecferry_ledger::Ledger;
 use vecferry_milvus::Key;
+use vecferry_store::{JobId, Position, Store};
 
 use crate::copy::key_of;
 use crate::plan::Plan;
@@ -29,19 +29,27 @@ enum KeyValue {
 }
 
 /// Where the file of a job is.
-pub(super) fn path(state_dir: &Path, job_id: &str) -> PathBuf {
+pub(super) fn path(state_dir: &Path, job_id: &JobId) -> PathBuf {
     state_dir.join("quarantine").join(format!("{job_id}.jsonl"))
 }
 
+/// Where the rows of a job are named.
+pub(super) fn place(store: &dyn Store, job_id: &JobId) -> String {
+    store.directory().map_or_else(|| store.place(), |directory| path(directory, job_id).display().to_string())
+}
+
 /// Writes the file from the record, or removes it where no row is refused any more. Returns its path if there is one.
-pub(super) async fn write(ledger: &Ledger, job_id: &str, plan: &Plan) -> Result<Option<String>, Problem> {
-    let path = path(ledger.directory(), job_id);
+/// A store that is in no directory names them itself.
+pub(super) async fn write(store: &dyn Store, job_id: &JobId, plan: &Plan) -> Result<Option<String>, Problem> {
+    let Some(path) = store.directory().map(|directory| path(directory, job_id)) else { return Ok(None) };
     let failed = |error: &dyn std::fmt::Display| {
         Problem::new(Code::StateDir).with("dir", path.display()).with("detail", error)
     };
     let mut text = Vec::new();
-    for (position, planned) in plan.collections.iter().enumerate() {
-        for row in ledger.quarantined(job_id, position).await.map_err(|error| failed(&error))? {
+    for (index, planned) in plan.collections.iter().enumerate() {
+        for row in
+            store.quarantined(job_id, Position::of_index(index)).await.map_err(|error| failed(&error))?
+        {
             let key = match key_of(&row.key).map_err(|error| failed(&error))? {
                 Key::Int(number) => KeyValue::Int(number),
                 Key::Text(text) => KeyValue::Text(text),

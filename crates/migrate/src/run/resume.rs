@@ -1,17 +1,18 @@
 //! A job that goes on where an earlier attempt ended.
 
-use vecferry_ledger::{CollectionRecord, JobRecord, Ledger};
 use vecferry_milvus::{Client, Endpoint};
+use vecferry_store::{CollectionRecord, JobId, JobRecord, JobState, Store};
 
 use super::claim::Own;
 use super::control::unreadable;
-use super::{Migration, connect_both, ledger_problem, replaced};
+use super::{Migration, connect_both, replaced, store_problem};
 use crate::connect::{Side, refusal};
 use crate::inventory;
+use crate::limits::{Limits, Resources};
 use crate::plan::PlannedCollection;
 use crate::plan::stored::{read_plan, read_request};
 use crate::problem::{Code, Problem, Told};
-use crate::report::{JobState, Report};
+use crate::report::Report;
 use crate::tuning::Tuning;
 
 /// What there is to do for a job.
@@ -30,34 +31,32 @@ impl Migration {
     /// # Errors
     /// Every reason for which the job can't go on.
     pub async fn resume(
-        ledger: &Ledger,
-        job_id: &str,
+        store: &dyn Store,
+        job_id: &JobId,
         source: Endpoint,
         target: Endpoint,
     ) -> Result<Resumed, Vec<Problem>> {
-        let directory = ledger.directory().to_owned();
-        let failed = |error: vecferry_ledger::Error| vec![ledger_problem(&directory, job_id, &error)];
-        let record = ledger.job(job_id).await.map_err(failed)?;
-        if record.state == JobState::Successful.name() {
+        let failed = |error: vecferry_store::Error| vec![store_problem(store, job_id.as_str(), &error)];
+        let record = store.job(job_id).await.map_err(failed)?;
+        if record.state == JobState::Successful {
             let report = record.report.as_deref().unwrap_or_default();
-            let report =
-                serde_json::from_str(report).map_err(|error| vec![unreadable(&directory, &error)])?;
+            let report = serde_json::from_str(report).map_err(|error| vec![unreadable(store, &error)])?;
             return Ok(Resumed::Successful(Box::new(report)));
         }
-        if ledger.is_live(&record.job_id).map_err(failed)? {
+        if store.is_live(&record.job_id).await.map_err(failed)? {
             return Err(vec![Problem::new(Code::JobIsLive).with("job", &record.job_id)]);
         }
-        let plan = read_plan(&record.plan).map_err(|error| vec![unreadable(&directory, &error)])?;
+        let plan = read_plan(&record.plan).map_err(|error| vec![unreadable(store, &error)])?;
         let request = read_request(&record.request, &plan, source, target)
-            .map_err(|error| vec![unreadable(&directory, &error)])?;
-        let records = ledger.collections(&record.job_id).await.map_err(failed)?;
+            .map_err(|error| vec![unreadable(store, &error)])?;
+        let records = store.collections(&record.job_id).await.map_err(failed)?;
         let (source, target) = connect_both(&request.source, &request.target).await?;
         let mut problems = Vec::new();
-        for (planned, of_ledger) in plan.collections.iter().zip(&records) {
-            if !of_ledger.done {
+        for (planned, of_store) in plan.collections.iter().zip(&records) {
+            if !of_store.done {
                 problems.extend(check_source(&source, planned, &record, request.allow_drift).await.err());
             }
-            problems.extend(check_target(&target, planned, of_ledger, &record).await.err());
+            problems.extend(check_target(&target, planned, of_store, &record).await.err());
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -71,7 +70,10 @@ impl Migration {
             checks: Vec::new(),
             job_id,
             record: Some(record),
+            is_created_now: false,
             tuning: Tuning::default(),
+            resources: Resources::new(Limits::default()),
+            dispatcher: None,
             max_rate: None,
         })))
     }
@@ -109,15 +111,15 @@ async fn check_source(
 async fn check_target(
     target: &Client,
     planned: &PlannedCollection,
-    of_ledger: &CollectionRecord,
+    of_store: &CollectionRecord,
     record: &JobRecord,
 ) -> Result<(), Problem> {
-    if of_ledger.target_id.is_none() || of_ledger.removal_intended {
+    if of_store.target_id.is_none() || of_store.removal_intended {
         return Ok(());
     }
-    let (job_id, position) = (record.job_id.as_str(), of_ledger.position);
+    let (job_id, position) = (&record.job_id, of_store.position);
     let own = Own { target, job_id, planned: &planned.target, position };
-    match own.find(of_ledger).await {
+    match own.find(of_store).await {
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(replaced(planned, &record.job_id)),
         Err(error) => Err(refusal(Side::Target, &error)),

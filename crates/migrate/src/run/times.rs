@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use vecferry_ledger::{Attempt, CollectionRecord, Error, JobRecord, Ledger, WorkedOn};
+use vecferry_store::{Attempt, CollectionRecord, Error, JobRecord, Position, Store, WorkedOn};
 
 /// How much is forgotten at most of an attempt whose process dies.
 pub(super) const RECORD_INTERVAL: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ struct OfCollection {
 #[derive(Debug)]
 pub(super) struct Times {
     job: Stopwatch,
-    collections: Mutex<BTreeMap<usize, OfCollection>>,
+    collections: Mutex<BTreeMap<Position, OfCollection>>,
     recorded: Mutex<Instant>,
 }
 
@@ -59,13 +59,13 @@ impl Times {
         self.job.read().as_secs_f64()
     }
 
-    fn of<Answer>(&self, position: usize, change: impl FnOnce(&mut OfCollection) -> Answer) -> Answer {
+    fn of<Answer>(&self, position: Position, change: impl FnOnce(&mut OfCollection) -> Answer) -> Answer {
         let mut collections = self.collections.lock().unwrap_or_else(PoisonError::into_inner);
         change(collections.entry(position).or_default())
     }
 
     /// Begins a collection, or goes on with it.
-    pub(super) fn begin_collection(&self, position: usize, record: &CollectionRecord) {
+    pub(super) fn begin_collection(&self, position: Position, record: &CollectionRecord) {
         let at = |stopped_at| Stopwatch { stopped_at, running: None };
         self.of(position, |times| {
             *times = OfCollection { worked: at(record.worked), copying: at(record.copied_for) };
@@ -74,7 +74,7 @@ impl Times {
     }
 
     /// The collection is not worked on any more. Returns the seconds of all attempts.
-    pub(super) fn end_collection(&self, position: usize) -> f64 {
+    pub(super) fn end_collection(&self, position: Position) -> f64 {
         self.of(position, |times| {
             times.worked.stop();
             times.worked.read().as_secs_f64()
@@ -82,12 +82,12 @@ impl Times {
     }
 
     /// Rows of the collection are being copied from now on.
-    pub(super) fn begin_copy(&self, position: usize) {
+    pub(super) fn begin_copy(&self, position: Position) {
         self.of(position, |times| times.copying.start());
     }
 
     /// None are. Returns the seconds of all attempts.
-    pub(super) fn end_copy(&self, position: usize) -> f64 {
+    pub(super) fn end_copy(&self, position: Position) -> f64 {
         self.of(position, |times| {
             times.copying.stop();
             times.copying.read().as_secs_f64()
@@ -95,7 +95,7 @@ impl Times {
     }
 
     /// Records all of them, if that was long ago.
-    pub(super) async fn record_now_and_then(&self, ledger: &Ledger, attempt: &Attempt) {
+    pub(super) async fn record_now_and_then(&self, store: &dyn Store, attempt: &Attempt) {
         let is_due = {
             let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
             let is_due = recorded.elapsed() >= RECORD_INTERVAL;
@@ -104,23 +104,23 @@ impl Times {
             }
             is_due
         };
-        if is_due && let Err(error) = self.record(ledger, attempt).await {
-            // A ledger that can't be written ends the job where that matters.
+        if is_due && let Err(error) = self.record(store, attempt).await {
+            // A store that can't be written ends the job where that matters.
             tracing::debug!(%error, "times were not recorded");
         }
     }
 
     /// Records all of them.
-    pub(super) async fn record(&self, ledger: &Ledger, attempt: &Attempt) -> Result<(), Error> {
+    pub(super) async fn record(&self, store: &dyn Store, attempt: &Attempt) -> Result<(), Error> {
         let collections: Vec<_> = {
             let collections = self.collections.lock().unwrap_or_else(PoisonError::into_inner);
-            let one = |(position, times): (&usize, &OfCollection)| WorkedOn {
+            let one = |(position, times): (&Position, &OfCollection)| WorkedOn {
                 position: *position,
                 worked: times.worked.read(),
                 copied_for: times.copying.read(),
             };
             collections.iter().map(one).collect()
         };
-        ledger.record_worked(attempt, self.job.read(), collections).await
+        store.record_worked(attempt, self.job.read(), collections).await
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::{JobState, MigrateRequest, Migration};
 use vecferry_milvus::Endpoint;
+use vecferry_store::sqlite;
 use vecferry_testkit::StandIn;
 use vecferry_testkit::fault_proxy::{Fault, FaultProxy, When};
 use vecferry_testkit::stand_in::generate::{Generated, plain};
@@ -28,9 +28,9 @@ async fn canceled_at(call: &'static str, loaded: bool) {
     let migration = Migration::prepare(request).await.unwrap();
     let held = proxy.arm(call, When::Always, Fault::HalfOpen);
     let state = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(state.path()).unwrap();
+    let store = sqlite::open(state.path()).unwrap();
     let cancel = CancellationToken::new();
-    let job = migration.run(&ledger, Arc::new(Silent), cancel.clone());
+    let job = migration.run(&store, Arc::new(Silent), cancel.clone());
     let interrupt = async {
         let (held, fired) = tokio::task::spawn_blocking(move || {
             let fired = held.wait_until_fired(Duration::from_secs(60));

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::event::{Event, Observer, Phase};
 use vecferry_migrate::{
     JobState, Migration, Problem, RepairScope, Report, Resumed, Selection, VerifyLevel, VerifyRequest, verify,
 };
+use vecferry_store::{JobId, JobPage, Store, sqlite};
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::generate::plain;
 use vecferry_testkit::stand_in::{Key, Options, Value, Version};
@@ -70,18 +70,18 @@ fn codes(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(|problem| problem.code.to_string()).collect()
 }
 
-async fn run(migration: Migration, ledger: &Ledger, observer: Arc<dyn Observer>) -> Report {
-    migration.run(ledger, observer, CancellationToken::new()).await.unwrap()
+async fn run(migration: Migration, store: &Arc<dyn Store>, observer: Arc<dyn Observer>) -> Report {
+    migration.run(store, observer, CancellationToken::new()).await.unwrap()
 }
 
 async fn resumed(
-    ledger: &Ledger,
-    job_id: &str,
+    store: &Arc<dyn Store>,
+    job_id: &JobId,
     source: &StandIn,
     target: &StandIn,
 ) -> Result<Report, Vec<Problem>> {
-    match Migration::resume(ledger, job_id, endpoint(source), endpoint(target)).await? {
-        Resumed::Ready(migration) => Ok(run(*migration, ledger, Arc::new(Silent)).await),
+    match Migration::resume(&**store, job_id, endpoint(source), endpoint(target)).await? {
+        Resumed::Ready(migration) => Ok(run(*migration, store, Arc::new(Silent)).await),
         Resumed::Successful(report) => Ok(*report),
     }
 }
@@ -97,14 +97,14 @@ async fn whatever_changes_while_the_confirmation_is_waited_for_refuses_the_job()
     for (change, says) in changes {
         let (source, target) = servers();
         let state = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(state.path()).unwrap();
+        let store = sqlite::open(state.path()).unwrap();
         let migration = Migration::prepare(request(&source, &target)).await.unwrap();
         change(&source);
-        let refused = migration.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap_err();
+        let refused = migration.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap_err();
         assert_eq!(codes(&refused), ["VF-0250"], "{refused:#?}");
         assert!(refused[0].to_string().contains(says), "{}", refused[0]);
         assert!(target.names("default").0.is_empty(), "nothing was written");
-        assert!(ledger.jobs().await.unwrap().is_empty(), "no job was recorded");
+        assert!(store.jobs(JobPage::newest()).await.unwrap().is_empty(), "no job was recorded");
     }
 }
 
@@ -113,12 +113,12 @@ async fn a_partition_that_comes_during_the_copy_is_drift_with_its_rows() {
     for allow_drift in [false, true] {
         let (source, target) = servers();
         let state = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(state.path()).unwrap();
+        let store = sqlite::open(state.path()).unwrap();
         let request = vecferry_migrate::MigrateRequest { allow_drift, ..request(&source, &target) };
         let migration = Migration::prepare(request).await.unwrap();
         let of = Arc::clone(&source);
         let observer = at("books", Phase::Copying, move || add_tenant(&of));
-        let report = run(migration, &ledger, observer).await;
+        let report = run(migration, &store, observer).await;
         let told = if allow_drift { &report.warnings } else { &report.problems };
         assert_eq!(report.state == JobState::Successful, allow_drift, "{:#?}", report.problems);
         let said = told.iter().find(|problem| problem.code.to_string() == "VF-0417").unwrap();
@@ -141,7 +141,7 @@ async fn a_source_that_changes_after_its_collection_was_complete_is_no_success()
         let (source, target) = servers();
         source.add(&plain("last", false, &[("_default", keys(0..50))]));
         let state = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(state.path()).unwrap();
+        let store = sqlite::open(state.path()).unwrap();
         let migration = Migration::prepare(request(&source, &target)).await.unwrap();
         let of = Arc::clone(&source);
         let observer = at("books", Phase::Done, move || match number {
@@ -149,7 +149,7 @@ async fn a_source_that_changes_after_its_collection_was_complete_is_no_success()
             1 => of.delete(BOOKS, "p", &BTreeSet::from([Key::Long(60)])),
             _ => add_tenant(&of),
         });
-        let report = run(migration, &ledger, observer).await;
+        let report = run(migration, &store, observer).await;
         assert_eq!(report.state, JobState::Failed, "{number}");
         assert_eq!(report.problems[0].code.to_string(), *code, "{:#?}", report.problems);
         assert!(!report.collections[0].evidence.source_looked_at_end);
@@ -160,9 +160,9 @@ async fn a_source_that_changes_after_its_collection_was_complete_is_no_success()
 async fn rows_of_the_target_in_partitions_that_the_source_lacks_are_extra_at_every_level() {
     let (source, target) = servers();
     let state = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(state.path()).unwrap();
+    let store = sqlite::open(state.path()).unwrap();
     let migration = Migration::prepare(request(&source, &target)).await.unwrap();
-    assert_successful(&run(migration, &ledger, Arc::new(Silent)).await, "before");
+    assert_successful(&run(migration, &store, Arc::new(Silent)).await, "before");
     let compared = async |level| {
         let request = VerifyRequest {
             visible_only: false,
@@ -191,11 +191,11 @@ async fn rows_of_the_target_in_partitions_that_the_source_lacks_are_extra_at_eve
 async fn somebody_who_writes_into_the_target_before_its_verification_fails_the_job() {
     let (source, target) = servers();
     let state = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(state.path()).unwrap();
+    let store = sqlite::open(state.path()).unwrap();
     let migration = Migration::prepare(request(&source, &target)).await.unwrap();
     let of = Arc::clone(&target);
     let observer = at("books", Phase::Indexing, move || add_tenant(&of));
-    let report = run(migration, &ledger, observer).await;
+    let report = run(migration, &store, observer).await;
     assert_eq!(report.state, JobState::Failed);
     let extra = report.problems.iter().find(|problem| problem.code.to_string() == "VF-0402").unwrap();
     assert!(extra.to_string().contains("777 row(s)") && extra.to_string().contains("`later`"), "{extra}");
@@ -207,13 +207,13 @@ async fn what_an_earlier_attempt_completed_is_counted_again() {
         let (source, target) = servers();
         source.add(&plain("last", false, &[("_default", keys(0..50))]));
         let state = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(state.path()).unwrap();
+        let store = sqlite::open(state.path()).unwrap();
         let migration = Migration::prepare(request(&source, &target)).await.unwrap();
         // Fails after one of the two is complete.
         let of = Arc::clone(&source);
         let observer =
             at("last", Phase::Flushing, move || of.insert(("default", "last"), "_default", columns(90..91)));
-        let report = run(migration, &ledger, observer).await;
+        let report = run(migration, &store, observer).await;
         assert_eq!(report.state, JobState::Failed);
         assert_eq!(report.collections[0].phase, Phase::Done, "{:#?}", report.problems);
         source.delete(("default", "last"), "_default", &BTreeSet::from([Key::Long(90)]));
@@ -222,7 +222,7 @@ async fn what_an_earlier_attempt_completed_is_counted_again() {
         } else {
             target.delete(BOOKS, "p", &BTreeSet::from([Key::Long(60)]));
         }
-        let report = resumed(&ledger, &report.job_id, &source, &target).await.unwrap();
+        let report = resumed(&store, &report.job_id, &source, &target).await.unwrap();
         assert_eq!(report.state, JobState::Failed);
         let of_books = |problem: &&Problem| problem.to_string().contains("`default.books`");
         let problem =
@@ -240,11 +240,11 @@ async fn what_an_earlier_attempt_completed_is_counted_again() {
 async fn a_definition_that_changes_on_the_target_when_its_collection_is_complete_is_no_success() {
     let (source, target) = servers();
     let state = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(state.path()).unwrap();
+    let store = sqlite::open(state.path()).unwrap();
     let migration = Migration::prepare(request(&source, &target)).await.unwrap();
     let of = Arc::clone(&target);
     let observer = at("books", Phase::Done, move || of.add_partition(BOOKS, "of_somebody_else"));
-    let report = run(migration, &ledger, observer).await;
+    let report = run(migration, &store, observer).await;
     assert_eq!(report.state, JobState::Failed);
     assert!(codes(&report.problems).contains(&"VF-0407".to_owned()), "{:#?}", report.problems);
     let said = report.problems[0].to_string();
@@ -257,7 +257,7 @@ async fn a_collection_that_comes_to_the_source_of_a_job_of_all_is_told() {
     for is_resumed in [false, true] {
         let (source, target) = servers();
         let state = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(state.path()).unwrap();
+        let store = sqlite::open(state.path()).unwrap();
         let migration = Migration::prepare(request(&source, &target)).await.unwrap();
         let (of, cancel) = (Arc::clone(&source), CancellationToken::new());
         let token = cancel.clone();
@@ -267,10 +267,10 @@ async fn a_collection_that_comes_to_the_source_of_a_job_of_all_is_told() {
                 token.cancel();
             }
         });
-        let mut report = migration.run(&ledger, observer, cancel).await.unwrap();
+        let mut report = migration.run(&store, observer, cancel).await.unwrap();
         if is_resumed {
             assert_eq!(report.state, JobState::Canceled);
-            report = resumed(&ledger, &report.job_id, &source, &target).await.unwrap();
+            report = resumed(&store, &report.job_id, &source, &target).await.unwrap();
         }
         assert_eq!(report.state, JobState::Failed);
         assert_eq!(codes(&report.problems), ["VF-0417"], "{:#?}", report.problems);
@@ -280,12 +280,12 @@ async fn a_collection_that_comes_to_the_source_of_a_job_of_all_is_told() {
     // Named collections are all that is meant.
     let (source, target) = servers();
     let state = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(state.path()).unwrap();
+    let store = sqlite::open(state.path()).unwrap();
     let mut named = request(&source, &target);
     named.selection = Selection::parse(&["books"], &[]).unwrap();
     let migration = Migration::prepare(named).await.unwrap();
     let of = Arc::clone(&source);
     let add = move || of.add(&plain("films", false, &[("_default", keys(0..5))]));
-    let report = run(migration, &ledger, at("books", Phase::Copying, add)).await;
+    let report = run(migration, &store, at("books", Phase::Copying, add)).await;
     assert_successful(&report, "named");
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::{JobState, Migration, Report, Resumed, cancel};
 use vecferry_milvus::Endpoint;
+use vecferry_store::{JobId, JobPage, Position, Store, sqlite};
 use vecferry_testkit::StandIn;
 use vecferry_testkit::fault_proxy::{Answer, Fault, FaultProxy, When};
 use vecferry_testkit::stand_in::generate::{Generated, plain};
@@ -39,17 +39,17 @@ fn assert_code(report: &Report, code: &str, text: &str) {
     assert!(problem.to_string().contains(text), "{problem}");
 }
 
-async fn resumed(ledger: &Ledger, job_id: &str, source: &StandIn, target: Endpoint) -> Report {
-    match Migration::resume(ledger, job_id, endpoint(source), target).await.unwrap() {
+async fn resumed(store: &Arc<dyn Store>, job_id: &JobId, source: &StandIn, target: Endpoint) -> Report {
+    match Migration::resume(&**store, job_id, endpoint(source), target).await.unwrap() {
         Resumed::Ready(migration) => {
-            migration.run(ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap()
+            migration.run(store, Arc::new(Silent), CancellationToken::new()).await.unwrap()
         }
         Resumed::Successful(_) => panic!("it is no success any more"),
     }
 }
 
-async fn cleaned(ledger: &Ledger, job_id: &str, source: &StandIn, target: Endpoint) -> Vec<String> {
-    cancel(ledger, job_id, Some(endpoint(source)), Some(target), true).await.unwrap().removed
+async fn cleaned(store: &Arc<dyn Store>, job_id: &JobId, source: &StandIn, target: Endpoint) -> Vec<String> {
+    cancel(&**store, job_id, Some(endpoint(source)), Some(target), true).await.unwrap().removed
 }
 
 #[tokio::test]
@@ -62,13 +62,13 @@ async fn an_equal_collection_that_somebody_makes_after_the_check_is_not_taken() 
         let state = tempfile::tempdir().unwrap();
         let report = carry_out(migration, state.path()).await;
         assert_code(&report, "VF-0313", "`default.books` appeared on the target after the pre-check");
-        let ledger = Ledger::open(state.path()).unwrap();
-        assert_eq!(cleaned(&ledger, &report.job_id, &source, endpoint(&target)).await, [""; 0]);
+        let store = sqlite::open(state.path()).unwrap();
+        assert_eq!(cleaned(&store, &report.job_id, &source, endpoint(&target)).await, [""; 0]);
         assert_eq!(names(&target), ["books"]);
         assert!(target.rows("default", "books").is_empty());
         // When it is gone, the job goes on.
         target.remove("default", "books");
-        let report = resumed(&ledger, &report.job_id, &source, endpoint(&target)).await;
+        let report = resumed(&store, &report.job_id, &source, endpoint(&target)).await;
         assert_successful(&report, "resumed");
         assert_arrived(&source, &target, "books", "resumed");
     }
@@ -101,17 +101,17 @@ async fn a_collection_that_somebody_makes_while_the_job_makes_its_own_is_not_tak
 }
 
 /// Makes a job and kills it as soon as it wrote so many times.
-async fn killed(source: &StandIn, target: &StandIn, gate: &Gate, state: &TempDir) -> String {
+async fn killed(source: &StandIn, target: &StandIn, gate: &Gate, state: &TempDir) -> JobId {
     let migration = Migration::prepare(request(source, target)).await.unwrap();
-    let ledger = Ledger::open(state.path()).unwrap();
+    let store = sqlite::open(state.path()).unwrap();
     gate.open(Some((20, Stop::After)));
     tokio::select! {
         biased;
         () = gate.stopped() => {}
-        report = migration.run(&ledger, Arc::new(Silent), CancellationToken::new()) => panic!("{report:?}"),
+        report = migration.run(&store, Arc::new(Silent), CancellationToken::new()) => panic!("{report:?}"),
     }
     gate.open(None);
-    ledger.jobs().await.unwrap()[0].job_id.clone()
+    store.jobs(JobPage::newest()).await.unwrap()[0].job_id.clone()
 }
 
 #[tokio::test]
@@ -126,22 +126,26 @@ async fn a_name_that_another_job_has_is_refused_until_that_job_is_cleaned() {
     let state = tempfile::tempdir().unwrap();
     let first = killed(&source, &target, &gate, &state).await;
     assert_eq!(names(&target), ["books"], "killed after its creation");
-    let ledger = Ledger::open(state.path()).unwrap();
+    let store = sqlite::open(state.path()).unwrap();
     let calls = gate.calls();
-    let problems = second.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap_err();
+    let problems = second.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap_err();
     let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
     assert_eq!(problem.code.to_string(), "VF-0232");
-    assert!(problem.to_string().contains(&first), "{problem}");
+    assert!(problem.to_string().contains(first.as_str()), "{problem}");
     assert!(gate.calls() - calls < 8, "nothing but a look");
-    assert_eq!(ledger.jobs().await.unwrap().len(), 1, "a job that did not begin is not recorded");
+    assert_eq!(
+        store.jobs(JobPage::newest()).await.unwrap().len(),
+        1,
+        "a job that did not begin is not recorded"
+    );
 
-    assert_eq!(cleaned(&ledger, &first, &source, endpoint(&target)).await, ["default.books"]);
-    let report = third.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap();
+    assert_eq!(cleaned(&store, &first, &source, endpoint(&target)).await, ["default.books"]);
+    let report = third.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap();
     assert_successful(&report, "the name is free");
     // The first one can't have it back.
-    let again = Migration::resume(&ledger, &first, endpoint(&source), endpoint(&target)).await.unwrap();
+    let again = Migration::resume(&*store, &first, endpoint(&source), endpoint(&target)).await.unwrap();
     let Resumed::Ready(again) = again else { panic!("it was cleaned") };
-    let report = again.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap();
+    let report = again.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap();
     assert_code(&report, "VF-0313", "`default.books`");
     assert_arrived(&source, &target, "books", "of the third job");
 }
@@ -156,11 +160,11 @@ async fn a_name_is_free_again_when_nothing_of_the_other_job_is_left() {
     let first = killed(&source, &target, &gate, &state).await;
     target.remove("default", "books");
     let second = Migration::prepare(request(&source, &target)).await.unwrap();
-    let ledger = Ledger::open(state.path()).unwrap();
-    let report = second.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap();
+    let store = sqlite::open(state.path()).unwrap();
+    let report = second.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap();
     assert_successful(&report, "second");
     // And the first one takes nothing away that is not its own.
-    assert_eq!(cleaned(&ledger, &first, &source, endpoint(&target)).await, [""; 0]);
+    assert_eq!(cleaned(&store, &first, &source, endpoint(&target)).await, [""; 0]);
     assert_arrived(&source, &target, "books", "of the second job");
 }
 
@@ -172,28 +176,28 @@ async fn a_job_that_was_cleaned_is_no_success_and_copies_everything_again() {
     let migration = Migration::prepare(request(&source, &target)).await.unwrap();
     let state = tempfile::tempdir().unwrap();
     let job_id = carry_out(migration, state.path()).await.job_id;
-    let ledger = Ledger::open(state.path()).unwrap();
-    let before = ledger.collection(&job_id, 0).await.unwrap();
+    let store = sqlite::open(state.path()).unwrap();
+    let before = store.collection(&job_id, Position(0)).await.unwrap();
     assert!(before.done && before.source_counts.is_some());
 
     // A target that can't be reached: nothing was done, and nothing is recorded.
     let (nobody, of_source) = (Endpoint::parse("http://127.0.0.1:1").unwrap(), Some(endpoint(&source)));
-    let refused = cancel(&ledger, &job_id, of_source, Some(nobody), true).await.unwrap_err();
+    let refused = cancel(&*store, &job_id, of_source, Some(nobody), true).await.unwrap_err();
     assert_eq!(refused[0].code.to_string(), "VF-0102");
-    assert_eq!(ledger.job(&job_id).await.unwrap().state, "SUCCESSFUL");
-    assert_eq!(ledger.collection(&job_id, 0).await.unwrap(), before);
+    assert_eq!(store.job(&job_id).await.unwrap().state, JobState::Successful);
+    assert_eq!(store.collection(&job_id, Position(0)).await.unwrap(), before);
 
-    assert_eq!(cleaned(&ledger, &job_id, &source, endpoint(&target)).await, ["default.books"]);
+    assert_eq!(cleaned(&store, &job_id, &source, endpoint(&target)).await, ["default.books"]);
     assert_eq!(names(&target), [""; 0]);
-    let record = ledger.job(&job_id).await.unwrap();
+    let record = store.job(&job_id).await.unwrap();
     let report: Report = serde_json::from_str(record.report.as_deref().unwrap()).unwrap();
-    assert_eq!((record.state.as_str(), report.state), ("CANCELED", JobState::Canceled));
+    assert_eq!((record.state, report.state), (JobState::Canceled, JobState::Canceled));
     assert_eq!(report.problems[0].code.to_string(), "VF-0233");
     assert!(report.collections[0].verification.is_none() && report.collections[0].rows == 0);
-    let after = ledger.collection(&job_id, 0).await.unwrap();
+    let after = store.collection(&job_id, Position(0)).await.unwrap();
     assert!(!after.done && !after.copied && after.report.is_none() && after.source_counts.is_none());
 
-    let report = resumed(&ledger, &job_id, &source, endpoint(&target)).await;
+    let report = resumed(&store, &job_id, &source, endpoint(&target)).await;
     assert_successful(&report, "after the clean-up");
     assert_eq!(report.collections[0].rows, 50);
     assert_arrived(&source, &target, "books", "after the clean-up");
@@ -208,7 +212,7 @@ async fn a_drop_that_answers_an_error_is_looked_after() {
     let migration = Migration::prepare(request(&source, &target)).await.unwrap();
     let state = tempfile::tempdir().unwrap();
     let job_id = carry_out(migration, state.path()).await.job_id;
-    let ledger = Ledger::open(state.path()).unwrap();
+    let store = sqlite::open(state.path()).unwrap();
     let proxy = FaultProxy::start(&target.uri());
     let through = || Endpoint::parse(&proxy.uri()).unwrap();
     let refusal = vecferry_milvus::proto::common::Status {
@@ -218,21 +222,21 @@ async fn a_drop_that_answers_an_error_is_looked_after() {
         ..Default::default()
     };
     let refused = proxy.arm("DropCollection", When::Always, Fault::Answer(Answer::Status(refusal.clone())));
-    let problems = cancel(&ledger, &job_id, Some(endpoint(&source)), Some(through()), true).await;
+    let problems = cancel(&*store, &job_id, Some(endpoint(&source)), Some(through()), true).await;
     assert_eq!(problems.unwrap_err()[0].code.to_string(), "VF-0302");
     refused.disarm();
     assert_eq!(names(&target), ["books"]);
-    let record = ledger.job(&job_id).await.unwrap();
-    assert_eq!(record.state, "CANCELED", "its removal was begun");
+    let record = store.job(&job_id).await.unwrap();
+    assert_eq!(record.state, JobState::Canceled, "its removal was begun");
     // What is there is proved anew before it counts.
-    let report = resumed(&ledger, &job_id, &source, endpoint(&target)).await;
+    let report = resumed(&store, &job_id, &source, endpoint(&target)).await;
     assert_successful(&report, "it is still there");
     assert_arrived(&source, &target, "books", "it is still there");
 
     target.remove("default", "books");
     proxy.arm("DropCollection", When::Always, Fault::Answer(Answer::Status(refusal)));
-    assert_eq!(cleaned(&ledger, &job_id, &source, through()).await, [""; 0]);
-    let report = resumed(&ledger, &job_id, &source, endpoint(&target)).await;
+    assert_eq!(cleaned(&store, &job_id, &source, through()).await, [""; 0]);
+    let report = resumed(&store, &job_id, &source, endpoint(&target)).await;
     assert_successful(&report, "it was gone");
     assert_arrived(&source, &target, "books", "it was gone");
 }
@@ -249,11 +253,11 @@ async fn a_clean_up_that_is_killed_anywhere_leaves_a_job_that_can_go_on() {
             let state = tempfile::tempdir().unwrap();
             let job_id = carry_out(migration, state.path()).await.job_id;
             gate.open(Some((at, stop)));
-            let ledger = Ledger::open(state.path()).unwrap();
+            let store = sqlite::open(state.path()).unwrap();
             let killed = tokio::select! {
                 biased;
                 () = gate.stopped() => true,
-                removed = cleaned(&ledger, &job_id, &source, endpoint(&target)) => {
+                removed = cleaned(&store, &job_id, &source, endpoint(&target)) => {
                     assert_eq!(removed, ["default.books"]);
                     false
                 }
@@ -264,12 +268,12 @@ async fn a_clean_up_that_is_killed_anywhere_leaves_a_job_that_can_go_on() {
                 assert!(at > 8, "only {at} calls");
                 break;
             }
-            let ledger = Ledger::open(state.path()).unwrap();
-            if ledger.job(&job_id).await.unwrap().state == "SUCCESSFUL" {
+            let store = sqlite::open(state.path()).unwrap();
+            if store.job(&job_id).await.unwrap().state == JobState::Successful {
                 assert_arrived(&source, &target, "books", &context);
                 continue;
             }
-            let report = resumed(&ledger, &job_id, &source, endpoint(&target)).await;
+            let report = resumed(&store, &job_id, &source, endpoint(&target)).await;
             assert_successful(&report, &context);
             assert_arrived(&source, &target, "books", &context);
         }
@@ -286,7 +290,7 @@ async fn a_database_that_is_there_by_now_is_not_the_jobs_to_remove() {
     let state = tempfile::tempdir().unwrap();
     let report = carry_out(migration, state.path()).await;
     assert_successful(&report, "into a database of somebody else");
-    let ledger = Ledger::open(state.path()).unwrap();
-    assert_eq!(cleaned(&ledger, &report.job_id, &source, endpoint(&target)).await, ["shop.books"]);
+    let store = sqlite::open(state.path()).unwrap();
+    assert_eq!(cleaned(&store, &report.job_id, &source, endpoint(&target)).await, ["shop.books"]);
     assert_eq!(target.names("shop").0, [""; 0], "the database is still there");
 }

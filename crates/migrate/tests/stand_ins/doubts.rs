@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::checks::{CheckId, Outcome};
 use vecferry_migrate::{Code, JobState, Lang, MigrateRequest, Migration, Problem, VerifyLevel};
 use vecferry_milvus::Endpoint;
 use vecferry_milvus::proto::common::Status;
 use vecferry_milvus::proto::schema::{DataType, FieldSchema};
 use vecferry_milvus::schema::field;
+use vecferry_store::{JobPage, sqlite};
 use vecferry_testkit::StandIn;
 use vecferry_testkit::fault_proxy::{Answer, Fault, FaultProxy, When};
 use vecferry_testkit::stand_in::generate::{Generated, plain};
@@ -100,14 +100,14 @@ async fn what_the_target_changes_without_a_word_is_refused_also_where_nobody_ask
     let (source, target) = servers(Version::V2_5, Version::V2_3, &with_nulls());
     let migration = Migration::prepare(request(&source, &target)).await.unwrap();
     let state = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(state.path()).unwrap();
-    let refused = migration.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap_err();
+    let store = sqlite::open(state.path()).unwrap();
+    let refused = migration.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap_err();
     let [problem] = &refused[..] else { panic!("{refused:?}") };
     assert_eq!(problem.code, Code::TargetCannotHold);
     let what = problem.what(Lang::En);
     assert!(what.contains("can't hold `default.books`: fields[year].nullable: `1` became absent"), "{what}");
     assert_eq!(target.names("default"), (Vec::new(), Vec::new()));
-    assert!(ledger.jobs().await.unwrap().is_empty(), "no job was begun");
+    assert!(store.jobs(JobPage::newest()).await.unwrap().is_empty(), "no job was begun");
 }
 
 /// Without a doubt nobody asks, and a changed collection is found before its first row.

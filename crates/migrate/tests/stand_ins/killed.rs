@@ -17,10 +17,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::{AutoId, JobState, Migration, Report, Resumed, Tuning, VerifyLevel};
 use vecferry_milvus::proto::schema::{DataType, FieldSchema};
 use vecferry_milvus::schema::field;
+use vecferry_store::{JobPage, Store, sqlite};
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::generate::{Generated, plain};
 use vecferry_testkit::stand_in::{Gate, Interference, Key, Options, Stop, Value, Version};
@@ -69,9 +69,9 @@ impl Scene {
     /// Begins the job, or goes on with it. None if it was killed.
     async fn attempt(&self, kill: Kill) -> Option<Report> {
         self.gate.open(if let Kill::Call(at, stop) = kill { Some((at, stop)) } else { None });
-        let ledger = Ledger::open(self.state.path()).unwrap();
+        let store = sqlite::open(self.state.path()).unwrap();
         let commits_max = if let Kill::Commit(commits) = kill { commits } else { u64::MAX };
-        let work = until_committed(&ledger, commits_max, self.work(&ledger));
+        let work = until_committed(&store, commits_max, self.work(&store));
         tokio::select! {
             // Before the engine sees what the call came to.
             biased;
@@ -80,14 +80,14 @@ impl Scene {
         }
     }
 
-    async fn work(&self, ledger: &Ledger) -> Report {
+    async fn work(&self, store: &Arc<dyn Store>) -> Report {
         let tuning = Tuning {
             page_bytes_target: 500,
             split_bytes_min: 26 * 40,
             slice_time: self.slice_time,
             ..Tuning::default()
         };
-        let migration = match ledger.jobs().await.unwrap().first() {
+        let migration = match store.jobs(JobPage::newest()).await.unwrap().first() {
             None => {
                 let mut request = request(&self.source, &self.target);
                 request.verify = VerifyLevel::Sample;
@@ -96,7 +96,7 @@ impl Scene {
             }
             Some(job) => {
                 let (source, target) = (endpoint(&self.source), endpoint(&self.target));
-                match Migration::resume(ledger, &job.job_id, source, target).await.unwrap() {
+                match Migration::resume(&**store, &job.job_id, source, target).await.unwrap() {
                     Resumed::Ready(migration) => *migration,
                     // It died after its last step.
                     Resumed::Successful(report) => return *report,
@@ -104,7 +104,7 @@ impl Scene {
             }
         };
         let migration = migration.with_tuning(tuning);
-        migration.run(ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap()
+        migration.run(store, Arc::new(Silent), CancellationToken::new()).await.unwrap()
     }
 
     fn check(&self, report: &Report, context: &str) {
@@ -119,10 +119,14 @@ impl Scene {
 }
 
 /// Drops the work as soon as the record was committed so often, before the work sees it.
-async fn until_committed<Work: Future>(ledger: &Ledger, commits: u64, work: Work) -> Option<Work::Output> {
+async fn until_committed<Work: Future>(
+    store: &Arc<dyn Store>,
+    commits: u64,
+    work: Work,
+) -> Option<Work::Output> {
     let mut work = pin!(work);
     std::future::poll_fn(|context| {
-        if ledger.usage().commits >= commits {
+        if store.usage().commits >= commits {
             return Poll::Ready(None);
         }
         work.as_mut().poll(context).map(Some)

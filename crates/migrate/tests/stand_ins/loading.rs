@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::event::{Awaited, Event, Observer, Side};
 use vecferry_migrate::report::FormerLoad;
 use vecferry_migrate::{
@@ -15,6 +14,7 @@ use vecferry_milvus::Endpoint;
 use vecferry_milvus::proto::common;
 use vecferry_milvus::proto::schema::{DataType, FieldSchema};
 use vecferry_milvus::schema::field;
+use vecferry_store::{Store, sqlite};
 use vecferry_testkit::StandIn;
 use vecferry_testkit::fault_proxy::{Answer, Fault, FaultProxy, When};
 use vecferry_testkit::stand_in::generate::{Generated, plain};
@@ -55,10 +55,15 @@ fn source(options: Options) -> StandIn {
     source
 }
 
-async fn run(migration: Migration, ledger: &Ledger, seen: &Arc<Seen>, cancel: &CancellationToken) -> Report {
+async fn run(
+    migration: Migration,
+    store: &Arc<dyn Store>,
+    seen: &Arc<Seen>,
+    cancel: &CancellationToken,
+) -> Report {
     let tuning = Tuning { load_stall_max: Duration::from_millis(2500), ..Tuning::default() };
     let observer: Arc<dyn Observer> = Arc::<Seen>::clone(seen);
-    migration.with_tuning(tuning).run(ledger, observer, cancel.clone()).await.unwrap()
+    migration.with_tuning(tuning).run(store, observer, cancel.clone()).await.unwrap()
 }
 
 fn codes(problems: &[Problem]) -> Vec<(Code, String)> {
@@ -78,9 +83,9 @@ async fn a_source_that_never_finishes_loading_is_named_and_all_others_are_done()
                     only, and its copy waits for it";
         assert!(warned.contains(&(Code::SourceLoading, text.to_owned())), "{warned:#?}");
         let state = tempfile::tempdir().unwrap();
-        let (ledger, seen) = (Ledger::open(state.path()).unwrap(), Arc::new(Seen::default()));
+        let (store, seen) = (sqlite::open(state.path()).unwrap(), Arc::new(Seen::default()));
         let never = CancellationToken::new();
-        let report = run(migration, &ledger, &seen, &never).await;
+        let report = run(migration, &store, &seen, &never).await;
 
         assert_eq!(report.state, JobState::Failed);
         let [(Code::SourceDoesNotServe, text)] = &codes(&report.problems)[..] else {
@@ -96,9 +101,9 @@ async fn a_source_that_never_finishes_loading_is_named_and_all_others_are_done()
         assert_eq!(former(&report, "books"), former(&report, "films"));
 
         source.set_loading(BOOKS, false);
-        let resumed = Migration::resume(&ledger, &report.job_id, endpoint(&source), endpoint(&target)).await;
+        let resumed = Migration::resume(&*store, &report.job_id, endpoint(&source), endpoint(&target)).await;
         let Ok(Resumed::Ready(migration)) = resumed else { panic!("{resumed:?}") };
-        let report = run(*migration, &ledger, &seen, &never).await;
+        let report = run(*migration, &store, &seen, &never).await;
         assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
         assert_arrived(&source, &target, "books", "resumed");
         assert!(source.is_loaded("default", "books"), "it is left as it was found");
@@ -145,9 +150,9 @@ async fn a_cluster_of_an_earlier_release_arrives_in_2_6() {
         (wanted.auto_id, wanted.verify) = (AutoId::Keep, VerifyLevel::Full);
         let migration = Migration::check(wanted, None).await.into_result().unwrap();
         let state = tempfile::tempdir().unwrap();
-        let (ledger, seen) = (Ledger::open(state.path()).unwrap(), Arc::new(Seen::default()));
+        let (store, seen) = (sqlite::open(state.path()).unwrap(), Arc::new(Seen::default()));
         let never = CancellationToken::new();
-        let report = run(migration, &ledger, &seen, &never).await;
+        let report = run(migration, &store, &seen, &never).await;
         assert_eq!(report.state, JobState::Failed, "{context}");
         let [(Code::SourceDoesNotServe, text)] = &codes(&report.problems)[..] else {
             panic!("{context}: {:#?}", report.problems)
@@ -155,9 +160,9 @@ async fn a_cluster_of_an_earlier_release_arrives_in_2_6() {
         assert!(text.contains("`default.films`"), "{context}: {text}");
 
         source.set_loading(FILMS, false);
-        let resumed = Migration::resume(&ledger, &report.job_id, endpoint(&source), endpoint(&target)).await;
+        let resumed = Migration::resume(&*store, &report.job_id, endpoint(&source), endpoint(&target)).await;
         let Ok(Resumed::Ready(migration)) = resumed else { panic!("{context}: {resumed:?}") };
-        let report = run(*migration, &ledger, &seen, &never).await;
+        let report = run(*migration, &store, &seen, &never).await;
         assert_eq!(report.state, JobState::Successful, "{context}: {:#?}", report.problems);
         assert_eq!(report.collections.len(), if from >= Version::V2_5 { 5 } else { 4 });
         for collection in &report.collections {
@@ -180,8 +185,8 @@ async fn rows_that_are_counted_twice_for_a_moment_are_no_change() {
     let migration = Migration::prepare(request(&source, &target)).await.unwrap();
     source.count_twice(BOOKS, 5, 1);
     let state = tempfile::tempdir().unwrap();
-    let (ledger, seen) = (Ledger::open(state.path()).unwrap(), Arc::new(Seen::default()));
-    let report = run(migration, &ledger, &seen, &CancellationToken::new()).await;
+    let (store, seen) = (sqlite::open(state.path()).unwrap(), Arc::new(Seen::default()));
+    let report = run(migration, &store, &seen, &CancellationToken::new()).await;
     assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
     let books = &report.collections[0];
     assert_eq!((books.collection.as_str(), books.rows), ("books", 40));
@@ -210,8 +215,8 @@ async fn a_load_that_failed_once_does_not_hide_the_collection() {
         assert!(migration.plan().collections[0].needs_load);
         failed.disarm();
         let state = tempfile::tempdir().unwrap();
-        let (ledger, seen) = (Ledger::open(state.path()).unwrap(), Arc::new(Seen::default()));
-        let report = run(migration, &ledger, &seen, &CancellationToken::new()).await;
+        let (store, seen) = (sqlite::open(state.path()).unwrap(), Arc::new(Seen::default()));
+        let report = run(migration, &store, &seen, &CancellationToken::new()).await;
         assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
         assert_arrived(&source, &target, "books", "loaded for the copy");
         assert!(!source.is_loaded("default", "books"));
@@ -230,10 +235,10 @@ async fn a_wait_for_a_load_of_somebody_else_ends_at_once_when_it_is_canceled() {
     source.set_loading(BOOKS, true);
     let migration = Migration::prepare(request(&source, &target)).await.unwrap();
     let state = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(state.path()).unwrap();
+    let store = sqlite::open(state.path()).unwrap();
     let cancel = CancellationToken::new();
     let seen = Arc::new(Seen { cancels: Some(cancel.clone()), ..Seen::default() });
-    let job = migration.run(&ledger, seen, cancel.clone());
+    let job = migration.run(&store, seen, cancel.clone());
     let too_late = async {
         cancel.cancelled().await;
         tokio::time::sleep(PROMPTLY).await;
@@ -254,8 +259,8 @@ async fn segments_that_a_2_6_never_sorts_are_not_waited_for() {
     wanted.verify = VerifyLevel::Full;
     let migration = Migration::prepare(wanted).await.unwrap();
     let state = tempfile::tempdir().unwrap();
-    let (ledger, seen) = (Ledger::open(state.path()).unwrap(), Arc::new(Seen::default()));
-    let report = run(migration, &ledger, &seen, &CancellationToken::new()).await;
+    let (store, seen) = (sqlite::open(state.path()).unwrap(), Arc::new(Seen::default()));
+    let report = run(migration, &store, &seen, &CancellationToken::new()).await;
     assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
     for name in ["books", "films"] {
         assert_arrived(&source, &target, name, "not sorted");

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::event::{Event, Observer};
 use vecferry_migrate::{JobState, MigrateRequest, Migration, Report};
 use vecferry_milvus::Endpoint;
+use vecferry_store::sqlite;
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::RowsByKey;
 
@@ -37,6 +37,7 @@ mod untrue_answers;
 mod updates;
 mod vanished;
 mod visible;
+mod workers;
 
 /// Nobody looks.
 struct Silent;
@@ -55,8 +56,8 @@ fn request(source: &StandIn, target: &StandIn) -> MigrateRequest {
 
 /// Carries a migration out that was prepared.
 async fn carry_out(migration: Migration, state_dir: &Path) -> Report {
-    let ledger = Ledger::open(state_dir).unwrap();
-    let report = migration.run(&ledger, Arc::new(Silent), CancellationToken::new()).await;
+    let store = sqlite::open(state_dir).unwrap();
+    let report = migration.run(&store, Arc::new(Silent), CancellationToken::new()).await;
     report.unwrap()
 }
 

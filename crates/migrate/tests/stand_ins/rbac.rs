@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::rbac::{Method, Passwords};
 use vecferry_migrate::{
     JobState, MigrateRequest, Migration, PlanFile, RbacRequest, RbacUsers, Report, Resumed, cancel,
 };
+use vecferry_store::sqlite;
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::access::Access;
 use vecferry_testkit::stand_in::generate::plain;
@@ -103,9 +103,9 @@ async fn what_a_job_made_is_removed_one_by_one() {
     let (source, target) = pair();
     let directory = tempfile::tempdir().unwrap();
     let report = migrated(&source, &target, directory.path()).await;
-    let ledger = Ledger::open(directory.path()).unwrap();
+    let store = sqlite::open(directory.path()).unwrap();
     let canceled =
-        cancel(&ledger, &report.job_id, Some(endpoint(&source)), Some(endpoint(&target)), true).await;
+        cancel(&*store, &report.job_id, Some(endpoint(&source)), Some(endpoint(&target)), true).await;
     assert!(canceled.is_ok(), "{canceled:#?}");
     assert_eq!(target.access(), Access::default());
 }
@@ -141,27 +141,27 @@ async fn a_job_that_was_to_restore_copies_the_rows_and_says_what_it_does_not_do(
     let state = tempfile::tempdir().unwrap();
     let migration = Migration::prepare(with_rbac(&source, &target, state.path())).await.unwrap();
     let job = {
-        let ledger = Ledger::open(state.path()).unwrap();
+        let store = sqlite::open(state.path()).unwrap();
         let canceled = CancellationToken::new();
         canceled.cancel();
-        migration.run(&ledger, Arc::new(Silent), canceled).await.unwrap().job_id
+        migration.run(&store, Arc::new(Silent), canceled).await.unwrap().job_id
     };
     let edit = r#"
 import sqlite3, sys
-ledger = sqlite3.connect(sys.argv[1])
-changed = ledger.execute("""UPDATE jobs SET plan = replace(replace(plan, '"method":"single_calls"', '"method":"restore"'),
+store = sqlite3.connect(sys.argv[1])
+changed = store.execute("""UPDATE jobs SET plan = replace(replace(plan, '"method":"single_calls"', '"method":"restore"'),
     '"passwords":"generated"', '"passwords":"kept"') WHERE plan LIKE '%"method":"single_calls"%'""").rowcount
-ledger.commit()
+store.commit()
 assert changed == 1, changed
 "#;
     let files = std::fs::read_dir(state.path()).unwrap().map(|entry| entry.unwrap().path());
     let file = files.into_iter().find(|path| path.ends_with("ledger.sqlite3")).unwrap();
     assert!(Command::new("python3").args(["-c", edit]).arg(file).status().unwrap().success());
 
-    let ledger = Ledger::open(state.path()).unwrap();
-    let resumed = Migration::resume(&ledger, &job, endpoint(&source), endpoint(&target)).await.unwrap();
+    let store = sqlite::open(state.path()).unwrap();
+    let resumed = Migration::resume(&*store, &job, endpoint(&source), endpoint(&target)).await.unwrap();
     let Resumed::Ready(resumed) = resumed else { panic!("it was not done") };
-    let report = resumed.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap();
+    let report = resumed.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap();
     assert_eq!(report.state, JobState::Failed);
     let codes: Vec<_> = report.problems.iter().map(|problem| problem.code.to_string()).collect();
     assert_eq!(codes, ["VF-0708"], "{:#?}", report.problems);

@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::event::{Event, Observer};
 use vecferry_migrate::{JobState, Migration, Resumed, Tuning, VerifyLevel};
+use vecferry_store::sqlite;
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::generate::{Generated, plain};
 use vecferry_testkit::stand_in::{Key, Options, Version};
@@ -37,14 +37,14 @@ async fn rows_that_an_older_record_writes_again_are_there_once() {
         let tuning = Tuning { page_bytes_target: 500, split_bytes_min: 26 * 100, ..Tuning::default() };
         let state = tempfile::tempdir().unwrap();
         let older = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(state.path()).unwrap();
+        let store = sqlite::open(state.path()).unwrap();
         let cancel = CancellationToken::new();
         let observer = Arc::new(AtFirstRows(cancel.clone(), Mutex::new(false)));
         let migration = Migration::prepare(request).await.unwrap().with_tuning(tuning);
-        let report = migration.run(&ledger, Arc::<AtFirstRows>::clone(&observer), cancel).await.unwrap();
+        let report = migration.run(&store, Arc::<AtFirstRows>::clone(&observer), cancel).await.unwrap();
         assert!(*observer.1.lock().unwrap(), "{verify:?}: no row arrived");
         assert_eq!(report.state, JobState::Canceled, "{verify:?}");
-        drop(ledger);
+        drop(store);
         std::fs::set_permissions(older.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         for entry in std::fs::read_dir(state.path()).unwrap() {
             let path = entry.unwrap().path();
@@ -53,12 +53,12 @@ async fn rows_that_an_older_record_writes_again_are_there_once() {
             }
         }
         for (directory, context) in [(&state, "the record"), (&older, "an older copy of it")] {
-            let ledger = Ledger::open(directory.path()).unwrap();
+            let store = sqlite::open(directory.path()).unwrap();
             let resumed =
-                Migration::resume(&ledger, &report.job_id, endpoint(&source), endpoint(&target)).await;
+                Migration::resume(&*store, &report.job_id, endpoint(&source), endpoint(&target)).await;
             let Ok(Resumed::Ready(migration)) = resumed else { panic!("{resumed:?}") };
             let migration = migration.with_tuning(tuning);
-            let report = migration.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap();
+            let report = migration.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap();
             let context = format!("{verify:?}, by {context}");
             assert_successful(&report, &context);
             assert_arrived(&source, &target, "books", &context);

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::{
     AutoId, Code, JobState, MigrateRequest, Migration, Report, Resumed, Tuning, VerifyLevel,
 };
 use vecferry_milvus::Endpoint;
 use vecferry_milvus::proto::common;
+use vecferry_store::{JobId, Position, WorkerId, sqlite};
 use vecferry_testkit::StandIn;
 use vecferry_testkit::fault_proxy::{Answer, Cut, Fault, FaultProxy, When};
 use vecferry_testkit::stand_in::generate::{Generated, plain};
@@ -59,19 +59,19 @@ impl Scene {
         Box::pin(self.carry_out(Migration::prepare(self.request.clone()).await.unwrap())).await
     }
 
-    async fn resume(&self, job_id: &str) -> Report {
-        let ledger = Ledger::open(self.state.path()).unwrap();
+    async fn resume(&self, job_id: &JobId) -> Report {
+        let store = sqlite::open(self.state.path()).unwrap();
         let (source, target) = (self.request.source.clone(), self.request.target.clone());
-        match Migration::resume(&ledger, job_id, source, target).await.unwrap() {
+        match Migration::resume(&*store, job_id, source, target).await.unwrap() {
             Resumed::Ready(migration) => Box::pin(self.carry_out(*migration)).await,
             Resumed::Successful(report) => *report,
         }
     }
 
     async fn carry_out(&self, migration: Migration) -> Report {
-        let ledger = Ledger::open(self.state.path()).unwrap();
+        let store = sqlite::open(self.state.path()).unwrap();
         let migration = migration.with_tuning(self.tuning());
-        migration.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap()
+        migration.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap()
     }
 }
 
@@ -157,8 +157,8 @@ async fn repeated_keys_are_told_from_rows_that_were_not_returned() {
         assert_arrived(&scene.source, &scene.target, "books", "repeated keys");
         let warning = report.warnings.iter().find(|warning| warning.code == Code::Duplicates).unwrap();
         assert!(warning.to_string().contains("40 rows of the source repeat a primary key"), "{warning}");
-        let ledger = Ledger::open(scene.state.path()).unwrap();
-        let splits = ledger.splits(&report.job_id, 0).await.unwrap();
+        let store = sqlite::open(scene.state.path()).unwrap();
+        let splits = store.splits(&report.job_id, Position(0)).await.unwrap();
         let counts = splits.iter().map(|split| split.count.unwrap());
         assert_eq!(counts.clone().map(|count| count.counted).sum::<u64>(), 60);
         assert_eq!(counts.map(|count| count.distinct_keys.unwrap()).sum::<u64>(), 20);
@@ -256,6 +256,9 @@ async fn a_collection_that_is_copied_again_is_written_through_another_name() {
     assert!(status.code == 100 || status.error_code == 4, "the write of the first round landed: {status:?}");
     assert_successful(&report, "copied again");
     assert_eq!(without_keys(&scene.source, "books"), without_keys(&scene.target, "books"));
-    let ledger = Ledger::open(scene.state.path()).unwrap();
-    assert_eq!(ledger.collection(&report.job_id, 0).await.unwrap().write_alias, 2);
+    let store = sqlite::open(scene.state.path()).unwrap();
+    let attempt = store.begin_attempt(&report.job_id).await.unwrap();
+    let (worker, ttl) = (WorkerId::generate(), Duration::from_secs(1));
+    let next = store.open_writer(attempt.job_id(), Position(0), &worker, ttl).await.unwrap();
+    assert_eq!(next.number(), 3, "each round wrote under a name of its own");
 }

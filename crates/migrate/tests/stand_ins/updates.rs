@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::event::{Event, Observer, Phase, Wait};
 use vecferry_migrate::report::{UnseenWrites, Writes};
 use vecferry_migrate::{JobState, Migration, Report, Resumed, VerifyLevel};
+use vecferry_store::sqlite;
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::generate::plain;
 use vecferry_testkit::stand_in::{Key, Options, Value, Version};
@@ -58,8 +58,8 @@ async fn migrated(
 ) -> Report {
     let mut request = request(source, target);
     request.verify = verify;
-    let ledger = Ledger::open(state).unwrap();
-    Migration::prepare(request).await.unwrap().run(&ledger, observer, cancel).await.unwrap()
+    let store = sqlite::open(state).unwrap();
+    Migration::prepare(request).await.unwrap().run(&store, observer, cancel).await.unwrap()
 }
 
 fn writes(report: &Report) -> Option<Writes> {
@@ -142,10 +142,10 @@ async fn an_update_between_two_attempts_is_no_success() {
     // Whoever wrote has flushed as well.
     source.seal(AT.0, AT.1);
 
-    let ledger = Ledger::open(state.path()).unwrap();
-    let resumed = Migration::resume(&ledger, &report.job_id, endpoint(&source), endpoint(&target)).await;
+    let store = sqlite::open(state.path()).unwrap();
+    let resumed = Migration::resume(&*store, &report.job_id, endpoint(&source), endpoint(&target)).await;
     let Ok(Resumed::Ready(migration)) = resumed else { panic!("{resumed:?}") };
-    let report = migration.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap();
+    let report = migration.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap();
     assert_eq!(report.state, JobState::Failed);
     assert_eq!(codes(&report.problems), ["VF-0405"], "{:#?}", report.problems);
 }
@@ -161,10 +161,10 @@ async fn an_update_that_was_seen_stays_one_when_compaction_hides_it_from_the_nex
     source.seal(AT.0, AT.1);
     source.compact(AT.0, AT.1);
 
-    let ledger = Ledger::open(state.path()).unwrap();
-    let resumed = Migration::resume(&ledger, &report.job_id, endpoint(&source), endpoint(&target)).await;
+    let store = sqlite::open(state.path()).unwrap();
+    let resumed = Migration::resume(&*store, &report.job_id, endpoint(&source), endpoint(&target)).await;
     let Ok(Resumed::Ready(migration)) = resumed else { panic!("{resumed:?}") };
-    let report = migration.run(&ledger, Arc::new(Silent), CancellationToken::new()).await.unwrap();
+    let report = migration.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap();
     assert_eq!(report.state, JobState::Failed, "the target has the old row");
     assert_eq!(codes(&report.problems), ["VF-0405"], "{:#?}", report.problems);
     let said = report.problems[0].to_string();

@@ -153,7 +153,7 @@ fn vectors(data: Vectors, number: usize, rows: &[usize]) -> Result<Vectors, usiz
 
 /// The same for values of equally many parts each.
 fn cells<Part: Copy>(parts: &[Part], number: usize, rows: &[usize]) -> Result<Vec<Part>, usize> {
-    if number == 0 || parts.len() % number != 0 {
+    if number == 0 || !parts.len().is_multiple_of(number) {
         return if number == 0 && parts.is_empty() { Ok(Vec::new()) } else { Err(parts.len()) };
     }
     let width = parts.len() / number;
@@ -225,7 +225,10 @@ mod tests {
             Vectors::FloatVector(array) => format!("{:?}", array.data),
             Vectors::BinaryVector(data) => format!("{data:?}"),
             Vectors::SparseFloatVector(array) => format!("{:?}", array.contents),
-            other => panic!("{other:?}"),
+            Vectors::Float16Vector(_)
+            | Vectors::Bfloat16Vector(_)
+            | Vectors::Int8Vector(_)
+            | Vectors::VectorArray(_) => panic!("{data:?}"),
         };
         let found: Vec<_> = vectors.map(|data| of_one(&data)).collect();
         assert_eq!(found, ["[7.0, 7.5]", "b\"77\"", "[b\"7\"]"]);

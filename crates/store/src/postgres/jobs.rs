@@ -11,7 +11,8 @@ use super::connection::Change;
 use super::failure::Failure;
 use super::lease::{Lease, TTL_MS};
 use super::rows::{
-    all, at, damaged, duration, get, job_id, milliseconds, signed_size, state, unsigned, unsigned_or_none,
+    all, at, damaged, duration, get, job_id, milliseconds, one, signed_size, state, unsigned,
+    unsigned_or_none,
 };
 use super::unknown;
 use crate::attempt::Attempt;
@@ -22,10 +23,9 @@ use crate::jobs::{Control, JobPage, JobRecord, JobState, JobSummary, Jobs, NewJo
 /// A process that just let a job go removes its lease a moment later.
 const LEASE_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// A page of the list, by the index of the sequence and, for jobs under way only, by their collections and splits: what
-/// others show is in their rows.
-const PAGE: &str = "\
-    SELECT job_id, state, attempt, source, target, created_at, ended_at, \
+/// What a list shows of a job `j`: what is under way is counted now, others have it in their rows.
+const SUMMARY: &str = "\
+    job_id, state, attempt, source, target, created_at, ended_at, \
     CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND done) \
         ELSE collections_done END, \
     CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id) ELSE collections_total END, \
@@ -34,12 +34,18 @@ const PAGE: &str = "\
     CASE WHEN open THEN (SELECT coalesce(sum(c.rows_total), 0)::bigint FROM collections c WHERE c.job_id = j.job_id) \
         ELSE rows_total END, \
     max_rate, bottleneck, worked_ms, \
-    open AND EXISTS (SELECT 1 FROM leases l WHERE l.job_id = j.job_id AND l.expires > clock_timestamp()) \
-    FROM (SELECT *, state IN ('IN_PROGRESS', 'CANCELING') AS open FROM jobs \
-        WHERE sequence < CASE WHEN $1::text IS NULL THEN 9223372036854775807 \
-            ELSE (SELECT sequence FROM jobs WHERE job_id = $1) END \
-        ORDER BY sequence DESC LIMIT $2) j \
-    ORDER BY sequence DESC";
+    open AND EXISTS (SELECT 1 FROM leases l WHERE l.job_id = j.job_id AND l.expires > clock_timestamp())";
+/// Where such a job is from.
+const JOBS: &str = "SELECT *, state IN ('IN_PROGRESS', 'CANCELING') AS open FROM jobs";
+
+/// A page of the list, found by its place in it.
+fn page_of_list() -> String {
+    format!(
+        "SELECT {SUMMARY} FROM ({JOBS} WHERE sequence < CASE WHEN $1::text IS NULL THEN 9223372036854775807 \
+         ELSE (SELECT sequence FROM jobs WHERE job_id = $1) END ORDER BY sequence DESC LIMIT $2) j \
+         ORDER BY sequence DESC"
+    )
+}
 
 #[async_trait]
 impl Jobs for PostgresStore {
@@ -65,6 +71,23 @@ impl Jobs for PostgresStore {
             }
         };
         Ok(Attempt::new(job_id.clone(), number, lease))
+    }
+
+    async fn record_read_timestamp(
+        &self,
+        attempt: &Attempt,
+        read_timestamp: Option<u64>,
+    ) -> Result<Option<u64>, Error> {
+        let (id, timestamp) = (attempt.job_id().as_str(), read_timestamp.map(u64::cast_signed));
+        self.write(|| async {
+            let mut client = self.client().await?;
+            let change = self.begin_as(&mut client, attempt).await?;
+            let first = "UPDATE jobs SET read_timestamp = coalesce(read_timestamp, $2) WHERE job_id = $1 \
+                         RETURNING read_timestamp";
+            let recorded: Option<i64> = one(change.row(first, &[&id, &timestamp]).await?.as_ref())?;
+            change.commit(recorded.map(i64::cast_unsigned)).await
+        })
+        .await
     }
 
     async fn end_attempt(
@@ -113,10 +136,16 @@ impl Jobs for PostgresStore {
         self.read(sql, &[&job_id.as_str()], |rows| job_of(rows.first().ok_or_else(|| unknown(job_id))?)).await
     }
 
+    async fn summary(&self, job_id: &JobId) -> Result<JobSummary, Error> {
+        let sql = format!("SELECT {SUMMARY} FROM ({JOBS} WHERE job_id = $1) j");
+        let of = |rows: &[Row]| summary_of(rows.first().ok_or_else(|| unknown(job_id))?);
+        self.read(&sql, &[&job_id.as_str()], of).await
+    }
+
     async fn jobs(&self, page: JobPage) -> Result<Vec<JobSummary>, Error> {
         let before = page.before.as_ref().map(JobId::as_str);
         let jobs_max = signed_size(page.jobs_max);
-        let jobs = self.read(PAGE, &[&before, &jobs_max], |rows| all(rows, summary_of)).await?;
+        let jobs = self.read(&page_of_list(), &[&before, &jobs_max], |rows| all(rows, summary_of)).await?;
         // Nothing is before the first one, nor before one that is not there.
         if let (true, Some(before)) = (jobs.is_empty(), &page.before) {
             self.job(before).await?;
@@ -249,29 +278,22 @@ fn is_live(job_id: &JobId) -> Error {
 async fn create(change: &Change<'_>, job: &NewJob) -> Result<(), Failure> {
     let id = job.job_id.as_str();
     let rows_total: u64 = job.collections.iter().map(|collection| collection.rows_total).sum();
-    let insert = "INSERT INTO jobs (job_id, state, source, target, request, plan, sample_seed, read_timestamp, \
-                  created_at, max_rate, collections_total, rows_total) \
-                  VALUES ($1, 'PENDING', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (job_id) DO NOTHING";
-    let (seed, timestamp) = (job.sample_seed.cast_signed(), job.read_timestamp.map(u64::cast_signed));
-    let (collections, rows_total) = (signed_size(job.collections.len()), rows_total.cast_signed());
-    let inserted = change
-        .execute(
-            insert,
-            &[
-                &id,
-                &job.source,
-                &job.target,
-                &job.request,
-                &job.plan,
-                &seed,
-                &timestamp,
-                &job.created_at,
-                &job.max_rate,
-                &collections,
-                &rows_total,
-            ],
-        )
-        .await?;
+    let insert = "INSERT INTO jobs (job_id, state, source, target, request, plan, sample_seed, created_at, max_rate, \
+                  collections_total, rows_total) VALUES ($1, 'PENDING', $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                  ON CONFLICT (job_id) DO NOTHING";
+    let of: super::Of<'_> = &[
+        &id,
+        &job.source,
+        &job.target,
+        &job.request,
+        &job.plan,
+        &job.sample_seed.cast_signed(),
+        &job.created_at,
+        &job.max_rate,
+        &signed_size(job.collections.len()),
+        &rows_total.cast_signed(),
+    ];
+    let inserted = change.execute(insert, of).await?;
     if inserted == 0 {
         return check_same(change, job).await;
     }

@@ -29,6 +29,7 @@ mod tls;
 
 use std::fmt;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -207,6 +208,10 @@ impl PostgresStore {
 impl Store for PostgresStore {
     fn place(&self) -> String {
         self.connections.place().to_owned()
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        None
     }
 
     fn usage(&self) -> Usage {

@@ -1,5 +1,6 @@
 //! Jobs.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -18,10 +19,9 @@ use crate::jobs::{Control, JobPage, JobRecord, JobState, JobSummary, Jobs, NewJo
 /// How long a lease is tried to be taken: whoever only looks holds it for less than a millisecond.
 const LOOKERS_WAIT_MAX: Duration = Duration::from_millis(400);
 
-/// A page of the list, by the index of the sequence and, for jobs under way only, by their collections and splits: what
-/// others show is in their rows.
-const PAGE: &str = "\
-    SELECT job_id, state, attempt, source, target, created_at, ended_at, \
+/// What a list shows of a job `j`: what is under way is counted now, others have it in their rows.
+const SUMMARY: &str = "\
+    job_id, state, attempt, source, target, created_at, ended_at, \
     CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND done) \
         ELSE collections_done END, \
     CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id) ELSE collections_total END, \
@@ -29,12 +29,18 @@ const PAGE: &str = "\
         ELSE rows_done END, \
     CASE WHEN open THEN (SELECT coalesce(sum(c.rows_total), 0) FROM collections c WHERE c.job_id = j.job_id) \
         ELSE rows_total END, \
-    max_rate, bottleneck, worked_ms \
-    FROM (SELECT *, state IN ('IN_PROGRESS', 'CANCELING') AS open FROM jobs \
-        WHERE sequence < CASE WHEN ?1 IS NULL THEN 9223372036854775807 \
-            ELSE (SELECT sequence FROM jobs WHERE job_id = ?1) END \
-        ORDER BY sequence DESC LIMIT ?2) j \
-    ORDER BY sequence DESC";
+    max_rate, bottleneck, worked_ms";
+/// Where such a job is from.
+const JOBS: &str = "SELECT *, state IN ('IN_PROGRESS', 'CANCELING') AS open FROM jobs";
+
+/// A page of the list, found by its place in it.
+fn page_of_list() -> String {
+    format!(
+        "SELECT {SUMMARY} FROM ({JOBS} WHERE sequence < CASE WHEN ?1 IS NULL THEN 9223372036854775807 \
+         ELSE (SELECT sequence FROM jobs WHERE job_id = ?1) END ORDER BY sequence DESC LIMIT ?2) j \
+         ORDER BY sequence DESC"
+    )
+}
 
 #[async_trait]
 impl Jobs for SqliteStore {
@@ -61,6 +67,22 @@ impl Jobs for SqliteStore {
             })
             .await?;
         Ok(Attempt::new(job_id.clone(), number, lease))
+    }
+
+    async fn record_read_timestamp(
+        &self,
+        attempt: &Attempt,
+        read_timestamp: Option<u64>,
+    ) -> Result<Option<u64>, Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            let recorded = connection.query_row(
+                "UPDATE jobs SET read_timestamp = coalesce(read_timestamp, ?2) WHERE job_id = ?1 RETURNING read_timestamp",
+                params![attempt.job_id().as_str(), read_timestamp.map(signed)],
+                |row| unsigned_or_none(row, 0),
+            )?;
+            Ok(recorded)
+        })
+        .await
     }
 
     async fn end_attempt(
@@ -107,6 +129,19 @@ impl Jobs for SqliteStore {
                 )
                 .optional()?
                 .ok_or_else(|| unknown(&id))
+        })
+        .await
+    }
+
+    async fn summary(&self, job_id: &JobId) -> Result<JobSummary, Error> {
+        let (id, leases) = (job_id.clone(), self.leases());
+        self.read(move |connection| {
+            let sql = format!("SELECT {SUMMARY} FROM ({JOBS} WHERE job_id = ?1) j");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let found = statement.query_row(params![id.as_str()], summary_of).optional()?;
+            let mut job = found.ok_or_else(|| unknown(&id))?;
+            look_at_lease(&mut job, &leases)?;
+            Ok(job)
         })
         .await
     }
@@ -264,9 +299,8 @@ fn create(connection: &Connection, job: &NewJob) -> Result<(), Error> {
     let id = job.job_id.as_str();
     let rows_total: u64 = job.collections.iter().map(|collection| collection.rows_total).sum();
     let inserted = connection.execute(
-        "INSERT INTO jobs (job_id, state, source, target, request, plan, sample_seed, read_timestamp, created_at, max_rate, \
-         collections_total, rows_total) VALUES (?1, 'PENDING', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
-         ON CONFLICT (job_id) DO NOTHING",
+        "INSERT INTO jobs (job_id, state, source, target, request, plan, sample_seed, created_at, max_rate, collections_total, \
+         rows_total) VALUES (?1, 'PENDING', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (job_id) DO NOTHING",
         params![
             id,
             job.source,
@@ -274,7 +308,6 @@ fn create(connection: &Connection, job: &NewJob) -> Result<(), Error> {
             job.request,
             job.plan,
             signed(job.sample_seed),
-            job.read_timestamp.map(signed),
             job.created_at,
             job.max_rate,
             signed_size(job.collections.len()),
@@ -338,9 +371,9 @@ fn count(connection: &Connection, job_id: &JobId) -> Result<(), Error> {
     Ok(())
 }
 
-fn list(connection: &Connection, page: &JobPage, leases: &std::path::Path) -> Result<Vec<JobSummary>, Error> {
+fn list(connection: &Connection, page: &JobPage, leases: &Path) -> Result<Vec<JobSummary>, Error> {
     let before = page.before.as_ref().map(JobId::as_str);
-    let mut statement = connection.prepare_cached(PAGE)?;
+    let mut statement = connection.prepare_cached(&page_of_list())?;
     let found = statement.query_map(params![before, signed_size(page.jobs_max)], summary_of)?;
     let mut jobs = found.collect::<Result<Vec<_>, _>>()?;
     // Nothing is before the first one, nor before one that is not there.
@@ -349,10 +382,18 @@ fn list(connection: &Connection, page: &JobPage, leases: &std::path::Path) -> Re
         let known = connection.query_row(known, params![before.as_str()], |_| Ok(())).optional()?;
         known.ok_or_else(|| unknown(before))?;
     }
-    for job in jobs.iter_mut().filter(|job| job.state.is_open()) {
-        job.live = Lease::is_taken(leases, job.job_id.as_str())?;
+    for job in &mut jobs {
+        look_at_lease(job, leases)?;
     }
     Ok(jobs)
+}
+
+/// Whether a process works on a job is asked only where one may.
+fn look_at_lease(job: &mut JobSummary, leases: &Path) -> Result<(), Error> {
+    if job.state.is_open() {
+        job.live = Lease::is_taken(leases, job.job_id.as_str())?;
+    }
+    Ok(())
 }
 
 /// The whole ID of the one job whose ID begins with a text.
@@ -430,7 +471,7 @@ mod tests {
     async fn a_page_of_the_list_does_not_look_through_all_jobs() {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(directory.path()).unwrap();
-        let plan = store.read(|connection| Ok(plan(connection, PAGE))).await.unwrap();
+        let plan = store.read(|connection| Ok(plan(connection, &page_of_list()))).await.unwrap();
         assert!(plan.contains("SEARCH jobs USING INTEGER PRIMARY KEY (rowid<?)"), "{plan}");
         // Of the page itself, once it is found.
         assert_eq!(plan.replace("SCAN j", "").matches("SCAN").count(), 0, "{plan}");

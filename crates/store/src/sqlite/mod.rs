@@ -43,6 +43,14 @@ pub struct SqliteStore {
     directory: PathBuf,
 }
 
+/// Opens the store of a state directory, as [`SqliteStore::open`] does.
+///
+/// # Errors
+/// See there.
+pub fn open(state_dir: &Path) -> Result<Arc<dyn Store>, Error> {
+    Ok(Arc::new(SqliteStore::open(state_dir)?))
+}
+
 impl SqliteStore {
     /// Opens the store of a state directory, and makes both if need be. For its owner only.
     ///
@@ -55,11 +63,6 @@ impl SqliteStore {
         let meter = Arc::new(Meter::default());
         let connections = Connections::open(&directory.join(FILE), &meter)?;
         Ok(Self { connections: Arc::new(connections), meter, directory: state_dir.to_owned() })
-    }
-
-    /// The state directory.
-    pub fn directory(&self) -> &Path {
-        &self.directory
     }
 
     /// Where the leases of the jobs are.
@@ -127,6 +130,10 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn place(&self) -> String {
         self.directory.display().to_string()
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        Some(&self.directory)
     }
 
     fn usage(&self) -> Usage {

@@ -179,6 +179,11 @@ CREATE TABLE writers (
     PRIMARY KEY (job_id, collection, number),
     FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
+WITH RECURSIVE numbers (number) AS (
+    SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < (SELECT max(write_alias) FROM collections)
+)
+INSERT INTO writers (job_id, collection, number, worker, state, boot, expires_ms)
+SELECT job_id, position, number, '', 'lost', '', 0 FROM collections JOIN numbers ON number <= write_alias;
 ALTER TABLE splits ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE splits ADD COLUMN writer INTEGER;
 ALTER TABLE jobs ADD COLUMN collections_done INTEGER NOT NULL DEFAULT 0;

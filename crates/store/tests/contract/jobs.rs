@@ -23,6 +23,7 @@ on_both_stores!(
     a_running_job_can_be_told_what_others_want,
     what_an_attempt_waits_for_is_seen_until_it_ends,
     the_time_of_all_attempts_is_kept,
+    the_first_timestamp_of_reads_stays,
     events_are_read_on_behind_the_last_one,
     waits_are_counted_but_for_those_who_work_beside,
 );
@@ -43,7 +44,7 @@ async fn what_was_written_is_there_after_the_store_is_opened_again(place: Place)
     assert_eq!(store.find_job("j").await.unwrap(), id("j1"));
     let stored = store.job(&id("j1")).await.unwrap();
     assert_eq!((stored.state, stored.sample_seed, stored.attempt), (JobState::InProgress, u64::MAX, 1));
-    assert_eq!((stored.read_timestamp, stored.created_at.as_str()), (Some(7), "2026-01-01T00:00:00Z"));
+    assert_eq!((stored.read_timestamp, stored.created_at.as_str()), (None, "2026-01-01T00:00:00Z"));
     let splits = store.splits(&id("j1"), FIRST).await.unwrap();
     assert_eq!(at(&splits[0]), (Some("e"), Some("k")));
     assert_eq!(splits[0].progress, Progress { rows_read: 5, rows_written: 5, bytes: 50 });
@@ -140,6 +141,7 @@ async fn jobs_that_are_not_there_are_said_to_be_unknown(place: Place) {
         store.job(&missing).await.unwrap_err(),
         store.control(&missing).await.unwrap_err(),
         store.cancel_beats(&missing).await.unwrap_err(),
+        store.summary(&missing).await.unwrap_err(),
         store.jobs(page).await.unwrap_err(),
         store.find_job("j9").await.unwrap_err(),
     ] {
@@ -261,6 +263,16 @@ async fn the_time_of_all_attempts_is_kept(place: Place) {
     assert_eq!(collections[1].worked, Duration::ZERO);
 }
 
+async fn the_first_timestamp_of_reads_stays(place: Place) {
+    let (store, attempt) = begun(&place).await;
+    assert_eq!(store.record_read_timestamp(&attempt, None).await.unwrap(), None);
+    for timestamp in [u64::MAX, 7] {
+        let recorded = store.record_read_timestamp(&attempt, Some(timestamp)).await.unwrap();
+        assert_eq!(recorded, Some(u64::MAX));
+    }
+    assert_eq!(store.job(&id("j1")).await.unwrap().read_timestamp, Some(u64::MAX));
+}
+
 async fn events_are_read_on_behind_the_last_one(place: Place) {
     let (store, attempt) = begun(&place).await;
     for number in 0..5 {
@@ -293,5 +305,9 @@ async fn waits_are_counted_but_for_those_who_work_beside(place: Place) {
 }
 
 async fn listed(store: &dyn Store) -> Vec<JobSummary> {
-    store.jobs(JobPage::newest()).await.unwrap()
+    let jobs = store.jobs(JobPage::newest()).await.unwrap();
+    for job in &jobs {
+        assert_eq!(store.summary(&job.job_id).await.unwrap(), *job);
+    }
+    jobs
 }

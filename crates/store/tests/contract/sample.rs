@@ -33,7 +33,6 @@ pub(crate) fn job(job_id: &str) -> NewJob {
         request: "{}".into(),
         plan: "{}".into(),
         sample_seed: u64::MAX,
-        read_timestamp: Some(7),
         created_at: "2026-01-01T00:00:00Z".into(),
         databases: vec!["shop".into()],
         collections: vec![collection("books", 100), collection("films", 50)],

@@ -147,7 +147,10 @@ impl Run {
         let (store, attempt) = (Arc::clone(&self.store), self.attempt().await);
         let object = |kind: &str, name: &str| (kind.to_owned(), name.to_owned());
         match operation {
-            2 => assert_eq!(store.reserve_names(&attempt).await.unwrap(), []),
+            2 => {
+                assert_eq!(store.reserve_names(&attempt).await.unwrap(), []);
+                assert_eq!(store.record_read_timestamp(&attempt, Some(7)).await.unwrap(), Some(7));
+            }
             3 => store.record_database(&attempt, "shop").await.unwrap(),
             4 => {
                 let objects = vec![object("role", "reader"), object("user", "ann"), object("user", "bob")];

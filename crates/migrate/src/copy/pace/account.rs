@@ -71,7 +71,7 @@ impl Account {
         Waiting { account: self, on, ends_as: on, begun }
     }
 
-    /// All waits up to now, without those for the ledger, which keeps its own account.
+    /// All waits up to now, without those for the store, which keeps its own account.
     pub(crate) fn waits(&self) -> Waits {
         let now = self.zero.elapsed();
         Waits(self.change(|counters| counters.map(|counter| counter.total(now))))
@@ -125,7 +125,7 @@ impl Waits {
         self.0.iter().sum()
     }
 
-    /// What was waited for most; nothing while nothing is copied, when only the ledger is looked at.
+    /// What was waited for most; nothing while nothing is copied, when only the store is looked at.
     pub(crate) fn bottleneck(&self) -> Option<Bottleneck> {
         let of_servers = self.total().saturating_sub(self.of(Bottleneck::Ledger));
         if of_servers < NOTABLE_MIN {

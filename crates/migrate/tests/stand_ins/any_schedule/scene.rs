@@ -8,11 +8,11 @@ use std::time::Duration;
 use prost::Message;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use vecferry_ledger::Ledger;
 use vecferry_migrate::event::{Event, Observer, Phase};
 use vecferry_migrate::{AutoId, JobState, Migration, Report, Resumed, Tuning, cancel};
 use vecferry_milvus::proto::common::{ErrorCode, Status};
 use vecferry_milvus::proto::milvus as pb;
+use vecferry_store::{JobPage, Store, sqlite};
 use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::{
     Definition, Gate, Interference, Key, Options, RowsByKey, Seen, Stop, Version,
@@ -246,7 +246,7 @@ impl Scene {
 
     async fn one_attempt(self: &Arc<Self>, attempt: u32, kill: Option<(u64, Stop)>) -> Ending {
         self.gate.open(kill);
-        let ledger = Ledger::open(self.directory.path()).unwrap();
+        let store = sqlite::open(self.directory.path()).unwrap();
         tokio::select! {
             // Before the engine sees what the call came to.
             biased;
@@ -259,15 +259,15 @@ impl Scene {
                 self.log(where_it_is);
                 Ending::TookTooLong
             }
-            ending = self.work(&ledger, attempt) => ending,
+            ending = self.work(&store, attempt) => ending,
         }
     }
 
-    async fn work(self: &Arc<Self>, ledger: &Ledger, attempt: u32) -> Ending {
+    async fn work(self: &Arc<Self>, store: &Arc<dyn Store>, attempt: u32) -> Ending {
         let refused = |problems: Vec<_>| {
             Ending::Refused(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         };
-        let migration = match ledger.jobs().await.unwrap().first() {
+        let migration = match store.jobs(JobPage::newest()).await.unwrap().first() {
             None => {
                 let mut request = request(&self.source, &self.target);
                 request.verify = self.schedule.verify;
@@ -281,7 +281,7 @@ impl Scene {
             Some(job) => {
                 self.act(&mut self.state(), Moment::Start(attempt));
                 let (source, target) = (endpoint(&self.source), endpoint(&self.target));
-                match Migration::resume(ledger, &job.job_id, source, target).await {
+                match Migration::resume(&**store, &job.job_id, source, target).await {
                     Ok(Resumed::Ready(migration)) => *migration,
                     Ok(Resumed::Successful(_)) => return Ending::Replayed,
                     Err(problems) => return refused(problems),
@@ -297,7 +297,7 @@ impl Scene {
         let tuning =
             Tuning { page_bytes_target: 400, split_bytes_min: 26 * 20, slice_time, ..Tuning::default() };
         let observer = Arc::new(Watching(Arc::downgrade(self)));
-        match migration.with_tuning(tuning).run(ledger, observer, CancellationToken::new()).await {
+        match migration.with_tuning(tuning).run(store, observer, CancellationToken::new()).await {
             Ok(report) => Ending::Report(Box::new(report)),
             Err(problems) => refused(problems),
         }
@@ -307,11 +307,11 @@ impl Scene {
     async fn clean(&self, attempt: u32) -> bool {
         let wanted = self.schedule.elements.contains(&Element::CancelClean { attempt });
         self.gate.open(None);
-        let ledger = Ledger::open(self.directory.path()).unwrap();
-        let jobs = ledger.jobs().await.unwrap();
+        let store = sqlite::open(self.directory.path()).unwrap();
+        let jobs = store.jobs(JobPage::newest()).await.unwrap();
         let Some(job) = jobs.first().filter(|_| wanted) else { return false };
         let (source, target) = (endpoint(&self.source), endpoint(&self.target));
-        let cleaned = cancel(&ledger, &job.job_id, Some(source), Some(target), true);
+        let cleaned = cancel(&*store, &job.job_id, Some(source), Some(target), true);
         match tokio::time::timeout(ATTEMPT_MAX, cleaned).await {
             Ok(Ok(canceled)) => self.log(format!("cancel removed {:?}", canceled.removed)),
             Ok(Err(problems)) => self.log(format!("cancel failed: {problems:?}")),
