@@ -143,11 +143,14 @@ pub trait Claims {
     /// in doubt from then on. None if the split is complete.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Fenced`] if the writer is lost or closed; [`crate::ErrorKind::IsClaimed`] while another writer
-    /// has it.
+    /// [`crate::ErrorKind::Fenced`] if the writer is lost or closed, or the collection has no such split any more;
+    /// [`crate::ErrorKind::IsClaimed`] while another writer has it.
     async fn claim(&self, writer: &Writer, split_id: SplitId) -> Result<Option<(Claim, Split)>, Error>;
 
     /// Ends a claim whose split is left as it is recorded: nothing of it is on its way.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Fenced`] if the claim was lost, or ended otherwise.
     async fn release(&self, claim: &Claim) -> Result<(), Error>;
 
     /// Splits of a collection that are not complete and that no living writer has, by ID.

@@ -1,11 +1,11 @@
 //! What can go wrong with a store.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What went wrong, as far as a caller acts differently on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The directory or the file can't be made or opened.
+    /// The directory or the file can't be made or opened, or the database can't be used.
     Unusable,
     /// Other users may look into the directory; the message is its mode.
     Exposed,
@@ -13,7 +13,11 @@ pub enum ErrorKind {
     Foreign,
     /// The directory is on a file system of the network; the message is its name.
     Network,
-    /// The file can be read but not written.
+    /// The server did not answer for as long as was tried. The last write may have been made or not; it can be repeated.
+    Unreachable,
+    /// The server does not let the user in, or does not allow what is needed.
+    Denied,
+    /// It can be read but not written.
     ReadOnly,
     /// The disk is full.
     Full,
@@ -21,7 +25,7 @@ pub enum ErrorKind {
     Corrupt,
     /// A newer version of this program wrote it.
     Newer,
-    /// Another process holds the file for longer than is waited for.
+    /// Other processes hold the file, or rows of the database, for longer than is waited for.
     Locked,
     /// There is no such job.
     UnknownJob,
@@ -80,8 +84,18 @@ impl Error {
     }
 
     pub(crate) fn at(self, path: &Path) -> Self {
-        let message = format!("{}: {}", PathBuf::from(path).display(), self.message);
+        self.within(&path.display().to_string())
+    }
+
+    /// The same failure, with what it happened to in front.
+    pub(crate) fn within(self, what: &str) -> Self {
+        let message = format!("{what}: {}", self.message);
         Self { message, ..self }
+    }
+
+    /// A failure of a server.
+    pub(crate) fn of_server(kind: ErrorKind, message: String, error: tokio_postgres::Error) -> Self {
+        Self { kind, message, source: Some(Box::new(error)) }
     }
 
     /// The same failure for everything that was to be committed together.

@@ -199,7 +199,8 @@ pub struct Control {
 /// What is recorded of jobs as a whole.
 #[async_trait]
 pub trait Jobs {
-    /// Records a job and all its collections, at once. Its state is [`JobState::Pending`].
+    /// Records a job and all its collections, at once. Its state is [`JobState::Pending`]. The same job a second time is no
+    /// error, and changes nothing.
     async fn create_job(&self, job: NewJob) -> Result<(), Error>;
 
     /// Begins a new attempt. What an older attempt still writes, and what workers write under a claim of it, is refused
@@ -225,7 +226,7 @@ pub trait Jobs {
         ended_at: String,
     ) -> Result<(), Error>;
 
-    /// Takes a job back that was recorded and never began.
+    /// Takes a job back that was recorded and never began. Also if it is gone already.
     async fn remove_job(&self, attempt: &Attempt) -> Result<(), Error>;
 
     /// The ID of the one job whose ID begins with a text.

@@ -12,7 +12,9 @@
 //! - [`Attempt`]: to write about a job. It is lost as soon as a newer attempt begins.
 //! - [`Claim`]: to write about a split. It is lost as soon as another worker takes the split over.
 //!
-//! Every write can be repeated when nobody knows whether it was committed: the second time changes nothing.
+//! Every write can be repeated when nobody knows whether it was committed: the second time changes nothing, other than
+//! that numbers which are never given twice are skipped, and that an event may be there twice. A store that is reached over
+//! a network does so itself, and then not even that happens.
 
 mod attempt;
 mod claims;
@@ -24,6 +26,7 @@ mod id;
 mod jobs;
 mod meter;
 mod objects;
+pub mod postgres;
 mod reservations;
 mod splits;
 pub mod sqlite;
@@ -40,6 +43,8 @@ pub use error::{Error, ErrorKind};
 pub use events::{EventRecord, Events};
 pub use id::{JobId, Position, SplitId, WorkerId};
 pub use jobs::{Control, JobPage, JobRecord, JobState, JobSummary, Jobs, NewJob, WorkedOn};
+#[doc(hidden)]
+pub use meter::{Commit, at_commits};
 pub use meter::{Usage, Waiting};
 pub use objects::{ObjectRecord, Objects};
 pub use reservations::{Reservations, Reserved};

@@ -1,7 +1,7 @@
 //! How long callers waited for a store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How much a store was used by this process.
@@ -13,6 +13,28 @@ pub struct Usage {
     pub busy: Duration,
     /// Transactions that were committed.
     pub commits: u64,
+}
+
+/// A moment of a commit.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    Before,
+    After,
+}
+
+static AT_COMMITS: OnceLock<fn(Commit)> = OnceLock::new();
+
+/// Calls a function before and after each commit of this process, once and for all: for tests that end the process there.
+#[doc(hidden)]
+pub fn at_commits(call: fn(Commit)) {
+    AT_COMMITS.get_or_init(|| call);
+}
+
+fn tell(commit: Commit) {
+    if let Some(call) = AT_COMMITS.get() {
+        call(commit);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -70,8 +92,14 @@ impl Meter {
         Waiting { meter: self, since: Instant::now() }
     }
 
-    /// Counts a transaction.
+    /// Is told before a transaction is committed.
+    pub(crate) fn committing() {
+        tell(Commit::Before);
+    }
+
+    /// Counts a transaction that is committed.
     pub(crate) fn committed(&self) {
+        tell(Commit::After);
         self.commits.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -111,6 +111,13 @@ impl Step {
         let moves = |from: &Option<String>, to: &Option<String>| to.is_some() && to != from;
         moves(&self.cursor, &self.to_cursor) || moves(&self.intent, &self.to_intent)
     }
+
+    /// Whether a split is where the step ends.
+    pub(crate) fn is_taken(&self, split: &Split) -> bool {
+        let ends = |from: &Option<String>, to: &Option<String>| to.clone().or_else(|| from.clone());
+        split.cursor == ends(&self.cursor, &self.to_cursor)
+            && split.intent == ends(&self.intent, &self.to_intent)
+    }
 }
 
 /// A range whose rows may be on the target more than once.
@@ -171,7 +178,7 @@ pub trait Splits {
 
     /// Opens a split again, under its claim, because the source answered fewer rows than it counts. Everything up to its
     /// intent is in doubt from now on, as after a crash, and what lies behind it was never sent; refused rows of the split,
-    /// which the caller names, are read again like all others.
+    /// which the caller names, are read again like all others. The claim ends with it.
     async fn reopen_split(&self, claim: &Claim, times: u64, refused: Vec<Quarantined>) -> Result<(), Error>;
 
     /// The same of splits that nobody has claimed. The collection is not copied any more, and no comparison of it holds.
@@ -184,8 +191,9 @@ pub trait Splits {
     ) -> Result<(), Error>;
 
     /// Divides a split behind a key that it has not come to, neither by its cursor nor by its intent (the caller's
-    /// duty: only it can compare keys). Returns the new split, which is the upper part. `rows_planned` is of the lower and of
-    /// the upper part; rows of the lower part that were copied already count.
+    /// duty: only it can compare keys). Returns the new split, which is the upper part; if there is a split that starts
+    /// behind that key, it returns that one and changes nothing. `rows_planned` is of the lower and of the upper part; rows of
+    /// the lower part that were copied already count.
     async fn divide(&self, claim: &Claim, at: String, rows_planned: (u64, u64)) -> Result<Split, Error>;
 
     /// Records that the rows of a range may be on the target more than once; without ends, that any row of the collection

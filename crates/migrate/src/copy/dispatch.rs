@@ -88,7 +88,9 @@ impl From<CopyError> for SliceError {
             {
                 Self::Transient(SliceFailure(Cause::Copy(Box::new(error))))
             }
-            CopyError::Store(of_store) if of_store.kind() == ErrorKind::Locked => {
+            CopyError::Store(of_store)
+                if matches!(of_store.kind(), ErrorKind::Locked | ErrorKind::Unreachable) =>
+            {
                 Self::Transient(SliceFailure(Cause::Copy(Box::new(error))))
             }
             CopyError::Source(_)

@@ -18,7 +18,12 @@ pub fn store_problem(store: &dyn Store, job_id: &str, error: &vecferry_store::Er
 pub fn state_problem(place: &str, job_id: &str, error: &vecferry_store::Error) -> Problem {
     use vecferry_store::ErrorKind;
     let code = match error.kind() {
-        ErrorKind::Unusable | ErrorKind::ReadOnly | ErrorKind::Full | ErrorKind::Locked => Code::StateDir,
+        ErrorKind::Unusable
+        | ErrorKind::ReadOnly
+        | ErrorKind::Full
+        | ErrorKind::Locked
+        | ErrorKind::Unreachable
+        | ErrorKind::Denied => Code::StateDir,
         ErrorKind::Exposed => Code::StateDirExposed,
         ErrorKind::Foreign => Code::StateDirForeign,
         ErrorKind::Network => Code::StateDirOfNetwork,

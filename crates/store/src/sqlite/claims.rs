@@ -131,11 +131,21 @@ impl Claims for SqliteStore {
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), Error> {
-        self.write_under(claim, |connection, claim| {
-            connection
-                .prepare_cached("UPDATE splits SET writer = NULL WHERE split_id = ?1")?
-                .execute(params![claim.split_id().0])?;
-            Ok(())
+        let claim = claim.clone();
+        self.write(move |connection| {
+            // Also if it ended like this before: whoever took the split over would have raised the epoch.
+            let released = connection
+                .prepare_cached(
+                    "UPDATE splits SET writer = NULL WHERE split_id = ?1 AND job_id = ?2 AND epoch = ?3 \
+                     AND (writer = ?4 OR (writer IS NULL AND NOT done))",
+                )?
+                .execute(params![
+                    claim.split_id().0,
+                    claim.writer().job_id().as_str(),
+                    claim.epoch(),
+                    signed(claim.writer().number())
+                ])?;
+            if released == 1 { Ok(()) } else { Err(super::lost(&claim)) }
         })
         .await
     }
@@ -193,13 +203,23 @@ fn claim(
     if !look_at(connection, writer)?.0 {
         return Err(ended(writer));
     }
+    let found: Option<(i64, Option<i64>)> = connection
+        .prepare_cached(
+            "SELECT attempt, writer FROM splits JOIN jobs USING (job_id) \
+             WHERE split_id = ?1 AND job_id = ?2 AND collection = ?3",
+        )?
+        .query_row(params![split_id.0, writer.job_id().as_str(), writer.collection().0], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let Some((attempt, held)) = found else {
+        let text = format!("the collection has no split {split_id} any more");
+        return Err(Error::new(ErrorKind::Fenced, text));
+    };
     let split = one(connection, split_id)?;
     if split.done {
         return Ok(None);
     }
-    let (attempt, held): (i64, Option<i64>) = connection
-        .prepare_cached("SELECT attempt, writer FROM splits JOIN jobs USING (job_id) WHERE split_id = ?1")?
-        .query_row(params![split_id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
     if let Some(held) = held.map(i64::cast_unsigned).filter(|held| *held != writer.number()) {
         let holder = Writer::new(writer.job_id().clone(), writer.collection(), held);
         let (is_open, is_over) = look_at(connection, &holder)?;

@@ -176,10 +176,11 @@ fn commit(connection: &Connection, batch: Vec<Change>, meter: &Meter) {
                 "ROLLBACK TO change; RELEASE change"
             })?;
         }
+        Meter::committing();
         transaction.commit()?;
+        meter.committed();
         Ok(())
     })();
-    meter.committed();
     for tell in told {
         tell(outcome.as_ref().err());
     }

@@ -1,5 +1,6 @@
 //! Jobs.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use super::SqliteStore;
 use super::claims::lose_writers_of_job;
 use super::lease::Lease;
 use super::rows::{duration, job_id, milliseconds, signed, signed_size, state, unsigned, unsigned_or_none};
+use super::unknown;
 use crate::attempt::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::id::JobId;
@@ -17,14 +19,28 @@ use crate::jobs::{Control, JobPage, JobRecord, JobState, JobSummary, Jobs, NewJo
 /// How long a lease is tried to be taken: whoever only looks holds it for less than a millisecond.
 const LOOKERS_WAIT_MAX: Duration = Duration::from_millis(400);
 
-/// What a list shows of a job's collections and splits, from these. A job without an attempt under way has it in its row.
-const COUNTED: &str = "(SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND done), \
-                       (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id), \
-                       (SELECT coalesce(sum(rows_written), 0) FROM splits s WHERE s.job_id = j.job_id), \
-                       (SELECT coalesce(sum(rows_total), 0) FROM collections c WHERE c.job_id = j.job_id)";
+/// What a list shows of a job `j`: what is under way is counted now, others have it in their rows.
+const SUMMARY: &str = "\
+    job_id, state, attempt, source, target, created_at, ended_at, \
+    CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND done) \
+        ELSE collections_done END, \
+    CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id) ELSE collections_total END, \
+    CASE WHEN open THEN (SELECT coalesce(sum(rows_written), 0) FROM splits s WHERE s.job_id = j.job_id) \
+        ELSE rows_done END, \
+    CASE WHEN open THEN (SELECT coalesce(sum(c.rows_total), 0) FROM collections c WHERE c.job_id = j.job_id) \
+        ELSE rows_total END, \
+    max_rate, bottleneck, worked_ms";
+/// Where such a job is from.
+const JOBS: &str = "SELECT *, state IN ('IN_PROGRESS', 'CANCELING') AS open FROM jobs";
 
-const SUMMARY: &str = "job_id, state, attempt, source, target, created_at, ended_at, collections_done, collections_total, \
-                       rows_done, rows_total, max_rate, bottleneck, worked_ms";
+/// A page of the list, found by its place in it.
+fn page_of_list() -> String {
+    format!(
+        "SELECT {SUMMARY} FROM ({JOBS} WHERE sequence < CASE WHEN ?1 IS NULL THEN 9223372036854775807 \
+         ELSE (SELECT sequence FROM jobs WHERE job_id = ?1) END ORDER BY sequence DESC LIMIT ?2) j \
+         ORDER BY sequence DESC"
+    )
+}
 
 #[async_trait]
 impl Jobs for SqliteStore {
@@ -92,6 +108,8 @@ impl Jobs for SqliteStore {
             Ok(())
         })
         .await
+        // It is gone already.
+        .or_else(|error| if error.kind() == ErrorKind::UnknownJob { Ok(()) } else { Err(error) })
     }
 
     async fn find_job(&self, beginning: &str) -> Result<JobId, Error> {
@@ -118,11 +136,11 @@ impl Jobs for SqliteStore {
     async fn summary(&self, job_id: &JobId) -> Result<JobSummary, Error> {
         let (id, leases) = (job_id.clone(), self.leases());
         self.read(move |connection| {
-            let sql = format!("SELECT {SUMMARY} FROM jobs WHERE job_id = ?1");
+            let sql = format!("SELECT {SUMMARY} FROM ({JOBS} WHERE job_id = ?1) j");
             let mut statement = connection.prepare_cached(&sql)?;
             let found = statement.query_row(params![id.as_str()], summary_of).optional()?;
             let mut job = found.ok_or_else(|| unknown(&id))?;
-            look_at_open(connection, std::slice::from_mut(&mut job), &leases)?;
+            look_at_lease(&mut job, &leases)?;
             Ok(job)
         })
         .await
@@ -169,7 +187,8 @@ impl Jobs for SqliteStore {
         let id = job_id.clone();
         self.read(move |connection| {
             let sql = "SELECT cancel_beats FROM jobs WHERE job_id = ?1";
-            Ok(connection.query_row(sql, params![id.as_str()], |row| row.get(0))?)
+            let found = connection.query_row(sql, params![id.as_str()], |row| row.get(0)).optional()?;
+            found.ok_or_else(|| unknown(&id))
         })
         .await
     }
@@ -187,12 +206,14 @@ impl Jobs for SqliteStore {
     async fn control(&self, job_id: &JobId) -> Result<Control, Error> {
         let id = job_id.clone();
         self.read(move |connection| {
-            let found = connection.query_row(
-                "SELECT cancel_requested, max_rate FROM jobs WHERE job_id = ?1",
-                params![id.as_str()],
-                |row| Ok(Control { cancel: row.get(0)?, max_rate: row.get(1)? }),
-            )?;
-            Ok(found)
+            let found = connection
+                .query_row(
+                    "SELECT cancel_requested, max_rate FROM jobs WHERE job_id = ?1",
+                    params![id.as_str()],
+                    |row| Ok(Control { cancel: row.get(0)?, max_rate: row.get(1)? }),
+                )
+                .optional()?;
+            found.ok_or_else(|| unknown(&id))
         })
         .await
     }
@@ -277,9 +298,9 @@ impl SqliteStore {
 fn create(connection: &Connection, job: &NewJob) -> Result<(), Error> {
     let id = job.job_id.as_str();
     let rows_total: u64 = job.collections.iter().map(|collection| collection.rows_total).sum();
-    connection.execute(
+    let inserted = connection.execute(
         "INSERT INTO jobs (job_id, state, source, target, request, plan, sample_seed, created_at, max_rate, collections_total, \
-         rows_total) VALUES (?1, 'PENDING', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+         rows_total) VALUES (?1, 'PENDING', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (job_id) DO NOTHING",
         params![
             id,
             job.source,
@@ -293,6 +314,9 @@ fn create(connection: &Connection, job: &NewJob) -> Result<(), Error> {
             signed(rows_total)
         ],
     )?;
+    if inserted == 0 {
+        return check_same(connection, job);
+    }
     for name in &job.databases {
         connection.execute("INSERT INTO databases (job_id, name) VALUES (?1, ?2)", params![id, name])?;
     }
@@ -311,71 +335,80 @@ fn create(connection: &Connection, job: &NewJob) -> Result<(), Error> {
     Ok(())
 }
 
+/// A job that is recorded already is this one.
+fn check_same(connection: &Connection, job: &NewJob) -> Result<(), Error> {
+    let same: bool = connection.query_row(
+        "SELECT count(*) FROM jobs WHERE job_id = ?1 AND source = ?2 AND target = ?3 AND request = ?4 AND plan = ?5 \
+         AND sample_seed = ?6 AND created_at = ?7",
+        params![
+            job.job_id.as_str(),
+            job.source,
+            job.target,
+            job.request,
+            job.plan,
+            signed(job.sample_seed),
+            job.created_at
+        ],
+        |row| row.get(0),
+    )?;
+    match same {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::Corrupt, format!("another job has the ID {}", job.job_id))),
+    }
+}
+
 /// Records of a job that ends what lists show of it.
 fn count(connection: &Connection, job_id: &JobId) -> Result<(), Error> {
-    let sql = format!(
-        "UPDATE jobs AS j SET (collections_done, collections_total, rows_done, rows_total) = (SELECT {COUNTED}) \
-         WHERE job_id = ?1"
-    );
-    connection.execute(&sql, params![job_id.as_str()])?;
+    connection.execute(
+        "UPDATE jobs AS j SET \
+         collections_done = (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND done), \
+         collections_total = (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id), \
+         rows_done = (SELECT coalesce(sum(rows_written), 0) FROM splits s WHERE s.job_id = j.job_id), \
+         rows_total = (SELECT coalesce(sum(c.rows_total), 0) FROM collections c WHERE c.job_id = j.job_id) \
+         WHERE job_id = ?1",
+        params![job_id.as_str()],
+    )?;
     Ok(())
 }
 
-fn list(connection: &Connection, page: &JobPage, leases: &std::path::Path) -> Result<Vec<JobSummary>, Error> {
-    let before: i64 = match &page.before {
-        Some(job_id) => connection
-            .query_row("SELECT sequence FROM jobs WHERE job_id = ?1", params![job_id.as_str()], |row| {
-                row.get(0)
-            })
-            .optional()?
-            .ok_or_else(|| unknown(job_id))?,
-        None => i64::MAX,
-    };
-    let sql = format!("SELECT {SUMMARY} FROM jobs WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2");
-    let mut statement = connection.prepare_cached(&sql)?;
+fn list(connection: &Connection, page: &JobPage, leases: &Path) -> Result<Vec<JobSummary>, Error> {
+    let before = page.before.as_ref().map(JobId::as_str);
+    let mut statement = connection.prepare_cached(&page_of_list())?;
     let found = statement.query_map(params![before, signed_size(page.jobs_max)], summary_of)?;
     let mut jobs = found.collect::<Result<Vec<_>, _>>()?;
-    look_at_open(connection, &mut jobs, leases)?;
+    // Nothing is before the first one, nor before one that is not there.
+    if let (true, Some(before)) = (jobs.is_empty(), &page.before) {
+        let known = "SELECT 1 FROM jobs WHERE job_id = ?1";
+        let known = connection.query_row(known, params![before.as_str()], |_| Ok(())).optional()?;
+        known.ok_or_else(|| unknown(before))?;
+    }
+    for job in &mut jobs {
+        look_at_lease(job, leases)?;
+    }
     Ok(jobs)
 }
 
-/// What is under way is counted now, and asked whether a process works on it.
-fn look_at_open(
-    connection: &Connection,
-    jobs: &mut [JobSummary],
-    leases: &std::path::Path,
-) -> Result<(), Error> {
-    let mut counting =
-        connection.prepare_cached(&format!("SELECT {COUNTED} FROM jobs j WHERE job_id = ?1"))?;
-    for job in jobs.iter_mut().filter(|job| job.state.is_open()) {
-        let counted = counting.query_row(params![job.job_id.as_str()], |row| {
-            Ok([unsigned(row, 0)?, unsigned(row, 1)?, unsigned(row, 2)?, unsigned(row, 3)?])
-        })?;
-        [job.collections_done, job.collections_total, job.rows_done, job.rows_total] = counted;
+/// Whether a process works on a job is asked only where one may.
+fn look_at_lease(job: &mut JobSummary, leases: &Path) -> Result<(), Error> {
+    if job.state.is_open() {
         job.live = Lease::is_taken(leases, job.job_id.as_str())?;
     }
     Ok(())
 }
 
-fn unknown(job_id: &JobId) -> Error {
-    Error::new(ErrorKind::UnknownJob, format!("there is no job `{job_id}`"))
-}
-
 /// The whole ID of the one job whose ID begins with a text.
 fn matching(connection: &Connection, beginning: &str) -> Result<JobId, Error> {
-    let exact = connection
-        .query_row("SELECT job_id FROM jobs WHERE job_id = ?1", params![beginning], |row| job_id(row, 0))
-        .optional()?;
-    if let Some(exact) = exact {
-        return Ok(exact);
-    }
-    let mut statement =
-        connection.prepare("SELECT job_id FROM jobs WHERE substr(job_id, 1, length(?1)) = ?1 LIMIT 2")?;
+    // Between two entries of the index, of which an exact one is the first.
+    let end = format!("{beginning}{}", char::MAX);
+    let mut statement = connection.prepare_cached(
+        "SELECT job_id FROM jobs WHERE job_id >= ?1 AND job_id < ?2 ORDER BY job_id LIMIT 2",
+    )?;
     let found: Vec<JobId> =
-        statement.query_map(params![beginning], |row| job_id(row, 0))?.collect::<Result<_, _>>()?;
+        statement.query_map(params![beginning, end], |row| job_id(row, 0))?.collect::<Result<_, _>>()?;
     match found.as_slice() {
+        [exact, ..] if exact.as_str() == beginning => Ok(exact.clone()),
         [one] if !beginning.is_empty() => Ok(one.clone()),
-        [] | [_] => Err(Error::new(ErrorKind::UnknownJob, format!("there is no job `{beginning}`"))),
+        [] | [_] => Err(unknown(&JobId::from(beginning))),
         _ => Err(Error::new(ErrorKind::AmbiguousJob, format!("several jobs begin with `{beginning}`"))),
     }
 }
@@ -416,4 +449,31 @@ fn summary_of(row: &Row<'_>) -> rusqlite::Result<JobSummary> {
         bottleneck: row.get(12)?,
         worked: duration(row, 13)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::SqliteStore;
+
+    /// What a statement looks through, table by table.
+    fn plan(connection: &Connection, sql: &str) -> String {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let arguments = statement.parameter_count();
+        let given: Vec<Option<i64>> = vec![None; arguments];
+        let rows = statement
+            .query_map(rusqlite::params_from_iter(given), |row| row.get::<_, String>("detail"))
+            .unwrap();
+        rows.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn a_page_of_the_list_does_not_look_through_all_jobs() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(directory.path()).unwrap();
+        let plan = store.read(|connection| Ok(plan(connection, &page_of_list()))).await.unwrap();
+        assert!(plan.contains("SEARCH jobs USING INTEGER PRIMARY KEY (rowid<?)"), "{plan}");
+        // Of the page itself, once it is found.
+        assert_eq!(plan.replace("SCAN j", "").matches("SCAN").count(), 0, "{plan}");
+    }
 }

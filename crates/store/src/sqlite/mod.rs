@@ -22,11 +22,12 @@ mod splits;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::attempt::Attempt;
 use crate::claims::Claim;
 use crate::error::{Error, ErrorKind};
+use crate::id::JobId;
 use crate::meter::{Meter, Usage, Waiting};
 use crate::{Right, Store};
 use connection::Connections;
@@ -151,9 +152,11 @@ impl Store for SqliteStore {
 /// Refuses a write of an attempt that is not the job's newest.
 fn check_attempt(connection: &Connection, attempt: &Attempt) -> Result<(), Error> {
     let (job_id, number) = (attempt.job_id(), attempt.number());
-    let newest: i64 = connection
+    let newest: Option<i64> = connection
         .prepare_cached("SELECT attempt FROM jobs WHERE job_id = ?1")?
-        .query_row(params![job_id.as_str()], |row| row.get(0))?;
+        .query_row(params![job_id.as_str()], |row| row.get(0))
+        .optional()?;
+    let newest = newest.ok_or_else(|| unknown(job_id))?;
     if newest == number {
         return Ok(());
     }
@@ -177,6 +180,10 @@ fn check_claim(connection: &Connection, claim: &Claim) -> Result<(), Error> {
             |row| row.get(0),
         )?;
     if holds { Ok(()) } else { Err(lost(claim)) }
+}
+
+fn unknown(job_id: &JobId) -> Error {
+    Error::new(ErrorKind::UnknownJob, format!("there is no job `{job_id}`"))
 }
 
 fn lost(claim: &Claim) -> Error {

@@ -74,7 +74,12 @@ impl Splits for SqliteStore {
     }
 
     async fn reopen_split(&self, claim: &Claim, times: u64, refused: Vec<Quarantined>) -> Result<(), Error> {
-        self.write_under(claim, move |connection, claim| {
+        let claim = claim.clone();
+        self.write(move |connection| {
+            if is_reopened(connection, &claim, times)? {
+                return Ok(());
+            }
+            super::check_claim(connection, &claim)?;
             let writer = claim.writer();
             reopen(connection, claim.split_id(), times)?;
             forget_refused(connection, writer.job_id(), writer.collection(), &refused)
@@ -105,12 +110,12 @@ impl Splits for SqliteStore {
     async fn divide(&self, claim: &Claim, at: String, rows_planned: (u64, u64)) -> Result<Split, Error> {
         self.write_under(claim, move |connection, claim| {
             let lower = one(connection, claim.split_id())?;
+            if let Some(upper) = behind(connection, claim.writer().job_id(), &lower, &at)? {
+                return Ok(upper);
+            }
             if lower.done {
                 let text = format!("split {} is complete", lower.split_id);
                 return Err(Error::new(ErrorKind::Moved, text));
-            }
-            if lower.until.as_ref() == Some(&at) {
-                return upper_of(connection, claim.writer().job_id(), &lower);
             }
             connection.execute(
                 "UPDATE splits SET until_key = ?2, rows_planned = ?3 WHERE split_id = ?1",
@@ -195,7 +200,7 @@ impl Splits for SqliteStore {
         let (id, partition) = (job_id.clone(), partition.unwrap_or_default().to_owned());
         self.read(move |connection| {
             let mut statement = connection.prepare(
-                "SELECT key FROM samples WHERE job_id = ?1 AND collection = ?2 AND partition = ?3",
+                "SELECT key FROM samples WHERE job_id = ?1 AND collection = ?2 AND partition = ?3 ORDER BY key",
             )?;
             let of = params![id.as_str(), collection.0, partition];
             let found = statement.query_map(of, |row| row.get(0))?;
@@ -342,15 +347,9 @@ fn take(connection: &Connection, split_id: SplitId, step: &Step) -> Result<(), E
             signed(step.progress.rows_written),
             signed(step.progress.bytes)
         ])?;
-    if moved == 0 {
-        let split = one(connection, split_id)?;
-        let to = |to: &Option<String>, from: &Option<String>| to.clone().or_else(|| from.clone());
-        let is_taken = split.cursor == to(&step.to_cursor, &step.cursor)
-            && split.intent == to(&step.to_intent, &step.intent);
-        if !is_taken {
-            let text = format!("split {split_id} is not where a step of it begins");
-            return Err(Error::new(ErrorKind::Moved, text));
-        }
+    if moved == 0 && !step.is_taken(&one(connection, split_id)?) {
+        let text = format!("split {split_id} is not where a step of it begins");
+        return Err(Error::new(ErrorKind::Moved, text));
     }
     keep_samples(connection, split_id, &step.samples)
 }
@@ -374,6 +373,18 @@ fn is_finished(connection: &Connection, claim: &Claim) -> Result<bool, Error> {
     let found = connection
         .prepare_cached("SELECT done AND writer IS NULL FROM splits WHERE split_id = ?1 AND epoch = ?2")?
         .query_row(params![claim.split_id().0, claim.epoch()], |row| row.get(0))
+        .optional()?;
+    Ok(found.unwrap_or(false))
+}
+
+/// Whether a split was opened again under a claim, and nobody told the caller.
+fn is_reopened(connection: &Connection, claim: &Claim, times: u64) -> Result<bool, Error> {
+    let found = connection
+        .prepare_cached(
+            "SELECT NOT done AND writer IS NULL AND cursor IS NULL AND rows_read = 0 AND reopened = ?3 \
+             FROM splits WHERE split_id = ?1 AND epoch = ?2 + 1",
+        )?
+        .query_row(params![claim.split_id().0, claim.epoch(), signed(times)], |row| row.get(0))
         .optional()?;
     Ok(found.unwrap_or(false))
 }
@@ -427,14 +438,14 @@ pub(super) fn one(connection: &Connection, split_id: SplitId) -> Result<Split, E
     Ok(connection.prepare_cached(&sql)?.query_row(params![split_id.0], split_of)?)
 }
 
-/// The split that was divided off another one last.
-fn upper_of(connection: &Connection, job_id: &JobId, lower: &Split) -> Result<Split, Error> {
+/// The split that starts behind a key in the part of another one: by ID the last, though there is only one.
+fn behind(connection: &Connection, job_id: &JobId, lower: &Split, key: &str) -> Result<Option<Split>, Error> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM splits WHERE job_id = ?1 AND collection = ?2 AND partition IS ?3 AND after_key IS ?4 \
+        "SELECT {COLUMNS} FROM splits WHERE job_id = ?1 AND collection = ?2 AND partition IS ?3 AND after_key = ?4 \
          ORDER BY split_id DESC LIMIT 1"
     );
-    let of = params![job_id.as_str(), lower.collection.0, lower.partition, lower.until];
-    Ok(connection.prepare_cached(&sql)?.query_row(of, split_of)?)
+    let of = params![job_id.as_str(), lower.collection.0, lower.partition, key];
+    Ok(connection.prepare_cached(&sql)?.query_row(of, split_of).optional()?)
 }
 
 fn splits_of(connection: &Connection, job_id: &JobId, collection: Position) -> Result<Vec<Split>, Error> {

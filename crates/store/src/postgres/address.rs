@@ -1,0 +1,221 @@
+//! Addresses of PostgreSQL: `postgres://` URLs, with what of TLS the client library does not know. No part of a URL is
+//! repeated in a message, other than the names of options: a password may be anywhere in one that is badly written.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+
+use crate::error::{Error, ErrorKind};
+
+const PREFIXES: [&str; 2] = ["postgres://", "postgresql://"];
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that is gone without a word is noticed about then.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+
+/// How far a server's certificate is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verification {
+    /// Not at all: who listens only is kept out, who stands between is not.
+    None,
+    /// Whether an authority signed it that is trusted.
+    Chain,
+    /// The same, and that it is of the host that was asked for.
+    Full,
+}
+
+/// Where a PostgreSQL is, and how to get in.
+pub(super) struct Address {
+    pub(super) config: Config,
+    pub(super) verification: Verification,
+    /// A file with the authorities to trust, in place of those of the system.
+    pub(super) authorities: Option<PathBuf>,
+}
+
+impl Address {
+    pub(super) fn parse(url: &str) -> Result<Self, Error> {
+        let (prefix, rest) = PREFIXES
+            .iter()
+            .find_map(|prefix| url.strip_prefix(prefix).map(|rest| (*prefix, rest)))
+            .ok_or_else(|| invalid("it does not start with `postgres://`"))?;
+        // In the same order as the client library: a password may hold anything but this sign.
+        let host_at = rest.find('@').map_or(0, |at| at + 1);
+        let query_at = rest[host_at..].find('?').map_or(rest.len(), |at| host_at + at);
+        if rest[host_at..query_at].contains('@') {
+            return Err(invalid("write `@` in a user or a password as `%40`"));
+        }
+        let (tls, others) = Tls::of_query(rest[query_at..].trim_start_matches('?'))?;
+        let url = format!("{prefix}{}?{others}", &rest[..query_at]);
+        let mut config: Config =
+            url.parse().map_err(|_| invalid("a host, a port, or an option can't be read"))?;
+        config.ssl_mode(tls.mode.unwrap_or(SslMode::Prefer)).keepalives_idle(SILENCE_MAX);
+        config.tcp_user_timeout(SILENCE_MAX);
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("vecferry");
+        }
+        if config.get_hosts().is_empty() {
+            return Err(invalid("it names no host"));
+        }
+        // As PostgreSQL's own programs do it: a file with authorities is there to be used.
+        let verification = match (tls.verification, &tls.authorities) {
+            (Some(verification), _) => verification,
+            (None, Some(_)) => Verification::Chain,
+            (None, None) => Verification::None,
+        };
+        Ok(Self { config, verification, authorities: tls.authorities.filter(|path| path != "system") })
+    }
+
+    /// For messages: without user and password.
+    pub(super) fn place(&self) -> String {
+        let ports = self.config.get_ports();
+        let hosts: Vec<String> = self
+            .config
+            .get_hosts()
+            .iter()
+            .enumerate()
+            .map(|(place, host)| {
+                let port = ports.get(place).or(ports.first()).copied().unwrap_or(5432);
+                match host {
+                    Host::Tcp(name) if name.contains(':') => format!("[{name}]:{port}"),
+                    Host::Tcp(name) => format!("{name}:{port}"),
+                    Host::Unix(path) => format!("{}:{port}", path.display()),
+                }
+            })
+            .collect();
+        let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
+        format!("postgres://{}/{database}", hosts.join(","))
+    }
+}
+
+/// The options that are not passed on to the client library.
+#[derive(Default)]
+struct Tls {
+    mode: Option<SslMode>,
+    verification: Option<Verification>,
+    authorities: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Takes them out of a query; the others come back as they are.
+    fn of_query(query: &str) -> Result<(Self, String), Error> {
+        let mut tls = Self::default();
+        let mut others = Vec::new();
+        for option in query.split('&').filter(|option| !option.is_empty()) {
+            match option.split_once('=') {
+                Some(("sslmode", mode)) => tls.set_mode(mode)?,
+                Some(("sslrootcert", path)) => tls.authorities = Some(decoded(path)?.into()),
+                Some(_) | None => others.push(option),
+            }
+        }
+        Ok((tls, others.join("&")))
+    }
+
+    fn set_mode(&mut self, mode: &str) -> Result<(), Error> {
+        let (mode, verification) = match mode {
+            "disable" => (SslMode::Disable, None),
+            "prefer" => (SslMode::Prefer, None),
+            "require" => (SslMode::Require, None),
+            "verify-ca" => (SslMode::Require, Some(Verification::Chain)),
+            "verify-full" => (SslMode::Require, Some(Verification::Full)),
+            _ => {
+                let known = "`disable`, `prefer`, `require`, `verify-ca` or `verify-full`";
+                return Err(invalid(&format!("`sslmode` is not one of {known}")));
+            }
+        };
+        (self.mode, self.verification) = (Some(mode), verification);
+        Ok(())
+    }
+}
+
+/// A value of a query as it is meant.
+fn decoded(value: &str) -> Result<String, Error> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(if byte == b'%' {
+            let digits = [rest.next(), rest.next()].map(|digit| digit.and_then(hexadecimal));
+            let [Some(high), Some(low)] = digits else {
+                return Err(invalid("a `%` is not followed by two hexadecimal digits"));
+            };
+            high * 16 + low
+        } else {
+            byte
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| invalid("a path is not UTF-8"))
+}
+
+fn hexadecimal(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn invalid(why: &str) -> Error {
+    Error::new(ErrorKind::Unusable, format!("the address of the PostgreSQL store can't be used: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(url: &str) -> String {
+        Address::parse(url).unwrap().place()
+    }
+
+    #[test]
+    fn a_place_names_hosts_and_database_and_no_one_s_password() {
+        for (url, expected) in [
+            ("postgres://u:secret@db.example:6432/jobs", "postgres://db.example:6432/jobs"),
+            ("postgresql://u:se%40cret@db.example/jobs?sslmode=require", "postgres://db.example:5432/jobs"),
+            ("postgres://u:sec/r?et@db/jobs", "postgres://db:5432/jobs"),
+            ("postgres://db/jobs?user=u&password=secret", "postgres://db:5432/jobs"),
+            ("postgres://u@[::1]:7000/jobs", "postgres://[::1]:7000/jobs"),
+            ("postgres://u@a:1,b:2/jobs", "postgres://a:1,b:2/jobs"),
+            ("postgres://u@db", "postgres://db:5432/u"),
+        ] {
+            assert_eq!(place(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_badly_written_address_is_not_repeated() {
+        for url in [
+            "mysql://u:secret@db/jobs",
+            "postgres://u:secret@more@db/jobs",
+            "postgres://u:secret@db:port/jobs",
+            "postgres://u:secret@db/jobs?secret=1",
+            "postgres://u:secret@db/jobs?secret",
+            "postgres://u:secret@db/jobs?sslmode=secret",
+            "postgres://u:secret@db/jobs?sslrootcert=%secret",
+            "postgres:///jobs?user=secret",
+            "secret",
+        ] {
+            let error = Address::parse(url).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Unusable, "{url}");
+            assert!(!format!("{error} {error:?}").contains("secret"), "{url}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn tls_is_as_strict_as_it_is_asked_to_be() {
+        let parsed = |query: &str| {
+            let address = Address::parse(&format!("postgres://u@db/jobs?{query}")).unwrap();
+            (address.config.get_ssl_mode(), address.verification, address.authorities)
+        };
+        let file = || Some(PathBuf::from("/a b/ca.pem"));
+        for (query, expected) in [
+            ("", (SslMode::Prefer, Verification::None, None)),
+            ("sslmode=disable", (SslMode::Disable, Verification::None, None)),
+            ("sslmode=require", (SslMode::Require, Verification::None, None)),
+            ("sslmode=verify-full", (SslMode::Require, Verification::Full, None)),
+            ("sslmode=verify-ca&sslrootcert=system", (SslMode::Require, Verification::Chain, None)),
+            ("sslrootcert=/a%20b/ca.pem&sslmode=require", (SslMode::Require, Verification::Chain, file())),
+            ("sslrootcert=/a%20b/ca.pem&sslmode=verify-full", (SslMode::Require, Verification::Full, file())),
+        ] {
+            assert_eq!(parsed(query), expected, "{query}");
+        }
+    }
+}
