@@ -139,11 +139,13 @@ pub(crate) struct SourceArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
 pub(crate) struct SourceAccess {
-    /// Credentials: user:password or an API key; prefer the environment variable, which `ps` does not show
+    /// Credentials: user:password or an API key; `ps` does not show the variable
     #[arg(long, value_name = "TOKEN", env = "VECFERRY_SOURCE_TOKEN", hide_env_values = true, value_parser = secret)]
     source_token: Option<Secret>,
-    /// Zilliz Cloud API key: looks up the address, plan and size of a cluster given by its ID (in01-…), and serves as the
-    /// credential if no token is given
+    /// Zilliz Cloud API key, for a cluster given by its ID (in01-…)
+    ///
+    /// Vecferry looks up the address, plan and size of the cluster with it. It also serves as the credential if no token is
+    /// given.
     #[arg(long, value_name = "KEY", env = "VECFERRY_SOURCE_API_KEY", hide_env_values = true, value_parser = secret)]
     source_api_key: Option<Secret>,
     /// CA certificate to trust (PEM)
@@ -172,11 +174,13 @@ pub(crate) struct TargetArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetAccess {
-    /// Credentials: user:password or an API key; prefer the environment variable, which `ps` does not show
+    /// Credentials: user:password or an API key; `ps` does not show the variable
     #[arg(long, value_name = "TOKEN", env = "VECFERRY_TARGET_TOKEN", hide_env_values = true, value_parser = secret)]
     target_token: Option<Secret>,
-    /// Zilliz Cloud API key: looks up the address, plan and size of a cluster given by its ID (in01-…), and serves as the
-    /// credential if no token is given
+    /// Zilliz Cloud API key, for a cluster given by its ID (in01-…)
+    ///
+    /// Vecferry looks up the address, plan and size of the cluster with it. It also serves as the credential if no token is
+    /// given.
     #[arg(long, value_name = "KEY", env = "VECFERRY_TARGET_API_KEY", hide_env_values = true, value_parser = secret)]
     target_api_key: Option<Secret>,
     /// CA certificate to trust (PEM)
@@ -300,8 +304,10 @@ pub(crate) struct PlanArgs {
     /// Write the plan to this file, for `migrate --plan`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
-    /// Create temporary collections on the target, with random names, to check that it accepts every definition of the plan and
-    /// to measure how long collections take; they are dropped again
+    /// Check definitions and measure times with temporary collections on the target
+    ///
+    /// They have random names and are dropped again. They show whether the target accepts every definition of the plan, and
+    /// how long collections take there.
     #[arg(long)]
     pub(crate) probe_write: bool,
     #[command(flatten)]
@@ -389,7 +395,7 @@ pub(crate) struct RbacArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Migration")]
 pub(crate) struct JobArgs {
-    /// How to verify the copy: exact row counts, also a random sample bit for bit, or every row
+    /// Verification: `count` compares row counts, `sample` also random rows, `full` all rows
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = VerifyArg::Sample)]
     pub(crate) verify: VerifyArg,
     /// Source collections that are not loaded: load them for the copy only, or reject them
@@ -398,22 +404,26 @@ pub(crate) struct JobArgs {
     /// How many source collections to load for the copy at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) source_load_parallel: u8,
-    /// Duplicate primary keys in the source: copy one row of each and warn, or reject the collection
+    /// Duplicate primary keys: copy one row of each and warn, or reject the collection
     #[arg(long, value_name = "HOW", value_enum, default_value_t = DuplicatesArg::Warn)]
     pub(crate) duplicates: DuplicatesArg,
-    /// What to do with a collection if the target rejects some of its rows: leave it unfinished, without its aliases, or finish
-    /// it without these rows; either way all other rows are copied and the job fails at the end
+    /// If the target rejects rows: leave their collection unfinished, or finish it
+    ///
+    /// An unfinished collection has no aliases. Either way all other rows are copied, and the job fails at the end.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = OnBadRowArg::Fail)]
     pub(crate) on_bad_row: OnBadRowArg,
-    /// Auto-generated IDs: reject such collections, keep the IDs if the target allows it (2.6 and later), or let the target
-    /// generate new ones and compare rows without them
+    /// Auto-generated IDs: reject such collections, keep the IDs, or generate new ones
+    ///
+    /// IDs can be kept if the target allows it (2.6 and later). If the target generates new ones, rows are compared without
+    /// them.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = AutoIdArg::Refuse)]
     pub(crate) auto_id: AutoIdArg,
     /// Accept changes of the source during the copy; they may be missing on the target
     #[arg(long)]
     pub(crate) allow_drift: bool,
-    /// Keep the vector indexes of the source (HNSW, IVF, DISKANN …) with their parameters, instead of AUTOINDEX, if the target
-    /// supports them
+    /// Keep the vector indexes of the source (HNSW …) instead of AUTOINDEX
+    ///
+    /// They are built with the parameters of the source, if the target supports them.
     #[arg(long)]
     pub(crate) keep_index_params: bool,
     /// Wait until all indexes on the target are built
@@ -434,7 +444,7 @@ pub(crate) struct PlansArgs {
     /// Plan of the target, if it can't be detected
     #[arg(long, value_name = "PLAN", value_enum)]
     pub(crate) target_plan: Option<DeploymentArg>,
-    /// Compute units (CU) free on the target, if the control plane does not tell
+    /// Free compute units (CU) of the target, if the control plane does not tell
     #[arg(long, value_name = "N", value_parser = compute_units)]
     pub(crate) target_cu: Option<f64>,
     /// Type of the target's compute units
@@ -521,7 +531,7 @@ impl CapacityArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Migration")]
 pub(crate) struct PaceArgs {
-    /// Limit writes, e.g. 20MB/s (B to GB, KiB to GiB), 5000rows/s, or `none`; `vecferry rate` changes it later
+    /// Limit writes: 20MB/s (B to GB, KiB to GiB), 5000rows/s, or `none`
     #[arg(long, value_name = "RATE")]
     pub(crate) max_rate: Option<String>,
     /// Leave the copying to `vecferry worker` processes
@@ -553,7 +563,7 @@ pub(crate) struct RateArgs {
     /// Job ID, or a unique beginning of it
     #[arg(value_name = "JOB")]
     pub(crate) job: String,
-    /// Rate limit, e.g. 20MB/s (B to GB, KiB to GiB), 5000rows/s, or `none`
+    /// Rate limit: 20MB/s (B to GB, KiB to GiB), 5000rows/s, or `none`
     #[arg(value_name = "RATE")]
     pub(crate) rate: String,
     #[command(flatten)]
@@ -627,11 +637,12 @@ pub(crate) struct VerifyArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Comparison")]
 pub(crate) struct ComparisonArgs {
-    /// What to compare: exact row counts, also a random sample bit for bit, or every row
+    /// Verification: `count` compares row counts, `sample` also random rows, `full` all rows
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LevelArg::Sample)]
     pub(crate) level: LevelArg,
-    /// Repair the target: copy missing and changed rows again, and remove extra rows; needs `--level full`, and only for
-    /// collections that a job of this state directory created
+    /// Copy missing and changed rows again, and remove extra rows
+    ///
+    /// Needs `--level full`. Only collections that a job of this state directory created are repaired.
     #[arg(long)]
     pub(crate) repair: bool,
     /// Also repair collections that no job of this state directory created

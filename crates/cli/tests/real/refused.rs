@@ -220,7 +220,7 @@ fn what_the_target_can_not_hold() {
     }
     let run = Vecferry::between(servers(), "plan", "lite", "target", &["--collection", "with_nulls"]).run();
     let doubt =
-        "may not support `default.with_nulls`: it needs nullable fields (`year`), which come with 2.5";
+        "might not support `default.with_nulls`: it needs nullable fields (`year`), which come with 2.5";
     assert!(run.code == 0 && run.stderr.contains("VF-0238") && run.stderr.contains(doubt), "{}", run.stderr);
     let arguments = ["--collection", "with_nulls", "--probe-write"];
     let run = Vecferry::between(servers(), "plan", "lite", "target", &arguments).run();

@@ -359,9 +359,9 @@ catalogue! {
            "names start with a letter or underscore, followed by letters, digits and underscores, 255 at most; {way_out}"
         zh "目标集群不允许名称 `{name}`（{kind}）：{detail}"
            "名称须以字母或下划线开头，只能包含字母、数字和下划线，最多 255 个字符；{way_out}";
-    /// The target may not support something; it is asked before the first row.
+    /// The target might not support something; it is asked before the first row.
     TargetMayNotHold 238 Done
-        en "the target ({target}) may not support `{collection}`: {detail}"
+        en "the target ({target}) might not support `{collection}`: {detail}"
            "nothing to do: before the first row, `migrate` tries this on the target with an empty temporary collection; `vecferry plan --probe-write` tries it now"
         zh "目标集群（{target}）可能不支持 `{collection}`：{detail}"
            "无需处理：`migrate` 会在写入第一行之前，在目标集群上用空的临时 Collection 进行试探；`vecferry plan --probe-write` 可立即试探";
@@ -485,9 +485,9 @@ catalogue! {
            "skip the collection with --exclude"
         zh "`{collection}`：单行 {bytes} 字节，超过单条消息 64 MiB 的上限"
            "请用 --exclude 跳过该 Collection";
-    /// The user may not see everything that is selected.
+    /// The user might not see everything that is selected.
     NotEverythingSeen 229 Refused
-        en "`{what}` is selected, but user `{user}` may not see all of it on the {side}: {detail}"
+        en "`{what}` is selected, but user `{user}` might not see all of it on the {side}: {detail}"
            "use a user with the role admin, name each collection with --collection DB.NAME, or add --visible-only to copy only what this user sees"
         zh "已选择 `{what}`，但用户 `{user}` 可能看不到{side}集群上的全部内容：{detail_zh}"
            "请使用具有 admin 角色的用户，用 --collection DB.NAME 逐一指定 Collection，或加上 --visible-only 只处理该用户能看到的内容";
@@ -842,7 +842,7 @@ catalogue! {
            "请去掉 --with rbac；Milvus Lite 不支持访问控制";
     /// The user may not read or create roles and users.
     RbacNotAllowed 702 Refused
-        en "the user may not read or create roles, grants and users on the {side}: {detail}"
+        en "the user is not allowed to read or create roles, grants and users on the {side}: {detail}"
            "use a user with the role `admin` (or `root`) on both sides, or remove --with rbac"
         zh "该用户无权在{side}集群读取或创建角色、授权和用户：{detail}"
            "请在两端使用具有 `admin` 角色的用户（或 `root`），或去掉 --with rbac";

@@ -52,7 +52,8 @@ async fn what_the_target_takes_arrives_although_the_table_has_a_doubt() {
     let doubts = of_code(&migration.plan().warnings, Code::TargetMayNotHold);
     let [doubt] = doubts[..] else { panic!("{doubts:?}") };
     let what = doubt.what(Lang::En);
-    let expected = "may not support `default.books`: it needs nullable fields (`year`), which come with 2.5";
+    let expected =
+        "might not support `default.books`: it needs nullable fields (`year`), which come with 2.5";
     assert!(what.contains(expected), "{what}");
     assert!(doubt.what(Lang::Zh).contains("需要可为空的字段（`year`），该特性从 2.5 开始支持"), "{doubt}");
     for word in ["`migrate` tries this on the target", "`vecferry plan --probe-write`"] {
