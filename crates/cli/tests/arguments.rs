@@ -206,7 +206,7 @@ fn bad_selectors_are_refused() {
     arguments.extend(["--target-db", "a=b", "--target-db", "a=c"]);
     let ended = migrate(dir.path(), &arguments);
     assert!(
-        ended.stderr.contains("VF-0004") && ended.stderr.contains("is sent to two databases"),
+        ended.stderr.contains("VF-0004") && ended.stderr.contains("is mapped to two databases"),
         "{}",
         ended.stderr
     );

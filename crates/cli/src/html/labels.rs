@@ -96,7 +96,7 @@ labels! {
         "Nothing was compared. Verify the copy before the switch: `vecferry verify` compares source and target without copying."
         "尚未做任何比对。切换前请先校验：`vecferry verify` 只比对源集群和目标集群，不复制数据。";
     stay "Keep the applications on the source, and don't use the target. The source was only read and is intact."
-        "应用请继续使用源集群，不要使用目标集群。源集群只被读取，未被改动。";
+        "应用请继续使用源集群，不要使用目标集群。对源集群仅执行了读取，未做任何改动。";
     follow_hints
         "Fix the causes: every problem above says what to do."
         "排除原因：上文每个问题都附有处理建议。";
@@ -228,7 +228,7 @@ pub(super) fn unproved(lang: Lang) -> String {
         lang,
         "The target acknowledged every row that was read. Nothing was compared: verification was turned off."
             .to_owned(),
-        "目标集群确认了读取的每一行。未做任何比对：校验已关闭。".to_owned(),
+        "读取的每一行均已得到目标集群确认。未做任何比对：校验已关闭。".to_owned(),
     )
 }
 
@@ -251,7 +251,7 @@ pub(super) fn different(lang: Lang, bad: usize, total: usize) -> String {
             "Source and target differ in {bad} of {total} collections. Do not use the target; the source was only read."
         ),
         format!(
-            "{total} 个 Collection 中有 {bad} 个在源集群和目标集群上不一致。请勿使用目标集群；源集群只被读取，未被改动。"
+            "{total} 个 Collection 中有 {bad} 个在源集群和目标集群上不一致。请勿使用目标集群；对源集群仅执行了读取，未做任何改动。"
         ),
     )
 }
@@ -261,7 +261,7 @@ pub(super) fn broken(lang: Lang) -> String {
     pick(
         lang,
         "The migration did not complete. Do not use the target; the source was only read.".to_owned(),
-        "迁移未能完成。请勿使用目标集群；源集群只被读取，未被改动。".to_owned(),
+        "迁移未能完成。请勿使用目标集群；对源集群仅执行了读取，未做任何改动。".to_owned(),
     )
 }
 
@@ -270,7 +270,7 @@ pub(super) fn canceled(lang: Lang) -> String {
     pick(
         lang,
         "The migration was canceled. The target is incomplete; the source was only read.".to_owned(),
-        "迁移已取消。目标集群数据不完整；源集群只被读取，未被改动。".to_owned(),
+        "迁移已取消。目标集群数据不完整；对源集群仅执行了读取，未做任何改动。".to_owned(),
     )
 }
 
