@@ -16,8 +16,8 @@ use crate::output::ColorChoice;
 #[command(
     name = "vecferry",
     version,
-    about = "Moves whole Milvus and Zilliz Cloud clusters and proves that every row arrived",
-    after_help = "Exit codes: 0 done, 2 unusable arguments, 3 refused before anything was written, 4 failed after the \
+    about = "Migrates Milvus and Zilliz Cloud clusters and verifies that every row arrived",
+    after_help = "Exit codes: 0 done, 2 invalid arguments, 3 rejected before anything was written, 4 failed after the \
                   first write, 5 verification found differences, 130 canceled.\n\nTry it: vecferry demo",
     arg_required_else_help = false,
     propagate_version = true,
@@ -36,16 +36,16 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct Shown {
-    /// Write one JSON object a line to stdout: progress, and the result as the last line
+    /// Write JSON to stdout, one object per line: progress, then the result
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Show no plan and no progress, only the result, warnings and errors
+    /// Show only the result, warnings and errors
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
     /// Language of messages [default: from LC_ALL, LC_MESSAGES or LANG]
     #[arg(long, global = true, value_name = "LANG", value_parser = lang_parser())]
     pub(crate) lang: Option<Lang>,
-    /// Use colors; `auto` uses them on a terminal unless NO_COLOR is set
+    /// When to use colors
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]
     pub(crate) color: ColorChoice,
 }
@@ -62,36 +62,36 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Try it: two real Milvus servers, sample data, one migration, its report
+    /// Try it: migrate sample data between two real Milvus servers on this machine
     Demo(DemoArgs),
-    /// Check both clusters and write down what a migration will do, without writing anything to them
+    /// Check both clusters and plan a migration, without writing anything to them
     Plan(Box<PlanArgs>),
-    /// Copy collections from one cluster into another and prove that they arrived
+    /// Copy collections to another cluster and verify that every row arrived
     Migrate(Box<MigrateArgs>),
-    /// Show how large collections are, how many compute units of each type they need, and how long a copy takes
+    /// Estimate the size of collections, the compute units they need, and the copy time
     Capacity(Box<CapacityArgs>),
     /// List the jobs, newest first
     Jobs(StateArgs),
-    /// Show how far a job is
+    /// Show the progress of a job
     Status(JobName),
-    /// Go on with a job that failed, was canceled or was interrupted
+    /// Continue a job that failed, was canceled or was interrupted
     Resume(Box<ResumeArgs>),
-    /// Limit the data rate of a job, also while another process runs it
+    /// Change the rate limit of a job, even while it runs in another process
     Rate(RateArgs),
-    /// End a job; it can be resumed, or with --clean everything that it made is removed
+    /// Cancel a job; with --clean, also remove everything that it created
     Cancel(Box<CancelArgs>),
     /// Show the report of a job
     Report(ReportArgs),
     /// Compare collections of two clusters without copying anything
     Verify(Box<VerifyArgs>),
-    /// Load collections of the target, so that they can be searched
+    /// Load collections on the target, so that they can be searched
     Load(LoadArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: Shell,
     },
-    /// Copy splits of a job that another process works on with --by-workers
+    /// Copy splits of a job that another process runs with --by-workers
     #[command(hide = true)]
     Worker(Box<WorkerArgs>),
     /// Own the servers of the demo or of a test until standard input closes
@@ -100,7 +100,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// The directory of the record of jobs that is asked for.
+    /// The state directory that is asked for.
     pub(crate) fn state_dir(&self) -> Option<&Path> {
         let state = match self {
             Self::Demo(_) | Self::Capacity(_) | Self::Completions { .. } | Self::Sandbox => return None,
@@ -128,28 +128,30 @@ pub(crate) struct DemoArgs {}
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
 pub(crate) struct SourceArgs {
-    /// Address of the source: https://host:port, http://host:port, or the id of a Zilliz Cloud cluster
+    /// Source address: https://host:port, http://host:port, or a Zilliz Cloud cluster ID
     #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url)]
     source: String,
     #[command(flatten)]
     access: SourceAccess,
 }
 
-/// How to be let into the source.
+/// How to sign in to the source.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
 pub(crate) struct SourceAccess {
-    /// Credentials: user:password or an API key; better given in the environment, where `ps` does not show them
+    /// Credentials: user:password or an API key; `ps` does not show the variable
     #[arg(long, value_name = "TOKEN", env = "VECFERRY_SOURCE_TOKEN", hide_env_values = true, value_parser = secret)]
     source_token: Option<Secret>,
-    /// API key of Zilliz Cloud: finds the cluster where the address is a cluster id (in01-…), its plan and its size, and is the
-    /// credential where no token is given
+    /// Zilliz Cloud API key, for a cluster given by its ID (in01-…)
+    ///
+    /// Vecferry looks up the address, plan and size of the cluster with it. It also serves as the credential if no token is
+    /// given.
     #[arg(long, value_name = "KEY", env = "VECFERRY_SOURCE_API_KEY", hide_env_values = true, value_parser = secret)]
     source_api_key: Option<Secret>,
-    /// Certificate authority to trust (PEM)
+    /// CA certificate to trust (PEM)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     source_ca: Option<PathBuf>,
-    /// Client certificate (PEM), for servers that ask for one
+    /// Client certificate (PEM), for servers that require one
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     source_cert: Option<PathBuf>,
     /// Private key of the client certificate (PEM)
@@ -161,28 +163,30 @@ pub(crate) struct SourceAccess {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetArgs {
-    /// Address of the target: https://host:port, http://host:port, or the id of a Zilliz Cloud cluster
+    /// Target address: https://host:port, http://host:port, or a Zilliz Cloud cluster ID
     #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url)]
     target: String,
     #[command(flatten)]
     access: TargetAccess,
 }
 
-/// How to be let into the target.
+/// How to sign in to the target.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetAccess {
-    /// Credentials: user:password or an API key; better given in the environment, where `ps` does not show them
+    /// Credentials: user:password or an API key; `ps` does not show the variable
     #[arg(long, value_name = "TOKEN", env = "VECFERRY_TARGET_TOKEN", hide_env_values = true, value_parser = secret)]
     target_token: Option<Secret>,
-    /// API key of Zilliz Cloud: finds the cluster where the address is a cluster id (in01-…), its plan and its size, and is the
-    /// credential where no token is given
+    /// Zilliz Cloud API key, for a cluster given by its ID (in01-…)
+    ///
+    /// Vecferry looks up the address, plan and size of the cluster with it. It also serves as the credential if no token is
+    /// given.
     #[arg(long, value_name = "KEY", env = "VECFERRY_TARGET_API_KEY", hide_env_values = true, value_parser = secret)]
     target_api_key: Option<Secret>,
-    /// Certificate authority to trust (PEM)
+    /// CA certificate to trust (PEM)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     target_ca: Option<PathBuf>,
-    /// Client certificate (PEM), for servers that ask for one
+    /// Client certificate (PEM), for servers that require one
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     target_cert: Option<PathBuf>,
     /// Private key of the client certificate (PEM)
@@ -199,7 +203,7 @@ pub(crate) struct ConnectionArgs<'a> {
     pub(crate) uri: &'a str,
     /// Credentials.
     pub(crate) token: Option<&'a Secret>,
-    /// Key of the control plane.
+    /// API key of the control plane.
     pub(crate) api_key: Option<&'a Secret>,
     /// Files.
     pub(crate) files: TlsFiles,
@@ -268,16 +272,16 @@ impl TargetAccess {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Selection")]
 pub(crate) struct SelectionArgs {
-    /// Only this collection (repeatable); DB.* is a whole database, a name without a dot is in `default`
+    /// Only this collection (repeatable); DB.* is a whole database, NAME is in `default`
     #[arg(long, value_name = "DB.NAME")]
     pub(crate) collection: Vec<String>,
-    /// Not this collection (repeatable)
+    /// Skip this collection (repeatable)
     #[arg(long, value_name = "DB.NAME")]
     pub(crate) exclude: Vec<String>,
-    /// Of whole databases, take only what this user sees
+    /// Of whole databases, include only what this user sees
     #[arg(long)]
     pub(crate) visible_only: bool,
-    /// Database SRC of the source is database DST on the target (repeatable)
+    /// Copy the database SRC into the database DST on the target (repeatable)
     #[arg(long, value_name = "SRC=DST")]
     pub(crate) target_db: Vec<String>,
 }
@@ -300,8 +304,10 @@ pub(crate) struct PlanArgs {
     /// Write the plan to this file, for `migrate --plan`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
-    /// Find out whether the target takes every definition of the plan, and measure how long collections take there, by making
-    /// and removing scratch collections of random names
+    /// Check definitions and measure times with temporary collections on the target
+    ///
+    /// They have random names and are dropped again. They show whether the target accepts every definition of the plan, and
+    /// how long collections take there.
     #[arg(long)]
     pub(crate) probe_write: bool,
     #[command(flatten)]
@@ -311,13 +317,13 @@ pub(crate) struct PlanArgs {
 /// `migrate`
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArgs {
-    /// Address of the source: https://host:port, http://host:port, or the id of a Zilliz Cloud cluster
+    /// Source address: https://host:port, http://host:port, or a Zilliz Cloud cluster ID
     #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url,
           required_unless_present = "plan", help_heading = "Source")]
     source: Option<String>,
     #[command(flatten)]
     source_access: SourceAccess,
-    /// Address of the target: https://host:port, http://host:port, or the id of a Zilliz Cloud cluster
+    /// Target address: https://host:port, http://host:port, or a Zilliz Cloud cluster ID
     #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url,
           required_unless_present = "plan", help_heading = "Target")]
     target: Option<String>,
@@ -325,18 +331,18 @@ pub(crate) struct MigrateArgs {
     target_access: TargetAccess,
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
-    /// Carry out this plan as `vecferry plan` wrote it: addresses, collections and options are those in it
+    /// Run this plan of `vecferry plan`, with the addresses, collections and options in it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Migration",
           conflicts_with_all = ["SelectionArgs", "JobArgs", "RbacArgs", "PlansArgs"])]
     pub(crate) plan: Option<PathBuf>,
-    /// How many percent of a collection's rows may have been added or removed since the plan
+    /// Percentage of rows that a collection may have gained or lost since the plan
     #[arg(long, value_name = "PERCENT", requires = "plan", default_value_t = 1.0, value_parser = percent,
           help_heading = "Migration")]
     pub(crate) row_tolerance: f64,
-    /// Start without asking
+    /// Start without confirmation
     #[arg(long, help_heading = "Migration")]
     pub(crate) yes: bool,
-    /// Check, plan, and read every row without writing anything, to measure the source
+    /// Check, plan and read every row, without writing anything, to measure the source
     #[arg(long, help_heading = "Migration")]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -366,7 +372,7 @@ impl MigrateArgs {
 fn percent(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').parse() {
         Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
-        _ => Err("it is not a number from 0 to 100".to_owned()),
+        _ => Err("not a number from 0 to 100".to_owned()),
     }
 }
 
@@ -374,50 +380,53 @@ fn percent(text: &str) -> Result<f64, String> {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Roles and users")]
 pub(crate) struct RbacArgs {
-    /// Copy what is no collection, too: `rbac` is roles, grants, privilege groups and users
+    /// Also copy `rbac`: roles, grants, privilege groups and users
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(crate) with: Option<WithArg>,
-    /// Users: create each with a new password (passwords can't be copied), or skip them
+    /// Create users with new passwords (passwords can't be copied), or skip them
     #[arg(long, value_name = "HOW", value_enum, default_value_t = RbacUsersArg::Create, requires = "with")]
     pub(crate) rbac_users: RbacUsersArg,
-    /// New file for these passwords [default: users/JOB.json in the state directory]
+    /// File to write these passwords to [default: users/JOB.json in the state directory]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "with")]
     pub(crate) users_file: Option<PathBuf>,
 }
 
-/// How a migration is carried out.
+/// How a migration runs.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Migration")]
 pub(crate) struct JobArgs {
-    /// Proof after the copy: `count` compares exact counts, `sample` also random rows bit for bit, `full` every row
+    /// Verification: `count` compares row counts, `sample` also random rows, `full` all rows
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = VerifyArg::Sample)]
     pub(crate) verify: VerifyArg,
-    /// What to do with source collections that are not loaded: load them for the copy and release them again, or
-    /// refuse
+    /// Source collections that are not loaded: load them for the copy only, or reject them
     #[arg(long, value_name = "HOW", value_enum, default_value_t = SourceLoadArg::Temporary)]
     pub(crate) source_load: SourceLoadArg,
-    /// How many source collections may be loaded for the copy at once
+    /// How many source collections to load for the copy at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) source_load_parallel: u8,
-    /// What repeated keys in the source are: a warning (one row of each key arrives), or a reason to refuse
+    /// Duplicate primary keys: copy one row of each and warn, or reject the collection
     #[arg(long, value_name = "HOW", value_enum, default_value_t = DuplicatesArg::Warn)]
     pub(crate) duplicates: DuplicatesArg,
-    /// What to do with the collection of rows that the target refuses (the other rows are copied, and the job fails at the
-    /// end, either way): leave it unfinished, without its aliases, or finish it without these rows
+    /// If the target rejects rows: leave their collection unfinished, or finish it
+    ///
+    /// An unfinished collection has no aliases. Either way all other rows are copied, and the job fails at the end.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = OnBadRowArg::Fail)]
     pub(crate) on_bad_row: OnBadRowArg,
-    /// What becomes of keys that the server makes (auto id): refuse such collections, keep the keys where the target can be
-    /// told to take them, or let the target make new ones and compare rows without them
+    /// Auto-generated IDs: reject such collections, keep the IDs, or generate new ones
+    ///
+    /// IDs can be kept if the target allows it (2.6 and later). If the target generates new ones, rows are compared without
+    /// them.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = AutoIdArg::Refuse)]
     pub(crate) auto_id: AutoIdArg,
-    /// Let the source change during the copy; what is written meanwhile may be missing on the target
+    /// Accept changes of the source during the copy; they may be missing on the target
     #[arg(long)]
     pub(crate) allow_drift: bool,
-    /// Build the index that each vector has on the source (HNSW, IVF, DISKANN …) with its parameters where the target has
-    /// it, instead of AUTOINDEX
+    /// Keep the vector indexes of the source (HNSW …) instead of AUTOINDEX
+    ///
+    /// They are built with the parameters of the source, if the target supports them.
     #[arg(long)]
     pub(crate) keep_index_params: bool,
-    /// Wait until all indexes of the target are built
+    /// Wait until all indexes on the target are built
     #[arg(long)]
     pub(crate) wait_index: bool,
 }
@@ -426,16 +435,16 @@ pub(crate) struct JobArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Plans of the clusters")]
 pub(crate) struct PlansArgs {
-    /// Which plans may be migrated to which: zilliz-cn, zilliz-global, or a file
+    /// Which plans can be migrated to which: zilliz-cn, zilliz-global, or a file
     #[arg(long, value_name = "NAME|FILE", default_value = EDITION_DEFAULT)]
     pub(crate) policy: String,
-    /// Plan of the source, where it can't be found out
+    /// Plan of the source, if it can't be detected
     #[arg(long, value_name = "PLAN", value_enum)]
     pub(crate) source_plan: Option<DeploymentArg>,
-    /// Plan of the target, where it can't be found out
+    /// Plan of the target, if it can't be detected
     #[arg(long, value_name = "PLAN", value_enum)]
     pub(crate) target_plan: Option<DeploymentArg>,
-    /// Compute units of the target (or what of them is free), where the control plane does not say it
+    /// Free compute units (CU) of the target, if the control plane does not tell
     #[arg(long, value_name = "N", value_parser = compute_units)]
     pub(crate) target_cu: Option<f64>,
     /// Type of the target's compute units
@@ -446,7 +455,7 @@ pub(crate) struct PlansArgs {
 fn compute_units(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(units) if (0.001..=2048.0).contains(&units) => Ok(units),
-        _ => Err("it is not a number from 0.001 to 2048".to_owned()),
+        _ => Err("not a number from 0.001 to 2048".to_owned()),
     }
 }
 
@@ -491,22 +500,22 @@ impl From<CuTypeArg> for CuType {
 /// `capacity`
 #[derive(Debug, Args)]
 pub(crate) struct CapacityArgs {
-    /// Address of the source: https://host:port, http://host:port, or the id of a Zilliz Cloud cluster
+    /// Source address: https://host:port, http://host:port, or a Zilliz Cloud cluster ID
     #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url,
           required_unless_present = "plan", help_heading = "Source")]
     source: Option<String>,
     #[command(flatten)]
     access: SourceAccess,
-    /// Only this collection (repeatable); DB.* is a whole database, a name without a dot is in `default`
+    /// Only this collection (repeatable); DB.* is a whole database, NAME is in `default`
     #[arg(long, value_name = "DB.NAME", help_heading = "Selection", conflicts_with = "plan")]
     pub(crate) collection: Vec<String>,
-    /// Not this collection (repeatable)
+    /// Skip this collection (repeatable)
     #[arg(long, value_name = "DB.NAME", help_heading = "Selection", conflicts_with = "plan")]
     pub(crate) exclude: Vec<String>,
-    /// Of whole databases, take only what this user sees
+    /// Of whole databases, include only what this user sees
     #[arg(long, help_heading = "Selection", conflicts_with = "plan")]
     pub(crate) visible_only: bool,
-    /// Instead of asking a source: the collections of this plan, as `vecferry plan` wrote it
+    /// Use the collections of this plan file instead of a source
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Selection")]
     pub(crate) plan: Option<PathBuf>,
 }
@@ -522,26 +531,26 @@ impl CapacityArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Migration")]
 pub(crate) struct PaceArgs {
-    /// Write no more than that: 20MB/s (B, KB, MB, GB, KiB, MiB, GiB), 5000rows/s, or `none`; `vecferry rate` changes it
+    /// Limit writes: 20MB/s (B to GB, KiB to GiB), 5000rows/s, or `none`
     #[arg(long, value_name = "RATE")]
     pub(crate) max_rate: Option<String>,
-    /// Leave the copying to processes of `vecferry worker`
+    /// Leave the copying to `vecferry worker` processes
     #[arg(long, hide = true)]
     pub(crate) by_workers: bool,
 }
 
-/// Where jobs are remembered.
+/// Where jobs are recorded.
 #[derive(Debug, Args)]
 pub(crate) struct StateArgs {
-    /// Directory of the record of jobs [default: $XDG_STATE_HOME/vecferry or ~/.local/state/vecferry]
+    /// Directory for job records [default: $XDG_STATE_HOME/vecferry or ~/.local/state/vecferry]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
 }
 
-/// A job, by its number or the beginning of it.
+/// A job, by its ID or the beginning of it.
 #[derive(Debug, Args)]
 pub(crate) struct JobName {
-    /// The job's number, or enough of its beginning
+    /// Job ID, or a unique beginning of it
     #[arg(value_name = "JOB")]
     pub(crate) job: String,
     #[command(flatten)]
@@ -551,10 +560,10 @@ pub(crate) struct JobName {
 /// `rate`
 #[derive(Debug, Args)]
 pub(crate) struct RateArgs {
-    /// The job's number, or enough of its beginning
+    /// Job ID, or a unique beginning of it
     #[arg(value_name = "JOB")]
     pub(crate) job: String,
-    /// 20MB/s (B, KB, MB, GB, KiB, MiB, GiB), 5000rows/s, or `none`
+    /// Rate limit: 20MB/s (B to GB, KiB to GiB), 5000rows/s, or `none`
     #[arg(value_name = "RATE")]
     pub(crate) rate: String,
     #[command(flatten)]
@@ -590,7 +599,7 @@ pub(crate) struct WorkerArgs {
 pub(crate) struct CancelArgs {
     #[command(flatten)]
     pub(crate) job: JobName,
-    /// Remove from the target everything that the job made, and nothing else
+    /// Remove from the target everything that the job created, and nothing else
     #[arg(long)]
     pub(crate) clean: bool,
     #[command(flatten)]
@@ -604,7 +613,7 @@ pub(crate) struct CancelArgs {
 pub(crate) struct ReportArgs {
     #[command(flatten)]
     pub(crate) job: JobName,
-    /// Write the report as a page that needs no other file
+    /// Write the report as a self-contained HTML page
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) html: Option<PathBuf>,
 }
@@ -624,21 +633,22 @@ pub(crate) struct VerifyArgs {
     pub(crate) state: StateArgs,
 }
 
-/// How a comparison is carried out.
+/// How a comparison runs.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Comparison")]
 pub(crate) struct ComparisonArgs {
-    /// `count` compares exact counts, `sample` also random rows bit for bit, `full` every row bit for bit
+    /// Verification: `count` compares row counts, `sample` also random rows, `full` all rows
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LevelArg::Sample)]
     pub(crate) level: LevelArg,
-    /// Mend the target: copy rows that are missing or differ anew, and remove rows that the source does not have; needs
-    /// `--level full`. Only collections that a job of the state directory made
+    /// Copy missing and changed rows again, and remove extra rows
+    ///
+    /// Needs `--level full`. Only collections that a job of this state directory created are repaired.
     #[arg(long)]
     pub(crate) repair: bool,
-    /// Mend also collections that no job of the state directory made
+    /// Also repair collections that no job of this state directory created
     #[arg(long, requires = "repair")]
     pub(crate) repair_foreign: bool,
-    /// Repair without asking
+    /// Repair without confirmation
     #[arg(long, requires = "repair")]
     pub(crate) yes: bool,
 }
@@ -646,19 +656,19 @@ pub(crate) struct ComparisonArgs {
 /// `load`
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
-    /// Address of the target: https://host:port, http://host:port, or the id of a Zilliz Cloud cluster
+    /// Target address: https://host:port, http://host:port, or a Zilliz Cloud cluster ID
     #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url,
           required_unless_present = "job", help_heading = "Target")]
     target: Option<String>,
     #[command(flatten)]
     access: TargetAccess,
-    /// The collection (repeatable); DB.* is a whole database, a name without a dot is in `default`
+    /// Collection to load (repeatable); DB.* is a whole database, NAME is in `default`
     #[arg(long, value_name = "DB.NAME", required_unless_present = "job", conflicts_with = "job")]
     pub(crate) collection: Vec<String>,
-    /// Instead of naming collections: what this job copied, as it was loaded on the source, on the job's target
+    /// Load what this job copied, as it was loaded on the source
     #[arg(long, value_name = "JOB")]
     pub(crate) job: Option<String>,
-    /// Copies in memory [default: as many as on the source with --job, else 1]
+    /// Number of replicas [default: as on the source with --job, otherwise 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) replicas: Option<u32>,
     #[command(flatten)]

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod connection;
 mod format;
+mod help;
 mod html;
 mod language;
 mod output;

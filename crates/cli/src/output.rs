@@ -17,9 +17,9 @@ pub(crate) enum ColorChoice {
     /// On a terminal, unless NO_COLOR is set.
     #[default]
     Auto,
-    /// Also into files and pipes.
+    /// In files and pipes too.
     Always,
-    /// Nowhere.
+    /// Not at all.
     Never,
 }
 
@@ -323,7 +323,10 @@ mod tests {
             "{english}"
         );
         let chinese = output(Lang::Zh).problem_lines(Severity::Warning, &problem);
-        assert!(chinese.starts_with("警告[VF-0203]：目标上已存在 `default.books`\n  建议："), "{chinese}");
+        assert!(
+            chinese.starts_with("警告[VF-0203]：目标集群上已存在 `default.books`\n  建议："),
+            "{chinese}"
+        );
     }
 
     #[test]

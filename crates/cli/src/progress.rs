@@ -871,7 +871,7 @@ mod tests {
         let pace = |bound_by| Event::Pace { bound_by, inserts_at_once: 3 };
         assert!(job.take(pace(Some(Bottleneck::TargetLimit)), now).is_none());
         assert!(job.summary(Lang::En, now).ends_with(", bound by: target rate limit"));
-        assert!(job.summary(Lang::Zh, now).ends_with("，受限于：目标的速率限制"));
+        assert!(job.summary(Lang::Zh, now).ends_with("，受限于：目标集群限速"));
         let line = serde_json::to_string(&json_progress(&job, now)).unwrap();
         assert!(line.contains(r#""bound_by":"target_limit","inserts_at_once":3,"max_rate":null"#), "{line}");
         job.take(Event::Copied { collection: books(), rows: 10, bytes: 1 }, now);

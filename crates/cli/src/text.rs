@@ -39,23 +39,23 @@ sentences! {
     /// Column.
     rows_estimated "rows (about)" "行数（约）";
     /// Column.
-    bytes_of_row "bytes a row" "每行字节";
+    bytes_of_row "bytes/row" "每行字节数";
     /// Column.
-    basis "known by" "依据";
+    basis "based on" "依据";
     /// Where no row could be looked at.
-    assumed "types; the rest assumed" "字段类型，其余为假设";
+    assumed "types; the rest is assumed" "字段类型，其余为假设";
     /// Column.
     cu_type "CU type" "CU 类型";
     /// Column.
-    cu_filled "CU filled" "占用 CU";
+    cu_filled "CU needed" "所需 CU";
     /// Column.
-    cu_to_order "CU to order" "建议 CU";
-    /// What a dry run left out.
-    not_read "Not read, because not loaded" "未加载，因此没有读取";
+    cu_to_order "CU to choose" "建议 CU 规格";
+    /// What a dry run skipped.
+    not_read "Not read, because they are not loaded" "未加载，因此未读取";
     /// After a dry run.
-    nothing_written "Nothing was written." "没有写入任何内容。";
+    nothing_written "Nothing was written." "未写入任何内容。";
     /// While a source is looked at.
-    looking "Looking at the collections …" "正在查看 Collection …";
+    looking "Reading the collections …" "正在读取 Collection 信息…";
     /// Column.
     size "size" "大小";
     /// Column.
@@ -65,55 +65,55 @@ sentences! {
     /// Column.
     rate "rate" "速率";
     /// Column.
-    partitions "partitions" "分区";
+    partitions "partitions" "Partition";
     /// Column.
     aliases "aliases" "别名";
     /// Column.
     verification "verification" "校验";
     /// Column.
-    remark "remark" "备注";
+    remark "note" "备注";
     /// Column.
-    source_rows "source rows" "源行数";
+    source_rows "source rows" "源集群行数";
     /// Column.
-    target_rows "target rows" "目标行数";
+    target_rows "target rows" "目标集群行数";
 
     // The plan.
     /// Heading of a plan.
     plan "Plan" "迁移计划";
     /// Address of the source.
-    from "from" "源";
+    from "from" "源集群";
     /// Address of the target.
-    to "to" "目标";
+    to "to" "目标集群";
     /// Remark of a collection that has to be loaded.
-    loaded_for_copy "loaded on the source for the copy, then released" "复制时在源上临时加载，随后释放";
-    /// Databases to be made.
-    new_databases "New databases on the target" "目标上将创建的数据库";
-    /// Differences to come or made.
-    changes "Differences from the source" "与源的差异";
+    loaded_for_copy "loaded on the source for the copy, then released" "为复制在源集群上临时加载，随后释放";
+    /// Databases to create.
+    new_databases "New databases on the target" "目标集群上将创建的 Database";
+    /// Differences, planned or found.
+    changes "Differences from the source" "与源集群的差异";
     /// Heading of roles and users.
     rbac "Roles and users" "角色和用户";
     /// What becomes of passwords.
-    passwords_kept "Users keep the passwords that they have on the source." "用户保留其在源上的密码。";
+    passwords_kept "Users keep their passwords." "用户保留原有密码。";
     /// Heading of what is not copied of roles and users.
-    rbac_left "Not copied, or there already (what exists on the target is left as it is)" "未复制或已存在（目标上已有的内容保持原样）";
+    rbac_left "Not copied, or already there (what exists on the target is left unchanged)" "未复制或已存在（目标集群上已有的内容保持不变）";
     /// Heading of grants on collections that the job does not copy.
     rbac_outside
         "Grants on collections outside this migration, copied for later"
         "针对本次迁移范围之外 Collection 的授权（一并复制，供日后使用）";
     /// Resource groups.
-    resource_groups "Resource groups of the source (not copied)" "源上的资源组（不复制）";
+    resource_groups "Resource groups of the source (not copied)" "源集群上的资源组（不复制）";
     /// Instead of something that the server does not tell this user.
-    not_told "unknown: the server does not tell this user" "未知：服务器不告知该用户";
+    not_told "unknown: not visible to this user" "未知：该用户无权查看";
     /// What happens to rows of the source.
     plan_promise
-        "The source is only read. Collections on the target end not loaded; nothing that exists there is touched."
-        "源只会被读取。目标上的 Collection 最终不加载；目标上已有的数据不会被改动。";
+        "The source is only read. Collections on the target are left unloaded; what exists there is left unchanged."
+        "对源集群只读。迁移后目标集群上的 Collection 处于未加载状态；目标集群上已有的内容保持不变。";
     /// The question.
     start_question "Start? [y/N]" "开始迁移？[y/N]";
     /// The question before a repair.
     repair_question
-        "Rows of the target that differ from the source will be overwritten or removed. Start? [y/N]"
-        "目标上与源不一致的行将被覆盖或删除。开始修复？[y/N]";
+        "Rows on the target that differ from the source will be overwritten or removed. Start? [y/N]"
+        "目标集群上与源集群不一致的行将被覆盖或删除。开始修复？[y/N]";
     /// Heading of the rows that differ.
     differing_rows "Rows that differ" "不一致的行";
     /// Heading of the rows that a repair found.
@@ -124,62 +124,62 @@ sentences! {
     extra "extra" "多余";
     /// With other values.
     changed "changed" "改变";
-    /// Of a key that the source repeats.
-    repeated_keys "of a key that the source repeats" "源中主键重复";
-    /// Of a key that the target repeats.
-    repeated_on_target "repeated" "目标中主键重复";
+    /// Duplicate primary key in the source.
+    repeated_keys "duplicate primary key in the source" "源集群中主键重复";
+    /// Duplicate primary key on the target.
+    repeated_on_target "duplicate primary key on the target" "目标集群中主键重复";
     /// In another partition.
-    swapped "in another partition" "位于错误的分区";
+    swapped "in the wrong partition" "位于错误的 Partition";
     /// The answer was no.
-    not_started "Not started; nothing was written." "未开始；没有写入任何内容。";
+    not_started "Not started; nothing was written." "未开始；未写入任何内容。";
     /// Ctrl-C before the start.
-    stopped_before_start "Stopped before the start; nothing was written." "已在开始前停止；没有写入任何内容。";
+    stopped_before_start "Stopped before the start; nothing was written." "已在开始前停止；未写入任何内容。";
 
     // While it runs.
     /// While both servers are looked at.
     checking "Checking both clusters ..." "正在检查两端集群 ...";
     /// The first Ctrl-C.
     ending
-        "Ending at the next safe point; press Ctrl-C once more to end at once."
-        "正在下一个安全点结束；再按一次 Ctrl-C 立即退出。";
+        "Stopping at the next safe point; press Ctrl-C again to exit immediately."
+        "将在下一个安全点停止；再按一次 Ctrl-C 立即退出。";
     /// The second Ctrl-C.
     ended_at_once
-        "Ended at once. Incomplete collections are left on the target, and source collections may still be loaded: `vecferry jobs` lists the job, `vecferry resume` goes on with it."
-        "已立即退出。目标上留有未完成的 Collection，源上的 Collection 可能仍处于加载状态：用 `vecferry jobs` 查看任务，用 `vecferry resume` 继续。";
+        "Exited immediately. Incomplete collections are left on the target, and source collections may still be loaded: `vecferry jobs` lists the job, `vecferry resume` continues it."
+        "已立即退出。目标集群上留有未完成的 Collection，源集群上的 Collection 可能仍处于加载状态：用 `vecferry jobs` 查看任务，用 `vecferry resume` 继续。";
     /// Why something may be left that was only tried.
-    ended_before_removal "ended at once, perhaps before it was removed" "已立即退出，可能尚未删除";
+    ended_before_removal "exited immediately, perhaps before it was dropped" "已立即退出，可能尚未删除";
     /// Name of the line of all collections.
     total "total" "合计";
 
     // Results.
-    /// No proof was asked for.
+    /// Verification was turned off.
     verified_none "none" "未校验";
-    /// The proof did not take place.
+    /// The verification did not run.
     not_verified "not verified" "未校验";
     /// Heading of the indexes.
-    indexes "Indexes on the target" "目标上的索引";
+    indexes "Indexes on the target" "目标集群上的索引";
     /// What is left to do.
     load_hint
-        "These collections are on the target but not loaded: they can't be searched before they are loaded. To load them:"
-        "这些 Collection 已在目标上，但未加载：加载之前无法搜索。加载命令：";
+        "These collections are on the target but not loaded, so they can't be searched yet. To load them:"
+        "这些 Collection 已在目标集群上，但尚未加载，加载之前无法检索。加载命令：";
     /// The load state of the source is recorded.
     load_as_on_source
-        "Or load what was loaded on the source, the same partitions and replicas:"
-        "或者按源的加载状态加载（相同的 Partition 和副本数）：";
+        "Or load them as on the source, with the same partitions and replicas:"
+        "或者按源集群的加载状态加载（相同的 Partition 和副本数）：";
     /// Where credentials go.
     load_hint_token
         "(credentials: set VECFERRY_TARGET_TOKEN)"
         "（凭证：请设置环境变量 VECFERRY_TARGET_TOKEN）";
     /// Both sides are the same.
-    equal "Source and target are equal as far as they were compared." "在比对范围内，源和目标一致。";
+    equal "Source and target are equal in all that was compared." "在比对范围内，源集群和目标集群一致。";
     /// They are not, or it is not known.
     not_equal
-        "Source and target were not found to be equal; see the errors."
-        "未能确认源和目标一致；请查看错误信息。";
+        "Source and target could not be confirmed to be equal; see the errors."
+        "未能确认源集群和目标集群一致；请查看错误信息。";
     /// A job that is complete was to be resumed.
-    nothing_to_resume "The job is complete already; this is its report." "任务已完成；以下是其报告。";
+    nothing_to_resume "The job is already complete; this is its report." "任务已完成；以下是其报告。";
     /// There is nothing to list.
-    no_jobs "no jobs are recorded here" "这里没有任务记录";
+    no_jobs "no jobs in this state directory" "该状态目录中没有任务";
     /// Column.
     job_number "job" "任务";
     /// Column.
@@ -189,17 +189,17 @@ sentences! {
     /// Column.
     started "started" "开始时间";
     /// Column.
-    splits "splits" "分片";
-    /// How far a collection is.
+    splits "splits" "切片";
+    /// Progress of a collection.
     collection_done "done" "已完成";
-    /// How far a collection is.
+    /// Progress of a collection.
     collection_copied "copied, not yet verified" "已复制，尚未校验";
-    /// How far a collection is.
+    /// Progress of a collection.
     collection_copying "copying" "复制中";
-    /// How far a collection is.
+    /// Progress of a collection.
     collection_waiting "waiting" "等待中";
     /// What a cancellation removed.
-    removed "removed from the target" "已从目标删除";
+    removed "removed from the target" "已从目标集群删除";
     /// What was loaded.
     loaded "loaded" "已加载";
     /// What `load` found nothing of.
@@ -214,28 +214,28 @@ sentences! {
         "This demo starts two real Milvus 2.3.5 servers on this machine, fills one with sample data and migrates it to the other."
         "本演示将在本机启动两个真实的 Milvus 2.3.5 服务，向其中一个写入示例数据，并迁移到另一个。";
     /// Before the sample data is written.
-    demo_filling "filling the source with sample data" "正在向源写入示例数据";
+    demo_filling "filling the source with sample data" "正在向源集群写入示例数据";
     /// Before the migration.
     demo_migrating "migrating" "开始迁移";
     /// Why the demo failed.
-    demo_failed "The demo did not succeed; both servers and their data are gone again." "演示未成功；两个服务及其数据均已清除。";
+    demo_failed "The demo failed; both servers and their data have been removed." "演示未成功；两个服务及其数据均已清除。";
     /// The demo was stopped.
-    demo_stopped "The demo was stopped; both servers and their data are gone." "演示已停止；两个服务及其数据均已清除。";
+    demo_stopped "The demo was stopped; both servers and their data have been removed." "演示已停止；两个服务及其数据均已清除。";
     /// What to do where the sample data can't be written.
     demo_sample_remedy
-        "make sure that some 4 GB of memory and disk are free, then run the demo again"
-        "请确认有约 4 GB 空闲内存和磁盘，然后重新运行演示";
+        "make sure that about 4 GB of memory and disk are free, then run the demo again"
+        "请确认有约 4 GB 可用内存和磁盘，然后重新运行演示";
     /// What the demo showed.
     demo_explained
         "\
 What just happened:
-  Two collections, `books` and `sensors`, went from one Milvus server to the other: schemas, partitions (an empty one
-  too), the alias, every row. Vector indexes became AUTOINDEX with the same metric, other indexes arrived as they were.
-  `sensors` was not loaded on the source: it was loaded for the copy and released again.
-  Then the rows of both servers were counted, partition by partition, and random rows compared bit for bit.
-  The collections on the target were left unloaded, so that they cost no memory before you want to search them:
-  `vecferry load` does that, and after a migration of your own the whole command is printed.
-  Both servers and their data are gone now.
+  Two collections, `books` and `sensors`, were migrated from one Milvus server to the other: schemas, partitions (an
+  empty one too), the alias, every row. Vector indexes became AUTOINDEX with the same metric type, other indexes were
+  kept. `sensors` was not loaded on the source: it was loaded for the copy and released again.
+  Then the rows on both servers were counted, partition by partition, and random rows were compared bit for bit.
+  The collections on the target were left unloaded, so that they take no memory until you search them: `vecferry load`
+  loads them, and after a migration of your own the full command is printed.
+  Both servers and their data have been removed.
 
 What to try next, with servers of your own (credentials in VECFERRY_SOURCE_TOKEN and VECFERRY_TARGET_TOKEN):
   vecferry migrate --source http://HOST:19530 --target http://HOST:19530
@@ -243,11 +243,11 @@ What to try next, with servers of your own (credentials in VECFERRY_SOURCE_TOKEN
   vecferry migrate --help"
         "\
 刚才发生了什么：
-  两个 Collection（`books` 和 `sensors`）从一个 Milvus 服务迁移到了另一个：Schema、分区（包括空分区）、别名和每一行数据。
+  两个 Collection（`books` 和 `sensors`）从一个 Milvus 服务迁移到了另一个：Schema、Partition（包括空 Partition）、别名和每一行数据。
   向量索引变为度量类型相同的 AUTOINDEX，其他索引原样保留。
-  `sensors` 在源上未加载：复制时临时加载，随后释放。
-  之后逐分区比对了两端的行数，并逐位比对了随机抽取的行。
-  目标上的 Collection 没有加载，在需要搜索之前不占用内存：`vecferry load` 可加载它们，正式迁移结束时会打印完整的命令。
+  `sensors` 在源集群上未加载：复制时临时加载，随后释放。
+  之后逐 Partition 比对了两端的行数，并逐位比对了随机抽取的行。
+  目标集群上的 Collection 处于未加载状态，检索之前不占用内存：`vecferry load` 可加载它们，正式迁移结束时会打印完整的命令。
   两个服务及其数据现已清除。
 
 接下来可以用自己的服务试试（凭证放在 VECFERRY_SOURCE_TOKEN 和 VECFERRY_TARGET_TOKEN 中）：
@@ -284,20 +284,22 @@ pub(crate) fn rbac_left_line(lang: Lang, left: &Left) -> String {
         ObjectKind::Membership => pick(lang, "role of user", "用户角色"),
     };
     let why = match left.reason {
-        LeftReason::Same => pick(lang, "the target has the same", "目标上已有相同内容"),
-        LeftReason::Exists => pick(lang, "exists on the target", "目标上已存在"),
+        LeftReason::Same => pick(lang, "the target has the same", "目标集群上已有相同内容"),
+        LeftReason::Exists => pick(lang, "exists on the target", "目标集群上已存在"),
         LeftReason::Differs => {
-            pick(lang, "exists on the target and may do other things there", "目标上已存在，且权限不同")
+            pick(lang, "exists on the target with other privileges", "目标集群上已存在，且权限不同")
         }
         LeftReason::RoleLeft => pick(lang, "its role is not copied", "其角色未复制"),
-        LeftReason::UserLeft => pick(lang, "its user exists on the target", "其用户在目标上已存在"),
-        LeftReason::GroupLeft => pick(lang, "its privilege group is not on the target", "其权限组不在目标上"),
-        LeftReason::OtherCollection => {
-            pick(lang, "the target has another collection of that name", "目标上有同名的其他 Collection")
+        LeftReason::UserLeft => pick(lang, "its user exists on the target", "其用户在目标集群上已存在"),
+        LeftReason::GroupLeft => {
+            pick(lang, "its privilege group is not on the target", "其权限组不在目标集群上")
         }
-        LeftReason::UsersSkipped => pick(lang, "skipped as asked for", "按要求跳过"),
+        LeftReason::OtherCollection => {
+            pick(lang, "the target has another collection of that name", "目标集群上有同名的其他 Collection")
+        }
+        LeftReason::UsersSkipped => pick(lang, "skipped on request", "按要求跳过"),
         LeftReason::MadeMeanwhile => {
-            pick(lang, "somebody made it on the target meanwhile", "期间已被他人在目标上创建")
+            pick(lang, "someone else created it on the target meanwhile", "期间已被他人在目标集群上创建")
         }
     };
     format!("{kind} {}{}{why}", left.name, colon(lang))
@@ -315,9 +317,9 @@ pub(crate) fn passwords_generated(lang: Lang, file: &str, made: bool) -> String 
     pick(
         lang,
         format!(
-            "Passwords can't be read: every user gets a new one, written to {file} (only its owner may read it)."
+            "Passwords can't be copied: every user gets a new one, written to {file} (only its owner may read it)."
         ),
-        format!("密码无法读取：每个用户将获得新密码，写入 {file}（仅文件所有者可读）。"),
+        format!("密码无法复制：每个用户将获得新密码，写入 {file}（仅文件所有者可读）。"),
     )
 }
 
@@ -363,11 +365,11 @@ pub(crate) fn sampled(lang: Lang, rows: u64) -> String {
 pub(crate) fn cu_assumptions(lang: Lang, margin_percent: f64) -> String {
     match lang {
         Lang::En => format!(
-            "An estimate: bytes of all fields against the vendor's table of vectors per CU, {margin_percent:.0} % added, rounded up to the \
-             sizes that exist (Tiered from 8 CU on). What the target already holds comes on top."
+            "This is an estimate: the bytes of all fields, measured against the vendor's table of vectors per CU, plus {margin_percent:.0} %, \
+             rounded up to an available size (Tiered starts at 8 CU). Data already on the target comes on top."
         ),
         Lang::Zh => format!(
-            "此为估算：按所有字段的字节数对照厂商的“每 CU 向量数”表，加 {margin_percent:.0} % 余量，并向上取到可选规格（分层存储型从 8 CU 起）。目标上已有的数据需另计。"
+            "此为估算：按所有字段的字节数对照厂商的“每 CU 向量数”表，加 {margin_percent:.0} % 余量，并向上取到可选规格（分层存储型从 8 CU 起）。目标集群上已有的数据需另计。"
         ),
     }
 }
@@ -375,7 +377,7 @@ pub(crate) fn cu_assumptions(lang: Lang, margin_percent: f64) -> String {
 /// How long a job takes.
 pub(crate) fn duration(lang: Lang, seconds: &str) -> String {
     match lang {
-        Lang::En => format!("Expected time of the job: {seconds}"),
+        Lang::En => format!("Estimated time of the job: {seconds}"),
         Lang::Zh => format!("预计任务用时：{seconds}"),
     }
 }
@@ -398,7 +400,9 @@ pub(crate) fn duration_of_copy(
         Lang::Zh => {
             let write_basis = if is_quota { "部署方式的配额" } else { "假设" };
             let read_basis = known_by(lang, is_measured);
-            format!("  复制 {seconds}（源 {read}，{read_basis}；目标 {write}，{write_basis}）。{bound}")
+            format!(
+                "  复制 {seconds}（源集群 {read}，{read_basis}；目标集群 {write}，{write_basis}）。{bound}"
+            )
         }
     }
     .trim_end()
@@ -409,9 +413,9 @@ pub(crate) fn duration_of_copy(
 pub(crate) fn duration_of_steps(lang: Lang, steps: &str, is_measured: bool, verify: &str) -> String {
     let basis = known_by(lang, is_measured);
     match lang {
-        Lang::En => format!(
-            "  steps of the collections, whatever their rows {steps} ({basis}); verification of the rows {verify}"
-        ),
+        Lang::En => {
+            format!("  fixed steps of all collections {steps} ({basis}); verification of the rows {verify}")
+        }
         Lang::Zh => format!("  各 Collection 的固定步骤 {steps}（{basis}）；行校验 {verify}"),
     }
 }
@@ -429,10 +433,10 @@ fn known_by(lang: Lang, is_measured: bool) -> &'static str {
 pub(crate) fn searchable_after(lang: Lang, seconds: &str) -> String {
     match lang {
         Lang::En => format!(
-            "  searchable at full speed about {seconds} after the copy: the target builds its indexes by itself, also when the job has ended"
+            "  full search speed about {seconds} after the copy: the target builds its indexes in the background, even after the job has ended"
         ),
         Lang::Zh => {
-            format!("  复制后约 {seconds} 可全速检索：目标自行构建索引，任务结束后仍会继续")
+            format!("  复制后约 {seconds} 可全速检索：目标集群在后台构建索引，任务结束后仍会继续")
         }
     }
 }
@@ -440,7 +444,7 @@ pub(crate) fn searchable_after(lang: Lang, seconds: &str) -> String {
 /// What became of the estimate of the copy.
 pub(crate) fn estimate_kept(lang: Lang, took: &str, expected: &str) -> String {
     match lang {
-        Lang::En => format!("The copy took {took}; {expected} were expected."),
+        Lang::En => format!("The copy took {took}; the estimate was {expected}."),
         Lang::Zh => format!("复制用时 {took}，预计 {expected}。"),
     }
 }
@@ -448,7 +452,7 @@ pub(crate) fn estimate_kept(lang: Lang, took: &str, expected: &str) -> String {
 /// What became of the estimate of the job.
 pub(crate) fn estimate_of_job_kept(lang: Lang, took: &str, expected: &str) -> String {
     match lang {
-        Lang::En => format!("The job took {took}; {expected} were expected."),
+        Lang::En => format!("The job took {took}; the estimate was {expected}."),
         Lang::Zh => format!("任务用时 {took}，预计 {expected}。"),
     }
 }
@@ -461,34 +465,34 @@ pub(crate) fn checks(lang: Lang) -> &'static str {
 /// A check's name.
 pub(crate) fn check(lang: Lang, id: CheckId) -> &'static str {
     match id {
-        CheckId::Role => pick(lang, "role of the caller", "调用者的角色"),
+        CheckId::Role => pick(lang, "role of the user", "用户角色"),
         CheckId::PlanPair => pick(lang, "plans of the clusters", "集群部署方式"),
-        CheckId::ClusterStatus => pick(lang, "clusters running", "集群运行状态"),
-        CheckId::Limits => pick(lang, "limits of the target's plan", "目标部署方式的限制"),
-        CheckId::MessageSize => pick(lang, "size of rows", "单行大小"),
-        CheckId::Duration => pick(lang, "expected time", "预计用时"),
-        CheckId::SourceReachable => pick(lang, "source reachable", "源可访问"),
-        CheckId::TargetReachable => pick(lang, "target reachable", "目标可访问"),
-        CheckId::Endpoints => pick(lang, "network of the addresses", "地址所在网络"),
+        CheckId::ClusterStatus => pick(lang, "clusters are running", "集群运行状态"),
+        CheckId::Limits => pick(lang, "limits of the target's plan", "目标集群部署方式的限制"),
+        CheckId::MessageSize => pick(lang, "row size", "单行大小"),
+        CheckId::Duration => pick(lang, "estimated time", "预计用时"),
+        CheckId::SourceReachable => pick(lang, "source reachable", "源集群可访问"),
+        CheckId::TargetReachable => pick(lang, "target reachable", "目标集群可访问"),
+        CheckId::Endpoints => pick(lang, "networks of the addresses", "地址所在网络"),
         CheckId::Versions => pick(lang, "versions", "版本"),
-        CheckId::SameCluster => pick(lang, "two different clusters", "源与目标不同"),
+        CheckId::SameCluster => pick(lang, "two different clusters", "源集群与目标集群不同"),
         CheckId::Selection => pick(lang, "selected collections exist", "所选 Collection 存在"),
-        CheckId::Visibility => pick(lang, "user sees everything", "用户可见全部内容"),
-        CheckId::Privileges => pick(lang, "rights of the credentials", "凭证的权限"),
-        CheckId::Schema => pick(lang, "target can hold the schemas", "目标支持 Schema"),
-        CheckId::Names => pick(lang, "names allowed and free", "名称合法且未占用"),
-        CheckId::SourceLoaded => pick(lang, "source loaded or loadable", "源已加载或可加载"),
-        CheckId::RowCounts => pick(lang, "rows (counted + estimated)", "行数（精确 + 估计）"),
-        CheckId::Writers => pick(lang, "no writes arrive at the source", "源没有写入"),
+        CheckId::Visibility => pick(lang, "everything visible to the user", "用户可见全部内容"),
+        CheckId::Privileges => pick(lang, "privileges of the user", "用户权限"),
+        CheckId::Schema => pick(lang, "target supports the schemas", "目标集群支持 Schema"),
+        CheckId::Names => pick(lang, "names valid and free", "名称合法且未占用"),
+        CheckId::SourceLoaded => pick(lang, "source loaded or loadable", "源集群已加载或可加载"),
+        CheckId::RowCounts => pick(lang, "rows (exact + estimated)", "行数（精确 + 估计）"),
+        CheckId::Writers => pick(lang, "no writes to the source", "源集群没有写入"),
         CheckId::ClockSkew => pick(lang, "clocks", "时钟"),
-        CheckId::Capacity => pick(lang, "room on the target: needed / there", "目标容量：所需 / 可用"),
-        CheckId::StateDirectory => pick(lang, "room for the record of the job", "任务记录的空间"),
+        CheckId::Capacity => pick(lang, "target capacity: needed / available", "目标集群容量：所需 / 可用"),
+        CheckId::StateDirectory => pick(lang, "space for the job record", "任务记录的空间"),
     }
 }
 
-/// A check that could not be made.
+/// A check that did not run.
 pub(crate) fn check_skipped(lang: Lang) -> &'static str {
-    pick(lang, "not looked at, because of the failures", "因其他失败而未检查")
+    pick(lang, "not checked, because of the failures", "因其他检查失败而未检查")
 }
 
 /// A check that does not concern the command line.
@@ -500,8 +504,8 @@ pub(crate) fn check_not_applicable(lang: Lang) -> &'static str {
 pub(crate) fn plan_not_kept(lang: Lang) -> &'static str {
     pick(
         lang,
-        "Nothing was written. With --output FILE the plan is kept, to be reviewed and carried out by `vecferry migrate --plan FILE`.",
-        "没有写入任何内容。加上 --output FILE 可保存计划，评审后用 `vecferry migrate --plan FILE` 执行。",
+        "Nothing was written. Add --output FILE to save the plan; after a review, run it with `vecferry migrate --plan FILE`.",
+        "未写入任何内容。加上 --output FILE 可保存计划，评审后用 `vecferry migrate --plan FILE` 执行。",
     )
 }
 
@@ -509,7 +513,7 @@ pub(crate) fn plan_not_kept(lang: Lang) -> &'static str {
 pub(crate) fn plan_kept(lang: Lang, file: &str, hash: &str) -> String {
     match lang {
         Lang::En => {
-            format!("The plan is in {file} ({hash}). To carry it out: vecferry migrate --plan {file}")
+            format!("The plan is in {file} ({hash}). To run it: vecferry migrate --plan {file}")
         }
         Lang::Zh => format!("计划已写入 {file}（{hash}）。执行：vecferry migrate --plan {file}"),
     }
@@ -518,18 +522,18 @@ pub(crate) fn plan_kept(lang: Lang, file: &str, hash: &str) -> String {
 /// Why something waits.
 pub(crate) fn wait(lang: Lang, wait: Wait) -> &'static str {
     match wait {
-        Wait::SourceLimit => pick(lang, "the source limits reads", "源限制读取速率"),
+        Wait::SourceLimit => pick(lang, "rate limit of the source", "源集群对读取限速"),
         Wait::SourceBusy => {
-            pick(lang, "the source is busy or not reachable, trying again", "源繁忙或无法连接，正在重试")
+            pick(lang, "the source is busy or unreachable, trying again", "源集群繁忙或无法连接，正在重试")
         }
-        Wait::TargetLimit => pick(lang, "the target limits writes", "目标限制写入速率"),
+        Wait::TargetLimit => pick(lang, "rate limit of the target", "目标集群对写入限速"),
         Wait::TargetDenies => pick(
             lang,
-            "the target refuses writes (memory, disk or quota), trying again",
-            "目标拒绝写入（内存、磁盘或配额），正在重试",
+            "the target rejects writes (memory, disk or quota), trying again",
+            "目标集群拒绝写入（内存、磁盘或配额），正在重试",
         ),
         Wait::TargetBusy => {
-            pick(lang, "the target is busy or not reachable, trying again", "目标繁忙或无法连接，正在重试")
+            pick(lang, "the target is busy or unreachable, trying again", "目标集群繁忙或无法连接，正在重试")
         }
     }
 }
@@ -537,14 +541,14 @@ pub(crate) fn wait(lang: Lang, wait: Wait) -> &'static str {
 /// What is waited for, and for how long already.
 pub(crate) fn awaited(lang: Lang, awaited: &Awaited, seconds: u64) -> String {
     let of = |of: Side| match of {
-        Side::Source => pick(lang, "the source", "源"),
-        Side::Target => pick(lang, "the target", "目标"),
+        Side::Source => pick(lang, "the source", "源集群"),
+        Side::Target => pick(lang, "the target", "目标集群"),
     };
     let count = |rows: u64| format::count(rows);
     let zh = lang == Lang::Zh;
     let what = match awaited {
         Awaited::Check { check: id } if zh => format!("检查“{}”仍在进行", check(lang, *id)),
-        Awaited::Check { check: id } => format!("the check \"{}\" is still going on", check(lang, *id)),
+        Awaited::Check { check: id } => format!("the check \"{}\" is still running", check(lang, *id)),
         Awaited::Load { side } if zh => format!("{}正在加载", of(*side)),
         Awaited::Load { side } => format!("{} is loading it", of(*side)),
         Awaited::Memory { side, rows_served, rows_stored } if zh => format!(
@@ -559,13 +563,13 @@ pub(crate) fn awaited(lang: Lang, awaited: &Awaited, seconds: u64) -> String {
             count(*rows_served),
             count(*rows_stored)
         ),
-        Awaited::Stored { side } if zh => format!("{}正在落盘（flush）", of(*side)),
-        Awaited::Stored { side } => format!("{} is storing what it holds (flush)", of(*side)),
+        Awaited::Stored { side } if zh => format!("{}正在落盘（Flush）", of(*side)),
+        Awaited::Stored { side } => format!("{} is flushing", of(*side)),
         Awaited::Sorted => {
-            pick(lang, "the source is sorting new segments", "源正在对新 Segment 排序").to_owned()
+            pick(lang, "the source is sorting new segments", "源集群正在对新 Segment 排序").to_owned()
         }
         Awaited::Index { rows_built, rows_total } if zh => {
-            format!("目标正在构建索引：{} / {} 行", count(*rows_built), count(*rows_total))
+            format!("目标集群正在构建索引：{} / {} 行", count(*rows_built), count(*rows_total))
         }
         Awaited::Index { rows_built, rows_total } => {
             format!(
@@ -575,10 +579,10 @@ pub(crate) fn awaited(lang: Lang, awaited: &Awaited, seconds: u64) -> String {
             )
         }
         Awaited::Turn { side } if zh => format!("等待轮到自己：{}正在加载其他 Collection", of(*side)),
-        Awaited::Turn { side } => format!("waiting for its turn: {} holds others loaded", of(*side)),
+        Awaited::Turn { side } => format!("waiting for its turn: {} is loading other collections", of(*side)),
         Awaited::Retry { detail } if zh => format!("正在重试：{detail}"),
         Awaited::Retry { detail } => format!("trying again: {detail}"),
-        Awaited::Answer => pick(lang, "waiting for an answer", "正在等待响应").to_owned(),
+        Awaited::Answer => pick(lang, "waiting for a response", "正在等待响应").to_owned(),
     };
     if zh { format!("{what}，{seconds} 秒") } else { format!("{what}, {seconds} s") }
 }
@@ -586,10 +590,10 @@ pub(crate) fn awaited(lang: Lang, awaited: &Awaited, seconds: u64) -> String {
 /// Something that the copy waits for.
 pub(crate) fn bottleneck(lang: Lang, bottleneck: Bottleneck) -> &'static str {
     match bottleneck {
-        Bottleneck::Source => pick(lang, "source latency", "源的响应"),
-        Bottleneck::SourceLimit => pick(lang, "source rate limit", "源的速率限制"),
-        Bottleneck::Target => pick(lang, "target ingest", "目标的写入能力"),
-        Bottleneck::TargetLimit => pick(lang, "target rate limit", "目标的速率限制"),
+        Bottleneck::Source => pick(lang, "source latency", "源集群响应延迟"),
+        Bottleneck::SourceLimit => pick(lang, "source rate limit", "源集群限速"),
+        Bottleneck::Target => pick(lang, "target ingest", "目标集群写入能力"),
+        Bottleneck::TargetLimit => pick(lang, "target rate limit", "目标集群限速"),
         Bottleneck::MaxRate => "--max-rate",
         Bottleneck::Ledger => pick(lang, "state directory", "状态目录"),
     }
@@ -607,21 +611,21 @@ pub(crate) fn shares(lang: Lang, shares: &[(Bottleneck, u64)]) -> String {
     shares.collect::<Vec<_>>().join(comma(lang))
 }
 
-/// What an attempt waited for, and how often its record was written.
+/// What an attempt waited for, and how often the job record was written.
 pub(crate) fn waited(lang: Lang, shares: &str, commits: u64) -> String {
     let commits = format::count(commits);
     pick(
         lang,
-        format!("The copy waited for: {shares}; the record was written {commits} times"),
+        format!("The copy waited for: {shares}; the job record was written {commits} times"),
         format!("复制的等待时间：{shares}；任务记录写入 {commits} 次"),
     )
 }
 
-/// The limit of the data rate.
+/// The rate limit.
 pub(crate) fn max_rate(lang: Lang, rate: Option<&str>) -> String {
     match rate {
-        Some(rate) => pick(lang, format!("data rate limited to {rate}"), format!("数据速率上限：{rate}")),
-        None => pick(lang, "data rate not limited".to_owned(), "数据速率不受限制".to_owned()),
+        Some(rate) => pick(lang, format!("rate limited to {rate}"), format!("限速：{rate}")),
+        None => pick(lang, "no rate limit".to_owned(), "不限速".to_owned()),
     }
 }
 
@@ -647,7 +651,7 @@ pub(crate) fn state(lang: Lang, state: JobState) -> &'static str {
     }
 }
 
-/// State of a job as recorded; one that nobody works on although it did not end was interrupted.
+/// State of a job as recorded; an open job without a process was interrupted.
 pub(crate) fn recorded_state(lang: Lang, state: JobState, live: bool) -> String {
     match (state.is_open() || state == JobState::Pending, live) {
         (true, false) => pick(lang, format!("{state} (interrupted)"), format!("{state}（已中断）")),
@@ -660,15 +664,15 @@ pub(crate) fn job_is(lang: Lang, job: &str, state: &str) -> String {
     pick(lang, format!("Job {job}: {state}"), format!("任务 {job}：{state}"))
 }
 
-/// How to go on.
+/// How to continue.
 pub(crate) fn resume_hint(lang: Lang, job: &str) -> String {
     pick(
         lang,
         format!(
-            "To go on: vecferry resume {job}\nTo remove what the job made on the target: vecferry cancel {job} --clean"
+            "To continue: vecferry resume {job}\nTo remove what the job created on the target: vecferry cancel {job} --clean"
         ),
         format!(
-            "继续任务：vecferry resume {job}\n删除该任务在目标上创建的内容：vecferry cancel {job} --clean"
+            "继续任务：vecferry resume {job}\n删除该任务在目标集群上创建的内容：vecferry cancel {job} --clean"
         ),
     )
 }
@@ -681,12 +685,12 @@ pub(crate) fn index_state(lang: Lang, percent: u64) -> String {
     }
 }
 
-/// How to remove what a job made.
+/// How to remove what a job created.
 pub(crate) fn clean_hint(lang: Lang, job: &str) -> String {
     pick(
         lang,
-        format!("To remove what the job made on the target: vecferry cancel {job} --clean"),
-        format!("删除该任务在目标上创建的内容：vecferry cancel {job} --clean"),
+        format!("To remove what the job created on the target: vecferry cancel {job} --clean"),
+        format!("删除该任务在目标集群上创建的内容：vecferry cancel {job} --clean"),
     )
 }
 
@@ -760,9 +764,12 @@ pub(crate) fn collections_done(lang: Lang, done: usize, total: Option<usize>) ->
     }
 }
 
-/// How a job ended, and how that was proved.
+/// How a job ended, and how it was verified.
 pub(crate) fn job(lang: Lang, id: &str, state: &str, level: &str, seed: u64) -> String {
-    let seed = if level == "sample" { format!("{}seed {seed}", comma(lang)) } else { String::new() };
+    let seed = match level {
+        "sample" => format!("{}{} {seed}", comma(lang), pick(lang, "seed", "种子")),
+        _ => String::new(),
+    };
     pick(
         lang,
         format!("Job {id}: {state} (verified: {level}{seed})"),
@@ -770,7 +777,7 @@ pub(crate) fn job(lang: Lang, id: &str, state: &str, level: &str, seed: u64) -> 
     )
 }
 
-/// How many rows a proof compared.
+/// How many rows a sample compared.
 pub(crate) fn sample_passed(lang: Lang, rows: u64) -> String {
     format!("sample ✓ {}", some_rows(lang, rows))
 }
@@ -787,9 +794,10 @@ pub(crate) fn destination(source: &str, target_db: &str) -> String {
 
 /// A row by partition and key, with what is to be said of it.
 pub(crate) fn row(lang: Lang, partition: Option<&str>, key: &str, remarks: &[String]) -> String {
-    let partition = partition
-        .map(|partition| pick(lang, format!(" in partition `{partition}`"), format!("，分区 `{partition}`")));
-    let mut text = format!("{} {key}{}", pick(lang, "key", "主键"), partition.unwrap_or_default());
+    let partition = partition.map(|partition| {
+        pick(lang, format!(" in partition `{partition}`"), format!("，Partition `{partition}`"))
+    });
+    let mut text = format!("{} {key}{}", pick(lang, "primary key", "主键"), partition.unwrap_or_default());
     if !remarks.is_empty() {
         let remarks = remarks.join(comma(lang));
         text.push_str(&pick(lang, format!(" ({remarks})"), format!("（{remarks}）")));
@@ -797,7 +805,7 @@ pub(crate) fn row(lang: Lang, partition: Option<&str>, key: &str, remarks: &[Str
     text
 }
 
-/// Repeated keys.
+/// Duplicate primary keys.
 pub(crate) fn duplicates(lang: Lang, rows: u64) -> String {
     let rows = format::count(rows);
     pick(lang, format!("{rows} duplicates"), format!("{rows} 行重复"))
@@ -832,17 +840,17 @@ pub(crate) fn demo_sample_failed(lang: Lang, detail: &str) -> String {
 pub(crate) fn no_command(lang: Lang, commands: &str) -> String {
     pick(
         lang,
-        format!("no command is given (there are {commands})"),
-        format!("没有指定命令（可用的命令：{commands}）"),
+        format!("no command given (commands: {commands})"),
+        format!("未指定命令（可用命令：{commands}）"),
     )
 }
 
-/// How long a job was worked on.
+/// How long a job has been running, in all attempts.
 pub(crate) fn worked(lang: Lang, time: &str, attempts: u64) -> String {
     let attempts = in_attempts(lang, attempts);
     match lang {
-        Lang::En => format!("Time worked: {time}{attempts}"),
-        Lang::Zh => format!("工作用时：{time}{attempts}"),
+        Lang::En => format!("Running time: {time}{attempts}"),
+        Lang::Zh => format!("运行用时：{time}{attempts}"),
     }
 }
 
@@ -850,7 +858,7 @@ pub(crate) fn worked(lang: Lang, time: &str, attempts: u64) -> String {
 pub(crate) fn worked_in_attempts(lang: Lang, all: &str, attempts: u64, last: &str) -> String {
     match lang {
         Lang::En => format!(
-            "All {attempts} attempts together took {all}, the last one {last}; the time between them is not counted."
+            "All {attempts} attempts took {all}, the last one {last}; the time between them is not counted."
         ),
         Lang::Zh => format!("{attempts} 次尝试共用时 {all}，其中最后一次 {last}；不计各次尝试之间的时间。"),
     }
@@ -884,21 +892,21 @@ mod tests {
         assert_eq!(bound_by(Lang::Zh, Bottleneck::MaxRate), "受限于：--max-rate");
         assert_eq!(
             waited(Lang::En, &shares(Lang::En, &[(Bottleneck::Target, 70), (Bottleneck::Source, 30)]), 1200),
-            "The copy waited for: target ingest 70 %, source latency 30 %; the record was written 1,200 times"
+            "The copy waited for: target ingest 70 %, source latency 30 %; the job record was written 1,200 times"
         );
         assert_eq!(
             rate_set(Lang::En, "j", Some("20MB/s"), true),
-            "Job j: data rate limited to 20MB/s, from now on"
+            "Job j: rate limited to 20MB/s, from now on"
         );
-        assert_eq!(rate_set(Lang::Zh, "j", None, false), "任务 j：数据速率不受限制，继续任务时生效");
+        assert_eq!(rate_set(Lang::Zh, "j", None, false), "任务 j：不限速，继续任务时生效");
     }
 
     #[test]
     fn a_row_is_named_in_both_languages() {
         let fields = ["a".to_owned(), "b".to_owned()];
-        assert_eq!(row(Lang::En, Some("p"), "7", &fields), "key 7 in partition `p` (a, b)");
-        assert_eq!(row(Lang::Zh, Some("p"), "7", &fields), "主键 7，分区 `p`（a，b）");
-        assert_eq!(row(Lang::En, None, "7", &[]), "key 7");
+        assert_eq!(row(Lang::En, Some("p"), "7", &fields), "primary key 7 in partition `p` (a, b)");
+        assert_eq!(row(Lang::Zh, Some("p"), "7", &fields), "主键 7，Partition `p`（a，b）");
+        assert_eq!(row(Lang::En, None, "7", &[]), "primary key 7");
     }
 
     #[test]

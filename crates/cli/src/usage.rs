@@ -6,7 +6,7 @@ use vecferry_migrate::{Code, Exit, Lang, Problem};
 
 use crate::args::Cli;
 use crate::output::{ColorChoice, Output, Style};
-use crate::{language, text};
+use crate::{help, language, text};
 
 /// The language of the locale.
 pub(crate) fn lang_of_environment() -> Lang {
@@ -45,10 +45,15 @@ impl Wishes {
 
 /// Shows help or the version where that was asked for, and otherwise what is wrong with the arguments.
 pub(crate) fn explain(error: &clap::Error) -> Exit {
-    let wishes =
-        Wishes::of(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()));
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let arguments: Vec<_> = arguments.collect();
+    let wishes = Wishes::of(arguments.iter().cloned());
     let lang = wishes.lang.unwrap_or_else(lang_of_environment);
     let output = Output::new(lang, wishes.json, false, wishes.color, None);
+    if lang == Lang::Zh && error.kind() == ErrorKind::DisplayHelp {
+        output.raw(help::chinese(Cli::command(), &arguments).as_bytes());
+        return Exit::Done;
+    }
     if !error.use_stderr() {
         // A reader that went away does not mind.
         let _ = error.print();
@@ -85,9 +90,9 @@ fn explanation(lang: Lang, error: &clap::Error) -> (String, Option<String>) {
     (detail.join("; "), usage)
 }
 
-/// The system gives no threads.
+/// The system can't start threads.
 pub(crate) fn no_runtime(error: &std::io::Error) -> Problem {
-    Problem::new(Code::Arguments).with("detail", format!("the system gives no threads: {error}"))
+    Problem::new(Code::Arguments).with("detail", format!("the system can't start threads: {error}"))
 }
 
 #[cfg(test)]
@@ -121,9 +126,7 @@ mod tests {
         assert!(usage.unwrap().starts_with("Usage: vecferry migrate"));
         let error = Cli::try_parse_from(["vecferry"]).unwrap_err();
         assert!(
-            explanation(Lang::En, &error)
-                .0
-                .starts_with("no command is given (there are demo, plan, migrate, ")
+            explanation(Lang::En, &error).0.starts_with("no command given (commands: demo, plan, migrate, ")
         );
     }
 }

@@ -62,8 +62,8 @@ fn no_command_is_explained() {
     assert_eq!(ended.stdout, "");
     assert_eq!(
         ended.stderr,
-        "error[VF-0001]: these arguments can't be used: no command is given (there are demo, plan, migrate, capacity, jobs, \
-         status, resume, rate, cancel, report, verify, load, completions)\n  hint: run the command with --help to see what it takes\n"
+        "error[VF-0001]: invalid arguments: no command given (commands: demo, plan, migrate, capacity, jobs, status, resume, \
+         rate, cancel, report, verify, load, completions)\n  hint: run the command with --help to see its options\n"
     );
 }
 
@@ -82,6 +82,17 @@ fn help_and_version_are_results() {
 }
 
 #[test]
+fn help_speaks_chinese() {
+    let by_flag = run(&["migrate", "--help", "--lang", "zh"]);
+    assert_eq!((by_flag.code, by_flag.stderr.as_str()), (Some(0), ""));
+    assert!(by_flag.stdout.contains("用法：vecferry migrate"), "{}", by_flag.stdout);
+    let by_locale = ended(vecferry(&["help", "load"]).env("LANG", "zh_CN.UTF-8"));
+    assert!(by_locale.stdout.contains("用法：vecferry load"), "{}", by_locale.stdout);
+    let overruled = ended(vecferry(&["--lang", "en", "--help"]).env("LANG", "zh_CN.UTF-8"));
+    assert!(overruled.stdout.contains("Usage: vecferry"), "{}", overruled.stdout);
+}
+
+#[test]
 fn help_names_variables_but_never_their_values() {
     let help = ended(vecferry(&["migrate", "--help"]).env("VECFERRY_SOURCE_TOKEN", "root:hunter2"));
     assert!(help.stdout.contains("VECFERRY_SOURCE_TOKEN") && help.stdout.contains("VECFERRY_TARGET_TOKEN"));
@@ -93,9 +104,7 @@ fn unknown_flags_are_explained() {
     let ended = run(&["migrate", "--sauce", "http://h:1"]);
     assert_eq!(ended.code, Some(2));
     assert!(
-        ended.stderr.starts_with(
-            "error[VF-0001]: these arguments can't be used: unexpected argument '--sauce' found"
-        ),
+        ended.stderr.starts_with("error[VF-0001]: invalid arguments: unexpected argument '--sauce' found"),
         "{}",
         ended.stderr
     );
@@ -119,8 +128,8 @@ fn values_out_of_range_are_explained() {
 fn refusals_speak_chinese() {
     let ended = run(&["--lang", "zh"]);
     assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.starts_with("错误[VF-0001]：无法使用这些参数：没有指定命令"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("\n  建议：加上 --help 查看可用的参数\n"), "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("错误[VF-0001]：参数无效：未指定命令"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("\n  建议：加上 --help 查看可用的选项\n"), "{}", ended.stderr);
 
     let dir = tempfile::tempdir().unwrap();
     let arguments = [
@@ -133,7 +142,7 @@ fn refusals_speak_chinese() {
         "http://h:2",
     ];
     let by_locale = self::ended(vecferry(&arguments).env("LC_ALL", "zh_CN.UTF-8"));
-    assert!(by_locale.stderr.starts_with("错误[VF-0002]：无法使用源的地址："), "{}", by_locale.stderr);
+    assert!(by_locale.stderr.starts_with("错误[VF-0002]：无法使用源集群的地址："), "{}", by_locale.stderr);
     let by_flag = self::ended(vecferry(&arguments).env("LC_ALL", "zh_CN.UTF-8").args(["--lang", "en"]));
     assert!(
         by_flag.stderr.starts_with("error[VF-0002]: the source address can't be used:"),
@@ -164,14 +173,22 @@ fn bad_rates_are_refused_with_the_way_out() {
     let of_rate = run(&["rate", "01", "20MB", "--state-dir", &state]);
     for ended in [of_migrate, of_resume, of_rate] {
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
-        assert!(ended.stderr.contains("error[VF-0015]: `20MB` is no data rate"), "{}", ended.stderr);
-        assert!(ended.stderr.contains("hint: write bytes or rows a second, as 20MB/s"), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("error[VF-0015]: `20MB` is not a valid rate limit"),
+            "{}",
+            ended.stderr
+        );
+        assert!(
+            ended.stderr.contains("hint: write bytes or rows per second, such as 20MB/s"),
+            "{}",
+            ended.stderr
+        );
     }
     let unknown = run(&["rate", "01", "20MB/s", "--state-dir", &state]);
     assert_eq!(unknown.code, Some(2));
     assert!(unknown.stderr.contains("error[VF-0007]"), "{}", unknown.stderr);
     let chinese = run(&["rate", "01", "0MB/s", "--lang", "zh", "--state-dir", &state]);
-    assert!(chinese.stderr.contains("错误[VF-0015]：`0MB/s` 不是有效的数据速率"), "{}", chinese.stderr);
+    assert!(chinese.stderr.contains("错误[VF-0015]：`0MB/s` 不是有效的限速值"), "{}", chinese.stderr);
 }
 
 #[test]
@@ -182,14 +199,14 @@ fn bad_selectors_are_refused() {
         arguments.extend([flag, value]);
         let ended = migrate(dir.path(), &arguments);
         assert_eq!(ended.code, Some(2));
-        let expected = format!("error[VF-0004]: `{value}` names no collection: ");
+        let expected = format!("error[VF-0004]: `{value}` does not name a collection: ");
         assert!(ended.stderr.starts_with(&expected), "{}", ended.stderr);
     }
     let mut arguments = SIDES.to_vec();
     arguments.extend(["--target-db", "a=b", "--target-db", "a=c"]);
     let ended = migrate(dir.path(), &arguments);
     assert!(
-        ended.stderr.contains("VF-0004") && ended.stderr.contains("is sent to two databases"),
+        ended.stderr.contains("VF-0004") && ended.stderr.contains("is mapped to two databases"),
         "{}",
         ended.stderr
     );
@@ -228,10 +245,10 @@ fn a_state_directory_that_cannot_be_written_is_refused() {
     fs::write(&file, "").unwrap();
     let ended = migrate(&file, &SIDES);
     assert_eq!(ended.code, Some(2));
-    let expected = format!("error[VF-0006]: the state directory `{}` can't be written: ", file.display());
+    let expected = format!("error[VF-0006]: the state directory `{}` is not writable: ", file.display());
     assert!(ended.stderr.starts_with(&expected), "{}", ended.stderr);
     assert!(
-        ended.stderr.contains("\n  hint: name a writable directory with --state-dir\n"),
+        ended.stderr.contains("\n  hint: choose a writable directory with --state-dir\n"),
         "{}",
         ended.stderr
     );
@@ -252,8 +269,7 @@ fn a_state_directory_that_others_may_look_into_is_refused_with_the_way_out() {
     let shown = dir.path().display();
     let ended = migrate(dir.path(), &SIDES);
     assert_eq!(ended.code, Some(2));
-    let expected =
-        format!("error[VF-0020]: other users may look into the state directory `{shown}` (mode 755)");
+    let expected = format!("error[VF-0020]: other users can access the state directory `{shown}` (mode 755)");
     assert!(ended.stderr.starts_with(&expected), "{}", ended.stderr);
     assert!(ended.stderr.contains(&format!("run `chmod 700 {shown}`")), "{}", ended.stderr);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is made there");
@@ -269,7 +285,7 @@ fn a_dead_port_is_refused_before_anything_is_written() {
     let ended = migrate(dir.path(), &sides);
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
     assert!(ended.stderr.contains("error[VF-0102]: the source can't be reached: "), "{}", ended.stderr);
-    assert!(ended.stderr.contains("  hint: check that the server runs"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("  hint: check that the server is running"), "{}", ended.stderr);
     assert_eq!(ended.stdout, "");
 
     let verify = run(&["verify", sides[0], sides[1], sides[2], sides[3]]);
@@ -288,7 +304,7 @@ fn machines_get_refusals_as_json() {
     let line: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(line["event"], "refused");
     assert_eq!(line["problems"][0]["code"], "VF-0001");
-    assert!(line["problems"][0]["message_zh"].as_str().unwrap().starts_with("无法使用这些参数"));
+    assert!(line["problems"][0]["message_zh"].as_str().unwrap().starts_with("参数无效"));
     assert!(ended.stderr.starts_with("error[VF-0001]"));
 }
 
@@ -341,7 +357,7 @@ fn a_reader_that_went_away_is_no_failure() {
 fn a_record_of_jobs_that_cannot_be_read_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let jobs = || run(&["jobs", "--state-dir", dir.path().to_str().unwrap()]);
-    assert_eq!((jobs().code, jobs().stdout.as_str()), (Some(0), "no jobs are recorded here\n"));
+    assert_eq!((jobs().code, jobs().stdout.as_str()), (Some(0), "no jobs in this state directory\n"));
     let file = dir.path().join("ledger.sqlite3");
     let mut bytes = fs::read(&file).unwrap();
     // The version stands in the file's header.

@@ -454,7 +454,7 @@ fn target_dbs(texts: &[String]) -> Result<BTreeMap<String, String>, Problem> {
         let (source, target) = parse_target_db(text)?;
         if target_dbs.get(&source).is_some_and(|known| *known != target) {
             let problem = Problem::new(Code::Selector).with("selector", text);
-            return Err(problem.with("detail", format!("the database `{source}` is sent to two databases")));
+            return Err(problem.with("detail", format!("the database `{source}` is mapped to two databases")));
         }
         target_dbs.insert(source, target);
     }

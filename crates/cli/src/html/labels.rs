@@ -36,14 +36,14 @@ labels! {
     close ")" "）";
 
     /* Facts. */
-    source "Source" "源";
-    target "Target" "目标";
+    source "Source" "源集群";
+    target "Target" "目标集群";
     started "Started" "开始时间";
     ended "Ended" "结束时间";
     duration "Duration" "总用时";
     waits "The copy waited for" "复制的等待时间";
-    max_rate "Data rate limited to" "数据速率上限";
-    resource_groups "Resource groups of the source (not copied)" "源上的资源组（不复制）";
+    max_rate "Rate limit" "限速";
+    resource_groups "Resource groups of the source (not copied)" "源集群上的资源组（不复制）";
     job "Job" "任务";
     collections "Collections" "Collection";
     collections_total "Collections in total" "Collection 总数";
@@ -53,59 +53,59 @@ labels! {
     throughput "Throughput" "吞吐量";
     per_second "rows/s on average" "行/秒（平均）";
     average "average over the whole job" "按总用时平均";
-    on_the_wire "as sent over the network" "按网络传输计";
+    on_the_wire "as sent over the network" "按网络传输量计";
     seed "Sample seed" "抽样种子";
 
-    /* The proof. */
-    proof "Proof" "校验";
+    /* The verification. */
+    proof "Verification" "校验";
     proof_none "not verified" "未校验";
     proof_count "row counts" "行数比对";
     proof_sample "row counts and a random sample, bit for bit" "行数比对，并随机抽样逐位比对";
     proof_full "every row, bit for bit" "逐行逐位比对所有行";
-    proof_refuted "the comparison found differences" "比对发现差异";
-    asked_for "asked for" "要求";
+    proof_refuted "differences found" "发现差异";
+    asked_for "requested" "要求";
 
     /* Lists of problems. */
     problems "Problems" "问题";
-    stopped "How it was stopped" "停止情况";
+    stopped "Cancellation" "取消情况";
     warnings "Warnings" "警告";
     to_do "What to do" "处理建议";
 
     /* What comes next. */
     next_steps "Next steps" "后续步骤";
     keep_stopped
-        "Writes to the source were to be stopped for the copy. Keep them stopped until the applications use the target: rows written to the source after the copy are not on the target."
-        "复制期间应已停止对源的写入。在应用切换到目标之前请保持停写：复制之后写入源的数据不会出现在目标上。";
-    already_loaded "Every collection on the target is already loaded." "目标上的 Collection 均已加载。";
+        "Keep writes to the source stopped until the applications use the target: rows written to the source after the copy are not on the target."
+        "在应用切换到目标集群之前，请保持停止对源集群的写入：复制之后写入源集群的数据不会出现在目标集群上。";
+    already_loaded "Every collection on the target is already loaded." "目标集群上的 Collection 均已加载。";
     load
-        "Load the collections on the target. They are not loaded yet and can't be searched before:"
-        "在目标上加载 Collection。它们尚未加载，加载之前无法搜索：";
+        "Load the collections on the target. They are not loaded yet, so they can't be searched:"
+        "在目标集群上加载 Collection。它们尚未加载，加载之前无法检索：";
     load_credentials
-        "Set the credentials in VECFERRY_TARGET_TOKEN; give the same --target-ca, --target-cert and --target-key as for the migration, if there were any."
-        "凭证请放在环境变量 VECFERRY_TARGET_TOKEN 中；如迁移时使用了 --target-ca、--target-cert、--target-key，请一并带上。";
+        "Set the credentials in VECFERRY_TARGET_TOKEN, and add the --target-ca, --target-cert and --target-key of the migration, if any."
+        "请在环境变量 VECFERRY_TARGET_TOKEN 中设置凭证；如迁移时使用了 --target-ca、--target-cert、--target-key，请一并加上。";
     wait_for_indexes
-        "Index builds were still going on when the job ended; searches get fast when they are complete. Incomplete:"
-        "任务结束时索引仍在构建，完成后搜索才会变快。未完成：";
+        "Indexes were still being built when the job ended; searches are slower until they are complete. Incomplete:"
+        "任务结束时索引仍在构建，完成之前检索较慢。未完成：";
     switch
         "Try a search, then switch the applications to the target's address. Aliases already point to the new collections."
-        "先试一次搜索，再将应用切换到目标地址。别名已指向新的 Collection。";
+        "先试一次检索，再将应用切换到目标集群的地址。别名已指向新的 Collection。";
     keep_source
-        "Keep the source as it is, unchanged, until the target has proved itself in production. It is the way back."
-        "在目标经过生产验证之前，请原样保留源集群，以便随时回退。";
+        "Keep the source unchanged until the target has run well in production, so that you can go back."
+        "在目标集群经过生产环境验证之前，请原样保留源集群，以便随时回退。";
     prove
-        "Nothing was compared. Prove the copy before the switch: `vecferry verify` compares source and target without copying."
-        "尚未做任何比对。切换前请先校验：`vecferry verify` 只比对源和目标，不复制数据。";
-    stay "Leave the applications on the source, and don't use the target. The source was only read and is intact."
-        "应用请继续使用源，不要使用目标。源只被读取，未被改动。";
+        "Nothing was compared. Verify the copy before the switch: `vecferry verify` compares source and target without copying."
+        "尚未做任何比对。切换前请先校验：`vecferry verify` 只比对源集群和目标集群，不复制数据。";
+    stay "Keep the applications on the source, and don't use the target. The source was only read and is intact."
+        "应用请继续使用源集群，不要使用目标集群。对源集群仅执行了读取，未做任何改动。";
     follow_hints
-        "Remove the causes: every problem above says what to do about it."
+        "Fix the causes: every problem above says what to do."
         "排除原因：上文每个问题都附有处理建议。";
     complete_is_safe
         "Collections with a ✓ in the list at the end are complete; the job does not copy them again."
         "页末列表中带 ✓ 的 Collection 已完成，任务不会重新复制。";
     incomplete_is_not
-        "The others may be incomplete on the target: `vecferry resume` goes on where the job ended, `vecferry cancel --clean` removes what it made."
-        "其余 Collection 在目标上可能不完整：`vecferry resume` 从任务中断处继续，`vecferry cancel --clean` 删除任务创建的内容。";
+        "The others may be incomplete on the target: `vecferry resume` continues where the job stopped, `vecferry cancel --clean` removes what it created."
+        "其余 Collection 在目标集群上可能不完整：`vecferry resume` 从任务停止处继续，`vecferry cancel --clean` 删除任务创建的内容。";
 
     /* Charts. */
     charts "Where time and data went" "用时与数据分布";
@@ -113,7 +113,7 @@ labels! {
     chart_size "Share of the data" "各 Collection 数据占比";
     chart_copy "copying rows" "复制数据";
     chart_other "waiting, flushing, indexing, verifying" "等待、落盘、建索引、校验";
-    chart_parallel "Several collections were on their way at once, so the times add up to more than the duration."
+    chart_parallel "Collections were copied in parallel, so their times add up to more than the duration."
         "多个 Collection 并行处理，各自用时之和可能超过总用时。";
 
     /* The table. */
@@ -126,41 +126,41 @@ labels! {
     load_state "Load state" "加载状态";
     loaded "loaded" "已加载";
     not_loaded "not loaded" "未加载";
-    not_there "not made" "未创建";
+    not_there "not created" "未创建";
     none "–" "–";
 
     /* One collection. */
     details "Collection by collection" "各 Collection 详情";
-    details_hint "Open a line for partitions, differences, indexes and counts."
-        "展开可查看分区、差异、索引和计数。";
-    step "Ended in step" "结束阶段";
-    name_there "Name on the target" "目标上的名称";
-    time_copy "Time for the rows" "复制用时";
+    details_hint "Expand a line to see partitions, differences, indexes and counts."
+        "展开一行可查看 Partition、差异、索引和计数。";
+    step "Stopped at" "停止阶段";
+    name_there "Name on the target" "目标集群上的名称";
+    time_copy "Copy time" "复制用时";
     passed "passed" "通过";
     failed "failed" "未通过";
-    source_rows "Rows on the source" "源行数";
-    target_rows "Rows on the target" "目标行数";
+    source_rows "Rows on the source" "源集群行数";
+    target_rows "Rows on the target" "目标集群行数";
     counts_compared "Counts compared" "比对的计数";
     rows_compared "Rows compared bit for bit" "逐位比对的行";
-    duplicate_rows "Rows that repeat a key" "主键重复的行";
-    partitions "Partitions" "分区";
-    partition "Partition" "分区";
-    by_key "(placed by partition key)" "（由分区键决定）";
+    duplicate_rows "Rows with a duplicate primary key" "主键重复的行";
+    partitions "Partitions" "Partition";
+    partition "Partition" "Partition";
+    by_key "(by partition key)" "（由 Partition Key 决定）";
     rows_read "Rows read" "读取行数";
     rows_written "Rows written" "写入行数";
     equal "Equal" "一致";
-    changes "Differences from the source" "与源的差异";
+    changes "Differences from the source" "与源集群的差异";
     what "What" "项目";
-    no_changes "None: the definition is the source's." "无：定义与源相同。";
+    no_changes "None: the definition is the same as on the source." "无：定义与源集群相同。";
     field "Field" "字段";
     index_type "Type" "类型";
-    metric "Metric" "度量";
+    metric "Metric type" "度量类型";
     built "Built" "已构建";
-    indexes_of "Indexes on the target" "目标上的索引";
+    indexes_of "Indexes on the target" "目标集群上的索引";
 
     /* The end of the page. */
     about "About this report" "关于本报告";
-    made_from "Generated by Vecferry from the report in JSON, which holds every detail:"
+    made_from "Generated by Vecferry from the JSON report, which has every detail:"
         "由 Vecferry 根据 JSON 报告生成，完整内容见：";
     program "Vecferry version" "Vecferry 版本";
     units "Sizes are decimal: 1 MB is 1,000,000 bytes." "大小按十进制计：1 MB 为 1,000,000 字节。";
@@ -173,14 +173,14 @@ fn pick(lang: Lang, en: String, zh: String) -> String {
     }
 }
 
-/// How many collections got to their end.
+/// How many collections are complete.
 pub(super) fn complete_of(lang: Lang, done: usize, total: usize) -> String {
     match total {
-        0 => pick(lang, "No collection was begun.".to_owned(), "尚未开始任何 Collection。".to_owned()),
+        0 => pick(lang, "No collection was started.".to_owned(), "尚未开始任何 Collection。".to_owned()),
         1 => pick(
             lang,
-            format!("The one collection is {}complete.", if done == 1 { "" } else { "not " }),
-            format!("唯一的 Collection {}完成。", if done == 1 { "已" } else { "未" }),
+            format!("The collection is {}complete.", if done == 1 { "" } else { "not " }),
+            format!("该 Collection {}完成。", if done == 1 { "已" } else { "未" }),
         ),
         _ => pick(
             lang,
@@ -190,68 +190,68 @@ pub(super) fn complete_of(lang: Lang, done: usize, total: usize) -> String {
     }
 }
 
-/// What a successful job with a proof means.
+/// What a successful, verified job means.
 pub(super) fn arrived(lang: Lang, rows_compared: Option<&str>) -> String {
     match rows_compared {
         None => pick(
             lang,
-            "Every row arrived: source and target count the same rows everywhere. Their contents were not compared."
+            "Every row arrived: all row counts on source and target are equal. Contents were not compared."
                 .to_owned(),
-            "每一行都已到达：源和目标各处的行数均一致。未比对内容。".to_owned(),
+            "每一行都已到达：源集群和目标集群的各项行数均一致。未比对内容。".to_owned(),
         ),
         Some(rows) => pick(
             lang,
             format!(
-                "Every row arrived: source and target count the same rows everywhere, and {rows} rows compared bit \
-                 for bit are equal."
+                "Every row arrived: all row counts on source and target are equal, and so are the {rows} rows that \
+                 were compared bit for bit."
             ),
-            format!("每一行都已到达：源和目标各处的行数均一致，逐位比对的 {rows} 行完全相同。"),
+            format!("每一行都已到达：源集群和目标集群的各项行数均一致，逐位比对的 {rows} 行完全相同。"),
         ),
     }
 }
 
-/// What a successful job means whose source repeats keys.
+/// What a successful job means whose source has duplicate primary keys.
 pub(super) fn one_row_a_key(lang: Lang, rows: &str) -> String {
     pick(
         lang,
         format!(
-            "One row of every key arrived; {rows} more rows of the source repeat a key and were not copied. What was \
-             compared is equal."
+            "One row of every primary key arrived; {rows} more rows of the source have a duplicate primary key and were \
+             not copied. What was compared is equal."
         ),
-        format!("每个主键均有一行到达；源中另有 {rows} 行主键重复，未复制。比对的内容一致。"),
+        format!("每个主键均有一行到达；源集群中另有 {rows} 行主键重复，未复制。比对的内容一致。"),
     )
 }
 
-/// What a successful job without a proof means.
+/// What a successful job without verification means.
 pub(super) fn unproved(lang: Lang) -> String {
     pick(
         lang,
-        "The target acknowledged every row that was read. Nothing was compared: verification was switched off."
+        "The target acknowledged every row that was read. Nothing was compared: verification was turned off."
             .to_owned(),
-        "目标确认了读取的每一行。未做任何比对：校验已关闭。".to_owned(),
+        "读取的每一行均已得到目标集群确认。未做任何比对：校验已关闭。".to_owned(),
     )
 }
 
-/// What a successful job means whose source did not hold still.
+/// What a successful job means whose source changed.
 pub(super) fn drifted(lang: Lang) -> String {
     pick(
         lang,
-        "The source changed during the copy, which --allow-drift let pass: what was written meanwhile may be missing \
+        "The source changed during the copy, which --allow-drift accepts: what was written meanwhile may be missing \
          on the target."
             .to_owned(),
-        "复制期间源发生了变化（--allow-drift 允许）：其间写入的数据可能不在目标上。".to_owned(),
+        "复制期间源集群发生了变化（--allow-drift 允许）：其间写入的数据可能不在目标集群上。".to_owned(),
     )
 }
 
-/// What a failed proof means.
+/// What a failed verification means.
 pub(super) fn different(lang: Lang, bad: usize, total: usize) -> String {
     pick(
         lang,
         format!(
-            "Source and target differ in {bad} of {total} collections. The target must not be used; the source was only read."
+            "Source and target differ in {bad} of {total} collections. Do not use the target; the source was only read."
         ),
         format!(
-            "{total} 个 Collection 中有 {bad} 个在源和目标上不一致。请勿使用目标；源只被读取，未被改动。"
+            "{total} 个 Collection 中有 {bad} 个在源集群和目标集群上不一致。请勿使用目标集群；对源集群仅执行了读取，未做任何改动。"
         ),
     )
 }
@@ -260,9 +260,8 @@ pub(super) fn different(lang: Lang, bad: usize, total: usize) -> String {
 pub(super) fn broken(lang: Lang) -> String {
     pick(
         lang,
-        "The migration did not get to its end. The target must not be used; the source was only read."
-            .to_owned(),
-        "迁移未能完成。请勿使用目标；源只被读取，未被改动。".to_owned(),
+        "The migration did not complete. Do not use the target; the source was only read.".to_owned(),
+        "迁移未能完成。请勿使用目标集群；对源集群仅执行了读取，未做任何改动。".to_owned(),
     )
 }
 
@@ -270,9 +269,8 @@ pub(super) fn broken(lang: Lang) -> String {
 pub(super) fn canceled(lang: Lang) -> String {
     pick(
         lang,
-        "The migration was stopped on request. The target is incomplete; the source was only read."
-            .to_owned(),
-        "迁移已按请求停止。目标数据不完整；源只被读取，未被改动。".to_owned(),
+        "The migration was canceled. The target is incomplete; the source was only read.".to_owned(),
+        "迁移已取消。目标集群数据不完整；对源集群仅执行了读取，未做任何改动。".to_owned(),
     )
 }
 
@@ -285,7 +283,7 @@ pub(super) fn rest(lang: Lang, collections: usize) -> String {
 /// Partitions that the page does not show one by one.
 pub(super) fn more_partitions(lang: Lang, partitions: usize) -> String {
     let noun = if partitions == 1 { "partition" } else { "partitions" };
-    pick(lang, format!("{partitions} more {noun}"), format!("另有 {partitions} 个分区"))
+    pick(lang, format!("{partitions} more {noun}"), format!("另有 {partitions} 个 Partition"))
 }
 
 /// How much of a time went into the rows.

@@ -251,8 +251,8 @@ fn the_pace_is_among_the_facts() {
     let (english, chinese) = (plain(&report, Lang::En), plain(&report, Lang::Zh));
     assert!(english.contains("target rate limit 70 %, source latency 30 %"), "{english}");
     assert!(!english.contains("state directory"), "{english}");
-    assert!(chinese.contains("目标的速率限制 70 %，源的响应 30 %"), "{chinese}");
-    assert!(english.contains("20MB/s") && chinese.contains("数据速率上限"));
+    assert!(chinese.contains("目标集群限速 70 %，源集群响应延迟 30 %"), "{chinese}");
+    assert!(english.contains("20MB/s") && chinese.contains("限速"));
 }
 
 #[test]
@@ -263,8 +263,8 @@ fn resource_groups_of_the_source_are_among_the_facts() {
     assert!(english.contains("Resource groups of the source (not copied)"), "{english}");
     assert!(english.contains("rg_a, rg_b"), "{english}");
     let unknown = plain(&Report { resource_groups: None, ..successful() }, Lang::En);
-    assert!(unknown.contains("unknown: the server does not tell this user"), "{unknown}");
-    assert!(chinese.contains("源上的资源组（不复制）") && chinese.contains("rg_a，rg_b"), "{chinese}");
+    assert!(unknown.contains("unknown: not visible to this user"), "{unknown}");
+    assert!(chinese.contains("源集群上的资源组（不复制）") && chinese.contains("rg_a，rg_b"), "{chinese}");
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn what_was_left_out_is_said() {
     let report = Report { warnings: vec![left_out], ..successful() };
     let (english, chinese) = (plain(&report, Lang::En), plain(&report, Lang::Zh));
     // Names stand in elements of their own.
-    for part in ["only what user", "half", "sees is included, because of --visible-only"] {
+    for part in ["includes only what user", "half", "sees (--visible-only)"] {
         assert!(english.contains(part), "{part}: {english}");
     }
     assert!(chinese.contains("只包含用户") && chinese.contains("能看到的内容"), "{chinese}");

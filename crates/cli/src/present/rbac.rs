@@ -121,8 +121,8 @@ mod tests {
             lines,
             "0 privilege groups, 1 role, 9 of 12 grants, 1 of 2 users, 2 roles of users\n  \
              The users' new passwords are in /state/users/j.json (only its owner may read it).\n  \
-             Not copied, or there already (what exists on the target is left as it is)\n  \
-             role r: exists on the target and may do other things there"
+             Not copied, or already there (what exists on the target is left unchanged)\n  \
+             role r: exists on the target with other privileges"
         );
         let chinese = RbacText::of_report(Lang::Zh, &report()).lines("", |list| list).join("\n");
         assert!(chinese.contains("9 / 12 项授权，1 / 2 个用户"), "{chinese}");

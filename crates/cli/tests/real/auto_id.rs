@@ -51,7 +51,7 @@ fn somebody_has_to_choose() {
     let mut oracle = oracle();
     make(&mut oracle, "source", "unchosen", 1);
     let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "unchosen"]);
-    run.failed(3, "VF-0210", "the keys of `default.unchosen` are made by the server (auto id)");
+    run.failed(3, "VF-0210", "`default.unchosen` uses auto-generated IDs");
     assert!(
         run.stderr.contains("--auto-id keep") && run.stderr.contains("--auto-id regenerate"),
         "{}",

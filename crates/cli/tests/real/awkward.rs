@@ -224,13 +224,13 @@ fn repeated_keys_are_named_and_one_whole_row_of_each_arrives() {
     let told =
         plan["warnings"].as_array().unwrap().iter().find(|warning| warning["code"] == "VF-0437").unwrap();
     let told = told["message"].as_str().unwrap();
-    assert!(told.contains("2.3.5") && told.contains("any one row arrives, often the oldest"), "{told}");
+    assert!(told.contains("2.3.5") && told.contains("any one of them is copied, often the oldest"), "{told}");
     let warning =
         report["warnings"].as_array().unwrap().iter().find(|warning| warning["code"] == "VF-0406").unwrap();
     let message = warning["message"].as_str().unwrap();
-    assert!(message.contains("10 rows of the source repeat a primary key"), "{message}");
+    assert!(message.contains("10 rows of the source have a duplicate primary key"), "{message}");
     assert!(
-        warning["hint"].as_str().unwrap().contains("one of 2.3 any of them (often the oldest)"),
+        warning["hint"].as_str().unwrap().contains("2.3 returns any of them (often the oldest)"),
         "{warning}"
     );
     assert!((20..30).all(|key| message.contains(&key.to_string())), "{message}");
@@ -259,11 +259,7 @@ fn a_row_that_is_counted_but_returned_by_no_query_fails_the_job() {
         "#,
     );
     let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "unreachable"]);
-    run.failed(
-        5,
-        "VF-0404",
-        "`default.unreachable`: the source counts 1 row(s) that none of its queries returns",
-    );
+    run.failed(5, "VF-0404", "`default.unreachable`: the source counts 1 row(s) that no query returns");
     assert_eq!(run.report()["state"], "FAILED");
     assert_eq!(run.report()["verified"], "none");
 }

@@ -115,7 +115,7 @@ fn cancel_tells_a_process_that_is_stopped_from_one_that_takes_its_time() {
     let begin = Instant::now();
     let run = ended(cancel());
     assert!(begin.elapsed() < PATIENCE, "it took {:?}", begin.elapsed());
-    run.failed(4, "VF-0316", &format!("process {}, which works on job {job}, has not reacted", child.id()));
+    run.failed(4, "VF-0316", &format!("process {}, which runs job {job}, has not reacted", child.id()));
 
     // It goes on, and waits for an insert whose answer does not come: for longer than a stopped one is waited for.
     signal(&child, "-CONT");

@@ -115,9 +115,13 @@ fn what_the_control_plane_says_stands_in_the_way_by_its_own_code() {
         (("in01-source", "in01-nowhere"), "VF-0113", "cluster `in01-nowhere` (target)"),
         (("in01-asleep", "in01-target"), "VF-0223", "is SUSPENDED, not RUNNING"),
         (("in01-private", "in01-target"), "VF-0116", "has no public endpoint"),
-        (("in01-source", "in05-target"), "VF-0219", "from Dedicated to Serverless there is no migration"),
-        (("in03-free", "in05-target"), "VF-0220", "use Manage Cluster (管理集群)"),
-        (("in03-free", "in01-target"), "VF-0221", "use Manage Cluster (管理集群)"),
+        (
+            ("in01-source", "in05-target"),
+            "VF-0219",
+            "migration from Dedicated to Serverless is not supported",
+        ),
+        (("in03-free", "in05-target"), "VF-0220", "with Manage Cluster (管理集群)"),
+        (("in03-free", "in01-target"), "VF-0221", "with Manage Cluster (管理集群)"),
     ] {
         plan(&cloud, pair, &selected).failed(3, code, says);
     }
@@ -152,7 +156,7 @@ fn what_the_control_plane_says_stands_in_the_way_by_its_own_code() {
         .env("VECFERRY_SOURCE_API_KEY", KEY)
         .env("VECFERRY_TARGET_API_KEY", KEY)
         .run();
-    run.failed(3, "VF-0114", "the control plane of Zilliz Cloud does not answer");
+    run.failed(3, "VF-0114", "the Zilliz Cloud control plane does not answer");
     assert_eq!(everything_there(&mut oracle), before);
 }
 
@@ -170,7 +174,7 @@ fn statements_policies_and_sizes_are_checked() {
     let before = everything_there(&mut oracle);
     let one = ["--collection", "cloud_sized"];
     let with = |more: &[&str]| stated(&[&one[..], more].concat());
-    with(&["--policy", "zilliz-mars"]).failed(2, "VF-0017", "`zilliz-mars` is no compatibility policy");
+    with(&["--policy", "zilliz-mars"]).failed(2, "VF-0017", "`zilliz-mars` is not a compatibility policy");
     with(&["--source-plan", "serverless", "--target-plan", "serverless"]).failed(
         3,
         "VF-0219",

@@ -30,7 +30,7 @@ fn rows_that_come_meanwhile_fail_the_job() {
         &[],
         r#"origin.client.insert("NAME", [dict(row, text="x") for row in books(50, 500000)], partition_name="p")"#,
     );
-    run.failed(5, "VF-0405", "the source changed during the copy: 20000 rows at its start, 20050 at its end");
+    run.failed(5, "VF-0405", "the source changed during the copy: 20000 rows at the start, 20050 at the end");
     let drift = &run.report()["collections"][0]["drift"];
     assert_eq!((&drift["rows_before"], &drift["rows_after"]), (&json!(20_000), &json!(20_050)));
     assert_eq!((&drift["drifted"], &drift["checks"]), (&json!(true), &json!(["count", "writes"])));
@@ -56,7 +56,7 @@ const THREE_UPDATES: &str = r#"
 
 #[track_caller]
 fn assert_seen(run: &Run) {
-    run.failed(5, "VF-0405", "20000 rows at its start, 20000 at its end (looked at: count, writes: +3)");
+    run.failed(5, "VF-0405", "20000 rows at the start, 20000 at the end (checked: count, writes: +3)");
     let collection = &run.report()["collections"][0];
     assert_eq!(collection["drift"]["writes"], json!({"seen": "written", "rows": 3}), "{collection}");
     assert_eq!(collection["drift"]["checks"], json!(["count", "writes"]), "{collection}");

@@ -288,7 +288,7 @@ fn json_texts_of_lite_3_are_told_of() {
     let run =
         Vecferry::between(servers(), "plan", "lite", "lite_target", &["--collection", "json_texts"]).run();
     assert_eq!(run.code, 0, "{}", run.stderr);
-    let said = "warning[VF-0441]: the source (milvus-lite 3.2.2) answers a JSON value that is a text without its quotes: \
+    let said = "warning[VF-0441]: the source (milvus-lite 3.2.2) returns JSON values that are strings without their quotes: \
                 in the fields `doc` of `default.json_texts`";
     assert!(run.stderr.contains(said), "{}", run.stderr);
 }

@@ -147,7 +147,7 @@ fn a_clean_pair_passes_every_check_and_nothing_is_written() {
         assert "clean_pair" not in target.names() and target.keeps_no_scratch()
         "#,
     );
-    for (lang, shown) in [("en", "✓ source reachable"), ("zh", "✓ 源可访问")] {
+    for (lang, shown) in [("en", "✓ source reachable"), ("zh", "✓ 源集群可访问")] {
         let (source, target) = (servers().uri("source"), servers().uri("target"));
         let output = std::process::Command::new(servers().program())
             .args([

@@ -33,7 +33,7 @@ fn migrate(name: &str, more: &[&str]) -> (Run, Vecferry) {
 
 /// What is expected of a job of which five rows were refused.
 fn assert_quarantined(name: &str, run: &Run, state: &Vecferry) -> String {
-    run.failed(5, "VF-0415", &format!("the target refuses 5 row(s) of `default.{name}`"));
+    run.failed(5, "VF-0415", &format!("the target rejects 5 row(s) of `default.{name}`"));
     let report = run.report();
     assert_eq!((&report["state"], &report["collections"][0]["quarantined"]), (&json!("FAILED"), &json!(5)));
     assert_eq!(report["collections"][0]["rows"], 2995);

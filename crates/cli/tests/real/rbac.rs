@@ -192,7 +192,7 @@ fn roles_grants_and_users_arrive_and_the_new_passwords_work() {
     assert_eq!(rbac["outside"][0]["object_name"], "later");
     let left = json!([{"kind": "grant", "name": "writer: Search Collection default.theirs", "reason": "other_collection"}]);
     assert_eq!(rbac["left"], left);
-    assert!(run.stderr.contains("Passwords can't be read"), "{}", run.stderr);
+    assert!(run.stderr.contains("Passwords can't be copied"), "{}", run.stderr);
     assert!(run.stderr.contains("warning[VF-0706]"), "{}", run.stderr);
     let plan = run.lines.iter().find(|line| line["event"] == "plan").unwrap();
     assert_eq!(plan["rbac"]["roles"], json!(["idle", "reader", "writer"]));
@@ -403,7 +403,7 @@ fn an_interrupted_job_makes_the_rest_later() {
     assert!(interrupted.success());
     let stderr = BufReader::new(child.stderr.take().unwrap());
     let mut lines = stderr.lines().map(|line| line.unwrap());
-    assert!(lines.any(|line| line.starts_with("Ending at the next safe point")), "it does not end");
+    assert!(lines.any(|line| line.starts_with("Stopping at the next safe point")), "it does not end");
     held.release(PATIENCE).unwrap();
     let rest = lines.collect::<Vec<_>>().join("\n");
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
@@ -530,11 +530,11 @@ fn small_roles_and_servers_without_roles_are_refused() {
     );
     let as_small = Vecferry::between(pair(), "migrate", "origin", "twin", &["--with", "rbac"])
         .env("VECFERRY_SOURCE_TOKEN", "small:Of-source-1");
-    as_small.run().failed(3, "VF-0702", "the source does not let this user");
+    as_small.run().failed(3, "VF-0702", "create roles, grants and users on the source");
     turn.run(r#"assert twin.client.list_databases() == ["default"] and roles(twin) == ["admin", "lister", "public"]"#);
     let as_small = Vecferry::between(pair(), "migrate", "origin", "twin", &["--with", "rbac"])
         .env("VECFERRY_TARGET_TOKEN", "small:Of-source-1");
-    as_small.run().failed(3, "VF-0702", "the target does not let this user");
+    as_small.run().failed(3, "VF-0702", "create roles, grants and users on the target");
 
     let mut oracle = Oracle::new(servers());
     oracle.run(r#"simple(source, "roleless", 5)"#);

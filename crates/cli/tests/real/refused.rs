@@ -16,7 +16,7 @@ fn hosts_and_ports_that_are_no_milvus() {
     let dead = format!("127.0.0.1:{}", free_port());
     let run = migrate(&format!("http://{dead}"), &target);
     run.failed(3, "VF-0102", &format!("the source can't be reached: nothing listens on http://{dead}"));
-    assert!(run.stderr.contains("check that the server runs"), "{}", run.stderr);
+    assert!(run.stderr.contains("check that the server is running"), "{}", run.stderr);
     let run = migrate(&servers().uri("source"), &format!("http://{dead}"));
     run.failed(3, "VF-0102", "the target can't be reached");
     let run = migrate(&format!("https://{dead}"), &target);
@@ -43,16 +43,16 @@ fn wrong_and_missing_passwords() {
     let arguments = ["--collection", "whatever"];
     let between = || Vecferry::between(servers(), "migrate", "source", "target", &arguments);
     let run = between().env("VECFERRY_SOURCE_TOKEN", "root:a-wrong-secret").run();
-    run.failed(3, "VF-0110", "the source refuses the credentials");
+    run.failed(3, "VF-0110", "the source rejects the credentials");
     assert!(
         !run.stderr.contains("a-wrong-secret") && !run.stdout.contains("a-wrong-secret"),
         "{}",
         run.stderr
     );
     let run = between().env("VECFERRY_TARGET_TOKEN", "nobody:Milvus").run();
-    run.failed(3, "VF-0110", "the target refuses the credentials");
+    run.failed(3, "VF-0110", "the target rejects the credentials");
     let run = between().env("VECFERRY_TARGET_TOKEN", "").run();
-    run.failed(3, "VF-0110", "the target refuses the credentials");
+    run.failed(3, "VF-0110", "the target rejects the credentials");
 }
 
 #[test]
@@ -84,14 +84,14 @@ fn databases_and_collections_that_do_not_exist() {
     let mut oracle = oracle();
     oracle.run(r#"source.client.create_database("hollow")"#);
     let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "hollow.*"]);
-    run.failed(3, "VF-0211", "there is nothing to do");
+    run.failed(3, "VF-0211", "no collection of the source is selected");
 }
 
 #[test]
 fn unusable_arguments() {
     let pair =
         |arguments: &[&str]| Vecferry::between(servers(), "migrate", "source", "target", arguments).run();
-    pair(&["--collection", "a."]).failed(2, "VF-0004", "`a.` names no collection");
+    pair(&["--collection", "a."]).failed(2, "VF-0004", "`a.` does not name a collection");
     pair(&["--target-db", "x"]).failed(2, "VF-0004", "`x`");
     pair(&["--rename", "a=b"]).failed(2, "VF-0001", "--rename");
     pair(&["--source-ca", "/no/such.pem"]).failed(2, "VF-0005", "/no/such.pem");
@@ -160,7 +160,7 @@ fn a_source_that_may_not_be_loaded() {
     );
     let arguments = ["--collection", "asleep", "--collection", "half_asleep", "--source-load", "never"];
     let run = Vecferry::migrate(servers(), "source", "target", &arguments);
-    run.failed(3, "VF-0205", "`default.asleep` is not completely loaded on the source (not loaded)");
+    run.failed(3, "VF-0205", "`default.asleep` is not fully loaded on the source (not loaded)");
     run.failed(3, "VF-0205", "(only partition 1 of 2 loaded: `p`)");
     oracle.run(
         r#"
@@ -208,7 +208,7 @@ fn what_the_target_can_not_hold() {
         "#,
     );
     let run = Vecferry::migrate(servers(), "old_lite", "target", &["--collection", "half_precision"]);
-    run.failed(3, "VF-0207", "can't hold `default.half_precision`");
+    run.failed(3, "VF-0207", "does not support `default.half_precision`");
     assert!(run.stderr.contains("`vector`"), "{}", run.stderr);
     // The target is asked: 2.3.5 makes the collection without the nulls. It would keep a geometry without a word, and is not asked.
     for (name, why) in [
@@ -216,16 +216,17 @@ fn what_the_target_can_not_hold() {
         ("places", "it needs geometry fields (`place`), which come with 2.6"),
     ] {
         let run = Vecferry::migrate(servers(), "lite", "target", &["--collection", name]);
-        run.failed(3, "VF-0207", &format!("can't hold `default.{name}`: {why}"));
+        run.failed(3, "VF-0207", &format!("does not support `default.{name}`: {why}"));
     }
     let run = Vecferry::between(servers(), "plan", "lite", "target", &["--collection", "with_nulls"]).run();
-    let doubt = "may not hold `default.with_nulls`: it needs nullable fields (`year`), which come with 2.5";
+    let doubt =
+        "might not support `default.with_nulls`: it needs nullable fields (`year`), which come with 2.5";
     assert!(run.code == 0 && run.stderr.contains("VF-0238") && run.stderr.contains(doubt), "{}", run.stderr);
     let arguments = ["--collection", "with_nulls", "--probe-write"];
     let run = Vecferry::between(servers(), "plan", "lite", "target", &arguments).run();
     run.failed(3, "VF-0207", "fields[year].nullable: `1` became absent");
     let run = Vecferry::migrate(servers(), "lite", "old_lite", &["--collection", "places"]);
-    run.failed(3, "VF-0207", "can't hold `default.places`");
+    run.failed(3, "VF-0207", "does not support `default.places`");
     oracle.run(r#"assert not {"half_precision", "with_nulls", "places"} & set(target.names())"#);
 }
 
@@ -305,7 +306,7 @@ fn keys_that_the_server_makes() {
         "#,
     );
     let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "auto"]);
-    run.failed(3, "VF-0210", "the keys of `default.auto` are made by the server (auto id)");
+    run.failed(3, "VF-0210", "`default.auto` uses auto-generated IDs");
     oracle.run(r#"assert "auto" not in target.names()"#);
 }
 
@@ -333,7 +334,7 @@ fn a_primary_key_that_no_expression_can_name() {
     let copied = |source: &str, target: &str, name: &str, key: &str| {
         let run = Vecferry::migrate(servers(), source, target, &["--collection", name, "--verify", "full"]);
         assert!(run.succeeded()["collections"][0]["rows"].as_u64() >= Some(30), "{}", run.stderr);
-        let what = format!("warning[VF-0442]: `default.{name}`: the primary key is named `{key}`, a word");
+        let what = format!("warning[VF-0442]: `default.{name}`: the primary key `{key}` is a reserved word");
         assert!(run.stderr.contains(&what), "{}", run.stderr);
     };
     for word in ["exists", "true", "json_contains"] {
@@ -360,9 +361,9 @@ fn a_primary_key_that_no_expression_can_name() {
         "#,
     );
     let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "key_many"]);
-    let what = "`default.key_many`: the primary key is named `exists`, a word of the expression language of the source";
+    let what = "`default.key_many`: the primary key `exists` is a reserved word of the source";
     run.failed(3, "VF-0234", what);
-    run.failed(3, "VF-0234", "its 17000 rows are too many to be read at once");
+    run.failed(3, "VF-0234", "its 17000 rows are too many to read at once");
     assert!(run.stderr.contains("--exclude default.key_many"), "{}", run.stderr);
     oracle.run(r#"assert "key_many" not in target.names()"#);
 }
@@ -410,5 +411,5 @@ fn collections_without_a_vector_that_cannot_be_loaded() {
         "#,
     );
     let run = Vecferry::migrate(servers(), "source", "target", &["--collection", "without_vector"]);
-    run.failed(3, "VF-0237", "`default.without_vector` holds about 10 rows and has no vector field");
+    run.failed(3, "VF-0237", "`default.without_vector` has about 10 rows but no vector field");
 }

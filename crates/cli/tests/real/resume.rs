@@ -82,10 +82,7 @@ fn a_killed_job_goes_on_and_ends_with_every_row_once() {
     // Once more: it is complete, says so, and does nothing.
     let run = resumed(&state, &job);
     run.succeeded();
-    assert!(
-        run.stderr.contains("the job is complete already")
-            || run.stderr.contains("The job is complete already")
-    );
+    assert!(run.stderr.contains("The job is already complete"), "{}", run.stderr);
     let shown = state.of_same_state(slow(), "report", &[job["job_id"].as_str().unwrap()]);
     assert_eq!(shown.lines[0]["collections"][0]["rows"], 20_000);
     let page = state.state_dir().join("report.html");
@@ -104,7 +101,7 @@ fn a_canceled_job_can_be_resumed() {
     let id = job["job_id"].as_str().unwrap();
     // While it runs nobody else may.
     let second = started.command.of_same_state(slow(), "resume", &[id]);
-    second.failed(3, "VF-0216", &format!("another process works on job {id}"));
+    second.failed(3, "VF-0216", &format!("another process is running job {id}"));
     let canceled = started.command.of_same_state(slow(), "cancel", &[id]);
     assert_eq!(canceled.code, 0, "{}", canceled.stderr);
     assert_eq!((&canceled.lines[0]["job_id"], &canceled.lines[0]["state"]), (&json!(id), &json!("CANCELED")));
@@ -116,7 +113,7 @@ fn a_canceled_job_can_be_resumed() {
     // What it says to type works as it stands there, in whatever directory.
     let hint = text_of(&state, "status", id);
     let command =
-        hint.stderr.lines().find_map(|line| line.strip_prefix("To go on: ")).expect("a way to go on");
+        hint.stderr.lines().find_map(|line| line.strip_prefix("To continue: ")).expect("a way to go on");
     assert!(command.contains("--state-dir "), "{command}");
     let directory = slow().program().parent().unwrap();
     let mut pasted = Command::new("/bin/sh");
@@ -124,7 +121,7 @@ fn a_canceled_job_can_be_resumed() {
     pasted.env("VECFERRY_SOURCE_TOKEN", "root:Milvus").env("VECFERRY_TARGET_TOKEN", "root:Milvus");
     let run = Run::new(pasted.output().unwrap());
     assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(run.stdout.contains("All 2 attempts together took"), "{}", run.stdout);
+    assert!(run.stdout.contains("All 2 attempts took"), "{}", run.stdout);
     let shown = state.of_same_state(slow(), "report", &[id]);
     let report = &shown.lines[0];
     assert_eq!(report["collections"][0]["rows"], 20_000);
@@ -139,11 +136,14 @@ fn a_canceled_job_can_be_resumed() {
     let status = state.of_same_state(slow(), "status", &[id]);
     assert!((of(&status.lines[0], "worked_seconds") - all).abs() < 0.5, "{}", status.stdout);
     let status = text_of(&state, "status", id);
-    assert!(status.stdout.contains("(2 attempts)") && !status.stderr.contains("To go on"), "{status:?}");
+    assert!(status.stdout.contains("(2 attempts)") && !status.stderr.contains("To continue"), "{status:?}");
     // There is nothing to go on with, and nothing was ended.
     let canceled = text_of(&state, "cancel", id);
     assert!(canceled.stdout.contains("SUCCESSFUL"), "{canceled:?}");
-    assert!(!canceled.stderr.contains("To go on") && canceled.stderr.contains("To remove"), "{canceled:?}");
+    assert!(
+        !canceled.stderr.contains("To continue") && canceled.stderr.contains("To remove"),
+        "{canceled:?}"
+    );
     assert_arrived(&mut oracle, "paused");
 }
 

@@ -21,7 +21,7 @@ fn a_job_whose_record_can_not_be_written_stops_and_goes_on_when_there_is_room() 
     let mut oracle = Oracle::new(slow());
     make(&mut oracle, "no_room", 20);
     let (run, state) = with_file_limit("no_room", 256);
-    run.failed(4, "VF-0309", "the record of the job can't be written");
+    run.failed(4, "VF-0309", "the job record can't be written");
     let job = only_job(&state);
     // Whether its end could still be recorded depends on the bytes.
     assert!(["IN_PROGRESS", "FAILED"].contains(&job["state"].as_str().unwrap()), "{job}");

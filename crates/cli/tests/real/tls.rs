@@ -34,24 +34,24 @@ fn what_is_wrong_with_an_encrypted_connection_is_said() {
 
     for server in [one_way, mutual] {
         let run = migrate(&without_s(server), &plain, &[]);
-        run.failed(3, "VF-0104", "the source expects an encrypted connection");
-        assert!(run.stderr.contains("write https:// in the address"), "{}", run.stderr);
+        run.failed(3, "VF-0104", "the source requires TLS");
+        assert!(run.stderr.contains("use https:// in the address"), "{}", run.stderr);
         let run = migrate(&server.uri, &plain, &[]);
-        run.failed(3, "VF-0106", "the source's certificate is refused");
+        run.failed(3, "VF-0106", "the source's certificate is not trusted");
         assert!(run.stderr.contains("--source-ca"), "{}", run.stderr);
     }
 
     let ca = path(&one_way.ca_certificate);
     let secured = plain.replace("http://", "https://");
     let run = migrate(&one_way.uri, &secured, &["--source-ca", ca]);
-    run.failed(3, "VF-0105", "the target does not encrypt");
+    run.failed(3, "VF-0105", "the target does not use TLS");
 
     let foreign = path(&mutual.ca_certificate);
     let run = migrate(&one_way.uri, &plain, &["--source-ca", foreign]);
-    run.failed(3, "VF-0106", "the source's certificate is refused");
+    run.failed(3, "VF-0106", "the source's certificate is not trusted");
 
     let run = migrate(&mutual.uri, &plain, &["--source-ca", foreign]);
-    run.failed(3, "VF-0107", "the source refuses this client's certificate");
+    run.failed(3, "VF-0107", "the source rejects the client certificate");
     assert!(run.stderr.contains("--source-cert FILE and --source-key FILE"), "{}", run.stderr);
     // A certificate of another authority.
     let stranger = [
@@ -60,11 +60,7 @@ fn what_is_wrong_with_an_encrypted_connection_is_said() {
         ["--source-key", path(&one_way.client_key)],
     ]
     .concat();
-    migrate(&mutual.uri, &plain, &stranger).failed(
-        3,
-        "VF-0107",
-        "the source refuses this client's certificate",
-    );
+    migrate(&mutual.uri, &plain, &stranger).failed(3, "VF-0107", "the source rejects the client certificate");
 }
 
 /// Also with a target that takes small messages only: pages shrink until they fit.

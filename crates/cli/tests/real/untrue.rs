@@ -61,7 +61,7 @@ fn a_source_that_returns_nothing_is_no_success() {
     let fault = proxy.arm("Query", When::Always, Fault::EmptiedPage);
     let more = ["--verify", "none", "--allow-drift"];
     let (run, state) = migrate(&proxy.uri(), &servers().uri("target"), "returns_nothing", &more);
-    run.failed(5, "VF-0404", "the source counts 300 row(s) that none of its queries returns");
+    run.failed(5, "VF-0404", "the source counts 300 row(s) that no query returns");
     fault.disarm();
     let job = run.report()["job_id"].as_str().unwrap().to_owned();
     let resume = || state.of_same_state(servers(), "resume", &[&job]);

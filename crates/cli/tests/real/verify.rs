@@ -87,7 +87,7 @@ fn a_changed_row() {
         "#,
     );
     let run = verify("one_changed", &[]);
-    run.failed(5, "VF-0403", "1 of 300 compared rows differ; first: key 77, field `vector`");
+    run.failed(5, "VF-0403", "1 of 300 compared rows differ; first: primary key 77, field `vector`");
     // Counts can't see it, and say so by their level.
     assert_eq!(verify("one_changed", &["--level", "count"]).succeeded()["verified"], "count");
 }
@@ -135,11 +135,11 @@ fn another_schema_and_a_missing_collection() {
         "#,
     );
     let run = verify("other_schema", &[]);
-    run.failed(5, "VF-0407", "source and target differ in their definition");
+    run.failed(5, "VF-0407", "the definitions on source and target differ");
     assert!(run.stderr.contains("max_length") && run.stderr.contains("2001"), "{}", run.stderr);
     oracle.run(r#"target.client.delete("other_schema", ids=[3])"#);
     let run = verify("other_schema", &["--level", "full", "--repair", "--repair-foreign", "--yes"]);
-    run.failed(5, "VF-0414", "were not mended: the definitions of source and target differ");
+    run.failed(5, "VF-0414", "were not repaired: the definitions of source and target differ");
     verify("only_here", &[]).failed(3, "VF-0202", "the target has no collection `default.only_here`");
 }
 
@@ -215,12 +215,12 @@ fn every_row_is_compared_and_what_differs_is_named_and_mended() {
     run.failed(
         5,
         "VF-0403",
-        "2 of 2998 compared rows differ; first: key 1600 in partition `_default`, field `document`",
+        "2 of 2998 compared rows differ; first: primary key 1600 in partition `_default`, field `document`",
     );
     run.failed(
         5,
         "VF-0411",
-        "1 row(s) are swapped into another partition on the target (key 1800: `_default` → `p`)",
+        "1 row(s) are in the wrong partition on the target (key 1800: `_default` → `p`)",
     );
     let report = run.report();
     assert_eq!(found(report, "missing"), ["_default 1800", "p 1703"]);
@@ -552,7 +552,7 @@ fn definitions_that_differ() {
     );
     for level in ["count", "sample", "full"] {
         let run = verify("other_definition", &["--level", level]);
-        run.failed(5, "VF-0407", "`default.other_definition`: source and target differ in their definition");
+        run.failed(5, "VF-0407", "`default.other_definition`: the definitions on source and target differ");
         for told in [
             "partitions are missing: `late`",
             "aliases are missing: `of_other_definition`",

@@ -319,7 +319,7 @@ mod tests {
             (vec![collection(Phase::Canceled, complete())], "it is not complete"),
             (
                 vec![collection(Phase::Done, Evidence { finished: false, ..complete() })],
-                "`default.books`: it is not shown that everything arrived: aliases and properties were not set",
+                "`default.books`: not confirmed that everything arrived: aliases and properties were not set",
             ),
         ] {
             let mut report = report(collections);

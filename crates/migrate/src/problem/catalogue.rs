@@ -65,821 +65,821 @@ impl Code {
 catalogue! {
     /// The command line does not parse.
     Arguments 1 Usage
-        en "these arguments can't be used: {detail}"
-           "run the command with --help to see what it takes"
-        zh "无法使用这些参数：{detail}"
-           "加上 --help 查看可用的参数";
-    /// An address, a token or a certificate can't be used.
+        en "invalid arguments: {detail}"
+           "run the command with --help to see its options"
+        zh "参数无效：{detail}"
+           "加上 --help 查看可用的选项";
+    /// An address, a token or a certificate is invalid.
     Endpoint 2 Usage
         en "the {side} address can't be used: {detail}"
-           "write http://host:port or https://host:port; give credentials with --{flag}-token and certificates with --{flag}-ca, --{flag}-cert and --{flag}-key"
-        zh "无法使用{side}的地址：{detail}"
-           "地址写作 http://host:port 或 https://host:port；凭证用 --{flag}-token，证书用 --{flag}-ca、--{flag}-cert、--{flag}-key";
-    /// A question can't be asked because there is no terminal.
+           "write http://host:port or https://host:port; pass credentials with --{flag}-token and certificates with --{flag}-ca, --{flag}-cert and --{flag}-key"
+        zh "无法使用{side}集群的地址：{detail}"
+           "地址格式为 http://host:port 或 https://host:port；凭证用 --{flag}-token 提供，证书用 --{flag}-ca、--{flag}-cert、--{flag}-key 提供";
+    /// Confirmation is needed, and there is no terminal to ask on.
     NeedsYes 3 Usage
-        en "there is no terminal to ask on whether to start"
-           "add --yes to start without being asked"
-        zh "没有终端，无法询问是否开始"
-           "加上 --yes 即可不询问直接开始";
-    /// A `--collection`, `--exclude` or `--target-db` is not understood.
+        en "cannot ask for confirmation: standard input is not a terminal"
+           "add --yes to start without confirmation"
+        zh "无法请求确认：标准输入不是终端"
+           "加上 --yes 可跳过确认直接开始";
+    /// A `--collection`, `--exclude` or `--target-db` does not parse.
     Selector 4 Usage
-        en "`{selector}` names no collection: {detail}"
+        en "`{selector}` does not name a collection: {detail}"
            "write NAME (in database `default`), DB.NAME, or DB.* for a whole database; --target-db takes SOURCE_DB=TARGET_DB"
         zh "`{selector}` 不是有效的 Collection 名称：{detail}"
-           "写作 NAME（位于数据库 `default`）、DB.NAME，或用 DB.* 表示整个数据库；--target-db 写作 源数据库=目标数据库";
+           "格式为 NAME（位于 `default` Database）、DB.NAME，或用 DB.* 表示整个 Database；--target-db 的格式为 SOURCE_DB=TARGET_DB";
     /// A file named on the command line can't be read.
     File 5 Usage
         en "the file `{file}` can't be read: {detail}"
            "check the path and its permissions"
         zh "无法读取文件 `{file}`：{detail}"
            "请检查路径和权限";
-    /// The directory for reports can't be written.
+    /// The state directory can't be written.
     StateDir 6 Usage
-        en "the state directory `{dir}` can't be written: {detail}"
-           "name a writable directory with --state-dir"
+        en "the state directory `{dir}` is not writable: {detail}"
+           "choose a writable directory with --state-dir"
         zh "无法写入状态目录 `{dir}`：{detail}"
            "用 --state-dir 指定一个可写的目录";
-    /// Other users may look into the state directory.
+    /// Other users can read the state directory.
     StateDirExposed 20 Usage
-        en "other users may look into the state directory `{dir}` (mode {detail})"
-           "if it is meant for Vecferry alone, run `chmod 700 {dir}`; otherwise name another directory with --state-dir"
+        en "other users can access the state directory `{dir}` (mode {detail})"
+           "if only Vecferry uses it, run `chmod 700 {dir}`; otherwise choose another directory with --state-dir"
         zh "其他用户可以访问状态目录 `{dir}`（权限 {detail}）"
-           "如果该目录只给 Vecferry 使用，请运行 `chmod 700 {dir}`；否则用 --state-dir 指定其他目录";
-    /// The state directory is another user's.
+           "如果该目录仅供 Vecferry 使用，请运行 `chmod 700 {dir}`；否则用 --state-dir 指定其他目录";
+    /// The state directory belongs to another user.
     StateDirForeign 21 Usage
-        en "the state directory `{dir}` belongs to somebody else: {detail}"
-           "run the command as its owner, or name a directory of your own with --state-dir"
+        en "the state directory `{dir}` belongs to another user: {detail}"
+           "run the command as its owner, or choose a directory of your own with --state-dir"
         zh "状态目录 `{dir}` 属于其他用户：{detail}"
-           "请以其所有者的身份运行该命令，或用 --state-dir 指定自己的目录";
-    /// The state directory is on a file system of the network.
+           "请以该目录所有者的身份运行命令，或用 --state-dir 指定自己的目录";
+    /// The state directory is on a network file system.
     StateDirOfNetwork 22 Usage
-        en "the state directory `{dir}` is on a network file system ({detail}): locks and durable writes cannot be relied on there"
-           "name a directory on a local disk with --state-dir"
-        zh "状态目录 `{dir}` 位于网络文件系统（{detail}）上，那里的文件锁和持久写入不可靠"
+        en "the state directory `{dir}` is on a network file system ({detail}), where locks and durable writes are not reliable"
+           "choose a directory on a local disk with --state-dir"
+        zh "状态目录 `{dir}` 位于网络文件系统（{detail}）上，文件锁和持久化写入均不可靠"
            "请用 --state-dir 指定本地磁盘上的目录";
-    /// No job bears the number given.
+    /// No job has this ID.
     UnknownJob 7 Usage
-        en "there is no such job: {detail}"
-           "`vecferry jobs` lists the jobs of this state directory; --state-dir names another"
-        zh "没有这个任务：{detail}"
-           "用 `vecferry jobs` 列出该状态目录中的任务；用 --state-dir 指定其他目录";
-    /// The record of jobs was written by a newer version.
+        en "no such job: {detail}"
+           "`vecferry jobs` lists the job IDs in this state directory; use --state-dir for another one"
+        zh "找不到该任务：{detail}"
+           "用 `vecferry jobs` 列出该状态目录中的任务 ID；用 --state-dir 指定其他目录";
+    /// The job database was written by a newer version.
     LedgerNewer 8 Usage
-        en "the record of jobs in `{dir}` is of a newer version: {detail}"
-           "use the version of vecferry that wrote it, or another --state-dir"
-        zh "`{dir}` 中的任务记录来自更新的版本：{detail}"
-           "请使用写入它的 vecferry 版本，或指定其他 --state-dir";
-    /// The record of jobs is damaged.
+        en "the job database in `{dir}` was written by a newer version of Vecferry: {detail}"
+           "use the version of vecferry that wrote it, or choose another --state-dir"
+        zh "`{dir}` 中的任务数据库由更新版本的 Vecferry 写入：{detail}"
+           "请使用写入它的 vecferry 版本，或用 --state-dir 指定其他目录";
+    /// The job database is damaged.
     LedgerCorrupt 9 Usage
-        en "the record of jobs in `{dir}` is damaged or no record of vecferry: {detail}"
-           "nothing was changed; restore the file from a backup, or give another --state-dir (jobs in the damaged file can't be resumed then)"
-        zh "`{dir}` 中的任务记录已损坏，或不是 vecferry 的记录：{detail}"
-           "没有做任何改动；请从备份恢复该文件，或指定其他 --state-dir（损坏文件中的任务将无法继续）";
+        en "the job database in `{dir}` is damaged, or was not created by Vecferry: {detail}"
+           "nothing was changed; restore the file from a backup, or choose another --state-dir (jobs in the damaged file can't be resumed)"
+        zh "`{dir}` 中的任务数据库已损坏，或不是由 Vecferry 创建：{detail}"
+           "未做任何改动；请从备份恢复该文件，或用 --state-dir 指定其他目录（损坏文件中的任务将无法继续）";
     /// A job has no report yet.
     NoReport 10 Usage
         en "job {job} has no report yet"
-           "`vecferry status {job}` shows how far it is; it has a report when it ended"
+           "`vecferry status {job}` shows its progress; the report is written when the job ends"
         zh "任务 {job} 还没有报告"
-           "用 `vecferry status {job}` 查看进度；任务结束后才有报告";
-    /// A file that was asked for can't be written.
+           "用 `vecferry status {job}` 查看进度；任务结束后会生成报告";
+    /// An output file can't be written.
     FileNotWritten 11 Usage
         en "`{file}` can't be written: {detail}"
-           "name a file in a writable directory"
+           "choose a file in a writable directory"
         zh "无法写入 `{file}`：{detail}"
            "请指定可写目录中的文件";
-    /// A `--max-rate` is not understood.
+    /// A `--max-rate` does not parse.
     MaxRate 15 Usage
-        en "`{rate}` is no data rate: {detail}"
-           "write bytes or rows a second, as 20MB/s (KB, MB, GB, KiB, MiB, GiB) or 5000rows/s, or none for no limit"
-        zh "`{rate}` 不是有效的数据速率：{detail}"
-           "写作每秒字节数或行数，如 20MB/s（可用 KB、MB、GB、KiB、MiB、GiB）或 5000rows/s；none 表示不限制";
-    /// A job that is complete has no data rate.
+        en "`{rate}` is not a valid rate limit: {detail}"
+           "write bytes or rows per second, such as 20MB/s (KB, MB, GB, KiB, MiB, GiB) or 5000rows/s, or none for no limit"
+        zh "`{rate}` 不是有效的限速值：{detail}"
+           "格式为每秒字节数或行数，如 20MB/s（可用 KB、MB、GB、KiB、MiB、GiB）或 5000rows/s；none 表示不限速";
+    /// A complete job has nothing left to limit.
     JobIsComplete 16 Usage
-        en "job {job} is complete: nothing of it is limited any more"
-           "give --max-rate to the next `vecferry migrate`"
-        zh "任务 {job} 已完成：不再有可限制的内容"
+        en "job {job} is complete, so there is nothing left to limit"
+           "use --max-rate with the next `vecferry migrate`"
+        zh "任务 {job} 已完成，无需再限速"
            "请在下一次 `vecferry migrate` 时使用 --max-rate";
-    /// A policy that is not there, or is none.
+    /// A compatibility policy that does not exist or does not parse.
     Policy 17 Usage
-        en "`{policy}` is no compatibility policy: {detail}"
-           "name zilliz-cn (the default) or zilliz-global, or a file of the form of crates/policy/editions/zilliz-cn.json"
+        en "`{policy}` is not a compatibility policy: {detail}"
+           "use zilliz-cn (the default), zilliz-global, or a file in the format of crates/policy/editions/zilliz-cn.json"
         zh "`{policy}` 不是有效的兼容性策略：{detail}"
-           "请使用 zilliz-cn（默认）或 zilliz-global，或格式与 crates/policy/editions/zilliz-cn.json 相同的文件";
-    /// A cluster is named by its id, and nothing lets its address be found.
+           "请使用 zilliz-cn（默认）、zilliz-global，或与 crates/policy/editions/zilliz-cn.json 格式相同的文件";
+    /// A cluster ID is given, but no API key to look up its address.
     ApiKeyMissing 18 Usage
-        en "`{id}` is the id of a Zilliz Cloud cluster; its address is found with an API key, and none is given for the {side}"
-           "give the key in VECFERRY_{variable}_API_KEY or with --{flag}-api-key, or write the cluster's public endpoint (https://…)"
-        zh "`{id}` 是 Zilliz Cloud 集群 ID；需要 API 密钥才能查到其地址，但没有为{side}提供"
-           "请设置环境变量 VECFERRY_{variable}_API_KEY 或使用 --{flag}-api-key，或直接写集群的公网 Endpoint（https://…）";
-    /// A plan is stated that is not the cluster's.
+        en "`{id}` is a Zilliz Cloud cluster ID, but no API key is given for the {side} to look up its address"
+           "set VECFERRY_{variable}_API_KEY or use --{flag}-api-key, or write the cluster's public endpoint (https://…)"
+        zh "`{id}` 是 Zilliz Cloud 集群 ID，需要 API 密钥才能查询其地址，但未为{side}集群提供"
+           "请设置环境变量 VECFERRY_{variable}_API_KEY 或使用 --{flag}-api-key，也可以直接写集群的公网 Endpoint（https://…）";
+    /// A stated plan contradicts the cluster's own.
     PlanContradicts 19 Usage
         en "--{flag}-plan says that the {side} is {stated}, but it is {found} ({by})"
-           "leave out --{flag}-plan: it is only for clusters whose plan can't be found out"
-        zh "--{flag}-plan 声明{side}为 {stated}，但实际为 {found}（依据：{by_zh}）"
+           "remove --{flag}-plan: it is only for clusters whose plan can't be detected"
+        zh "--{flag}-plan 声明{side}集群为 {stated}，但实际为 {found}（依据：{by_zh}）"
            "请去掉 --{flag}-plan：它仅用于无法识别部署方式的集群";
-    /// A plan file is no plan, or not a whole one.
+    /// A plan file is incomplete or not a plan.
     PlanFile 40 Usage
         en "`{file}` is not a complete plan: {detail}"
-           "make the plan again with `vecferry plan`; copy the file as a whole"
+           "create the plan again with `vecferry plan`, and copy the whole file"
         zh "`{file}` 不是完整的计划文件：{detail}"
-           "请用 `vecferry plan` 重新生成计划，并完整地复制该文件";
+           "请用 `vecferry plan` 重新生成计划，并复制完整的文件";
     /// A plan file was changed after it was written.
     PlanEdited 41 Usage
-        en "`{file}` was changed after it was written: its content does not have the hash that stands in it"
-           "a plan is carried out only as it was reviewed; to change it, run `vecferry plan` with other options"
-        zh "`{file}` 在生成之后被修改过：内容与其中记录的哈希不符"
+        en "`{file}` was changed after it was written: its content does not match its hash"
+           "a plan runs only as it was reviewed; to change it, run `vecferry plan` with other options"
+        zh "`{file}` 在生成之后被修改过：内容与其中记录的哈希不一致"
            "计划只能按评审时的内容执行；如需修改，请用其他选项重新运行 `vecferry plan`";
-    /// A plan file of a later format.
+    /// A plan file has a newer format.
     PlanNewer 42 Usage
         en "`{file}` was written by a newer version of vecferry ({version}, format {format})"
-           "carry it out with that version, or make the plan again with this one"
-        zh "`{file}` 由更新版本的 vecferry 写入（{version}，格式 {format}）"
+           "run it with that version, or create the plan again with this one"
+        zh "`{file}` 由更新版本的 vecferry 生成（{version}，格式 {format}）"
            "请用该版本执行，或用当前版本重新生成计划";
 
     /// The host name does not resolve.
     UnknownHost 101 Refused
         en "the {side} can't be reached: {detail}"
            "check the spelling of the host name and the DNS of this machine"
-        zh "无法连接{side}：{detail}"
+        zh "无法连接{side}集群：{detail}"
            "请检查主机名拼写和本机的 DNS";
     /// Nothing listens there.
     ConnectionRefused 102 Refused
         en "the {side} can't be reached: {detail}"
-           "check that the server runs and that the port is its gRPC port (Milvus: 19530; Zilliz Cloud: see the cluster's public endpoint)"
-        zh "无法连接{side}：{detail}"
-           "请确认服务正在运行，且端口是其 gRPC 端口（Milvus 为 19530；Zilliz Cloud 见集群的公网 Endpoint）";
+           "check that the server is running and that the port is its gRPC port (Milvus: 19530; Zilliz Cloud: see the cluster's public endpoint)"
+        zh "无法连接{side}集群：{detail}"
+           "请确认服务正在运行，且端口是 gRPC 端口（Milvus 为 19530；Zilliz Cloud 请查看集群的公网 Endpoint）";
     /// No answer in time, or no route.
     NoAnswer 103 Refused
         en "the {side} does not answer: {detail}"
-           "check the network path: firewall, security group, and the cluster's list of allowed addresses"
-        zh "{side}没有应答：{detail}"
+           "check the network path: firewall, security group, and the cluster's IP allowlist"
+        zh "{side}集群没有响应：{detail}"
            "请检查网络路径：防火墙、安全组以及集群的 IP 白名单";
-    /// http to a TLS port.
+    /// Plain HTTP to a TLS port.
     ServerSpeaksTls 104 Refused
-        en "the {side} expects an encrypted connection: {detail}"
-           "write https:// in the address; for a certificate of your own, add --{flag}-ca FILE"
-        zh "{side}要求加密连接：{detail}"
-           "地址改用 https://；若使用自签证书，请加上 --{flag}-ca 文件";
-    /// TLS to a plain port.
+        en "the {side} requires TLS: {detail}"
+           "use https:// in the address; for a private certificate authority, add --{flag}-ca FILE"
+        zh "{side}集群要求使用 TLS 加密连接：{detail}"
+           "请将地址改为 https://；如使用自签名证书，请加上 --{flag}-ca FILE";
+    /// TLS to a plain HTTP port.
     ServerSpeaksPlain 105 Refused
-        en "the {side} does not encrypt: {detail}"
-           "write http:// in the address, or use the server's TLS port"
-        zh "{side}未启用加密：{detail}"
-           "地址改用 http://，或改用服务的 TLS 端口";
+        en "the {side} does not use TLS: {detail}"
+           "use http:// in the address, or use the server's TLS port"
+        zh "{side}集群未启用 TLS：{detail}"
+           "请将地址改为 http://，或改用服务的 TLS 端口";
     /// The server's certificate is not trusted.
     UntrustedCertificate 106 Refused
-        en "the {side}'s certificate is refused: {detail}"
-           "name the authority that signed it with --{flag}-ca FILE, and use the host name that stands in the certificate"
-        zh "{side}的证书不被信任：{detail}"
-           "用 --{flag}-ca 指定签发它的 CA 证书文件，并使用证书中的主机名";
-    /// The server wants another client certificate.
+        en "the {side}'s certificate is not trusted: {detail}"
+           "pass the CA certificate that signed it with --{flag}-ca FILE, and use the host name in the certificate"
+        zh "{side}集群的证书不被信任：{detail}"
+           "用 --{flag}-ca FILE 指定签发它的 CA 证书，并使用证书中的主机名";
+    /// The server rejects the client certificate.
     ClientCertificate 107 Refused
-        en "the {side} refuses this client's certificate: {detail}"
-           "give a certificate that the server trusts with --{flag}-cert FILE and --{flag}-key FILE"
-        zh "{side}拒绝了客户端证书：{detail}"
-           "用 --{flag}-cert 和 --{flag}-key 提供服务端信任的证书";
-    /// Something else than gRPC listens there.
+        en "the {side} rejects the client certificate: {detail}"
+           "use a certificate that the server trusts, with --{flag}-cert FILE and --{flag}-key FILE"
+        zh "{side}集群拒绝了客户端证书：{detail}"
+           "用 --{flag}-cert FILE 和 --{flag}-key FILE 提供服务端信任的证书";
+    /// Something other than gRPC listens there.
     NotGrpc 108 Refused
         en "the {side} address is not a Milvus gRPC port: {detail}"
-           "use the port of the Milvus proxy (19530), not of its metrics, its REST gateway or its web page"
-        zh "{side}的地址不是 Milvus 的 gRPC 端口：{detail}"
-           "请使用 Milvus Proxy 的端口（19530），而不是指标、REST 或网页的端口";
+           "use the port of the Milvus proxy (19530), not its metrics, REST or web port"
+        zh "{side}集群的地址不是 Milvus gRPC 端口：{detail}"
+           "请使用 Milvus Proxy 的端口（19530），而不是监控指标、REST 或 Web 端口";
     /// A gRPC server that is not Milvus.
     NotMilvus 109 Refused
-        en "the {side} speaks gRPC but is not a Milvus: {detail}"
-           "use the port of the Milvus proxy (19530), not of etcd or another part of the cluster"
-        zh "{side}是 gRPC 服务，但不是 Milvus：{detail}"
+        en "the {side} speaks gRPC but is not Milvus: {detail}"
+           "use the port of the Milvus proxy (19530), not of etcd or another component"
+        zh "{side}集群是 gRPC 服务，但不是 Milvus：{detail}"
            "请使用 Milvus Proxy 的端口（19530），而不是 etcd 等其他组件的端口";
     /// Wrong or missing credentials.
     Unauthenticated 110 Refused
-        en "the {side} refuses the credentials: {detail}"
-           "give user:password or an API key in VECFERRY_SOURCE_TOKEN or VECFERRY_TARGET_TOKEN, or with --{flag}-token"
-        zh "{side}拒绝了凭证：{detail}"
-           "用环境变量 VECFERRY_SOURCE_TOKEN / VECFERRY_TARGET_TOKEN 或 --{flag}-token 提供 用户名:密码 或 API 密钥";
-    /// The role is too small.
+        en "the {side} rejects the credentials: \"{detail}\""
+           "set VECFERRY_SOURCE_TOKEN or VECFERRY_TARGET_TOKEN, or use --{flag}-token, with user:password or an API key"
+        zh "{side}集群拒绝了凭证：“{detail}”"
+           "请用环境变量 VECFERRY_SOURCE_TOKEN / VECFERRY_TARGET_TOKEN 或 --{flag}-token 提供用户名:密码或 API 密钥";
+    /// The user lacks a privilege.
     PermissionDenied 111 Refused
-        en "this user lacks the privilege `{privilege}` on `{object}` of the {side}: {detail}"
-           "grant it to a role of this user, or use a user whose role may read all of the source, or create and write on the target"
-        zh "该用户在{side}的 `{object}` 上没有权限 `{privilege}`：{detail}"
-           "请将该权限授予该用户的角色，或使用对源有完整读权限、对目标有创建和写入权限的用户";
-    /// The key is none of Zilliz Cloud, or of another site.
+        en "the user lacks the privilege `{privilege}` on `{object}` of the {side}: {detail}"
+           "grant it to a role of this user, or use a user that can read all of the source, or create and write on the target"
+        zh "用户在{side}集群的 `{object}` 上缺少权限 `{privilege}`：{detail}"
+           "请将该权限授予该用户的角色，或改用能够读取整个源集群、或能够在目标集群上创建和写入的用户";
+    /// The API key is invalid, or belongs to another site.
     ApiKey 112 Refused
         en "Zilliz Cloud does not accept the {side}'s API key: {detail}"
-           "use a key of the organization that the cluster belongs to; personal keys end with the membership of their user"
-        zh "Zilliz Cloud 不接受{side}的 API 密钥：{detail}"
-           "请使用集群所属组织的 API 密钥；个人密钥随成员退出而失效";
+           "use an API key of the organization that owns the cluster; a personal key stops working when its user leaves the organization"
+        zh "Zilliz Cloud 不接受{side}集群的 API 密钥：{detail}"
+           "请使用集群所属组织的 API 密钥；用户退出组织后，其个人密钥随即失效";
     /// No such cluster, or no access to it.
     NoCloudCluster 113 Refused
-        en "cluster `{id}` ({side}): Zilliz Cloud finds no such cluster for this API key: {detail}"
-           "check the id, and that the key belongs to the cluster's organization and may see its project; one key is of one organization and one site (global or China)"
-        zh "集群 `{id}`（{side}）：Zilliz Cloud 用该 API 密钥找不到此集群：{detail}"
-           "请检查集群 ID，并确认密钥属于集群所在组织且有其项目的权限；一个密钥只属于一个组织和一个站点（国际站或中国站）";
+        en "cluster `{id}` ({side}) is not visible to this API key: {detail}"
+           "check the cluster ID, and that the key belongs to the cluster's organization and can access its project; a key belongs to one organization and one site (global or China)"
+        zh "该 API 密钥无法访问集群 `{id}`（{side}集群）：{detail}"
+           "请检查集群 ID，并确认密钥属于集群所在组织且有权访问其项目；一个密钥只属于一个组织和一个站点（国际站或中国站）";
     /// The control plane does not answer.
     ControlPlane 114 Refused
-        en "the control plane of Zilliz Cloud does not answer: {detail}"
-           "check the network path to it, or write the cluster's public endpoint (https://…) instead of its id"
-        zh "Zilliz Cloud 控制面没有应答：{detail}"
+        en "the Zilliz Cloud control plane does not answer: {detail}"
+           "check the network path to it, or use the cluster's public endpoint (https://…) instead of its ID"
+        zh "Zilliz Cloud 控制面没有响应：{detail}"
            "请检查到控制面的网络，或用集群的公网 Endpoint（https://…）代替集群 ID";
-    /// The control plane refuses for another reason.
+    /// The control plane rejects the request for another reason.
     ControlPlaneRefused 115 Refused
-        en "the control plane of Zilliz Cloud says about cluster `{id}`: {detail}"
-           "see the list of error codes of Zilliz Cloud, or write the cluster's public endpoint (https://…) instead of its id"
-        zh "Zilliz Cloud 控制面对集群 `{id}` 返回：{detail}"
-           "请参考 Zilliz Cloud 错误码，或用集群的公网 Endpoint（https://…）代替集群 ID";
-    /// A cluster without a public address.
+        en "the request for cluster `{id}` to the Zilliz Cloud control plane failed: {detail}"
+           "look up the code in the Zilliz Cloud error codes, or use the cluster's public endpoint (https://…) instead of its ID"
+        zh "向 Zilliz Cloud 控制面查询集群 `{id}` 失败：{detail}"
+           "请查阅 Zilliz Cloud 错误码，或用集群的公网 Endpoint（https://…）代替集群 ID";
+    /// A cluster without a public endpoint.
     NoPublicEndpoint 116 Refused
         en "cluster `{id}` ({side}) has no public endpoint"
-           "an offline migration needs one: switch it on in the cluster's network settings, or move to a cluster that has one"
-        zh "集群 `{id}`（{side}）没有公网 Endpoint"
-           "离线迁移要求可通过公网访问：请在集群的网络设置中开启，或改用有公网 Endpoint 的集群";
+           "an offline migration needs one: enable it in the cluster's network settings, or choose a cluster that has one"
+        zh "集群 `{id}`（{side}集群）没有公网 Endpoint"
+           "离线迁移要求集群可通过公网访问：请在集群的网络设置中开启，或改用有公网 Endpoint 的集群";
 
     /// No such database.
     UnknownDatabase 201 Refused
         en "the {side} has no database `{db}`"
            "check the name; the part before the dot in --collection is the database"
-        zh "{side}没有数据库 `{db}`"
-           "请检查名称；--collection 中点号之前的部分是数据库";
+        zh "{side}集群没有 Database `{db}`"
+           "请检查名称；--collection 中点号之前的部分是 Database";
     /// No such collection.
     UnknownCollection 202 Refused
         en "the {side} has no collection `{collection}`"
-           "check the name; a name without a dot is looked for in the database `default`"
-        zh "{side}没有 Collection `{collection}`"
-           "请检查名称；不带点号的名称在数据库 `default` 中查找";
+           "check the name; a name without a dot is looked up in the database `default`"
+        zh "{side}集群没有 Collection `{collection}`"
+           "请检查名称；不带点号的名称位于 `default` Database";
     /// The target already has a collection or alias of that name.
     TargetExists 203 Refused
         en "the target already has `{collection}`"
-           "nothing that exists is touched: drop or rename it on the target, leave it out with --exclude {collection}, or send the database elsewhere with --target-db"
-        zh "目标上已存在 `{collection}`"
-           "不会改动已有的数据：请在目标上删除或重命名它，用 --exclude {collection} 跳过，或用 --target-db 写入其他数据库";
-    /// The target already has something of an alias' name.
+           "existing collections are never changed: drop or rename it on the target, skip it with --exclude {collection}, or use another database with --target-db"
+        zh "目标集群上已存在 `{collection}`"
+           "不会改动已有的 Collection：请在目标集群上删除或重命名它，用 --exclude {collection} 跳过，或用 --target-db 写入其他 Database";
+    /// The name of an alias is taken on the target.
     AliasTaken 215 Refused
         en "`{alias}`, an alias of `{collection}`, is already taken on the target"
-           "drop or rename it on the target, or leave the collection out with --exclude {collection}"
-        zh "`{collection}` 的别名 `{alias}` 在目标上已被占用"
-           "请在目标上删除或重命名它，或用 --exclude {collection} 跳过该 Collection";
-    /// Source and target are one server.
+           "drop or rename it on the target, or skip the collection with --exclude {collection}"
+        zh "`{collection}` 的别名 `{alias}` 在目标集群上已被占用"
+           "请在目标集群上删除或重命名它，或用 --exclude {collection} 跳过该 Collection";
+    /// Source and target are one cluster.
     SameCluster 204 Refused
         en "source and target are the same cluster: {detail}"
-           "name another cluster as target, or copy into another database with --target-db SOURCE_DB=TARGET_DB"
-        zh "源和目标是同一个集群：{detail}"
-           "请指定另一个目标集群，或用 --target-db 源数据库=目标数据库 复制到其他数据库";
-    /// Not loaded, and the user forbade to load.
+           "choose another target cluster, or copy into another database with --target-db SOURCE_DB=TARGET_DB"
+        zh "源集群和目标集群是同一个集群：{detail}"
+           "请指定其他目标集群，或用 --target-db SOURCE_DB=TARGET_DB 复制到其他 Database";
+    /// Not loaded, and loading is not allowed.
     SourceNotLoaded 205 Refused
-        en "`{collection}` is not completely loaded on the source ({detail}), and --source-load never forbids to load it"
-           "load it on the source, or let Vecferry load it for the copy and release it again with --source-load temporary"
-        zh "源上的 `{collection}` 未完全加载（{detail}），而 --source-load never 禁止加载"
-           "请在源上加载它，或使用 --source-load temporary 让 Vecferry 临时加载、复制后释放";
-    /// Rows, but a vector field without an index.
+        en "`{collection}` is not fully loaded on the source ({detail}), and --source-load never does not allow loading it"
+           "load it on the source, or use --source-load temporary to load it for the copy and release it afterwards"
+        zh "源集群上的 `{collection}` 未完全加载（{detail}），而 --source-load never 不允许加载"
+           "请在源集群上加载它，或使用 --source-load temporary，为复制临时加载并在之后释放";
+    /// Rows, but no index on a vector field.
     NoIndex 206 Refused
-        en "`{collection}` holds about {rows} rows, but its vector field `{field}` has no index, so the source can't load and read it"
-           "create an index on `{field}` at the source (AUTOINDEX will do), or leave the collection out with --exclude {collection}"
-        zh "`{collection}` 约有 {rows} 行数据，但其向量字段 `{field}` 没有索引，源无法加载和读取"
-           "请在源上为 `{field}` 创建索引（AUTOINDEX 即可），或用 --exclude {collection} 跳过";
-    /// More rows in the partitions than in the whole.
+        en "`{collection}` has about {rows} rows, but its vector field `{field}` has no index, so the source can't load it"
+           "create an index on `{field}` on the source (AUTOINDEX will do), or skip the collection with --exclude {collection}"
+        zh "`{collection}` 约有 {rows} 行，但向量字段 `{field}` 没有索引，源集群无法加载该 Collection"
+           "请在源集群上为 `{field}` 创建索引（AUTOINDEX 即可），或用 --exclude {collection} 跳过该 Collection";
+    /// The partitions add up to more rows than the collection.
     PartitionsDisagree 236 Refused
-        en "`{collection}` holds {rows} rows on the source, but its partitions add up to {sum}: the source still shows replaced rows in the partition that they were in"
-           "delete those primary keys on the source and insert the rows once more into the partition where they belong, or leave the collection out with --exclude {collection}"
-        zh "源上的 `{collection}` 有 {rows} 行，但各 Partition 之和为 {sum}：源在原 Partition 中仍返回已被替换的行"
-           "请在源上删除这些主键，再把这些行重新插入它们所属的 Partition，或用 --exclude {collection} 跳过该 Collection";
-    /// Rows, but no vector field, on a release that can't load that.
+        en "`{collection}` has {rows} rows on the source, but its partitions add up to {sum}: the source still returns replaced rows in their old partition"
+           "delete those primary keys on the source and insert the rows again into the right partition, or skip the collection with --exclude {collection}"
+        zh "源集群上的 `{collection}` 有 {rows} 行，但各 Partition 之和为 {sum}：源集群在旧 Partition 中仍返回已被替换的行"
+           "请在源集群上删除这些主键，再将这些行重新插入正确的 Partition，或用 --exclude {collection} 跳过该 Collection";
+    /// Rows, but no vector field, on a version that can't load that.
     NoVectorField 237 Refused
-        en "`{collection}` holds about {rows} rows and has no vector field: the source ({version}) can't load and read it"
-           "leave the collection out with --exclude {collection}"
-        zh "`{collection}` 约有 {rows} 行数据且没有向量字段：源（{version}）无法加载和读取"
+        en "`{collection}` has about {rows} rows but no vector field, so the source ({version}) can't load it"
+           "skip the collection with --exclude {collection}"
+        zh "`{collection}` 约有 {rows} 行，但没有向量字段，源集群（{version}）无法加载"
            "请用 --exclude {collection} 跳过该 Collection";
-    /// The target can't hold something.
+    /// The target does not support something.
     TargetCannotHold 207 Refused
-        en "the target ({target}) can't hold `{collection}`: {detail}"
-           "use a target of a version that can, or leave the collection out with --exclude {collection}"
-        zh "目标（{target}）无法容纳 `{collection}`：{detail}"
-           "请使用支持它的目标版本，或用 --exclude {collection} 跳过";
-    /// A name against the rules.
+        en "the target ({target}) does not support `{collection}`: {detail}"
+           "use a target version that supports it, or skip the collection with --exclude {collection}"
+        zh "目标集群（{target}）不支持 `{collection}`：{detail}"
+           "请使用支持它的目标集群版本，或用 --exclude {collection} 跳过该 Collection";
+    /// An invalid name.
     ForbiddenName 208 Refused
         en "the target does not allow the name `{name}` ({kind}): {detail}"
-           "names start with a letter or underscore and go on with letters, digits and underscores, 255 at most; {way_out}"
-        zh "目标不允许名称 `{name}`（{kind}）：{detail}"
-           "名称须以字母或下划线开头，只含字母、数字和下划线，最多 255 个字符；{way_out}";
-    /// The target may not hold something; it is asked before the first row.
+           "names start with a letter or underscore, followed by letters, digits and underscores, 255 at most; {way_out}"
+        zh "目标集群不允许名称 `{name}`（{kind}）：{detail}"
+           "名称须以字母或下划线开头，只能包含字母、数字和下划线，最多 255 个字符；{way_out}";
+    /// The target might not support something; it is asked before the first row.
     TargetMayNotHold 238 Done
-        en "the target ({target}) may not hold `{collection}`: {detail}"
-           "nothing to do: before the first row `migrate` asks the target with an empty scratch collection; `vecferry plan --probe-write` asks it now"
-        zh "目标（{target}）可能无法容纳 `{collection}`：{detail}"
-           "无需处理：`migrate` 会在写入第一行之前用空的临时 Collection 询问目标；`vecferry plan --probe-write` 可立即询问";
-    /// Loading would not fit.
+        en "the target ({target}) might not support `{collection}`: {detail}"
+           "nothing to do: before the first row, `migrate` tries this on the target with an empty temporary collection; `vecferry plan --probe-write` tries it now"
+        zh "目标集群（{target}）可能不支持 `{collection}`：{detail}"
+           "无需处理：`migrate` 会在写入第一行之前，在目标集群上用空的临时 Collection 进行试探；`vecferry plan --probe-write` 可立即试探";
+    /// Not enough memory to load a collection.
     LoadDoesNotFit 209 Refused
-        en "`{collection}` would need about {needed} of memory on the {side} to be loaded, and {free} is free"
+        en "loading `{collection}` on the {side} needs about {needed} of memory, but only {free} is free"
            "release other collections on the {side}, or give it more memory (CU)"
-        zh "在{side}上加载 `{collection}` 约需 {needed} 内存，而可用内存为 {free}"
-           "请在{side}上释放其他 Collection，或增加内存（CU）";
-    /// Auto-generated keys can't be kept.
+        zh "在{side}集群上加载 `{collection}` 约需 {needed} 内存，但可用内存仅 {free}"
+           "请在{side}集群上释放其他 Collection，或增加内存（CU）";
+    /// Auto-generated IDs need a decision.
     AutoId 210 Refused
-        en "the keys of `{collection}` are made by the server (auto id): the target would give every row a new one"
-           "choose: --auto-id keep copies the keys where the target can be told to take them (2.6 and later), --auto-id regenerate lets it make new ones and compares rows without them; or leave the collection out with --exclude {collection}"
-        zh "`{collection}` 的主键由服务端生成（auto id）：目标会为每一行生成新的主键"
-           "请选择：--auto-id keep 在目标支持时保留主键（2.6 及以上），--auto-id regenerate 由目标生成新主键、比对时忽略主键；或用 --exclude {collection} 跳过";
+        en "`{collection}` uses auto-generated IDs: the target would generate new ones for all rows"
+           "choose --auto-id keep to keep the IDs if the target allows it (2.6 and later), or --auto-id regenerate to let it generate new ones and compare rows without them; or skip the collection with --exclude {collection}"
+        zh "`{collection}` 使用自动生成的 ID（AutoID）：目标集群会为所有行重新生成 ID"
+           "请选择 --auto-id keep（目标集群支持时保留 ID，要求 2.6 及以上），或 --auto-id regenerate（由目标集群生成新 ID，比对时忽略 ID）；也可以用 --exclude {collection} 跳过该 Collection";
     /// Nothing selected.
     NothingSelected 211 Refused
-        en "there is nothing to do: the source has no collection that is selected"
-           "check --collection and --exclude; without --collection every collection of every database is taken"
-        zh "没有可迁移的内容：源上没有被选中的 Collection"
-           "请检查 --collection 和 --exclude；不写 --collection 表示所有数据库的所有 Collection";
-    /// A server failed while everything was only read.
+        en "no collection of the source is selected"
+           "check --collection and --exclude; without --collection, every collection of every database is selected"
+        zh "源集群上没有选中任何 Collection"
+           "请检查 --collection 和 --exclude；不指定 --collection 表示选择所有 Database 的所有 Collection";
+    /// A server failed during the pre-check.
     CheckFailed 212 Refused
-        en "the {side} failed while it was looked at: {detail}"
-           "nothing was written; look at the server's log, then run the command again"
-        zh "检查{side}时出错：{detail}"
-           "尚未写入任何内容；请查看服务日志后重新运行";
-    /// Duplicate keys, and the user wants that refused.
+        en "the pre-check of the {side} failed: {detail}"
+           "nothing was written; check the server log, then run the command again"
+        zh "预检{side}集群时出错：{detail}"
+           "尚未写入任何内容；请查看服务日志，然后重新运行该命令";
+    /// Duplicate primary keys, and `--duplicates fail`.
     DuplicatesRefused 213 Refused
-        en "`{collection}` holds {surplus} rows more than it has keys (first keys: {keys}), and --duplicates fail refuses that"
-           "remove the surplus rows at the source, or take one row of each key with --duplicates warn"
-        zh "`{collection}` 的行数比主键数多 {surplus}（前几个主键：{keys}），而 --duplicates fail 要求拒绝"
-           "请在源上清理重复行，或用 --duplicates warn 为每个主键保留一行";
-    /// Version too old to be read safely.
+        en "`{collection}` has {surplus} rows with a duplicate primary key (first keys: {keys}), and --duplicates fail rejects them"
+           "remove the duplicates on the source, or use --duplicates warn to copy one row per primary key"
+        zh "`{collection}` 有 {surplus} 行主键重复（前几个主键：{keys}），而 --duplicates fail 不允许重复主键"
+           "请在源集群上清理重复行，或使用 --duplicates warn 为每个主键复制一行";
+    /// The source version can't be read safely.
     SourceTooOld 214 Refused
-        en "the source ({version}) does not return rows in key order, so that none can be lost"
+        en "the source ({version}) does not return rows in primary-key order, so rows could be lost"
            "upgrade the source to Milvus 2.3 or later first"
-        zh "源（{version}）不能按主键顺序返回数据，无法保证不丢行"
-           "请先将源升级到 Milvus 2.3 或更高版本";
-    /// Another process works on the job.
+        zh "源集群（{version}）不按主键顺序返回数据，可能丢失行"
+           "请先将源集群升级到 Milvus 2.3 或更高版本";
+    /// Another process runs the job.
     JobIsLive 216 Refused
-        en "another process works on job {job}"
-           "wait for it, or stop it with `vecferry cancel {job}`"
-        zh "另一个进程正在处理任务 {job}"
+        en "another process is running job {job}"
+           "wait until it ends, or stop it with `vecferry cancel {job}`"
+        zh "另一个进程正在运行任务 {job}"
            "请等待它结束，或用 `vecferry cancel {job}` 停止它";
-    /// The source is not what the job was planned for.
+    /// The source no longer matches the plan of the job.
     SourceChanged 217 Refused
-        en "`{collection}` on the source is not what job {job} was planned for: {detail}"
-           "start a new job with `vecferry migrate`; `vecferry cancel {job} --clean` removes what this one made"
-        zh "源端的 `{collection}` 与任务 {job} 的计划不一致：{detail}"
+        en "`{collection}` on the source no longer matches the plan of job {job}: {detail}"
+           "start a new job with `vecferry migrate`; `vecferry cancel {job} --clean` removes what this one created"
+        zh "源集群上的 `{collection}` 与任务 {job} 的计划不再一致：{detail}"
            "请用 `vecferry migrate` 新建任务；`vecferry cancel {job} --clean` 会删除该任务创建的内容";
-    /// What the job made on the target is not there any more, or something else is.
+    /// What the job created on the target was removed or replaced.
     TargetReplaced 218 Refused
-        en "`{collection}` on the target is not the one that job {job} made: {detail}"
-           "it is not touched; move it away or start a new job with `vecferry migrate`"
-        zh "目标端的 `{collection}` 不是任务 {job} 创建的那个：{detail}"
-           "不会改动它；请移走它，或用 `vecferry migrate` 新建任务";
-    /// The clusters are not any more what a plan was made for.
+        en "`{collection}` on the target is not the one that job {job} created: {detail}"
+           "it is left unchanged; drop or rename it, or start a new job with `vecferry migrate`"
+        zh "目标集群上的 `{collection}` 不是任务 {job} 创建的那个：{detail}"
+           "不会改动它；请删除或重命名它，或用 `vecferry migrate` 新建任务";
+    /// The clusters changed after the plan was made.
     PlanOutdated 250 Refused
         en "`{collection}` changed after the plan was made: {detail}"
-           "plan again and review the new plan; if only rows were added, --row-tolerance allows more of them"
-        zh "`{collection}` 在制定计划之后发生了变化：{detail}"
-           "请重新生成并评审计划；如果只是新增了行，可用 --row-tolerance 放宽";
-    /// The scratch collection of the write probe is still there.
+           "create and review a new plan; if only the number of rows changed, --row-tolerance allows for more"
+        zh "`{collection}` 在生成计划之后发生了变化：{detail}"
+           "请重新生成并评审计划；如果只是行数变化，可用 --row-tolerance 放宽限制";
+    /// The temporary collection of the write probe could not be removed.
     ProbeLeft 251 Refused
-        en "the scratch collection `{collection}` could be made on the target but not removed: {detail}"
-           "nothing of yours is in it: drop it; give credentials that may drop collections, since `cancel --clean` needs that too"
-        zh "目标上创建了试探用的 Collection `{collection}`，但无法删除：{detail}"
-           "其中没有您的数据，请删除它；并使用有权删除 Collection 的凭证，`cancel --clean` 也需要该权限";
-    /// The plans of the two clusters are not migrated.
+        en "the temporary collection `{collection}` was created on the target but could not be dropped: {detail}"
+           "drop it (it holds no data of yours); use credentials that may drop collections, which `cancel --clean` needs too"
+        zh "已在目标集群上创建临时 Collection `{collection}`，但无法删除：{detail}"
+           "请删除它（其中没有您的数据）；并使用有权删除 Collection 的凭证，`cancel --clean` 也需要该权限";
+    /// The policy does not support this pair of plans.
     PlanPair 219 Refused
-        en "from {source} to {target} there is no migration: {reason} (policy {policy})"
-           "choose a target whose plan the policy allows (Dedicated takes Serverless and Dedicated); --policy names another policy"
+        en "migration from {source} to {target} is not supported: {reason} (policy {policy})"
+           "choose a target plan that the policy allows (Dedicated accepts Serverless and Dedicated), or another policy with --policy"
         zh "不支持从 {source} 迁移到 {target}：{reason_zh}（策略 {policy}）"
-           "请选择策略允许的目标（Dedicated 可接收 Serverless 和 Dedicated）；可用 --policy 指定其他策略";
-    /// A Free cluster is upgraded and not migrated.
+           "请选择策略允许的目标集群（Dedicated 可接收 Serverless 和 Dedicated）；可用 --policy 指定其他策略";
+    /// A Free cluster is upgraded, not migrated.
     PlanUpgrade 220 Refused
-        en "from {source} to {target} there is no migration: {reason} (policy {policy})"
-           "use Manage Cluster (管理集群) in the console of Zilliz Cloud to upgrade the cluster in place"
+        en "migration from {source} to {target} is not supported: {reason} (policy {policy})"
+           "upgrade the cluster in place with Manage Cluster (管理集群) in the Zilliz Cloud console"
         zh "不支持从 {source} 迁移到 {target}：{reason_zh}（策略 {policy}）"
            "请在 Zilliz Cloud 控制台的“管理集群”中原地升级该集群";
-    /// A Free cluster is made a Dedicated one by the vendor.
+    /// A Free cluster is upgraded to a new Dedicated one by the vendor.
     PlanUpgradeNew 221 Refused
-        en "from {source} to {target} there is no migration: {reason} (policy {policy})"
-           "use Manage Cluster (管理集群) in the console of Zilliz Cloud: it makes the new cluster and copies the data"
+        en "migration from {source} to {target} is not supported: {reason} (policy {policy})"
+           "upgrade with Manage Cluster (管理集群) in the Zilliz Cloud console: it creates a new cluster and copies the data"
         zh "不支持从 {source} 迁移到 {target}：{reason_zh}（策略 {policy}）"
            "请在 Zilliz Cloud 控制台的“管理集群”中升级：它会创建新集群并复制数据";
-    /// Nothing tells the plan of a cluster.
+    /// The plan of a cluster can't be detected.
     PlanUnknown 222 Refused
-        en "the plan of the {side} can't be found out from its address `{host}`"
-           "say which it is with --{flag}-plan free|serverless|dedicated, or give its cluster id and an API key"
-        zh "无法从地址 `{host}` 识别{side}的部署方式"
-           "请用 --{flag}-plan free|serverless|dedicated 说明，或提供集群 ID 和 API 密钥";
-    /// A cluster that does not run.
+        en "the plan of the {side} can't be detected from its address `{host}`"
+           "state it with --{flag}-plan free|serverless|dedicated, or use the cluster ID with an API key"
+        zh "无法从地址 `{host}` 识别{side}集群的部署方式"
+           "请用 --{flag}-plan free|serverless|dedicated 声明，或使用集群 ID 和 API 密钥";
+    /// A cluster that is not running.
     ClusterNotRunning 223 Refused
         en "cluster `{id}` ({side}) is {status}, not RUNNING"
-           "resume it in the console of Zilliz Cloud (Free clusters are suspended after seven days without use), or wait until its operation is over"
-        zh "集群 `{id}`（{side}）的状态是 {status}，不是 RUNNING"
-           "请在 Zilliz Cloud 控制台恢复该集群（Free 集群七天未使用会被挂起），或等待其操作结束";
-    /// A cloud cluster by a private address.
+           "resume it in the Zilliz Cloud console (Free clusters are suspended after seven days without use), or wait until the operation in progress is complete"
+        zh "集群 `{id}`（{side}集群）的状态是 {status}，不是 RUNNING"
+           "请在 Zilliz Cloud 控制台恢复该集群（Free 集群连续七天未使用会被挂起），或等待正在进行的操作完成";
+    /// A cloud cluster at a private address.
     NotPublic 224 Refused
-        en "the address of the {side}, {address}, leads to a {network} network"
-           "an offline migration needs the cluster's public endpoint"
-        zh "{side}的地址 {address} 指向 {network} 网络"
-           "离线迁移要求使用集群的公网 Endpoint";
+        en "the {side} address {address} is on a {network} network"
+           "use the cluster's public endpoint: an offline migration needs it"
+        zh "{side}集群的地址 {address} 属于 {network} 网络"
+           "请使用集群的公网 Endpoint，离线迁移需要公网访问";
     /// More than a plan allows.
     OverLimit 225 Refused
-        en "{number} {what}: a {plan} target takes {max} at most"
+        en "{number} {what}: a {plan} target allows {max} at most"
            "migrate in several parts with --collection, change the collection, or choose a larger target"
-        zh "{what_zh}为 {number}：{plan} 目标最多 {max}"
-           "请用 --collection 分批迁移、调整 Collection，或选择更大的目标";
+        zh "{what_zh}为 {number}：{plan} 目标集群最多允许 {max}"
+           "请用 --collection 分批迁移、调整 Collection，或选择更大的目标集群";
     /// Too few compute units.
     TooFewUnits 226 Refused
-        en "the rows need about {needed} CU ({kind}, with 20 % to spare), {used} are in use, and the target has {have}"
-           "scale the target to {size} CU, or migrate fewer collections; `vecferry capacity` shows the sizes"
-        zh "数据约需 {needed} CU（{kind}，含 20 % 余量），已用 {used}，目标只有 {have}"
-           "请将目标扩容到 {size} CU，或减少迁移的 Collection；用 `vecferry capacity` 查看各项大小";
-    /// A row that no message holds.
+        en "the data needs about {needed} CU ({kind}, including a 20 % margin); {used} are in use, and the target has {have}"
+           "scale the target to {size} CU, or migrate fewer collections; `vecferry capacity` shows their sizes"
+        zh "数据约需 {needed} CU（{kind}，含 20 % 余量），已用 {used}，目标集群只有 {have}"
+           "请将目标集群扩容到 {size} CU，或减少迁移的 Collection；用 `vecferry capacity` 查看各项大小";
+    /// A row that exceeds the message size.
     RowTooLarge 227 Refused
-        en "`{collection}`: its rows have {bytes} bytes, and no message may have more than 64 MiB"
-           "leave the collection out with --exclude"
-        zh "`{collection}`：单行 {bytes} 字节，而一条消息不得超过 64 MiB"
-           "请用 --exclude 排除该 Collection";
-    /// It can't be shown that the user sees everything that was asked for.
+        en "`{collection}`: rows take {bytes} bytes, but a message is limited to 64 MiB"
+           "skip the collection with --exclude"
+        zh "`{collection}`：单行 {bytes} 字节，超过单条消息 64 MiB 的上限"
+           "请用 --exclude 跳过该 Collection";
+    /// The user might not see everything that is selected.
     NotEverythingSeen 229 Refused
-        en "`{what}` was asked for, but it can't be shown that user `{user}` sees all of it on the {side}: {detail}"
-           "use a user with the role admin, name every collection with --collection DB.NAME, or add --visible-only to take only what this user sees"
-        zh "要求的是 `{what}`，但无法证明用户 `{user}` 能看到{side}上的全部内容：{detail_zh}"
-           "请使用具有 admin 角色的用户，或用 --collection DB.NAME 逐一指定 Collection，或加上 --visible-only 只处理该用户能看到的内容";
-    /// Another job of this state directory makes, or made, a collection of that name on this target.
+        en "`{what}` is selected, but user `{user}` might not see all of it on the {side}: {detail}"
+           "use a user with the role admin, name each collection with --collection DB.NAME, or add --visible-only to copy only what this user sees"
+        zh "已选择 `{what}`，但用户 `{user}` 可能看不到{side}集群上的全部内容：{detail_zh}"
+           "请使用具有 admin 角色的用户，用 --collection DB.NAME 逐一指定 Collection，或加上 --visible-only 只处理该用户能看到的内容";
+    /// Another job of this state directory owns this name on the target.
     NameReserved 232 Refused
         en "`{collection}` on this target belongs to job {holder} ({state})"
-           "let it end, go on with it (`vecferry resume {holder}`), or remove what it made (`vecferry cancel {holder} --clean`)"
-        zh "目标上的 `{collection}` 属于任务 {holder}（{state}）"
+           "wait until it ends, continue it with `vecferry resume {holder}`, or remove what it created with `vecferry cancel {holder} --clean`"
+        zh "目标集群上的 `{collection}` 属于任务 {holder}（{state}）"
            "请等它结束，用 `vecferry resume {holder}` 继续，或用 `vecferry cancel {holder} --clean` 删除它创建的内容";
-    /// A word of the expression language is the name of the primary key.
+    /// The name of the primary key is a reserved word, and the collection is too large to do without it.
     KeyNotNamable 234 Refused
-        en "`{collection}`: the primary key is named `{field}`, a word of the expression language of the {side} ({version}): no query can select rows by it, and its {rows} rows are too many to be read at once, or have nulls"
-           "insert its rows at the source into a collection whose primary key has another name, and migrate that one; leave this one out with --exclude {collection}"
-        zh "`{collection}`：主键名为 `{field}`，它是{side}（{version}）表达式语言的保留字，任何查询都无法按主键选取行；其 {rows} 行过多、无法一次读取，或含有空值"
-           "请在源上把这些行写入主键名不同的 Collection，再迁移那一个；用 --exclude {collection} 跳过本 Collection";
-    /// A word of the expression language is the name of the primary key of a small collection.
+        en "`{collection}`: the primary key `{field}` is a reserved word of the {side} ({version}), so rows can't be selected by key; its {rows} rows are too many to read at once, or contain nulls"
+           "on the source, copy the rows into a collection whose primary key has another name, and migrate that one; skip this one with --exclude {collection}"
+        zh "`{collection}`：主键名 `{field}` 是{side}集群（{version}）的保留字，无法按主键查询；其 {rows} 行过多而无法一次读取，或含有空值"
+           "请在源集群上将数据写入主键名不同的 Collection，再迁移该 Collection；并用 --exclude {collection} 跳过当前的 Collection";
+    /// The name of the primary key of a small collection is a reserved word.
     KeyPicked 442 Done
-        en "`{collection}`: the primary key is named `{field}`, a word of the expression language of the {side} ({version}): its {rows} rows are read all at once, each time that some of them are needed"
-           "nothing to do; rows of the target that the source does not have can't be removed by `verify --repair`"
-        zh "`{collection}`：主键名为 `{field}`，它是{side}（{version}）表达式语言的保留字：每次需要其中若干行时，都会一次读取全部 {rows} 行"
-           "无需处理；目标上多出的行无法用 `verify --repair` 删除";
+        en "`{collection}`: the primary key `{field}` is a reserved word of the {side} ({version}), so all {rows} rows are read whenever some of them are needed"
+           "nothing to do; note that `verify --repair` can't remove extra rows of the target"
+        zh "`{collection}`：主键名 `{field}` 是{side}集群（{version}）的保留字，每次读取其中若干行时都会读取全部 {rows} 行"
+           "无需处理；但目标集群上多出的行无法用 `verify --repair` 删除";
     /// The target does not allow the name of a field.
     FieldNotCreatable 235 Refused
         en "`{collection}`: the target ({version}) does not allow a field named `{field}`"
-           "insert its rows at the source into a collection with another field name and migrate that one, or leave this one out with --exclude {collection}"
-        zh "`{collection}`：目标（{version}）不允许字段名 `{field}`"
-           "请在源上把这些行写入字段名不同的 Collection，再迁移那一个；或用 --exclude {collection} 跳过本 Collection";
-    /// What a job made was removed again.
+           "on the source, copy the rows into a collection with another field name, and migrate that one; or skip this one with --exclude {collection}"
+        zh "`{collection}`：目标集群（{version}）不允许字段名 `{field}`"
+           "请在源集群上将数据写入字段名不同的 Collection，再迁移该 Collection；或用 --exclude {collection} 跳过当前的 Collection";
+    /// What a job created was removed again.
     Cleaned 233 Canceled
-        en "what job {job} made was removed from the target with `cancel --clean`: {removed}"
-           "nothing of an earlier report counts any more; `vecferry resume {job}` copies everything again from scratch"
-        zh "任务 {job} 创建的内容已用 `cancel --clean` 从目标上删除：{removed}"
-           "此前的报告不再有效；用 `vecferry resume {job}` 可从头重新复制";
+        en "`cancel --clean` removed from the target what job {job} created: {removed}"
+           "earlier reports of this job no longer apply; `vecferry resume {job}` copies everything again from scratch"
+        zh "`cancel --clean` 已从目标集群上删除任务 {job} 创建的内容：{removed}"
+           "该任务此前的报告不再有效；用 `vecferry resume {job}` 可从头重新复制";
 
-    /// The source failed in the middle.
+    /// The source failed during the copy.
     SourceFailed 301 Failed
         en "the source failed while `{collection}` was copied: {detail}"
-           "remove the cause, then continue with `vecferry resume JOB` (`vecferry jobs` lists the IDs): what was written stays"
-        zh "复制 `{collection}` 时源出错：{detail}"
-           "请先排除原因，再用 `vecferry resume JOB` 继续（`vecferry jobs` 列出任务 ID）；已写入的内容保留";
-    /// The target failed in the middle.
+           "fix the cause, then run `vecferry resume JOB` (`vecferry jobs` lists the IDs): rows already written are kept"
+        zh "复制 `{collection}` 时源集群出错：{detail}"
+           "请排除原因，然后运行 `vecferry resume JOB`（任务 ID 见 `vecferry jobs`）；已写入的行会保留";
+    /// The target failed during the copy.
     TargetFailed 302 Failed
         en "the target failed while `{collection}` was written: {detail}"
-           "remove the cause, then continue with `vecferry resume JOB` (`vecferry jobs` lists the IDs): what was written stays"
-        zh "写入 `{collection}` 时目标出错：{detail}"
-           "请先排除原因，再用 `vecferry resume JOB` 继续（`vecferry jobs` 列出任务 ID）；已写入的内容保留";
-    /// The source does not load a collection to its end.
+           "fix the cause, then run `vecferry resume JOB` (`vecferry jobs` lists the IDs): rows already written are kept"
+        zh "写入 `{collection}` 时目标集群出错：{detail}"
+           "请排除原因，然后运行 `vecferry resume JOB`（任务 ID 见 `vecferry jobs`）；已写入的行会保留";
+    /// The source does not finish loading a collection.
     SourceDoesNotServe 317 Failed
-        en "the source does not serve every row of `{collection}`: {detail}"
-           "find out at the source why it is not loaded to its end (memory of the query nodes, their log) and load it, or release it, then `vecferry resume {job}` loads it for the copy"
-        zh "源未能提供 `{collection}` 的全部行：{detail}"
-           "请在源上查明未加载完成的原因（查询节点的内存、日志）并完成加载；或将其释放，之后 `vecferry resume {job}` 会为复制加载它";
-    /// The target refuses rows.
+        en "the source does not return every row of `{collection}`: {detail}"
+           "find out why it is not fully loaded on the source (query node memory and logs) and load it; or release it, and `vecferry resume {job}` loads it for the copy"
+        zh "源集群未返回 `{collection}` 的全部行：{detail}"
+           "请在源集群上查明未完成加载的原因（查询节点的内存和日志）并完成加载；或将其释放，之后 `vecferry resume {job}` 会为复制加载它";
+    /// The target rejects rows.
     RowsRefused 303 Failed
-        en "the target refuses rows of `{collection}` with keys from {first} to {last}: {detail}"
-           "mend these rows at the source, drop the incomplete collection on the target, and run the command again"
-        zh "目标拒绝 `{collection}` 中主键从 {first} 到 {last} 的行：{detail}"
-           "请在源上修正这些行，删除目标上未完成的 Collection 后重新运行";
-    /// The created collection is not what was planned.
+        en "the target rejects rows of `{collection}` with primary keys from {first} to {last}: {detail}"
+           "fix these rows on the source, drop the incomplete collection on the target, and run the command again"
+        zh "目标集群拒绝写入 `{collection}` 中主键从 {first} 到 {last} 的行：{detail}"
+           "请在源集群上修正这些行，删除目标集群上未完成的 Collection 后重新运行";
+    /// The created collection differs from the plan.
     SchemaDiffers 304 Failed
-        en "the target made `{collection}` differently from the plan: {detail}"
-           "no row was copied into it; drop it on the target, and report this with both server versions"
-        zh "目标创建的 `{collection}` 与计划不一致：{detail}"
-           "尚未复制任何行；请在目标上删除它，并附上两端版本反馈此问题";
-    /// A server breaks the protocol.
+        en "the target created `{collection}` differently from the plan: {detail}"
+           "no row was copied; drop it on the target, and report this with both server versions"
+        zh "目标集群创建的 `{collection}` 与计划不一致：{detail}"
+           "尚未复制任何行；请在目标集群上删除它，并反馈此问题（附上两端的版本）";
+    /// A server violates the protocol.
     Protocol 305 Failed
-        en "the source's answer for `{collection}` can't be trusted: {detail}"
-           "nothing of that page was written; report this with the source's version"
-        zh "源返回的 `{collection}` 数据不可信：{detail}"
-           "该页没有写入；请附上源版本反馈此问题";
-    /// The target denies writes for too long.
+        en "the source returned invalid data for `{collection}`: {detail}"
+           "nothing of that page was written; report this with the version of the source"
+        zh "源集群返回的 `{collection}` 数据无效：{detail}"
+           "该页数据没有写入；请反馈此问题（附上源集群的版本）";
+    /// The target rejects writes for too long.
     WritesDenied 306 Failed
-        en "the target refused all writes to `{collection}` for {minutes} minutes: {detail}"
-           "its memory, disk or quota is exhausted: give it more (CU), drop the incomplete collections, and run the command again"
-        zh "目标已连续 {minutes} 分钟拒绝写入 `{collection}`：{detail}"
-           "其内存、磁盘或配额已耗尽：请扩容（CU），删除未完成的 Collection 后重新运行";
-    /// The source could not be put back.
+        en "the target rejected all writes to `{collection}` for {minutes} minutes: {detail}"
+           "its memory, disk or quota is exhausted: scale it up (CU), drop the incomplete collections, and run the command again"
+        zh "目标集群已连续 {minutes} 分钟拒绝写入 `{collection}`：{detail}"
+           "其内存、磁盘或配额已耗尽：请扩容（CU），删除未完成的 Collection，然后重新运行该命令";
+    /// The load state of the source could not be restored.
     SourceNotRestored 307 Failed
-        en "`{collection}` could not be put back into its former load state on the source: {detail}"
-           "it was {state} before: put it back by hand"
-        zh "无法将源上的 `{collection}` 恢复到原来的加载状态：{detail}"
-           "原来的状态：{state}，请手动恢复";
-    /// The record of the job can't be written.
+        en "the load state of `{collection}` on the source could not be restored: {detail}"
+           "restore it by hand; it was: {state}"
+        zh "无法在源集群上恢复 `{collection}` 原来的加载状态：{detail}"
+           "请手动恢复；原来的状态：{state}";
+    /// The job record can't be written.
     LedgerFailed 309 Failed
-        en "the record of the job can't be written: {detail}"
-           "nothing is lost; make room for the state directory or mend it, then run `vecferry resume {job}`"
+        en "the job record can't be written: {detail}"
+           "nothing is lost; free space for the state directory or repair it, then run `vecferry resume {job}`"
         zh "无法写入任务记录：{detail}"
-           "没有丢失数据；请为状态目录腾出空间或修复它，然后运行 `vecferry resume {job}`";
-    /// The repair failed in the middle.
+           "没有丢失数据；请为状态目录释放空间或修复它，然后运行 `vecferry resume {job}`";
+    /// A repair failed.
     RepairFailed 310 Failed
-        en "rows of `{collection}` could not be mended on the target: {detail}"
-           "what was mended so far stays; remove the cause and run the command again: it finds what is left"
-        zh "无法修复目标上 `{collection}` 的行：{detail}"
-           "已修复的部分会保留；排除原因后重新运行该命令，它会找出其余的差异";
-    /// A collection without keys to tell rows by was begun anew too often.
+        en "rows of `{collection}` could not be repaired on the target: {detail}"
+           "rows already repaired are kept; fix the cause and run the command again: it finds the rest"
+        zh "无法修复目标集群上 `{collection}` 的行：{detail}"
+           "已修复的行会保留；排除原因后重新运行该命令，它会找出其余的差异";
+    /// A collection with auto-generated IDs was copied from scratch too often.
     CopiedAnew 311 Failed
-        en "`{collection}` was copied {times} times, and each time something got lost on the way: {detail}"
-           "the target makes the keys of its rows, so that a write in doubt can't be repeated; mend the connection to the target, then run `vecferry resume {job}`, which begins this collection anew"
-        zh "`{collection}` 已复制 {times} 次，每次都在途中出现问题：{detail}"
-           "目标自行生成主键，因此结果不明的写入无法重试；请修复到目标的连接，然后运行 `vecferry resume {job}`，该 Collection 会从头开始";
-    /// A worker on another machine could not copy a split.
+        en "`{collection}` was copied {times} times, and each time the outcome of a write was unknown: {detail}"
+           "the target generates the IDs, so such a write can't be sent again; fix the connection to the target, then run `vecferry resume {job}`, which copies this collection again from scratch"
+        zh "`{collection}` 已复制 {times} 次，每次都有写入结果不明：{detail}"
+           "由于 ID 由目标集群自动生成，这样的写入无法重试；请修复到目标集群的连接，然后运行 `vecferry resume {job}`，从头重新复制该 Collection";
+    /// A worker could not copy a split.
     CopyFailed 318 Failed
         en "a worker could not copy rows of `{collection}`: {detail}"
-           "what was copied stays; remove the cause, then run `vecferry resume {job}`"
+           "rows already copied are kept; fix the cause, then run `vecferry resume {job}`"
         zh "工作进程无法复制 `{collection}` 的行：{detail}"
-           "已复制的部分会保留；排除原因后运行 `vecferry resume {job}`";
-    /// Something has the name of a collection that the job is to make, and it is not known to be the job's.
+           "已复制的行会保留；排除原因后运行 `vecferry resume {job}`";
+    /// A collection that the job is to create exists, and may not be the job's.
     TargetTaken 313 Failed
-        en "`{collection}` appeared on the target after the pre-check, and nothing shows that this job made it"
-           "it is not touched; drop or rename it on the target, then run `vecferry resume {job}`"
-        zh "`{collection}` 在预检之后出现在目标上，且无法证明由本任务创建"
-           "不会改动它；请在目标上删除或重命名它，然后运行 `vecferry resume {job}`";
-    /// The process that works on a job is stopped.
+        en "`{collection}` appeared on the target after the pre-check, and may not have been created by this job"
+           "it is left unchanged; drop or rename it on the target, then run `vecferry resume {job}`"
+        zh "`{collection}` 在预检之后出现在目标集群上，无法确认由本任务创建"
+           "不会改动它；请在目标集群上删除或重命名它，然后运行 `vecferry resume {job}`";
+    /// The process that runs a job is stopped.
     JobDoesNotReact 316 Failed
-        en "process {process}, which works on job {job}, has not reacted to the cancellation for {seconds} s"
-           "it seems to be stopped; the cancellation is recorded, and the process ends when it goes on (`kill -CONT {process}`); or end it (`kill -KILL {process}`) and run `vecferry cancel {job}` again"
-        zh "正在处理任务 {job} 的进程 {process} 在 {seconds} 秒内没有响应取消请求"
-           "该进程似乎已被暂停；取消请求已记录，进程恢复运行后（`kill -CONT {process}`）就会结束；也可以终止它（`kill -KILL {process}`），然后再次运行 `vecferry cancel {job}`";
+        en "process {process}, which runs job {job}, has not reacted to the cancellation for {seconds} s"
+           "it may be stopped; the cancellation is recorded, and takes effect when the process continues (`kill -CONT {process}`); or kill it (`kill -KILL {process}`) and run `vecferry cancel {job}` again"
+        zh "运行任务 {job} 的进程 {process} 在 {seconds} 秒内没有响应取消请求"
+           "该进程可能已被暂停；取消请求已记录，进程恢复运行（`kill -CONT {process}`）后生效；也可以终止它（`kill -KILL {process}`），然后再次运行 `vecferry cancel {job}`";
 
-    /// A fact that a success must be concluded from was not established.
+    /// A fact that success depends on was not established.
     EvidenceMissing 312 Failed
-        en "`{collection}`: it is not shown that everything arrived: {detail}"
+        en "`{collection}`: not confirmed that everything arrived: {detail}"
            "run `vecferry resume {job}`, which counts and verifies again"
-        zh "`{collection}`：无法证明数据已全部到达：{detail_zh}"
-           "请运行 `vecferry resume {job}`，重新计数并校验";
-    /// Rows did not arrive.
+        zh "`{collection}`：未能确认数据已全部到达：{detail_zh}"
+           "请运行 `vecferry resume {job}`，它会重新计数并校验";
+    /// Rows are missing on the target.
     RowsMissing 401 Different
         en "`{collection}`: {rows} row(s) of the source are missing on the target ({where})"
-           "the target is not complete; drop the collection there and run the migration again, or mend it with `vecferry verify --level full --repair`"
-        zh "`{collection}`：目标缺少源的 {rows} 行（{where}）"
-           "目标数据不完整；请在目标上删除该 Collection 后重新迁移，或用 `vecferry verify --level full --repair` 修复";
-    /// Rows too many.
+           "the target is incomplete: drop the collection there and migrate again, or repair it with `vecferry verify --level full --repair`"
+        zh "`{collection}`：目标集群缺少源集群中的 {rows} 行（{where}）"
+           "目标集群数据不完整；请在目标集群上删除该 Collection 后重新迁移，或用 `vecferry verify --level full --repair` 修复";
+    /// The target has extra rows.
     RowsExtra 402 Different
         en "`{collection}`: the target has {rows} row(s) more than the source ({where})"
-           "somebody else wrote into the target, or the source lost rows meanwhile; compare again when both are quiet; `vecferry verify --level full --repair` removes such rows"
-        zh "`{collection}`：目标比源多 {rows} 行（{where}）"
-           "可能有其他程序写入目标，或源在此期间删除了行；请在两端静止后重新比对；`vecferry verify --level full --repair` 会删除这些行";
-    /// Rows with other values.
+           "something else wrote to the target, or rows were deleted on the source; stop all writes and compare again; `vecferry verify --level full --repair` removes the extra rows"
+        zh "`{collection}`：目标集群比源集群多 {rows} 行（{where}）"
+           "可能有其他程序写入了目标集群，或源集群上删除了行；请停止两端的写入后重新比对；`vecferry verify --level full --repair` 会删除多出的行";
+    /// Rows have other values.
     RowsChanged 403 Different
-        en "`{collection}`: {rows} of {compared} compared rows differ; first: key {key}, field `{field}`"
-           "the target's values are not the source's; drop the collection there and run the migration again, or mend it with `vecferry verify --level full --repair`"
+        en "`{collection}`: {rows} of {compared} compared rows differ; first: primary key {key}, field `{field}`"
+           "drop the collection on the target and migrate again, or repair it with `vecferry verify --level full --repair`"
         zh "`{collection}`：比对的 {compared} 行中有 {rows} 行不一致；首个：主键 {key}，字段 `{field}`"
-           "目标的值与源不同；请在目标上删除该 Collection 后重新迁移，或用 `vecferry verify --level full --repair` 修复";
-    /// Counted, but returned by no query.
+           "请在目标集群上删除该 Collection 后重新迁移，或用 `vecferry verify --level full --repair` 修复";
+    /// Rows are counted, but no query returns them.
     RowsUnreadable 404 Different
-        en "`{collection}`: the source counts {rows} row(s) that none of its queries returns ({where})"
-           "such rows can't be copied over the API (on Milvus 2.3 a row with the key 9223372036854775807); give them other keys at the source"
-        zh "`{collection}`：源统计到 {rows} 行无法被任何查询返回（{where}）"
-           "这些行无法通过 API 复制（如 Milvus 2.3 中主键为 9223372036854775807 的行）；请在源上更换其主键";
-    /// The source changed.
+        en "`{collection}`: the source counts {rows} row(s) that no query returns ({where})"
+           "such rows can't be copied over the API (on Milvus 2.3: a row with the primary key 9223372036854775807); give them other primary keys on the source"
+        zh "`{collection}`：源集群计入了 {rows} 行，但任何查询都不返回这些行（{where}）"
+           "这些行无法通过 API 复制（如 Milvus 2.3 中主键为 9223372036854775807 的行）；请在源集群上更换其主键";
+    /// The source changed during the copy.
     Drift 405 Different
-        en "`{collection}`: the source changed during the copy: {before} rows at its start, {after} at its end (looked at: {checks})"
-           "stop the writers of the source; then `vecferry cancel JOB --clean` removes what the job created, and `vecferry resume JOB` copies it again from scratch"
-        zh "`{collection}`：复制期间源发生了变化：开始时 {before} 行，结束时 {after} 行（检查方式：{checks}）"
-           "请停止对源的写入；然后用 `vecferry cancel JOB --clean` 删除该任务创建的内容，再用 `vecferry resume JOB` 从头重新复制";
-    /// Duplicate keys.
+        en "`{collection}`: the source changed during the copy: {before} rows at the start, {after} at the end (checked: {checks})"
+           "stop writes to the source; then `vecferry cancel JOB --clean` removes what the job created, and `vecferry resume JOB` copies it again from scratch"
+        zh "`{collection}`：复制期间源集群发生了变化：开始时 {before} 行，结束时 {after} 行（检查方式：{checks}）"
+           "请停止对源集群的写入；然后用 `vecferry cancel JOB --clean` 删除该任务创建的内容，再用 `vecferry resume JOB` 从头重新复制";
+    /// Duplicate primary keys in the source.
     Duplicates 406 Done
-        en "`{collection}`: {surplus} rows of the source repeat a primary key; of each such key one row was copied, the one that the source answered (first keys: {keys})"
-           "a server of 2.4 or later answers the newest of these rows, one of 2.3 any of them (often the oldest): where it matters which, remove the others at the source and copy again; --duplicates fail refuses such collections"
-        zh "`{collection}`：源中有 {surplus} 行主键重复；每个重复主键复制了一行，即源所返回的那一行（前几个主键：{keys}）"
-           "2.4 及以上版本的服务返回其中最新的一行，2.3 版本返回其中任意一行（常常是最旧的）；若有影响，请先在源上清理其余的行再重新复制；--duplicates fail 会拒绝这样的 Collection";
-    /// Schemas differ at the end.
+        en "`{collection}`: {surplus} rows of the source have a duplicate primary key; one row per primary key was copied, the one that the source returned (first keys: {keys})"
+           "Milvus 2.4 and later return the newest of these rows, 2.3 returns any of them (often the oldest): if it matters which one, remove the others on the source and copy again; --duplicates fail rejects such collections"
+        zh "`{collection}`：源集群中有 {surplus} 行主键重复；每个主键只复制了源集群返回的那一行（前几个主键：{keys}）"
+           "Milvus 2.4 及以上版本返回其中最新的一行，2.3 返回其中任意一行（通常是最旧的）；如有影响，请先在源集群上清理其余的行，再重新复制；--duplicates fail 不允许迁移这样的 Collection";
+    /// Definitions differ.
     SchemaChanged 407 Different
-        en "`{collection}`: source and target differ in their definition: {detail}"
-           "drop the collection on the target and run the migration again"
-        zh "`{collection}`：源和目标的定义不一致：{detail}"
-           "请在目标上删除该 Collection 后重新迁移";
-    /// The proof could not be carried out.
+        en "`{collection}`: the definitions on source and target differ: {detail}"
+           "drop the collection on the target and migrate again"
+        zh "`{collection}`：源集群和目标集群的定义不一致：{detail}"
+           "请在目标集群上删除该 Collection 后重新迁移";
+    /// Verification could not run.
     NotVerified 408 Failed
         en "`{collection}` was copied but could not be verified: {detail}"
-           "the rows are on the target, unproven; run `vecferry verify` when the cause is gone"
+           "its rows are on the target but not verified; fix the cause, then run `vecferry verify`"
         zh "`{collection}` 已复制但无法校验：{detail}"
-           "数据已在目标上但未经证实；排除原因后运行 `vecferry verify`";
-    /// Rows in another partition.
+           "数据已在目标集群上，但未经校验；排除原因后运行 `vecferry verify`";
+    /// Rows are in another partition.
     RowsSwapped 411 Different
-        en "`{collection}`: {rows} row(s) are swapped into another partition on the target ({where})"
-           "they count as missing in one partition and as extra in the other; `vecferry verify --level full --repair` puts them back"
-        zh "`{collection}`：目标上有 {rows} 行位于错误的分区（{where}）"
-           "它们在一个分区中算作缺失，在另一个分区中算作多余；可用 `vecferry verify --level full --repair` 恢复";
-    /// Rows of repeated keys that differ.
+        en "`{collection}`: {rows} row(s) are in the wrong partition on the target ({where})"
+           "they count as missing in one partition and as extra in the other; `vecferry verify --level full --repair` fixes this"
+        zh "`{collection}`：目标集群上有 {rows} 行位于错误的 Partition（{where}）"
+           "这些行在一个 Partition 中计为缺失，在另一个中计为多余；可用 `vecferry verify --level full --repair` 修复";
+    /// Rows with a duplicate primary key differ.
     RepeatedKeysDiffer 412 Done
-        en "`{collection}`: {rows} row(s) differ whose key the source repeats ({where})"
-           "which of its rows a server answers is not fixed, so these are not counted as changed; remove the repeated keys at the source to be sure"
-        zh "`{collection}`：有 {rows} 行不一致，但其主键在源中重复（{where}）"
-           "服务返回其中哪一行并不固定，因此不计为改变；如需确认，请先清理源中重复的主键";
+        en "`{collection}`: {rows} row(s) with a duplicate primary key in the source differ ({where})"
+           "which of its rows a server returns is undefined, so these are not counted as changed; remove the duplicates on the source to be sure"
+        zh "`{collection}`：有 {rows} 行不一致，但其主键在源集群中重复（{where}）"
+           "服务返回其中哪一行并不确定，因此不计为已改变；如需确认，请先在源集群上清理重复主键";
     /// What a repair did.
     Repaired 413 Done
-        en "`{collection}`: {written} row(s) were copied anew into the target, and {deleted} removed from it"
-           "the report names the rows that differed before"
-        zh "`{collection}`：已向目标重新复制 {written} 行，并从目标删除 {deleted} 行"
-           "报告中列出了修复前不一致的行";
-    /// Somebody writes to the source.
+        en "`{collection}`: {written} row(s) were copied again to the target, and {deleted} removed from it"
+           "nothing to do; the report lists the rows that differed"
+        zh "`{collection}`：已向目标集群重新复制 {written} 行，并从目标集群删除 {deleted} 行"
+           "无需处理；报告列出了修复前不一致的行";
+    /// Writes arrive at the source.
     WritesArriving 421 Done
-        en "somebody writes to `{collection}` on the source: {before} rows, and {after} rows {seconds} s later, or updates in between"
-           "stop the writers before the migration: what changes during the copy makes the job fail (or is missing, with --allow-drift)"
-        zh "源上的 `{collection}` 仍有写入：先有 {before} 行，{seconds} 秒后为 {after} 行，或其间有更新"
+        en "`{collection}` on the source is being written to: {before} rows, then {after} rows {seconds} s later, or updates in between"
+           "stop writes before the migration: changes during the copy make the job fail (or may be missing, with --allow-drift)"
+        zh "源集群上的 `{collection}` 正在被写入：先有 {before} 行，{seconds} 秒后为 {after} 行，或其间有更新"
            "请在迁移前停止写入：复制期间的变化会使任务失败（使用 --allow-drift 时则可能缺失）";
     /// A clock is wrong.
     ClockSkew 422 Done
         en "the clock of the {side} differs from this machine's by {seconds} s"
-           "nothing in a job relies on clocks, but time-to-live and the times in logs and reports do: check both clocks"
-        zh "{side}的时钟与本机相差 {seconds} 秒"
-           "任务本身不依赖时钟，但 TTL 以及日志和报告中的时间依赖它：请检查两端的时钟";
-    /// Not everything can be loaded at once.
+           "the job does not depend on clocks, but TTL and the times in logs and reports do: check both clocks"
+        zh "{side}集群的时钟与本机相差 {seconds} 秒"
+           "任务不依赖时钟，但 TTL 以及日志和报告中的时间依赖时钟：请检查两端的时钟";
+    /// The target can't load all collections at the same time.
     MayNotFit 423 Done
-        en "all collections together need about {needed} of the target's memory when loaded, and {free} is free"
-           "the migration loads one at a time for its proof; to search all of them, give the target more memory (CU) or load fewer"
-        zh "全部 Collection 同时加载约需目标 {needed} 内存，而可用内存为 {free}"
-           "迁移校验时每次只加载一个；若要检索全部，请为目标增加内存（CU），或减少加载的数量";
-    /// Rows ended by time-to-live.
+        en "loading all collections at the same time needs about {needed} of the target's memory, but only {free} is free"
+           "the migration loads one at a time for verification; to search all of them, scale the target up (CU) or load fewer"
+        zh "同时加载全部 Collection 约需目标集群 {needed} 内存，但可用内存仅 {free}"
+           "迁移在校验时每次只加载一个；若要检索全部 Collection，请扩容目标集群（CU），或减少加载的数量";
+    /// Rows expired by TTL.
     RowsExpired 424 Done
-        en "`{collection}`: {rows} row(s) of the source ended during the copy by its time-to-live of {ttl} s"
-           "what was copied of them is on the target until its own time-to-live, which is set last, ends them"
-        zh "`{collection}`：复制期间，源中有 {rows} 行因 TTL（{ttl} 秒）到期"
-           "其中已复制的行会留在目标上，直到目标的 TTL（最后设置）使其到期";
-    /// The keys of both sides were made by their servers.
+        en "`{collection}`: {rows} row(s) of the source expired during the copy (TTL {ttl} s)"
+           "nothing to do; those already copied expire on the target once its TTL, which is set last, takes effect"
+        zh "`{collection}`：复制期间源集群中有 {rows} 行因 TTL（{ttl} 秒）过期"
+           "无需处理；其中已复制的行会在目标集群的 TTL（最后设置）生效后过期";
+    /// Both sides have auto-generated IDs that differ.
     ComparedWithoutKeys 425 Done
-        en "`{collection}`: both servers made its keys and they differ, so all rows were compared without them"
-           "each row is there as often as on the source; if the keys were to be the same (copied with --auto-id keep), this is a difference: drop the collection on the target and run the migration again"
-        zh "`{collection}`：两端的主键均由服务端生成且不相同，因此比对所有行时不计主键"
-           "每一行出现的次数与源相同；如果主键本应一致（以 --auto-id keep 复制），则这属于差异：请在目标上删除该 Collection 后重新迁移";
-    /// Rows that can't be mended.
+        en "`{collection}`: IDs are auto-generated on both sides and differ, so all rows were compared without them"
+           "each row occurs as often as on the source; if the IDs should match (copied with --auto-id keep), drop the collection on the target and migrate again"
+        zh "`{collection}`：两端的 ID 均为自动生成且不相同，因此比对所有行时忽略 ID"
+           "每一行出现的次数与源集群相同；如果 ID 本应一致（以 --auto-id keep 复制），请在目标集群上删除该 Collection 后重新迁移";
+    /// Rows that can't be repaired.
     NotRepairable 414 Different
-        en "`{collection}`: the rows that differ were not mended: {detail}"
-           "nothing was written into it; drop the collection on the target and run the migration again"
+        en "`{collection}`: the rows that differ were not repaired: {detail}"
+           "nothing was written to it; drop the collection on the target and migrate again"
         zh "`{collection}`：未修复不一致的行：{detail}"
-           "没有向其写入任何内容；请在目标上删除该 Collection 后重新迁移";
-    /// Rows that the target refuses.
+           "未向其写入任何内容；请在目标集群上删除该 Collection 后重新迁移";
+    /// The target rejects some rows.
     RowsQuarantined 415 Different
-        en "the target refuses {rows} row(s) of `{collection}`, and all others were copied: {first}"
-           "{file} names each one with its reason; mend them at the source (or what the target minds), then run `vecferry resume {job}`, which tries them again"
-        zh "目标拒绝 `{collection}` 的 {rows} 行，其余各行均已复制：{first}"
-           "{file} 列出每一行及其原因；请在源上修正这些行（或解决目标的限制），然后运行 `vecferry resume {job}` 重试";
-    /// Rows differ, compared without their keys.
+        en "the target rejects {rows} row(s) of `{collection}`; all others were copied: {first}"
+           "{file} lists each row with its reason; fix them on the source (or the limit on the target), then run `vecferry resume {job}`, which tries them again"
+        zh "目标集群拒绝写入 `{collection}` 的 {rows} 行，其余各行均已复制：{first}"
+           "{file} 列出了每一行及其原因；请在源集群上修正这些行（或调整目标集群的限制），然后运行 `vecferry resume {job}` 重试";
+    /// Rows differ when compared without IDs.
     RowsDiffer 416 Different
-        en "`{collection}`: the rows of source and target differ, compared without the keys that the target made: {detail}"
-           "drop the collection on the target and run the migration again"
-        zh "`{collection}`：在不计目标生成的主键的情况下，源和目标的行不一致：{detail}"
-           "请在目标上删除该 Collection 后重新迁移";
+        en "`{collection}`: the rows of source and target differ, compared without the auto-generated IDs: {detail}"
+           "drop the collection on the target and migrate again"
+        zh "`{collection}`：忽略自动生成的 ID 进行比对，源集群和目标集群的行不一致：{detail}"
+           "请在目标集群上删除该 Collection 后重新迁移";
 
-    /// The source has other partitions, aliases or properties than the plan.
+    /// Partitions, aliases or properties of the source no longer match the plan.
     SourceObjectsChanged 417 Different
-        en "`{collection}`: the source changed after the migration was planned: {detail}"
-           "stop whatever changes the source, remove what this job created with `vecferry cancel --clean`, and migrate again"
-        zh "`{collection}`：源集群在制定计划之后发生了变化：{detail}"
+        en "`{collection}`: the source changed after the plan was made: {detail}"
+           "stop changes to the source, remove what this job created with `vecferry cancel --clean`, and migrate again"
+        zh "`{collection}`：源集群在生成计划之后发生了变化：{detail}"
            "请停止对源集群的改动，用 `vecferry cancel --clean` 删除该任务创建的内容，然后重新迁移";
-    /// An index that was to be kept is another one.
+    /// The target rejects an index that was to be kept.
     IndexReplaced 426 Done
-        en "`{collection}`: the target refuses the index {index} and got {instead} instead: {detail}"
-           "searches work with it; to have the other one, look at the target's words, drop the index there and make it by hand"
-        zh "`{collection}`：目标拒绝创建索引 {index}，已改为 {instead}：{detail}"
-           "不影响搜索；如仍需要原索引，请根据目标返回的原因处理，并在目标上删除后手动创建";
-    /// Rows that some servers refuse for their size.
+        en "`{collection}`: the target rejects the index {index}; {instead} was created instead: {detail}"
+           "searches work with it; if you need the original index, fix the reason, drop the new index on the target and create the original one by hand"
+        zh "`{collection}`：目标集群拒绝创建索引 {index}，已改为创建 {instead}：{detail}"
+           "不影响检索；如需要原来的索引，请解决上述原因，在目标集群上删除新索引后手动创建";
+    /// Rows that some servers reject for their size.
     RowsLarge 427 Done
-        en "`{collection}`: its rows have {bytes} bytes on average; servers refuse rows above about 5 MB"
-           "rows that the target refuses are named in a file, and the job then fails; try one collection first"
-        zh "`{collection}`：平均每行 {bytes} 字节；超过约 5 MB 的行会被服务拒绝"
-           "被目标拒绝的行会写入文件，任务随之失败；建议先单独试迁移该 Collection";
+        en "`{collection}`: rows take {bytes} bytes on average; servers reject rows above about 5 MB"
+           "rejected rows are listed in a file, and the job then fails; try this collection alone first"
+        zh "`{collection}`：平均每行 {bytes} 字节；服务会拒绝超过约 5 MB 的行"
+           "被拒绝的行会列入文件，任务随之失败；建议先单独试迁移该 Collection";
     /// The disks of the target's nodes may be too small.
     DiskMayNotFit 428 Done
-        en "the rows may take {needed} of disk on the target (log, segments and indexes), and {free} are free on one of its nodes"
-           "this only counts if the target stores its data on that disk; otherwise look at its object store"
-        zh "数据在目标上可能占用 {needed} 磁盘（日志、数据段与索引），而其中一个节点仅剩 {free}"
-           "仅当目标把数据存放在该磁盘上时才需要关注；否则请查看其对象存储";
-    /// A name on the target can't be taken in one step.
+        en "the data may take {needed} of disk on the target (log, segments and indexes), but one of its nodes has only {free} left"
+           "check this only if the target stores its data on that disk; otherwise check its object storage"
+        zh "数据在目标集群上可能占用 {needed} 磁盘（日志、Segment 与索引），而其中一个节点仅剩 {free}"
+           "仅当目标集群把数据存放在该磁盘上时才需要关注；否则请查看其对象存储";
+    /// A name on the target can't be claimed in one step.
     CreationUnclaimed 430 Done
-        en "a collection that somebody else makes in the target's database `{db}` at the same moment could be taken for this job's: {detail}"
-           "make sure that nobody else creates collections of these names there while the job starts"
-        zh "若他人恰好同时在目标的数据库 `{db}` 中创建同名 Collection，可能被当作本任务创建的：{detail}"
-           "请确保任务开始时没有其他人在那里创建同名的 Collection";
-    /// Only what the user sees was asked for.
+        en "a collection that another client creates in the target database `{db}` at the same moment could be taken for this job's: {detail}"
+           "make sure that no one else creates collections with these names while the job starts"
+        zh "若其他客户端恰好同时在目标集群的 Database `{db}` 中创建同名 Collection，可能被误认为由本任务创建：{detail}"
+           "请确保任务开始时没有其他人在其中创建同名的 Collection";
+    /// Only what the user sees is selected.
     VisibleOnly 435 Done
-        en "of `{what}` on the {side}, only what user `{user}` sees is included, because of --visible-only: {detail}"
-           "databases and collections hidden from this user are left out; a user with the role admin sees all of them"
-        zh "因为使用了 --visible-only，{side}的 `{what}` 只包含用户 `{user}` 能看到的内容：{detail_zh}"
-           "该用户看不到的 Database 和 Collection 不在其中；具有 admin 角色的用户可以看到全部内容";
+        en "`{what}` on the {side} includes only what user `{user}` sees (--visible-only): {detail}"
+           "databases and collections hidden from this user are not included; a user with the role admin sees all of them"
+        zh "{side}集群的 `{what}` 只包含用户 `{user}` 能看到的内容（--visible-only）：{detail_zh}"
+           "不包含该用户看不到的 Database 和 Collection；具有 admin 角色的用户可以看到全部内容";
 
-    /// A source on which updates can't be seen.
+    /// Updates on the source can't be detected.
     UpdatesUnseen 433 Done
-        en "updates of existing rows can't be detected on this source ({number} collection(s)): `{call}` is not available to this user there"
-           "stop all writers before the migration; a comparison of every row (`--verify full`, or `vecferry verify --level full` at the end) is the proof that no row was updated"
-        zh "无法在该源上检测对已有行的更新（{number} 个 Collection）：该用户无法在源上调用 `{call}`"
-           "请在迁移前停止所有写入；只有逐行比对（`--verify full`，或结束后的 `vecferry verify --level full`）才能证明没有行被更新";
-    /// Updates that the segments may hide.
+        en "updates of existing rows can't be detected on this source ({number} collection(s)): `{call}` is not available to this user"
+           "stop all writes before the migration; only a comparison of every row (`--verify full`, or `vecferry verify --level full` at the end) shows that no row was updated"
+        zh "无法在该源集群上检测对已有行的更新（{number} 个 Collection）：该用户无法调用 `{call}`"
+           "请在迁移前停止所有写入；只有逐行比对（`--verify full`，或结束后的 `vecferry verify --level full`）才能确认没有行被更新";
+    /// Compacted segments may hide updates.
     UpdatesHidden 434 Done
-        en "updates of existing rows during the copy can't be ruled out for {number} collection(s) ({collections}): the source compacted or sorted their segments meanwhile, or could not be flushed in time"
-           "if anything may have written to the source meanwhile, run `vecferry verify --level full` once nothing writes; that is the proof that no row was updated"
-        zh "无法排除 {number} 个 Collection（{collections}）在复制期间有行被更新：源在此期间对其数据段做了压缩或排序，或未能及时完成 flush"
-           "如果其间可能有写入，请在停止写入后运行 `vecferry verify --level full`，这才能证明没有行被更新";
-    /// A source that is released after its copy is not counted again.
+        en "updates of existing rows during the copy can't be ruled out for {number} collection(s) ({collections}): the source compacted or sorted their segments, or could not be flushed in time"
+           "if the source may have been written to, run `vecferry verify --level full` once writes have stopped; only that shows that no row was updated"
+        zh "无法排除 {number} 个 Collection（{collections}）在复制期间有行被更新：源集群在此期间对其 Segment 做了 Compaction 或排序，或未能及时完成 Flush"
+           "如果其间可能有写入，请在停止写入后运行 `vecferry verify --level full`，只有这样才能确认没有行被更新";
+    /// Deletes after the copy of a temporarily loaded collection can't be detected.
     DeletesUnseen 438 Done
-        en "rows that were deleted from {collections} on the source after their own copy and before the end of the job cannot be seen: they were loaded for the copy only, and released after it"
-           "nothing to do if nothing writes to the source; otherwise load them before the migration, or run `vecferry verify` once nothing writes"
-        zh "{collections} 仅为复制而加载，随后已释放，因此无法发现其复制完成之后、任务结束之前在源集群上删除的行"
+        en "rows deleted from {collections} on the source after the copy and before the end of the job can't be detected: these collections were loaded for the copy only"
+           "nothing to do if the source is not written to; otherwise load them before the migration, or run `vecferry verify` once writes have stopped"
+        zh "{collections} 仅为复制而临时加载，因此无法检测其复制完成之后、任务结束之前在源集群上删除的行"
            "如果源集群没有写入则无需处理；否则请在迁移前加载这些 Collection，或在停止写入后运行 `vecferry verify`";
-    /// Somebody is loading a collection of the source.
+    /// A collection of the source is still loading.
     SourceLoading 439 Done
-        en "the source is still loading `{collection}`, or was just started: its rows are known by statistics only, and its copy waits for it"
-           "nothing to do if the load ends; if nothing arrives in memory for {minutes} minutes, this collection fails and all others go on"
-        zh "源仍在加载 `{collection}` 或刚刚启动：其行数仅来自统计信息，复制会等待加载完成"
-           "加载能完成则无需处理；若 {minutes} 分钟内没有数据进入内存，则仅该 Collection 失败，其他照常进行";
-    /// The source answers JSON texts without their quotes.
+        en "the source is still loading `{collection}`, or has just started: its row count is an estimate, and its copy waits for the load"
+           "nothing to do if the load completes; if it makes no progress for {minutes} minutes, this collection fails and all others continue"
+        zh "源集群仍在加载 `{collection}`，或刚刚启动：其行数为估计值，复制会等待加载完成"
+           "加载能完成则无需处理；若连续 {minutes} 分钟没有进展，则该 Collection 失败，其他照常进行";
+    /// The source returns JSON strings without quotes.
     JsonTextsNotTold 441 Done
-        en "the source ({version}) answers a JSON value that is a text without its quotes: in the fields {fields} of `{collection}`, a text such as \"123\" arrives as the number 123"
-           "nothing to do if these fields hold objects and lists only, as Milvus Lite 3 wants them; otherwise put such texts into an object at the source first"
-        zh "源（{version}）返回 JSON 文本值时不带引号：`{collection}` 的字段 {fields} 中，\"123\" 这样的文本会变成数字 123"
-           "如果这些字段只包含对象和列表（Milvus Lite 3 的要求），则无需处理；否则请先在源上把这样的文本放入对象中";
-    /// The source does not tell the newest row of a duplicate primary key.
+        en "the source ({version}) returns JSON values that are strings without their quotes: in the fields {fields} of `{collection}`, the string \"123\" arrives as the number 123"
+           "nothing to do if these fields hold only objects and arrays, as Milvus Lite 3 requires; otherwise wrap such strings in an object on the source first"
+        zh "源集群（{version}）返回的 JSON 字符串值不带引号：`{collection}` 的字段 {fields} 中，字符串 \"123\" 会变成数字 123"
+           "如果这些字段只包含对象和数组（Milvus Lite 3 的要求），则无需处理；否则请先在源集群上将这样的字符串放入对象中";
+    /// The source can't tell the newest row of a duplicate primary key.
     NewestNotKnown 437 Done
-        en "the source ({version}) does not tell which row of a duplicate primary key is the newest: of each such key any one row arrives, often the oldest"
-           "nothing to do if no primary key was inserted twice (an upsert leaves one row); otherwise remove the older rows at the source first, or refuse such collections with --duplicates fail"
-        zh "源（{version}）无法区分重复主键中哪一行最新：每个重复主键会复制其中任意一行，常常是最旧的一行"
-           "如果没有重复插入过同一主键（upsert 只保留一行），则无需处理；否则请先在源上删除旧的行，或用 --duplicates fail 拒绝这样的 Collection";
+        en "the source ({version}) can't tell which row of a duplicate primary key is the newest: any one of them is copied, often the oldest"
+           "nothing to do if no primary key was inserted twice (an upsert leaves one row); otherwise remove the older rows on the source first, or reject such collections with --duplicates fail"
+        zh "源集群（{version}）无法区分重复主键中哪一行最新：每个重复主键会复制其中任意一行，通常是最旧的一行"
+           "如果没有重复插入过同一主键（Upsert 只保留一行），则无需处理；否则请先在源集群上删除旧的行，或用 --duplicates fail 禁止迁移这样的 Collection";
 
     /// Canceled by the user.
     Canceled 501 Canceled
         en "canceled; complete on the target (rows): {complete}; incomplete: {incomplete}"
-           "nothing else was touched; `vecferry resume {job}` goes on, `vecferry cancel {job} --clean` removes what the job made"
-        zh "已取消；目标上已完成（行数）：{complete}；未完成：{incomplete}"
+           "nothing else was changed; continue with `vecferry resume {job}`, or remove what the job created with `vecferry cancel {job} --clean`"
+        zh "已取消；目标集群上已完成（行数）：{complete}；未完成：{incomplete}"
            "其他内容未被改动；用 `vecferry resume {job}` 继续，或用 `vecferry cancel {job} --clean` 删除该任务创建的内容";
-    /// The user stopped a comparison.
+    /// The user canceled a comparison.
     VerifyCanceled 502 Canceled
-        en "the comparison was canceled: nothing is proved"
+        en "the comparison was canceled without a result"
            "nothing was changed; run the command again"
-        zh "比对已取消：未证明任何结论"
-           "没有做任何改动；请重新运行该命令";
-    /// A dry run was ended.
+        zh "比对已取消，没有得出结论"
+           "未做任何改动；请重新运行该命令";
+    /// The user canceled a dry run.
     ReadCanceled 503 Canceled
         en "the dry run was canceled; nothing was written"
-           "run it again, with --collection for a part"
+           "run it again, or use --collection to read only a part"
         zh "试运行已取消；没有写入任何内容"
-           "请重新运行，或用 --collection 只读一部分";
+           "请重新运行该命令，或用 --collection 只读取一部分";
 
     /// The servers of the demo can't be started.
     Sandbox 601 Refused
         en "the local servers can't be started: {detail}"
-           "the demo needs Linux on x86-64, Python 3 with pip, access to the Python package index, and 2 GB of free memory and disk"
+           "the demo needs Linux on x86-64, Python 3 with pip, access to PyPI, and 2 GB of free memory and disk"
         zh "无法启动本地服务：{detail}"
-           "演示需要 x86-64 Linux、带 pip 的 Python 3、可访问的 Python 软件源，以及 2 GB 可用内存和磁盘";
-    /// A load did not end.
+           "演示需要 x86-64 Linux、带 pip 的 Python 3、可访问 PyPI 的网络，以及 2 GB 可用内存和磁盘";
+    /// A load did not complete.
     LoadFailed 602 Failed
         en "`{collection}` could not be loaded on the target: {detail}"
-           "look at the target's log and its free memory, then run `vecferry load` again"
-        zh "无法在目标上加载 `{collection}`：{detail}"
-           "请查看目标的日志和可用内存，然后重新运行 `vecferry load`";
+           "check the target's log and free memory, then run `vecferry load` again"
+        zh "无法在目标集群上加载 `{collection}`：{detail}"
+           "请查看目标集群的日志和可用内存，然后重新运行 `vecferry load`";
 
     /// A server without roles and users.
     RbacUnsupported 701 Refused
         en "the {side} has no roles and users, so `--with rbac` can't copy them: {detail}"
-           "leave out --with rbac; Milvus Lite has no access control"
-        zh "{side}没有角色和用户，`--with rbac` 无法复制：{detail}"
-           "请去掉 --with rbac；Milvus Lite 没有访问控制";
-    /// Roles and users may not be read or written.
+           "remove --with rbac; Milvus Lite has no access control"
+        zh "{side}集群没有角色和用户，`--with rbac` 无法复制：{detail}"
+           "请去掉 --with rbac；Milvus Lite 不支持访问控制";
+    /// The user may not read or create roles and users.
     RbacNotAllowed 702 Refused
-        en "the {side} does not let this user read or make roles, grants and users: {detail}"
-           "use a user with the role `admin` (or `root`) on both sides, or leave out --with rbac"
-        zh "{side}不允许该用户读取或创建角色、授权和用户：{detail}"
+        en "the user is not allowed to read or create roles, grants and users on the {side}: {detail}"
+           "use a user with the role `admin` (or `root`) on both sides, or remove --with rbac"
+        zh "该用户无权在{side}集群读取或创建角色、授权和用户：{detail}"
            "请在两端使用具有 `admin` 角色的用户（或 `root`），或去掉 --with rbac";
-    /// The file for the passwords exists.
+    /// The file for the passwords already exists.
     UsersFileExists 703 Refused
         en "the file for the passwords of the new users already exists: `{file}`"
-           "it is never overwritten: name another one with --users-file, or move it away"
+           "it is never overwritten: choose another one with --users-file, or move this one away"
         zh "用于保存新用户密码的文件已存在：`{file}`"
-           "该文件不会被覆盖：请用 --users-file 指定其他文件，或先将其移走";
+           "不会覆盖已有文件：请用 --users-file 指定其他文件，或先将其移走";
     /// The file for the passwords can't be written or read.
     UsersFile 704 Failed
         en "the file for the passwords of the new users, `{file}`, can't be used: {detail}"
-           "no user was made without its password being in the file; make the file's directory writable, then run `vecferry resume`"
+           "no user was created without its password in this file; make the directory writable, then run `vecferry resume`"
         zh "无法使用保存新用户密码的文件 `{file}`：{detail}"
-           "密码未写入该文件的用户不会被创建；请确保其目录可写，然后运行 `vecferry resume`";
+           "只有密码已写入该文件的用户才会被创建；请确保其目录可写，然后运行 `vecferry resume`";
     /// A role, a grant, a privilege group or a user did not arrive.
     RbacFailed 705 Failed
-        en "`{object}` could not be made on the target: {detail}"
-           "the rows are copied all the same; mend the reason, then run `vecferry resume`, which makes only what is missing"
-        zh "无法在目标上创建 `{object}`：{detail}"
-           "数据行仍会照常复制；排除原因后运行 `vecferry resume`，只会补建缺失的部分";
+        en "`{object}` could not be created on the target: {detail}"
+           "all rows are still copied; fix the cause, then run `vecferry resume`, which creates only what is missing"
+        zh "无法在目标集群上创建 `{object}`：{detail}"
+           "数据行仍会照常复制；排除原因后运行 `vecferry resume`，它只会补建缺失的部分";
     /// Some of the source's roles, users and grants are not copied.
     RbacLeft 706 Done
         en "{number} of the source's roles, users and grants are not copied: {names}"
-           "what exists on the target is left as it is; compare these by hand, the report says why for each"
-        zh "源上的角色、用户和授权中有 {number} 项未复制：{names}"
-           "目标上已有的内容保持原样；请手工核对这些项，报告中列出了每一项的原因";
-    /// A plan of an earlier version makes roles and users by a call that harms servers.
+           "what exists on the target is left unchanged; check these by hand: the report gives the reason for each"
+        zh "源集群上的角色、用户和授权中有 {number} 项未复制：{names}"
+           "目标集群上已有的内容保持不变；请手动核对这些项，报告中列出了每一项的原因";
+    /// A plan of an earlier version uses a call that crashes servers.
     RbacPlanRestores 707 Refused
-        en "the plan restores all roles and users in one call, which crashes Milvus 2.5 and 2.6; this version does not send that call"
-           "make a new plan with --with rbac: it creates roles and users one by one, and users get new passwords"
-        zh "该计划用一次调用恢复所有角色和用户，这会使 Milvus 2.5 和 2.6 崩溃；当前版本不会发送该调用"
-           "请使用 --with rbac 重新生成计划：角色和用户将逐个创建，用户获得新密码";
-    /// A job of an earlier version was to make roles and users by a call that harms servers.
+        en "the plan restores all roles and users in one call, which crashes Milvus 2.5 and 2.6 and is no longer sent"
+           "create a new plan with --with rbac: it creates roles and users one by one, with new passwords"
+        zh "该计划用一次调用恢复所有角色和用户，这会使 Milvus 2.5 和 2.6 崩溃，因此不再发送该调用"
+           "请使用 --with rbac 重新生成计划：角色和用户将逐个创建，并使用新密码";
+    /// A job of an earlier version was planned with a call that crashes servers.
     RbacRestoreEnded 708 Failed
-        en "no roles and users were created: an earlier version planned this job to restore them in one call, which crashes Milvus 2.5 and 2.6"
-           "the rows are copied all the same; create roles and users by hand, or start over with a new job and --with rbac"
-        zh "未创建角色和用户：早期版本为该任务计划用一次调用恢复它们，这会使 Milvus 2.5 和 2.6 崩溃"
-           "数据行仍会照常复制；请手工创建角色和用户，或使用 --with rbac 新建任务重新开始";
+        en "no roles and users were created: an earlier version planned to restore them in one call, which crashes Milvus 2.5 and 2.6"
+           "all rows are still copied; create roles and users by hand, or start over with a new job and --with rbac"
+        zh "未创建角色和用户：早期版本计划用一次调用恢复它们，这会使 Milvus 2.5 和 2.6 崩溃"
+           "数据行仍会照常复制；请手动创建角色和用户，或使用 --with rbac 新建任务重新开始";
 }

@@ -52,10 +52,11 @@ async fn what_the_target_takes_arrives_although_the_table_has_a_doubt() {
     let doubts = of_code(&migration.plan().warnings, Code::TargetMayNotHold);
     let [doubt] = doubts[..] else { panic!("{doubts:?}") };
     let what = doubt.what(Lang::En);
-    let expected = "may not hold `default.books`: it needs nullable fields (`year`), which come with 2.5";
+    let expected =
+        "might not support `default.books`: it needs nullable fields (`year`), which come with 2.5";
     assert!(what.contains(expected), "{what}");
     assert!(doubt.what(Lang::Zh).contains("需要可为空的字段（`year`），该特性从 2.5 开始支持"), "{doubt}");
-    for word in ["`migrate` asks the target", "`vecferry plan --probe-write`"] {
+    for word in ["`migrate` tries this on the target", "`vecferry plan --probe-write`"] {
         assert!(doubt.hint(Lang::En).contains(word), "{doubt}");
     }
     let outcome = |migration: &Migration| {
@@ -105,7 +106,10 @@ async fn what_the_target_changes_without_a_word_is_refused_also_where_nobody_ask
     let [problem] = &refused[..] else { panic!("{refused:?}") };
     assert_eq!(problem.code, Code::TargetCannotHold);
     let what = problem.what(Lang::En);
-    assert!(what.contains("can't hold `default.books`: fields[year].nullable: `1` became absent"), "{what}");
+    assert!(
+        what.contains("does not support `default.books`: fields[year].nullable: `1` became absent"),
+        "{what}"
+    );
     assert_eq!(target.names("default"), (Vec::new(), Vec::new()));
     assert!(store.jobs(JobPage::newest()).await.unwrap().is_empty(), "no job was begun");
 }

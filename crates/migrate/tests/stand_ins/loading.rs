@@ -79,8 +79,8 @@ async fn a_source_that_never_finishes_loading_is_named_and_all_others_are_done()
         let checked = Migration::check(request(&source, &target), None).await;
         let migration = checked.into_result().unwrap();
         let warned = codes(&migration.plan().warnings);
-        let text = "the source is still loading `default.books`, or was just started: its rows are known by statistics \
-                    only, and its copy waits for it";
+        let text = "the source is still loading `default.books`, or has just started: its row count is an \
+                    estimate, and its copy waits for the load";
         assert!(warned.contains(&(Code::SourceLoading, text.to_owned())), "{warned:#?}");
         let state = tempfile::tempdir().unwrap();
         let (store, seen) = (sqlite::open(state.path()).unwrap(), Arc::new(Seen::default()));
@@ -91,7 +91,7 @@ async fn a_source_that_never_finishes_loading_is_named_and_all_others_are_done()
         let [(Code::SourceDoesNotServe, text)] = &codes(&report.problems)[..] else {
             panic!("{version:?}: {:#?}", report.problems)
         };
-        let begins = "the source does not serve every row of `default.books`: ";
+        let begins = "the source does not return every row of `default.books`: ";
         let ends = "its load has stood still for 2 s";
         assert!(text.starts_with(begins) && text.contains(ends), "{text}");
         assert_arrived(&source, &target, "films", "the other one");

@@ -47,7 +47,8 @@ async fn a_definition_that_the_target_refuses_is_named_before_anything_is_made()
     // Every collection of that definition is named.
     let problems = migration.probe_write(&CancellationToken::new()).await.unwrap_err();
     let is_of = |text: &str, name: &str| {
-        text.contains(&format!("can't hold `default.{name}`")) && text.contains("maximum field's number")
+        text.contains(&format!("does not support `default.{name}`"))
+            && text.contains("maximum field's number")
     };
     let texts: Vec<_> = problems.iter().map(|problem| problem.what(Lang::En)).collect();
     assert!(problems.iter().all(|problem| problem.code == Code::TargetCannotHold), "{texts:?}");

@@ -156,7 +156,10 @@ async fn repeated_keys_are_told_from_rows_that_were_not_returned() {
         assert_successful(&report, "repeated keys");
         assert_arrived(&scene.source, &scene.target, "books", "repeated keys");
         let warning = report.warnings.iter().find(|warning| warning.code == Code::Duplicates).unwrap();
-        assert!(warning.to_string().contains("40 rows of the source repeat a primary key"), "{warning}");
+        assert!(
+            warning.to_string().contains("40 rows of the source have a duplicate primary key"),
+            "{warning}"
+        );
         let store = sqlite::open(scene.state.path()).unwrap();
         let splits = store.splits(&report.job_id, Position(0)).await.unwrap();
         let counts = splits.iter().map(|split| split.count.unwrap());
