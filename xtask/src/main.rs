@@ -7,6 +7,7 @@ mod cargo;
 mod cases;
 mod fuzz;
 mod licences;
+mod modules;
 mod output;
 mod torture;
 
@@ -40,6 +41,8 @@ enum Chore {
     Fuzz(fuzz::Arguments),
     /// Check licences and sources of all dependencies against deny.toml
     Licences,
+    /// Show that the modules of each crate import one way
+    Modules,
     /// Break everything a migration depends on, again and again, and look whether a row is lost or there twice
     Torture(torture::Arguments),
 }
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Chore::Cases(arguments) => cases::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Licences => licences::run(),
+        Chore::Modules => modules::run(),
         Chore::Torture(arguments) => torture::run(&arguments),
     };
     match result {
