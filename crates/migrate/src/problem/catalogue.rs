@@ -499,9 +499,9 @@ catalogue! {
            "请等它结束，用 `vecferry resume {holder}` 继续，或用 `vecferry cancel {holder} --clean` 删除它创建的内容";
     /// A word of the expression language is the name of the primary key.
     KeyNotNamable 234 Refused
-        en "`{collection}`: the primary key is named `{field}`, a word of the expression language of the {side} ({version}): no query can select rows by it, and its {rows} rows are too many to be read at once, or have nulls"
+        en "`{collection}`: the primary key is named `{field}`, a word of the expression language of the {side} ({version}): no query can select rows by it, and its {rows} rows are too many to be read at once, hold nulls or structs, or lie in several partitions of a milvus-lite 3"
            "insert its rows at the source into a collection whose primary key has another name, and migrate that one; leave this one out with --exclude {collection}"
-        zh "`{collection}`：主键名为 `{field}`，它是{side}（{version}）表达式语言的保留字，任何查询都无法按主键选取行；其 {rows} 行过多、无法一次读取，或含有空值"
+        zh "`{collection}`：主键名为 `{field}`，它是{side}（{version}）表达式语言的保留字，任何查询都无法按主键选取行；其 {rows} 行过多、无法一次读取，或含有空值或结构体，或分布在 milvus-lite 3 的多个 Partition 中"
            "请在源上把这些行写入主键名不同的 Collection，再迁移那一个；用 --exclude {collection} 跳过本 Collection";
     /// A word of the expression language is the name of the primary key of a small collection.
     KeyPicked 442 Done
