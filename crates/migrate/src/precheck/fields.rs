@@ -14,7 +14,8 @@ const PICKED_BYTES_MAX: u64 = 32 << 20;
 /// Guess of the bytes of a value whose type does not tell.
 const VARIABLE_BYTES: usize = 512;
 
-/// Whether the rows of a collection can be picked from all of them: there are few, and none of their values is null.
+/// Whether the rows of a collection can be picked from all of them: there are few, and their columns are cut without more
+/// ado, for which they may hold neither nulls nor structs.
 fn can_be_picked(server: &Client, found: &Found) -> bool {
     let columns = found.described.schema.columns();
     let row_bytes: usize = columns.iter().map(|column| column.fixed_bytes().unwrap_or(VARIABLE_BYTES)).sum();

@@ -499,9 +499,9 @@ catalogue! {
            "请等它结束，用 `vecferry resume {holder}` 继续，或用 `vecferry cancel {holder} --clean` 删除它创建的内容";
     /// The name of the primary key is a reserved word, and the collection is too large to do without it.
     KeyNotNamable 234 Refused
-        en "`{collection}`: the primary key `{field}` is a reserved word of the {side} ({version}), so rows can't be selected by key; its {rows} rows are too many to read at once, or contain nulls"
+        en "`{collection}`: the primary key `{field}` is a reserved word of the {side} ({version}), so rows can't be selected by key; its {rows} rows are too many to read at once, contain nulls or structs, or are in several partitions of Milvus Lite 3"
            "on the source, copy the rows into a collection whose primary key has another name, and migrate that one; skip this one with --exclude {collection}"
-        zh "`{collection}`：主键名 `{field}` 是{side}集群（{version}）的保留字，无法按主键查询；其 {rows} 行过多而无法一次读取，或含有空值"
+        zh "`{collection}`：主键名 `{field}` 是{side}集群（{version}）的保留字，无法按主键查询；其 {rows} 行过多而无法一次读取，或含有空值或结构体，或分布在 Milvus Lite 3 的多个 Partition 中"
            "请在源集群上将数据写入主键名不同的 Collection，再迁移该 Collection；并用 --exclude {collection} 跳过当前的 Collection";
     /// The name of the primary key of a small collection is a reserved word.
     KeyPicked 442 Done

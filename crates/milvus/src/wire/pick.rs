@@ -105,6 +105,15 @@ fn of_rows<Value: Clone>(values: &[Value], number: usize, rows: &[usize]) -> Res
     Ok(rows.iter().map(|row| values[*row].clone()).collect())
 }
 
+/// The same for values of equally many parts each.
+fn cells<Part: Copy>(parts: &[Part], number: usize, rows: &[usize]) -> Result<Vec<Part>, usize> {
+    if number == 0 || !parts.len().is_multiple_of(number) {
+        return if number == 0 && parts.is_empty() { Ok(Vec::new()) } else { Err(parts.len()) };
+    }
+    let width = parts.len() / number;
+    Ok(rows.iter().flat_map(|row| parts[row * width..(row + 1) * width].iter().copied()).collect())
+}
+
 fn scalars(data: Scalars, number: usize, rows: &[usize]) -> Result<Scalars, usize> {
     macro_rules! cut {
         ($array:expr, $member:ident) => {{
@@ -149,15 +158,6 @@ fn vectors(data: Vectors, number: usize, rows: &[usize]) -> Result<Vectors, usiz
             Vectors::VectorArray(array)
         }
     })
-}
-
-/// The same for values of equally many parts each.
-fn cells<Part: Copy>(parts: &[Part], number: usize, rows: &[usize]) -> Result<Vec<Part>, usize> {
-    if number == 0 || !parts.len().is_multiple_of(number) {
-        return if number == 0 && parts.is_empty() { Ok(Vec::new()) } else { Err(parts.len()) };
-    }
-    let width = parts.len() / number;
-    Ok(rows.iter().flat_map(|row| parts[row * width..(row + 1) * width].iter().copied()).collect())
 }
 
 #[cfg(test)]
