@@ -78,7 +78,7 @@ impl Scene {
     }
 
     async fn ended(self, context: &str) {
-        let report = tokio::time::timeout(SOON, self.job).await.expect("it ends").unwrap().unwrap();
+        let report = tokio::time::timeout(SOON, self.job).await.unwrap().unwrap().unwrap();
         assert_successful(&report, context);
         assert_eq!(report.collections[0].rows, ROWS.unsigned_abs(), "{context}");
         assert_arrived(&self.source, &self.target, "books", context);
