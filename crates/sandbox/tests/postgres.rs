@@ -131,13 +131,11 @@ fn a_server_that_does_not_start_shows_its_log() {
     assert_eq!(server.pid(), None);
 }
 
-/// Where [`owner`] writes what became of its server.
+/// Where [`be_owner`] writes what became of its server.
 const REPORT: &str = "VECFERRY_TEST_REPORT";
 
-#[test]
-#[ignore = "other tests run it in a process of its own, and kill it"]
-fn owner() {
-    let Some(report) = std::env::var_os(REPORT) else { return };
+/// What the test process does that [`run_owner`] starts: it owns a server until it is killed.
+fn be_owner(report: &Path) {
     let server = PostgresServer::start(&|_| {});
     let line = match &server {
         Ok(server) => format!("{}\n", server.directory().display()),
@@ -150,12 +148,12 @@ fn owner() {
     }
 }
 
-/// Runs [`owner`]; returns its process and what it reports.
+/// Runs [`be_owner`] in a process of its own; returns the process and what it reports.
 fn run_owner(programs: Option<&Path>) -> (Child, String) {
     let directory = tempfile::tempdir().unwrap();
     let report = directory.path().join("report");
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "owner"]).env(REPORT, &report).stdout(Stdio::null());
+    command.args(["--exact", "nothing_is_left_of_a_killed_owner"]).env(REPORT, &report).stdout(Stdio::null());
     if let Some(programs) = programs {
         command.env("VECFERRY_POSTGRES_BIN", programs);
     }
@@ -167,6 +165,9 @@ fn run_owner(programs: Option<&Path>) -> (Child, String) {
 
 #[test]
 fn nothing_is_left_of_a_killed_owner() {
+    if let Some(report) = std::env::var_os(REPORT) {
+        return be_owner(Path::new(&report));
+    }
     let (mut owner, directory) = run_owner(None);
     let directory = PathBuf::from(directory);
     assert!(directory.is_dir(), "{}", directory.display());
