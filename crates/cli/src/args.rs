@@ -1,6 +1,6 @@
 //! What the command line takes. Parsing only: what the values mean is found out elsewhere.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -8,8 +8,13 @@ use clap_complete::Shell;
 use vecferry_migrate::{AutoId, Duplicates, Lang, OnBadRow, RbacUsers, SourceLoad, VerifyLevel};
 use vecferry_milvus::Secret;
 use vecferry_policy::{CuType, Deployment, EDITION_DEFAULT};
+use vecferry_store::postgres::without_password;
 
+use crate::format::shell;
 use crate::output::ColorChoice;
+
+/// Names the database of job records, so that its password is on no command line.
+const STORE_VARIABLE: &str = "VECFERRY_STORE";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -100,9 +105,9 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// The state directory that is asked for.
-    pub(crate) fn state_dir(&self) -> Option<&Path> {
-        let state = match self {
+    /// Where the command's jobs are recorded, if it is about any.
+    pub(crate) fn state(&self) -> Option<&StateArgs> {
+        Some(match self {
             Self::Demo(_) | Self::Capacity(_) | Self::Completions { .. } | Self::Sandbox => return None,
             Self::Plan(args) => &args.state,
             Self::Migrate(args) => &args.state,
@@ -115,8 +120,7 @@ impl Command {
             Self::Verify(args) => &args.state,
             Self::Load(args) => &args.state,
             Self::Worker(args) => &args.job.state,
-        };
-        state.state_dir.as_deref()
+        })
     }
 }
 
@@ -545,6 +549,27 @@ pub(crate) struct StateArgs {
     /// Directory for job records [default: $XDG_STATE_HOME/vecferry or ~/.local/state/vecferry]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
+    /// PostgreSQL database for job records: postgres://USER:PASSWORD@HOST:PORT/DATABASE
+    #[arg(long, value_name = "URL", env = STORE_VARIABLE, hide_env_values = true, value_parser = secret)]
+    pub(crate) store: Option<Secret>,
+}
+
+impl StateArgs {
+    /// The options that a command about a job of this record needs, as they can be typed into a shell. What the environment
+    /// says need not be typed, and a password is not shown.
+    pub(crate) fn typed(&self) -> Option<String> {
+        let directory = self.state_dir.as_deref().map(|path| {
+            // A command may be typed in another directory.
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            format!(" --state-dir {}", shell(&path.display().to_string()))
+        });
+        let of_environment = std::env::var(STORE_VARIABLE).ok();
+        let store =
+            self.store.as_ref().map(Secret::reveal).filter(|url| of_environment.as_deref() != Some(*url));
+        let store = store.map(|url| format!(" --store {}", shell(&without_password(url))));
+        let typed: String = [directory, store].into_iter().flatten().collect();
+        (!typed.is_empty()).then_some(typed)
+    }
 }
 
 /// A job, by its ID or the beginning of it.

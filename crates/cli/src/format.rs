@@ -222,7 +222,7 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(harmless).collect()
 }
 
-/// Commands that need the directory of the job that they are about.
+/// Commands that need to know where the job that they are about is recorded.
 const COMMANDS_ABOUT_JOBS: [&str; 8] = [
     "vecferry jobs",
     "vecferry status",
@@ -234,10 +234,11 @@ const COMMANDS_ABOUT_JOBS: [&str; 8] = [
     "vecferry load --job",
 ];
 
-/// A text whose commands about jobs name the state directory, so that they work when they are typed as they stand there.
-pub(crate) fn with_state_dir(text: &str, state_dir: Option<&str>) -> String {
-    let Some(state_dir) = state_dir else { return text.to_owned() };
-    let mut named = String::with_capacity(text.len() + state_dir.len() + 16);
+/// A text whose commands about jobs say where these are recorded, so that they work when they are typed as they stand there.
+/// `record` is the options for it, with a space in front.
+pub(crate) fn with_record(text: &str, record: Option<&str>) -> String {
+    let Some(record) = record else { return text.to_owned() };
+    let mut named = String::with_capacity(text.len() + record.len());
     let mut rest = text;
     while let Some(at) = rest.find("vecferry ") {
         let (before, command) = rest.split_at(at);
@@ -256,8 +257,7 @@ pub(crate) fn with_state_dir(text: &str, state_dir: Option<&str>) -> String {
         };
         named.push_str(&command[..length]);
         if known.is_some() {
-            named.push_str(" --state-dir ");
-            named.push_str(&shell(state_dir));
+            named.push_str(record);
         }
         rest = &command[length..];
     }
@@ -394,15 +394,15 @@ mod tests {
     fn commands_about_jobs_name_their_directory() {
         let text = "run `vecferry resume j`, `vecferry load --job j`, `vecferry load --target t`, \
                     `vecferry jobs` or `vecferry migrate`: vecferry cancel j --clean";
-        assert_eq!(with_state_dir(text, None), text);
+        assert_eq!(with_record(text, None), text);
         assert_eq!(
-            with_state_dir(text, Some("/a b")),
+            with_record(text, Some(" --state-dir '/a b'")),
             "run `vecferry resume --state-dir '/a b' j`, `vecferry load --state-dir '/a b' --job j`, \
              `vecferry load --target t`, `vecferry jobs --state-dir '/a b'` or `vecferry migrate`: \
              vecferry cancel --state-dir '/a b' j --clean"
         );
-        assert_eq!(with_state_dir("vecferry resumed", Some("/a")), "vecferry resumed");
-        assert_eq!(with_state_dir("vecferry", Some("/a")), "vecferry");
+        assert_eq!(with_record("vecferry resumed", Some(" --store a")), "vecferry resumed");
+        assert_eq!(with_record("vecferry", Some(" --store a")), "vecferry");
     }
 
     #[test]

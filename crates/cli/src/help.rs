@@ -123,6 +123,7 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
         "写入限速：20MB/s（B 至 GB、KiB 至 GiB）、5000rows/s，或 `none`；之后可用 `vecferry rate` 修改",
     ),
     ("", "state_dir", "保存任务记录的目录 [默认值：$XDG_STATE_HOME/vecferry 或 ~/.local/state/vecferry]"),
+    ("", "store", "保存任务记录的 PostgreSQL 数据库：postgres://USER:PASSWORD@HOST:PORT/DATABASE"),
     ("", "job", "任务 ID，或足以区分的开头部分"),
     ("", "rate", "限速：20MB/s（B 至 GB、KiB 至 GiB）、5000rows/s，或 `none`"),
     ("", "clean", "从目标集群删除该任务创建的所有内容，且只删除这些内容"),
@@ -217,7 +218,10 @@ fn with_text(command: &str, arg: Arg) -> Arg {
         None if arg.is_positional() => ARGUMENTS_HEADING,
         None => OPTIONS,
     };
-    arg.help(help).help_heading(heading).hide_env(true).hide_default_value(true).hide_possible_values(true)
+    // Only of these there are any to hide.
+    let takes_values = arg.get_action().takes_values();
+    let arg = arg.help(help).help_heading(heading).hide_env(true);
+    arg.hide_default_value(takes_values).hide_possible_values(takes_values)
 }
 
 fn command_text(name: &str) -> Option<&'static str> {

@@ -31,10 +31,10 @@ const PRINTED_OPEN_MAX: usize = 10;
 const BAR_HEIGHT: usize = 38;
 
 /// The page of a report.
-pub(crate) fn html(report: &Report, lang: Lang, state_dir: Option<&str>) -> String {
+pub(crate) fn html(report: &Report, lang: Lang, record: Option<&str>) -> String {
     // Only a text that can't be formatted could fail, and there is none; if ever, a page that says so is better than
     // no page.
-    let page = Page::new(report, lang, state_dir).render().unwrap_or_else(|error| error.to_string());
+    let page = Page::new(report, lang, record).render().unwrap_or_else(|error| error.to_string());
     // Names and messages are others': none of them turns what stands around it.
     let harmless = |character| {
         if format::acts(character) && !character.is_whitespace() { '\u{fffd}' } else { character }
@@ -212,7 +212,7 @@ struct Index {
 }
 
 impl Page {
-    fn new(report: &Report, lang: Lang, state_dir: Option<&str>) -> Self {
+    fn new(report: &Report, lang: Lang, record: Option<&str>) -> Self {
         let t = Labels::of(lang);
         let cluster = |label, cluster: &vecferry_migrate::Cluster| Cluster {
             label,
@@ -264,7 +264,7 @@ impl Page {
             problems_title: if canceled { t.stopped } else { t.problems },
             problems: troubles(lang, &report.problems),
             warnings: troubles(lang, &report.warnings),
-            steps: steps(t, report, done, state_dir),
+            steps: steps(t, report, done, record),
             charts: charts(t, lang, report),
             rbac: report.rbac.as_ref().map(|rbac| {
                 let present::RbacText { numbers, passwords, lists } =
@@ -455,12 +455,9 @@ fn meaning(lang: Lang, report: &Report, done: usize) -> Vec<String> {
 }
 
 /// What a person does next.
-fn steps(t: &Labels, report: &Report, done: usize, state_dir: Option<&str>) -> Vec<Step> {
-    let say = |text: &str| Step {
-        text: spans(&format::with_state_dir(text, state_dir)),
-        command: None,
-        note: None,
-    };
+fn steps(t: &Labels, report: &Report, done: usize, record: Option<&str>) -> Vec<Step> {
+    let say =
+        |text: &str| Step { text: spans(&format::with_record(text, record)), command: None, note: None };
     if report.state != JobState::Successful {
         let mut steps = vec![say(t.stay)];
         if report.state == JobState::Failed {
@@ -490,7 +487,7 @@ fn steps(t: &Labels, report: &Report, done: usize, state_dir: Option<&str>) -> V
         for name in loadable.into_iter().filter(|_| !is_long) {
             command.push_str(&format!(" \\\n  --collection {}", format::shell(&clean(&name.to_string()))));
         }
-        let command = format::with_state_dir(&command, state_dir);
+        let command = format::with_record(&command, record);
         Step { text: spans(t.load), command: Some(command), note: Some(t.load_credentials) }
     });
     let open = report.collections.iter().flat_map(|collection| {

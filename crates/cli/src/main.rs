@@ -27,7 +27,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use vecferry_migrate::Exit;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, StateArgs};
 use crate::output::{Output, readable};
 use crate::signals::Signals;
 
@@ -47,8 +47,8 @@ fn run(cli: &Cli) -> Exit {
     log_if_asked();
     let shown = &cli.shown;
     let lang = shown.lang.unwrap_or_else(usage::lang_of_environment);
-    let state_dir = cli.command.state_dir();
-    let output = Output::new(lang, shown.json, shown.quiet, shown.color, state_dir);
+    let record = cli.command.state().and_then(StateArgs::typed);
+    let output = Output::new(lang, shown.json, shown.quiet, shown.color, record);
     match &cli.command {
         Command::Completions { shell } => commands::completions::run(&output, *shell),
         Command::Sandbox => commands::sandbox::run(),

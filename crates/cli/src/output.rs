@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -138,8 +137,8 @@ pub(crate) struct Output {
     pub(crate) quiet: bool,
     stdout_colored: bool,
     stderr_colored: bool,
-    /// The directory of the record of jobs that was asked for.
-    state_dir: Option<String>,
+    /// The options that say where jobs are recorded, as they are typed, where that is not the default.
+    record: Option<String>,
 }
 
 /// The last line of `--json` where a command was refused.
@@ -156,12 +155,10 @@ impl Output {
         json: bool,
         quiet: bool,
         color: ColorChoice,
-        state_dir: Option<&Path>,
+        record: Option<String>,
     ) -> Self {
-        // A command may be typed in another directory.
-        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Self {
-            state_dir: state_dir.map(|path| absolute(path).display().to_string()),
+            record,
             lang,
             json,
             quiet,
@@ -170,14 +167,14 @@ impl Output {
         }
     }
 
-    /// The directory of the record of jobs, where one was asked for.
-    pub(crate) fn state_dir(&self) -> Option<&str> {
-        self.state_dir.as_deref()
+    /// The options that say where jobs are recorded, as they are typed, where that is not the default.
+    pub(crate) fn record(&self) -> Option<&str> {
+        self.record.as_deref()
     }
 
     /// A text whose commands about jobs can be typed as they stand there.
     pub(crate) fn commands(&self, text: &str) -> String {
-        format::with_state_dir(text, self.state_dir.as_deref())
+        format::with_record(text, self.record())
     }
 
     /// Whether a person sees stderr and can answer.
@@ -310,8 +307,8 @@ mod tests {
     use super::*;
 
     fn output(lang: Lang) -> Output {
-        let state_dir = None;
-        Output { lang, json: false, quiet: false, stdout_colored: false, stderr_colored: false, state_dir }
+        let record = None;
+        Output { lang, json: false, quiet: false, stdout_colored: false, stderr_colored: false, record }
     }
 
     #[test]

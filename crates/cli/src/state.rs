@@ -3,19 +3,36 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use vecferry_migrate::{Code, Problem, state_problem, store_problem};
+use vecferry_migrate::{Code, Problem, database_problem, state_problem, store_problem};
+use vecferry_store::postgres::{PostgresStore, Settings, without_password};
 use vecferry_store::{JobId, Store, sqlite};
 
 use crate::args::StateArgs;
 
-/// Opens the store of the state directory that is asked for, or of the platform's.
-pub(crate) fn store(args: &StateArgs) -> Result<Arc<dyn Store>, Problem> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let Some(directory) = args.state_dir.clone().or_else(|| platform_dir(variable)) else {
-        let problem = Problem::new(Code::StateDir).with("dir", "~/.local/state/vecferry");
-        return Err(problem.with("detail", "neither XDG_STATE_HOME nor HOME is set"));
-    };
+/// Opens the database that is asked for, or else the store of the state directory.
+pub(crate) async fn store(args: &StateArgs) -> Result<Arc<dyn Store>, Problem> {
+    if let Some(url) = &args.store {
+        return database(url.reveal(), directory(args).ok()).await;
+    }
+    let directory = directory(args)?;
     sqlite::open(&directory).map_err(|error| state_problem(&directory.display().to_string(), "", &error))
+}
+
+async fn database(url: &str, files_directory: Option<PathBuf>) -> Result<Arc<dyn Store>, Problem> {
+    let settings = Settings { files_directory, ..Settings::default() };
+    match PostgresStore::connect(url, settings).await {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(error) => Err(database_problem(&without_password(url), "", &error)),
+    }
+}
+
+/// The state directory that is asked for, or the platform's.
+fn directory(args: &StateArgs) -> Result<PathBuf, Problem> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    args.state_dir.clone().or_else(|| platform_dir(variable)).ok_or_else(|| {
+        let problem = Problem::new(Code::StateDir).with("dir", "~/.local/state/vecferry");
+        problem.with("detail", "neither XDG_STATE_HOME nor HOME is set")
+    })
 }
 
 /// The job whose ID begins with what is given.

@@ -378,3 +378,27 @@ fn a_record_of_jobs_that_cannot_be_read_is_refused_and_left_alone() {
     assert!(ended.stderr.contains("error[VF-0009]"), "{}", ended.stderr);
     assert!(fs::read_to_string(&file).unwrap().starts_with("this is no record"));
 }
+
+#[test]
+fn a_database_of_jobs_is_reached_or_named_without_its_password() {
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("postgres://me:hunter2@127.0.0.1:{nowhere}/jobs");
+    for (url, code, text) in [
+        (
+            url.as_str(),
+            "VF-0023",
+            format!("the job database `postgres://me@127.0.0.1:{nowhere}/jobs` can't be reached"),
+        ),
+        ("postgres://me:hunter2@/jobs?sslmode=maybe", "VF-0025", "`sslmode` is not one of".to_owned()),
+        ("mysql://me:hunter2@h/jobs", "VF-0025", "does not start with `postgres://`".to_owned()),
+    ] {
+        let by_option = run(&["jobs", "--store", url]);
+        let by_variable = ended(vecferry(&["jobs"]).env("VECFERRY_STORE", url));
+        for ended in [by_option, by_variable] {
+            assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+            assert!(ended.stderr.starts_with(&format!("error[{code}]: ")), "{}", ended.stderr);
+            assert!(ended.stderr.contains(&text), "{}", ended.stderr);
+            assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+        }
+    }
+}

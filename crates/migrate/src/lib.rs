@@ -37,7 +37,7 @@ pub use job::{
 };
 pub use plan::file::PlanFile;
 pub use plan::{Change, Keys, Plan, PlannedCollection};
-pub use problem::{Code, Exit, Lang, Problem, state_problem, store_problem};
+pub use problem::{Code, Exit, Lang, Problem, database_problem, state_problem, store_problem};
 pub use rate::MaxRate;
 pub use report::{JobState, Report};
 pub use request::{

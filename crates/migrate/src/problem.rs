@@ -18,7 +18,7 @@ pub use catalogue::{CATALOGUE, Code, Entry, Text};
 pub use check::{Check, CheckId, Outcome};
 pub(crate) use size::{does_not_fit, mebibytes, partitions_disagree};
 pub(crate) use store::store_failed;
-pub use store::{state_problem, store_problem};
+pub use store::{database_problem, state_problem, store_problem};
 pub(crate) use told::Told;
 
 /// One of the two clusters.

@@ -28,6 +28,7 @@ mod meter;
 mod objects;
 pub mod postgres;
 mod reservations;
+mod right;
 mod splits;
 pub mod sqlite;
 
@@ -36,7 +37,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use attempt::Attempt;
-pub use claims::{Claim, Claims, Right, Writer};
+pub use claims::Claims;
 pub use collections::{CollectionRecord, Collections, NewCollectionRecord};
 pub use comparisons::{Comparison, Comparisons, NewComparison};
 pub use error::{Error, ErrorKind};
@@ -48,6 +49,7 @@ pub use meter::{Commit, at_commits};
 pub use meter::{Usage, Waiting};
 pub use objects::{ObjectRecord, Objects};
 pub use reservations::{Reservations, Reserved};
+pub use right::{Claim, Right, Writer};
 pub use splits::{Doubt, NewSplit, Progress, Quarantined, RangeCount, Split, Splits, Step};
 
 /// Everything that is recorded of jobs.
@@ -59,6 +61,9 @@ pub trait Store:
 
     /// The directory in which it is, where it is in one of this machine.
     fn directory(&self) -> Option<&Path>;
+
+    /// The directory of this machine for files about jobs, which people read, such as the list of refused rows.
+    fn files_directory(&self) -> Option<&Path>;
 
     /// How much this handle was used so far.
     fn usage(&self) -> Usage;

@@ -8,9 +8,9 @@
 use async_trait::async_trait;
 
 use crate::attempt::Attempt;
-use crate::claims::{Claim, Right};
 use crate::error::Error;
 use crate::id::{JobId, Position, SplitId};
+use crate::right::{Claim, Right};
 
 /// A split to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]

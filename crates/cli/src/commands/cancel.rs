@@ -21,7 +21,7 @@ struct Ended<'a> {
 
 /// Ends a job.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &CancelArgs) -> Exit {
-    let store = match state::store(&args.job.state) {
+    let store = match state::store(&args.job.state).await {
         Ok(store) => store,
         Err(problem) => return output.refuse(&[problem]),
     };

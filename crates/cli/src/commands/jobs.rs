@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use vecferry_migrate::event::{Bottleneck, Phase};
-use vecferry_migrate::{Code, Exit, Passed, Problem, Report, history, state_problem, updates_unseen};
+use vecferry_migrate::{Code, Exit, Passed, Problem, Report, history, store_problem, updates_unseen};
 use vecferry_store::{JobPage, JobRecord, JobState, JobSummary, Store};
 
 use crate::args::{JobName, ReportArgs, StateArgs};
@@ -84,13 +84,12 @@ struct CollectionStatus {
 }
 
 /// What one of these commands needs: an open store, or a refusal.
-fn opened(args: &StateArgs) -> Result<Arc<dyn Store>, Vec<Problem>> {
-    state::store(args).map_err(|problem| vec![problem])
+async fn opened(args: &StateArgs) -> Result<Arc<dyn Store>, Vec<Problem>> {
+    state::store(args).await.map_err(|problem| vec![problem])
 }
 
 fn failed(store: &dyn Store, job: &str) -> impl Fn(vecferry_store::Error) -> Vec<Problem> {
-    let (place, job) = (store.place(), job.to_owned());
-    move |error| vec![state_problem(&place, &job, &error)]
+    move |error| vec![store_problem(store, job, &error)]
 }
 
 /// Ends a command that shows something.
@@ -104,7 +103,7 @@ fn shown(output: &Output, result: Result<(), Vec<Problem>>) -> Exit {
 /// Lists all jobs.
 pub(crate) async fn list(output: &Output, args: &StateArgs) -> Exit {
     let result = async {
-        let store = opened(args)?;
+        let store = opened(args).await?;
         let jobs = all_jobs(&*store).await?;
         if output.json {
             output.json_line(&jobs.iter().map(Job::new).collect::<Vec<_>>());
@@ -161,7 +160,7 @@ fn job_table(output: &Output, jobs: &[JobSummary]) -> Table {
 /// Shows how far a job is.
 pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
     let result = async {
-        let store = opened(&args.state)?;
+        let store = opened(&args.state).await?;
         let job_id = state::job(&*store, &args.job).await.map_err(|problem| vec![problem])?;
         let failed = failed(&*store, job_id.as_str());
         let job = store.summary(&job_id).await.map_err(&failed)?;
@@ -271,10 +270,10 @@ pub(super) async fn recorded_report(
 /// Shows the report of a job.
 pub(crate) async fn report(output: &Output, args: &ReportArgs) -> Exit {
     let result = async {
-        let store = opened(&args.job.state)?;
+        let store = opened(&args.job.state).await?;
         let (_, report) = recorded_report(&*store, &args.job.job).await?;
         if let Some(file) = &args.html {
-            write(file, &html::html(&report, output.lang, output.state_dir()))
+            write(file, &html::html(&report, output.lang, output.record()))
                 .map_err(|problem| vec![problem])?;
         }
         if output.json {

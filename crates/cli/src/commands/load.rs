@@ -65,7 +65,7 @@ async fn request(args: &LoadArgs) -> Result<LoadRequest, Vec<Problem>> {
             replicas: args.replicas,
         });
     };
-    let store = state::store(&args.state).map_err(|problem| vec![problem])?;
+    let store = state::store(&args.state).await.map_err(|problem| vec![problem])?;
     let (record, report) = recorded_report(&*store, job).await?;
     let target = endpoint(&args.target(Some(&record.target)))?;
     Ok(LoadRequest { target, what: LoadWhat::AsOnSource(report.former_loads()), replicas: args.replicas })

@@ -100,11 +100,11 @@ struct Event {
 
 /// Migrates as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateArgs) -> Exit {
-    let store = match state::store(&args.state) {
+    let store = match state::store(&args.state).await {
         Ok(store) => store,
         Err(problem) => return output.refuse(&[problem]),
     };
-    let directory = store.directory().unwrap_or(Path::new("."));
+    let directory = store.files_directory().unwrap_or(Path::new("."));
     let Some(task) = signals.unless_signaled(Box::pin(task(args, directory))).await else {
         return not_started(output, text::stopped_before_start(output.lang));
     };

@@ -30,12 +30,12 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &PlanArgs)
     let Some(request) = signals.unless_signaled(request).await else {
         return not_started(output, text::stopped_before_start(output.lang));
     };
-    let store = state::store(&args.state).map_err(|problem| vec![problem]);
+    let store = state::store(&args.state).await.map_err(|problem| vec![problem]);
     let (mut request, store) = match both(request, store) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
     };
-    request.rbac = match rbac(&args.rbac, store.directory().unwrap_or(Path::new("."))) {
+    request.rbac = match rbac(&args.rbac, store.files_directory().unwrap_or(Path::new("."))) {
         Ok(rbac) => rbac,
         Err(problem) => return output.refuse(&[problem]),
     };

@@ -34,7 +34,7 @@ pub(crate) async fn run(output: &Output, args: &RateArgs) -> Exit {
 /// What is wrong with the rate is said before the job is looked for.
 async fn set(args: &RateArgs) -> Result<(Option<MaxRate>, RateSet), Problem> {
     let max_rate = MaxRate::parse(&args.rate)?;
-    let store = state::store(&args.state)?;
+    let store = state::store(&args.state).await?;
     let job_id = state::job(&*store, &args.job).await?;
     let set = set_max_rate(&*store, &job_id, max_rate).await?;
     Ok((max_rate, set))

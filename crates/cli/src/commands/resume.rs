@@ -14,7 +14,7 @@ use crate::{state, text};
 
 /// Goes on with a job.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArgs) -> Exit {
-    let store = state::store(&args.job.state).map_err(|problem| vec![problem]);
+    let store = state::store(&args.job.state).await.map_err(|problem| vec![problem]);
     let (max_rate, store) = match both(max_rate(&args.pace), store) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),

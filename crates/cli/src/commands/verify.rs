@@ -76,7 +76,7 @@ async fn request(args: &VerifyArgs) -> Result<VerifyRequest, Vec<Problem>> {
 /// What jobs made is in their record.
 async fn with_made(mut request: VerifyRequest, args: &VerifyArgs) -> Result<VerifyRequest, Problem> {
     if let RepairScope::Made(made) = &mut request.repair {
-        let store = state::store(&args.state)?;
+        let store = state::store(&args.state).await?;
         let recorded = store.made_collections().await;
         *made = recorded.map_err(|error| store_problem(&*store, "", &error))?;
     }

@@ -33,7 +33,7 @@ async fn work(
     cancel: CancellationToken,
 ) -> Result<(), Vec<Problem>> {
     let one = |problem| vec![problem];
-    let store = state::store(&args.job.state).map_err(one)?;
+    let store = state::store(&args.job.state).await.map_err(one)?;
     let job_id = state::job(&*store, &args.job.job).await.map_err(one)?;
     let sides = endpoints(&*store, &job_id, &args.source, &args.target).await?;
     let resources = Resources::new(Limits::default());

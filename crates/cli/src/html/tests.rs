@@ -371,20 +371,20 @@ fn the_verdict_is_told_in_a_word_and_a_sentence() {
             with_duplicates(),
             "good",
             "SUCCESSFUL",
-            "12 more rows of the source repeat a key",
+            "12 more rows of the source have a duplicate primary key",
             "另有 12 行主键重复",
         ),
         (unproved, "caution", "SUCCESSFUL", "Nothing was compared", "未做任何比对"),
-        (drifted, "caution", "SUCCESSFUL", "The source changed during the copy", "复制期间源发生了变化"),
+        (drifted, "caution", "SUCCESSFUL", "The source changed during the copy", "复制期间源集群发生了变化"),
         (
             failed(),
             "bad",
             "FAILED",
             "Source and target differ in 1 of 5 collections",
-            "5 个 Collection 中有 1 个在源和目标上不一致",
+            "5 个 Collection 中有 1 个在源集群和目标集群上不一致",
         ),
         (broken, "bad", "FAILED", "2 of 5 collections are complete", "5 个 Collection 中有 2 个已完成"),
-        (canceled(), "caution", "CANCELED", "stopped on request", "已按请求停止"),
+        (canceled(), "caution", "CANCELED", "The migration was canceled", "迁移已取消"),
     ] {
         for (lang, sentence) in [(Lang::En, en), (Lang::Zh, zh)] {
             let (shown, text) = verdict(&report, lang);

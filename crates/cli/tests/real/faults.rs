@@ -69,6 +69,11 @@ pub(crate) fn start_with_in(name: &str, target: &str, more: &[&str], variables: 
 }
 
 pub(crate) fn started(command: Vecferry) -> Started {
+    launched(command).until(|event| event["event"] == "progress" && event["rows_done"].as_u64().unwrap() > 0)
+}
+
+/// Starts a command.
+pub(crate) fn launched(command: Vecferry) -> Started {
     let (mut child, command) = command.spawn();
     let mut stderr = child.stderr.take().unwrap();
     let stderr = thread::spawn(move || {
@@ -78,8 +83,7 @@ pub(crate) fn started(command: Vecferry) -> Started {
     let (sender, lines) = channel();
     let mut reader = BufReader::new(child.stdout.take().unwrap()).lines();
     thread::spawn(move || reader.try_for_each(|line| sender.send(line.unwrap()).ok()));
-    let started = Started { child, stdout: String::new(), lines, stderr, command };
-    started.until(|event| event["event"] == "progress" && event["rows_done"].as_u64().unwrap() > 0)
+    Started { child, stdout: String::new(), lines, stderr, command }
 }
 
 pub(crate) struct Started {

@@ -235,7 +235,7 @@ fn partitions_of_lite_3_that_add_up_to_more_than_the_whole_are_refused() {
         "#,
     );
     let refused =
-        |name| format!("`default.{name}` holds 100 rows on the source, but its partitions add up to 120");
+        |name| format!("`default.{name}` has 100 rows on the source, but its partitions add up to 120");
     let run = Vecferry::migrate(servers(), "lite", "lite_target", &["--collection", "moved_loaded"]);
     run.failed(3, "VF-0236", &refused("moved_loaded"));
     // What is not loaded can't be counted before the job begins, but before its first row.

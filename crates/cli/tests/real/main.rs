@@ -21,16 +21,18 @@ mod rbac;
 mod refused;
 mod resume;
 mod state;
+mod store;
 mod terminal;
 mod tls;
 mod untrue;
 mod verify;
 mod visible;
+mod workers;
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use vecferry_sandbox::{ServerKind, ServerSpec};
-use vecferry_testkit::{Oracle, Servers};
+use vecferry_testkit::{Oracle, Postgres, Servers};
 
 /// The `vecferry` under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_vecferry");
@@ -70,4 +72,10 @@ fn servers() -> &'static Servers {
 /// An oracle that knows the shared servers by their names.
 fn oracle() -> Oracle {
     Oracle::new(servers())
+}
+
+/// The shared PostgreSQL, for jobs that are recorded in a database.
+fn postgres() -> &'static Postgres {
+    static POSTGRES: LazyLock<Postgres> = LazyLock::new(Postgres::start);
+    &POSTGRES
 }

@@ -184,7 +184,7 @@ fn rows_without_an_index() {
     );
     for name in ["stored_bare", "growing_bare"] {
         let run = Vecferry::migrate(servers(), "source", "target", &["--collection", name]);
-        run.failed(3, "VF-0206", &format!("`default.{name}` holds"));
+        run.failed(3, "VF-0206", &format!("`default.{name}` has about"));
         assert!(run.stderr.contains("its vector field `vector` has no index"), "{}", run.stderr);
     }
     oracle.run(

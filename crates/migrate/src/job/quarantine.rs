@@ -35,13 +35,17 @@ pub(super) fn path(state_dir: &Path, job_id: &JobId) -> PathBuf {
 
 /// Where the rows of a job are named.
 pub(super) fn place(store: &dyn Store, job_id: &JobId) -> String {
-    store.directory().map_or_else(|| store.place(), |directory| path(directory, job_id).display().to_string())
+    store
+        .files_directory()
+        .map_or_else(|| store.place(), |directory| path(directory, job_id).display().to_string())
 }
 
 /// Writes the file from the record, or removes it where no row is refused any more. Returns its path if there is one.
-/// A store that is in no directory names them itself.
+/// A store without a directory for files names them itself.
 pub(super) async fn write(store: &dyn Store, job_id: &JobId, plan: &Plan) -> Result<Option<String>, Problem> {
-    let Some(path) = store.directory().map(|directory| path(directory, job_id)) else { return Ok(None) };
+    let Some(path) = store.files_directory().map(|directory| path(directory, job_id)) else {
+        return Ok(None);
+    };
     let failed = |error: &dyn std::fmt::Display| {
         Problem::new(Code::StateDir).with("dir", path.display()).with("detail", error)
     };

@@ -40,6 +40,9 @@ use crate::tuning::Tuning;
 const SPLITS_PARALLEL: usize = 6;
 /// How often a worker looks for splits while there are none, and whether the job is to end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// So many slices fail in a row before a worker gives up, each after a server or the store was away for longer than is
+/// waited for.
+const FAILURES_MAX: u32 = 5;
 /// How often a dispatcher looks whether workers are done.
 const DONE_INTERVAL: Duration = Duration::from_millis(500);
 /// Nobody works on the splits of a collection for so long: there is no worker.
@@ -151,7 +154,7 @@ impl Worker {
         let free = || async { store.free_splits(job_id, position).await.map_err(CopyError::from) };
         let mut waiting = free().await?;
         let worked = !waiting.is_empty();
-        let mut running = FuturesUnordered::new();
+        let (mut running, mut failures) = (FuturesUnordered::new(), 0);
         loop {
             while running.len() < SPLITS_PARALLEL
                 && !self.copying.cancel.is_cancelled()
@@ -161,12 +164,20 @@ impl Worker {
             }
             match running.next().await {
                 None => return Ok(worked),
-                Some(Ok(Slice::More { divided })) => waiting.extend(divided),
+                Some(Ok(Slice::More { divided })) => {
+                    failures = 0;
+                    waiting.extend(divided);
+                }
+                Some(Ok(Slice::Done)) => failures = 0,
                 // Whoever has the split goes on with it.
                 Some(
-                    Ok(Slice::Done | Slice::Taken | Slice::Canceled)
-                    | Err(SliceError::Canceled | SliceError::Fenced(_)),
+                    Ok(Slice::Taken | Slice::Canceled) | Err(SliceError::Canceled | SliceError::Fenced(_)),
                 ) => {}
+                // The split is free again, and found with the next look.
+                Some(Err(SliceError::Transient(failure))) if failures < FAILURES_MAX => {
+                    tracing::warn!(%failure, "a slice failed and is tried again");
+                    failures += 1;
+                }
                 Some(Err(error @ (SliceError::Transient(_) | SliceError::Permanent(_)))) => {
                     return Err(error);
                 }

@@ -117,24 +117,42 @@ catalogue! {
            "choose a directory on a local disk with --state-dir"
         zh "状态目录 `{dir}` 位于网络文件系统（{detail}）上，文件锁和持久化写入均不可靠"
            "请用 --state-dir 指定本地磁盘上的目录";
+    /// The database of `--store` does not answer.
+    StoreUnreachable 23 Refused
+        en "the job database `{dir}` can't be reached: {detail}"
+           "check host, port and TLS options of --store, and that PostgreSQL is running; nothing is lost, run the command again when it is"
+        zh "无法连接任务数据库 `{dir}`：{detail}"
+           "请检查 --store 中的主机、端口和 TLS 选项，并确认 PostgreSQL 正在运行；没有丢失数据，待其恢复后重新运行该命令";
+    /// The database of `--store` denies access.
+    StoreDenied 24 Refused
+        en "the job database `{dir}` denies access: {detail}"
+           "check user and password of --store; the user must own the schema `vecferry` of this database, or be allowed to create it"
+        zh "任务数据库 `{dir}` 拒绝访问：{detail}"
+           "请检查 --store 中的用户名和密码；该用户须拥有此数据库中的 `vecferry` schema，或有权创建它";
+    /// The database of `--store` can't be used.
+    StoreUnusable 25 Refused
+        en "the job database `{dir}` can't be used: {detail}"
+           "write --store postgres://USER:PASSWORD@HOST:PORT/DATABASE, for PostgreSQL 14 or later; the server log says more"
+        zh "无法使用任务数据库 `{dir}`：{detail}"
+           "--store 的格式为 postgres://USER:PASSWORD@HOST:PORT/DATABASE，要求 PostgreSQL 14 及以上；详情请查看服务日志";
     /// No job has this ID.
     UnknownJob 7 Usage
         en "no such job: {detail}"
-           "`vecferry jobs` lists the job IDs in this state directory; use --state-dir for another one"
+           "`vecferry jobs` lists the job IDs of this state directory or database; use --state-dir or --store for another one"
         zh "找不到该任务：{detail}"
-           "用 `vecferry jobs` 列出该状态目录中的任务 ID；用 --state-dir 指定其他目录";
+           "用 `vecferry jobs` 列出该状态目录或数据库中的任务 ID；用 --state-dir 或 --store 指定其他位置";
     /// The job database was written by a newer version.
     LedgerNewer 8 Usage
         en "the job database in `{dir}` was written by a newer version of Vecferry: {detail}"
-           "use the version of vecferry that wrote it, or choose another --state-dir"
+           "use the version of vecferry that wrote it, or choose another --state-dir or --store"
         zh "`{dir}` 中的任务数据库由更新版本的 Vecferry 写入：{detail}"
-           "请使用写入它的 vecferry 版本，或用 --state-dir 指定其他目录";
+           "请使用写入它的 vecferry 版本，或用 --state-dir 或 --store 指定其他位置";
     /// The job database is damaged.
     LedgerCorrupt 9 Usage
         en "the job database in `{dir}` is damaged, or was not created by Vecferry: {detail}"
-           "nothing was changed; restore the file from a backup, or choose another --state-dir (jobs in the damaged file can't be resumed)"
+           "nothing was changed; restore it from a backup, or choose another --state-dir or --store (jobs in the damaged database can't be resumed)"
         zh "`{dir}` 中的任务数据库已损坏，或不是由 Vecferry 创建：{detail}"
-           "未做任何改动；请从备份恢复该文件，或用 --state-dir 指定其他目录（损坏文件中的任务将无法继续）";
+           "未做任何改动；请从备份恢复，或用 --state-dir 或 --store 指定其他位置（损坏数据库中的任务将无法继续）";
     /// A job has no report yet.
     NoReport 10 Usage
         en "job {job} has no report yet"

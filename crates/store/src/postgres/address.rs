@@ -91,6 +91,19 @@ impl Address {
     }
 }
 
+/// A URL as it may be shown: without its passwords, wherever they are in it.
+pub fn without_password(url: &str) -> String {
+    let (url, query) = url.split_once('?').unwrap_or((url, ""));
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let rest = match rest.rsplit_once('@') {
+        Some((user, host)) => format!("{}@{host}", user.split(':').next().unwrap_or_default()),
+        None => rest.to_owned(),
+    };
+    let options: Vec<&str> = query.split('&').filter(|option| !option.contains("password")).collect();
+    let query = options.join("&");
+    format!("{scheme}://{rest}{}{query}", if query.is_empty() { "" } else { "?" })
+}
+
 /// The options that are not passed on to the client library.
 #[derive(Default)]
 struct Tls {
@@ -160,6 +173,22 @@ fn invalid(why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (url, shown) in [
+            ("postgres://me:secret@h:1/d", "postgres://me@h:1/d"),
+            ("postgres://me:se@cr:et@h/d", "postgres://me@h/d"),
+            (
+                "postgres://h/d?user=me&password=secret&sslmode=require",
+                "postgres://h/d?user=me&sslmode=require",
+            ),
+            ("postgres://h/d?password=secret", "postgres://h/d"),
+            ("postgres://me@h", "postgres://me@h"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
 
     fn place(url: &str) -> String {
         Address::parse(url).unwrap().place()

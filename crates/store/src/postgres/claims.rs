@@ -11,9 +11,10 @@ use super::failure::Failure;
 use super::rows::{all, at, damaged, get, one, split_id, ttl, unsigned};
 use super::splits::{BEHIND, COLUMNS, split_of};
 use crate::attempt::Attempt;
-use crate::claims::{Claim, Claims, Writer};
+use crate::claims::Claims;
 use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, Position, SplitId, WorkerId};
+use crate::right::{Claim, Writer};
 use crate::splits::Split;
 
 #[async_trait]

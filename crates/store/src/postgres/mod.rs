@@ -29,7 +29,7 @@ mod tls;
 
 use std::fmt;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,13 +37,14 @@ use deadpool_postgres::Client;
 use tokio_postgres::Row;
 
 use crate::attempt::Attempt;
-use crate::claims::{Claim, Right};
 use crate::error::{Error, ErrorKind};
 use crate::id::JobId;
 use crate::meter::{Meter, Usage, Waiting};
+use crate::right::{Claim, Right};
 use crate::splits::Split;
 use crate::{Store, postgres::rows::get};
 use address::Address;
+pub use address::without_password;
 use connection::{Change, Connections, Of};
 use failure::Failure;
 use lease::Leases;
@@ -52,17 +53,19 @@ use lease::Leases;
 const CONNECT_FOR: Duration = Duration::from_secs(5);
 
 /// How a PostgreSQL is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Connections of this process at most, without the one that shows which jobs it works on.
     pub connections_max: usize,
     /// How long a call tries again when the connection is lost, before it fails with [`ErrorKind::Unreachable`].
     pub retry_for: Duration,
+    /// See [`Store::files_directory`].
+    pub files_directory: Option<PathBuf>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { connections_max: 8, retry_for: Duration::from_secs(60) }
+        Self { connections_max: 8, retry_for: Duration::from_secs(60), files_directory: None }
     }
 }
 
@@ -72,6 +75,7 @@ pub struct PostgresStore {
     connections: Arc<Connections>,
     leases: Arc<Leases>,
     meter: Arc<Meter>,
+    files_directory: Option<Arc<Path>>,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -96,7 +100,9 @@ impl PostgresStore {
         let address = Address::parse(url)?;
         let connections = Connections::of(&address, settings.connections_max, settings.retry_for)?;
         let leases = Arc::new(Leases::of(address)?);
-        let store = Self { connections: Arc::new(connections), leases, meter: Arc::new(Meter::default()) };
+        let files_directory = settings.files_directory.map(Arc::from);
+        let (connections, meter) = (Arc::new(connections), Arc::default());
+        let store = Self { connections, leases, meter, files_directory };
         let time = CONNECT_FOR.min(settings.retry_for);
         let opened = store.connections.retried_for(time, || store.migrate()).await;
         opened.map_err(|error| {
@@ -212,6 +218,10 @@ impl Store for PostgresStore {
 
     fn directory(&self) -> Option<&Path> {
         None
+    }
+
+    fn files_directory(&self) -> Option<&Path> {
+        self.files_directory.as_deref()
     }
 
     fn usage(&self) -> Usage {

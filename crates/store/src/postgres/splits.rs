@@ -11,9 +11,9 @@ use super::rows::{
     without_nul,
 };
 use crate::attempt::Attempt;
-use crate::claims::{Claim, Right};
 use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, Position, SplitId};
+use crate::right::{Claim, Right};
 use crate::splits::{Doubt, NewSplit, Progress, Quarantined, RangeCount, Split, Splits, Step};
 
 pub(super) const COLUMNS: &str = "split_id, collection, partition, after_key, until_key, rows_planned, cursor, intent, \

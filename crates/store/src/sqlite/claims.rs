@@ -10,9 +10,10 @@ use super::clock::Moment;
 use super::rows::{signed, unsigned};
 use super::splits::{mark_unrecorded_as_doubts, one};
 use crate::attempt::Attempt;
-use crate::claims::{Claim, Claims, Writer};
+use crate::claims::Claims;
 use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, Position, SplitId, WorkerId};
+use crate::right::{Claim, Writer};
 use crate::splits::Split;
 
 #[async_trait]

@@ -25,10 +25,10 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::attempt::Attempt;
-use crate::claims::Claim;
 use crate::error::{Error, ErrorKind};
 use crate::id::JobId;
 use crate::meter::{Meter, Usage, Waiting};
+use crate::right::Claim;
 use crate::{Right, Store};
 use connection::Connections;
 
@@ -133,6 +133,10 @@ impl Store for SqliteStore {
     }
 
     fn directory(&self) -> Option<&Path> {
+        Some(&self.directory)
+    }
+
+    fn files_directory(&self) -> Option<&Path> {
         Some(&self.directory)
     }
 

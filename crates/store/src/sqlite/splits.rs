@@ -6,9 +6,9 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use super::SqliteStore;
 use super::rows::{position, signed, unsigned, unsigned_or_none};
 use crate::attempt::Attempt;
-use crate::claims::{Claim, Right};
 use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, Position, SplitId};
+use crate::right::{Claim, Right};
 use crate::splits::{Doubt, NewSplit, Progress, Quarantined, RangeCount, Split, Splits, Step};
 
 const COLUMNS: &str = "split_id, collection, partition, after_key, until_key, rows_planned, cursor, intent, rows_read, \

@@ -11,7 +11,8 @@ use crate::place::{Place, SERVER, eventually};
 use crate::sample::{FIRST, begun, claimed, id, job, planned, step};
 
 /// How long a store tries here where it is to give up.
-const SOON: Settings = Settings { connections_max: 2, retry_for: Duration::from_millis(500) };
+const SOON: Settings =
+    Settings { connections_max: 2, retry_for: Duration::from_millis(500), files_directory: None };
 
 async fn refused(url: &str) -> Error {
     let error = PostgresStore::connect(url, SOON).await.unwrap_err();

@@ -12,7 +12,8 @@ use crate::place::SERVER;
 use crate::sample::job;
 
 static ENCRYPTED: LazyLock<Postgres> = LazyLock::new(Postgres::start_with_tls);
-const SOON: Settings = Settings { connections_max: 2, retry_for: Duration::from_millis(300) };
+const SOON: Settings =
+    Settings { connections_max: 2, retry_for: Duration::from_millis(300), files_directory: None };
 
 async fn connect(url: &str) -> Result<PostgresStore, Error> {
     let store = PostgresStore::connect(url, SOON).await?;
