@@ -229,7 +229,11 @@ fn every_row_is_compared_and_what_differs_is_named_and_mended() {
     assert_eq!(found(report, "repeated_keys"), Vec::<String>::new());
 
     verify("corrupted", &["--repair", "--yes"]).failed(2, "VF-0001", "--repair needs --level full");
-    verify("corrupted", &["--level", "full", "--repair"]).failed(2, "VF-0003", "no terminal");
+    verify("corrupted", &["--level", "full", "--repair"]).failed(
+        2,
+        "VF-0003",
+        "standard input is not a terminal",
+    );
     let run = verify("corrupted", &["--level", "full", "--repair", "--repair-foreign", "--yes"]);
     let report = run.succeeded();
     let verification = &report["collections"][0]["verification"];
