@@ -62,6 +62,15 @@ impl MaxRate {
         Ok(Some(if is_rows { Self::Rows(per_second) } else { Self::Bytes(per_second) }))
     }
 
+    /// The part of one of several processes that keep to it together.
+    pub(crate) fn share(self, processes: u64) -> Self {
+        let of = |whole: u64| (whole / processes.max(1)).max(1);
+        match self {
+            Self::Bytes(bytes) => Self::Bytes(of(bytes)),
+            Self::Rows(rows) => Self::Rows(of(rows)),
+        }
+    }
+
     /// As the store keeps it.
     pub(crate) fn stored(rate: Option<Self>) -> Option<String> {
         rate.map(|rate| rate.to_string())

@@ -52,7 +52,20 @@ pub trait Claims {
         numbers: Vec<u64>,
     ) -> Result<(), Error>;
 
-    /// Ends all writers of a collection and their claims, as if they were lost.
+    /// Loses a writer that can't go on, and all its claims, and records why for whoever waits for the splits; the text is
+    /// the caller's.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Fenced`] if it was lost or closed before.
+    async fn fail_writer(&self, writer: &Writer, failure: String) -> Result<(), Error>;
+
+    /// Why writers of a collection could not go on since an attempt began or its writers were ended, the first one first.
+    async fn failures(&self, job_id: &JobId, collection: Position) -> Result<Vec<String>, Error>;
+
+    /// Workers that hold claims of a job now.
+    async fn workers(&self, job_id: &JobId) -> Result<u64, Error>;
+
+    /// Ends all writers of a collection and their claims, as if they were lost, and forgets why others could not go on.
     async fn lose_writers(&self, attempt: &Attempt, collection: Position) -> Result<(), Error>;
 
     /// Claims a split, and tells where it is. A range that an earlier claim may have sent and did not record as written is

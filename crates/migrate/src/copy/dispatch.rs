@@ -100,7 +100,8 @@ impl From<CopyError> for SliceError {
             | CopyError::RowsRefused { .. }
             | CopyError::InDoubt(_)
             | CopyError::Record(_)
-            | CopyError::Told(_) => Self::Permanent(SliceFailure(Cause::Copy(Box::new(error)))),
+            | CopyError::Told(_)
+            | CopyError::Known(_) => Self::Permanent(SliceFailure(Cause::Copy(Box::new(error)))),
         }
     }
 }

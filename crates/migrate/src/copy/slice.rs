@@ -33,7 +33,7 @@ use crate::cluster::retry::{Backoff, Verdict, WaitError, sleep};
 use crate::event::{Bottleneck, Event, Observer, Wait};
 use crate::plan::Keys;
 use crate::plan::splits::SplitLimits;
-use crate::problem::Side;
+use crate::problem::{Problem, Side};
 use crate::read::SampleRule;
 use crate::read::{NoKey, key_of, key_text, range_of};
 use crate::read::{PAGE_BYTES_MAX, PageSize};
@@ -97,6 +97,9 @@ pub(crate) enum CopyError {
     /// By whoever copied a split elsewhere.
     #[error("{0}")]
     Told(String),
+    /// The same, by one of this program's own workers.
+    #[error("{0}")]
+    Known(Box<Problem>),
     #[error("canceled")]
     Canceled,
 }

@@ -5,17 +5,19 @@
 //! still, another one takes its splits over.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Endpoint};
 use vecferry_store::{Control, ErrorKind, JobId, Position, SplitId, Store, WorkerId, Writer};
 
 use super::claim::Own;
+use super::collection::{Stop, copy_problem};
 use super::copying::Copying;
 use super::drift::Holding;
 use super::run::replaced;
@@ -40,8 +42,8 @@ use crate::tuning::Tuning;
 const SPLITS_PARALLEL: usize = 6;
 /// How often a worker looks for splits while there are none, and whether the job is to end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// So many slices fail in a row before a worker gives up, each after a server or the store was away for longer than is
-/// waited for.
+/// So many slices of a collection fail in a row before a worker gives it up, each after a server or the store was away for
+/// longer than is waited for.
 const FAILURES_MAX: u32 = 5;
 /// How often a dispatcher looks whether workers are done.
 const DONE_INTERVAL: Duration = Duration::from_millis(500);
@@ -56,6 +58,26 @@ pub struct Worker {
     plan: Plan,
     copying: Copying,
     collections: tokio::sync::Mutex<HashMap<Position, Arc<Opened>>>,
+    failed: std::sync::Mutex<HashMap<Position, Failed>>,
+}
+
+/// What a worker could not do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Failed {
+    /// Slices that failed in a row.
+    times: u32,
+    /// What it gave up: the collection of an attempt, as the target numbers it.
+    given_up: Option<(i64, Option<i64>)>,
+}
+
+/// Why a worker gave a collection up, as it is recorded for the process that waits for it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Why {
+    /// A write may have landed, and can't be repeated.
+    InDoubt(String),
+    /// Anything else.
+    Failed(Problem),
 }
 
 /// A collection that a worker writes to.
@@ -102,8 +124,8 @@ impl Worker {
             cancel,
             store,
         };
-        let collections = tokio::sync::Mutex::default();
-        Ok(Self { id: WorkerId::generate(), source, target, plan, copying, collections })
+        let (collections, failed) = (tokio::sync::Mutex::default(), std::sync::Mutex::default());
+        Ok(Self { id: WorkerId::generate(), source, target, plan, copying, collections, failed })
     }
 
     /// With other sizes of its steps.
@@ -118,10 +140,11 @@ impl Worker {
         &self.id
     }
 
-    /// Copies splits of the job until no attempt of it is under way any more, or until canceled.
+    /// Copies splits of the job until no attempt of it is under way any more, or until canceled. What can't be copied is
+    /// told to the process that waits for it.
     ///
     /// # Errors
-    /// The store can't be read, or a slice failed for good.
+    /// The store can't be read.
     pub async fn work(&self) -> Result<(), SliceError> {
         let work = async {
             loop {
@@ -137,10 +160,15 @@ impl Worker {
                 }
             }
         };
-        tokio::select! {
+        let ended = tokio::select! {
             ended = work => ended,
             never = self.keep() => match never {},
+        };
+        let opened: Vec<_> = self.collections.lock().await.values().cloned().collect();
+        for one in opened {
+            self.close(&one).await;
         }
+        ended
     }
 
     async fn is_open(&self) -> Result<bool, SliceError> {
@@ -151,10 +179,11 @@ impl Worker {
     /// Copies what is free of a collection. Tells whether anything was.
     async fn work_on(&self, position: Position) -> Result<bool, SliceError> {
         let (store, job_id) = (&self.copying.store, &self.copying.job_id);
-        let free = || async { store.free_splits(job_id, position).await.map_err(CopyError::from) };
-        let mut waiting = free().await?;
-        let worked = !waiting.is_empty();
-        let (mut running, mut failures) = (FuturesUnordered::new(), 0);
+        let mut waiting = store.free_splits(job_id, position).await.map_err(CopyError::from)?;
+        if waiting.is_empty() || self.is_given_up(position).await? {
+            return Ok(false);
+        }
+        let (mut running, mut worked) = (FuturesUnordered::new(), false);
         loop {
             while running.len() < SPLITS_PARALLEL
                 && !self.copying.cancel.is_cancelled()
@@ -162,27 +191,80 @@ impl Worker {
             {
                 running.push(Box::pin(self.run_slice(split_id, self.copying.tuning.slice_time)));
             }
-            match running.next().await {
-                None => return Ok(worked),
-                Some(Ok(Slice::More { divided })) => {
-                    failures = 0;
-                    waiting.extend(divided);
-                }
-                Some(Ok(Slice::Done)) => failures = 0,
+            let Some(ended) = running.next().await else { return Ok(worked) };
+            worked |= ended.is_ok();
+            match ended {
+                Ok(Slice::More { divided }) => waiting.extend(divided),
                 // Whoever has the split goes on with it.
-                Some(
-                    Ok(Slice::Taken | Slice::Canceled) | Err(SliceError::Canceled | SliceError::Fenced(_)),
-                ) => {}
-                // The split is free again, and found with the next look.
-                Some(Err(SliceError::Transient(failure))) if failures < FAILURES_MAX => {
-                    tracing::warn!(%failure, "a slice failed and is tried again");
-                    failures += 1;
-                }
-                Some(Err(error @ (SliceError::Transient(_) | SliceError::Permanent(_)))) => {
-                    return Err(error);
+                Ok(Slice::Done | Slice::Taken | Slice::Canceled)
+                | Err(SliceError::Canceled | SliceError::Fenced(_)) => {}
+                // The splits are free again, for a later look or for others.
+                Err(error @ (SliceError::Transient(_) | SliceError::Permanent(_))) => {
+                    tracing::warn!(%position, %error, "a slice failed");
+                    waiting.clear();
                 }
             }
         }
+    }
+
+    /// Whether this worker gave up the collection as it is now.
+    async fn is_given_up(&self, position: Position) -> Result<bool, CopyError> {
+        let given_up = self.failed_of(position).given_up;
+        Ok(given_up.is_some() && given_up == Some(self.incarnation(position).await?))
+    }
+
+    async fn incarnation(&self, position: Position) -> Result<(i64, Option<i64>), CopyError> {
+        let (store, job_id) = (&self.copying.store, &self.copying.job_id);
+        let attempt = store.job(job_id).await?.attempt;
+        Ok((attempt, store.collection(job_id, position).await?.target_id))
+    }
+
+    fn failed_of(&self, position: Position) -> Failed {
+        self.with_failed(|failed| failed.get(&position).copied().unwrap_or_default())
+    }
+
+    fn with_failed<Answer>(&self, act: impl FnOnce(&mut HashMap<Position, Failed>) -> Answer) -> Answer {
+        act(&mut self.failed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Records a slice that failed, and gives the collection up if that is for good.
+    async fn failed(&self, position: Position, writer: Option<&Writer>, error: SliceError) -> SliceError {
+        let times = self.with_failed(|failed| {
+            let failed = failed.entry(position).or_default();
+            failed.times += 1;
+            failed.times
+        });
+        let failure = match error {
+            SliceError::Permanent(failure) => failure,
+            SliceError::Transient(failure) if times >= FAILURES_MAX => failure,
+            SliceError::Transient(_) | SliceError::Canceled | SliceError::Fenced(_) => return error,
+        };
+        let text = failure.to_string();
+        if let Err(error) = self.give_up(position, writer, SliceError::Permanent(failure).into()).await {
+            // Whoever waits for the splits sees that nobody copies them.
+            tracing::warn!(%error, %position, "it could not be recorded that a collection was given up");
+        }
+        SliceError::Permanent(SliceFailure::told(text))
+    }
+
+    async fn give_up(
+        &self,
+        position: Position,
+        writer: Option<&Writer>,
+        error: CopyError,
+    ) -> Result<(), CopyError> {
+        let incarnation = self.incarnation(position).await?;
+        self.with_failed(|failed| failed.entry(position).or_default().given_up = Some(incarnation));
+        let (Some(writer), Some(planned)) = (writer, self.plan.collections.get(position.index())) else {
+            return Ok(());
+        };
+        let why = match copy_problem(planned, &self.copying.job_id, error) {
+            Stop::InDoubt(detail) => Why::InDoubt(detail),
+            Stop::Problem(problem) => Why::Failed(problem),
+            Stop::Canceled => return Ok(()),
+        };
+        let why = serde_json::to_string(&why).map_err(|error| CopyError::Told(error.to_string()))?;
+        Ok(self.copying.store.fail_writer(writer, why).await?)
     }
 
     /// What the worker writes a collection with.
@@ -208,13 +290,27 @@ impl Worker {
         let made = own.find(&record).await.map_err(CopyError::Target)?;
         let made = made.ok_or_else(|| told(&replaced(planned, job_id)))?;
         let writer = store.open_writer(job_id, position, &self.id, self.copying.tuning.writer_ttl).await?;
-        close_lost_writers(&**store, &self.target, &made.name, &writer).await?;
-        let write_name = self.open_alias(planned, &made, &writer).await?;
+        match self.open_as(&writer, planned, &made, &before.counts).await {
+            Ok(opened) => Ok(opened),
+            Err(error) => Err(self.failed(position, Some(&writer), error.into()).await.into()),
+        }
+    }
+
+    async fn open_as(
+        &self,
+        writer: &Writer,
+        planned: &PlannedCollection,
+        made: &Collection,
+        before: &[u64],
+    ) -> Result<Opened, CopyError> {
+        close_lost_writers(&*self.copying.store, &self.target, &made.name, writer).await?;
+        let write_name = self.open_alias(planned, made, writer).await?;
         let described = &planned.described;
         let source = reader(Side::Source, &self.source, described, described, &self.copying.cancel);
         let copying = &self.copying;
-        let copy = copying.of_splits(position, planned, &source, &before.counts, write_name.clone()).await?;
-        Ok(Opened { writer, copy, target_name: made.name, write_name })
+        let position = writer.collection();
+        let copy = copying.of_splits(position, planned, &source, before, write_name.clone()).await?;
+        Ok(Opened { writer: writer.clone(), copy, target_name: made.name.clone(), write_name })
     }
 
     async fn open_alias(
@@ -255,8 +351,9 @@ impl Worker {
         if control.cancel {
             self.copying.cancel.cancel();
         }
+        let Ok(workers) = self.copying.store.workers(&self.copying.job_id).await else { return };
         if let Ok(max_rate) = MaxRate::of_stored(control.max_rate.as_deref()) {
-            self.copying.pace.set_max_rate(max_rate);
+            self.copying.pace.set_max_rate(max_rate.map(|rate| rate.share(workers)));
         }
     }
 
@@ -284,11 +381,17 @@ impl SliceRunner for Worker {
         let opened = self.opened(split.collection).await?;
         let slices =
             Slices { copy: &opened.copy, writer: opened.writer.clone(), target_name: &opened.target_name };
-        let ended = slices.run_slice(split_id, time).await;
-        if ended.is_err() {
-            self.close(&opened).await;
+        match slices.run_slice(split_id, time).await {
+            Ok(slice) => {
+                self.with_failed(|failed| failed.remove(&split.collection));
+                Ok(slice)
+            }
+            Err(error) => {
+                let error = self.failed(split.collection, Some(&opened.writer), error).await;
+                self.close(&opened).await;
+                Err(error)
+            }
         }
-        ended
     }
 }
 
@@ -318,6 +421,11 @@ impl Dispatcher for ByWorkers {
             if now != rows {
                 (rows, moved_at) = (now, Instant::now());
             }
+            let failures =
+                self.store.failures(&work.job_id, work.collection).await.map_err(CopyError::from)?;
+            if let Some(why) = failures.first() {
+                return Err(read_why(why).into());
+            }
             if moved_at.elapsed() > NO_WORKER_MAX {
                 let text = format!("no worker copied a row for {} minutes", NO_WORKER_MAX.as_secs() / 60);
                 return Err(SliceError::Transient(SliceFailure::told(text)));
@@ -327,5 +435,13 @@ impl Dispatcher for ByWorkers {
                 () = work.cancel.cancelled() => return Ok(Slice::Canceled),
             }
         }
+    }
+}
+
+fn read_why(text: &str) -> CopyError {
+    match serde_json::from_str(text) {
+        Ok(Why::InDoubt(detail)) => CopyError::InDoubt(detail),
+        Ok(Why::Failed(problem)) => CopyError::Known(Box::new(problem)),
+        Err(_) => CopyError::Told(text.to_owned()),
     }
 }

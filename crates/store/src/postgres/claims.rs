@@ -68,6 +68,43 @@ impl Claims for PostgresStore {
         self.write_once(sql, &[&job_id.as_str(), &at(collection), &numbers], |_| Ok(())).await
     }
 
+    async fn fail_writer(&self, writer: &Writer, failure: String) -> Result<(), Error> {
+        let (id, collection, number) = key_of(writer);
+        self.write(|| async {
+            let mut client = self.client().await?;
+            let change = self.begin(&mut client).await?;
+            // Also if an earlier try did.
+            let sql = "UPDATE writers SET failure = $4, state = CASE state WHEN 'open' THEN 'lost' ELSE state END \
+                       WHERE job_id = $1 AND collection = $2 AND number = $3 AND (state = 'open' OR failure = $4) \
+                       RETURNING 1";
+            if change.row(sql, &[&id, &collection, &number, &failure]).await?.is_none() {
+                return Err(ended(writer).into());
+            }
+            let attempt = attempt_of(&change, writer.job_id()).await?;
+            let of = "job_id = $1 AND collection = $2 AND writer = $3";
+            end_claims(&change, of, &[&id, &collection, &number], attempt).await?;
+            change.commit(()).await
+        })
+        .await
+    }
+
+    async fn failures(&self, job_id: &JobId, collection: Position) -> Result<Vec<String>, Error> {
+        let sql = "SELECT failure FROM writers WHERE job_id = $1 AND collection = $2 AND failure IS NOT NULL \
+                   ORDER BY number";
+        self.read(sql, &[&job_id.as_str(), &at(collection)], |rows| all(rows, |row| get(row, 0))).await
+    }
+
+    async fn workers(&self, job_id: &JobId) -> Result<u64, Error> {
+        let sql = "SELECT count(DISTINCT worker) FROM writers w WHERE job_id = $1 AND state = 'open' \
+                   AND expires > clock_timestamp() AND EXISTS (SELECT 1 FROM splits s WHERE s.job_id = w.job_id \
+                   AND s.collection = w.collection AND s.writer = w.number)";
+        self.read(sql, &[&job_id.as_str()], |rows| match rows.first() {
+            Some(row) => unsigned(row, 0),
+            None => Ok(0),
+        })
+        .await
+    }
+
     async fn lose_writers(&self, attempt: &Attempt, collection: Position) -> Result<(), Error> {
         let (job_id, collection) = (attempt.job_id(), at(collection));
         self.write(|| async {
@@ -79,6 +116,10 @@ impl Claims for PostgresStore {
             change.execute(open, &[&job_id.as_str(), &collection]).await?;
             let of = "job_id = $1 AND collection = $2 AND writer IS NOT NULL";
             end_claims(&change, of, &[&job_id.as_str(), &collection], attempt.number()).await?;
+            // None of these is open any more, and nobody else changes one that is not.
+            let forget = "UPDATE writers SET failure = NULL \
+                          WHERE job_id = $1 AND collection = $2 AND failure IS NOT NULL";
+            change.execute(forget, &[&job_id.as_str(), &collection]).await?;
             change.commit(()).await
         })
         .await
@@ -275,7 +316,10 @@ pub(super) async fn lose_writers_of_job(
                 (SELECT job_id, collection, number FROM writers WHERE job_id = $1 AND state = 'open' \
                 ORDER BY collection, number FOR NO KEY UPDATE)";
     change.execute(open, &[&id]).await?;
-    end_claims(change, "job_id = $1 AND writer IS NOT NULL", &[&id], attempt).await
+    end_claims(change, "job_id = $1 AND writer IS NOT NULL", &[&id], attempt).await?;
+    let forget = "UPDATE writers SET failure = NULL WHERE job_id = $1 AND failure IS NOT NULL";
+    change.execute(forget, &[&id]).await?;
+    Ok(())
 }
 
 /// Ends the claims of some splits, whose writers were lost first: nobody claims with these any more.

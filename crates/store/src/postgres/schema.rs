@@ -17,7 +17,8 @@ const LOCK: i64 = 0x5646_7279;
 ///
 /// Names are compared byte by byte (`COLLATE "C"`), as SQLite does. Keys may be longer than an entry of an index: where one
 /// is part of what is unique, its hash stands for it. Rows of splits are changed all the time and have room for that.
-const STEPS: &[&str] = &[r#"
+const STEPS: &[&str] = &[
+    r#"
 CREATE TABLE jobs (
     sequence BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     job_id TEXT COLLATE "C" NOT NULL UNIQUE,
@@ -181,7 +182,10 @@ CREATE TABLE comparisons (
     FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
 );
 CREATE INDEX comparisons_of_collection ON comparisons (job_id, collection);
-"#];
+"#,
+    // Why a worker could not go on, for the process that waits for it.
+    "ALTER TABLE writers ADD COLUMN failure TEXT",
+];
 
 /// What a database holds of this program's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

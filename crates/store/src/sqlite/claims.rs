@@ -106,6 +106,58 @@ impl Claims for SqliteStore {
         .await
     }
 
+    async fn fail_writer(&self, writer: &Writer, failure: String) -> Result<(), Error> {
+        let writer = writer.clone();
+        self.write(move |connection| {
+            // Also if an earlier try did.
+            let of =
+                params![writer.job_id().as_str(), writer.collection().0, signed(writer.number()), failure];
+            let failed = connection.execute(
+                "UPDATE writers SET failure = ?4 \
+                 WHERE job_id = ?1 AND collection = ?2 AND number = ?3 AND (state = 'open' OR failure = ?4)",
+                of,
+            )?;
+            if failed == 0 {
+                return Err(ended(&writer));
+            }
+            let attempt = connection.query_row(
+                "SELECT attempt FROM jobs WHERE job_id = ?1",
+                params![writer.job_id().as_str()],
+                |row| row.get(0),
+            )?;
+            lose(connection, &writer, attempt)
+        })
+        .await
+    }
+
+    async fn failures(&self, job_id: &JobId, collection: Position) -> Result<Vec<String>, Error> {
+        let id = job_id.clone();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT failure FROM writers WHERE job_id = ?1 AND collection = ?2 AND failure IS NOT NULL \
+                 ORDER BY number",
+            )?;
+            let found = statement.query_map(params![id.as_str(), collection.0], |row| row.get(0))?;
+            Ok(found.collect::<Result<Vec<_>, _>>()?)
+        })
+        .await
+    }
+
+    async fn workers(&self, job_id: &JobId) -> Result<u64, Error> {
+        let id = job_id.clone();
+        self.read(move |connection| {
+            let now = Moment::now();
+            let mut statement = connection.prepare_cached(
+                "SELECT count(DISTINCT worker) FROM writers w WHERE job_id = ?1 AND state = 'open' AND boot = ?2 \
+                 AND expires_ms > ?3 AND EXISTS (SELECT 1 FROM splits s WHERE s.job_id = w.job_id \
+                 AND s.collection = w.collection AND s.writer = w.number)",
+            )?;
+            let of = params![id.as_str(), now.boot, now.milliseconds];
+            Ok(statement.query_row(of, |row| unsigned(row, 0))?)
+        })
+        .await
+    }
+
     async fn lose_writers(&self, attempt: &Attempt, collection: Position) -> Result<(), Error> {
         self.write_as(attempt, move |connection, attempt| {
             let mut statement = connection.prepare_cached(
@@ -121,6 +173,9 @@ impl Claims for SqliteStore {
                     attempt.number(),
                 )?;
             }
+            let of = params![attempt.job_id().as_str(), collection.0];
+            connection
+                .execute("UPDATE writers SET failure = NULL WHERE job_id = ?1 AND collection = ?2", of)?;
             Ok(())
         })
         .await
@@ -274,5 +329,6 @@ pub(super) fn lose_writers_of_job(
     )?;
     connection
         .execute("UPDATE writers SET state = 'lost' WHERE job_id = ?1 AND state = 'open'", params![id])?;
+    connection.execute("UPDATE writers SET failure = NULL WHERE job_id = ?1", params![id])?;
     Ok(())
 }

@@ -197,6 +197,9 @@ UPDATE jobs SET
     rows_total = (SELECT coalesce(sum(c.rows_total), 0) FROM collections c WHERE c.job_id = jobs.job_id);
 CREATE INDEX events_of_job ON events (job_id, event_id);
 ",
+    // Why a worker could not go on, for the process that waits for it.
+    "ALTER TABLE writers ADD COLUMN failure TEXT;
+",
 ];
 
 /// Brings a file to the newest version, or says why it can't be used.

@@ -26,6 +26,8 @@ on_both_stores!(
     all_writers_of_a_collection_can_be_ended,
     a_claim_that_is_released_leaves_its_split_free,
     a_split_is_claimed_by_writers_of_its_own_collection,
+    a_writer_that_fails_says_why_and_leaves_its_splits_free,
+    workers_are_counted_while_they_hold_claims,
 );
 
 /// As long as it takes to see that it is over.
@@ -327,4 +329,52 @@ async fn a_split_is_claimed_by_writers_of_its_own_collection(place: Place) {
     assert_eq!(error.kind(), ErrorKind::Fenced);
     let text = format!("the collection has no split {} any more", splits[0].split_id);
     assert_eq!(error.to_string(), text);
+}
+
+async fn a_writer_that_fails_says_why_and_leaves_its_splits_free(place: Place) {
+    let (store, attempt, splits) = planned(&place).await;
+    let failures = async || store.failures(&id("j1"), FIRST).await.unwrap();
+    let (first, second) = (writer(&*store, LONG).await, writer(&*store, LONG).await);
+    let claim = take(&*store, &first, splits[0].split_id).await;
+    store.advance(&claim, step((None, None), (None, Some("3")))).await.unwrap();
+    store.fail_writer(&first, "out of disk".into()).await.unwrap();
+    store.fail_writer(&first, "out of disk".into()).await.unwrap();
+    assert_eq!(failures().await, ["out of disk"]);
+    // What it may have sent is in doubt, and somebody else has to remove its name.
+    assert_eq!(doubts(&*store).await, [range(None, "3")]);
+    assert_eq!(store.lost_writers(&id("j1"), FIRST).await.unwrap(), [first.number()]);
+    assert!(store.free_splits(&id("j1"), FIRST).await.unwrap().contains(&splits[0].split_id));
+    let late = store.fail_writer(&first, "something else".into()).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Fenced);
+    store.fail_writer(&second, "denied".into()).await.unwrap();
+    assert_eq!(failures().await, ["out of disk", "denied"]);
+    assert_eq!(store.failures(&id("j1"), SECOND).await.unwrap(), Vec::<String>::new());
+
+    // Whoever begins again, with the collection or with the job, begins without them.
+    store.lose_writers(&attempt, FIRST).await.unwrap();
+    assert_eq!(failures().await, Vec::<String>::new());
+    let third = writer(&*store, LONG).await;
+    store.fail_writer(&third, "denied".into()).await.unwrap();
+    store.end_attempt(&attempt, JobState::Failed, "{}".into(), "later".into()).await.unwrap();
+    store.begin_attempt(&id("j1")).await.unwrap();
+    assert_eq!(failures().await, Vec::<String>::new());
+    assert_eq!(store.fail_writer(&third, "late".into()).await.unwrap_err().kind(), ErrorKind::Fenced);
+}
+
+async fn workers_are_counted_while_they_hold_claims(place: Place) {
+    let (store, attempt, splits) = planned(&place).await;
+    let workers = async || store.workers(&id("j1")).await.unwrap();
+    let (first, second) = (writer(&*store, LONG).await, writer(&*store, SHORT).await);
+    assert_eq!(workers().await, 0);
+    let claim = take(&*store, &first, splits[0].split_id).await;
+    assert_eq!(workers().await, 1);
+    take(&*store, &second, splits[1].split_id).await;
+    wait_until_free(&*store, splits[1].split_id).await;
+    assert_eq!(workers().await, 1, "the time of the other is over");
+    store.renew_writer(&second, LONG).await.unwrap();
+    assert_eq!(workers().await, 2);
+    store.release(&claim).await.unwrap();
+    assert_eq!(workers().await, 1);
+    store.lose_writers(&attempt, FIRST).await.unwrap();
+    assert_eq!(workers().await, 0);
 }

@@ -215,6 +215,8 @@ impl Run {
             30 => self.step(2, ("", "i"), ("i", "")).await,
             31 => self.finish(2, 4).await,
             32 => {
+                let writer = self.writer_of(FIRST).await;
+                store.fail_writer(&writer, "out of disk".into()).await.unwrap();
                 store.lose_writers(&attempt, FIRST).await.unwrap();
                 self.writers.clear();
                 self.claims.clear();

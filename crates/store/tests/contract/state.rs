@@ -67,6 +67,7 @@ async fn collections(store: &dyn Store, sameness: Sameness, text: &mut String) {
         }
         let lost = store.lost_writers(&id("j1"), collection).await.unwrap();
         writeln!(text, "{lost:?} {:?}", store.doubts(&id("j1"), collection).await.unwrap().len()).unwrap();
+        writeln!(text, "{:?}", store.failures(&id("j1"), collection).await.unwrap()).unwrap();
         writeln!(text, "{:?}", store.samples(&id("j1"), collection, Some("p")).await.unwrap()).unwrap();
         writeln!(text, "{:?}", store.quarantined(&id("j1"), collection).await.unwrap()).unwrap();
         for comparison in store.comparisons(&id("j1"), collection, "state").await.unwrap() {

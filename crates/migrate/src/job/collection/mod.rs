@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;
 use vecferry_milvus::{ErrorKind, Key};
-use vecferry_store::Position;
+use vecferry_store::{JobId, Position};
 
 use crate::cluster::connect::{denied, of_server};
 use crate::cluster::retry::WaitError;
@@ -24,6 +24,8 @@ use crate::report::new_report;
 use crate::request::{OnBadRow, VerifyLevel};
 use crate::target::{self, RefusedIndex};
 use crate::verify::Expected;
+
+pub(super) use rows::copy_problem;
 
 /// Counts of a source that can't be true, or that say that it changed, are made again so often, and so far apart: a server
 /// that hands rows over from the log to a segment counts them twice or not at all, for a moment.
@@ -139,6 +141,23 @@ pub(super) async fn count_again(job: &Job, planned: &PlannedCollection, ended: &
     }
 }
 
+/// A failure of the source while a collection is worked on.
+fn source_problem(planned: &PlannedCollection, job_id: &JobId, error: Failure) -> Problem {
+    denied(Side::Source, &*error).unwrap_or_else(|| {
+        let is_not_loaded = of_server(&*error).is_some_and(|error| error.kind() == ErrorKind::NotLoaded);
+        let code = if is_not_loaded { Code::SourceDoesNotServe } else { Code::SourceFailed };
+        let problem = Problem::new(code).with("collection", &planned.source);
+        problem.with("job", job_id).with("detail", error)
+    })
+}
+
+/// The same of the target.
+fn target_problem(planned: &PlannedCollection, error: Failure) -> Problem {
+    denied(Side::Target, &*error).unwrap_or_else(|| {
+        Problem::new(Code::TargetFailed).with("collection", &planned.target).with("detail", error)
+    })
+}
+
 struct Work<'a> {
     job: &'a Job,
     position: Position,
@@ -162,14 +181,7 @@ impl<'a> Work<'a> {
     }
 
     fn source_failed(&self, error: impl Into<Failure>) -> Stop {
-        let error = error.into();
-        let problem = denied(Side::Source, &*error).unwrap_or_else(|| {
-            let is_not_loaded = of_server(&*error).is_some_and(|error| error.kind() == ErrorKind::NotLoaded);
-            let code = if is_not_loaded { Code::SourceDoesNotServe } else { Code::SourceFailed };
-            let problem = Problem::new(code).with("collection", &self.planned.source);
-            problem.with("job", self.job.attempt.job_id()).with("detail", error)
-        });
-        Stop::Problem(problem)
+        Stop::Problem(source_problem(self.planned, self.job.attempt.job_id(), error.into()))
     }
 
     fn source_not_complete(&self, error: WaitError) -> Stop {
@@ -180,12 +192,7 @@ impl<'a> Work<'a> {
     }
 
     fn target_failed(&self, error: impl Into<Failure>) -> Stop {
-        let error = error.into();
-        let problem = denied(Side::Target, &*error).unwrap_or_else(|| {
-            let problem = Problem::new(Code::TargetFailed).with("collection", &self.planned.target);
-            problem.with("detail", error)
-        });
-        Stop::Problem(problem)
+        Stop::Problem(target_problem(self.planned, error.into()))
     }
 
     /// Begins the collection anew where a write is in doubt that can't be repeated.

@@ -1,6 +1,6 @@
 //! The rows of a collection on their way: splits, writers, and rows that the target refuses.
 
-use super::{PartCopied, QUARANTINED_NAMED, Stop, Work};
+use super::{PartCopied, QUARANTINED_NAMED, Stop, Work, source_problem, target_problem};
 use crate::cluster::retry::DENIED_MAX;
 use crate::copy::{
     CopyError, Dispatcher, InProcess, PartCounter, PlannedRange, Slice, Slices, SplitsToCopy,
@@ -9,8 +9,9 @@ use crate::copy::{
 use crate::event::{Event, Phase};
 use crate::job::run::replaced;
 use crate::job::{quarantine, writers};
+use crate::plan::PlannedCollection;
 use crate::plan::splits::{SPLITS_PARALLEL, split_limits};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, store_failed};
 use crate::read::Reader;
 use crate::read::{key_of, key_text};
 use crate::report::{CopiedRows, PartitionReport};
@@ -18,7 +19,7 @@ use crate::target;
 use std::collections::BTreeSet;
 use std::time::Instant;
 use vecferry_milvus::{Collection, CollectionName, ErrorKind, Key, KeyRange};
-use vecferry_store::{NewSplit, Quarantined, SplitId, Writer};
+use vecferry_store::{JobId, NewSplit, Quarantined, SplitId, Writer};
 
 impl<'a> Work<'a> {
     /// Rows that the target refuses make the job fail, whatever else was proved.
@@ -248,34 +249,39 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn copy_problem(&self, error: CopyError) -> Stop {
-        let (source, target) = (&self.planned.source, &self.planned.target);
-        match error {
-            CopyError::Canceled => Stop::Canceled,
-            CopyError::Source(error) => self.source_failed(error),
-            CopyError::Target(error) if error.kind() == ErrorKind::WritesDenied => {
-                Problem::new(Code::WritesDenied)
-                    .with("collection", target)
-                    .with("minutes", DENIED_MAX.as_secs() / 60)
-                    .with("detail", error)
-                    .into()
-            }
-            CopyError::Target(error) => self.target_failed(error),
-            CopyError::Protocol(error) => {
-                Problem::new(Code::Protocol).with("collection", source).with("detail", error).into()
-            }
-            CopyError::InDoubt(detail) => Stop::InDoubt(detail),
-            CopyError::Told(detail) => {
-                let problem = Problem::new(Code::CopyFailed).with("collection", source);
-                problem.with("job", self.job.attempt.job_id()).with("detail", detail).into()
-            }
-            CopyError::Store(error) => self.store_failed(error),
-            CopyError::Record(error) => self.store_failed(error),
-            CopyError::RowsRefused { first, last, error } => Problem::new(Code::RowsRefused)
-                .with("collection", target)
-                .with("first", first)
-                .with("last", last)
-                .with("detail", error)
-                .into(),
-        }
+        copy_problem(self.planned, self.job.attempt.job_id(), error)
     }
+}
+
+/// What a failure of the copy means for its collection.
+pub(in crate::job) fn copy_problem(planned: &PlannedCollection, job_id: &JobId, error: CopyError) -> Stop {
+    let (source, target) = (&planned.source, &planned.target);
+    let problem = match error {
+        CopyError::Canceled => return Stop::Canceled,
+        CopyError::InDoubt(detail) => return Stop::InDoubt(detail),
+        CopyError::Source(error) => source_problem(planned, job_id, error.into()),
+        CopyError::Target(error) if error.kind() == ErrorKind::WritesDenied => {
+            Problem::new(Code::WritesDenied)
+                .with("collection", target)
+                .with("minutes", DENIED_MAX.as_secs() / 60)
+                .with("detail", error)
+        }
+        CopyError::Target(error) => target_problem(planned, error.into()),
+        CopyError::Protocol(error) => {
+            Problem::new(Code::Protocol).with("collection", source).with("detail", error)
+        }
+        CopyError::Told(detail) => Problem::new(Code::CopyFailed)
+            .with("collection", source)
+            .with("job", job_id)
+            .with("detail", detail),
+        CopyError::Known(problem) => *problem,
+        CopyError::Store(error) => store_failed(job_id, error),
+        CopyError::Record(error) => store_failed(job_id, error),
+        CopyError::RowsRefused { first, last, error } => Problem::new(Code::RowsRefused)
+            .with("collection", target)
+            .with("first", first)
+            .with("last", last)
+            .with("detail", error),
+    };
+    Stop::Problem(problem)
 }
