@@ -20,14 +20,35 @@ use crate::id::{JobId, Position, SplitId, WorkerId};
 use crate::right::{Claim, Writer};
 use crate::splits::Split;
 
+/// Of a worker that is not wanted now.
+pub(crate) fn not_admitted(job_id: &JobId, collection: Position) -> Error {
+    let text = format!("collection {collection} of job {job_id} is not being copied by workers");
+    Error::new(crate::ErrorKind::NotOpen, text)
+}
+
 /// What is recorded of those who write.
 #[async_trait]
 pub trait Claims {
-    /// Opens a writer of a collection, for a time.
+    /// Opens a writer of a collection for a time, in the process that works on the job.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotOpen`] if no attempt of the job is under way.
     async fn open_writer(
+        &self,
+        job_id: &JobId,
+        collection: Position,
+        worker: &WorkerId,
+        ttl: Duration,
+    ) -> Result<Writer, Error>;
+
+    /// Lets other processes write a collection, until its writers or the attempt are ended.
+    async fn admit_workers(&self, attempt: &Attempt, collection: Position) -> Result<(), Error>;
+
+    /// Opens a writer of a collection for a time, in a process that only copies splits.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotOpen`] if no other processes may write the collection now.
+    async fn join(
         &self,
         job_id: &JobId,
         collection: Position,
@@ -52,12 +73,12 @@ pub trait Claims {
         numbers: Vec<u64>,
     ) -> Result<(), Error>;
 
-    /// Loses a writer that can't go on, and all its claims, and records why for whoever waits for the splits; the text is
-    /// the caller's.
+    /// Loses a writer that does not go on, and all its claims. If nobody else could go on either, why is recorded for
+    /// whoever waits for the splits; the text is the caller's.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Fenced`] if it was lost or closed before.
-    async fn fail_writer(&self, writer: &Writer, failure: String) -> Result<(), Error>;
+    /// [`crate::ErrorKind::Fenced`] if it was lost or closed before, and there is something to be recorded.
+    async fn end_writer(&self, writer: &Writer, failure: Option<String>) -> Result<(), Error>;
 
     /// Why writers of a collection could not go on since an attempt began or its writers were ended, the first one first.
     async fn failures(&self, job_id: &JobId, collection: Position) -> Result<Vec<String>, Error>;

@@ -127,7 +127,7 @@ impl std::ops::AddAssign for Sent {
 pub(crate) type Written = Result<Sent, CopyError>;
 
 /// Pages that are dealt with, and the store does not know of yet.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Unrecorded {
     last: Option<Key>,
     sent: Sent,
@@ -386,11 +386,16 @@ impl CopyJob {
                     Next::Page
                 };
                 if matches!(next, Next::Page) {
+                    let before = unrecorded.clone();
                     let step = unrecorded.step(intent_of(&page));
                     let beside = self.store.beside();
                     let store = if is_writing.load(Ordering::Relaxed) { &beside } else { &self.store };
                     is_recording.store(true, Ordering::Relaxed);
-                    place.advance(&**store, copied.claim, step).await?;
+                    if let Err(error) = place.advance(&**store, copied.claim, step).await {
+                        // It is recorded with the page that is on its way, if anything can be.
+                        unrecorded = before;
+                        return Err(error);
+                    }
                     is_recording.store(false, Ordering::Relaxed);
                 }
                 Ok::<_, CopyError>((page, share, next))

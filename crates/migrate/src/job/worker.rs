@@ -5,6 +5,7 @@
 //! still, another one takes its splits over.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,8 +48,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const FAILURES_MAX: u32 = 5;
 /// How often a dispatcher looks whether workers are done.
 const DONE_INTERVAL: Duration = Duration::from_millis(500);
-/// Nobody works on the splits of a collection for so long: there is no worker.
-const NO_WORKER_MAX: Duration = Duration::from_secs(300);
+/// Nobody copies splits of a job for so long: there is no worker, or for a worker nobody who runs the job.
+const NOBODY_MAX: Duration = Duration::from_secs(300);
 
 /// One process that copies splits of a job.
 pub struct Worker {
@@ -86,6 +87,8 @@ struct Opened {
     copy: CopyJob,
     target_name: CollectionName,
     write_name: CollectionName,
+    /// Its name is taken away, or about to be: what fails under it from then on says nothing.
+    is_closed: AtomicBool,
 }
 
 impl Worker {
@@ -144,9 +147,10 @@ impl Worker {
     /// told to the process that waits for it.
     ///
     /// # Errors
-    /// The store can't be read.
+    /// The store can't be read, or nobody has run the job for minutes.
     pub async fn work(&self) -> Result<(), SliceError> {
         let work = async {
+            let mut wanted_at = Instant::now();
             loop {
                 let mut worked = false;
                 for index in 0..self.plan.collections.len() {
@@ -154,6 +158,14 @@ impl Worker {
                 }
                 if self.copying.cancel.is_cancelled() || !self.is_open().await? {
                     return Ok(());
+                }
+                if worked || self.is_live().await? {
+                    wanted_at = Instant::now();
+                }
+                if wanted_at.elapsed() > NOBODY_MAX {
+                    let text =
+                        format!("no process has run the job for {} minutes", NOBODY_MAX.as_secs() / 60);
+                    return Err(SliceError::Transient(SliceFailure::told(text)));
                 }
                 if !worked {
                     tokio::time::sleep(LOOK_INTERVAL).await;
@@ -174,6 +186,10 @@ impl Worker {
     async fn is_open(&self) -> Result<bool, SliceError> {
         let record = self.copying.store.job(&self.copying.job_id).await;
         Ok(record.map_err(CopyError::from)?.state.is_open())
+    }
+
+    async fn is_live(&self) -> Result<bool, SliceError> {
+        Ok(self.copying.store.is_live(&self.copying.job_id).await.map_err(CopyError::from)?)
     }
 
     /// Copies what is free of a collection. Tells whether anything was.
@@ -264,7 +280,7 @@ impl Worker {
             Stop::Canceled => return Ok(()),
         };
         let why = serde_json::to_string(&why).map_err(|error| CopyError::Told(error.to_string()))?;
-        Ok(self.copying.store.fail_writer(writer, why).await?)
+        Ok(self.copying.store.end_writer(writer, Some(why)).await?)
     }
 
     /// What the worker writes a collection with.
@@ -289,7 +305,7 @@ impl Worker {
         let own = Own { target: &self.target, job_id, planned: &planned.target, position };
         let made = own.find(&record).await.map_err(CopyError::Target)?;
         let made = made.ok_or_else(|| told(&replaced(planned, job_id)))?;
-        let writer = store.open_writer(job_id, position, &self.id, self.copying.tuning.writer_ttl).await?;
+        let writer = store.join(job_id, position, &self.id, self.copying.tuning.writer_ttl).await?;
         match self.open_as(&writer, planned, &made, &before.counts).await {
             Ok(opened) => Ok(opened),
             Err(error) => Err(self.failed(position, Some(&writer), error.into()).await.into()),
@@ -310,7 +326,8 @@ impl Worker {
         let copying = &self.copying;
         let position = writer.collection();
         let copy = copying.of_splits(position, planned, &source, before, write_name.clone()).await?;
-        Ok(Opened { writer: writer.clone(), copy, target_name: made.name.clone(), write_name })
+        let (writer, target_name) = (writer.clone(), made.name.clone());
+        Ok(Opened { writer, copy, target_name, write_name, is_closed: AtomicBool::new(false) })
     }
 
     async fn open_alias(
@@ -359,6 +376,7 @@ impl Worker {
 
     /// Writes no more as a writer, and takes its name away.
     async fn close(&self, opened: &Opened) {
+        opened.is_closed.store(true, Ordering::Release);
         opened.copy.cancel.cancel();
         let mut collections = self.collections.lock().await;
         let position = opened.writer.collection();
@@ -366,6 +384,10 @@ impl Worker {
             collections.remove(&position);
         }
         drop(collections);
+        // So that its splits are free at once. Where it is lost already, or can't be recorded, its time does that.
+        if let Err(error) = self.copying.store.end_writer(&opened.writer, None).await {
+            tracing::debug!(%error, "a writer was not ended");
+        }
         let closed = target::try_close_write_alias(&self.target, &opened.target_name, &opened.write_name);
         if let Err(error) = closed.await {
             // Whoever takes the splits over does it as well.
@@ -386,6 +408,8 @@ impl SliceRunner for Worker {
                 self.with_failed(|failed| failed.remove(&split.collection));
                 Ok(slice)
             }
+            // Another slice failed before, and closed the name under this one.
+            Err(_) if opened.is_closed.swap(true, Ordering::AcqRel) => Err(SliceError::Canceled),
             Err(error) => {
                 let error = self.failed(split.collection, Some(&opened.writer), error).await;
                 self.close(&opened).await;
@@ -411,23 +435,23 @@ impl ByWorkers {
 #[async_trait]
 impl Dispatcher for ByWorkers {
     async fn dispatch(&self, work: SplitsToCopy, _: &dyn SliceRunner) -> Result<Slice, SliceError> {
-        let (mut rows, mut moved_at) = (0, Instant::now());
+        let (store, job_id) = (&self.store, &work.job_id);
+        let mut copied_at = Instant::now();
         loop {
-            let splits = self.store.splits(&work.job_id, work.collection).await.map_err(CopyError::from)?;
+            let splits = store.splits(job_id, work.collection).await.map_err(CopyError::from)?;
             if splits.iter().all(|split| split.done) {
                 return Ok(Slice::Done);
             }
-            let now: u64 = splits.iter().map(|split| split.progress.rows_read).sum();
-            if now != rows {
-                (rows, moved_at) = (now, Instant::now());
-            }
-            let failures =
-                self.store.failures(&work.job_id, work.collection).await.map_err(CopyError::from)?;
+            let failures = store.failures(job_id, work.collection).await.map_err(CopyError::from)?;
             if let Some(why) = failures.first() {
                 return Err(read_why(why).into());
             }
-            if moved_at.elapsed() > NO_WORKER_MAX {
-                let text = format!("no worker copied a row for {} minutes", NO_WORKER_MAX.as_secs() / 60);
+            // On whichever collection: this one may be the next.
+            if store.workers(job_id).await.map_err(CopyError::from)? > 0 {
+                copied_at = Instant::now();
+            }
+            if copied_at.elapsed() > NOBODY_MAX {
+                let text = format!("no worker copied anything for {} minutes", NOBODY_MAX.as_secs() / 60);
                 return Err(SliceError::Transient(SliceFailure::told(text)));
             }
             tokio::select! {

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use vecferry_migrate::{
-    ByWorkers, Limits, MigrateRequest, Migration, Report, Resources, SliceError, Tuning, VerifyLevel, Worker,
+    ByWorkers, Code, JobState, Limits, MigrateRequest, Migration, Report, Resources, SliceError, Tuning,
+    VerifyLevel, Worker,
 };
 use vecferry_milvus::Endpoint;
 use vecferry_store::{JobId, Store, sqlite};
 use vecferry_testkit::StandIn;
-use vecferry_testkit::fault_proxy::{Fault, FaultProxy, When};
+use vecferry_testkit::fault_proxy::{Answer, DeniedBy, Fault, FaultProxy, When};
 use vecferry_testkit::stand_in::generate::{Generated, plain};
 use vecferry_testkit::stand_in::{Key, Options, Version};
 
@@ -125,4 +126,19 @@ async fn a_worker_that_stood_still_and_goes_on_writes_nothing_twice() {
     let ended = tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap();
     assert!(matches!(ended, Ok(()) | Err(SliceError::Fenced(_) | SliceError::Canceled)), "{ended:?}");
     scene.ended("one of them stood still").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_worker_can_not_do_fails_the_job_with_its_own_code() {
+    let scene = Scene::new().await;
+    let to_target = FaultProxy::start(&scene.target.uri());
+    to_target.arm("Insert", When::Always, Fault::Answer(Answer::Denied(DeniedBy::V2_5)));
+    let worker = scene.worker(Endpoint::parse(&to_target.uri()).unwrap()).await;
+    // It goes on until the job ends, which nobody has to tell it.
+    worker.work().await.unwrap();
+    let report = tokio::time::timeout(SOON, scene.job).await.unwrap().unwrap().unwrap();
+    assert_eq!(report.state, JobState::Failed);
+    let problems: Vec<_> = report.problems.iter().map(|problem| problem.code).collect();
+    assert!(problems.contains(&Code::PermissionDenied), "{:?}", report.problems);
+    assert_eq!(scene.store.workers(&scene.job_id).await.unwrap(), 0);
 }

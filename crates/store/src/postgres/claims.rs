@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::rows::{all, at, damaged, get, one, split_id, ttl, unsigned};
 use super::splits::{BEHIND, COLUMNS, split_of};
 use crate::attempt::Attempt;
-use crate::claims::Claims;
+use crate::claims::{Claims, not_admitted};
 use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, Position, SplitId, WorkerId};
 use crate::right::{Claim, Writer};
@@ -32,6 +32,36 @@ impl Claims for PostgresStore {
                 let mut client = self.client().await?;
                 let change = self.begin(&mut client).await?;
                 let number = open(&change, job_id, collection, worker, ttl(time), &call).await?;
+                change.commit(number).await
+            })
+            .await?;
+        Ok(Writer::new(job_id.clone(), collection, number))
+    }
+
+    async fn admit_workers(&self, attempt: &Attempt, collection: Position) -> Result<(), Error> {
+        let sql = "UPDATE collections SET admits_workers = TRUE WHERE job_id = $1 AND position = $2";
+        self.write_as(attempt, sql, &[&attempt.job_id().as_str(), &at(collection)]).await
+    }
+
+    async fn join(
+        &self,
+        job_id: &JobId,
+        collection: Position,
+        worker: &WorkerId,
+        time: Duration,
+    ) -> Result<Writer, Error> {
+        let call = super::call();
+        let number = self
+            .write(|| async {
+                let mut client = self.client().await?;
+                let change = self.begin(&mut client).await?;
+                let number = open(&change, job_id, collection, worker, ttl(time), &call).await?;
+                // The row is locked by now.
+                let admits = "SELECT admits_workers FROM collections WHERE job_id = $1 AND position = $2";
+                let row = change.row(admits, &[&job_id.as_str(), &at(collection)]).await?;
+                if !row.map(|row| get(&row, 0)).transpose()?.unwrap_or(false) {
+                    return Err(not_admitted(job_id, collection).into());
+                }
                 change.commit(number).await
             })
             .await?;
@@ -68,14 +98,14 @@ impl Claims for PostgresStore {
         self.write_once(sql, &[&job_id.as_str(), &at(collection), &numbers], |_| Ok(())).await
     }
 
-    async fn fail_writer(&self, writer: &Writer, failure: String) -> Result<(), Error> {
+    async fn end_writer(&self, writer: &Writer, failure: Option<String>) -> Result<(), Error> {
         let (id, collection, number) = key_of(writer);
         self.write(|| async {
             let mut client = self.client().await?;
             let change = self.begin(&mut client).await?;
             // Also if an earlier try did.
             let sql = "UPDATE writers SET failure = $4, state = CASE state WHEN 'open' THEN 'lost' ELSE state END \
-                       WHERE job_id = $1 AND collection = $2 AND number = $3 AND (state = 'open' OR failure = $4) \
+                       WHERE job_id = $1 AND collection = $2 AND number = $3 AND (state = 'open' OR failure IS NOT DISTINCT FROM $4) \
                        RETURNING 1";
             if change.row(sql, &[&id, &collection, &number, &failure]).await?.is_none() {
                 return Err(ended(writer).into());
@@ -110,6 +140,8 @@ impl Claims for PostgresStore {
         self.write(|| async {
             let mut client = self.client().await?;
             let change = self.begin_as(&mut client, attempt).await?;
+            let close = "UPDATE collections SET admits_workers = FALSE WHERE job_id = $1 AND position = $2";
+            change.execute(close, &[&job_id.as_str(), &collection]).await?;
             let open = "UPDATE writers SET state = 'lost' WHERE (job_id, collection, number) IN \
                         (SELECT job_id, collection, number FROM writers \
                         WHERE job_id = $1 AND collection = $2 AND state = 'open' ORDER BY number FOR NO KEY UPDATE)";
@@ -181,7 +213,7 @@ async fn open(
     // this one is opened afterwards.
     let is_open = "SELECT state IN ('IN_PROGRESS', 'CANCELING') FROM jobs WHERE job_id = $1 FOR SHARE";
     if !change.row(is_open, &[&id]).await?.map(|row| get(&row, 0)).transpose()?.unwrap_or(false) {
-        let text = format!("no attempt of job {job_id} is under way");
+        let text = format!("job {job_id} is not running");
         return Err(Error::new(ErrorKind::NotOpen, text).into());
     }
     let last = "SELECT writers FROM collections WHERE job_id = $1 AND position = $2 FOR NO KEY UPDATE";
@@ -312,6 +344,10 @@ pub(super) async fn lose_writers_of_job(
     attempt: i64,
 ) -> Result<(), Failure> {
     let id = job_id.as_str();
+    let close = "UPDATE collections SET admits_workers = FALSE WHERE (job_id, position) IN \
+                 (SELECT job_id, position FROM collections WHERE job_id = $1 AND admits_workers \
+                 ORDER BY position FOR NO KEY UPDATE)";
+    change.execute(close, &[&id]).await?;
     let open = "UPDATE writers SET state = 'lost' WHERE (job_id, collection, number) IN \
                 (SELECT job_id, collection, number FROM writers WHERE job_id = $1 AND state = 'open' \
                 ORDER BY collection, number FOR NO KEY UPDATE)";

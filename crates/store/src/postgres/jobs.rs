@@ -104,7 +104,16 @@ impl Jobs for PostgresStore {
                    rows_done = (SELECT coalesce(sum(rows_written), 0) FROM splits s WHERE s.job_id = j.job_id), \
                    rows_total = (SELECT coalesce(sum(c.rows_total), 0) FROM collections c WHERE c.job_id = j.job_id) \
                    WHERE job_id = $1";
-        self.write_as(attempt, sql, &[&attempt.job_id().as_str(), &state.name(), &report, &ended_at]).await
+        let of: super::Of<'_> = &[&attempt.job_id().as_str(), &state.name(), &report, &ended_at];
+        self.write(|| async {
+            let mut client = self.client().await?;
+            let change = self.begin_as(&mut client, attempt).await?;
+            change.execute(sql, of).await?;
+            // Also those of other processes.
+            lose_writers_of_job(&change, attempt.job_id(), attempt.number()).await?;
+            change.commit(()).await
+        })
+        .await
     }
 
     async fn remove_job(&self, attempt: &Attempt) -> Result<(), Error> {

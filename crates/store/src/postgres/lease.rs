@@ -84,8 +84,11 @@ impl Drop for Lease {
 }
 
 impl Leases {
-    pub(super) fn of(address: Address) -> Result<Self, Error> {
+    pub(super) fn of(mut address: Address) -> Result<Self, Error> {
         let tls = Tls::of(&address)?;
+        // All hosts are tried within the time of one call.
+        let hosts = u32::try_from(address.config.get_hosts().len()).unwrap_or(u32::MAX);
+        address.config.connect_timeout(CALL_MAX / hosts.saturating_add(1));
         Ok(Self { at: Arc::new(At { address, tls }), renewer: Mutex::new(None) })
     }
 

@@ -183,8 +183,9 @@ CREATE TABLE comparisons (
 );
 CREATE INDEX comparisons_of_collection ON comparisons (job_id, collection);
 "#,
-    // Why a worker could not go on, for the process that waits for it.
-    "ALTER TABLE writers ADD COLUMN failure TEXT",
+    // Why a worker could not go on, for the process that waits for it; and where it may write.
+    "ALTER TABLE writers ADD COLUMN failure TEXT;
+    ALTER TABLE collections ADD COLUMN admits_workers BOOLEAN NOT NULL DEFAULT FALSE",
 ];
 
 /// What a database holds of this program's.

@@ -10,7 +10,7 @@ use super::clock::Moment;
 use super::rows::{signed, unsigned};
 use super::splits::{mark_unrecorded_as_doubts, one};
 use crate::attempt::Attempt;
-use crate::claims::Claims;
+use crate::claims::{Claims, not_admitted};
 use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, Position, SplitId, WorkerId};
 use crate::right::{Claim, Writer};
@@ -26,30 +26,40 @@ impl Claims for SqliteStore {
         ttl: Duration,
     ) -> Result<Writer, Error> {
         let (id, worker) = (job_id.clone(), worker.clone());
+        self.write(move |connection| open(connection, &id, collection, &worker, ttl)).await
+    }
+
+    async fn admit_workers(&self, attempt: &Attempt, collection: Position) -> Result<(), Error> {
+        self.write_as(attempt, move |connection, attempt| {
+            connection.execute(
+                "UPDATE collections SET admits_workers = 1 WHERE job_id = ?1 AND position = ?2",
+                params![attempt.job_id().as_str(), collection.0],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn join(
+        &self,
+        job_id: &JobId,
+        collection: Position,
+        worker: &WorkerId,
+        ttl: Duration,
+    ) -> Result<Writer, Error> {
+        let (id, worker) = (job_id.clone(), worker.clone());
         self.write(move |connection| {
-            let is_open: Option<bool> = connection
+            let admits: Option<bool> = connection
                 .query_row(
-                    "SELECT state IN ('IN_PROGRESS', 'CANCELING') FROM jobs WHERE job_id = ?1",
-                    params![id.as_str()],
+                    "SELECT admits_workers FROM collections WHERE job_id = ?1 AND position = ?2",
+                    params![id.as_str(), collection.0],
                     |row| row.get(0),
                 )
                 .optional()?;
-            if is_open != Some(true) {
-                return Err(Error::new(ErrorKind::NotOpen, format!("no attempt of job {id} is under way")));
+            if admits != Some(true) {
+                return Err(not_admitted(&id, collection));
             }
-            let number: i64 = connection.query_row(
-                "UPDATE collections SET write_alias = write_alias + 1 WHERE job_id = ?1 AND position = ?2 \
-                 RETURNING write_alias",
-                params![id.as_str(), collection.0],
-                |row| row.get(0),
-            )?;
-            let now = Moment::now();
-            connection.execute(
-                "INSERT INTO writers (job_id, collection, number, worker, state, boot, expires_ms) \
-                 VALUES (?1, ?2, ?3, ?4, 'open', ?5, ?6)",
-                params![id.as_str(), collection.0, number, worker.as_str(), now.boot, now.after(ttl)],
-            )?;
-            Ok(Writer::new(id, collection, number.cast_unsigned()))
+            open(connection, &id, collection, &worker, ttl)
         })
         .await
     }
@@ -106,18 +116,18 @@ impl Claims for SqliteStore {
         .await
     }
 
-    async fn fail_writer(&self, writer: &Writer, failure: String) -> Result<(), Error> {
+    async fn end_writer(&self, writer: &Writer, failure: Option<String>) -> Result<(), Error> {
         let writer = writer.clone();
         self.write(move |connection| {
             // Also if an earlier try did.
             let of =
                 params![writer.job_id().as_str(), writer.collection().0, signed(writer.number()), failure];
-            let failed = connection.execute(
+            let ended_now = connection.execute(
                 "UPDATE writers SET failure = ?4 \
-                 WHERE job_id = ?1 AND collection = ?2 AND number = ?3 AND (state = 'open' OR failure = ?4)",
+                 WHERE job_id = ?1 AND collection = ?2 AND number = ?3 AND (state = 'open' OR failure IS ?4)",
                 of,
             )?;
-            if failed == 0 {
+            if ended_now == 0 {
                 return Err(ended(&writer));
             }
             let attempt = connection.query_row(
@@ -221,6 +231,38 @@ impl Claims for SqliteStore {
         })
         .await
     }
+}
+
+fn open(
+    connection: &Connection,
+    job_id: &JobId,
+    collection: Position,
+    worker: &WorkerId,
+    ttl: Duration,
+) -> Result<Writer, Error> {
+    let is_open: Option<bool> = connection
+        .query_row(
+            "SELECT state IN ('IN_PROGRESS', 'CANCELING') FROM jobs WHERE job_id = ?1",
+            params![job_id.as_str()],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if is_open != Some(true) {
+        return Err(Error::new(ErrorKind::NotOpen, format!("job {job_id} is not running")));
+    }
+    let number: i64 = connection.query_row(
+        "UPDATE collections SET write_alias = write_alias + 1 WHERE job_id = ?1 AND position = ?2 \
+         RETURNING write_alias",
+        params![job_id.as_str(), collection.0],
+        |row| row.get(0),
+    )?;
+    let now = Moment::now();
+    connection.execute(
+        "INSERT INTO writers (job_id, collection, number, worker, state, boot, expires_ms) \
+         VALUES (?1, ?2, ?3, ?4, 'open', ?5, ?6)",
+        params![job_id.as_str(), collection.0, number, worker.as_str(), now.boot, now.after(ttl)],
+    )?;
+    Ok(Writer::new(job_id.clone(), collection, number.cast_unsigned()))
 }
 
 fn ended(writer: &Writer) -> Error {
@@ -330,5 +372,6 @@ pub(super) fn lose_writers_of_job(
     connection
         .execute("UPDATE writers SET state = 'lost' WHERE job_id = ?1 AND state = 'open'", params![id])?;
     connection.execute("UPDATE writers SET failure = NULL WHERE job_id = ?1", params![id])?;
+    connection.execute("UPDATE collections SET admits_workers = 0 WHERE job_id = ?1", params![id])?;
     Ok(())
 }

@@ -97,6 +97,8 @@ impl Jobs for SqliteStore {
                 "UPDATE jobs SET state = ?2, report = ?3, ended_at = ?4, bottleneck = NULL WHERE job_id = ?1",
                 params![attempt.job_id().as_str(), state.name(), report, ended_at],
             )?;
+            // Also those of other processes.
+            lose_writers_of_job(connection, attempt.job_id(), attempt.number())?;
             count(connection, attempt.job_id())
         })
         .await

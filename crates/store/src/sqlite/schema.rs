@@ -197,8 +197,10 @@ UPDATE jobs SET
     rows_total = (SELECT coalesce(sum(c.rows_total), 0) FROM collections c WHERE c.job_id = jobs.job_id);
 CREATE INDEX events_of_job ON events (job_id, event_id);
 ",
-    // Why a worker could not go on, for the process that waits for it.
-    "ALTER TABLE writers ADD COLUMN failure TEXT;
+    // Why a worker could not go on, for the process that waits for it; and where it may write.
+    r"
+ALTER TABLE writers ADD COLUMN failure TEXT;
+ALTER TABLE collections ADD COLUMN admits_workers INTEGER NOT NULL DEFAULT 0;
 ",
 ];
 

@@ -28,6 +28,8 @@ on_both_stores!(
     a_split_is_claimed_by_writers_of_its_own_collection,
     a_writer_that_fails_says_why_and_leaves_its_splits_free,
     workers_are_counted_while_they_hold_claims,
+    workers_join_only_while_they_are_admitted,
+    the_end_of_an_attempt_ends_all_writers,
 );
 
 /// As long as it takes to see that it is over.
@@ -337,16 +339,16 @@ async fn a_writer_that_fails_says_why_and_leaves_its_splits_free(place: Place) {
     let (first, second) = (writer(&*store, LONG).await, writer(&*store, LONG).await);
     let claim = take(&*store, &first, splits[0].split_id).await;
     store.advance(&claim, step((None, None), (None, Some("3")))).await.unwrap();
-    store.fail_writer(&first, "out of disk".into()).await.unwrap();
-    store.fail_writer(&first, "out of disk".into()).await.unwrap();
+    store.end_writer(&first, Some("out of disk".into())).await.unwrap();
+    store.end_writer(&first, Some("out of disk".into())).await.unwrap();
     assert_eq!(failures().await, ["out of disk"]);
     // What it may have sent is in doubt, and somebody else has to remove its name.
     assert_eq!(doubts(&*store).await, [range(None, "3")]);
     assert_eq!(store.lost_writers(&id("j1"), FIRST).await.unwrap(), [first.number()]);
     assert!(store.free_splits(&id("j1"), FIRST).await.unwrap().contains(&splits[0].split_id));
-    let late = store.fail_writer(&first, "something else".into()).await.unwrap_err();
+    let late = store.end_writer(&first, Some("something else".into())).await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Fenced);
-    store.fail_writer(&second, "denied".into()).await.unwrap();
+    store.end_writer(&second, Some("denied".into())).await.unwrap();
     assert_eq!(failures().await, ["out of disk", "denied"]);
     assert_eq!(store.failures(&id("j1"), SECOND).await.unwrap(), Vec::<String>::new());
 
@@ -354,11 +356,11 @@ async fn a_writer_that_fails_says_why_and_leaves_its_splits_free(place: Place) {
     store.lose_writers(&attempt, FIRST).await.unwrap();
     assert_eq!(failures().await, Vec::<String>::new());
     let third = writer(&*store, LONG).await;
-    store.fail_writer(&third, "denied".into()).await.unwrap();
+    store.end_writer(&third, Some("denied".into())).await.unwrap();
     store.end_attempt(&attempt, JobState::Failed, "{}".into(), "later".into()).await.unwrap();
     store.begin_attempt(&id("j1")).await.unwrap();
     assert_eq!(failures().await, Vec::<String>::new());
-    assert_eq!(store.fail_writer(&third, "late".into()).await.unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(store.end_writer(&third, Some("late".into())).await.unwrap_err().kind(), ErrorKind::Fenced);
 }
 
 async fn workers_are_counted_while_they_hold_claims(place: Place) {
@@ -377,4 +379,41 @@ async fn workers_are_counted_while_they_hold_claims(place: Place) {
     assert_eq!(workers().await, 1);
     store.lose_writers(&attempt, FIRST).await.unwrap();
     assert_eq!(workers().await, 0);
+}
+
+async fn workers_join_only_while_they_are_admitted(place: Place) {
+    let (store, attempt, splits) = planned(&place).await;
+    let worker = WorkerId::generate();
+    let join = async || store.join(&id("j1"), FIRST, &worker, LONG).await;
+    assert_eq!(join().await.unwrap_err().kind(), ErrorKind::NotOpen);
+    store.admit_workers(&attempt, FIRST).await.unwrap();
+    let other = store.join(&id("j1"), SECOND, &worker, LONG).await;
+    assert_eq!(other.unwrap_err().kind(), ErrorKind::NotOpen);
+    let joined = join().await.unwrap();
+    assert_eq!((joined.number(), joined.collection()), (1, FIRST));
+    take(&*store, &joined, splits[0].split_id).await;
+
+    store.lose_writers(&attempt, FIRST).await.unwrap();
+    assert_eq!(join().await.unwrap_err().kind(), ErrorKind::NotOpen);
+    store.admit_workers(&attempt, FIRST).await.unwrap();
+    assert_eq!(join().await.unwrap().number(), 2);
+    store.end_attempt(&attempt, JobState::Failed, "{}".into(), "later".into()).await.unwrap();
+    assert_eq!(join().await.unwrap_err().kind(), ErrorKind::NotOpen);
+    let next = store.begin_attempt(&id("j1")).await.unwrap();
+    assert_eq!(join().await.unwrap_err().kind(), ErrorKind::NotOpen, "each attempt admits them anew");
+    assert_eq!(store.admit_workers(&attempt, FIRST).await.unwrap_err().kind(), ErrorKind::Superseded);
+    store.admit_workers(&next, FIRST).await.unwrap();
+    assert_eq!(join().await.unwrap().number(), 3);
+}
+
+async fn the_end_of_an_attempt_ends_all_writers(place: Place) {
+    let (store, attempt, splits) = planned(&place).await;
+    let one = writer(&*store, LONG).await;
+    let claim = take(&*store, &one, splits[0].split_id).await;
+    store.advance(&claim, step((None, None), (None, Some("3")))).await.unwrap();
+    store.end_attempt(&attempt, JobState::Canceled, "{}".into(), "later".into()).await.unwrap();
+    let late = store.advance(&claim, step((None, Some("3")), (Some("3"), None))).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Fenced);
+    assert_eq!(doubts(&*store).await, [range(None, "3")]);
+    assert_eq!(store.lost_writers(&id("j1"), FIRST).await.unwrap(), [one.number()]);
 }

@@ -216,7 +216,7 @@ impl Run {
             31 => self.finish(2, 4).await,
             32 => {
                 let writer = self.writer_of(FIRST).await;
-                store.fail_writer(&writer, "out of disk".into()).await.unwrap();
+                store.end_writer(&writer, Some("out of disk".into())).await.unwrap();
                 store.lose_writers(&attempt, FIRST).await.unwrap();
                 self.writers.clear();
                 self.claims.clear();

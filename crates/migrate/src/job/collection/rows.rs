@@ -102,6 +102,9 @@ impl<'a> Work<'a> {
         let slices = Slices { copy: &copy, writer: writer.clone(), target_name: &made.name };
         let work = async {
             copy.retry_quarantined(&job.attempt).await?;
+            if job.dispatcher.is_some() {
+                job.store.admit_workers(&job.attempt, self.position).await?;
+            }
             Ok(dispatcher.dispatch(to_copy, &slices).await?)
         };
         let outcome = tokio::select! {
