@@ -53,6 +53,21 @@ pub(crate) struct Shown {
     /// When to use colors
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto)]
     pub(crate) color: ColorChoice,
+    /// Write what happens inside to stderr: `info`, `debug`, `trace`, or a filter such as `vecferry_migrate=debug`
+    #[arg(long, global = true, value_name = "FILTER", env = "VECFERRY_LOG")]
+    pub(crate) log: Option<String>,
+    /// Form of the log: lines of text, or one JSON object per line
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }
 
 fn lang_parser() -> impl TypedValueParser<Value = Lang> {

@@ -2,15 +2,30 @@
 
 use std::path::Path;
 
-use vecferry_migrate::cluster::control_plane::{CloudCluster, find};
+use vecferry_migrate::cluster::reach::{Access, Reached};
 use vecferry_migrate::{Code, Problem};
 use vecferry_milvus::{Endpoint, Secret, Tls};
-use vecferry_policy::deployment::{cluster_id_of_host, is_cluster_id};
 
 use crate::args::ConnectionArgs;
 
 /// The endpoint that the flags of one side describe. Every file that can't be read is named.
 pub(crate) fn endpoint(args: &ConnectionArgs<'_>) -> Result<Endpoint, Vec<Problem>> {
+    let (access, unread) = access(args);
+    named(access.endpoint(), unread)
+}
+
+/// The same, found through the control plane where they name a cluster by its ID.
+pub(crate) async fn reach(args: &ConnectionArgs<'_>) -> Result<Reached, Vec<Problem>> {
+    let (access, unread) = access(args);
+    let api = std::env::var(CLOUD_API).ok().filter(|api| !api.is_empty());
+    named(access.reach(api.as_deref()).await, unread)
+}
+
+/// Another address of the control plane than the vendor's.
+const CLOUD_API: &str = "VECFERRY_CLOUD_API";
+
+/// What the flags say, and which of their files can't be read.
+fn access<'a>(args: &ConnectionArgs<'a>) -> (Access<'a>, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut read = |path: &Option<_>| match path.as_deref().map(read_file).transpose() {
         Ok(content) => content,
@@ -24,61 +39,20 @@ pub(crate) fn endpoint(args: &ConnectionArgs<'_>) -> Result<Endpoint, Vec<Proble
         certificate_pem: read(&args.files.cert),
         key_pem: read(&args.files.key).map(|pem| Secret::new(String::from_utf8_lossy(&pem))),
     };
-    // The control plane's key opens the cluster as well.
-    let token = given(args.token).or(given(args.api_key)).cloned();
-    let unusable = |error: vecferry_milvus::Error| {
-        Problem::new(Code::Endpoint)
-            .with("side", args.side)
-            .with("flag", args.side)
-            .with("detail", error.message())
-    };
-    let parsed = Endpoint::parse(args.uri).map_err(unusable);
-    match parsed {
-        Ok(endpoint) if problems.is_empty() => {
-            endpoint.with_token(token).with_tls(tls).map_err(|error| vec![unusable(error)])
-        }
-        Ok(_) => Err(problems),
+    let ConnectionArgs { side, uri, token, api_key, .. } = args.clone();
+    (Access { side, uri, token, api_key, tls }, problems)
+}
+
+/// What is wrong with the rest, before the files that can't be read.
+fn named<Answer>(answer: Result<Answer, Problem>, mut unread: Vec<Problem>) -> Result<Answer, Vec<Problem>> {
+    match answer {
+        Ok(answer) if unread.is_empty() => Ok(answer),
+        Ok(_) => Err(unread),
         Err(problem) => {
-            problems.insert(0, problem);
-            Err(problems)
+            unread.insert(0, problem);
+            Err(unread)
         }
     }
-}
-
-/// An empty secret is what an unset variable of a script looks like.
-fn given(secret: Option<&Secret>) -> Option<&Secret> {
-    secret.filter(|secret| !secret.reveal().is_empty())
-}
-
-/// An endpoint, and what the control plane says of the cluster behind it.
-#[derive(Debug)]
-pub(crate) struct Reached {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) cloud: Option<CloudCluster>,
-}
-
-/// Another address of the control plane than the vendor's.
-const CLOUD_API: &str = "VECFERRY_CLOUD_API";
-
-/// The endpoint that the flags of one side describe, found through the control plane where they name a cluster by its id.
-pub(crate) async fn reach(args: &ConnectionArgs<'_>) -> Result<Reached, Vec<Problem>> {
-    let key = given(args.api_key);
-    let id = if is_cluster_id(args.uri) {
-        Some(args.uri.to_owned())
-    } else {
-        let host = args.uri.split("://").nth(1).unwrap_or_default().split([':', '/']).next();
-        host.and_then(cluster_id_of_host).map(str::to_owned).filter(|_| key.is_some())
-    };
-    let Some(id) = id else { return Ok(Reached { endpoint: endpoint(args)?, cloud: None }) };
-    let Some(key) = key else {
-        let problem = Problem::new(Code::ApiKeyMissing).with("side", args.side).with("flag", args.side);
-        return Err(vec![problem.with("id", id).with("variable", args.side.to_uppercase())]);
-    };
-    let api = std::env::var(CLOUD_API).ok().filter(|api| !api.is_empty());
-    let found = find(args.side, &id, key.reveal(), api.as_deref()).await.map_err(|problem| vec![problem])?;
-    let uri = if is_cluster_id(args.uri) { found.address.as_str() } else { args.uri };
-    let endpoint = endpoint(&ConnectionArgs { uri, ..args.clone() })?;
-    Ok(Reached { endpoint, cloud: Some(found.cluster) })
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
@@ -119,22 +93,5 @@ mod tests {
         assert_eq!(codes("localhost:1", TlsFiles::default()), [Code::Endpoint]);
         assert_eq!(codes("https://localhost:1", missing.clone()), [Code::File]);
         assert_eq!(codes("localhost:1", missing), [Code::Endpoint, Code::File]);
-    }
-
-    #[test]
-    fn an_empty_token_is_none() {
-        let token = |text| {
-            let token = Secret::new(text);
-            let args = ConnectionArgs {
-                side: "source",
-                uri: "http://localhost:1",
-                token: Some(&token),
-                api_key: None,
-                files: TlsFiles::default(),
-            };
-            endpoint(&args).unwrap().has_token()
-        };
-        assert!(!token(""));
-        assert!(token("root:x"));
     }
 }

@@ -53,6 +53,12 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
     ("", "json", "向标准输出写入 JSON，每行一个对象：先是进度，最后是结果"),
     ("", "quiet", "只显示结果、警告和错误"),
     ("", "lang", "消息和帮助的语言 [默认值：取自 LC_ALL、LC_MESSAGES 或 LANG]"),
+    (
+        "",
+        "log",
+        "将内部运行情况写入 stderr：`info`、`debug`、`trace`，或 `vecferry_migrate=debug` 这样的过滤条件",
+    ),
+    ("", "log_format", "日志格式：文本行，或每行一个 JSON 对象"),
     ("", "color", "何时使用颜色；auto 表示在终端上使用，除非设置了 NO_COLOR"),
     ("", "source", "源集群的地址：https://host:port、http://host:port，或 Zilliz Cloud 集群 ID"),
     ("", "source_token", "凭证：用户名:密码或 API 密钥；建议使用环境变量，以免出现在 `ps` 中"),

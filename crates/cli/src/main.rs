@@ -10,6 +10,7 @@ mod format;
 mod help;
 mod html;
 mod language;
+mod log;
 mod output;
 mod present;
 mod progress;
@@ -20,15 +21,13 @@ mod text;
 mod usage;
 
 use std::future::Future;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 use vecferry_migrate::Exit;
 
 use crate::args::{Cli, Command, StateArgs};
-use crate::output::{Output, readable};
+use crate::output::Output;
 use crate::signals::Signals;
 
 // Pages of many megabytes come and go in several threads; this allocator gives their memory back.
@@ -44,11 +43,13 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Exit {
-    log_if_asked();
     let shown = &cli.shown;
     let lang = shown.lang.unwrap_or_else(usage::lang_of_environment);
     let record = cli.command.state().and_then(StateArgs::typed);
     let output = Output::new(lang, shown.json, shown.quiet, shown.color, record);
+    if let Err(problem) = log::start(shown) {
+        return output.refuse(&[problem]);
+    }
     match &cli.command {
         Command::Completions { shell } => commands::completions::run(&output, *shell),
         Command::Sandbox => commands::sandbox::run(),
@@ -108,29 +109,4 @@ fn until_signaled(output: &Output, command: impl Future<Output = Exit>) -> Exit 
 /// The signals are listened to from the first moment on, so that none is lost.
 fn boxed(command: impl AsyncFnOnce(&mut Signals) -> Exit) -> impl Future<Output = Exit> {
     Box::pin(async move { command(&mut Signals::listen()).await })
-}
-
-/// Developers see what the libraries log with `VECFERRY_LOG`, as in `VECFERRY_LOG=debug`.
-fn log_if_asked() {
-    if std::env::var_os("VECFERRY_LOG").is_some_and(|filter| !filter.is_empty()) {
-        tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::from_env("VECFERRY_LOG"))
-            .with_ansi(false)
-            .with_writer(|| Log)
-            .init();
-    }
-}
-
-/// What the libraries log holds servers' messages.
-struct Log;
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes);
-        io::stderr().lock().write_all(readable(&text, false).as_bytes()).map(|()| bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().lock().flush()
-    }
 }

@@ -402,3 +402,23 @@ fn a_database_of_jobs_is_reached_or_named_without_its_password() {
         }
     }
 }
+
+#[test]
+fn a_log_is_text_or_json_and_a_filter_is_checked() {
+    let directory = tempfile::tempdir().unwrap();
+    let refused = run(&["jobs", "--log", "vecferry=loud"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(
+        refused.stderr.starts_with("error[VF-0001]: invalid arguments: --log vecferry=loud"),
+        "{}",
+        refused.stderr
+    );
+
+    let text = migrate(directory.path(), &["--log", "debug"]);
+    assert!(text.stderr.contains("call{method="), "{}", text.stderr);
+    let json = migrate(directory.path(), &["--log", "debug", "--log-format", "json"]);
+    let logged = json.stderr.lines().filter(|line| line.starts_with('{')).map(|line| {
+        assert!(line.ends_with('}') && line.contains("\"level\":"), "{line}");
+    });
+    assert!(logged.count() > 0, "{}", json.stderr);
+}

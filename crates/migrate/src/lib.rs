@@ -32,11 +32,11 @@ pub use copy::{
 };
 pub use job::worker::{ByWorkers, Worker};
 pub use job::{
-    Canceled, DryCollection, DryRunReport, Migration, Passed, PreCheck, RateSet, Resumed, cancel, history,
-    load, set_max_rate, updates_unseen, verify,
+    Canceled, CollectionStatus, DryCollection, DryRunReport, JobStatus, Migration, Passed, PreCheck, RateSet,
+    Resumed, Status, cancel, load, set_max_rate, verify,
 };
 pub use plan::file::PlanFile;
-pub use plan::{Change, Keys, Plan, PlannedCollection};
+pub use plan::{Change, CollectionSummary, Keys, Plan, PlanSummary, PlannedCollection};
 pub use problem::{Code, Exit, Lang, Problem, database_problem, state_problem, store_problem};
 pub use rate::MaxRate;
 pub use report::{JobState, Report};
@@ -85,5 +85,6 @@ mod spawned {
         let (observer, token) = watched();
         is_send(&load(loaded, observer, token));
         is_send(&cancel(&**store, job_id, None, None, false));
+        is_send(&Status::of(&**store, job_id));
     }
 }

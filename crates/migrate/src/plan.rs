@@ -20,9 +20,11 @@ pub(crate) mod properties;
 pub mod rbac;
 pub(crate) mod splits;
 pub(crate) mod stored;
+mod summary;
 
 pub(crate) use difference::show;
 use rbac::RbacPlan;
+pub use summary::{CollectionSummary, PlanSummary};
 
 /// Everything a job will do.
 #[derive(Clone, Debug)]

@@ -19,6 +19,7 @@ use http_body_util::BodyExt;
 use prost::Message;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tower_service::Service;
+use tracing::Instrument;
 
 use crate::buffer::BufferPool;
 use crate::diagnose;
@@ -90,13 +91,23 @@ impl Transport {
         message: Slices,
         timeout: Duration,
     ) -> Result<Bytes, Error> {
-        match tokio::time::timeout(timeout, self.exchange(call, db, message)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let text = format!("no answer within {} s", timeout.as_secs());
-                Err(Error::new(ErrorKind::Timeout, call, text))
+        let span = tracing::debug_span!("call", method = call, server = %self.endpoint, db);
+        async {
+            let answer = match tokio::time::timeout(timeout, self.exchange(call, db, message)).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    let text = format!("no answer within {} s", timeout.as_secs());
+                    Err(Error::new(ErrorKind::Timeout, call, text))
+                }
+            };
+            match &answer {
+                Ok(answer) => tracing::trace!(bytes = answer.len(), "answered"),
+                Err(error) => tracing::debug!(%error, "failed"),
             }
+            answer
         }
+        .instrument(span)
+        .await
     }
 
     async fn exchange(&self, call: &'static str, db: &str, message: Slices) -> Result<Bytes, Error> {

@@ -3,85 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Serialize;
-use vecferry_migrate::event::{Bottleneck, Phase};
-use vecferry_migrate::{Code, Exit, Passed, Problem, Report, history, store_problem, updates_unseen};
+use vecferry_migrate::event::Bottleneck;
+use vecferry_migrate::{Code, CollectionStatus, Exit, JobStatus, Problem, Report, Status, store_problem};
 use vecferry_store::{JobPage, JobRecord, JobState, JobSummary, Store};
 
 use crate::args::{JobName, ReportArgs, StateArgs};
 use crate::output::Output;
 use crate::table::{Align, Table};
 use crate::{format, html, present, state, text};
-
-/// A job for machines.
-#[derive(Serialize)]
-struct Job<'a> {
-    job_id: &'a str,
-    state: &'a str,
-    live: bool,
-    attempts: i64,
-    /// By all attempts together, without the time between them.
-    worked_seconds: f64,
-    source: &'a str,
-    target: &'a str,
-    created_at: &'a str,
-    ended_at: Option<&'a str>,
-    collections_done: u64,
-    collections_total: u64,
-    rows_done: u64,
-    rows_total: u64,
-    max_rate: Option<&'a str>,
-    bound_by: Option<&'a str>,
-}
-
-impl<'a> Job<'a> {
-    fn new(job: &'a JobSummary) -> Self {
-        Self {
-            job_id: job.job_id.as_str(),
-            state: job.state.name(),
-            live: job.live,
-            attempts: job.attempt,
-            worked_seconds: job.worked.as_secs_f64(),
-            source: &job.source,
-            target: &job.target,
-            created_at: &job.created_at,
-            ended_at: job.ended_at.as_deref(),
-            collections_done: job.collections_done,
-            collections_total: job.collections_total,
-            rows_done: job.rows_done,
-            rows_total: job.rows_total,
-            max_rate: job.max_rate.as_deref(),
-            // What a process waited for that is gone interests nobody.
-            bound_by: job.bottleneck.as_deref().filter(|_| job.live),
-        }
-    }
-}
-
-/// A job with its collections, for machines.
-#[derive(Serialize)]
-struct Status<'a> {
-    #[serde(flatten)]
-    job: Job<'a>,
-    collections: Vec<CollectionStatus>,
-    /// Every step that a collection entered, oldest first.
-    history: Vec<Passed>,
-    /// Where updates of existing rows can't be detected.
-    warnings: Vec<Problem>,
-}
-
-#[derive(Serialize)]
-struct CollectionStatus {
-    collection: String,
-    target: String,
-    rows_done: u64,
-    rows_total: u64,
-    splits_done: usize,
-    splits_total: usize,
-    copied: bool,
-    done: bool,
-    /// The last step that it entered.
-    phase: Option<Phase>,
-}
 
 /// What one of these commands needs: an open store, or a refusal.
 async fn opened(args: &StateArgs) -> Result<Arc<dyn Store>, Vec<Problem>> {
@@ -106,7 +35,7 @@ pub(crate) async fn list(output: &Output, args: &StateArgs) -> Exit {
         let store = opened(args).await?;
         let jobs = all_jobs(&*store).await?;
         if output.json {
-            output.json_line(&jobs.iter().map(Job::new).collect::<Vec<_>>());
+            output.json_line(&jobs.iter().map(JobStatus::new).collect::<Vec<_>>());
         } else if jobs.is_empty() {
             output.result(text::no_jobs(output.lang));
         } else {
@@ -162,49 +91,23 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
     let result = async {
         let store = opened(&args.state).await?;
         let job_id = state::job(&*store, &args.job).await.map_err(|problem| vec![problem])?;
-        let failed = failed(&*store, job_id.as_str());
-        let job = store.summary(&job_id).await.map_err(&failed)?;
-        let history = history(&*store, &job_id).await.map_err(&failed)?;
-        let mut collections = Vec::new();
-        let recorded = store.collections(&job_id).await.map_err(&failed)?;
-        let warnings = updates_unseen(recorded.iter().filter_map(|collection| {
-            Some((collection.source.as_str(), collection.source_counts.as_deref()?))
-        }));
-        for collection in recorded {
-            let splits = store.splits(&job_id, collection.position).await.map_err(&failed)?;
-            collections.push(CollectionStatus {
-                rows_done: splits.iter().map(|split| split.progress.rows_written).sum(),
-                rows_total: collection.rows_total,
-                splits_done: splits.iter().filter(|split| split.done).count(),
-                splits_total: splits.len(),
-                copied: collection.copied,
-                done: collection.done,
-                // What was removed again is not done any more, whatever it entered before.
-                phase: history
-                    .iter()
-                    .rfind(|passed| passed.collection == collection.source)
-                    .map(|passed| passed.phase)
-                    .filter(|phase| *phase != Phase::Done || collection.done),
-                collection: collection.source,
-                target: collection.target,
-            });
-        }
+        let (status, job) = Status::of(&*store, &job_id).await.map_err(|problem| vec![problem])?;
         if output.json {
-            output.json_line(&Status { job: Job::new(&job), collections, history, warnings });
+            output.json_line(&status);
             return Ok(());
         }
         let columns = output.result_columns();
         let of_job = job_table(output, std::slice::from_ref(&job));
         of_job.lines(columns).iter().for_each(|line| output.result(line));
         output.result("");
-        let table = status_table(output, &collections, job.live);
+        let table = status_table(output, &status.collections, job.live);
         table.lines(columns).iter().for_each(|line| output.result(line));
         if job.attempt > 0 {
             let worked = format::seconds(job.worked.as_secs_f64());
             output.result(&text::worked(output.lang, &worked, job.attempt.unsigned_abs()));
         }
         pace_lines(output, &job).iter().for_each(|line| output.result(line));
-        warnings.iter().for_each(|warning| output.result(&warning.what(output.lang)));
+        status.warnings.iter().for_each(|warning| output.result(&warning.what(output.lang)));
         if !job.live && job.state != JobState::Successful {
             output.note(&output.commands(&text::resume_hint(output.lang, job.job_id.as_str())));
         }

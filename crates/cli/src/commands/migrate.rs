@@ -8,13 +8,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::plan::estimate::DurationEstimate;
-use vecferry_migrate::rbac::RbacPlan;
-use vecferry_migrate::report::FormerLoad;
 use vecferry_migrate::request::parse_target_db;
 use vecferry_migrate::{
-    ByWorkers, Code, DryRunReport, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile,
-    PlanHints, Problem, RbacRequest, Report, Selection,
+    ByWorkers, Code, DryRunReport, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile, PlanHints,
+    PlanSummary, Problem, RbacRequest, Report, Selection,
 };
 use vecferry_milvus::{CollectionName, Endpoint};
 use vecferry_policy::Edition;
@@ -48,48 +45,8 @@ impl<'a> Finished<'a> {
 #[derive(Serialize)]
 struct PlanLine {
     event: &'static str,
-    new_databases: Vec<String>,
-    collections: Vec<PlannedCollection>,
-    rbac: Option<RbacPlan>,
-    resource_groups: Option<Vec<String>>,
-    duration: Option<DurationEstimate>,
-    warnings: Vec<Problem>,
-}
-
-#[derive(Serialize)]
-struct PlannedCollection {
-    collection: String,
-    target: String,
-    rows_estimate: u64,
-    partitions: Vec<String>,
-    aliases: Vec<String>,
-    changes: Vec<vecferry_migrate::Change>,
-    needs_load: bool,
-    source_load: FormerLoad,
-}
-
-impl PlanLine {
-    fn new(plan: &Plan) -> Self {
-        let collections = plan.collections.iter().map(|planned| PlannedCollection {
-            collection: planned.source.to_string(),
-            target: planned.target.to_string(),
-            rows_estimate: planned.rows_estimate,
-            partitions: planned.partitions.clone(),
-            aliases: planned.aliases.clone(),
-            changes: planned.changes.clone(),
-            needs_load: planned.needs_load,
-            source_load: planned.source_load(),
-        });
-        Self {
-            event: "plan",
-            new_databases: plan.new_databases.clone(),
-            collections: collections.collect(),
-            rbac: plan.rbac.clone(),
-            resource_groups: plan.resource_groups.clone(),
-            duration: plan.duration.clone(),
-            warnings: plan.warnings.clone(),
-        }
-    }
+    #[serde(flatten)]
+    plan: PlanSummary,
 }
 
 /// A line of `--json` that has nothing more to say, as the last one where a job never began or was left.
@@ -122,7 +79,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         migration.set_max_rate(max_rate);
     }
     if output.json && !output.quiet {
-        output.json_line(&PlanLine::new(migration.plan()));
+        output.json_line(&PlanLine { event: "plan", plan: PlanSummary::of(migration.plan()) });
     }
     if args.dry_run {
         return dry_run(output, signals, &migration).await;

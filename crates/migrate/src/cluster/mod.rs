@@ -6,6 +6,7 @@ pub mod control_plane;
 pub(crate) mod flush;
 pub(crate) mod inventory;
 pub(crate) mod load_state;
+pub mod reach;
 pub(crate) mod rename;
 pub(crate) mod retry;
 pub mod row_size;

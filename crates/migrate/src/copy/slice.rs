@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use vecferry_milvus::schema::FieldSpec;
 use vecferry_milvus::wire::insert::Rows;
 use vecferry_milvus::wire::rewrite::insertable;
@@ -226,7 +227,7 @@ pub(crate) struct Slices<'a> {
 #[async_trait]
 impl SliceRunner for Slices<'_> {
     async fn run_slice(&self, split_id: SplitId, time: Duration) -> Result<Slice, SliceError> {
-        let ended = self.run(split_id, time).await;
+        let ended = self.run(split_id, time).instrument(tracing::debug_span!("split", %split_id)).await;
         if ended.is_err() {
             // The other splits of this collection need not go on.
             self.copy.cancel.cancel();

@@ -81,7 +81,7 @@ impl Holding {
 
 /// For whoever looks at a job under way: where updates of existing rows will not be seen, by what was recorded of the
 /// source collections before they were copied.
-pub fn updates_unseen<'a>(recorded: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Problem> {
+pub(super) fn updates_unseen<'a>(recorded: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Problem> {
     let reason =
         |(name, document): (&str, &str)| Some((Holding::read(document).ok()?.unseen()?, name.to_owned()));
     grouped(recorded.into_iter().filter_map(reason))

@@ -37,7 +37,7 @@ struct Entry {
 ///
 /// # Errors
 /// The store can't be read.
-pub async fn history(store: &dyn Store, job_id: &JobId) -> Result<Vec<Passed>, vecferry_store::Error> {
+pub(super) async fn history(store: &dyn Store, job_id: &JobId) -> Result<Vec<Passed>, vecferry_store::Error> {
     let mut passed = Vec::new();
     let mut after = None;
     loop {

@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use vecferry_milvus::{Client, Consistency, Flavor, FlushHandle};
 use vecferry_store::{Attempt, JobId, JobRecord, JobState, Position, Store, WorkerId};
 
@@ -256,7 +257,8 @@ impl Job {
             self.observer.on_event(Event::Phase { collection, phase: complete.report.phase });
             return complete;
         }
-        let work = collection::migrate(self, position, planned);
+        let span = tracing::info_span!("collection", name = %planned.source);
+        let work = collection::migrate(self, position, planned).instrument(span);
         let mut ended = Box::pin(self.watched(planned, work)).await;
         if ended.report.phase == Phase::Done
             && let Err(problem) = self.record_done(position, &ended).await

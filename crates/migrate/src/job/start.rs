@@ -25,6 +25,7 @@ use futures_util::stream;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use vecferry_milvus::Consistency;
 use vecferry_store::{Attempt, JobId, JobRecord, JobState, NewCollectionRecord, NewJob, Store, WorkerId};
 
@@ -127,8 +128,10 @@ impl Migration {
             source: self.source,
             target: self.target,
         };
+        let (job_id, number) = (&record.job_id, job.attempt.number());
         let mut report = {
-            let work = job.carry_out(&self.plan, &record, &clock);
+            let span = tracing::info_span!("job", %job_id, attempt = number);
+            let work = job.carry_out(&self.plan, &record, &clock).instrument(span);
             tokio::pin!(work);
             tokio::select! {
                 report = &mut work => report,

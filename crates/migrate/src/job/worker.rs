@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use vecferry_milvus::{Client, Collection, CollectionName, Consistency, Endpoint};
 use vecferry_store::{Control, ErrorKind, JobId, Position, SplitId, Store, WorkerId, Writer};
 
@@ -172,8 +173,9 @@ impl Worker {
                 }
             }
         };
+        let span = tracing::info_span!("worker", job_id = %self.copying.job_id, id = %self.id);
         let ended = tokio::select! {
-            ended = work => ended,
+            ended = work.instrument(span) => ended,
             never = self.keep() => match never {},
         };
         let opened: Vec<_> = self.collections.lock().await.values().cloned().collect();

@@ -11,10 +11,10 @@ use vecferry_migrate::{
 };
 use vecferry_milvus::Endpoint;
 use vecferry_store::{JobId, Store, sqlite};
-use vecferry_testkit::{DeniedBy, StandIn};
 use vecferry_testkit::fault_proxy::{Answer, Fault, FaultProxy, When};
 use vecferry_testkit::stand_in::generate::{Generated, plain};
 use vecferry_testkit::stand_in::{Key, Options, Version};
+use vecferry_testkit::{DeniedBy, StandIn};
 
 use super::{Silent, assert_arrived, assert_successful, endpoint};
 

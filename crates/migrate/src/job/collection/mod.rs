@@ -8,6 +8,7 @@ mod verified;
 use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;
+use tracing::Instrument;
 use vecferry_milvus::{ErrorKind, Key};
 use vecferry_store::{JobId, Position};
 
@@ -141,6 +142,11 @@ pub(super) async fn count_again(job: &Job, planned: &PlannedCollection, ended: &
     }
 }
 
+/// Around everything that a stage does.
+fn stage(name: &'static str) -> tracing::Span {
+    tracing::info_span!("stage", name)
+}
+
 /// A failure of the source while a collection is worked on.
 fn source_problem(planned: &PlannedCollection, job_id: &JobId, error: Failure) -> Problem {
     denied(Side::Source, &*error).unwrap_or_else(|| {
@@ -223,33 +229,52 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// The stages of a collection, one after the other.
     async fn run_once(&mut self) -> Result<(), Stop> {
-        let made = self.create().await?;
+        let made = self.create().instrument(stage("create")).await?;
         let (expected, held) = if self.planned.readable {
-            self.read_source(&made).await?
+            self.read_source(&made).instrument(stage("copy")).await?
         } else {
-            self.look_at_unreadable().await?;
+            self.look_at_unreadable().instrument(stage("look_at_unreadable")).await?;
             (Expected::default(), None)
         };
-        let proved = self.store_and_prove(&made, &expected).await;
+        let verified = self.store_and_prove(&made, &expected).instrument(stage("verify")).await;
         if let Some(held) = held {
-            self.release_source(held).await;
+            self.release_source(held).instrument(stage("release_source")).await;
         }
-        proved?;
+        verified?;
+        self.look_again().instrument(stage("look_again")).await?;
+        self.finish().instrument(stage("finish")).await?;
+        self.leave().instrument(stage("leave")).await
+    }
+
+    /// What changed on the source, and whether the target's definition is the planned one.
+    async fn look_again(&mut self) -> Result<(), Stop> {
         self.look_for_writes().await?;
         self.check_definition().await?;
         self.report.evidence.definition_compared = true;
-        let is_proven = self.problems.is_empty();
+        Ok(())
+    }
+
+    /// Aliases and TTL, only where everything else was found to be right.
+    async fn finish(&mut self) -> Result<(), Stop> {
+        let is_verified = self.problems.is_empty();
         self.tell_quarantined().await?;
-        if is_proven && (self.report.quarantined == 0 || self.job.request.on_bad_row == OnBadRow::Quarantine)
-        {
-            target::finish(&self.job.target, self.planned, &self.job.cancel)
-                .await
-                .map_err(|error| self.target_failed(error))?;
-            self.check_finish().await?;
-            self.report.evidence.finished = true;
-            self.report.aliases = self.planned.aliases.clone();
+        let takes_refused_rows = self.job.request.on_bad_row == OnBadRow::Quarantine;
+        if !is_verified || (self.report.quarantined > 0 && !takes_refused_rows) {
+            return Ok(());
         }
+        target::finish(&self.job.target, self.planned, &self.job.cancel)
+            .await
+            .map_err(|error| self.target_failed(error))?;
+        self.check_finish().await?;
+        self.report.evidence.finished = true;
+        self.report.aliases = self.planned.aliases.clone();
+        Ok(())
+    }
+
+    /// The target's indexes and load state, as they are left.
+    async fn leave(&mut self) -> Result<(), Stop> {
         if self.job.request.wait_index {
             self.enter(Phase::Indexing);
             target::wait_for_indexes(&self.job.target, &self.planned.target, &self.job.cancel)

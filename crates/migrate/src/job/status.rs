@@ -1,0 +1,141 @@
+//! How far a job is, from what is recorded of it.
+
+use serde::Serialize;
+use vecferry_store::{JobId, JobSummary, Store};
+
+use super::drift::updates_unseen;
+use super::history::{Passed, history};
+use crate::event::Phase;
+use crate::problem::{Problem, store_problem};
+
+/// A job, as lists of jobs show it to machines.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct JobStatus {
+    /// Its ID.
+    pub job_id: String,
+    /// `PENDING`, `IN_PROGRESS`, `CANCELING`, `SUCCESSFUL`, `FAILED` or `CANCELED`.
+    pub state: &'static str,
+    /// Whether a process runs it now.
+    pub live: bool,
+    /// How often it was begun or resumed.
+    pub attempts: i64,
+    /// By all attempts together, without the time between them.
+    pub worked_seconds: f64,
+    /// Address of the source.
+    pub source: String,
+    /// Address of the target.
+    pub target: String,
+    /// When it was created, RFC 3339.
+    pub created_at: String,
+    /// When its last attempt ended, RFC 3339.
+    pub ended_at: Option<String>,
+    /// Collections that are complete.
+    pub collections_done: u64,
+    /// Collections of the job.
+    pub collections_total: u64,
+    /// Rows that the target acknowledged.
+    pub rows_done: u64,
+    /// Rows that are to be copied, as far as known.
+    pub rows_total: u64,
+    /// The limit of the rate, as `--max-rate` takes it.
+    pub max_rate: Option<String>,
+    /// The name of what a live job waits for most.
+    pub bound_by: Option<String>,
+}
+
+impl JobStatus {
+    /// From the record.
+    pub fn new(job: &JobSummary) -> Self {
+        Self {
+            job_id: job.job_id.to_string(),
+            state: job.state.name(),
+            live: job.live,
+            attempts: job.attempt,
+            worked_seconds: job.worked.as_secs_f64(),
+            source: job.source.clone(),
+            target: job.target.clone(),
+            created_at: job.created_at.clone(),
+            ended_at: job.ended_at.clone(),
+            collections_done: job.collections_done,
+            collections_total: job.collections_total,
+            rows_done: job.rows_done,
+            rows_total: job.rows_total,
+            max_rate: job.max_rate.clone(),
+            // What a process waited for that is gone interests nobody.
+            bound_by: job.bottleneck.clone().filter(|_| job.live),
+        }
+    }
+}
+
+/// A job with its collections.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The job.
+    #[serde(flatten)]
+    pub job: JobStatus,
+    /// Its collections, in the order of the plan.
+    pub collections: Vec<CollectionStatus>,
+    /// Every step that a collection entered, oldest first.
+    pub history: Vec<Passed>,
+    /// Where updates of existing rows can't be detected.
+    pub warnings: Vec<Problem>,
+}
+
+/// How far a collection is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CollectionStatus {
+    /// Its name on the source, `db.name`.
+    pub collection: String,
+    /// Its name on the target, `db.name`.
+    pub target: String,
+    /// Rows that the target acknowledged.
+    pub rows_done: u64,
+    /// Rows that are to be copied, as far as known.
+    pub rows_total: u64,
+    /// Key ranges that are complete.
+    pub splits_done: usize,
+    /// Key ranges.
+    pub splits_total: usize,
+    /// Whether all rows are on the target.
+    pub copied: bool,
+    /// Whether nothing is left to do.
+    pub done: bool,
+    /// The last step that it entered.
+    pub phase: Option<Phase>,
+}
+
+impl Status {
+    /// Reads the record of a job.
+    ///
+    /// # Errors
+    /// There is no such job, or the store can't be read.
+    pub async fn of(store: &dyn Store, job_id: &JobId) -> Result<(Self, JobSummary), Problem> {
+        let failed = |error| store_problem(store, job_id.as_str(), &error);
+        let job = store.summary(job_id).await.map_err(failed)?;
+        let history = history(store, job_id).await.map_err(failed)?;
+        let recorded = store.collections(job_id).await.map_err(failed)?;
+        let warnings = updates_unseen(recorded.iter().filter_map(|collection| {
+            Some((collection.source.as_str(), collection.source_counts.as_deref()?))
+        }));
+        let mut collections = Vec::with_capacity(recorded.len());
+        for collection in recorded {
+            let splits = store.splits(job_id, collection.position).await.map_err(failed)?;
+            let entered = history.iter().rfind(|passed| passed.collection == collection.source);
+            collections.push(CollectionStatus {
+                rows_done: splits.iter().map(|split| split.progress.rows_written).sum(),
+                rows_total: collection.rows_total,
+                splits_done: splits.iter().filter(|split| split.done).count(),
+                splits_total: splits.len(),
+                copied: collection.copied,
+                done: collection.done,
+                // What was removed again is not done any more, whatever it entered before.
+                phase: entered
+                    .map(|passed| passed.phase)
+                    .filter(|phase| *phase != Phase::Done || collection.done),
+                collection: collection.source,
+                target: collection.target,
+            });
+        }
+        Ok((Self { job: JobStatus::new(&job), collections, history, warnings }, job))
+    }
+}
