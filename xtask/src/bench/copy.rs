@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// Leave out the usual script, which takes minutes
     #[arg(long)]
     skip_script: bool,
+    /// Another `vecferry`, such as one of an earlier commit, whose runs take turns with those of this one
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
     /// Print one JSON object with every run instead of the table
     #[arg(long)]
     json: bool,
@@ -114,8 +117,22 @@ impl Bench<'_> {
             let walk = || self.runtime.block_on(direct::write_only(&self.servers, &name, self.dim(), &pages));
             legs.push((Row::WriteOnly, self.repeat("write only", runs, walk)?));
         }
+        if let Some(against) = &self.arguments.against {
+            let (mut own, mut others) = (Vec::new(), Vec::new());
+            for _ in 0..runs {
+                for (label, program, legs) in
+                    [("against", against, &mut others), ("Vecferry", &self.program, &mut own)]
+                {
+                    let walk = || child::vecferry(&self.servers, program, FULL, "none", self.rows());
+                    legs.extend(self.repeat(label, 1, walk)?);
+                }
+            }
+            legs.extend([(Row::Against, others), (Row::Vecferry, own)]);
+        } else {
+            let walk = || child::vecferry(&self.servers, &self.program, FULL, "none", self.rows());
+            legs.push((Row::Vecferry, self.repeat("Vecferry", runs, walk)?));
+        }
         for (row, label, collection, verify, runs) in [
-            (Row::Vecferry, "Vecferry", FULL, "none", runs),
             (Row::Empty, "Vecferry, empty collection", EMPTY, "none", runs),
             (Row::Verified, "Vecferry with --verify sample", FULL, "sample", 1),
         ] {

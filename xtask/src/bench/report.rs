@@ -36,6 +36,8 @@ pub(crate) enum Row {
     WriteOnly,
     /// `vecferry migrate --verify none`.
     Vecferry,
+    /// The same with the program that it is compared with.
+    Against,
     /// The same, over a collection without rows.
     Empty,
     /// `vecferry migrate --verify sample`.
@@ -49,6 +51,7 @@ impl Row {
             Self::ReadOnly => "read only",
             Self::WriteOnly => "write only",
             Self::Vecferry => "Vecferry",
+            Self::Against => "Vecferry, against",
             Self::Empty => "Vecferry, no rows",
             Self::Verified => "Vecferry, verified",
         }
@@ -155,7 +158,7 @@ impl Line {
         let (rows, bytes) = (subject.rows as f64, subject.bytes as f64);
         let (moves_rows, is_vecferry) = match row {
             Row::Script | Row::ReadOnly | Row::WriteOnly => (true, false),
-            Row::Vecferry | Row::Verified => (true, true),
+            Row::Vecferry | Row::Against | Row::Verified => (true, true),
             Row::Empty => (false, true),
         };
         Self {

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use vecferry_migrate::request::parse_target_db;
 use vecferry_migrate::{
-    ByWorkers, Code, DryRunReport, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile, PlanHints,
-    PlanSummary, Problem, RbacRequest, Report, Selection,
+    ByWorkers, Code, DryRunReport, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile,
+    PlanHints, PlanSummary, Problem, RbacRequest, Report, Selection,
 };
 use vecferry_milvus::{CollectionName, Endpoint};
 use vecferry_policy::Edition;
