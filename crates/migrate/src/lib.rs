@@ -13,6 +13,7 @@ pub mod cluster;
 mod copy;
 pub mod event;
 mod job;
+pub mod metrics;
 pub mod plan;
 pub mod precheck;
 pub mod problem;

@@ -44,9 +44,9 @@ pub use error::{Error, ErrorKind};
 pub use events::{EventRecord, Events};
 pub use id::{JobId, Position, SplitId, WorkerId};
 pub use jobs::{Control, JobPage, JobRecord, JobState, JobSummary, Jobs, NewJob, WorkedOn};
+pub use meter::{COMMITS, Usage, Waiting};
 #[doc(hidden)]
 pub use meter::{Commit, at_commits};
-pub use meter::{Usage, Waiting};
 pub use objects::{ObjectRecord, Objects};
 pub use reservations::{Reservations, Reserved};
 pub use right::{Claim, Right, Writer};

@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Name of the metric that counts committed transactions.
+pub const COMMITS: &str = "vecferry_store_commits_total";
+
 /// How much a store was used by this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -101,6 +104,7 @@ impl Meter {
     pub(crate) fn committed(&self) {
         tell(Commit::After);
         self.commits.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!(COMMITS).increment(1);
     }
 
     pub(crate) fn usage(&self) -> Usage {

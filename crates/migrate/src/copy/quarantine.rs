@@ -66,6 +66,7 @@ impl CopyJob {
         // Others may copy the collection as well.
         let refused = self.store.quarantined_total(&self.job_id, self.position).await?;
         self.refusals.refused.store(refused, Ordering::Relaxed);
+        crate::metrics::refused(1);
         Ok(Sent { refused: 1, ..Sent::default() })
     }
 

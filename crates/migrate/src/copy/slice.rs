@@ -534,7 +534,10 @@ impl CopyJob {
             let error = match answer {
                 // A page beyond what one insert may hold is asked for again, smaller.
                 Ok(answer) if answer.len() > PAGE_BYTES_MAX && size.refused() => continue,
-                Ok(answer) => return self.parse(&answer, range),
+                Ok(answer) => {
+                    crate::metrics::page_read();
+                    return self.parse(&answer, range);
+                }
                 Err(error) => error,
             };
             if error.kind() == ErrorKind::TooLarge && size.refused() {
@@ -548,6 +551,7 @@ impl CopyJob {
             } else {
                 (Wait::SourceBusy, Bottleneck::Source)
             };
+            crate::metrics::retried(self.reads, error.kind());
             self.tell_waiting(reason);
             let _waiting = self.pace.account().begin(bottleneck);
             sleep(wait, &self.cancel).await;
@@ -632,6 +636,7 @@ impl CopyJob {
                     let collection = self.shown_name.clone();
                     self.observer.on_event(Event::Copied { collection, rows: count, bytes });
                     self.refusals.accepted(count);
+                    crate::metrics::written(count, bytes);
                     return Ok(Sent { rows: count, bytes, refused: 0 });
                 }
                 Err(error) => error,
@@ -663,6 +668,7 @@ impl CopyJob {
                     return Err(CopyError::Canceled);
                 }
                 Verdict::Wait(wait) => {
+                    crate::metrics::retried(Side::Target, error.kind());
                     self.tell_waiting(target_wait(error.kind()));
                     let _waiting = self.pace.account().begin(target_bottleneck(error.kind()));
                     tokio::time::sleep(wait).await;

@@ -88,6 +88,7 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let now = self.account.zero.elapsed();
+        crate::metrics::waited(self.ends_as, now.saturating_sub(self.begun));
         self.account.change(|counters| {
             counters[self.on as usize].end(self.begun);
             counters[self.ends_as as usize].ended += now.saturating_sub(self.begun);
