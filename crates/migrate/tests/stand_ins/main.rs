@@ -21,6 +21,7 @@ mod any_schedule;
 mod canceled;
 mod changed_around;
 mod claim;
+mod counted;
 mod doubts;
 mod kept_index;
 mod keys;
