@@ -561,7 +561,7 @@ pub(crate) struct PaceArgs {
 /// Where jobs are recorded.
 #[derive(Debug, Args)]
 pub(crate) struct StateArgs {
-    /// Directory for job records [default: $XDG_STATE_HOME/vecferry or ~/.local/state/vecferry]
+    /// Directory for job records, or only for files about jobs with --store [default: $XDG_STATE_HOME/vecferry or ~/.local/state/vecferry]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
     /// PostgreSQL database for job records: postgres://USER:PASSWORD@HOST:PORT/DATABASE
@@ -579,8 +579,8 @@ impl StateArgs {
             format!(" --state-dir {}", shell(&path.display().to_string()))
         });
         let of_environment = std::env::var(STORE_VARIABLE).ok();
-        let store =
-            self.store.as_ref().map(Secret::reveal).filter(|url| of_environment.as_deref() != Some(*url));
+        let store = self.store.as_ref().map(Secret::reveal).filter(|url| !url.is_empty());
+        let store = store.filter(|url| of_environment.as_deref() != Some(*url));
         let store = store.map(|url| format!(" --store {}", shell(&without_password(url))));
         let typed: String = [directory, store].into_iter().flatten().collect();
         (!typed.is_empty()).then_some(typed)

@@ -128,7 +128,11 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
         "max_rate",
         "写入限速：20MB/s（B 至 GB、KiB 至 GiB）、5000rows/s，或 `none`；之后可用 `vecferry rate` 修改",
     ),
-    ("", "state_dir", "保存任务记录的目录 [默认值：$XDG_STATE_HOME/vecferry 或 ~/.local/state/vecferry]"),
+    (
+        "",
+        "state_dir",
+        "保存任务记录的目录；使用 --store 时仅保存与任务有关的文件 [默认值：$XDG_STATE_HOME/vecferry 或 ~/.local/state/vecferry]",
+    ),
     ("", "store", "保存任务记录的 PostgreSQL 数据库：postgres://USER:PASSWORD@HOST:PORT/DATABASE"),
     ("", "job", "任务 ID，或足以区分的开头部分"),
     ("", "rate", "限速：20MB/s（B 至 GB、KiB 至 GiB）、5000rows/s，或 `none`"),

@@ -11,7 +11,7 @@ use crate::args::StateArgs;
 
 /// Opens the database that is asked for, or else the store of the state directory.
 pub(crate) async fn store(args: &StateArgs) -> Result<Arc<dyn Store>, Problem> {
-    if let Some(url) = &args.store {
+    if let Some(url) = args.store.as_ref().filter(|url| !url.reveal().is_empty()) {
         return database(url.reveal(), directory(args).ok()).await;
     }
     let directory = directory(args)?;

@@ -391,6 +391,11 @@ fn a_database_of_jobs_is_reached_or_named_without_its_password() {
         ),
         ("postgres://me:hunter2@/jobs?sslmode=maybe", "VF-0025", "`sslmode` is not one of".to_owned()),
         ("mysql://me:hunter2@h/jobs", "VF-0025", "does not start with `postgres://`".to_owned()),
+        (
+            "host=h user=me password=hunter2",
+            "VF-0025",
+            "`postgres://…` can't be used: invalid URL".to_owned(),
+        ),
     ] {
         let by_option = run(&["jobs", "--store", url]);
         let by_variable = ended(vecferry(&["jobs"]).env("VECFERRY_STORE", url));
@@ -421,4 +426,13 @@ fn a_log_is_text_or_json_and_a_filter_is_checked() {
         assert!(line.ends_with('}') && line.contains("\"level\":"), "{line}");
     });
     assert!(logged.count() > 0, "{}", json.stderr);
+}
+
+#[test]
+fn an_empty_variable_names_no_database() {
+    let state = tempfile::tempdir().unwrap();
+    let directory = state.path().join("jobs");
+    let jobs =
+        ended(vecferry(&["jobs", "--state-dir", &directory.to_string_lossy()]).env("VECFERRY_STORE", ""));
+    assert_eq!(jobs.code, Some(0), "{}", jobs.stderr);
 }

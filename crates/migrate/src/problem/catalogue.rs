@@ -120,13 +120,13 @@ catalogue! {
     /// The database of `--store` does not answer.
     StoreUnreachable 23 Refused
         en "the job database `{dir}` can't be reached: {detail}"
-           "check host, port and TLS options of --store, and that PostgreSQL is running; nothing is lost, run the command again when it is"
+           "check the host, port and TLS options in --store, and that PostgreSQL is running; then run the command again"
         zh "无法连接任务数据库 `{dir}`：{detail}"
-           "请检查 --store 中的主机、端口和 TLS 选项，并确认 PostgreSQL 正在运行；没有丢失数据，待其恢复后重新运行该命令";
+           "请检查 --store 中的主机、端口和 TLS 选项，并确认 PostgreSQL 正在运行；然后重新运行该命令";
     /// The database of `--store` denies access.
     StoreDenied 24 Refused
         en "the job database `{dir}` denies access: {detail}"
-           "check user and password of --store; the user must own the schema `vecferry` of this database, or be allowed to create it"
+           "check the user and password in --store; the user must own the schema `vecferry` of this database, or be allowed to create it"
         zh "任务数据库 `{dir}` 拒绝访问：{detail}"
            "请检查 --store 中的用户名和密码；该用户须拥有此数据库中的 `vecferry` schema，或有权创建它";
     /// The database of `--store` can't be used.

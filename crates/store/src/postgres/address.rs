@@ -91,17 +91,32 @@ impl Address {
     }
 }
 
-/// A URL as it may be shown: without its passwords, wherever they are in it.
+/// Options of a URL that hold no secret.
+const HARMLESS: [&str; 9] = [
+    "user",
+    "dbname",
+    "host",
+    "hostaddr",
+    "port",
+    "sslmode",
+    "sslrootcert",
+    "application_name",
+    "target_session_attrs",
+];
+
+/// A URL as it may be shown: without its passwords, wherever they are in it. Of one that can't be read nothing is shown:
+/// a password may be anywhere.
 pub fn without_password(url: &str) -> String {
-    let (url, query) = url.split_once('?').unwrap_or((url, ""));
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let rest = match rest.rsplit_once('@') {
-        Some((user, host)) => format!("{}@{host}", user.split(':').next().unwrap_or_default()),
-        None => rest.to_owned(),
-    };
-    let options: Vec<&str> = query.split('&').filter(|option| !option.contains("password")).collect();
-    let query = options.join("&");
-    format!("{scheme}://{rest}{}{query}", if query.is_empty() { "" } else { "?" })
+    let read = Address::parse(url).ok().and_then(|_| url.split_once("://"));
+    let Some((scheme, rest)) = read else { return format!("{}…", PREFIXES[0]) };
+    // As it is parsed: the first of these signs ends user and password.
+    let (user, rest) = rest.split_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
+    let user = user.map(|user| format!("{}@", user.split(':').next().unwrap_or_default()));
+    let (host, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let is_harmless = |option: &&str| option.split('=').next().is_some_and(|name| HARMLESS.contains(&name));
+    let options: Vec<&str> = query.split('&').filter(is_harmless).collect();
+    let query = if options.is_empty() { String::new() } else { format!("?{}", options.join("&")) };
+    format!("{scheme}://{}{host}{query}", user.unwrap_or_default())
 }
 
 /// The options that are not passed on to the client library.
@@ -167,7 +182,7 @@ fn hexadecimal(digit: u8) -> Option<u8> {
 }
 
 fn invalid(why: &str) -> Error {
-    Error::new(ErrorKind::Unusable, format!("the address of the PostgreSQL store can't be used: {why}"))
+    Error::new(ErrorKind::Unusable, format!("invalid URL: {why}"))
 }
 
 #[cfg(test)]
@@ -178,15 +193,22 @@ mod tests {
     fn passwords_are_not_shown() {
         for (url, shown) in [
             ("postgres://me:secret@h:1/d", "postgres://me@h:1/d"),
-            ("postgres://me:se@cr:et@h/d", "postgres://me@h/d"),
+            ("postgres://me:se?cr:et@h/d", "postgres://me@h/d"),
             (
-                "postgres://h/d?user=me&password=secret&sslmode=require",
-                "postgres://h/d?user=me&sslmode=require",
+                "postgresql://h/d?user=me&password=secret&sslmode=require",
+                "postgresql://h/d?user=me&sslmode=require",
             ),
             ("postgres://h/d?password=secret", "postgres://h/d"),
+            ("postgres://h/d?pass%77ord=secret", "postgres://h/d"),
             ("postgres://me@h", "postgres://me@h"),
+            // Nobody knows what is what in these.
+            ("postgres://me:se@cr:et@h/d", "postgres://…"),
+            ("postgres://me:secret", "postgres://…"),
+            ("host=db user=me password=secret", "postgres://…"),
+            ("mysql://me:secret@h/d", "postgres://…"),
+            ("secret", "postgres://…"),
         ] {
-            assert_eq!(without_password(url), shown);
+            assert_eq!(without_password(url), shown, "{url}");
         }
     }
 
