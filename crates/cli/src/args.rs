@@ -47,7 +47,7 @@ pub(crate) struct Shown {
     /// Show only the result, warnings and errors
     #[arg(long, global = true)]
     pub(crate) quiet: bool,
-    /// Language of messages [default: from LC_ALL, LC_MESSAGES or LANG]
+    /// Language of messages and help [default: from LC_ALL, LC_MESSAGES or LANG]
     #[arg(long, global = true, value_name = "LANG", value_parser = lang_parser())]
     pub(crate) lang: Option<Lang>,
     /// When to use colors
@@ -158,7 +158,7 @@ pub(crate) struct SourceArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
 pub(crate) struct SourceAccess {
-    /// Credentials: user:password or an API key; `ps` does not show the variable
+    /// Credentials: user:password or an API key (the variable is hidden from `ps`)
     #[arg(long, value_name = "TOKEN", env = "VECFERRY_SOURCE_TOKEN", hide_env_values = true, value_parser = secret)]
     source_token: Option<Secret>,
     /// Zilliz Cloud API key, for a cluster given by its ID (in01-…)
@@ -193,7 +193,7 @@ pub(crate) struct TargetArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetAccess {
-    /// Credentials: user:password or an API key; `ps` does not show the variable
+    /// Credentials: user:password or an API key (the variable is hidden from `ps`)
     #[arg(long, value_name = "TOKEN", env = "VECFERRY_TARGET_TOKEN", hide_env_values = true, value_parser = secret)]
     target_token: Option<Secret>,
     /// Zilliz Cloud API key, for a cluster given by its ID (in01-…)
@@ -437,7 +437,7 @@ pub(crate) struct JobArgs {
     /// them.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = AutoIdArg::Refuse)]
     pub(crate) auto_id: AutoIdArg,
-    /// Accept changes of the source during the copy; they may be missing on the target
+    /// Accept changes to the source during the copy; they may be missing on the target
     #[arg(long)]
     pub(crate) allow_drift: bool,
     /// Keep the vector indexes of the source (HNSW …) instead of AUTOINDEX
@@ -463,7 +463,7 @@ pub(crate) struct PlansArgs {
     /// Plan of the target, if it can't be detected
     #[arg(long, value_name = "PLAN", value_enum)]
     pub(crate) target_plan: Option<DeploymentArg>,
-    /// Free compute units (CU) of the target, if the control plane does not tell
+    /// Free compute units (CU) of the target, if the control plane does not report them
     #[arg(long, value_name = "N", value_parser = compute_units)]
     pub(crate) target_cu: Option<f64>,
     /// Type of the target's compute units
@@ -682,10 +682,10 @@ pub(crate) struct ComparisonArgs {
     pub(crate) level: LevelArg,
     /// Copy missing and changed rows again, and remove extra rows
     ///
-    /// Needs `--level full`. Only collections that a job of this state directory created are repaired.
+    /// Needs `--level full`. Only collections that a job recorded here (--state-dir, --store) created are repaired.
     #[arg(long)]
     pub(crate) repair: bool,
-    /// Also repair collections that no job of this state directory created
+    /// Also repair collections that no job recorded here (--state-dir, --store) created
     #[arg(long, requires = "repair")]
     pub(crate) repair_foreign: bool,
     /// Repair without confirmation

@@ -142,9 +142,9 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
     (
         "",
         "repair",
-        "修复目标集群：重新复制缺失和不一致的行，并删除多出的行；需要 `--level full`，且只修复由该状态目录中的任务创建的 Collection",
+        "修复目标集群：重新复制缺失和不一致的行，并删除多出的行；需要 `--level full`，且只修复由此处（--state-dir 或 --store）记录的任务创建的 Collection",
     ),
-    ("", "repair_foreign", "同时修复并非由该状态目录中的任务创建的 Collection"),
+    ("", "repair_foreign", "同时修复并非由此处（--state-dir 或 --store）记录的任务创建的 Collection"),
     ("", "replicas", "副本数 [默认值：使用 --job 时与源集群相同，否则为 1]"),
     ("", "shell", "Shell 的名称"),
     ("capacity", "plan", "使用该计划文件中的 Collection，而不连接源集群"),

@@ -137,15 +137,15 @@ sentences! {
 
     // While it runs.
     /// While both servers are looked at.
-    checking "Checking both clusters ..." "正在检查两端集群 ...";
+    checking "Checking both clusters …" "正在检查两端集群…";
     /// The first Ctrl-C.
     ending
         "Stopping at the next safe point; press Ctrl-C again to exit immediately."
         "将在下一个安全点停止；再按一次 Ctrl-C 立即退出。";
     /// The second Ctrl-C.
     ended_at_once
-        "Exited immediately. Incomplete collections are left on the target, and source collections may still be loaded: `vecferry jobs` lists the job, `vecferry resume` continues it."
-        "已立即退出。目标集群上留有未完成的 Collection，源集群上的 Collection 可能仍处于加载状态：用 `vecferry jobs` 查看任务，用 `vecferry resume` 继续。";
+        "Exited immediately. Incomplete collections are left on the target, and source collections may still be loaded: `vecferry jobs` lists the job, `vecferry resume JOB` continues it."
+        "已立即退出。目标集群上留有未完成的 Collection，源集群上的 Collection 可能仍处于加载状态：用 `vecferry jobs` 查看任务，用 `vecferry resume JOB` 继续。";
     /// Why something may be left that was only tried.
     ended_before_removal "exited immediately, perhaps before it was dropped" "已立即退出，可能尚未删除";
     /// Name of the line of all collections.
@@ -179,7 +179,7 @@ sentences! {
     /// A job that is complete was to be resumed.
     nothing_to_resume "The job is already complete; this is its report." "任务已完成；以下是其报告。";
     /// There is nothing to list.
-    no_jobs "no jobs in this state directory" "该状态目录中没有任务";
+    no_jobs "no jobs recorded here" "没有任务记录";
     /// Column.
     job_number "job" "任务";
     /// Column.
@@ -189,7 +189,7 @@ sentences! {
     /// Column.
     started "started" "开始时间";
     /// Column.
-    splits "splits" "切片";
+    splits "key ranges" "主键区间";
     /// Progress of a collection.
     collection_done "done" "已完成";
     /// Progress of a collection.
@@ -223,8 +223,8 @@ sentences! {
     demo_stopped "The demo was stopped; both servers and their data have been removed." "演示已停止；两个服务及其数据均已清除。";
     /// What to do where the sample data can't be written.
     demo_sample_remedy
-        "make sure that about 4 GB of memory and disk are free, then run the demo again"
-        "请确认有约 4 GB 可用内存和磁盘，然后重新运行演示";
+        "make sure that enough memory and disk are free, then run the demo again"
+        "请确认内存和磁盘空间充足，然后重新运行演示";
     /// What the demo showed.
     demo_explained
         "\
@@ -345,7 +345,7 @@ pub(crate) fn phase(lang: Lang, phase: Phase) -> &'static str {
         Phase::Creating => pick(lang, "creating", "创建中"),
         Phase::Copying => pick(lang, "copying", "复制中"),
         Phase::Flushing => pick(lang, "flushing", "落盘中"),
-        Phase::Indexing => pick(lang, "indexing", "建索引"),
+        Phase::Indexing => pick(lang, "indexing", "建索引中"),
         Phase::Verifying => pick(lang, "verifying", "校验中"),
         Phase::Done => pick(lang, "done", "完成"),
         Phase::Failed => pick(lang, "failed", "失败"),
@@ -492,7 +492,7 @@ pub(crate) fn check(lang: Lang, id: CheckId) -> &'static str {
 
 /// A check that did not run.
 pub(crate) fn check_skipped(lang: Lang) -> &'static str {
-    pick(lang, "not checked, because of the failures", "因其他检查失败而未检查")
+    pick(lang, "not checked, because other checks failed", "因其他检查失败而未检查")
 }
 
 /// A check that does not concern the command line.
@@ -595,7 +595,7 @@ pub(crate) fn bottleneck(lang: Lang, bottleneck: Bottleneck) -> &'static str {
         Bottleneck::Target => pick(lang, "target ingest", "目标集群写入能力"),
         Bottleneck::TargetLimit => pick(lang, "target rate limit", "目标集群限速"),
         Bottleneck::MaxRate => "--max-rate",
-        Bottleneck::Ledger => pick(lang, "state directory", "状态目录"),
+        Bottleneck::Ledger => pick(lang, "job record", "任务记录"),
     }
 }
 
@@ -717,7 +717,7 @@ pub(crate) fn some_collections(lang: Lang, collections: usize) -> String {
 pub(crate) fn more(lang: Lang, number: usize) -> String {
     pick(
         lang,
-        format!("... and {number} more (--json shows all)"),
+        format!("… and {number} more (--json shows all)"),
         format!("……另有 {number} 项（--json 显示全部）"),
     )
 }

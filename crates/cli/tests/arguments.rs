@@ -245,10 +245,10 @@ fn a_state_directory_that_cannot_be_written_is_refused() {
     fs::write(&file, "").unwrap();
     let ended = migrate(&file, &SIDES);
     assert_eq!(ended.code, Some(2));
-    let expected = format!("error[VF-0006]: the state directory `{}` is not writable: ", file.display());
+    let expected = format!("error[VF-0006]: the state directory `{}` can't be used: ", file.display());
     assert!(ended.stderr.starts_with(&expected), "{}", ended.stderr);
     assert!(
-        ended.stderr.contains("\n  hint: choose a writable directory with --state-dir\n"),
+        ended.stderr.contains("\n  hint: choose a writable directory with enough space, with --state-dir\n"),
         "{}",
         ended.stderr
     );
@@ -357,7 +357,7 @@ fn a_reader_that_went_away_is_no_failure() {
 fn a_record_of_jobs_that_cannot_be_read_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let jobs = || run(&["jobs", "--state-dir", dir.path().to_str().unwrap()]);
-    assert_eq!((jobs().code, jobs().stdout.as_str()), (Some(0), "no jobs in this state directory\n"));
+    assert_eq!((jobs().code, jobs().stdout.as_str()), (Some(0), "no jobs recorded here\n"));
     let file = dir.path().join("ledger.sqlite3");
     let mut bytes = fs::read(&file).unwrap();
     // The version stands in the file's header.

@@ -160,7 +160,7 @@ impl PlannedCollection {
     ) -> Vec<Told> {
         let mut found: Vec<Told> = Vec::new();
         if self.described.id != now.id {
-            found.push("it was dropped and created again on the source".into());
+            found.push(Told::both("dropped and recreated on the source", "已在源集群上删除并重建"));
         }
         match differences(&self.described.schema, &now.schema) {
             Ok(differing) if differing.is_empty() => {}
@@ -169,15 +169,17 @@ impl PlannedCollection {
         }
         // Where a field's value places the rows, partitions are no part of a plan.
         let partitions = if self.has_partition_key() { &[] } else { partitions };
-        for (what, then, now) in
-            [("partition", &self.partitions[..], partitions), ("alias", &self.aliases[..], aliases)]
-        {
-            for (names, verb) in [
-                (now.iter().filter(|name| !then.contains(name)).collect::<Vec<_>>(), "added"),
-                (then.iter().filter(|name| !now.contains(name)).collect(), "removed"),
+        for (what, what_zh, then, now) in [
+            ("partitions", " Partition", &self.partitions[..], partitions),
+            ("aliases", "别名", &self.aliases[..], aliases),
+        ] {
+            for (names, verb, verb_zh) in [
+                (now.iter().filter(|name| !then.contains(name)).collect::<Vec<_>>(), "added", "新增"),
+                (then.iter().filter(|name| !now.contains(name)).collect(), "removed", "移除"),
             ] {
                 if !names.is_empty() {
-                    found.push(Told::names(&names).behind(&format!("{what} {verb}: ")));
+                    let (en, zh) = (format!("{what} {verb}: "), format!("{verb_zh}{what_zh}："));
+                    found.push(Told::names(&names).behind(&en, &zh));
                 }
             }
         }
@@ -186,7 +188,7 @@ impl PlannedCollection {
             pairs.map(|pair| (pair.key.clone(), pair.value.clone())).collect::<BTreeSet<_>>()
         };
         if of(&self.described) != of(now) {
-            found.push("its properties changed".into());
+            found.push(Told::both("properties changed", "属性已变化"));
         }
         found
     }

@@ -240,10 +240,12 @@ pub(crate) async fn partition_differences(
     };
     // Where a field's value places the rows, or the source has none, the target's partitions are its own.
     let added = if wanted.is_empty() { Vec::new() } else { only(&made, wanted) };
-    let differing = [("are missing", only(wanted, &made)), ("were added", added)];
-    let told = differing.iter().filter(|(_, names)| !names.is_empty());
-    let told: Vec<_> =
-        told.map(|(what, names)| Told::names(names).behind(&format!("partitions {what}: "))).collect();
+    let differing = [
+        ("missing partitions: ", "缺少 Partition：", only(wanted, &made)),
+        ("added partitions: ", "新增 Partition：", added),
+    ];
+    let told = differing.iter().filter(|(_, _, names)| !names.is_empty());
+    let told: Vec<_> = told.map(|(en, zh, names)| Told::names(names).behind(en, zh)).collect();
     Ok((!told.is_empty()).then(|| Told::parts(&told)))
 }
 
@@ -364,7 +366,7 @@ pub(crate) async fn wait_for_indexes(
         if moved.elapsed() > INDEX_STALL_MAX {
             let seconds = INDEX_STALL_MAX.as_secs();
             let text = format!(
-                "{rows_built} of {rows_total} rows are in the indexes of `{name}`, and none came for {seconds} s"
+                "indexes of `{name}`: {rows_built} of {rows_total} rows built, no progress for {seconds} s"
             );
             return Err(Error::new(ErrorKind::Timeout, "DescribeIndex", text));
         }

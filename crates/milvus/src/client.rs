@@ -244,12 +244,12 @@ impl Client {
         let request = Slices::from(Bytes::from(request.encode_to_vec()));
         let raw = self.transport.call_bytes(CALL, &name.db, request, CONTROL_TIMEOUT).await?;
         let answer = pb::DescribeCollectionResponse::decode(raw.clone())
-            .map_err(|error| Error::malformed(CALL, "the answer does not decode").with_source(error))?;
+            .map_err(|error| Error::malformed(CALL, "the response can't be decoded").with_source(error))?;
         Error::check(CALL, answer.status.as_ref())?;
         let broken = |error: WireError| Error::malformed(CALL, error.to_string());
         let schema = fields(&raw)
             .find_map(|field| field.ok().filter(|field| field.number == 2))
-            .ok_or_else(|| Error::malformed(CALL, "the answer has no schema"))?;
+            .ok_or_else(|| Error::malformed(CALL, "the response has no schema"))?;
         // A copy, because the schema outlives the answer's buffer.
         let schema = Schema::read(Bytes::copy_from_slice(schema.bytes().map_err(broken)?)).map_err(broken)?;
         // Asked for by an alias, 2.3.5 repeats the alias as `collection_name`; the schema has the real name.
@@ -346,7 +346,7 @@ impl Client {
                 answer => answer.map_err(|error| error.about(name))?,
             };
         if answer.partition_names.is_empty() && self.version.flavor != Flavor::LiteNative {
-            let text = format!("the answer names no partition of `{name}`");
+            let text = format!("the response names no partition of `{name}`");
             return Err(Error::malformed("ShowPartitions", text));
         }
         let ids = answer.partition_i_ds.into_iter().chain(std::iter::repeat(0));
@@ -614,7 +614,7 @@ impl Client {
         let answer = answer.map_err(|error| error.about(name))?;
         crate::schema::parameter(&answer.stats, "row_count")
             .and_then(|rows| rows.parse().ok())
-            .ok_or_else(|| Error::malformed(CALL, format!("the answer holds no number of rows of `{name}`")))
+            .ok_or_else(|| Error::malformed(CALL, format!("the response has no row count of `{name}`")))
     }
 
     /// Reads one page of rows in key order, as the bytes of the answer (for [`crate::wire::Page::read`]).
@@ -640,7 +640,7 @@ impl Client {
         let counted = self.count(&all).await?;
         if counted > u64::from(PICKED_ROWS_MAX) {
             let text = format!(
-                "{counted} rows can't be read without an expression, and none can name `{key_field}`"
+                "`{key_field}` can't be used in an expression, and {counted} rows are too many to read at once"
             );
             return Err(Error::new(ErrorKind::Rejected, CALL, text));
         }
@@ -658,7 +658,9 @@ impl Client {
         if rows as u64 == counted {
             return Ok(answer);
         }
-        let text = format!("{rows} of {counted} rows came; a key may be there twice, or not all are loaded");
+        let text = format!(
+            "{rows} of {counted} rows were returned: there may be duplicate primary keys, or not all rows are loaded"
+        );
         Err(Error::new(ErrorKind::NotLoaded, CALL, text))
     }
 
@@ -702,7 +704,7 @@ impl Client {
         });
         count
             .and_then(|count| u64::try_from(count).ok())
-            .ok_or_else(|| Error::malformed("Query", "the answer to count(*) holds no number"))
+            .ok_or_else(|| Error::malformed("Query", "the response to count(*) has no number"))
     }
 
     /// Writes rows; the answer must acknowledge every one of them.
@@ -803,7 +805,7 @@ fn acknowledgement(answer: &[u8]) -> Result<Acknowledgement, WireError> {
         match field.number {
             1 => {
                 let status = Status::decode(field.bytes()?)
-                    .map_err(|_| WireError::Encoding("the status does not decode"))?;
+                    .map_err(|_| WireError::Encoding("the status can't be decoded"))?;
                 found.status = Some(status);
             }
             6 => found.inserted = field.varint()?,

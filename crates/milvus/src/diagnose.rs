@@ -65,7 +65,7 @@ async fn plain_error(call: &'static str, endpoint: &Endpoint, error: tonic::tran
     let (kind, text) = match probe_plain(endpoint).await {
         Err((kind, text)) => (kind, text),
         Ok(Spoken::Tls) => {
-            (ErrorKind::ServerSpeaksTls, format!("{endpoint} speaks TLS; the address says http"))
+            (ErrorKind::ServerSpeaksTls, format!("{endpoint} uses TLS, but the address starts with http://"))
         }
         Ok(Spoken::Http1) => (ErrorKind::NotGrpc, format!("{endpoint} is a web server (HTTP/1), not gRPC")),
         Ok(Spoken::Other) => (ErrorKind::NotGrpc, format!("{endpoint} does not speak gRPC")),
@@ -86,23 +86,25 @@ async fn tls_error(call: &'static str, endpoint: &Endpoint, error: tonic::transp
             ErrorKind::UntrustedCertificate,
             format!("the certificate of {endpoint} is not trusted: {reason}"),
         ),
-        Some(rustls::Error::InvalidMessage(_)) => {
-            (ErrorKind::ServerSpeaksPlain, format!("{endpoint} does not speak TLS; the address says https"))
-        }
+        Some(rustls::Error::InvalidMessage(_)) => (
+            ErrorKind::ServerSpeaksPlain,
+            format!("{endpoint} does not use TLS, but the address starts with https://"),
+        ),
         Some(rustls::Error::AlertReceived(alert)) => {
-            (ErrorKind::ClientCertificateRefused, format!("{endpoint} ended the TLS handshake: {alert:?}"))
+            (ErrorKind::ClientCertificateRefused, format!("{endpoint} closed the TLS handshake: {alert:?}"))
         }
         _ if chain.contains("CertificateRequired") || chain.contains("BadCertificate") => {
-            (ErrorKind::ClientCertificateRefused, format!("{endpoint} asks for a client certificate"))
+            (ErrorKind::ClientCertificateRefused, format!("{endpoint} requires a client certificate"))
         }
-        _ if probe_tls(endpoint).await != Spoken::Tls => {
-            (ErrorKind::ServerSpeaksPlain, format!("{endpoint} does not speak TLS; the address says https"))
-        }
+        _ if probe_tls(endpoint).await != Spoken::Tls => (
+            ErrorKind::ServerSpeaksPlain,
+            format!("{endpoint} does not use TLS, but the address starts with https://"),
+        ),
         // Since TLS 1.3 a server refuses a client's certificate only after the client is done with the handshake.
         _ => match alert_after_handshake(endpoint).await {
             Some(alert) => (
                 ErrorKind::ClientCertificateRefused,
-                format!("{endpoint} refuses the client's certificate: {alert}"),
+                format!("{endpoint} rejects the client certificate: {alert}"),
             ),
             None => (ErrorKind::ConnectionLost, format!("the connection to {endpoint} broke: {chain}")),
         },

@@ -158,7 +158,11 @@ impl Endpoint {
         let Some(token) = &self.token else { return Ok(None) };
         let encoded = base64::engine::general_purpose::STANDARD.encode(token.reveal());
         let mut value = http::HeaderValue::from_str(&encoded).map_err(|_| {
-            Error::new(ErrorKind::InvalidEndpoint, "connect", "the token cannot be sent".to_owned())
+            Error::new(
+                ErrorKind::InvalidEndpoint,
+                "connect",
+                "the token contains invalid characters".to_owned(),
+            )
         })?;
         value.set_sensitive(true);
         Ok(Some(value))

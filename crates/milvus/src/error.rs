@@ -190,7 +190,7 @@ impl Error {
     /// only `code`: the call succeeded only if both are zero.
     pub(crate) fn check(call: &'static str, status: Option<&Status>) -> Result<(), Self> {
         let Some(status) = status else {
-            return Err(Self::malformed(call, "the answer has no status"));
+            return Err(Self::malformed(call, "the response has no status"));
         };
         if status.code == 0 && status.error_code == 0 {
             return Ok(());

@@ -181,7 +181,7 @@ impl Client {
             answer.results.into_iter().filter_map(|result| result.role).map(|role| role.name).collect();
         // Every server has some from the beginning: an empty list hides them.
         if roles.is_empty() {
-            return Err(Error::malformed("SelectRole", "the answer names no role at all"));
+            return Err(Error::malformed("SelectRole", "the response names no role at all"));
         }
         Ok(roles)
     }
@@ -204,7 +204,7 @@ impl Client {
         let answer: pb::ListCredUsersResponse = self.control("ListCredUsers", "", &request).await?;
         // Every server has one from the beginning, and whoever asks is another.
         if answer.usernames.is_empty() {
-            return Err(Error::malformed("ListCredUsers", "the answer names no user at all"));
+            return Err(Error::malformed("ListCredUsers", "the response names no user at all"));
         }
         let mut users: BTreeMap<_, _> =
             answer.usernames.into_iter().map(|name| (name, BTreeSet::new())).collect();

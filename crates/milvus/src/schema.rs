@@ -199,7 +199,7 @@ impl Schema {
     /// Reads an encoded `CollectionSchema`.
     pub fn read(raw: Bytes) -> Result<Self, WireError> {
         let decoded = CollectionSchema::decode(raw.clone())
-            .map_err(|_| WireError::Encoding("the collection schema does not decode"))?;
+            .map_err(|_| WireError::Encoding("the collection schema can't be decoded"))?;
         Ok(Self { raw, decoded })
     }
 
@@ -437,7 +437,7 @@ fn flatten(
             Meaning::TextList => append(facts, path, show(field.payload)),
             Meaning::Parameters => {
                 let pair = KeyValuePair::decode(field.bytes()?)
-                    .map_err(|_| WireError::Encoding("a parameter does not decode"))?;
+                    .map_err(|_| WireError::Encoding("a parameter can't be decoded"))?;
                 let value = in_any_order(&pair.key, pair.value);
                 facts.insert(format!("{path}[{}]", pair.key), value);
             }

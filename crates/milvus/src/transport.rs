@@ -80,7 +80,7 @@ impl Transport {
         let answer =
             self.call_bytes(call, db, Slices::from(Bytes::from(request.encode_to_vec())), timeout).await?;
         Answer::decode(answer)
-            .map_err(|error| Error::malformed(call, "the answer does not decode").with_source(error))
+            .map_err(|error| Error::malformed(call, "the response can't be decoded").with_source(error))
     }
 
     /// One call with messages as bytes. The answer's bytes are one piece, in a buffer that is used again.
@@ -96,7 +96,7 @@ impl Transport {
             let answer = match tokio::time::timeout(timeout, self.exchange(call, db, message)).await {
                 Ok(answer) => answer,
                 Err(_) => {
-                    let text = format!("no answer within {} s", timeout.as_secs());
+                    let text = format!("no response within {} s", timeout.as_secs());
                     Err(Error::new(ErrorKind::Timeout, call, text))
                 }
             };
@@ -124,7 +124,7 @@ impl Transport {
         };
         let (head, mut body) = response.into_parts();
         if head.status != http::StatusCode::OK && tonic::Status::from_header_map(&head.headers).is_none() {
-            let text = format!("the port answers HTTP status {}, as a web server does", head.status);
+            let text = format!("the port responds with HTTP status {}, as a web server does", head.status);
             return Err(Error::new(ErrorKind::NotGrpc, call, text));
         }
         if let Some(status) = tonic::Status::from_header_map(&head.headers) {
@@ -177,7 +177,7 @@ fn channel(endpoint: &Endpoint) -> Result<Channel, Error> {
     };
     let mut builder = Channel::from_shared(endpoint.to_string())
         .map_err(|error| {
-            Error::new(ErrorKind::InvalidEndpoint, "connect", format!("`{endpoint}` is no address"))
+            Error::new(ErrorKind::InvalidEndpoint, "connect", format!("`{endpoint}` is not an address"))
                 .with_source(error)
         })?
         .connect_timeout(CONNECT_TIMEOUT)
@@ -200,7 +200,7 @@ fn channel(endpoint: &Endpoint) -> Result<Channel, Error> {
         }
         builder = builder
             .tls_config(tls)
-            .map_err(|error| unusable("a certificate or key given is not usable PEM", error))?;
+            .map_err(|error| unusable("a certificate or key is not valid PEM", error))?;
     }
     Ok(builder.connect_lazy())
 }
@@ -354,18 +354,21 @@ impl Receiver {
             let [flags, a, b, c, d] =
                 [self.header[0], self.header[1], self.header[2], self.header[3], self.header[4]];
             if flags != 0 {
-                return Err(Error::malformed(self.call, "the answer is compressed, which was not asked for"));
+                return Err(Error::malformed(
+                    self.call,
+                    "the response is compressed, which was not requested",
+                ));
             }
             let len = u32::from_be_bytes([a, b, c, d]) as usize;
             if len > ANSWER_BYTES_MAX {
-                let text = format!("the answer is {len} bytes long, more than {ANSWER_BYTES_MAX}");
+                let text = format!("the response is {len} bytes long, more than {ANSWER_BYTES_MAX}");
                 return Err(Error::new(ErrorKind::TooLarge, self.call, text));
             }
             self.message = Some((self.pool.take(len), len));
         }
         if let Some((buffer, len)) = &mut self.message {
             if buffer.bytes.len() + data.len() > *len {
-                return Err(Error::malformed(self.call, "the answer is longer than announced"));
+                return Err(Error::malformed(self.call, "the response is longer than announced"));
             }
             buffer.bytes.extend_from_slice(&data);
         }
@@ -382,7 +385,7 @@ impl Receiver {
             None => Err(Error::new(
                 ErrorKind::ConnectionLost,
                 self.call,
-                "the connection ended before the answer".into(),
+                "the connection ended before the response".into(),
             )),
         }
     }

@@ -38,7 +38,7 @@ impl ServerVersion {
 
     /// The C++ milvus-lite has no `GetVersion` call at all.
     pub fn without_version_call() -> Self {
-        Self { flavor: Flavor::LiteNative, release: None, text: "milvus-lite 2.x".to_owned() }
+        Self { flavor: Flavor::LiteNative, release: None, text: "Milvus Lite 2.x".to_owned() }
     }
 
     /// Whether the release is known and at least `major.minor`.
@@ -57,7 +57,7 @@ impl fmt::Display for ServerVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.flavor {
             Flavor::Milvus => write!(f, "Milvus {}", self.text.trim_start_matches('v')),
-            Flavor::LitePython => write!(f, "milvus-lite {}", self.text.trim_start_matches("milvus_lite-")),
+            Flavor::LitePython => write!(f, "Milvus Lite {}", self.text.trim_start_matches("milvus_lite-")),
             Flavor::LiteNative => f.write_str(&self.text),
         }
     }

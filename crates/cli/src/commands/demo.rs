@@ -5,7 +5,7 @@ mod sample;
 use std::process::Command;
 
 use vecferry_migrate::state_problem;
-use vecferry_migrate::{Code, Exit, MigrateRequest, Problem};
+use vecferry_migrate::{Code, Exit, Lang, MigrateRequest, Problem};
 use vecferry_milvus::{Client, Endpoint, Secret};
 use vecferry_sandbox::{Sandbox, SandboxSpec, ServerKind, ServerSpec, SetupStep};
 use vecferry_store::sqlite;
@@ -59,11 +59,7 @@ fn step(output: &Output, line: &str) {
 
 /// Starts both servers. They live in a process of their own, which ends them when this one ends, however it does.
 async fn start(output: &Output) -> Result<Sandbox, Problem> {
-    let failed = |detail: String, remedy: &str| {
-        Problem::new(Code::Sandbox).with("detail", detail).with("remedy", remedy)
-    };
-    let again = text::run_again(output.lang);
-    let program = std::env::current_exe().map_err(|error| failed(error.to_string(), again))?;
+    let program = std::env::current_exe().map_err(|error| problem(&error, text::run_again))?;
     let output = output.clone();
     let started = tokio::task::spawn_blocking(move || {
         let mut supervisor = Command::new(program);
@@ -78,15 +74,14 @@ async fn start(output: &Output) -> Result<Sandbox, Problem> {
     });
     match started.await {
         Ok(Ok(sandbox)) => Ok(sandbox),
-        Ok(Err(error)) => Err(failed(error.to_string(), error.hint())),
-        Err(error) => Err(failed(error.to_string(), again)),
+        Ok(Err(error)) => Err(of_sandbox(&error)),
+        Err(error) => Err(problem(&error, text::run_again)),
     }
 }
 
 async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbox) -> Exit {
     let lang = output.lang;
-    let endpoints =
-        endpoint(output, sandbox, SOURCE).and_then(|source| Ok((source, endpoint(output, sandbox, TARGET)?)));
+    let endpoints = endpoint(sandbox, SOURCE).and_then(|source| Ok((source, endpoint(sandbox, TARGET)?)));
     let (source, target) = match endpoints {
         Ok(endpoints) => endpoints,
         Err(problem) => return output.refuse(&[problem]),
@@ -98,7 +93,7 @@ async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbo
     };
     match signals.unless_signaled(Box::pin(filled)).await {
         Some(Ok(())) => {}
-        Some(Err(error)) => return output.refuse(&[sample_problem(output, &error.to_string())]),
+        Some(Err(error)) => return output.refuse(&[sample_problem(&error.to_string())]),
         None => return Exit::Canceled,
     }
     step(output, text::demo_migrating(lang));
@@ -111,7 +106,7 @@ async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbo
     // The servers end with the demo, so that its job is nothing to remember.
     let directory = match tempfile::tempdir() {
         Ok(directory) => directory,
-        Err(error) => return output.refuse(&[sample_problem(output, &error.to_string())]),
+        Err(error) => return output.refuse(&[sample_problem(&error.to_string())]),
     };
     let store = sqlite::open(directory.path())
         .map_err(|error| state_problem(&directory.path().display().to_string(), "", &error));
@@ -128,20 +123,26 @@ async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbo
     }
 }
 
-fn endpoint(output: &Output, sandbox: &Sandbox, name: &str) -> Result<Endpoint, Problem> {
-    let server = sandbox.server(name).map_err(|error| {
-        Problem::new(Code::Sandbox).with("detail", error.to_string()).with("remedy", error.hint())
-    })?;
-    let endpoint = Endpoint::parse(&server.uri).map_err(|error| {
-        Problem::new(Code::Sandbox)
-            .with("detail", error.to_string())
-            .with("remedy", text::run_again(output.lang))
-    })?;
+fn endpoint(sandbox: &Sandbox, name: &str) -> Result<Endpoint, Problem> {
+    let server = sandbox.server(name).map_err(|error| of_sandbox(&error))?;
+    let endpoint = Endpoint::parse(&server.uri).map_err(|error| problem(&error, text::run_again))?;
     Ok(endpoint.with_token(server.token.as_deref().map(Secret::new)))
 }
 
-fn sample_problem(output: &Output, detail: &str) -> Problem {
-    Problem::new(Code::Sandbox)
-        .with("detail", text::demo_sample_failed(output.lang, detail))
-        .with("remedy", text::demo_sample_remedy(output.lang))
+/// What went wrong with the servers, and what to do about it, in both languages.
+fn problem(detail: &dyn std::fmt::Display, remedy: impl Fn(Lang) -> &'static str) -> Problem {
+    let problem = Problem::new(Code::Sandbox).with("detail", detail);
+    problem.with("remedy", remedy(Lang::En)).with("remedy_zh", remedy(Lang::Zh))
+}
+
+fn of_sandbox(error: &vecferry_sandbox::Error) -> Problem {
+    problem(error, |lang| match lang {
+        Lang::En => error.hint(),
+        Lang::Zh => error.hint_in_chinese(),
+    })
+}
+
+fn sample_problem(detail: &str) -> Problem {
+    let problem = problem(&text::demo_sample_failed(Lang::En, detail), text::demo_sample_remedy);
+    problem.with("detail_zh", text::demo_sample_failed(Lang::Zh, detail))
 }

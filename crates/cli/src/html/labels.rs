@@ -104,8 +104,8 @@ labels! {
         "Collections with a ✓ in the list at the end are complete; the job does not copy them again."
         "页末列表中带 ✓ 的 Collection 已完成，任务不会重新复制。";
     incomplete_is_not
-        "The others may be incomplete on the target: `vecferry resume` continues where the job stopped, `vecferry cancel --clean` removes what it created."
-        "其余 Collection 在目标集群上可能不完整：`vecferry resume` 从任务停止处继续，`vecferry cancel --clean` 删除任务创建的内容。";
+        "The others may be incomplete on the target: `vecferry resume JOB` continues where the job stopped, `vecferry cancel JOB --clean` removes what it created."
+        "其余 Collection 在目标集群上可能不完整：`vecferry resume JOB` 从任务停止处继续，`vecferry cancel JOB --clean` 删除任务创建的内容。";
 
     /* Charts. */
     charts "Where time and data went" "用时与数据分布";

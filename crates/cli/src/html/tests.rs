@@ -271,7 +271,8 @@ fn resource_groups_of_the_source_are_among_the_facts() {
 fn what_was_left_out_is_said() {
     let left_out = Problem::new(Code::VisibleOnly)
         .with("side", "source")
-        .with("user", "half")
+        .with("user", "user `half`")
+        .with("user_zh", "用户 `half` ")
         .with("what", "*.*")
         .with("detail", "it has no role")
         .with("detail_zh", "它没有任何角色");

@@ -59,7 +59,7 @@ fn somebody_has_to_choose() {
     );
     let run =
         Vecferry::migrate(servers(), "source", "target", &["--collection", "unchosen", "--auto-id", "keep"]);
-    run.failed(3, "VF-0207", "kept auto-id keys (`id`), which come with 2.6");
+    run.failed(3, "VF-0207", "kept auto-id keys (`id`), supported since 2.6");
     oracle.run(r#"assert "unchosen" not in target.names()"#);
 }
 

@@ -21,7 +21,7 @@ fn a_partition_made_between_two_attempts_is_not_left_out_silently() {
     let state = interrupted_with("tenant_later", "-KILL", &[]);
     let job = only_job(&state);
     oracle.run(&NEW_PARTITION.replace("NAME", "tenant_later"));
-    resumed(&state, &job).failed(3, "VF-0217", "partition added: `later`");
+    resumed(&state, &job).failed(3, "VF-0217", "partitions added: `later`");
     oracle.run(
         r#"
         origin.client.release_partitions("tenant_later", ["later"])
@@ -41,7 +41,7 @@ fn a_partition_made_during_the_copy_fails_the_job_with_its_rows() {
         oracle.run(&NEW_PARTITION.replace("NAME", name));
         let run = started.ended();
         // The source was loaded in part, and the new partition is not, so that its rows cannot be counted.
-        let text = "partition added: `later`";
+        let text = "partitions added: `later`";
         if more.is_empty() {
             run.failed(5, "VF-0417", text);
         } else {

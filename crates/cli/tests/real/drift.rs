@@ -56,7 +56,11 @@ const THREE_UPDATES: &str = r#"
 
 #[track_caller]
 fn assert_seen(run: &Run) {
-    run.failed(5, "VF-0405", "20000 rows at the start, 20000 at the end (checked: count, writes: +3)");
+    run.failed(
+        5,
+        "VF-0405",
+        "20000 rows at the start, 20000 at the end (checked: row counts, persisted segments (3 new rows))",
+    );
     let collection = &run.report()["collections"][0];
     assert_eq!(collection["drift"]["writes"], json!({"seen": "written", "rows": 3}), "{collection}");
     assert_eq!(collection["drift"]["checks"], json!(["count", "writes"]), "{collection}");

@@ -41,7 +41,7 @@ fn milvus_to_lite_3() {
         assert indexes(lite, "to_lite")["vector"]["metric_type"] == "L2", indexes(lite, "to_lite")
         "#,
     );
-    let shown = ("Milvus 2.3.5", "milvus-lite 3.2.2");
+    let shown = ("Milvus 2.3.5", "Milvus Lite 3.2.2");
     let pair = Pair { source: "source", target: "lite", shown, db: "default", collections: vec!["to_lite"] };
     state_items(&pair, run.report());
 }
@@ -144,7 +144,7 @@ fn lite_3_to_milvus() {
         assert same(lite, target, "from_lite") == 299
         "#,
     );
-    let shown = ("milvus-lite 3.2.2", "Milvus 2.3.5");
+    let shown = ("Milvus Lite 3.2.2", "Milvus 2.3.5");
     let pair =
         Pair { source: "lite", target: "target", shown, db: "default", collections: vec!["from_lite"] };
     state_items(&pair, run.report());
@@ -288,7 +288,7 @@ fn json_texts_of_lite_3_are_told_of() {
     let run =
         Vecferry::between(servers(), "plan", "lite", "lite_target", &["--collection", "json_texts"]).run();
     assert_eq!(run.code, 0, "{}", run.stderr);
-    let said = "warning[VF-0441]: the source (milvus-lite 3.2.2) returns JSON values that are strings without their quotes: \
+    let said = "warning[VF-0441]: the source (Milvus Lite 3.2.2) returns JSON values that are strings without their quotes: \
                 in the fields `doc` of `default.json_texts`";
     assert!(run.stderr.contains(said), "{}", run.stderr);
 }

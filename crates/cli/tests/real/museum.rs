@@ -246,7 +246,7 @@ fn everything_of_milvus_lite_3_arrives() {
     let pair = Pair {
         source: "lite",
         target: "lite_target",
-        shown: ("milvus-lite 3.2.2", "milvus-lite 3.2.2"),
+        shown: ("Milvus Lite 3.2.2", "Milvus Lite 3.2.2"),
         db: "museum",
         collections: vec!["modern", "tenants"],
     };
@@ -260,7 +260,7 @@ fn everything_of_milvus_lite_2_arrives() {
     let pair = Pair {
         source: "old_lite",
         target: "old_lite_target",
-        shown: ("milvus-lite 2.5.1", "milvus-lite 2.5.1"),
+        shown: ("Milvus Lite 2.5.1", "Milvus Lite 2.5.1"),
         db: "default",
         collections: vec![
             "museum_bfloat16_vector",

@@ -91,7 +91,11 @@ fn what_changed_since_the_plan_is_named() {
         "#,
     );
     let run = carried_out(&file, &[]);
-    run.failed(3, "VF-0250", "`default.moved_on` changed after the plan was made: 200 rows then, 205 now");
+    run.failed(
+        3,
+        "VF-0250",
+        "`default.moved_on` changed after the plan was made: 200 rows when planned, 205 now",
+    );
     oracle.run(
         r#"
         source.client.create_partition("moved_on", "later")
@@ -99,7 +103,7 @@ fn what_changed_since_the_plan_is_named() {
         "#,
     );
     let run = carried_out(&file, &["--row-tolerance", "5"]);
-    run.failed(3, "VF-0250", "partition added: `later`; alias added: `moved_on_alias`");
+    run.failed(3, "VF-0250", "partitions added: `later`; aliases added: `moved_on_alias`");
     oracle.run(
         r#"
         source.client.drop_alias("moved_on_alias")

@@ -191,7 +191,7 @@ fn a_changed_source_or_target_is_not_gone_on_with() {
         origin.make("swapped", [KEY, TEXT, VECTOR])
         "#,
     );
-    resumed(&state, &job).failed(3, "VF-0217", "it was dropped and created again");
+    resumed(&state, &job).failed(3, "VF-0217", "dropped and recreated on the source");
     // What is there now is not the job's, and stays.
     let run = state.of_same_state(slow(), "cancel", &[job["job_id"].as_str().unwrap(), "--clean"]);
     assert_eq!(run.lines[0]["removed"], json!([]), "{}", run.stderr);

@@ -36,7 +36,7 @@ fn without_room_for_the_first_record_nothing_begins() {
     let mut oracle = Oracle::new(slow());
     make(&mut oracle, "no_room_at_all", 1);
     let (run, _state) = with_file_limit("no_room_at_all", 16);
-    run.failed(2, "VF-0006", "is not writable");
+    run.failed(2, "VF-0006", "can't be used");
     oracle.run(r#"assert "no_room_at_all" not in limited.names(), limited.names()"#);
 }
 

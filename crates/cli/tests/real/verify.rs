@@ -139,7 +139,7 @@ fn another_schema_and_a_missing_collection() {
     assert!(run.stderr.contains("max_length") && run.stderr.contains("2001"), "{}", run.stderr);
     oracle.run(r#"target.client.delete("other_schema", ids=[3])"#);
     let run = verify("other_schema", &["--level", "full", "--repair", "--repair-foreign", "--yes"]);
-    run.failed(5, "VF-0414", "were not repaired: the definitions of source and target differ");
+    run.failed(5, "VF-0414", "were not repaired: the definitions on source and target differ");
     verify("only_here", &[]).failed(3, "VF-0202", "the target has no collection `default.only_here`");
 }
 
@@ -478,7 +478,7 @@ fn rows_whose_keys_the_server_makes_are_compared_and_never_written() {
         "#,
     );
     let run = verify("made_keys", &["--level", "full", "--repair", "--repair-foreign", "--yes"]);
-    run.failed(5, "VF-0414", "the server makes the keys of this collection (auto id)");
+    run.failed(5, "VF-0414", "the target generates the IDs of this collection (auto ID)");
     assert_eq!((found(run.report(), "missing").len(), found(run.report(), "extra").len()), (5, 5));
     oracle.run(r#"assert target.count("made_keys") == 5"#);
 }
@@ -506,7 +506,7 @@ fn only_what_a_recorded_job_made_is_mended() {
     for (name, directory) in [("foreign", state_dir), ("owned", elsewhere.path().to_str().unwrap())] {
         let run = repair(name, directory);
         run.failed(5, "VF-0401", "1 row(s) of the source are missing on the target");
-        run.failed(5, "VF-0414", "no job of this state directory made it");
+        run.failed(5, "VF-0414", "it was not created by a job recorded here");
         oracle.run(&format!(r#"target.load("{name}"); assert target.count("{name}") == 399"#));
     }
     repair("owned", state_dir).succeeded();
@@ -558,10 +558,10 @@ fn definitions_that_differ() {
         let run = verify("other_definition", &["--level", level]);
         run.failed(5, "VF-0407", "`default.other_definition`: the definitions on source and target differ");
         for told in [
-            "partitions are missing: `late`",
-            "aliases are missing: `of_other_definition`",
+            "missing partitions: `late`",
+            "missing aliases: `of_other_definition`",
             "properties[collection.ttl.seconds]: none became 86400",
-            "metric type of vector: L2 became COSINE",
+            "metric type of `vector`: L2 on the source, COSINE on the target",
         ] {
             assert!(run.stderr.contains(told), "{level}: {told}: {}", run.stderr);
         }

@@ -100,12 +100,12 @@ pub(crate) async fn same_server(source: &Client, target: &Client) -> Result<Opti
     };
     match (identity(Side::Source, source).await?, identity(Side::Target, target).await?) {
         (Some(one), Some(other)) => {
-            Ok((one == other).then(|| "both answer with the same node identities and start times".to_owned()))
+            Ok((one == other).then(|| "both report the same node IDs and start times".to_owned()))
         }
         _ => {
             let (one, other) = (addresses(source.endpoint()).await, addresses(target.endpoint()).await);
             let shared = one.iter().find(|address| other.contains(address));
-            Ok(shared.map(|address| format!("both names lead to {address}")))
+            Ok(shared.map(|address| format!("both addresses resolve to {address}")))
         }
     }
 }

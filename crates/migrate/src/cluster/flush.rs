@@ -49,7 +49,7 @@ pub(crate) async fn wait_until_flushed(
     let (started, mut waiting) = (Instant::now(), Waiting::begin());
     while !repeat(cancel, || server.is_flushed(handle)).await? && !cancel.is_cancelled() {
         if started.elapsed() > FLUSH_WAIT_MAX {
-            let text = format!("`{name}` is not stored after {} s", FLUSH_WAIT_MAX.as_secs());
+            let text = format!("`{name}` was not flushed within {} s", FLUSH_WAIT_MAX.as_secs());
             return Err(Error::new(ErrorKind::Timeout, "Flush", text));
         }
         waiting.during(&Awaited::Stored { side }, sleep(FLUSH_POLL, cancel)).await;

@@ -165,12 +165,15 @@ impl LoadedParts {
     /// For people: what was loaded.
     pub(crate) fn describe(&self) -> Told {
         match (self.loaded.len(), self.missing.len()) {
-            (0, _) => "not loaded".into(),
-            (_, 0) if self.on_its_way => "being loaded".into(),
-            (_, 0) => "loaded".into(),
+            (0, _) => Told::both("not loaded", "未加载"),
+            (_, 0) if self.on_its_way => Told::both("loading", "加载中"),
+            (_, 0) => Told::both("loaded", "已加载"),
             (loaded, missing) => {
                 let all = loaded + missing;
-                Told::names(&self.loaded).behind(&format!("only partition {loaded} of {all} loaded: "))
+                Told::names(&self.loaded).behind(
+                    &format!("only {loaded} of {all} partitions loaded: "),
+                    &format!("仅加载了 {loaded}/{all} 个 Partition："),
+                )
             }
         }
     }
@@ -219,7 +222,7 @@ impl LoadedParts {
         if self.loaded.is_empty() || !still_loaded.await? {
             return Ok(());
         }
-        let text = "partitions are still loaded after their release".to_owned();
+        let text = "partitions are still loaded after release".to_owned();
         Err(Error::new(ErrorKind::Rejected, "ReleasePartitions", text))
     }
 }
@@ -290,7 +293,7 @@ async fn poll_until_loaded(
         };
         if moved.elapsed() > stall_max {
             let seconds = stall_max.as_secs();
-            let text = format!("its load has stood still for {seconds} s{detail}");
+            let text = format!("loading made no progress for {seconds} s{detail}");
             return Err(Error::new(ErrorKind::NotLoaded, "LoadCollection", text));
         }
         waiting.during(&awaited, sleep(poll, cancel)).await;

@@ -27,10 +27,10 @@ impl Selector {
         let bad = |detail: &str| Problem::new(Code::Selector).with("selector", text).with("detail", detail);
         let (db, name) = text.split_once('.').unwrap_or((DB_DEFAULT, text));
         if db.is_empty() || name.is_empty() {
-            return Err(bad("a part of it is empty"));
+            return Err(bad("the database or collection name is empty"));
         }
         if db.contains('*') || name != "*" && name.contains('*') {
-            return Err(bad("`*` stands only for all collections of a database"));
+            return Err(bad("`*` is only allowed as DB.*"));
         }
         Ok(if name == "*" {
             Self::Database(db.to_owned())

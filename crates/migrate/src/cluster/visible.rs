@@ -60,26 +60,34 @@ pub(crate) async fn check(
     let code = if visible_only { Code::VisibleOnly } else { Code::NotEverythingSeen };
     let problem = Problem::new(code)
         .with("side", side.name())
-        .with("user", sight.user.as_deref().unwrap_or("API key"))
+        .told("user", user(sight.user.as_deref()))
         .with("what", what)
         .told("detail", reason(&doubt));
     if visible_only { Ok(Visible::Part(problem)) } else { Err(vec![problem]) }
+}
+
+/// Whoever is asked about, as a part of a sentence.
+fn user(name: Option<&str>) -> Told {
+    match name {
+        // In Chinese, a name in backticks stands apart from what follows it.
+        Some(name) => Told::both(format!("user `{name}`"), format!("用户 `{name}` ")),
+        None => Told::both("this API key", "该 API 密钥"),
+    }
 }
 
 /// A doubt in both languages.
 fn reason(doubt: &Doubt) -> Told {
     match doubt {
         Doubt::ApiKey => {
-            Told::both("servers do not say what an API key may see", "服务器不会说明 API key 能看到什么")
+            Told::both("servers don't report what an API key can see", "服务不会说明 API 密钥能看到什么")
         }
-        Doubt::NoRoles => Told::both("the server names no roles of it", "服务器没有给出它的角色"),
-        Doubt::NotTold(error) => Told::both(
-            format!("its roles can't be asked for ({error})"),
-            format!("无法查询它的角色（{error}）"),
-        ),
+        Doubt::NoRoles => Told::both("the server reports no roles for it", "服务没有给出它的角色"),
+        Doubt::NotTold(error) => {
+            Told::both(format!("its roles can't be read ({error})"), format!("无法查询它的角色（{error}）"))
+        }
         Doubt::Roles(roles) if roles.is_empty() => Told::both("it has no role", "它没有任何角色"),
         Doubt::Roles(roles) => Told::names(&roles.iter().collect::<Vec<_>>()).within(
-            |names| format!("its roles {names} are granted a part only"),
+            |names| format!("its roles {names} grant access to a part only"),
             |names| format!("它的角色 {names} 只被授予了一部分权限"),
         ),
     }

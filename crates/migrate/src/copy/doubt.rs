@@ -40,10 +40,10 @@ pub(crate) enum SettleError {
     Copy(#[from] CopyError),
     #[error("{0}")]
     Proof(#[from] ReadError),
-    #[error("{0} rows are on the target more than once and upserts don't remove them")]
+    #[error("{0} duplicate rows on the target could not be removed by upserts")]
     Stays(u64),
     /// Nothing can be taken away by its key.
-    #[error("{counted} rows are on the target, of which {acknowledged} were acknowledged")]
+    #[error("the target has {counted} rows, but acknowledged {acknowledged}")]
     Unequal { counted: u64, acknowledged: u64 },
 }
 

@@ -80,7 +80,7 @@ impl CopyJob {
             let key = key_of(&row.key)?;
             if row.in_doubt {
                 return Err(CopyError::InDoubt(format!(
-                    "an earlier attempt ended while it tried key {key} again"
+                    "an earlier attempt ended while it was writing the row with primary key {key} again"
                 )));
             }
             let partition = Some(row.partition.as_str()).filter(|partition| !partition.is_empty());

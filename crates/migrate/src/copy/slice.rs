@@ -86,10 +86,10 @@ pub(crate) enum CopyError {
     Target(Error),
     #[error("{0}")]
     Protocol(#[from] WireError),
-    #[error("rows {first} to {last} refused: {error}")]
+    #[error("rows with primary keys {first} to {last} were rejected: {error}")]
     RowsRefused { first: Key, last: Key, error: Error },
     /// A write may have landed, and can't be repeated: the target makes the keys.
-    #[error("a write of rows whose keys the target makes is in doubt: {0}")]
+    #[error("the outcome of a write of rows with auto-generated IDs is unknown: {0}")]
     InDoubt(String),
     #[error("{0}")]
     Store(#[from] vecferry_store::Error),
@@ -296,7 +296,9 @@ impl CopyJob {
         if let Some(intent) = split.intent.as_ref().filter(|intent| Some(*intent) != split.cursor.as_ref()) {
             let intent = key_of(intent)?;
             if !self.keys.can_upsert() {
-                return Err(CopyError::InDoubt(format!("an earlier attempt ended before key {intent}")));
+                return Err(CopyError::InDoubt(format!(
+                    "an earlier attempt ended before rows up to primary key {intent} were acknowledged"
+                )));
             }
             self.resend(&mut copied, &mut range, intent, &mut size).await?;
         }
@@ -478,7 +480,7 @@ impl CopyJob {
                 Ok((Slice::More { divided: Vec::new() }, Held::No))
             }
             Ok(End::RowsMissed { distinct_keys }) => {
-                let text = format!("the source answered {rows_read} rows at first, and then {distinct_keys}");
+                let text = format!("the source returned {rows_read} rows at first, then {distinct_keys}");
                 Err(CopyError::InDoubt(text))
             }
             Err(error) => {
@@ -613,7 +615,7 @@ impl CopyJob {
         if sent.rows + sent.refused != of_page {
             // It was read again in smaller pages, and the source answered other rows than before.
             let text =
-                format!("{of_page} rows were read, {} acknowledged and {} refused", sent.rows, sent.refused);
+                format!("{of_page} rows were read, {} acknowledged and {} rejected", sent.rows, sent.refused);
             return Err(CopyError::Target(Error::new(ErrorKind::Malformed, "Insert", text)));
         }
         Ok(sent)

@@ -167,7 +167,9 @@ impl Claim<'_> {
         }
         let made = repeat(cancel, || self.target.describe(&name)).await.map_err(failed)?;
         if made.name != name || !is_younger(&made, now) {
-            return Err(self.target_failed(format!("`{name}` is there, and this job did not make it")));
+            return Err(
+                self.target_failed(format!("`{name}` already exists and was not created by this job"))
+            );
         }
         self.record(&made).await?;
         self.rename(number, made.id, cancel).await

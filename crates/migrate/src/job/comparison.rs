@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::differences;
 use vecferry_milvus::{Client, CollectionName, Error, Flavor, RowSelection};
 
+use super::drift::checks;
 use super::run::Ended;
 use super::{every_row, without_keys};
 use crate::cluster::flush::flush;
@@ -43,9 +44,11 @@ pub(super) struct Finding<'a> {
     name: &'a CollectionName,
     before: u64,
     after: u64,
+    /// Rows that the source counted when it was read.
+    counted: u64,
     drifted: bool,
     /// What was looked at, for people.
-    checks: String,
+    checks: Told,
     /// Rows of the source end by themselves, and some have.
     expires: bool,
     expired: u64,
@@ -54,16 +57,16 @@ pub(super) struct Finding<'a> {
 
 impl<'a> Finding<'a> {
     pub(super) fn new(name: &'a CollectionName) -> Self {
-        let checks = "count".to_owned();
-        let (before, after, drifted, expires, expired) = (0, 0, false, false, 0);
-        Self { name, before, after, drifted, checks, expires, expired, surplus: Surplus::default() }
+        let (before, after, counted, drifted, checks) = (0, 0, 0, false, checks(&["count".to_owned()], None));
+        let (expires, expired, surplus) = (false, 0, Surplus::default());
+        Self { name, before, after, counted, drifted, checks, expires, expired, surplus }
     }
 
     /// What the source held before and after it was read.
     pub(super) fn drift(&mut self, report: &DriftReport, expires: bool) {
         (self.before, self.after) = (report.rows_before, report.rows_after);
         self.drifted |= report.drifted;
-        self.checks = report.checks.join(", ");
+        self.checks = checks(&report.checks, report.writes);
         (self.expires, self.expired) = (expires, report.rows_expired);
     }
 
@@ -90,6 +93,7 @@ impl<'a> Finding<'a> {
         returned: u64,
         counted: u64,
     ) -> Result<u64, ReadError> {
+        self.counted += counted;
         self.gone(returned.saturating_sub(counted));
         if counted <= returned {
             return Ok(0);
@@ -103,7 +107,7 @@ impl<'a> Finding<'a> {
         Ok(found.duplicates + found.unreadable)
     }
 
-    /// Sorts the findings into problems and warnings.
+    /// Sorts the findings of a copy into problems and warnings.
     pub(super) fn conclude(
         self,
         duplicates: Duplicates,
@@ -111,6 +115,31 @@ impl<'a> Finding<'a> {
         problems: &mut Vec<Problem>,
         warnings: &mut Vec<Problem>,
     ) {
+        self.tell_surplus(duplicates, problems, warnings);
+        if self.drifted {
+            let problem = Problem::new(Code::Drift)
+                .with("collection", self.name)
+                .with("before", self.before)
+                .with("after", self.after)
+                .told("checks", self.checks);
+            if allow_drift { warnings.push(problem) } else { problems.push(problem) }
+        }
+    }
+
+    /// The same of a comparison without a job. `rows_now` are those that the source counts at its end.
+    fn conclude_comparison(self, rows_now: u64, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+        self.tell_surplus(Duplicates::Warn, problems, warnings);
+        if self.drifted {
+            problems.push(
+                Problem::new(Code::DriftWhileCompared)
+                    .with("collection", self.name)
+                    .with("before", self.counted)
+                    .with("after", rows_now),
+            );
+        }
+    }
+
+    fn tell_surplus(&self, duplicates: Duplicates, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
         if self.surplus.duplicates > 0 {
             let problem = duplicate_problem(self.name, &self.surplus, duplicates);
             match duplicates {
@@ -123,16 +152,8 @@ impl<'a> Finding<'a> {
                 Problem::new(Code::RowsUnreadable)
                     .with("collection", self.name)
                     .with("rows", self.surplus.unreadable)
-                    .told("where", Told::items(&self.surplus.unreadable_at)),
+                    .told("where", Told::parts(&self.surplus.unreadable_at)),
             );
-        }
-        if self.drifted {
-            let problem = Problem::new(Code::Drift)
-                .with("collection", self.name)
-                .with("before", self.before)
-                .with("after", self.after)
-                .with("checks", self.checks);
-            if allow_drift { warnings.push(problem) } else { problems.push(problem) }
         }
     }
 }
@@ -171,8 +192,15 @@ pub(super) fn rows_elsewhere(
     let (names, rows): (Vec<&String>, Vec<u64>) =
         counted.partitions.iter().filter(is_elsewhere).map(|(name, rows)| (name, *rows)).unzip();
     let places = [
-        (rows.into_iter().sum(), Told::names(&names).behind("in partitions that the source does not have: ")),
-        (counted.whole.saturating_sub(counted.sum()), "in no partition that is listed".into()),
+        (
+            rows.into_iter().sum(),
+            Told::names(&names)
+                .behind("in partitions that the source does not have: ", "位于源集群没有的 Partition："),
+        ),
+        (
+            counted.whole.saturating_sub(counted.sum()),
+            Told::both("in no listed partition", "不在列出的任何 Partition 中"),
+        ),
     ];
     let problem = |(rows, place): (u64, Told)| {
         Problem::new(Code::RowsExtra).with("collection", name).with("rows", rows).told("where", place)
@@ -344,17 +372,18 @@ fn compare_definitions(
         let missing: Vec<_> =
             of_source.aliases.iter().filter(|alias| !of_target.aliases.contains(alias)).collect();
         if !missing.is_empty() {
-            detail.push(Told::names(&missing).behind("aliases are missing: "));
+            detail.push(Told::names(&missing).behind("missing aliases: ", "缺少别名："));
         }
         let (before, after) = (ttl(of_source), ttl(of_target));
         if before != after {
-            let shown = |ttl: Option<&str>| ttl.unwrap_or("none").to_owned();
-            detail.push(
-                format!("properties[{PROPERTY_TTL}]: {} became {}", shown(before), shown(after)).into(),
-            );
+            let text = |colon: &str, became: &str, none: &str| {
+                let (before, after) = (before.unwrap_or(none), after.unwrap_or(none));
+                format!("properties[{PROPERTY_TTL}]{colon}{before} {became} {after}")
+            };
+            detail.push(Told::both(text(": ", "became", "none"), text("：", "变为", "无")));
         }
     }
-    detail.extend(metric_differences(of_source, of_target).into_iter().map(Told::from));
+    detail.extend(metric_differences(of_source, of_target));
     let problem = Problem::new(Code::SchemaChanged).with("collection", &of_source.described.name);
     Ok((!detail.is_empty()).then(|| problem.told("detail", Told::parts(&detail))))
 }
@@ -364,7 +393,7 @@ fn partition_differences(of_source: &Found, of_target: &Found) -> Option<Told> {
     let (source, target) = (every_row::partitions(of_source), every_row::partitions(of_target));
     let missing: Vec<_> = source.iter().filter(|name| !target.contains(name)).collect();
     (!missing.is_empty() && !target.is_empty())
-        .then(|| Told::names(&missing).behind("partitions are missing: "))
+        .then(|| Told::names(&missing).behind("missing partitions: ", "缺少 Partition："))
 }
 
 /// How long rows live; none where they do not end.
@@ -374,7 +403,7 @@ fn ttl(found: &Found) -> Option<&str> {
 }
 
 /// Distances are those of the source: with another metric type a search answers other rows.
-fn metric_differences(of_source: &Found, of_target: &Found) -> Vec<String> {
+fn metric_differences(of_source: &Found, of_target: &Found) -> Vec<Told> {
     let metric = |found: &Found, field: &str| {
         let index = found.indexes.iter().find(|index| index.field == field)?;
         let params = flat_params(index.params.iter().map(|param| (&*param.key, &*param.value)));
@@ -382,10 +411,11 @@ fn metric_differences(of_source: &Found, of_target: &Found) -> Vec<String> {
     };
     let vectors = of_source.described.schema.vector_fields().into_iter().map(|field| field.name);
     let one = |field: String| match (metric(of_source, &field), metric(of_target, &field)) {
-        (Some(_), None) => Some(format!("no index on {field}")),
-        (Some(before), Some(after)) if before != after => {
-            Some(format!("metric type of {field}: {before} became {after}"))
-        }
+        (Some(_), None) => Some(Told::both(format!("no index on `{field}`"), format!("`{field}` 没有索引"))),
+        (Some(before), Some(after)) if before != after => Some(Told::both(
+            format!("metric type of `{field}`: {before} on the source, {after} on the target"),
+            format!("`{field}` 的度量类型：源集群 {before}，目标集群 {after}"),
+        )),
         (Some(_), Some(_)) | (None, _) => None,
     };
     vectors.filter_map(one).collect()
@@ -454,14 +484,20 @@ async fn compare_every_row(
 ) -> Result<Answer, ReadError> {
     let name = &of_source.described.name;
     let hindrance = if !differences(&of_source.described.schema, &of_target.described.schema)?.is_empty() {
-        Some("the definitions of source and target differ")
+        Some(Told::both("the definitions on source and target differ", "源集群和目标集群的定义不一致"))
     } else if of_target.described.schema.is_auto_id() {
         // A server would give the copied row another key, and the row would be there twice.
-        Some("the server makes the keys of this collection (auto id)")
+        Some(Told::both(
+            "the target generates the IDs of this collection (auto ID)",
+            "该 Collection 的 ID 由目标集群自动生成（AutoID）",
+        ))
     } else if sides.repair.is_wanted()
         && !sides.repair.contains(sides.target.endpoint(), &of_target.described.name, of_target.described.id)
     {
-        Some("no job of this state directory made it (--state-dir names another, --repair-foreign takes any)")
+        Some(Told::both(
+            "it was not created by a job recorded here (choose others with --state-dir or --store; --repair-foreign repairs any collection)",
+            "它不是由此处记录的任务创建（可用 --state-dir 或 --store 指定其他位置；--repair-foreign 可修复任意 Collection）",
+        ))
     } else {
         None
     };
@@ -492,13 +528,13 @@ async fn compare_every_row(
             };
             let duplicates = finding.surplus.duplicates;
             let counted = count_both(of_source, of_target, &pair.source, &pair.target).await?;
-            finding.conclude(Duplicates::Warn, false, problems, warnings);
+            finding.conclude_comparison(counted.0.sum(), problems, warnings);
             every_row::conclude(name, &compared, problems, warnings);
             if let Some(hindrance) =
                 hindrance.filter(|_| sides.repair.is_wanted() && !compared.findings.is_empty())
             {
                 let problem = Problem::new(Code::NotRepairable).with("collection", name);
-                problems.push(problem.with("detail", hindrance));
+                problems.push(problem.told("detail", hindrance));
             }
             Ok((compared, counted, duplicates))
         })
@@ -545,8 +581,9 @@ async fn compare_loaded(
             finding.gone(gone as u64);
         }
         let duplicates = finding.surplus.duplicates;
-        finding.conclude(Duplicates::Warn, false, problems, warnings);
-        Ok((expected, reader.count_all(&every_row::partitions(of_source)).await?, duplicates))
+        let counted = reader.count_all(&every_row::partitions(of_source)).await?;
+        finding.conclude_comparison(counted.sum(), problems, warnings);
+        Ok((expected, counted, duplicates))
     })
     .await?;
     // A source without an index holds nothing, and the target must not either.
@@ -561,7 +598,9 @@ async fn compare_loaded(
         let mut outcome = compare(&reader, name, &expected).await?;
         if missing > 0 {
             let problem = Problem::new(Code::RowsMissing).with("collection", name).with("rows", missing);
-            outcome.problems.push(problem.with("where", "in partitions that the target does not have"));
+            let place =
+                Told::both("in partitions that the target does not have", "位于目标集群没有的 Partition");
+            outcome.problems.push(problem.told("where", place));
         }
         Ok((outcome, reader.count_all(&named_partitions(of_source, of_target)).await?))
     })
@@ -572,8 +611,8 @@ async fn compare_loaded(
             let mut outcome = Outcome { counts_compared: 1, ..Outcome::default() };
             if expected.source_rows > 0 {
                 let problem = Problem::new(Code::RowsMissing).with("collection", name);
-                let problem = problem.with("rows", expected.source_rows).with("where", "in all");
-                outcome.problems.push(problem);
+                let problem = problem.with("rows", expected.source_rows);
+                outcome.problems.push(problem.told("where", Told::both("in total", "总计")));
             }
             (outcome, CountedRows::default())
         }

@@ -48,24 +48,22 @@ impl Gap {
             }
             Self::CopyUnknown => ("no copy is recorded".to_owned(), "没有复制记录".to_owned()),
             Self::SplitsOpen(open) => {
-                (format!("{open} key range(s) are not complete"), format!("{open} 个主键范围尚未完成"))
+                (format!("{open} key range(s) are not complete"), format!("{open} 个主键区间尚未完成"))
             }
             Self::NotAcknowledged { read, acknowledged } => (
                 format!("{read} rows were read, and {acknowledged} acknowledged or set aside"),
                 format!("读取了 {read} 行，确认或隔离了 {acknowledged} 行"),
             ),
             Self::SurplusUnknown => (
-                "it is not known which rows of the source are counted and not returned".to_owned(),
-                "不清楚源集群中哪些行被计数却未返回".to_owned(),
+                "how many rows the source counts but does not return is unknown".to_owned(),
+                "不清楚源集群计数但未返回的行有多少".to_owned(),
             ),
             Self::Unaccounted { counted, accounted } => (
-                format!("the source counts {counted} rows, and {accounted} are accounted for"),
+                format!("the source counts {counted} rows, but only {accounted} are accounted for"),
                 format!("源集群计数为 {counted} 行，有据可查的为 {accounted} 行"),
             ),
             Self::OutsidePartitions { whole, partitions } => (
-                format!(
-                    "{whole} rows are counted in all, and {partitions} in the partitions that are listed"
-                ),
+                format!("{whole} rows in total, but {partitions} in the listed partitions"),
                 format!("总计 {whole} 行，而列出的 Partition 中共 {partitions} 行"),
             ),
             Self::TargetNotCounted => {
@@ -84,11 +82,11 @@ impl Gap {
                 ("aliases and properties were not set".to_owned(), "别名和属性没有设置完成".to_owned())
             }
             Self::NotSeenAtEnd => (
-                "the target was not looked at when the job ended".to_owned(),
+                "the target was not checked when the job ended".to_owned(),
                 "任务结束时没有检查目标集群".to_owned(),
             ),
             Self::SourceNotSeenAtEnd => (
-                "the source was not looked at when the job ended".to_owned(),
+                "the source was not checked when the job ended".to_owned(),
                 "任务结束时没有检查源集群".to_owned(),
             ),
         };
@@ -221,7 +219,7 @@ fn not_shown(report: &Report, facts: &[Asked]) -> Vec<Problem> {
     let mut problems = Vec::new();
     if report.collections.len() != facts.len() {
         let (done, planned) = (report.collections.len(), facts.len());
-        let en = format!("{planned} collections were planned, and {done} dealt with");
+        let en = format!("{planned} collections were planned, {done} processed");
         problems.push(missing("*", en, format!("计划了 {planned} 个 Collection，处理了 {done} 个")));
     }
     for (collection, asked) in report.collections.iter().zip(facts) {
@@ -314,7 +312,7 @@ mod tests {
         let done = || collection(Phase::Done, complete());
         for (collections, says) in [
             (vec![done()], ""),
-            (vec![], "1 collections were planned, and 0 dealt with"),
+            (vec![], "1 collections were planned, 0 processed"),
             (vec![collection(Phase::Failed, complete())], "it is not complete"),
             (vec![collection(Phase::Canceled, complete())], "it is not complete"),
             (

@@ -212,10 +212,11 @@ async fn wait_for_end(store: &dyn Store, job_id: &JobId) -> Result<(), Vec<Probl
         if now != beats {
             (beats, since) = (now, Instant::now());
         } else if since.elapsed() > REACTION_WAIT_MAX {
-            let process =
-                store.holder(job_id).await.map_or_else(|| "?".to_owned(), |number| number.to_string());
-            let problem = Problem::new(Code::JobDoesNotReact).with("job", job_id).with("process", process);
-            return Err(vec![problem.with("seconds", REACTION_WAIT_MAX.as_secs())]);
+            let problem = match store.holder(job_id).await {
+                Some(process) => Problem::new(Code::JobDoesNotReact).with("process", process),
+                None => Problem::new(Code::JobDoesNotReactElsewhere),
+            };
+            return Err(vec![problem.with("job", job_id).with("seconds", REACTION_WAIT_MAX.as_secs())]);
         }
     }
     Ok(())
@@ -260,6 +261,11 @@ async fn end(
         let claim = Claim { store, attempt, target: &client, planned, position: record.position };
         match clean_up(&claim, record, clean).await {
             Ok(name) => removed.extend(name),
+            // A resumed job would copy again what is to go.
+            Err(Problem { code: Code::TargetFailed, values }) if clean => {
+                let problem = Problem { code: Code::CleanFailed, values }.with("object", &planned.target);
+                problems.push(problem.with("job", attempt.job_id()));
+            }
             Err(problem) => problems.push(problem),
         }
     }
@@ -360,8 +366,8 @@ async fn remove_databases(
             Ok(false) => {}
             Err(error) => {
                 let error: vecferry_milvus::Error = error;
-                let problem = Problem::new(Code::TargetFailed).with("collection", format!("{db}.*"));
-                problems.push(problem.with("detail", error));
+                let problem = Problem::new(Code::CleanFailed).with("object", format!("{db}.*"));
+                problems.push(problem.with("job", attempt.job_id()).with("detail", error));
             }
         }
     }

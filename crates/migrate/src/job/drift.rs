@@ -141,17 +141,31 @@ pub(super) fn add_writes(report: &mut DriftReport, writes: Writes) -> bool {
     report.drifted && !was_known
 }
 
+/// What was looked at, for people, by its names for machines.
+pub(super) fn checks(names: &[String], writes: Option<Writes>) -> Told {
+    let one = |name: &String| match (name.as_str(), writes) {
+        ("count", _) => Told::both("row counts", "行数"),
+        ("segments", _) => Told::both("loaded segments", "已加载的 Segment"),
+        ("writes", Some(Writes::Written { rows })) => {
+            let noun = if rows == 1 { "row" } else { "rows" };
+            Told::both(
+                format!("persisted segments ({rows} new {noun})"),
+                format!("已持久化的 Segment（新增 {rows} 行）"),
+            )
+        }
+        ("writes", _) => Told::both("persisted segments", "已持久化的 Segment"),
+        (name, _) => name.into(),
+    };
+    Told::phrase(&names.iter().map(one).collect::<Vec<_>>(), ", ", "、")
+}
+
 /// That the source changed.
 pub(super) fn problem(name: &CollectionName, report: &DriftReport) -> Problem {
-    let mut checks = report.checks.join(", ");
-    if let Some(Writes::Written { rows }) = report.writes {
-        checks.push_str(&format!(": +{rows}"));
-    }
     Problem::new(Code::Drift)
         .with("collection", name)
         .with("before", report.rows_before)
         .with("after", report.rows_after)
-        .with("checks", checks)
+        .told("checks", checks(&report.checks, report.writes))
 }
 
 /// For the end of a job: where updates could not be seen and nothing else proves that there were none.
@@ -204,14 +218,17 @@ pub(super) async fn changes_of_source(
     counted: &CountedRows,
 ) -> Result<Vec<Told>, Error> {
     let Some(now) = inventory::look(source, &planned.source).await? else {
-        return Ok(vec!["it was dropped".into()]);
+        return Ok(vec![Told::both("it was dropped", "已被删除")]);
     };
     let mut found = planned.changes_of_source(&now.described, &now.partitions, &now.aliases);
     let is_new = |(name, rows): &(&String, &u64)| **rows > 0 && !planned.partitions.contains(*name);
     let rows: Vec<_> = counted.partitions.iter().filter(is_new).collect();
     if !rows.is_empty() {
         let total: u64 = rows.iter().map(|(_, rows)| **rows).sum();
-        found.push(format!("{total} row(s) are in partitions that were added").into());
+        found.push(Told::both(
+            format!("{total} row(s) are in partitions that were added"),
+            format!("新增的 Partition 中有 {total} 行"),
+        ));
     }
     Ok(found)
 }

@@ -71,7 +71,7 @@ impl Migration {
                 | ReadError::Protocol(_)
                 | ReadError::Store(_)
                 | ReadError::Repair(_)) => {
-                    Problem::new(Code::SourceFailed).with("collection", &planned.source).with("detail", error)
+                    Problem::new(Code::DryRunFailed).with("collection", &planned.source).with("detail", error)
                 }
             })?;
             enter(Phase::Done);

@@ -71,13 +71,22 @@ impl Job {
         };
         let new: Vec<_> = names.into_iter().filter(|name| !is_known(name)).collect();
         if new.len() > NAMED_MAX {
-            let detail = Told::names(&new).behind("they were created, and this job does not copy them: ");
+            let detail = Told::names(&new).behind(
+                "created after the plan; this job does not copy them: ",
+                "在生成计划之后创建，本任务不会复制：",
+            );
             let problem = Problem::new(Code::SourceObjectsChanged).with("collection", "*");
             return vec![problem.told("detail", detail)];
         }
         let problem = |name| {
             let problem = Problem::new(Code::SourceObjectsChanged).with("collection", name);
-            problem.with("detail", "it was created, and this job does not copy it")
+            problem.told(
+                "detail",
+                Told::both(
+                    "created after the plan; this job does not copy it",
+                    "在生成计划之后创建，本任务不会复制",
+                ),
+            )
         };
         new.into_iter().map(problem).collect()
     }
@@ -133,8 +142,10 @@ impl Job {
         let mut drift: Problem =
             serde_json::from_str(&document).map_err(|error| store_failed(job_id, error))?;
         for (name, value) in &mut drift.values {
-            if name == "checks" {
-                value.push_str("; seen by an earlier attempt");
+            match &**name {
+                "checks" => value.push_str("; detected by an earlier attempt"),
+                "checks_zh" => value.push_str("；由此前的尝试检测到"),
+                _ => {}
             }
         }
         Ok(Some(drift))
@@ -158,7 +169,7 @@ impl Job {
         match changes.map_err(failed)? {
             None => Ok(()),
             Some(detail) => {
-                let problem = Problem::new(Code::SchemaChanged).with("collection", &planned.target);
+                let problem = Problem::new(Code::SchemaChanged).with("collection", &planned.source);
                 Err(problem.told("detail", detail))
             }
         }
@@ -200,7 +211,7 @@ impl Job {
                     .with("collection", &planned.source)
                     .with("before", before.whole)
                     .with("after", now.whole)
-                    .with("checks", "count at the end of the job"),
+                    .told("checks", Told::both("row counts at the end of the job", "任务结束时的行数")),
             );
         }
         found.extend(self.written_since(position, planned, ended).await?);

@@ -491,7 +491,7 @@ pub(super) fn conclude(
         problems.push(rows(Code::RowsExtra, extra.rows, listed(extra)));
     }
     if repeated_on_target.rows > 0 {
-        let place = listed(repeated_on_target).behind("repeated: ");
+        let place = listed(repeated_on_target).behind("duplicate primary keys: ", "重复主键：");
         problems.push(rows(Code::RowsExtra, repeated_on_target.rows, place));
     }
     if changed.rows > 0 {

@@ -34,7 +34,7 @@ pub async fn load(
         let loaded = load_one(&client, &name, former.as_ref(), request.replicas, &cancel);
         let loaded = of_collection(Arc::clone(&observer), &name, Tuning::default(), loaded).await;
         let result = loaded.map_err(|error| match error {
-            WaitError::Canceled => "canceled; the server goes on loading it".to_owned(),
+            WaitError::Canceled => "canceled; the server continues loading".to_owned(),
             WaitError::Server(error) => error.to_string(),
         });
         let phase = if result.is_ok() { Phase::Done } else { Phase::Failed };

@@ -97,7 +97,7 @@ async fn check_source(
     };
     let now =
         inventory::look(source, &planned.source).await.map_err(|error| refusal(Side::Source, &error))?;
-    let Some(now) = now else { return Err(changed("it was dropped".into())) };
+    let Some(now) = now else { return Err(changed(Told::both("it was dropped", "已被删除"))) };
     let (described, mut partitions, mut aliases) = (now.described, now.partitions, now.aliases);
     let mut described = described;
     if allow_drift {

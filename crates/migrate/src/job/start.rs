@@ -173,7 +173,7 @@ impl Migration {
         for (planned, now) in self.plan.collections.iter().zip(looks) {
             let changes = match now.map_err(|error| vec![refusal(Side::Source, &error)])? {
                 Some(now) => planned.changes_of_source(&now.described, &now.partitions, &now.aliases),
-                None => vec!["it was dropped".into()],
+                None => vec![Told::both("it was dropped", "已被删除")],
             };
             if !changes.is_empty() {
                 let problem = Problem::new(Code::PlanOutdated).with("collection", &planned.source);

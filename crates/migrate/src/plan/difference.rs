@@ -6,9 +6,14 @@ use crate::problem::Told;
 
 /// Differences in one line for people.
 pub(crate) fn show(differences: &[Difference]) -> Told {
-    let absent = |text: &str| if text.is_empty() { "absent".to_owned() } else { format!("`{text}`") };
-    let one = |difference: &Difference| {
-        format!("{}: {} became {}", difference.path, absent(&difference.source), absent(&difference.target))
+    let shown = |text: &str, absent: &str| {
+        if text.is_empty() { absent.to_owned() } else { format!("`{text}`") }
     };
-    Told::items(&differences.iter().map(one).collect::<Vec<_>>())
+    let one = |Difference { path, source, target }: &Difference| {
+        Told::both(
+            format!("{path}: {} became {}", shown(source, "absent"), shown(target, "absent")),
+            format!("{path}：{} 变为 {}", shown(source, "无"), shown(target, "无")),
+        )
+    };
+    Told::parts(&differences.iter().map(one).collect::<Vec<_>>())
 }

@@ -139,7 +139,7 @@ impl PlanFile {
     pub fn read(path: &Path, text: &str) -> Result<Self, Problem> {
         let document: Value = serde_json::from_str(text).map_err(|error| failed(path, error))?;
         let Some(format) = document["vecferry_plan"].as_u64() else {
-            return Err(failed(path, "it does not say `vecferry_plan`"));
+            return Err(failed(path, "it has no `vecferry_plan` member"));
         };
         if format > FORMAT {
             let version = document["vecferry_version"].as_str().unwrap_or_default();
@@ -201,15 +201,18 @@ pub(crate) fn outdated(then: &Plan, now: &Plan, row_tolerance_percent: f64) -> V
                     report(&planned.source, Told::parts(&found));
                 }
             }
-            None => report(&planned.source, "it is gone, or another collection bears its name".into()),
+            None => report(&planned.source, Told::both("it was dropped or renamed", "已被删除或重命名")),
         }
     }
     let databases = |plan: &Plan| plan.new_databases.iter().cloned().collect::<BTreeSet<_>>();
     for db in databases(then).symmetric_difference(&databases(now)) {
         let exists = then.new_databases.contains(db);
-        let text =
-            if exists { "the target has this database by now" } else { "the target lost this database" };
-        report(&CollectionName::new(db.as_str(), "*"), text.into());
+        let text = if exists {
+            Told::both("the target now has this database", "目标集群上已有该 Database")
+        } else {
+            Told::both("the target no longer has this database", "目标集群上已没有该 Database")
+        };
+        report(&CollectionName::new(db.as_str(), "*"), text);
     }
     problems
 }
@@ -221,14 +224,20 @@ fn changes(then: &PlannedCollection, now: &PlannedCollection, row_tolerance_perc
     of_then.sort_by(|one, other| (&one.field, &one.name).cmp(&(&other.field, &other.name)));
     of_now.sort_by(|one, other| (&one.field, &one.name).cmp(&(&other.field, &other.name)));
     if of_then != of_now {
-        found.push("its indexes changed".into());
+        found.push(Told::both("indexes changed", "索引已变化"));
     }
     if then.changes != now.changes {
-        found.push("what would differ on the target changed".into());
+        found.push(Told::both(
+            "the planned differences on the target changed",
+            "计划中目标集群上的差异已变化",
+        ));
     }
     let (rows_then, rows_now) = (then.rows_estimate, now.rows_estimate);
     if rows_then.abs_diff(rows_now) as f64 > rows_then as f64 * row_tolerance_percent / 100.0 {
-        found.push(format!("{rows_then} rows then, {rows_now} now").into());
+        found.push(Told::both(
+            format!("{rows_then} rows when planned, {rows_now} now"),
+            format!("生成计划时 {rows_then} 行，现在 {rows_now} 行"),
+        ));
     }
     found
 }

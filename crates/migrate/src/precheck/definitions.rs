@@ -217,9 +217,20 @@ pub(crate) fn forbidden_name(
     detail: impl std::fmt::Display,
 ) -> Problem {
     let (way_out, way_out_zh) = way_out_of_name(kind, collection);
+    let kind = match kind {
+        // The name is the collection's own.
+        NameKind::Collection => Told::both("collection", "Collection"),
+        NameKind::Partition => {
+            Told::both(format!("partition of `{collection}`"), format!("`{collection}` 的 Partition"))
+        }
+        NameKind::Alias => Told::both(format!("alias of `{collection}`"), format!("`{collection}` 的别名")),
+        NameKind::Database => {
+            Told::both(format!("database of `{collection}`"), format!("`{collection}` 的 Database"))
+        }
+    };
     Problem::new(Code::ForbiddenName)
         .with("name", name)
-        .with("kind", format!("{kind} of `{collection}`"))
+        .told("kind", kind)
         .with("detail", detail)
         .with("way_out", way_out)
         .with("way_out_zh", way_out_zh)
@@ -233,21 +244,21 @@ fn way_out_of_name(kind: NameKind, collection: &CollectionName) -> (String, Stri
             format!("请用 --target-db {}=NAME 选择其他 Database", collection.db),
         ),
         NameKind::Collection => (
-            format!("rename the collection at the source, or leave it out with --exclude {collection}"),
-            format!("请在源上重命名该 Collection，或用 --exclude {collection} 跳过"),
+            format!("rename the collection on the source, or skip it with --exclude {collection}"),
+            format!("请在源集群上重命名该 Collection，或用 --exclude {collection} 跳过"),
         ),
         NameKind::Partition => (
             format!(
-                "a partition cannot be renamed: move its rows to another one at the source, use a target of 2.5 or later \
-                 (it allows digits and hyphens), or leave the collection out with --exclude {collection}"
+                "a partition cannot be renamed: move its rows to another one on the source, use a target of 2.5 or later \
+                 (it allows digits and hyphens), or skip the collection with --exclude {collection}"
             ),
             format!(
-                "Partition 无法重命名：请在源上把其中的行移到其他 Partition，或使用 2.5 及以上版本的目标（允许数字和连字符），或用 --exclude {collection} 跳过"
+                "Partition 无法重命名：请在源集群上把其中的行移到其他 Partition，或使用 2.5 及以上版本的目标集群（允许数字和连字符），或用 --exclude {collection} 跳过"
             ),
         ),
         NameKind::Alias => (
-            "drop the alias at the source, and create it under another name".to_owned(),
-            "请在源上删除该别名，并以其他名称重新创建".to_owned(),
+            "drop the alias on the source, and create it under another name".to_owned(),
+            "请在源集群上删除该别名，并以其他名称重新创建".to_owned(),
         ),
     }
 }
@@ -426,7 +437,7 @@ impl Checks<'_> {
             if self.follows_source {
                 continue;
             }
-            let Some((why, why_zh)) = lacking(scalar_index(self.product, kind, on_json_path), "comes") else {
+            let Some((why, why_zh)) = lacking(scalar_index(self.product, kind, on_json_path)) else {
                 continue;
             };
             let (path, path_zh) =
@@ -479,7 +490,7 @@ impl Checks<'_> {
         if self.follows_source && !is_ours {
             return;
         }
-        let Some((why, why_zh)) = lacking(support(self.product, feature), "come") else { return };
+        let Some((why, why_zh)) = lacking(support(self.product, feature)) else { return };
         let can_be_asked = match trial(self.product, feature) {
             Trial::Definition => true,
             // A field without an index is described as any other.
@@ -558,14 +569,12 @@ impl Checks<'_> {
             change("num_partitions", num_partitions.to_string(), "16".to_owned());
         }
         if self.product == Product::LitePython && has_description(found) {
-            change("descriptions", "kept".into(), "dropped by milvus-lite 3".into());
+            change("descriptions", "kept".into(), "not kept by Milvus Lite 3".into());
         }
         let keys = self.keys(found);
         match keys {
             Keys::Copied | Keys::Kept => {}
-            Keys::Regenerated => {
-                change("keys", "made by the source".into(), "made anew by the target".into())
-            }
+            Keys::Regenerated => change("auto-generated IDs", "source's IDs".into(), "new IDs".into()),
         }
         let mut kept: Vec<_> = described
             .properties
@@ -584,7 +593,7 @@ impl Checks<'_> {
                 change(
                     &format!("property {}", property.key),
                     property.value.clone(),
-                    "not kept by milvus-lite 2".into(),
+                    "not kept by Milvus Lite 2".into(),
                 );
             }
         }
@@ -678,7 +687,7 @@ impl Checks<'_> {
         self.problems.extend(twice.map(|planned| {
             Problem::new(Code::Selector)
                 .with("selector", &planned.target)
-                .with("detail", "two collections would arrive under this name")
+                .with("detail", "two source collections would get this name on the target")
         }));
         Ok(())
     }
@@ -713,13 +722,13 @@ impl Checks<'_> {
 }
 
 /// Why a target may lack something, in English and Chinese; none if it does not.
-fn lacking(support: Support, come: &str) -> Option<(String, String)> {
+fn lacking(support: Support) -> Option<(String, String)> {
     match support {
         Support::Yes => None,
         Support::Since(major, minor) => {
-            Some((format!("which {come} with {major}.{minor}"), format!("该特性从 {major}.{minor} 开始支持")))
+            Some((format!("supported since {major}.{minor}"), format!("该特性从 {major}.{minor} 开始支持")))
         }
-        Support::No => Some(("which this product does not have".to_owned(), "该产品不支持该特性".to_owned())),
+        Support::No => Some(("not supported by this product".to_owned(), "该产品不支持该特性".to_owned())),
     }
 }
 

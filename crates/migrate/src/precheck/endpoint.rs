@@ -12,6 +12,8 @@ use crate::problem::{Code, Problem, Side};
 
 /// The network that the vendor's contract asks for.
 const PUBLIC: &str = "public";
+/// This machine.
+const LOOPBACK: &str = "loopback";
 /// A host that does not resolve; whoever connects tells of it.
 const UNKNOWN: &str = "unknown";
 
@@ -23,7 +25,9 @@ pub(crate) async fn endpoints(list: &mut CheckList, source: &Endpoint, target: &
     for (side, endpoint, network) in [(Side::Source, source, of_source), (Side::Target, target, of_target)] {
         if is_cloud_host(endpoint.host()) && ![PUBLIC, UNKNOWN].contains(&network) {
             let problem = Problem::new(Code::NotPublic).with("side", side.name());
-            list.fail(problem.with("address", endpoint).with("network", network));
+            let network_zh = if network == LOOPBACK { "回环" } else { "私有" };
+            let problem = problem.with("address", endpoint);
+            list.fail(problem.with("network", network).with("network_zh", network_zh));
         }
     }
 }
@@ -44,7 +48,7 @@ fn kind(address: IpAddr) -> &'static str {
         IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
     };
     if address.is_loopback() || address.is_unspecified() {
-        "loopback"
+        LOOPBACK
     } else if is_private {
         "private"
     } else {

@@ -157,7 +157,7 @@ pub(crate) async fn within_limits(
         limits.collections_per_job_max,
     );
     refuse(
-        ("collections, with those that are there", "Collection 总数（含已有）"),
+        ("collections, including existing ones", "Collection 总数（含已有）"),
         "",
         planned + existing,
         limits.collections_max,
@@ -165,7 +165,7 @@ pub(crate) async fn within_limits(
     let all = databases.len() + plan.new_databases.len();
     if !plan.new_databases.is_empty() {
         refuse(
-            ("databases, with those that are there", "数据库总数（含已有）"),
+            ("databases, including existing ones", "Database 总数（含已有）"),
             "",
             all as u64,
             limits.databases_max,
@@ -179,7 +179,7 @@ pub(crate) async fn within_limits(
     let bytes: f64 =
         plan.collections.iter().map(|planned| planned.size.bytes() * planned.rows_estimate as f64).sum();
     refuse(
-        ("MB of rows", "数据量（MB）"),
+        ("MB of data", "数据量（MB）"),
         "",
         (bytes / 1e6) as u64,
         limits.storage_bytes_max.map(|bytes| bytes / 1_000_000),

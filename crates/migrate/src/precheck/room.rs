@@ -8,7 +8,7 @@ use super::list::CheckList;
 use crate::cluster::load_state::{free_disk, free_memory, memory_estimate};
 use crate::plan::Plan;
 use crate::problem::CheckId;
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::problem::{does_not_fit, mebibytes};
 use crate::request::VerifyLevel;
 
@@ -71,13 +71,13 @@ pub(crate) fn state_directory(list: &mut CheckList, directory: &Path, rows: u64)
             let free = status.f_bavail.saturating_mul(status.f_frsize);
             list.passed(CheckId::StateDirectory, [mebibytes(free)]);
             if free < needed {
-                let detail = format!(
-                    "{} are free, the record of this job may need {}",
-                    mebibytes(free),
-                    mebibytes(needed)
+                let (free, needed) = (mebibytes(free), mebibytes(needed));
+                let detail = Told::both(
+                    format!("only {free} is free, but the job record may need {needed}"),
+                    format!("可用空间仅 {free}，而任务记录可能需要 {needed}"),
                 );
                 let problem = Problem::new(Code::StateDir).with("dir", directory.display());
-                list.fail(problem.with("detail", detail));
+                list.fail(problem.told("detail", detail));
             }
         }
         Err(error) => {

@@ -93,12 +93,12 @@ catalogue! {
            "check the path and its permissions"
         zh "无法读取文件 `{file}`：{detail}"
            "请检查路径和权限";
-    /// The state directory can't be written.
+    /// The state directory can't be written, or has no room.
     StateDir 6 Usage
-        en "the state directory `{dir}` is not writable: {detail}"
-           "choose a writable directory with --state-dir"
-        zh "无法写入状态目录 `{dir}`：{detail}"
-           "用 --state-dir 指定一个可写的目录";
+        en "the state directory `{dir}` can't be used: {detail}"
+           "choose a writable directory with enough space, with --state-dir"
+        zh "无法使用状态目录 `{dir}`：{detail}"
+           "请用 --state-dir 指定一个可写且空间充足的目录";
     /// Other users can read the state directory.
     StateDirExposed 20 Usage
         en "other users can access the state directory `{dir}` (mode {detail})"
@@ -237,7 +237,7 @@ catalogue! {
         en "the {side} requires TLS: {detail}"
            "use https:// in the address; for a private certificate authority, add --{flag}-ca FILE"
         zh "{side}集群要求使用 TLS 加密连接：{detail}"
-           "请将地址改为 https://；如使用自签名证书，请加上 --{flag}-ca FILE";
+           "请将地址改为 https://；如证书由私有 CA 签发，请加上 --{flag}-ca FILE";
     /// TLS to a plain HTTP port.
     ServerSpeaksPlain 105 Refused
         en "the {side} does not use TLS: {detail}"
@@ -382,7 +382,7 @@ catalogue! {
         en "the target ({target}) might not support `{collection}`: {detail}"
            "nothing to do: before the first row, `migrate` tries this on the target with an empty temporary collection; `vecferry plan --probe-write` tries it now"
         zh "目标集群（{target}）可能不支持 `{collection}`：{detail}"
-           "无需处理：`migrate` 会在写入第一行之前，在目标集群上用空的临时 Collection 进行试探；`vecferry plan --probe-write` 可立即试探";
+           "无需处理：`migrate` 会在写入第一行之前，在目标集群上用空的临时 Collection 实际验证；`vecferry plan --probe-write` 可立即验证";
     /// Not enough memory to load a collection.
     LoadDoesNotFit 209 Refused
         en "loading `{collection}` on the {side} needs about {needed} of memory, but only {free} is free"
@@ -407,6 +407,12 @@ catalogue! {
            "nothing was written; check the server log, then run the command again"
         zh "预检{side}集群时出错：{detail}"
            "尚未写入任何内容；请查看服务日志，然后重新运行该命令";
+    /// The source failed during a dry run.
+    DryRunFailed 239 Refused
+        en "the source failed while `{collection}` was read: {detail}"
+           "nothing was written; fix the cause, then run the dry run again"
+        zh "读取 `{collection}` 时源集群出错：{detail}"
+           "没有写入任何内容；请排除原因，然后重新试运行";
     /// Duplicate primary keys, and `--duplicates fail`.
     DuplicatesRefused 213 Refused
         en "`{collection}` has {surplus} rows with a duplicate primary key (first keys: {keys}), and --duplicates fail rejects them"
@@ -481,9 +487,9 @@ catalogue! {
            "请在 Zilliz Cloud 控制台恢复该集群（Free 集群连续七天未使用会被挂起），或等待正在进行的操作完成";
     /// A cloud cluster at a private address.
     NotPublic 224 Refused
-        en "the {side} address {address} is on a {network} network"
+        en "the {side} address {address} is not public ({network})"
            "use the cluster's public endpoint: an offline migration needs it"
-        zh "{side}集群的地址 {address} 属于 {network} 网络"
+        zh "{side}集群的地址 {address} 不是公网地址（{network}）"
            "请使用集群的公网 Endpoint，离线迁移需要公网访问";
     /// More than a plan allows.
     OverLimit 225 Refused
@@ -500,14 +506,14 @@ catalogue! {
     /// A row that exceeds the message size.
     RowTooLarge 227 Refused
         en "`{collection}`: rows take {bytes} bytes, but a message is limited to 64 MiB"
-           "skip the collection with --exclude"
+           "skip the collection with --exclude {collection}"
         zh "`{collection}`：单行 {bytes} 字节，超过单条消息 64 MiB 的上限"
-           "请用 --exclude 跳过该 Collection";
+           "请用 --exclude {collection} 跳过该 Collection";
     /// The user might not see everything that is selected.
     NotEverythingSeen 229 Refused
-        en "`{what}` is selected, but user `{user}` might not see all of it on the {side}: {detail}"
+        en "`{what}` is selected, but {user} might not see all of it on the {side}: {detail}"
            "use a user with the role admin, name each collection with --collection DB.NAME, or add --visible-only to copy only what this user sees"
-        zh "已选择 `{what}`，但用户 `{user}` 可能看不到{side}集群上的全部内容：{detail_zh}"
+        zh "已选择 `{what}`，但{user}可能看不到{side}集群上的全部内容：{detail_zh}"
            "请使用具有 admin 角色的用户，用 --collection DB.NAME 逐一指定 Collection，或加上 --visible-only 只处理该用户能看到的内容";
     /// Another job of this state directory owns this name on the target.
     NameReserved 232 Refused
@@ -579,9 +585,9 @@ catalogue! {
     /// The target rejects writes for too long.
     WritesDenied 306 Failed
         en "the target rejected all writes to `{collection}` for {minutes} minutes: {detail}"
-           "its memory, disk or quota is exhausted: scale it up (CU), drop the incomplete collections, and run the command again"
+           "its memory, disk or quota is exhausted: scale it up (CU) or free space, then run `vecferry resume {job}`: rows already written are kept"
         zh "目标集群已连续 {minutes} 分钟拒绝写入 `{collection}`：{detail}"
-           "其内存、磁盘或配额已耗尽：请扩容（CU），删除未完成的 Collection，然后重新运行该命令";
+           "其内存、磁盘或配额已耗尽：请扩容（CU）或释放空间，然后运行 `vecferry resume {job}`；已写入的行会保留";
     /// The load state of the source could not be restored.
     SourceNotRestored 307 Failed
         en "the load state of `{collection}` on the source could not be restored: {detail}"
@@ -591,9 +597,9 @@ catalogue! {
     /// The job record can't be written.
     LedgerFailed 309 Failed
         en "the job record can't be written: {detail}"
-           "nothing is lost; free space for the state directory or repair it, then run `vecferry resume {job}`"
+           "nothing is lost; make the state directory or the job database writable and reachable again, then run `vecferry resume {job}`"
         zh "无法写入任务记录：{detail}"
-           "没有丢失数据；请为状态目录释放空间或修复它，然后运行 `vecferry resume {job}`";
+           "没有丢失数据；请确保状态目录或任务数据库恢复可写、可连接，然后运行 `vecferry resume {job}`";
     /// A repair failed.
     RepairFailed 310 Failed
         en "rows of `{collection}` could not be repaired on the target: {detail}"
@@ -625,6 +631,19 @@ catalogue! {
         zh "运行任务 {job} 的进程 {process} 在 {seconds} 秒内没有响应取消请求"
            "该进程可能已被暂停；取消请求已记录，进程恢复运行（`kill -CONT {process}`）后生效；也可以终止它（`kill -KILL {process}`），然后再次运行 `vecferry cancel {job}`";
 
+    /// The same of a process that the job record can't name: it may run on another machine.
+    JobDoesNotReactElsewhere 319 Failed
+        en "job {job} has not reacted to the cancellation for {seconds} s"
+           "the cancellation is recorded and takes effect when the process that runs the job continues; if that process is dead, run `vecferry cancel {job}` again"
+        zh "任务 {job} 在 {seconds} 秒内没有响应取消请求"
+           "取消请求已记录，运行该任务的进程恢复后生效；如该进程已终止，请再次运行 `vecferry cancel {job}`";
+    /// What a job created could not be removed from the target.
+    CleanFailed 320 Failed
+        en "`{object}` could not be removed from the target: {detail}"
+           "fix the cause, then run `vecferry cancel {job} --clean` again"
+        zh "无法从目标集群删除 `{object}`：{detail}"
+           "请排除原因，然后再次运行 `vecferry cancel {job} --clean`";
+
     /// A fact that success depends on was not established.
     EvidenceMissing 312 Failed
         en "`{collection}`: not confirmed that everything arrived: {detail}"
@@ -634,9 +653,9 @@ catalogue! {
     /// Rows are missing on the target.
     RowsMissing 401 Different
         en "`{collection}`: {rows} row(s) of the source are missing on the target ({where})"
-           "the target is incomplete: drop the collection there and migrate again, or repair it with `vecferry verify --level full --repair`"
+           "the target is incomplete: drop the collection there, and migrate it again with --collection {collection}, or repair it with `vecferry verify --level full --repair`"
         zh "`{collection}`：目标集群缺少源集群中的 {rows} 行（{where}）"
-           "目标集群数据不完整；请在目标集群上删除该 Collection 后重新迁移，或用 `vecferry verify --level full --repair` 修复";
+           "目标集群数据不完整；请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移，或用 `vecferry verify --level full --repair` 修复";
     /// The target has extra rows.
     RowsExtra 402 Different
         en "`{collection}`: the target has {rows} row(s) more than the source ({where})"
@@ -646,9 +665,9 @@ catalogue! {
     /// Rows have other values.
     RowsChanged 403 Different
         en "`{collection}`: {rows} of {compared} compared rows differ; first: primary key {key}, field `{field}`"
-           "drop the collection on the target and migrate again, or repair it with `vecferry verify --level full --repair`"
+           "drop the collection on the target, and migrate it again with --collection {collection}, or repair it with `vecferry verify --level full --repair`"
         zh "`{collection}`：比对的 {compared} 行中有 {rows} 行不一致；首个：主键 {key}，字段 `{field}`"
-           "请在目标集群上删除该 Collection 后重新迁移，或用 `vecferry verify --level full --repair` 修复";
+           "请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移，或用 `vecferry verify --level full --repair` 修复";
     /// Rows are counted, but no query returns them.
     RowsUnreadable 404 Different
         en "`{collection}`: the source counts {rows} row(s) that no query returns ({where})"
@@ -661,6 +680,12 @@ catalogue! {
            "stop writes to the source; then `vecferry cancel JOB --clean` removes what the job created, and `vecferry resume JOB` copies it again from scratch"
         zh "`{collection}`：复制期间源集群发生了变化：开始时 {before} 行，结束时 {after} 行（检查方式：{checks}）"
            "请停止对源集群的写入；然后用 `vecferry cancel JOB --clean` 删除该任务创建的内容，再用 `vecferry resume JOB` 从头重新复制";
+    /// The source changed while `vecferry verify` compared it: there was no copy, and there is no job.
+    DriftWhileCompared 443 Different
+        en "`{collection}`: the source changed during the comparison: {before} rows at the start, {after} at the end"
+           "stop writes to the source, then compare again"
+        zh "`{collection}`：比对期间源集群发生了变化：开始时 {before} 行，结束时 {after} 行"
+           "请停止对源集群的写入，然后重新比对";
     /// Duplicate primary keys in the source.
     Duplicates 406 Done
         en "`{collection}`: {surplus} rows of the source have a duplicate primary key; one row per primary key was copied, the one that the source returned (first keys: {keys})"
@@ -670,15 +695,15 @@ catalogue! {
     /// Definitions differ.
     SchemaChanged 407 Different
         en "`{collection}`: the definitions on source and target differ: {detail}"
-           "drop the collection on the target and migrate again"
+           "drop the collection on the target, and migrate it again with --collection {collection}"
         zh "`{collection}`：源集群和目标集群的定义不一致：{detail}"
-           "请在目标集群上删除该 Collection 后重新迁移";
+           "请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移";
     /// Verification could not run.
     NotVerified 408 Failed
-        en "`{collection}` was copied but could not be verified: {detail}"
-           "its rows are on the target but not verified; fix the cause, then run `vecferry verify`"
-        zh "`{collection}` 已复制但无法校验：{detail}"
-           "数据已在目标集群上，但未经校验；排除原因后运行 `vecferry verify`";
+        en "`{collection}` could not be verified: {detail}"
+           "fix the cause, then run `vecferry verify`"
+        zh "无法校验 `{collection}`：{detail}"
+           "请排除原因，然后运行 `vecferry verify`";
     /// Rows are in another partition.
     RowsSwapped 411 Different
         en "`{collection}`: {rows} row(s) are in the wrong partition on the target ({where})"
@@ -688,7 +713,7 @@ catalogue! {
     /// Rows with a duplicate primary key differ.
     RepeatedKeysDiffer 412 Done
         en "`{collection}`: {rows} row(s) with a duplicate primary key in the source differ ({where})"
-           "which of its rows a server returns is undefined, so these are not counted as changed; remove the duplicates on the source to be sure"
+           "a server may return any row of a duplicate primary key, so these are not counted as changed; remove the duplicates on the source to be sure"
         zh "`{collection}`：有 {rows} 行不一致，但其主键在源集群中重复（{where}）"
            "服务返回其中哪一行并不确定，因此不计为已改变；如需确认，请先在源集群上清理重复主键";
     /// What a repair did.
@@ -724,15 +749,15 @@ catalogue! {
     /// Both sides have auto-generated IDs that differ.
     ComparedWithoutKeys 425 Done
         en "`{collection}`: IDs are auto-generated on both sides and differ, so all rows were compared without them"
-           "each row occurs as often as on the source; if the IDs should match (copied with --auto-id keep), drop the collection on the target and migrate again"
+           "each row occurs as often as on the source; if the IDs should match (copied with --auto-id keep), drop the collection on the target, and migrate it again with --collection {collection}"
         zh "`{collection}`：两端的 ID 均为自动生成且不相同，因此比对所有行时忽略 ID"
-           "每一行出现的次数与源集群相同；如果 ID 本应一致（以 --auto-id keep 复制），请在目标集群上删除该 Collection 后重新迁移";
+           "每一行出现的次数与源集群相同；如果 ID 本应一致（以 --auto-id keep 复制），请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移";
     /// Rows that can't be repaired.
     NotRepairable 414 Different
         en "`{collection}`: the rows that differ were not repaired: {detail}"
-           "nothing was written to it; drop the collection on the target and migrate again"
+           "nothing was written to it; drop the collection on the target, and migrate it again with --collection {collection}"
         zh "`{collection}`：未修复不一致的行：{detail}"
-           "未向其写入任何内容；请在目标集群上删除该 Collection 后重新迁移";
+           "未向其写入任何内容；请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移";
     /// The target rejects some rows.
     RowsQuarantined 415 Different
         en "the target rejects {rows} row(s) of `{collection}`; all others were copied: {first}"
@@ -742,16 +767,16 @@ catalogue! {
     /// Rows differ when compared without IDs.
     RowsDiffer 416 Different
         en "`{collection}`: the rows of source and target differ, compared without the auto-generated IDs: {detail}"
-           "drop the collection on the target and migrate again"
+           "drop the collection on the target, and migrate it again with --collection {collection}"
         zh "`{collection}`：忽略自动生成的 ID 进行比对，源集群和目标集群的行不一致：{detail}"
-           "请在目标集群上删除该 Collection 后重新迁移";
+           "请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移";
 
     /// Partitions, aliases or properties of the source no longer match the plan.
     SourceObjectsChanged 417 Different
         en "`{collection}`: the source changed after the plan was made: {detail}"
-           "stop changes to the source, remove what this job created with `vecferry cancel --clean`, and migrate again"
+           "stop changes to the source, remove what this job created with `vecferry cancel JOB --clean`, and migrate again"
         zh "`{collection}`：源集群在生成计划之后发生了变化：{detail}"
-           "请停止对源集群的改动，用 `vecferry cancel --clean` 删除该任务创建的内容，然后重新迁移";
+           "请停止对源集群的改动，用 `vecferry cancel JOB --clean` 删除该任务创建的内容，然后重新迁移";
     /// The target rejects an index that was to be kept.
     IndexReplaced 426 Done
         en "`{collection}`: the target rejects the index {index}; {instead} was created instead: {detail}"
@@ -778,9 +803,9 @@ catalogue! {
            "请确保任务开始时没有其他人在其中创建同名的 Collection";
     /// Only what the user sees is selected.
     VisibleOnly 435 Done
-        en "`{what}` on the {side} includes only what user `{user}` sees (--visible-only): {detail}"
+        en "`{what}` on the {side} includes only what {user} sees (--visible-only): {detail}"
            "databases and collections hidden from this user are not included; a user with the role admin sees all of them"
-        zh "{side}集群的 `{what}` 只包含用户 `{user}` 能看到的内容（--visible-only）：{detail_zh}"
+        zh "{side}集群的 `{what}` 只包含{user}能看到的内容（--visible-only）：{detail_zh}"
            "不包含该用户看不到的 Database 和 Collection；具有 admin 角色的用户可以看到全部内容";
 
     /// Updates on the source can't be detected.
@@ -842,9 +867,9 @@ catalogue! {
     /// The servers of the demo can't be started.
     Sandbox 601 Refused
         en "the local servers can't be started: {detail}"
-           "the demo needs Linux on x86-64, Python 3 with pip, access to PyPI, and 2 GB of free memory and disk"
+           "{remedy}; the demo needs Linux on x86-64, Python 3 with pip, access to PyPI, and 2 GB of free memory and disk"
         zh "无法启动本地服务：{detail}"
-           "演示需要 x86-64 Linux、带 pip 的 Python 3、可访问 PyPI 的网络，以及 2 GB 可用内存和磁盘";
+           "{remedy}；演示需要 x86-64 Linux、带 pip 的 Python 3、可访问 PyPI 的网络，以及 2 GB 可用内存和磁盘";
     /// A load did not complete.
     LoadFailed 602 Failed
         en "`{collection}` could not be loaded on the target: {detail}"
@@ -873,15 +898,15 @@ catalogue! {
     /// The file for the passwords can't be written or read.
     UsersFile 704 Failed
         en "the file for the passwords of the new users, `{file}`, can't be used: {detail}"
-           "no user was created without its password in this file; make the directory writable, then run `vecferry resume`"
+           "no user was created without its password in this file; make the directory writable, then run `vecferry resume JOB`"
         zh "无法使用保存新用户密码的文件 `{file}`：{detail}"
-           "只有密码已写入该文件的用户才会被创建；请确保其目录可写，然后运行 `vecferry resume`";
+           "只有密码已写入该文件的用户才会被创建；请确保其目录可写，然后运行 `vecferry resume JOB`";
     /// A role, a grant, a privilege group or a user did not arrive.
     RbacFailed 705 Failed
         en "`{object}` could not be created on the target: {detail}"
-           "all rows are still copied; fix the cause, then run `vecferry resume`, which creates only what is missing"
+           "all rows are still copied; fix the cause, then run `vecferry resume JOB`, which creates only what is missing"
         zh "无法在目标集群上创建 `{object}`：{detail}"
-           "数据行仍会照常复制；排除原因后运行 `vecferry resume`，它只会补建缺失的部分";
+           "数据行仍会照常复制；排除原因后运行 `vecferry resume JOB`，它只会补建缺失的部分";
     /// Some of the source's roles, users and grants are not copied.
     RbacLeft 706 Done
         en "{number} of the source's roles, users and grants are not copied: {names}"

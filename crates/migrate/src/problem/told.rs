@@ -56,10 +56,20 @@ impl Told {
         Self { en: en(&self.en), zh: zh(&self.zh), all: en(&self.all) }
     }
 
-    /// With a text before it.
-    pub(crate) fn behind(self, text: &str) -> Self {
-        let with = |told: &str| format!("{text}{told}");
-        self.within(with, with)
+    /// With a text before it, in both languages.
+    pub(crate) fn behind(self, en: &str, zh: &str) -> Self {
+        self.within(|told| format!("{en}{told}"), |told| format!("{zh}{told}"))
+    }
+
+    /// A few parts that are one phrase, so that none is cut off.
+    pub(crate) fn phrase(parts: &[Self], comma: &str, comma_zh: &str) -> Self {
+        let of =
+            |text: fn(&Self) -> &String| parts.iter().map(|part| text(part).as_str()).collect::<Vec<_>>();
+        Self {
+            en: of(|part| &part.en).join(comma),
+            zh: of(|part| &part.zh).join(comma_zh),
+            all: of(|part| &part.all).join(comma),
+        }
     }
 
     /// With nothing cut off.
@@ -133,8 +143,10 @@ mod tests {
     #[test]
     fn a_message_holds_ten_and_the_values_all() {
         let names: Vec<_> = (0..100).map(|number| format!("p{number}")).collect();
-        let detail =
-            Told::parts(&["its properties changed".into(), Told::names(&names).behind("partitions: ")]);
+        let detail = Told::parts(&[
+            "its properties changed".into(),
+            Told::names(&names).behind("partitions: ", "Partition："),
+        ]);
         let problem =
             Problem::new(Code::SourceObjectsChanged).with("collection", "a.b").told("detail", detail);
         let (en, zh) = (problem.what(Lang::En), problem.what(Lang::Zh));

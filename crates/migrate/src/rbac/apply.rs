@@ -397,7 +397,7 @@ impl Step<'_> {
 
     /// Reads from the target what was made: an acknowledgement is no proof.
     async fn prove(&mut self) -> Result<(), Problem> {
-        const ABSENT: &str = "it was acknowledged, but the target does not have it";
+        const ABSENT: &str = "its creation was acknowledged, but the target does not have it";
         let (target, plan, cancel) = (self.work.target, self.plan, self.work.cancel);
         let roles = repeat(cancel, || target.roles()).await.map_err(all_failed)?;
         let users = repeat(cancel, || target.users()).await.map_err(all_failed)?;

@@ -10,7 +10,7 @@ use vecferry_store::{Attempt, Store};
 use super::ownership::{Records, has_password, is_group_of_plan, is_unused_role, recorded_name};
 use super::{ObjectKind, RbacPlan, read, users_file};
 use crate::cluster::retry::repeat;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 
 /// Removes the job's own users, grants, roles and privilege groups, and the file of passwords with its users.
 pub(crate) async fn remove(
@@ -48,10 +48,11 @@ struct Removal<'a> {
 }
 
 /// Whose it is can't be told by a password.
-const UNKNOWN_USER: &str = "this job or somebody else made this user; it is kept";
-
-fn failed(object: impl std::fmt::Display, detail: impl std::fmt::Display) -> Problem {
-    Problem::new(Code::TargetFailed).with("collection", object).with("detail", detail)
+fn unknown_user() -> Told {
+    Told::both(
+        "it is not known whether this job created this user, so it is kept; drop it by hand if you don't need it",
+        "无法确认该用户是否由本任务创建，因此予以保留；如不需要，请手动删除",
+    )
 }
 
 impl Removal<'_> {
@@ -60,6 +61,13 @@ impl Removal<'_> {
         self.grants().await?;
         self.roles().await?;
         self.groups().await
+    }
+
+    fn failed(&self, object: impl std::fmt::Display, detail: impl Into<Told>) -> Problem {
+        Problem::new(Code::CleanFailed)
+            .with("object", object)
+            .with("job", self.attempt.job_id())
+            .told("detail", detail)
     }
 
     async fn forget(&mut self, kind: ObjectKind, names: Vec<String>) -> Result<(), Problem> {
@@ -82,7 +90,8 @@ impl Removal<'_> {
                 Ok(true)
             }
             Err(error) => {
-                self.problems.push(failed(format!("{} {name}", kind.name()), error));
+                let problem = self.failed(format!("{} {name}", kind.name()), error.to_string());
+                self.problems.push(problem);
                 Ok(false)
             }
         }
@@ -96,7 +105,7 @@ impl Removal<'_> {
             None => None,
         };
         let there = repeat(&self.never, || target.users()).await;
-        let there = there.map_err(|error| failed(ObjectKind::User.name(), error))?;
+        let there = there.map_err(|error| self.failed(ObjectKind::User.name(), error.to_string()))?;
         let mut all_gone = true;
         for user in
             plan.users.iter().filter(|user| !self.is_unknown(ObjectKind::User, user)).collect::<Vec<_>>()
@@ -106,7 +115,8 @@ impl Removal<'_> {
             let password = file.as_ref().and_then(|file| file.password(user));
             // An earlier version, which made users by a restore, may have made this one.
             if is_there && !made && !plan.has_users_file() {
-                self.problems.push(failed(format!("{} {user}", ObjectKind::User.name()), UNKNOWN_USER));
+                let problem = self.failed(format!("{} {user}", ObjectKind::User.name()), unknown_user());
+                self.problems.push(problem);
             }
             let outcome = async {
                 let is_own = match (is_there, made, password) {
@@ -154,14 +164,18 @@ impl Removal<'_> {
                 (of_roles.collect(), own.iter().map(|grant| grant.db.clone()).collect::<BTreeSet<_>>());
             repeat(&self.never, || read::grants(target, &of_roles, &of_dbs)).await
         };
-        let there = there.await.map_err(|error: Error| failed(ObjectKind::Grant.name(), error))?;
+        let there = there.await;
+        let there = there.map_err(|error: Error| self.failed(ObjectKind::Grant.name(), error.to_string()))?;
         let groups = repeat(&self.never, || target.privilege_groups()).await;
-        let groups = groups.map_err(|error| failed(ObjectKind::PrivilegeGroup.name(), error))?;
+        let groups =
+            groups.map_err(|error| self.failed(ObjectKind::PrivilegeGroup.name(), error.to_string()))?;
         let calls = GrantCalls::of(groups.as_ref());
         for grant in own {
             let is_there = there.contains(grant);
             if is_there && let Err(error) = repeat(&self.never, || target.revoke(grant, calls)).await {
-                self.problems.push(failed(format!("{} {grant}", ObjectKind::Grant.name()), error));
+                let object = format!("{} {grant}", ObjectKind::Grant.name());
+                let problem = self.failed(object, error.to_string());
+                self.problems.push(problem);
                 continue;
             }
             // Those of the job's own roles go with the role, and are not listed.
@@ -177,7 +191,7 @@ impl Removal<'_> {
     async fn roles(&mut self) -> Result<(), Problem> {
         let (plan, target) = (self.plan, self.target);
         let there = repeat(&self.never, || target.roles()).await;
-        let there = there.map_err(|error| failed(ObjectKind::Role.name(), error))?;
+        let there = there.map_err(|error| self.failed(ObjectKind::Role.name(), error.to_string()))?;
         for role in &plan.roles {
             if self.is_unknown(ObjectKind::Role, role) {
                 continue;

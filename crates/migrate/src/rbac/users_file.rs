@@ -66,7 +66,7 @@ pub(super) fn refuse_existing(file: &Path) -> Result<(), Problem> {
     if directory.is_dir() {
         Ok(())
     } else {
-        Err(not_written(&format!("{} is no directory", directory.display())))
+        Err(not_written(&format!("{} is not a directory", directory.display())))
     }
 }
 
@@ -79,9 +79,9 @@ pub(super) fn read(file: &Path, job_id: &str) -> Result<Option<UsersFile>, Probl
     };
     // The parser's own words could show a part of the file.
     let stored: Stored =
-        serde_json::from_slice(&text).map_err(|_| unusable(file, "it is not a file of passwords"))?;
+        serde_json::from_slice(&text).map_err(|_| unusable(file, "not a password file of Vecferry"))?;
     if stored.job_id != job_id {
-        return Err(unusable(file, "it is of another job"));
+        return Err(unusable(file, "it belongs to another job"));
     }
     let users = stored.users.into_iter().map(|user| (user.user, Secret::new(user.password))).collect();
     Ok(Some(UsersFile { users }))

@@ -4,7 +4,7 @@ use vecferry_milvus::{Key, KeyRange};
 
 /// A text of the store that stands for no key.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` in the record of the job is no key")]
+#[error("`{0}` in the job record is not a primary key")]
 pub(crate) struct NoKey(String);
 
 /// A key as a text: its kind, then its value.
@@ -50,7 +50,7 @@ mod tests {
         for text in ["", "x1", "i", "iabc", "数"] {
             assert_eq!(
                 key_of(text).unwrap_err().to_string(),
-                format!("`{text}` in the record of the job is no key")
+                format!("`{text}` in the job record is not a primary key")
             );
         }
     }

@@ -245,7 +245,7 @@ impl Reader {
                 let asked = rest.len();
                 rest.retain(|key| !found.contains_key(key));
                 if rest.len() == asked {
-                    let text = "an answer holds none of the rows that were asked for";
+                    let text = "the server returned none of the requested rows";
                     return Err(Error::new(ErrorKind::Malformed, "Query", text.to_owned()).into());
                 }
                 // Pages of lookups follow the rows' size like all others.

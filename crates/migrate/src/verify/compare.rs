@@ -46,7 +46,7 @@ pub(crate) async fn compare(
         };
         if difference > 0 {
             let problem = Problem::new(code).with("collection", name).with("rows", difference);
-            outcome.problems.push(problem.with("where", place(part)));
+            outcome.problems.push(problem.told("where", place(part)));
         }
     }
     compare_rows(reader, name, expected, &mut outcome).await?;
@@ -84,16 +84,30 @@ async fn compare_rows(
             Problem::new(Code::RowsMissing)
                 .with("collection", name)
                 .with("rows", missing.len())
-                .told("where", Told::items(&missing).behind("sampled keys ")),
+                .told("where", Told::items(&missing).behind("sampled primary keys ", "抽样主键 ")),
         );
     }
     Ok(())
 }
 
-fn place(part: &Part) -> String {
-    let partition = part.partition.as_ref().map(|partition| format!("partition `{partition}`"));
-    let bound = |key: &Option<Key>, word: &str| key.as_ref().map(|key| format!("{word} {key}"));
-    let range = [bound(&part.range.after, "key after"), bound(&part.range.until, "key up to")];
-    let all: Vec<_> = partition.into_iter().chain(range.into_iter().flatten()).collect();
-    if all.is_empty() { "in all".to_owned() } else { all.join(", ") }
+fn place(part: &Part) -> Told {
+    let of_partition = part
+        .partition
+        .as_ref()
+        .map(|name| Told::both(format!("partition `{name}`"), format!("Partition `{name}`")));
+    let of_range = match (&part.range.after, &part.range.until) {
+        (Some(after), Some(until)) => Some(Told::both(
+            format!("primary keys after {after}, up to {until}"),
+            format!("主键大于 {after}，不大于 {until}"),
+        )),
+        (Some(after), None) => {
+            Some(Told::both(format!("primary keys after {after}"), format!("主键大于 {after}")))
+        }
+        (None, Some(until)) => {
+            Some(Told::both(format!("primary keys up to {until}"), format!("主键不大于 {until}")))
+        }
+        (None, None) => None,
+    };
+    let places: Vec<_> = of_partition.into_iter().chain(of_range).collect();
+    if places.is_empty() { Told::both("in total", "总计") } else { Told::phrase(&places, ", ", "，") }
 }

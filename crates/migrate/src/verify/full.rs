@@ -187,7 +187,7 @@ struct Patience(u32);
 impl Patience {
     fn spend(&mut self) -> Result<(), ReadError> {
         self.0 = self.0.checked_sub(1).ok_or_else(|| {
-            let text = "the server answers queries of the same rows differently from one time to the next";
+            let text = "the server returns different results for the same query";
             Error::new(ErrorKind::Malformed, "Query", text.to_owned())
         })?;
         Ok(())

@@ -54,7 +54,7 @@ pub(crate) async fn keys_present(
             present.extend(found);
             rest.retain(|key| !present.contains(key));
             if rest.len() == asked {
-                let text = "an answer holds none of the rows that were asked for";
+                let text = "the server returned none of the requested rows";
                 return Err(Error::new(ErrorKind::Malformed, "Query", text.to_owned()).into());
             }
         }
@@ -116,7 +116,7 @@ impl<'a> Repair<'a> {
                 let key_field = &self.target.key_field;
                 let expression = key_field.expression_of(now).ok_or_else(|| {
                     let text = format!(
-                        "no expression can name the primary key `{key_field}`: remove these rows otherwise"
+                        "rows can't be selected by the primary key `{key_field}` (a reserved word); remove them by hand"
                     );
                     Error::new(ErrorKind::Rejected, "Delete", text)
                 })?;

@@ -2,6 +2,7 @@
 
 use vecferry_milvus::{Key, KeyRange};
 
+use crate::problem::Told;
 use crate::read::{Part, ReadError, Reader};
 
 /// Repeated keys that are named.
@@ -17,7 +18,7 @@ pub(crate) struct Surplus {
     /// Rows that are counted and returned by no query.
     pub(crate) unreadable: u64,
     /// Where these are, for people.
-    pub(crate) unreadable_at: Vec<String>,
+    pub(crate) unreadable_at: Vec<Told>,
 }
 
 /// Finds the surplus of a partition by counting range by range, and halving the ranges that hold more rows than keys.
@@ -37,8 +38,14 @@ pub(crate) async fn diagnose(reader: &Reader, partition: Option<&str>) -> Result
     if behind > 0 {
         surplus.unreadable += behind;
         surplus.unreadable_at.push(match &range.after {
-            Some(key) => format!("{behind} with a key greater than {key}"),
-            None => format!("{behind} in a part that returns no row"),
+            Some(key) => Told::both(
+                format!("{behind} with a primary key greater than {key}"),
+                format!("{behind} 行的主键大于 {key}"),
+            ),
+            None => Told::both(
+                format!("{behind} where no row is returned"),
+                format!("{behind} 行所在部分不返回任何行"),
+            ),
         });
     }
     Ok(surplus)
@@ -69,8 +76,12 @@ async fn halve(
                     surplus.keys.push(key.clone());
                 }
                 if extra > copies {
-                    surplus.unreadable += extra - copies;
-                    surplus.unreadable_at.push(format!("{} just before the key {key}", extra - copies));
+                    let before = extra - copies;
+                    surplus.unreadable += before;
+                    surplus.unreadable_at.push(Told::both(
+                        format!("{before} just before primary key {key}"),
+                        format!("{before} 行紧邻主键 {key} 之前"),
+                    ));
                 }
             }
             // Enough keys are named; the rest is only counted.

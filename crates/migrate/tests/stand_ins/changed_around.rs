@@ -89,9 +89,9 @@ async fn resumed(
 #[tokio::test]
 async fn whatever_changes_while_the_confirmation_is_waited_for_refuses_the_job() {
     let changes: [Change<'_>; 4] = [
-        (&|source| add_tenant(source), "partition added: `later`"),
-        (&|source| source.drop_partition(BOOKS, "p"), "partition removed: `p`"),
-        (&|source| source.add_alias(BOOKS, "novels"), "alias added: `novels`"),
+        (&|source| add_tenant(source), "partitions added: `later`"),
+        (&|source| source.drop_partition(BOOKS, "p"), "partitions removed: `p`"),
+        (&|source| source.add_alias(BOOKS, "novels"), "aliases added: `novels`"),
         (&|source| source.remove("default", "books"), "it was dropped"),
     ];
     for (change, says) in changes {
@@ -122,7 +122,7 @@ async fn a_partition_that_comes_during_the_copy_is_drift_with_its_rows() {
         let told = if allow_drift { &report.warnings } else { &report.problems };
         assert_eq!(report.state == JobState::Successful, allow_drift, "{:#?}", report.problems);
         let said = told.iter().find(|problem| problem.code.to_string() == "VF-0417").unwrap();
-        let text = "partition added: `later`; 777 row(s) are in partitions that were added";
+        let text = "partitions added: `later`; 777 row(s) are in partitions that were added";
         assert!(said.to_string().contains(text), "{said}");
         let evidence = &report.collections[0].evidence;
         assert_eq!(evidence.source_after.as_ref().unwrap().whole, 857);
@@ -248,7 +248,7 @@ async fn a_definition_that_changes_on_the_target_when_its_collection_is_complete
     assert_eq!(report.state, JobState::Failed);
     assert!(codes(&report.problems).contains(&"VF-0407".to_owned()), "{:#?}", report.problems);
     let said = report.problems[0].to_string();
-    assert!(said.contains("partitions were added: `of_somebody_else`"), "{said}");
+    assert!(said.contains("added partitions: `of_somebody_else`"), "{said}");
 }
 
 /// Also where the job was interrupted meanwhile: what was meant is on record.

@@ -223,7 +223,7 @@ async fn a_drop_that_answers_an_error_is_looked_after() {
     };
     let refused = proxy.arm("DropCollection", When::Always, Fault::Answer(Answer::Status(refusal.clone())));
     let problems = cancel(&*store, &job_id, Some(endpoint(&source)), Some(through()), true).await;
-    assert_eq!(problems.unwrap_err()[0].code.to_string(), "VF-0302");
+    assert_eq!(problems.unwrap_err()[0].code.to_string(), "VF-0320");
     refused.disarm();
     assert_eq!(names(&target), ["books"]);
     let record = store.job(&job_id).await.unwrap();

@@ -53,7 +53,7 @@ async fn what_the_target_takes_arrives_although_the_table_has_a_doubt() {
     let [doubt] = doubts[..] else { panic!("{doubts:?}") };
     let what = doubt.what(Lang::En);
     let expected =
-        "might not support `default.books`: it needs nullable fields (`year`), which come with 2.5";
+        "might not support `default.books`: it needs nullable fields (`year`), supported since 2.5";
     assert!(what.contains(expected), "{what}");
     assert!(doubt.what(Lang::Zh).contains("需要可为空的字段（`year`），该特性从 2.5 开始支持"), "{doubt}");
     for word in ["`migrate` tries this on the target", "`vecferry plan --probe-write`"] {
@@ -192,8 +192,8 @@ async fn names_of_collections_and_aliases_are_the_target_s_to_refuse() {
         }
     };
     for (name, kind, way_out) in [
-        ("books", "collection", "rename the collection at the source"),
-        ("shelf", "alias", "drop the alias at the source"),
+        ("books", "collection", "rename the collection on the source"),
+        ("shelf", "alias of `default.books`", "drop the alias on the source"),
     ] {
         let words = format!("Invalid collection name: {name}. collection name can only contain numbers");
         target.interfere(refusing(name, words.clone()));
@@ -201,7 +201,7 @@ async fn names_of_collections_and_aliases_are_the_target_s_to_refuse() {
         let [problem] = &refused[..] else { panic!("{refused:?}") };
         assert_eq!(problem.code, Code::ForbiddenName);
         let what = problem.what(Lang::En);
-        assert!(what.contains(&format!("`{name}` ({kind} of `default.books`): {words}")), "{what}");
+        assert!(what.contains(&format!("`{name}` ({kind}): {words}")), "{what}");
         assert!(problem.hint(Lang::En).contains(way_out), "{problem}");
 
         target.interfere(refusing(name, "the message queue is full".to_owned()));

@@ -92,7 +92,7 @@ async fn a_source_that_never_finishes_loading_is_named_and_all_others_are_done()
             panic!("{version:?}: {:#?}", report.problems)
         };
         let begins = "the source does not return every row of `default.books`: ";
-        let ends = "its load has stood still for 2 s";
+        let ends = "loading made no progress for 2 s";
         assert!(text.starts_with(begins) && text.contains(ends), "{text}");
         assert_arrived(&source, &target, "films", "the other one");
         assert!(target.rows("default", "books").is_empty());

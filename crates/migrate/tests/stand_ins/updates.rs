@@ -168,7 +168,7 @@ async fn an_update_that_was_seen_stays_one_when_compaction_hides_it_from_the_nex
     assert_eq!(report.state, JobState::Failed, "the target has the old row");
     assert_eq!(codes(&report.problems), ["VF-0405"], "{:#?}", report.problems);
     let said = report.problems[0].to_string();
-    assert!(said.contains("writes: +1; seen by an earlier attempt"), "{said}");
+    assert!(said.contains("persisted segments (1 new row); detected by an earlier attempt"), "{said}");
 }
 
 #[tokio::test]

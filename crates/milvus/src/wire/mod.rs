@@ -23,7 +23,7 @@ pub enum WireError {
     #[error("broken encoding: {0}")]
     Encoding(&'static str),
     /// A column that was asked for is missing, or one came that was not asked for.
-    #[error("the answer has the columns {found:?}, asked for were {expected:?}")]
+    #[error("the response has the columns {found:?}, requested were {expected:?}")]
     Columns {
         /// Names that came.
         found: Vec<String>,

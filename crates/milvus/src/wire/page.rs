@@ -54,10 +54,10 @@ pub fn status(answer: &[u8]) -> Result<Status, WireError> {
         let field = field?;
         if field.number == RESULT_STATUS {
             return Status::decode(field.bytes()?)
-                .map_err(|_| WireError::Encoding("the status does not decode"));
+                .map_err(|_| WireError::Encoding("the status can't be decoded"));
         }
     }
-    Err(WireError::Encoding("the answer has no status"))
+    Err(WireError::Encoding("the response has no status"))
 }
 
 impl Page {

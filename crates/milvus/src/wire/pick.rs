@@ -246,7 +246,7 @@ mod tests {
             assert!(matches!(error, WireError::RowCount { rows: 3, .. }), "{error}");
         }
         let error = pick(answer(), "exists", &all, None).unwrap_err();
-        assert!(error.to_string().contains("asked for were [\"exists\"]"), "{error}");
+        assert!(error.to_string().contains("requested were [\"exists\"]"), "{error}");
         let empty = pick(QueryResults::default(), "like", &all, None).unwrap();
         assert_eq!(rows(&empty, "like").unwrap(), 0);
     }

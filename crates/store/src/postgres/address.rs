@@ -58,7 +58,7 @@ impl Address {
             config.application_name("vecferry");
         }
         if config.get_hosts().is_empty() {
-            return Err(invalid("it names no host"));
+            return Err(invalid("it has no host"));
         }
         // As PostgreSQL's own programs do it: a file with authorities is there to be used.
         let verification = match (tls.verification, &tls.authorities) {

@@ -279,7 +279,7 @@ async fn claim(
     }
     if let Some(other) = other {
         if look(other).is_some_and(|holder| holder.is_open && !holder.is_over) {
-            let text = format!("writer {other} of the collection has split {split_id}");
+            let text = format!("split {split_id} is being copied by writer {other}");
             return Err(Error::new(ErrorKind::IsClaimed, text).into());
         }
         lose(change, writer, other, &locked).await?;

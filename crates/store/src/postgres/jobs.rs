@@ -135,7 +135,9 @@ impl Jobs for PostgresStore {
             [exact, ..] if exact.as_str() == beginning => Ok(exact.clone()),
             [one] if !beginning.is_empty() => Ok(one.clone()),
             [] | [_] => Err(unknown(&JobId::from(beginning))),
-            _ => Err(Error::new(ErrorKind::AmbiguousJob, format!("several jobs begin with `{beginning}`"))),
+            _ => {
+                Err(Error::new(ErrorKind::AmbiguousJob, format!("several job IDs begin with `{beginning}`")))
+            }
         }
     }
 
@@ -281,7 +283,7 @@ impl PostgresStore {
 }
 
 fn is_live(job_id: &JobId) -> Error {
-    Error::new(ErrorKind::JobIsLive, format!("another process works on job {job_id}"))
+    Error::new(ErrorKind::JobIsLive, format!("another process is running job {job_id}"))
 }
 
 async fn create(change: &Change<'_>, job: &NewJob) -> Result<(), Failure> {

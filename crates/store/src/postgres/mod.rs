@@ -251,7 +251,7 @@ async fn check_attempt(change: &Change<'_>, attempt: &Attempt) -> Result<(), Fai
 
 fn superseded(attempt: &Attempt, newest: i64) -> Error {
     let (job_id, number) = (attempt.job_id(), attempt.number());
-    let text = format!("attempt {newest} of job {job_id} began; attempt {number} may not go on");
+    let text = format!("attempt {newest} of job {job_id} has started, so attempt {number} was stopped");
     Error::new(ErrorKind::Superseded, text)
 }
 

@@ -230,7 +230,7 @@ async fn check_server(client: &Client) -> Result<(), Failure> {
     check_version(get(&row, 0)?, get(&row, 1)?)?;
     let encoding: &str = get(&row, 3)?;
     if encoding != "UTF8" {
-        let text = format!("the encoding of the database is {encoding}; only UTF8 can be used");
+        let text = format!("the database encoding is {encoding}, but must be UTF8");
         return Err(Error::new(ErrorKind::Unusable, text).into());
     }
     if get(&row, 2)? {
@@ -245,7 +245,7 @@ fn check_version(number: i32, name: &str) -> Result<(), Error> {
         return Ok(());
     }
     let oldest = SERVER_VERSION_MIN / 10_000;
-    let text = format!("the server is PostgreSQL {name}; {oldest} is the oldest that can be used");
+    let text = format!("the server is PostgreSQL {name}; version {oldest} or later is required");
     Err(Error::new(ErrorKind::Unusable, text))
 }
 
@@ -274,11 +274,11 @@ async fn version(change: &Change<'_>) -> Result<Found, Failure> {
 fn check(found: Found) -> Result<(), Error> {
     match found {
         Found::SomethingElse => {
-            let text = "the schema `vecferry` of the database is not a store of jobs";
+            let text = "the schema `vecferry` of the database was not created by Vecferry";
             Err(Error::new(ErrorKind::Corrupt, text))
         }
         Found::Version(version) if version > STEPS.len() => {
-            let text = format!("the store has version {version}, this program knows up to {}", STEPS.len());
+            let text = format!("it has version {version}; this program supports up to {}", STEPS.len());
             Err(Error::new(ErrorKind::Newer, text))
         }
         Found::Nothing | Found::Version(_) => Ok(()),
@@ -323,6 +323,6 @@ mod tests {
         check_version(180_001, "18.1").unwrap();
         let error = check_version(130_022, "13.22").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unusable);
-        assert!(error.to_string().contains("PostgreSQL 13.22; 14 is the oldest"), "{error}");
+        assert!(error.to_string().contains("PostgreSQL 13.22; version 14 or later"), "{error}");
     }
 }

@@ -415,7 +415,7 @@ async fn take(change: &Change<'_>, split: &Split, step: &Step) -> Result<(), Fai
         ];
         change.execute(sql, of).await?;
     } else if !step.is_taken(split) {
-        return moved(format!("split {split_id} is not where a step of it begins"));
+        return moved(format!("split {split_id} has changed since it was read"));
     }
     keep_samples(change, split_id, &step.samples).await
 }

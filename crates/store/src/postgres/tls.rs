@@ -54,7 +54,7 @@ fn chain(address: &Address, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPki
     let mut authorities = RootCertStore::empty();
     if let Some(path) = &address.authorities {
         let failed = |error: &dyn std::fmt::Display| {
-            unusable(&format!("the authorities in {} can't be read: {error}", path.display()))
+            unusable(&format!("the CA certificates in {} can't be read: {error}", path.display()))
         };
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
             let certificate = certificate.map_err(|error| failed(&error))?;
@@ -65,7 +65,7 @@ fn chain(address: &Address, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPki
         authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if authorities.is_empty() {
-        return Err(unusable("no authority to trust was found"));
+        return Err(unusable("no trusted CA certificate was found"));
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), Arc::clone(provider))
         .build()

@@ -324,7 +324,7 @@ fn claim(
         if is_open && !is_over {
             return Err(Error::new(
                 ErrorKind::IsClaimed,
-                format!("writer {held} of the collection has split {split_id}"),
+                format!("split {split_id} is being copied by writer {held}"),
             ));
         }
         lose(connection, &holder, attempt)?;

@@ -27,7 +27,7 @@ pub(crate) fn prepare(directory: &Path) -> Result<PathBuf, Error> {
     let found = fs::metadata(&path).map_err(failed)?;
     let me = rustix::process::geteuid().as_raw();
     if found.uid() != me {
-        let text = format!("its owner is user {}, and this process is of user {me}", found.uid());
+        let text = format!("owner: user {}, this process: user {me}", found.uid());
         return Err(Error::new(ErrorKind::Foreign, text));
     }
     let mode = found.mode() & 0o777;
@@ -85,7 +85,7 @@ pub(crate) fn refuse_link(path: &Path) -> Result<(), Error> {
 }
 
 fn is_link(path: &Path) -> Error {
-    Error::new(ErrorKind::Unusable, format!("{}: it is a link, or no file of this program", path.display()))
+    Error::new(ErrorKind::Unusable, format!("{}: it is a link, or not a regular file", path.display()))
 }
 
 #[cfg(target_os = "linux")]

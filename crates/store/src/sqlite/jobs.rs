@@ -411,7 +411,7 @@ fn matching(connection: &Connection, beginning: &str) -> Result<JobId, Error> {
         [exact, ..] if exact.as_str() == beginning => Ok(exact.clone()),
         [one] if !beginning.is_empty() => Ok(one.clone()),
         [] | [_] => Err(unknown(&JobId::from(beginning))),
-        _ => Err(Error::new(ErrorKind::AmbiguousJob, format!("several jobs begin with `{beginning}`"))),
+        _ => Err(Error::new(ErrorKind::AmbiguousJob, format!("several job IDs begin with `{beginning}`"))),
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Lease {
 impl Lease {
     pub(super) fn take(directory: &Path, job_id: &str) -> Result<Self, Error> {
         let file = lock(directory, job_id, FlockOperation::NonBlockingLockExclusive)?;
-        let text = || format!("another process works on job {job_id}");
+        let text = || format!("another process is running job {job_id}");
         let mut file = file.ok_or_else(|| Error::new(ErrorKind::JobIsLive, text()))?;
         let number = std::process::id().to_string();
         let written =

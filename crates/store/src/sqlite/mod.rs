@@ -164,7 +164,7 @@ fn check_attempt(connection: &Connection, attempt: &Attempt) -> Result<(), Error
     if newest == number {
         return Ok(());
     }
-    let text = format!("attempt {newest} of job {job_id} began; attempt {number} may not go on");
+    let text = format!("attempt {newest} of job {job_id} has started, so attempt {number} was stopped");
     Err(Error::new(ErrorKind::Superseded, text))
 }
 

@@ -213,10 +213,10 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let is_new = version == 0 && tables == 0;
     if !is_new && pragma("application_id")? != i64::from(APPLICATION_ID) {
-        return Err(Error::new(ErrorKind::Corrupt, "the file is not a store of jobs"));
+        return Err(Error::new(ErrorKind::Corrupt, "the file was not created by Vecferry"));
     }
     if version > STEPS.len() {
-        let text = format!("the store has version {version}, this program knows up to {}", STEPS.len());
+        let text = format!("it has version {version}; this program supports up to {}", STEPS.len());
         return Err(Error::new(ErrorKind::Newer, text));
     }
     for step in STEPS.iter().skip(version) {

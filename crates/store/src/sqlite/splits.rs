@@ -348,7 +348,7 @@ fn take(connection: &Connection, split_id: SplitId, step: &Step) -> Result<(), E
             signed(step.progress.bytes)
         ])?;
     if moved == 0 && !step.is_taken(&one(connection, split_id)?) {
-        let text = format!("split {split_id} is not where a step of it begins");
+        let text = format!("split {split_id} has changed since it was read");
         return Err(Error::new(ErrorKind::Moved, text));
     }
     keep_samples(connection, split_id, &step.samples)

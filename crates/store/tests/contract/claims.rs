@@ -102,7 +102,7 @@ async fn a_claim_belongs_to_its_writer_until_its_time_is_over(place: Place) {
     let second = writer(&*other, LONG).await;
     let error = other.claim(&second, split_id).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::IsClaimed);
-    assert_eq!(error.to_string(), format!("writer 1 of the collection has split {split_id}"));
+    assert_eq!(error.to_string(), format!("split {split_id} is being copied by writer 1"));
     store.renew_writer(&first, SHORT).await.unwrap();
     wait_until_free(&*other, split_id).await;
     let newer = take(&*other, &second, split_id).await;

@@ -77,13 +77,16 @@ async fn schemas_that_are_no_store_are_refused_and_left_alone() {
     SERVER.query(&newer, "UPDATE vecferry.version SET number = 99");
     let error = refused(&newer).await;
     assert_eq!(error.kind(), ErrorKind::Newer);
-    assert!(error.to_string().contains("has version 99, this program knows up to "), "{error}");
+    assert!(error.to_string().contains("has version 99; this program supports up to "), "{error}");
 
     let foreign = SERVER.create_database();
     SERVER.query(&foreign, "CREATE SCHEMA vecferry");
     SERVER.query(&foreign, "CREATE TABLE vecferry.jobs (mine TEXT)");
     let error = refused(&foreign).await;
-    assert_eq!((error.kind(), error.to_string().contains("not a store")), (ErrorKind::Corrupt, true));
+    assert_eq!(
+        (error.kind(), error.to_string().contains("not created by Vecferry")),
+        (ErrorKind::Corrupt, true)
+    );
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'vecferry'";
     assert_eq!(SERVER.query(&foreign, tables), "1");
 
@@ -101,7 +104,7 @@ async fn databases_of_other_encodings_are_refused() {
     let database = url.rsplit_once('/').unwrap().1;
     let error = refused(&with(&url, database, "latin1")).await;
     assert_eq!(error.kind(), ErrorKind::Unusable);
-    assert!(error.to_string().contains("the encoding of the database is LATIN1"), "{error}");
+    assert!(error.to_string().contains("the database encoding is LATIN1"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

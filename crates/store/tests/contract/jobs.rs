@@ -62,7 +62,7 @@ async fn a_job_has_one_process_and_a_dead_attempt_may_not_write(place: Place) {
     let other = place.open().await;
     let error = other.begin_attempt(&id("j1")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::JobIsLive);
-    assert!(error.to_string().contains("another process works on job j1"));
+    assert!(error.to_string().contains("another process is running job j1"));
     assert!(other.is_live(&id("j1")).await.unwrap());
     assert!(listed(&*other).await[0].live);
     place.end_lease("j1");
@@ -199,7 +199,7 @@ async fn a_job_is_found_by_the_beginning_of_its_id(place: Place) {
     assert_eq!(store.find_job("0ab").await.unwrap(), id("0ab"));
     assert_eq!(store.find_job("é").await.unwrap(), id("é1"));
     let error = store.find_job("0").await.unwrap_err();
-    let expected = (ErrorKind::AmbiguousJob, "several jobs begin with `0`");
+    let expected = (ErrorKind::AmbiguousJob, "several job IDs begin with `0`");
     assert_eq!((error.kind(), error.to_string().as_str()), expected);
     assert_eq!(store.find_job("0A").await.unwrap_err().kind(), ErrorKind::UnknownJob);
     assert_eq!(store.find_job("").await.unwrap_err().kind(), ErrorKind::AmbiguousJob);

@@ -86,7 +86,7 @@ async fn a_step_from_elsewhere_is_told_to_be(place: Place) {
     for (from, to) in elsewhere {
         let error = store.advance(&claim, step(from, to)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Moved, "{from:?} {to:?}");
-        let text = format!("split {} is not where a step of it begins", splits[0].split_id);
+        let text = format!("split {} has changed since it was read", splits[0].split_id);
         assert_eq!(error.to_string(), text);
     }
     let split = now(&*store, &splits[0]).await;

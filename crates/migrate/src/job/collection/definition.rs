@@ -38,7 +38,9 @@ impl<'a> Work<'a> {
         if differences.is_empty() {
             return Ok(());
         }
-        let problem = Problem::new(code).with("collection", &self.planned.target);
+        // What differs at the end is migrated again, by the source's name.
+        let name = if code == Code::SchemaChanged { &self.planned.source } else { &self.planned.target };
+        let problem = Problem::new(code).with("collection", name);
         Err(problem.told("detail", show(&differences)).into())
     }
 
@@ -67,7 +69,7 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn changed(&self, differences: &[Difference]) -> Stop {
-        let problem = Problem::new(Code::SchemaChanged).with("collection", &self.planned.target);
+        let problem = Problem::new(Code::SchemaChanged).with("collection", &self.planned.source);
         problem.told("detail", show(differences)).into()
     }
 
@@ -81,7 +83,7 @@ impl<'a> Work<'a> {
                     .with("collection", &self.planned.target)
                     .with("index", format!("{} ({})", change.source, change.what))
                     .with("instead", &change.target)
-                    .with("detail", reason.unwrap_or_else(|| "refused in an earlier attempt".to_owned())),
+                    .with("detail", reason.unwrap_or_else(|| "rejected in an earlier attempt".to_owned())),
             );
         }
         self.report.changes.extend(replaced);
@@ -100,7 +102,7 @@ impl<'a> Work<'a> {
         match differing.map_err(|error| self.target_failed(error))? {
             None => Ok(()),
             Some(detail) => {
-                let problem = Problem::new(Code::SchemaChanged).with("collection", &self.planned.target);
+                let problem = Problem::new(Code::SchemaChanged).with("collection", &self.planned.source);
                 Err(problem.told("detail", detail).into())
             }
         }

@@ -19,7 +19,7 @@ use crate::job::run::Ended;
 use crate::job::run::Job;
 use crate::plan::PlannedCollection;
 use crate::problem::store_failed;
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::report::CollectionReport;
 use crate::report::new_report;
 use crate::request::{OnBadRow, VerifyLevel};
@@ -126,7 +126,8 @@ pub(super) async fn count_again(job: &Job, planned: &PlannedCollection, ended: &
                     (Code::RowsExtra, counted.whole - expected.whole)
                 };
                 let problem = Problem::new(code).with("collection", &planned.source).with("rows", rows);
-                work.problems.push(problem.with("where", "counted again by this attempt"));
+                let place = Told::both("counted again by this attempt", "本次尝试重新计数");
+                work.problems.push(problem.told("where", place));
             }
             ended.report.evidence.target = Some(counted);
         }

@@ -267,6 +267,7 @@ pub(in crate::job) fn copy_problem(planned: &PlannedCollection, job_id: &JobId, 
             Problem::new(Code::WritesDenied)
                 .with("collection", target)
                 .with("minutes", DENIED_MAX.as_secs() / 60)
+                .with("job", job_id)
                 .with("detail", error)
         }
         CopyError::Target(error) => target_problem(planned, error.into()),

@@ -12,7 +12,7 @@ use crate::job::drift::{self, Holding};
 use crate::job::writes::Look;
 use crate::plan::Keys;
 use crate::plan::properties::PROPERTY_TTL;
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::problem::{does_not_fit, partitions_disagree};
 use crate::read::range_of;
 use crate::read::reader;
@@ -33,7 +33,8 @@ impl<'a> Work<'a> {
         let counted = || Some(CountedRows { whole: rows, ..CountedRows::default() });
         if rows > 0 {
             let problem = Problem::new(Code::RowsMissing).with("collection", name).with("rows", rows);
-            self.problems.push(problem.with("where", "it was empty when the migration was planned"));
+            let place = Told::both("it was empty when the plan was created", "生成计划时为空");
+            self.problems.push(problem.told("where", place));
         }
         let evidence = &mut self.report.evidence;
         evidence.source_before = Some(CountedRows::default());
@@ -314,9 +315,7 @@ impl<'a> Work<'a> {
     ) -> Result<(), Stop> {
         let job = self.job;
         if !self.planned.keys.can_upsert() {
-            return Err(Stop::InDoubt(format!(
-                "{rows} rows of the source were not answered when it was read"
-            )));
+            return Err(Stop::InDoubt(format!("the source did not return {rows} rows when it was read")));
         }
         let splits = job.store.splits(job.attempt.job_id(), self.position).await;
         let mut splits = splits.map_err(|error| self.store_failed(error))?;
@@ -344,13 +343,20 @@ impl<'a> Work<'a> {
         let opened = job.store.reopen_splits(&job.attempt, self.position, splits, refused).await;
         opened.map_err(|error| self.store_failed(error))?;
         let job_id = job.attempt.job_id();
-        let place = partition.map_or_else(|| "in all".to_owned(), |name| format!("partition `{name}`"));
-        let place_zh = partition.map_or_else(|| "总计".to_owned(), |name| format!("Partition `{name}`"));
-        let place =
-            format!("{place}; the source did not return them, `vecferry resume {job_id}` reads them again");
-        let place_zh = format!("{place_zh}；源未返回这些行，`vecferry resume {job_id}` 会重新读取");
+        let place = match partition {
+            Some(name) => Told::both(format!("partition `{name}`"), format!("Partition `{name}`")),
+            None => Told::both("in total", "总计"),
+        };
+        let place = place.within(
+            |place| {
+                format!(
+                    "{place}; the source did not return them, `vecferry resume {job_id}` reads them again"
+                )
+            },
+            |place| format!("{place}；源集群未返回这些行，`vecferry resume {job_id}` 会重新读取"),
+        );
         let problem = Problem::new(Code::RowsMissing).with("collection", &self.planned.source);
-        self.problems.push(problem.with("rows", rows).with("where", place).with("where_zh", place_zh));
+        self.problems.push(problem.with("rows", rows).told("where", place));
         Ok(())
     }
 

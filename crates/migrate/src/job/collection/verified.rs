@@ -13,7 +13,7 @@ use crate::job::{comparison, without_keys};
 use crate::plan::Keys;
 use crate::plan::splits::split_limits;
 use crate::problem::does_not_fit;
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::read::range_of;
 use crate::read::reader;
 use crate::read::{Part, Reader};
@@ -84,7 +84,8 @@ impl<'a> Work<'a> {
             self.report.evidence.target = Some(CountedRows { whole: rows, ..CountedRows::default() });
             if rows > 0 {
                 let problem = Problem::new(Code::RowsExtra).with("collection", &self.planned.source);
-                self.problems.push(problem.with("rows", rows).with("where", "in all"));
+                let place = Told::both("in total", "总计");
+                self.problems.push(problem.with("rows", rows).told("where", place));
             }
             verification.target_rows = rows;
             verification.passed = self.problems.is_empty();
