@@ -419,13 +419,14 @@ fn a_log_is_text_or_json_and_a_filter_is_checked() {
         refused.stderr
     );
 
-    let text = migrate(directory.path(), &["--log", "debug"]);
+    let logged = |more: &[&str]| migrate(directory.path(), &[&SIDES[..], &["--log", "debug"], more].concat());
+    let text = logged(&[]);
     assert!(text.stderr.contains("call{method="), "{}", text.stderr);
-    let json = migrate(directory.path(), &["--log", "debug", "--log-format", "json"]);
-    let logged = json.stderr.lines().filter(|line| line.starts_with('{')).map(|line| {
+    let json = logged(&["--log-format", "json"]);
+    let lines = json.stderr.lines().filter(|line| line.starts_with('{')).map(|line| {
         assert!(line.ends_with('}') && line.contains("\"level\":"), "{line}");
     });
-    assert!(logged.count() > 0, "{}", json.stderr);
+    assert!(lines.count() > 0, "{}", json.stderr);
 }
 
 #[test]

@@ -132,7 +132,7 @@ async fn a_worker_that_stood_still_and_goes_on_writes_nothing_twice() {
 async fn what_a_worker_can_not_do_fails_the_job_with_its_own_code() {
     let scene = Scene::new().await;
     let to_target = FaultProxy::start(&scene.target.uri());
-    to_target.arm("Insert", When::Always, Fault::Answer(Answer::Denied(DeniedBy::V2_5)));
+    to_target.arm(["Insert", "Upsert"], When::Always, Fault::Answer(Answer::Denied(DeniedBy::V2_5)));
     let worker = scene.worker(Endpoint::parse(&to_target.uri()).unwrap()).await;
     // It goes on until the job ends, which nobody has to tell it.
     worker.work().await.unwrap();

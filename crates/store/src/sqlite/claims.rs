@@ -186,6 +186,10 @@ impl Claims for SqliteStore {
             let of = params![attempt.job_id().as_str(), collection.0];
             connection
                 .execute("UPDATE writers SET failure = NULL WHERE job_id = ?1 AND collection = ?2", of)?;
+            connection.execute(
+                "UPDATE collections SET admits_workers = 0 WHERE job_id = ?1 AND position = ?2",
+                of,
+            )?;
             Ok(())
         })
         .await

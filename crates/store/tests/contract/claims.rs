@@ -358,7 +358,8 @@ async fn a_writer_that_fails_says_why_and_leaves_its_splits_free(place: Place) {
     let third = writer(&*store, LONG).await;
     store.end_writer(&third, Some("denied".into())).await.unwrap();
     store.end_attempt(&attempt, JobState::Failed, "{}".into(), "later".into()).await.unwrap();
-    store.begin_attempt(&id("j1")).await.unwrap();
+    drop(attempt);
+    let _next = store.begin_attempt(&id("j1")).await.unwrap();
     assert_eq!(failures().await, Vec::<String>::new());
     assert_eq!(store.end_writer(&third, Some("late".into())).await.unwrap_err().kind(), ErrorKind::Fenced);
 }
@@ -399,6 +400,7 @@ async fn workers_join_only_while_they_are_admitted(place: Place) {
     assert_eq!(join().await.unwrap().number(), 2);
     store.end_attempt(&attempt, JobState::Failed, "{}".into(), "later".into()).await.unwrap();
     assert_eq!(join().await.unwrap_err().kind(), ErrorKind::NotOpen);
+    place.end_lease("j1");
     let next = store.begin_attempt(&id("j1")).await.unwrap();
     assert_eq!(join().await.unwrap_err().kind(), ErrorKind::NotOpen, "each attempt admits them anew");
     assert_eq!(store.admit_workers(&attempt, FIRST).await.unwrap_err().kind(), ErrorKind::Superseded);

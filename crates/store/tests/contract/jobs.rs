@@ -70,7 +70,10 @@ async fn a_job_has_one_process_and_a_dead_attempt_may_not_write(place: Place) {
     assert_eq!((newer.number(), newer.job_id()), (2, &id("j1")));
     let error = store.record_creation(&zombie, FIRST, 1).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Superseded);
-    assert!(error.to_string().contains("attempt 2 of job j1 began"), "{error}");
+    assert!(
+        error.to_string().contains("attempt 2 of job j1 has started, so attempt 1 was stopped"),
+        "{error}"
+    );
     assert_eq!(other.collection(&id("j1"), FIRST).await.unwrap().target_id, None);
     other.record_creation(&newer, FIRST, 1).await.unwrap();
 }
