@@ -1,18 +1,18 @@
 //! Lists in messages: the first ten, how many more there are, and where all of them are.
 //!
 //! A message that holds a whole list is not read: not ten thousand partitions, and not a hundred keys. What is cut off is
-//! a value of the problem all the same, which `--json` shows.
+//! a value of the problem all the same, which the JSON output shows.
 
 use std::fmt;
 
-use super::Problem;
+use crate::problem::Problem;
 
 /// Items of a list that a message spells out.
 const ITEMS_MAX: usize = 10;
 
 /// A part of a message that may hold lists: as it is shown, and with nothing cut off.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub struct Told {
     en: String,
     zh: String,
     all: String,
@@ -20,23 +20,23 @@ pub(crate) struct Told {
 
 impl Told {
     /// Items behind each other, as they are.
-    pub(crate) fn items<Item: fmt::Display>(items: &[Item]) -> Self {
+    pub fn items<Item: fmt::Display>(items: &[Item]) -> Self {
         Self::first_of(items, items.len() as u64)
     }
 
     /// The first of so many items.
-    pub(crate) fn first_of<Item: fmt::Display>(items: &[Item], total: u64) -> Self {
+    pub fn first_of<Item: fmt::Display>(items: &[Item], total: u64) -> Self {
         Self::list(items, total, "; ", "；")
     }
 
     /// Names, in backticks.
-    pub(crate) fn names<Name: fmt::Display>(names: &[Name]) -> Self {
+    pub fn names<Name: fmt::Display>(names: &[Name]) -> Self {
         let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
         Self::list(&quoted, quoted.len() as u64, ", ", "、")
     }
 
     /// Parts behind each other, each with lists of its own.
-    pub(crate) fn parts(parts: &[Self]) -> Self {
+    pub fn parts(parts: &[Self]) -> Self {
         let of = |text: fn(&Self) -> &String| parts.iter().map(text).collect::<Vec<_>>();
         Self {
             en: Self::items(&of(|part| &part.en)).en,
@@ -46,23 +46,23 @@ impl Told {
     }
 
     /// A sentence in both languages.
-    pub(crate) fn both(en: impl Into<String>, zh: impl Into<String>) -> Self {
+    pub fn both(en: impl Into<String>, zh: impl Into<String>) -> Self {
         let en = en.into();
         Self { all: en.clone(), en, zh: zh.into() }
     }
 
     /// Inside of a sentence in both languages.
-    pub(crate) fn within(self, en: impl Fn(&str) -> String, zh: impl Fn(&str) -> String) -> Self {
+    pub fn within(self, en: impl Fn(&str) -> String, zh: impl Fn(&str) -> String) -> Self {
         Self { en: en(&self.en), zh: zh(&self.zh), all: en(&self.all) }
     }
 
     /// With a text before it, in both languages.
-    pub(crate) fn behind(self, en: &str, zh: &str) -> Self {
+    pub fn behind(self, en: &str, zh: &str) -> Self {
         self.within(|told| format!("{en}{told}"), |told| format!("{zh}{told}"))
     }
 
     /// A few parts that are one phrase, so that none is cut off.
-    pub(crate) fn phrase(parts: &[Self], comma: &str, comma_zh: &str) -> Self {
+    pub fn phrase(parts: &[Self], comma: &str, comma_zh: &str) -> Self {
         let of =
             |text: fn(&Self) -> &String| parts.iter().map(|part| text(part).as_str()).collect::<Vec<_>>();
         Self {
@@ -73,7 +73,7 @@ impl Told {
     }
 
     /// With nothing cut off.
-    pub(crate) fn all(&self) -> &str {
+    pub fn all(&self) -> &str {
         &self.all
     }
 
@@ -82,9 +82,14 @@ impl Told {
         let shown = &texts[..texts.len().min(ITEMS_MAX)];
         let (known, more) = (texts.len() as u64, total.saturating_sub(shown.len() as u64));
         let (place, place_zh) = match known {
-            _ if known == total => (" (--json names all)".to_owned(), "（--json 列出全部）".to_owned()),
+            _ if known == total => {
+                (" (all are in the JSON output)".to_owned(), "（完整列表见 JSON 输出）".to_owned())
+            }
             _ if known == shown.len() as u64 => Default::default(),
-            _ => (format!(" (--json names the first {known})"), format!("（--json 列出前 {known} 项）")),
+            _ => (
+                format!(" (the JSON output has the first {known})"),
+                format!("（JSON 输出列出前 {known} 项）"),
+            ),
         };
         let (tail, tail_zh) = match more {
             0 => Default::default(),
@@ -115,7 +120,7 @@ impl fmt::Display for Told {
 impl Problem {
     /// With a value that may hold lists; what is cut off in the message is a value behind `all_`.
     #[must_use]
-    pub(crate) fn told(mut self, name: &'static str, told: impl Into<Told>) -> Self {
+    pub fn told(mut self, name: &'static str, told: impl Into<Told>) -> Self {
         let Told { en, zh, all } = told.into();
         let is_cut = all != en;
         let mut more = Vec::new();
@@ -134,7 +139,8 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::{Code, Lang};
+    use crate::catalogue::Code;
+    use crate::language::Lang;
 
     fn value<'a>(problem: &'a Problem, name: &str) -> Option<&'a str> {
         problem.values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
@@ -150,8 +156,8 @@ mod tests {
         let problem =
             Problem::new(Code::SourceObjectsChanged).with("collection", "a.b").told("detail", detail);
         let (en, zh) = (problem.what(Lang::En), problem.what(Lang::Zh));
-        assert!(en.ends_with("its properties changed; partitions: `p0`, `p1`, `p2`, `p3`, `p4`, `p5`, `p6`, `p7`, `p8`, `p9` and 90 more (--json names all)"), "{en}");
-        assert!(zh.ends_with("`p8`、`p9`，另有 90 项（--json 列出全部）"), "{zh}");
+        assert!(en.ends_with("its properties changed; partitions: `p0`, `p1`, `p2`, `p3`, `p4`, `p5`, `p6`, `p7`, `p8`, `p9` and 90 more (all are in the JSON output)"), "{en}");
+        assert!(zh.ends_with("`p8`、`p9`，另有 90 项（完整列表见 JSON 输出）"), "{zh}");
         let all = value(&problem, "all_detail").unwrap();
         assert!(all.ends_with("`p98`, `p99`") && !all.contains("more"), "{all}");
         let document = serde_json::to_value(&problem).unwrap();
@@ -167,6 +173,6 @@ mod tests {
         assert_eq!(Told::first_of(&keys[..2], 5).to_string(), "0; 1 and 3 more");
         let hundred: Vec<_> = (0..100).collect();
         let shown = Told::first_of(&hundred, 500).to_string();
-        assert!(shown.ends_with("9 and 490 more (--json names the first 100)"), "{shown}");
+        assert!(shown.ends_with("9 and 490 more (the JSON output has the first 100)"), "{shown}");
     }
 }

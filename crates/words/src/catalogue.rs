@@ -1,14 +1,27 @@
 //! The codes and their texts.
 
-use super::{Exit, Lang};
+use crate::language::Lang;
+use crate::problem::{Exit, Surface};
 
 /// A message in one language: what happened to what, and what to do next. `{name}` stands for a value.
 #[derive(Debug)]
 pub struct Text {
     /// What happened, to what.
     pub what: &'static str,
-    /// What to do next.
+    /// What to do next, at a command line.
     pub hint: &'static str,
+    /// What to do next through REST or the console, where that is something else.
+    pub service_hint: Option<&'static str>,
+}
+
+impl Text {
+    /// What to do next.
+    pub fn hint_on(&self, surface: Surface) -> &'static str {
+        match surface {
+            Surface::CommandLine => self.hint,
+            Surface::Service => self.service_hint.unwrap_or(self.hint),
+        }
+    }
 }
 
 /// A code with all that is known of it.
@@ -36,9 +49,19 @@ impl Entry {
     }
 }
 
+macro_rules! or_none {
+    () => {
+        None
+    };
+    ($some:literal) => {
+        Some($some)
+    };
+}
+
 macro_rules! catalogue {
     ($( $(#[$doc:meta])* $code:ident $number:literal $exit:ident
-        en $en_what:literal $en_hint:literal zh $zh_what:literal $zh_hint:literal; )*) => {
+        en $en_what:literal $en_hint:literal zh $zh_what:literal $zh_hint:literal
+        $(service $en_service:literal $zh_service:literal)?; )*) => {
         /// Which kind of problem.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Code { $( $(#[$doc])* $code, )* }
@@ -48,8 +71,8 @@ macro_rules! catalogue {
             code: Code::$code,
             number: $number,
             exit: Exit::$exit,
-            en: Text { what: $en_what, hint: $en_hint },
-            zh: Text { what: $zh_what, hint: $zh_hint },
+            en: Text { what: $en_what, hint: $en_hint, service_hint: or_none!($($en_service)?) },
+            zh: Text { what: $zh_what, hint: $zh_hint, service_hint: or_none!($($zh_service)?) },
         }, )* ];
     };
 }

@@ -1,0 +1,239 @@
+//! One thing that went wrong, and how it is told.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::catalogue::{CATALOGUE, Code};
+use crate::language::Lang;
+
+/// One of the two clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Where rows come from; only read.
+    Source,
+    /// Where they go.
+    Target,
+}
+
+impl Side {
+    /// Its name, for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        }
+    }
+}
+
+/// Where people are told, which decides how they act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    /// In a terminal: by commands and their options.
+    CommandLine,
+    /// Through REST or the console.
+    Service,
+}
+
+/// How far things had gone, which decides the exit code of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// It worked, perhaps with warnings.
+    Done,
+    /// Arguments or configuration are unusable.
+    Usage,
+    /// Refused before anything was written.
+    Refused,
+    /// Failed after the first write.
+    Failed,
+    /// Verification found differences.
+    Different,
+    /// Canceled.
+    Canceled,
+}
+
+impl Exit {
+    /// The exit code of a process.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::Failed => 4,
+            Self::Different => 5,
+            Self::Canceled => 130,
+        }
+    }
+}
+
+/// One thing that went wrong: its code, and the values that its texts name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which kind of problem.
+    pub code: Code,
+    /// The values that the texts name, by placeholder.
+    pub values: Vec<(Cow<'static, str>, String)>,
+}
+
+impl Problem {
+    /// A problem whose texts name no values yet.
+    pub fn new(code: Code) -> Self {
+        Self { code, values: Vec::new() }
+    }
+
+    /// With a value for the placeholder `{name}`.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.values.push((Cow::Borrowed(name), value.to_string()));
+        self
+    }
+
+    /// What happened, to what.
+    pub fn what(&self, lang: Lang) -> String {
+        self.what_on(Surface::CommandLine, lang)
+    }
+
+    /// What to do next, at a command line.
+    pub fn hint(&self, lang: Lang) -> String {
+        self.hint_on(Surface::CommandLine, lang)
+    }
+
+    /// What happened, to what.
+    pub fn what_on(&self, surface: Surface, lang: Lang) -> String {
+        self.fill(self.code.entry().text(lang).what, surface, lang)
+    }
+
+    /// What to do next.
+    pub fn hint_on(&self, surface: Surface, lang: Lang) -> String {
+        self.fill(self.code.entry().text(lang).hint_on(surface), surface, lang)
+    }
+
+    fn fill(&self, template: &str, surface: Surface, lang: Lang) -> String {
+        let mut text = String::with_capacity(template.len() + 64);
+        let mut rest = template;
+        while let Some(open) = rest.find('{') {
+            let Some(close) = rest[open..].find('}') else { break };
+            text.push_str(&rest[..open]);
+            let name = &rest[open + 1..open + close];
+            let value = self.value(name, surface, lang);
+            debug_assert!(value.is_some(), "{:?} has no value for `{name}`", self.code);
+            text.push_str(match (value, lang) {
+                (None, _) => "?",
+                // The one value that is a word of the language, and not a name or a server's message.
+                (Some("source"), Lang::Zh) if name == "side" => "源",
+                (Some("target"), Lang::Zh) if name == "side" => "目标",
+                (Some(value), _) => value,
+            });
+            rest = &rest[open + close + 1..];
+        }
+        text.push_str(rest);
+        text
+    }
+
+    /// The value of a placeholder. One that is a sentence of its own stands beside it as `{name}_zh`, and where it names a
+    /// command or an option, for the service as `{name}_service` and `{name}_service_zh`.
+    fn value(&self, name: &str, surface: Surface, lang: Lang) -> Option<&str> {
+        let suffixes: &[&str] = match (surface, lang) {
+            (Surface::CommandLine, Lang::En) => &[""],
+            (Surface::CommandLine, Lang::Zh) => &["_zh", ""],
+            (Surface::Service, Lang::En) => &["_service", ""],
+            (Surface::Service, Lang::Zh) => &["_service_zh", "_zh", ""],
+        };
+        suffixes.iter().find_map(|suffix| {
+            let is_it = |known: &str| known.strip_prefix(name).is_some_and(|behind| behind == *suffix);
+            self.values.iter().find(|(known, _)| is_it(known)).map(|(_, value)| value.as_str())
+        })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ({})", self.code, self.what(Lang::En), self.hint(Lang::En))
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VF-{:04}", self.entry().number)
+    }
+}
+
+/// For machines: the code, both texts, and the values in them.
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("code", &self.code.to_string())?;
+        map.serialize_entry("message", &self.what(Lang::En))?;
+        map.serialize_entry("hint", &self.hint(Lang::En))?;
+        map.serialize_entry("message_zh", &self.what(Lang::Zh))?;
+        map.serialize_entry("hint_zh", &self.hint(Lang::Zh))?;
+        map.serialize_entry("values", &self.values)?;
+        map.end()
+    }
+}
+
+/// From a stored report: the code and the values; the texts are those of this version.
+impl<'de> Deserialize<'de> for Problem {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Stored {
+            code: String,
+            values: Vec<(String, String)>,
+        }
+        let stored = Stored::deserialize(deserializer)?;
+        let entry = CATALOGUE.iter().find(|entry| entry.code.to_string() == stored.code);
+        let code = entry.ok_or_else(|| D::Error::custom(format!("unknown code `{}`", stored.code)))?.code;
+        let values = stored.values.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect();
+        Ok(Self { code, values })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::catalogue::Text;
+
+    /// A value that is itself a sentence stands in Chinese under its name with `_zh`.
+    fn placeholders(template: &str) -> BTreeSet<&str> {
+        let names = template.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name);
+        names.map(|name| name.strip_suffix("_zh").unwrap_or(name)).collect()
+    }
+
+    #[test]
+    fn both_languages_name_the_same_values() {
+        let named = |text: &Text| -> BTreeSet<_> {
+            [text.what, text.hint].into_iter().flat_map(placeholders).collect()
+        };
+        for entry in CATALOGUE {
+            assert_eq!(placeholders(entry.en.what), placeholders(entry.zh.what), "{:?}", entry.code);
+            assert_eq!(named(&entry.en), named(&entry.zh), "{:?}", entry.code);
+            for text in [&entry.en, &entry.zh] {
+                assert!(!text.what.is_empty() && !text.hint.is_empty(), "{:?}", entry.code);
+            }
+        }
+    }
+
+    #[test]
+    fn codes_are_unique_and_complete() {
+        let numbers: BTreeSet<_> = CATALOGUE.iter().map(|entry| entry.number).collect();
+        assert_eq!(numbers.len(), CATALOGUE.len());
+        for entry in CATALOGUE {
+            assert_eq!(entry.code.entry().number, entry.number);
+        }
+    }
+
+    #[test]
+    fn values_are_filled_in_and_their_braces_left_alone() {
+        let problem = Problem::new(Code::UnknownDatabase).with("side", "source").with("db", "{side}");
+        assert!(problem.what(Lang::En).contains("{side}"), "{}", problem.what(Lang::En));
+        assert!(problem.to_string().starts_with("VF-0201: "));
+    }
+}
