@@ -26,6 +26,10 @@ pub(crate) fn not_admitted(job_id: &JobId, collection: Position) -> Error {
     Error::new(crate::ErrorKind::NotOpen, text)
 }
 
+/// A writer that asks for more time than this gets this much. What claims to hold for longer was written by a clock that has
+/// been set back since.
+pub const WRITER_TTL_MAX: Duration = Duration::from_secs(600);
+
 /// What is recorded of those who write.
 #[async_trait]
 pub trait Claims {

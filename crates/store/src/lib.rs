@@ -37,7 +37,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use attempt::Attempt;
-pub use claims::Claims;
+pub use claims::{Claims, WRITER_TTL_MAX};
 pub use collections::{CollectionRecord, Collections, NewCollectionRecord};
 pub use comparisons::{Comparison, Comparisons, NewComparison};
 pub use error::{Error, ErrorKind};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 use crate::error::{Error, ErrorKind};
 
@@ -56,6 +56,10 @@ impl Address {
         }
         if config.get_application_name().is_none() {
             config.application_name("vecferry");
+        }
+        // Of several hosts, one takes writes; which one changes when another takes over.
+        if config.get_hosts().len() > 1 && config.get_target_session_attrs() == TargetSessionAttrs::Any {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         if config.get_hosts().is_empty() {
             return Err(invalid("it has no host"));

@@ -17,6 +17,14 @@ use crate::id::{JobId, Position, SplitId, WorkerId};
 use crate::right::{Claim, Writer};
 use crate::splits::Split;
 
+/// Whether the time of a writer is not over. None holds for longer than [`WRITER_TTL_MAX`](crate::WRITER_TTL_MAX), so that
+/// one with more was renewed before the server's clock was set back.
+macro_rules! writer_holds {
+    () => {
+        "(writers.expires BETWEEN clock_timestamp() AND clock_timestamp() + interval '600 seconds')"
+    };
+}
+
 #[async_trait]
 impl Claims for PostgresStore {
     async fn open_writer(
@@ -125,9 +133,12 @@ impl Claims for PostgresStore {
     }
 
     async fn workers(&self, job_id: &JobId) -> Result<u64, Error> {
-        let sql = "SELECT count(DISTINCT worker) FROM writers w WHERE job_id = $1 AND state = 'open' \
-                   AND expires > clock_timestamp() AND EXISTS (SELECT 1 FROM splits s WHERE s.job_id = w.job_id \
-                   AND s.collection = w.collection AND s.writer = w.number)";
+        let sql = concat!(
+            "SELECT count(DISTINCT worker) FROM writers WHERE job_id = $1 AND state = 'open' AND ",
+            writer_holds!(),
+            " AND EXISTS (SELECT 1 FROM splits s WHERE s.job_id = writers.job_id \
+            AND s.collection = writers.collection AND s.writer = writers.number)"
+        );
         self.read(sql, &[&job_id.as_str()], |rows| match rows.first() {
             Some(row) => unsigned(row, 0),
             None => Ok(0),
@@ -184,9 +195,13 @@ impl Claims for PostgresStore {
     }
 
     async fn free_splits(&self, job_id: &JobId, collection: Position) -> Result<Vec<SplitId>, Error> {
-        let sql = "SELECT split_id FROM splits s WHERE job_id = $1 AND collection = $2 AND NOT done AND NOT EXISTS \
-                   (SELECT 1 FROM writers w WHERE w.job_id = s.job_id AND w.collection = s.collection \
-                   AND w.number = s.writer AND w.state = 'open' AND w.expires > clock_timestamp()) ORDER BY split_id";
+        let sql = concat!(
+            "SELECT split_id FROM splits s WHERE job_id = $1 AND collection = $2 AND NOT done AND NOT EXISTS \
+            (SELECT 1 FROM writers WHERE writers.job_id = s.job_id AND writers.collection = s.collection \
+            AND writers.number = s.writer AND writers.state = 'open' AND ",
+            writer_holds!(),
+            ") ORDER BY split_id"
+        );
         self.read(sql, &[&job_id.as_str(), &at(collection)], |rows| all(rows, |row| split_id(row, 0))).await
     }
 }
@@ -299,8 +314,12 @@ async fn lock_writers(
 ) -> Result<Vec<Look>, Failure> {
     let (id, collection, number) = key_of(writer);
     let numbers: Vec<i64> = other.into_iter().chain([number]).collect();
-    let lock = "SELECT number, state = 'open', expires <= clock_timestamp() FROM writers \
-                WHERE job_id = $1 AND collection = $2 AND number = ANY($3) ORDER BY number FOR NO KEY UPDATE";
+    let lock = concat!(
+        "SELECT number, state = 'open', NOT ",
+        writer_holds!(),
+        " FROM writers \
+        WHERE job_id = $1 AND collection = $2 AND number = ANY($3) ORDER BY number FOR NO KEY UPDATE"
+    );
     all(&change.rows(lock, &[&id, &collection, &numbers]).await?, Look::of)
 }
 

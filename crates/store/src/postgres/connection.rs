@@ -99,10 +99,13 @@ impl Connections {
             match failure.next() {
                 Next::Final(kind) => return Err(failure.told(kind)),
                 Next::Contended if over => return Err(failure.told(ErrorKind::Locked)),
-                Next::Lost if over => return Err(self.unreachable(begin.elapsed(), failure)),
+                Next::Lost(ErrorKind::Unreachable) if over => {
+                    return Err(self.unreachable(begin.elapsed(), failure));
+                }
+                Next::Lost(kind) if over => return Err(failure.told(kind)),
                 Next::Contended => {}
                 // Others that are idle may be lost as well without anybody having noticed.
-                Next::Lost => drop(self.pool.retain(|_, _| false)),
+                Next::Lost(_) => drop(self.pool.retain(|_, _| false)),
             }
             tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(PAUSE_MAX);

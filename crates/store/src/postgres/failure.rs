@@ -23,8 +23,9 @@ pub(super) enum Failure {
 pub(super) enum Next {
     /// Others were in the way: again.
     Contended,
-    /// The connection is lost, perhaps after the commit: again, when the server is back.
-    Lost,
+    /// The connection is lost, perhaps after the commit, or the server takes no writes any more because another one took
+    /// over: again on a new connection, until the time for that is over, and then told as this kind.
+    Lost(ErrorKind),
     /// Told to the caller.
     Final(ErrorKind),
 }
@@ -59,7 +60,7 @@ impl Failure {
         match self {
             Self::Refused(error) => Next::Final(error.kind()),
             Self::Server(error) => next_of(error),
-            Self::Late(_) => Next::Lost,
+            Self::Late(_) => Next::Lost(ErrorKind::Unreachable),
             Self::Changed => Next::Contended,
         }
     }
@@ -78,9 +79,11 @@ impl Failure {
 fn next_of(error: &tokio_postgres::Error) -> Next {
     match error.code() {
         Some(code) if is_contention(code) => Next::Contended,
-        Some(code) if is_outage(code) => Next::Lost,
+        Some(code) if is_outage(code) => Next::Lost(ErrorKind::Unreachable),
+        Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => Next::Lost(ErrorKind::ReadOnly),
         Some(code) => Next::Final(kind_of(code)),
-        None if is_lost(error) => Next::Lost,
+        None if takes_no_writes(error) => Next::Lost(ErrorKind::ReadOnly),
+        None if is_lost(error) => Next::Lost(ErrorKind::Unreachable),
         None => Next::Final(kind_without_code(error)),
     }
 }
@@ -112,7 +115,6 @@ fn is_outage(code: &SqlState) -> bool {
 fn kind_of(code: &SqlState) -> ErrorKind {
     match code.code() {
         "53100" => ErrorKind::Full,
-        "25006" => ErrorKind::ReadOnly,
         // User, password, or what the user may do.
         "28000" | "28P01" | "42501" => ErrorKind::Denied,
         // Data, or tables that are not as this program made them.
@@ -120,6 +122,12 @@ fn kind_of(code: &SqlState) -> ErrorKind {
         code if code.starts_with("22") || code.starts_with("23") => ErrorKind::Corrupt,
         _ => ErrorKind::Unusable,
     }
+}
+
+/// None of several hosts takes writes: the client library's own words.
+fn takes_no_writes(error: &tokio_postgres::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.to_string() == "database does not allow writes")
 }
 
 fn is_lost(error: &tokio_postgres::Error) -> bool {

@@ -9,7 +9,7 @@ use super::PostgresStore;
 use super::claims::lose_writers_of_job;
 use super::connection::Change;
 use super::failure::Failure;
-use super::lease::{Lease, TTL_MS};
+use super::lease::{Lease, TTL_MS, lease_holds};
 use super::rows::{
     all, at, damaged, duration, get, job_id, milliseconds, one, signed_size, state, unsigned,
     unsigned_or_none,
@@ -24,7 +24,8 @@ use crate::jobs::{Control, JobPage, JobRecord, JobState, JobSummary, Jobs, NewJo
 const LEASE_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// What a list shows of a job `j`: what is under way is counted now, others have it in their rows.
-const SUMMARY: &str = "\
+const SUMMARY: &str = concat!(
+    "\
     job_id, state, attempt, source, target, created_at, ended_at, \
     CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND done) \
         ELSE collections_done END, \
@@ -34,7 +35,10 @@ const SUMMARY: &str = "\
     CASE WHEN open THEN (SELECT coalesce(sum(c.rows_total), 0)::bigint FROM collections c WHERE c.job_id = j.job_id) \
         ELSE rows_total END, \
     max_rate, bottleneck, worked_ms, \
-    open AND EXISTS (SELECT 1 FROM leases l WHERE l.job_id = j.job_id AND l.expires > clock_timestamp())";
+    open AND EXISTS (SELECT 1 FROM leases WHERE leases.job_id = j.job_id AND ",
+    lease_holds!(),
+    ")"
+);
 /// Where such a job is from.
 const JOBS: &str = "SELECT *, state IN ('IN_PROGRESS', 'CANCELING') AS open FROM jobs";
 
@@ -165,7 +169,7 @@ impl Jobs for PostgresStore {
     }
 
     async fn is_live(&self, job_id: &JobId) -> Result<bool, Error> {
-        let sql = "SELECT 1 FROM leases WHERE job_id = $1 AND expires > clock_timestamp()";
+        let sql = concat!("SELECT 1 FROM leases WHERE job_id = $1 AND ", lease_holds!());
         self.read(sql, &[&job_id.as_str()], |rows| Ok(!rows.is_empty())).await
     }
 
@@ -261,8 +265,11 @@ impl PostgresStore {
         let change = self.begin(&mut client).await?;
         let job = "SELECT attempt FROM jobs WHERE job_id = $1 FOR NO KEY UPDATE";
         let number: i64 = get(&change.row(job, &[&id]).await?.ok_or_else(|| unknown(job_id))?, 0)?;
-        let held = "SELECT holder = $2 FROM leases \
-                    WHERE job_id = $1 AND (holder = $2 OR expires > clock_timestamp())";
+        let held = concat!(
+            "SELECT holder = $2 FROM leases WHERE job_id = $1 AND (holder = $2 OR ",
+            lease_holds!(),
+            ")"
+        );
         if let Some(row) = change.row(held, &[&id, &lease.holder()]).await? {
             return match get(&row, 0)? {
                 // By an earlier try.

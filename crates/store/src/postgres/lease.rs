@@ -22,6 +22,14 @@ use crate::id::JobId;
 
 /// How long a process is thought to live that gives no sign.
 pub(super) const TTL_MS: i64 = 20_000;
+/// Whether the time of a lease is not over: no lease holds for longer than its TTL, so that one with more was written
+/// before the server's clock was set back.
+macro_rules! lease_holds {
+    () => {
+        "(leases.expires BETWEEN clock_timestamp() AND clock_timestamp() + interval '20 seconds')"
+    };
+}
+pub(super) use lease_holds;
 const RENEWED_EVERY: Duration = Duration::from_secs(5);
 /// A server that does not answer keeps nobody from renewing again, or from ending.
 const CALL_MAX: Duration = Duration::from_secs(3);

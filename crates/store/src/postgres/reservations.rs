@@ -5,15 +5,19 @@ use tokio_postgres::Row;
 
 use super::PostgresStore;
 use super::failure::Failure;
+use super::lease::lease_holds;
 use super::rows::{all, at, get, job_id, position, state};
 use crate::attempt::Attempt;
 use crate::error::Error;
 use crate::reservations::{Reservations, Reserved};
 
 /// The reservations of others that are in the way of a job.
-const HELD: &str = "\
+const HELD: &str = concat!(
+    "\
     SELECT wanted.target, wanted.position, held.job_id, held.position, holder.state, \
-    EXISTS (SELECT 1 FROM leases WHERE leases.job_id = held.job_id AND leases.expires > clock_timestamp()) AS live \
+    EXISTS (SELECT 1 FROM leases WHERE leases.job_id = held.job_id AND ",
+    lease_holds!(),
+    ") AS live \
     FROM collections wanted \
     JOIN jobs own ON own.job_id = wanted.job_id \
     JOIN reservations held ON held.target = own.target AND held.name = wanted.target \
@@ -21,8 +25,11 @@ const HELD: &str = "\
     JOIN collections made ON made.job_id = held.job_id AND made.position = held.position \
     WHERE wanted.job_id = $1 AND held.job_id <> $1 \
     AND (made.creation_intended AND holder.state <> 'SUCCESSFUL' \
-        OR EXISTS (SELECT 1 FROM leases WHERE leases.job_id = held.job_id AND leases.expires > clock_timestamp())) \
-    ORDER BY wanted.position";
+        OR EXISTS (SELECT 1 FROM leases WHERE leases.job_id = held.job_id AND ",
+    lease_holds!(),
+    ")) \
+    ORDER BY wanted.position"
+);
 
 #[async_trait]
 impl Reservations for PostgresStore {

@@ -6,12 +6,12 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
 use super::failure::Failure;
+use crate::claims::WRITER_TTL_MAX;
 use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, Position, SplitId};
 use crate::jobs::JobState;
 
 /// Times that are added to a clock stay within what it can show.
-const DAYS_100_YEARS: u64 = 36_525;
 
 pub(super) fn signed_size(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
@@ -25,9 +25,9 @@ pub(super) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// How long something holds, in milliseconds.
+/// How long a writer holds, in milliseconds.
 pub(super) fn ttl(duration: Duration) -> i64 {
-    milliseconds(duration.min(Duration::from_secs(DAYS_100_YEARS * 24 * 60 * 60)))
+    milliseconds(duration.min(WRITER_TTL_MAX))
 }
 
 pub(super) fn bytes(key: &Option<String>) -> Option<&[u8]> {

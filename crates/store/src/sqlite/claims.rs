@@ -10,7 +10,7 @@ use super::clock::Moment;
 use super::rows::{signed, unsigned};
 use super::splits::{mark_unrecorded_as_doubts, one};
 use crate::attempt::Attempt;
-use crate::claims::{Claims, not_admitted};
+use crate::claims::{Claims, WRITER_TTL_MAX, not_admitted};
 use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, Position, SplitId, WorkerId};
 use crate::right::{Claim, Writer};
@@ -76,7 +76,7 @@ impl Claims for SqliteStore {
                     writer.collection().0,
                     signed(writer.number()),
                     now.boot,
-                    now.after(ttl)
+                    now.after(ttl.min(WRITER_TTL_MAX))
                 ],
             )?;
             if renewed == 1 { Ok(()) } else { Err(ended(&writer)) }
@@ -264,7 +264,14 @@ fn open(
     connection.execute(
         "INSERT INTO writers (job_id, collection, number, worker, state, boot, expires_ms) \
          VALUES (?1, ?2, ?3, ?4, 'open', ?5, ?6)",
-        params![job_id.as_str(), collection.0, number, worker.as_str(), now.boot, now.after(ttl)],
+        params![
+            job_id.as_str(),
+            collection.0,
+            number,
+            worker.as_str(),
+            now.boot,
+            now.after(ttl.min(WRITER_TTL_MAX))
+        ],
     )?;
     Ok(Writer::new(job_id.clone(), collection, number.cast_unsigned()))
 }

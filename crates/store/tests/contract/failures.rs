@@ -198,6 +198,78 @@ async fn a_server_that_comes_back_was_waited_for() {
     assert_eq!((split.cursor.as_deref(), split.progress.rows_written), (Some("e"), 5));
 }
 
+/// Has all sessions of a database ended, and those that begin from now on written by nobody, or again.
+fn set_read_only(server: &Postgres, url: &str, is_read_only: bool) {
+    let database = url.rsplit_once('/').unwrap().1;
+    let set = format!("ALTER DATABASE {database} SET default_transaction_read_only = {is_read_only}");
+    // By a session that may write in any case.
+    server.query(&with(url, database, "postgres"), &set);
+    let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'");
+    server.query(&with(url, database, "postgres"), &end);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_no_writes_for_a_while_is_waited_for() {
+    let server = Postgres::start();
+    let url = server.create_database();
+    let store = Arc::new(PostgresStore::connect(&url, Settings::default()).await.unwrap());
+    set_read_only(&server, &url, true);
+    let created = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.create_job(job("j1")).await })
+    };
+    let refused = "in a read-only transaction";
+    eventually("it was refused", async || {
+        std::fs::read_to_string(server.server().log_file()).unwrap().contains(refused)
+    })
+    .await;
+    assert!(!created.is_finished());
+    set_read_only(&server, &url, false);
+    created.await.unwrap().unwrap();
+    assert_eq!(store.find_job("j").await.unwrap(), id("j1"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_hosts_the_one_that_takes_writes_is_used() {
+    let (one, other) = (Postgres::start(), Postgres::start());
+    let (url, of_other) = (one.create_database(), other.create_database());
+    let password = one.server().password();
+    other.query(&of_other, &format!("ALTER ROLE vecferry PASSWORD '{password}'"));
+    let of_both = {
+        let host = |url: &str| url.split(['@', '/']).nth(3).unwrap().to_owned();
+        with(&url, &host(&url), &format!("{},{}", host(&url), host(&of_other)))
+    };
+    set_read_only(&one, &url, true);
+    let store = PostgresStore::connect(&of_both, SOON).await.unwrap();
+    store.create_job(job("j1")).await.unwrap();
+    assert_eq!(other.query(&of_other, "SELECT count(*) FROM vecferry.jobs"), "1");
+
+    set_read_only(&other, &of_other, true);
+    let error = store.create_job(job("j2")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
+    assert_eq!(refused(&of_both).await.kind(), ErrorKind::ReadOnly);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_back_keeps_nobody_out() {
+    let place = Place::postgres();
+    let (store, attempt, splits) = planned(&place).await;
+    claimed(&*store, &splits[0]).await;
+    assert!(store.free_splits(&id("j1"), FIRST).await.unwrap().iter().all(|id| *id != splits[0].split_id));
+    // As if they were written an hour later than it is now.
+    let url = place.name();
+    SERVER.query(&url, "UPDATE vecferry.writers SET expires = expires + interval '1 hour'");
+    assert!(store.free_splits(&id("j1"), FIRST).await.unwrap().contains(&splits[0].split_id));
+    assert_eq!(store.workers(&id("j1")).await.unwrap(), 0);
+    claimed(&*store, &splits[0]).await;
+    // Nobody renews this one any more.
+    place.end_lease("j1");
+    SERVER.query(&url, "UPDATE vecferry.leases SET expires = clock_timestamp() + interval '1 hour'");
+    assert!(!store.is_live(&id("j1")).await.unwrap());
+    let other = place.open().await;
+    assert_eq!(other.begin_attempt(&id("j1")).await.unwrap().number(), attempt.number() + 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stays_away_is_given_up_in_time() {
     let server = Postgres::start();
