@@ -106,6 +106,11 @@ impl FaultProxy {
         self.board.calls_by_method()
     }
 
+    /// The most calls of a method that were ever under way at once.
+    pub fn most_at_once(&self, method: &str) -> u64 {
+        self.board.most_at_once(method)
+    }
+
     /// Waits until at least `count` calls of a method have arrived; `false` after the timeout.
     #[must_use]
     pub fn wait_for_calls(&self, method: &str, count: u64, timeout: Duration) -> bool {

@@ -34,6 +34,7 @@ mod probed;
 mod rbac;
 mod releases;
 mod restored;
+mod together;
 mod untrue_answers;
 mod updates;
 mod vanished;

@@ -22,6 +22,8 @@ pub(super) struct Board {
 #[derive(Debug, Default)]
 struct State {
     calls: BTreeMap<String, u64>,
+    /// Calls under way by method, and the most there ever were at once.
+    open: BTreeMap<String, (u64, u64)>,
     rules: Vec<Rule>,
 }
 
@@ -90,6 +92,9 @@ impl Board {
     pub(super) fn arrived(&self, method: &str) -> Option<(usize, Fault)> {
         let mut state = self.lock();
         *state.calls.entry(method.to_owned()).or_default() += 1;
+        let (open, most) = state.open.entry(method.to_owned()).or_default();
+        *open += 1;
+        *most = (*open).max(*most);
         let mut taken = None;
         for (index, rule) in state.rules.iter_mut().enumerate() {
             let concerned = rule.armed && rule.calls.contain(method) && rule.fault.can_hit(method);
@@ -100,6 +105,17 @@ impl Board {
         }
         self.changed.notify_all();
         taken
+    }
+
+    /// A call that arrived is under way no more.
+    pub(super) fn ended(&self, method: &str) {
+        if let Some((open, _)) = self.lock().open.get_mut(method) {
+            *open -= 1;
+        }
+    }
+
+    pub(super) fn most_at_once(&self, method: &str) -> u64 {
+        self.lock().open.get(method).map_or(0, |(_, most)| *most)
     }
 
     /// A fault took its effect.

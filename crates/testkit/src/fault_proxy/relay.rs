@@ -181,7 +181,9 @@ async fn serve(stream: TcpStream, upstream: Authority, board: Arc<Board>) {
 /// One call. An error resets its stream.
 async fn call(link: Arc<Link>, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
     let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
-    let ending = match link.board.arrived(&method) {
+    let arrived = link.board.arrived(&method);
+    let _open = Open { board: Arc::clone(&link.board), method: method.clone() };
+    let ending = match arrived {
         None => forward(&link, request).await?,
         Some((rule, fault)) => suffer(&link, method, request, rule, fault).await?,
     };
@@ -192,6 +194,18 @@ async fn call(link: Arc<Link>, request: Request<Incoming>) -> Result<Response<Bo
             link.broken.notify_one();
             pending().await
         }
+    }
+}
+
+/// A call that is under way, until its answer begins or its client is gone.
+struct Open {
+    board: Arc<Board>,
+    method: String,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.board.ended(&self.method);
     }
 }
 
