@@ -51,22 +51,22 @@ fn the_limit_of_a_target_narrows_the_window_and_is_named_as_the_reason() {
 #[test]
 fn a_limited_rate_is_kept() {
     let mut oracle = oracle();
-    oracle.run(r#"simple(source, "throttled", 12000)"#);
-    let arguments = ["--collection", "throttled", "--max-rate", "3000rows/s"];
+    oracle.run(r#"simple(source, "throttled", 4000)"#);
+    let arguments = ["--collection", "throttled", "--max-rate", "1000rows/s"];
     let run = Vecferry::migrate(servers(), "source", "target", &arguments);
     let report = run.succeeded();
-    assert_eq!(report["collections"][0]["rows"], 12_000);
+    assert_eq!(report["collections"][0]["rows"], 4_000);
     // What goes at once is no more than a second's worth and a page, which holds half a second's.
-    let least = (12_000.0 - 3000.0 - 1500.0) / 3000.0;
+    let least = (4_000.0 - 1000.0 - 500.0) / 1000.0;
     let took = report["collections"][0]["copy_seconds"].as_f64().unwrap();
-    assert!(took >= least, "12,000 rows in {took} s");
-    assert_eq!(limits_told(&run), ["3000rows/s"]);
-    assert_eq!(report["pace"]["max_rate"], "3000rows/s");
+    assert!(took >= least, "4,000 rows in {took} s");
+    assert_eq!(limits_told(&run), ["1000rows/s"]);
+    assert_eq!(report["pace"]["max_rate"], "1000rows/s");
     assert_eq!(report["pace"]["waits"][0]["on"], "max_rate", "{}", report["pace"]);
     oracle.run(
         r#"
         target.load("throttled")
-        assert same(source, target, "throttled") == 12000
+        assert same(source, target, "throttled") == 4000
         "#,
     );
 }
