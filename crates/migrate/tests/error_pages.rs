@@ -17,23 +17,24 @@ fn readable(template: &str) -> String {
 }
 
 fn page(entry: &Entry) -> String {
-    let Text { what, hint } = &entry.en;
-    let zh = &entry.zh;
+    let part = |heading: &str, text: &str| format!("**{heading}** {}\n\n", readable(text));
+    let told = |text: &Text, [what, hint, service]: [&str; 3]| {
+        let in_service = text.service_hint.map(|text| part(service, text)).unwrap_or_default();
+        format!("{}{}{in_service}", part(what, text.what), part(hint, text.hint))
+    };
+    let en = told(&entry.en, ["What happened:", "What to do:", "In the console or by REST:"]);
+    let zh = told(&entry.zh, ["发生了什么：", "怎么办：", "在控制台或 REST 中："]);
     format!(
-        "# {code}\n\nExit code {exit}.\n\n**What happened:** {what}\n\n**What to do:** {hint}\n\n---\n\n\
-         退出码 {exit}。\n\n**发生了什么：** {zh_what}\n\n**怎么办：** {zh_hint}\n",
+        "# {code}\n\nExit code {exit}.\n\n{en}---\n\n退出码 {exit}。\n\n{zh}\n",
         code = entry.code,
         exit = entry.exit.code(),
-        what = readable(what),
-        hint = readable(hint),
-        zh_what = readable(zh.what),
-        zh_hint = readable(zh.hint),
+        zh = zh.trim_end(),
     )
 }
 
 fn index() -> String {
     let mut text = String::from(
-        "# Error codes · 错误代码\n\nWritten from the catalogue in `crates/migrate/src/problem/catalogue.rs`.\n\n\
+        "# Error codes · 错误代码\n\nWritten from the catalogue in `crates/words/src/catalogue.rs`.\n\n\
          | code | exit | what happened | 发生了什么 |\n|---|---|---|---|\n",
     );
     for entry in CATALOGUE {

@@ -97,7 +97,9 @@ catalogue! {
         en "the {side} address can't be used: {detail}"
            "write http://host:port or https://host:port; pass credentials with --{flag}-token and certificates with --{flag}-ca, --{flag}-cert and --{flag}-key"
         zh "无法使用{side}集群的地址：{detail}"
-           "地址格式为 http://host:port 或 https://host:port；凭证用 --{flag}-token 提供，证书用 --{flag}-ca、--{flag}-cert、--{flag}-key 提供";
+           "地址格式为 http://host:port 或 https://host:port；凭证用 --{flag}-token 提供，证书用 --{flag}-ca、--{flag}-cert、--{flag}-key 提供"
+        service "write http://host:port or https://host:port; credentials and certificates are separate settings of the cluster"
+                "地址格式为 http://host:port 或 https://host:port；凭证和证书请在集群设置中另行填写";
     /// Confirmation is needed, and there is no terminal to ask on.
     NeedsYes 3 Usage
         en "cannot ask for confirmation: standard input is not a terminal"
@@ -109,7 +111,9 @@ catalogue! {
         en "`{selector}` does not name a collection: {detail}"
            "write NAME (in database `default`), DB.NAME, or DB.* for a whole database; --target-db takes SOURCE_DB=TARGET_DB"
         zh "`{selector}` 不是有效的 Collection 名称：{detail}"
-           "格式为 NAME（位于 `default` Database）、DB.NAME，或用 DB.* 表示整个 Database；--target-db 的格式为 SOURCE_DB=TARGET_DB";
+           "格式为 NAME（位于 `default` Database）、DB.NAME，或用 DB.* 表示整个 Database；--target-db 的格式为 SOURCE_DB=TARGET_DB"
+        service "write NAME (in database `default`), DB.NAME, or DB.* for a whole database; choose the target databases so that no two collections get the same name"
+                "格式为 NAME（位于 `default` Database）、DB.NAME，或用 DB.* 表示整个 Database；选择目标 Database 时，请避免两个 Collection 同名";
     /// A file named on the command line can't be read.
     File 5 Usage
         en "the file `{file}` can't be read: {detail}"
@@ -121,7 +125,9 @@ catalogue! {
         en "the state directory `{dir}` can't be used: {detail}"
            "choose a writable directory with enough space, with --state-dir"
         zh "无法使用状态目录 `{dir}`：{detail}"
-           "请用 --state-dir 指定一个可写且空间充足的目录";
+           "请用 --state-dir 指定一个可写且空间充足的目录"
+        service "free space in it or make it writable, on the machine that runs the service"
+                "请在运行服务的机器上为其释放空间，或使其可写";
     /// Other users can read the state directory.
     StateDirExposed 20 Usage
         en "other users can access the state directory `{dir}` (mode {detail})"
@@ -145,43 +151,57 @@ catalogue! {
         en "the job database `{dir}` can't be reached: {detail}"
            "check the host, port and TLS options in --store, and that PostgreSQL is running; then run the command again"
         zh "无法连接任务数据库 `{dir}`：{detail}"
-           "请检查 --store 中的主机、端口和 TLS 选项，并确认 PostgreSQL 正在运行；然后重新运行该命令";
+           "请检查 --store 中的主机、端口和 TLS 选项，并确认 PostgreSQL 正在运行；然后重新运行该命令"
+        service "check that PostgreSQL is running and that the service can reach it, then try again"
+                "请确认 PostgreSQL 正在运行，且服务能够连接到它，然后重试";
     /// The database of `--store` denies access.
     StoreDenied 24 Refused
         en "the job database `{dir}` denies access: {detail}"
            "check the user and password in --store; the user must own the schema `vecferry` of this database, or be allowed to create it"
         zh "任务数据库 `{dir}` 拒绝访问：{detail}"
-           "请检查 --store 中的用户名和密码；该用户须拥有此数据库中的 `vecferry` schema，或有权创建它";
+           "请检查 --store 中的用户名和密码；该用户须拥有此数据库中的 `vecferry` schema，或有权创建它"
+        service "check the user and password that the service connects with; the user must own the schema `vecferry` of this database, or be allowed to create it"
+                "请检查服务连接数据库所用的用户名和密码；该用户须拥有此数据库中的 `vecferry` schema，或有权创建它";
     /// The database of `--store` can't be used.
     StoreUnusable 25 Refused
         en "the job database `{dir}` can't be used: {detail}"
            "write --store postgres://USER:PASSWORD@HOST:PORT/DATABASE, for PostgreSQL 14 or later; the server log says more"
         zh "无法使用任务数据库 `{dir}`：{detail}"
-           "--store 的格式为 postgres://USER:PASSWORD@HOST:PORT/DATABASE，要求 PostgreSQL 14 及以上；详情请查看服务日志";
+           "--store 的格式为 postgres://USER:PASSWORD@HOST:PORT/DATABASE，要求 PostgreSQL 14 及以上；详情请查看服务日志"
+        service "check the PostgreSQL server log; the service needs PostgreSQL 14 or later"
+                "请查看 PostgreSQL 的日志；服务要求 PostgreSQL 14 及以上";
     /// No job has this ID.
     UnknownJob 7 Usage
         en "no such job: {detail}"
            "`vecferry jobs` lists the job IDs of this state directory or database; use --state-dir or --store for another one"
         zh "找不到该任务：{detail}"
-           "用 `vecferry jobs` 列出该状态目录或数据库中的任务 ID；用 --state-dir 或 --store 指定其他位置";
+           "用 `vecferry jobs` 列出该状态目录或数据库中的任务 ID；用 --state-dir 或 --store 指定其他位置"
+        service "check the job ID in the list of jobs"
+                "请在任务列表中核对任务 ID";
     /// The job database was written by a newer version.
     LedgerNewer 8 Usage
         en "the job database in `{dir}` was written by a newer version of Vecferry: {detail}"
            "use the version of vecferry that wrote it, or choose another --state-dir or --store"
         zh "`{dir}` 中的任务数据库由更新版本的 Vecferry 写入：{detail}"
-           "请使用写入它的 vecferry 版本，或用 --state-dir 或 --store 指定其他位置";
+           "请使用写入它的 vecferry 版本，或用 --state-dir 或 --store 指定其他位置"
+        service "upgrade the service to the version that wrote it, or later"
+                "请将服务升级到写入它的版本或更高版本";
     /// The job database is damaged.
     LedgerCorrupt 9 Usage
         en "the job database in `{dir}` is damaged, or was not created by Vecferry: {detail}"
            "nothing was changed; restore it from a backup, or choose another --state-dir or --store (jobs in the damaged database can't be resumed)"
         zh "`{dir}` 中的任务数据库已损坏，或不是由 Vecferry 创建：{detail}"
-           "未做任何改动；请从备份恢复，或用 --state-dir 或 --store 指定其他位置（损坏数据库中的任务将无法继续）";
+           "未做任何改动；请从备份恢复，或用 --state-dir 或 --store 指定其他位置（损坏数据库中的任务将无法继续）"
+        service "nothing was changed; restore it from a backup (jobs in the damaged database can't be resumed)"
+                "未做任何改动；请从备份恢复（损坏数据库中的任务将无法继续）";
     /// A job has no report yet.
     NoReport 10 Usage
         en "job {job} has no report yet"
            "`vecferry status {job}` shows its progress; the report is written when the job ends"
         zh "任务 {job} 还没有报告"
-           "用 `vecferry status {job}` 查看进度；任务结束后会生成报告";
+           "用 `vecferry status {job}` 查看进度；任务结束后会生成报告"
+        service "the report is written when the job ends; until then, the job's status shows its progress"
+                "任务结束后会生成报告；在此之前，可在任务状态中查看进度";
     /// An output file can't be written.
     FileNotWritten 11 Usage
         en "`{file}` can't be written: {detail}"
@@ -199,25 +219,33 @@ catalogue! {
         en "job {job} is complete, so there is nothing left to limit"
            "use --max-rate with the next `vecferry migrate`"
         zh "任务 {job} 已完成，无需再限速"
-           "请在下一次 `vecferry migrate` 时使用 --max-rate";
+           "请在下一次 `vecferry migrate` 时使用 --max-rate"
+        service "set a rate limit for the next migration"
+                "请在下一次迁移时设置限速";
     /// A compatibility policy that does not exist or does not parse.
     Policy 17 Usage
         en "`{policy}` is not a compatibility policy: {detail}"
            "use zilliz-cn (the default), zilliz-global, or a file in the format of crates/policy/editions/zilliz-cn.json"
         zh "`{policy}` 不是有效的兼容性策略：{detail}"
-           "请使用 zilliz-cn（默认）、zilliz-global，或与 crates/policy/editions/zilliz-cn.json 格式相同的文件";
+           "请使用 zilliz-cn（默认）、zilliz-global，或与 crates/policy/editions/zilliz-cn.json 格式相同的文件"
+        service "choose zilliz-cn (the default) or zilliz-global"
+                "请选择 zilliz-cn（默认）或 zilliz-global";
     /// A cluster ID is given, but no API key to look up its address.
     ApiKeyMissing 18 Usage
         en "`{id}` is a Zilliz Cloud cluster ID, but no API key is given for the {side} to look up its address"
            "set VECFERRY_{variable}_API_KEY or use --{flag}-api-key, or write the cluster's public endpoint (https://…)"
         zh "`{id}` 是 Zilliz Cloud 集群 ID，需要 API 密钥才能查询其地址，但未为{side}集群提供"
-           "请设置环境变量 VECFERRY_{variable}_API_KEY 或使用 --{flag}-api-key，也可以直接写集群的公网 Endpoint（https://…）";
+           "请设置环境变量 VECFERRY_{variable}_API_KEY 或使用 --{flag}-api-key，也可以直接写集群的公网 Endpoint（https://…）"
+        service "set an API key for the cluster, or use its public endpoint (https://…)"
+                "请为该集群设置 API 密钥，或使用其公网 Endpoint（https://…）";
     /// A stated plan contradicts the cluster's own.
     PlanContradicts 19 Usage
-        en "--{flag}-plan says that the {side} is {stated}, but it is {found} ({by})"
+        en "the plan of the {side} is stated as {stated}, but it is {found} ({by})"
            "remove --{flag}-plan: it is only for clusters whose plan can't be detected"
-        zh "--{flag}-plan 声明{side}集群为 {stated}，但实际为 {found}（依据：{by_zh}）"
-           "请去掉 --{flag}-plan：它仅用于无法识别部署方式的集群";
+        zh "{side}集群的部署方式声明为 {stated}，但实际为 {found}（依据：{by_zh}）"
+           "请去掉 --{flag}-plan：它仅用于无法识别部署方式的集群"
+        service "remove the stated plan: it is only for clusters whose plan can't be detected"
+                "请去掉部署方式的声明：它仅用于无法识别部署方式的集群";
     /// A plan file is incomplete or not a plan.
     PlanFile 40 Usage
         en "`{file}` is not a complete plan: {detail}"
@@ -260,7 +288,9 @@ catalogue! {
         en "the {side} requires TLS: {detail}"
            "use https:// in the address; for a private certificate authority, add --{flag}-ca FILE"
         zh "{side}集群要求使用 TLS 加密连接：{detail}"
-           "请将地址改为 https://；如证书由私有 CA 签发，请加上 --{flag}-ca FILE";
+           "请将地址改为 https://；如证书由私有 CA 签发，请加上 --{flag}-ca FILE"
+        service "use https:// in the address; for a private certificate authority, set its CA certificate for the cluster"
+                "请将地址改为 https://；如证书由私有 CA 签发，请为该集群设置 CA 证书";
     /// TLS to a plain HTTP port.
     ServerSpeaksPlain 105 Refused
         en "the {side} does not use TLS: {detail}"
@@ -272,13 +302,17 @@ catalogue! {
         en "the {side}'s certificate is not trusted: {detail}"
            "pass the CA certificate that signed it with --{flag}-ca FILE, and use the host name in the certificate"
         zh "{side}集群的证书不被信任：{detail}"
-           "用 --{flag}-ca FILE 指定签发它的 CA 证书，并使用证书中的主机名";
+           "用 --{flag}-ca FILE 指定签发它的 CA 证书，并使用证书中的主机名"
+        service "set the CA certificate that signed it for the cluster, and use the host name in the certificate"
+                "请为该集群设置签发它的 CA 证书，并使用证书中的主机名";
     /// The server rejects the client certificate.
     ClientCertificate 107 Refused
         en "the {side} rejects the client certificate: {detail}"
            "use a certificate that the server trusts, with --{flag}-cert FILE and --{flag}-key FILE"
         zh "{side}集群拒绝了客户端证书：{detail}"
-           "用 --{flag}-cert FILE 和 --{flag}-key FILE 提供服务端信任的证书";
+           "用 --{flag}-cert FILE 和 --{flag}-key FILE 提供服务端信任的证书"
+        service "set a client certificate and key that the server trusts"
+                "请为该集群设置服务端信任的客户端证书和私钥";
     /// Something other than gRPC listens there.
     NotGrpc 108 Refused
         en "the {side} address is not a Milvus gRPC port: {detail}"
@@ -296,7 +330,9 @@ catalogue! {
         en "the {side} rejects the credentials: \"{detail}\""
            "set VECFERRY_SOURCE_TOKEN or VECFERRY_TARGET_TOKEN, or use --{flag}-token, with user:password or an API key"
         zh "{side}集群拒绝了凭证：“{detail}”"
-           "请用环境变量 VECFERRY_SOURCE_TOKEN / VECFERRY_TARGET_TOKEN 或 --{flag}-token 提供用户名:密码或 API 密钥";
+           "请用环境变量 VECFERRY_SOURCE_TOKEN / VECFERRY_TARGET_TOKEN 或 --{flag}-token 提供用户名:密码或 API 密钥"
+        service "correct the cluster's credentials: user:password or an API key"
+                "请更正该集群的凭证：用户名:密码或 API 密钥";
     /// The user lacks a privilege.
     PermissionDenied 111 Refused
         en "the user lacks the privilege `{privilege}` on `{object}` of the {side}: {detail}"
@@ -339,7 +375,9 @@ catalogue! {
         en "the {side} has no database `{db}`"
            "check the name; the part before the dot in --collection is the database"
         zh "{side}集群没有 Database `{db}`"
-           "请检查名称；--collection 中点号之前的部分是 Database";
+           "请检查名称；--collection 中点号之前的部分是 Database"
+        service "check the name; the database may have been dropped"
+                "请检查名称；该 Database 可能已被删除";
     /// No such collection.
     UnknownCollection 202 Refused
         en "the {side} has no collection `{collection}`"
@@ -351,49 +389,65 @@ catalogue! {
         en "the target already has `{collection}`"
            "existing collections are never changed: drop or rename it on the target, skip it with --exclude {collection}, or use another database with --target-db"
         zh "目标集群上已存在 `{collection}`"
-           "不会改动已有的 Collection：请在目标集群上删除或重命名它，用 --exclude {collection} 跳过，或用 --target-db 写入其他 Database";
+           "不会改动已有的 Collection：请在目标集群上删除或重命名它，用 --exclude {collection} 跳过，或用 --target-db 写入其他 Database"
+        service "existing collections are never changed: drop or rename it on the target, leave it out of the migration, or choose another target database"
+                "不会改动已有的 Collection：请在目标集群上删除或重命名它，在迁移中跳过它，或选择其他目标 Database";
     /// The name of an alias is taken on the target.
     AliasTaken 215 Refused
         en "`{alias}`, an alias of `{collection}`, is already taken on the target"
            "drop or rename it on the target, or skip the collection with --exclude {collection}"
         zh "`{collection}` 的别名 `{alias}` 在目标集群上已被占用"
-           "请在目标集群上删除或重命名它，或用 --exclude {collection} 跳过该 Collection";
+           "请在目标集群上删除或重命名它，或用 --exclude {collection} 跳过该 Collection"
+        service "drop or rename it on the target, or leave the collection out"
+                "请在目标集群上删除或重命名它，或跳过该 Collection";
     /// Source and target are one cluster.
     SameCluster 204 Refused
         en "source and target are the same cluster: {detail}"
            "choose another target cluster, or copy into another database with --target-db SOURCE_DB=TARGET_DB"
         zh "源集群和目标集群是同一个集群：{detail}"
-           "请指定其他目标集群，或用 --target-db SOURCE_DB=TARGET_DB 复制到其他 Database";
+           "请指定其他目标集群，或用 --target-db SOURCE_DB=TARGET_DB 复制到其他 Database"
+        service "choose another target cluster, or another target database"
+                "请选择其他目标集群，或其他目标 Database";
     /// Not loaded, and loading is not allowed.
     SourceNotLoaded 205 Refused
-        en "`{collection}` is not fully loaded on the source ({detail}), and --source-load never does not allow loading it"
+        en "`{collection}` is not fully loaded on the source ({detail}), and loading it is not allowed"
            "load it on the source, or use --source-load temporary to load it for the copy and release it afterwards"
-        zh "源集群上的 `{collection}` 未完全加载（{detail}），而 --source-load never 不允许加载"
-           "请在源集群上加载它，或使用 --source-load temporary，为复制临时加载并在之后释放";
+        zh "源集群上的 `{collection}` 未完全加载（{detail}），且不允许加载它"
+           "请在源集群上加载它，或使用 --source-load temporary，为复制临时加载并在之后释放"
+        service "load it on the source, or allow loading it temporarily for the copy"
+                "请在源集群上加载它，或允许为复制临时加载它";
     /// Rows, but no index on a vector field.
     NoIndex 206 Refused
         en "`{collection}` has about {rows} rows, but its vector field `{field}` has no index, so the source can't load it"
            "create an index on `{field}` on the source (AUTOINDEX will do), or skip the collection with --exclude {collection}"
         zh "`{collection}` 约有 {rows} 行，但向量字段 `{field}` 没有索引，源集群无法加载该 Collection"
-           "请在源集群上为 `{field}` 创建索引（AUTOINDEX 即可），或用 --exclude {collection} 跳过该 Collection";
+           "请在源集群上为 `{field}` 创建索引（AUTOINDEX 即可），或用 --exclude {collection} 跳过该 Collection"
+        service "create an index on `{field}` on the source (AUTOINDEX will do), or leave the collection out"
+                "请在源集群上为 `{field}` 创建索引（AUTOINDEX 即可），或跳过该 Collection";
     /// The partitions add up to more rows than the collection.
     PartitionsDisagree 236 Refused
         en "`{collection}` has {rows} rows on the source, but its partitions add up to {sum}: the source still returns replaced rows in their old partition"
            "delete those primary keys on the source and insert the rows again into the right partition, or skip the collection with --exclude {collection}"
         zh "源集群上的 `{collection}` 有 {rows} 行，但各 Partition 之和为 {sum}：源集群在旧 Partition 中仍返回已被替换的行"
-           "请在源集群上删除这些主键，再将这些行重新插入正确的 Partition，或用 --exclude {collection} 跳过该 Collection";
+           "请在源集群上删除这些主键，再将这些行重新插入正确的 Partition，或用 --exclude {collection} 跳过该 Collection"
+        service "delete those primary keys on the source and insert the rows again into the right partition, or leave the collection out"
+                "请在源集群上删除这些主键，再将这些行重新插入正确的 Partition，或跳过该 Collection";
     /// Rows, but no vector field, on a version that can't load that.
     NoVectorField 237 Refused
         en "`{collection}` has about {rows} rows but no vector field, so the source ({version}) can't load it"
            "skip the collection with --exclude {collection}"
         zh "`{collection}` 约有 {rows} 行，但没有向量字段，源集群（{version}）无法加载"
-           "请用 --exclude {collection} 跳过该 Collection";
+           "请用 --exclude {collection} 跳过该 Collection"
+        service "leave the collection out"
+                "请跳过该 Collection";
     /// The target does not support something.
     TargetCannotHold 207 Refused
         en "the target ({target}) does not support `{collection}`: {detail}"
            "use a target version that supports it, or skip the collection with --exclude {collection}"
         zh "目标集群（{target}）不支持 `{collection}`：{detail}"
-           "请使用支持它的目标集群版本，或用 --exclude {collection} 跳过该 Collection";
+           "请使用支持它的目标集群版本，或用 --exclude {collection} 跳过该 Collection"
+        service "use a target version that supports it, or leave the collection out"
+                "请使用支持它的目标集群版本，或跳过该 Collection";
     /// An invalid name.
     ForbiddenName 208 Refused
         en "the target does not allow the name `{name}` ({kind}): {detail}"
@@ -405,7 +459,9 @@ catalogue! {
         en "the target ({target}) might not support `{collection}`: {detail}"
            "nothing to do: before the first row, `migrate` tries this on the target with an empty temporary collection; `vecferry plan --probe-write` tries it now"
         zh "目标集群（{target}）可能不支持 `{collection}`：{detail}"
-           "无需处理：`migrate` 会在写入第一行之前，在目标集群上用空的临时 Collection 实际验证；`vecferry plan --probe-write` 可立即验证";
+           "无需处理：`migrate` 会在写入第一行之前，在目标集群上用空的临时 Collection 实际验证；`vecferry plan --probe-write` 可立即验证"
+        service "nothing to do: before the first row, the job tries this on the target with an empty temporary collection"
+                "无需处理：任务会在写入第一行之前，在目标集群上用空的临时 Collection 实际验证";
     /// Not enough memory to load a collection.
     LoadDoesNotFit 209 Refused
         en "loading `{collection}` on the {side} needs about {needed} of memory, but only {free} is free"
@@ -417,19 +473,25 @@ catalogue! {
         en "`{collection}` uses auto-generated IDs: the target would generate new ones for all rows"
            "choose --auto-id keep to keep the IDs if the target allows it (2.6 and later), or --auto-id regenerate to let it generate new ones and compare rows without them; or skip the collection with --exclude {collection}"
         zh "`{collection}` 使用自动生成的 ID（AutoID）：目标集群会为所有行重新生成 ID"
-           "请选择 --auto-id keep（目标集群支持时保留 ID，要求 2.6 及以上），或 --auto-id regenerate（由目标集群生成新 ID，比对时忽略 ID）；也可以用 --exclude {collection} 跳过该 Collection";
+           "请选择 --auto-id keep（目标集群支持时保留 ID，要求 2.6 及以上），或 --auto-id regenerate（由目标集群生成新 ID，比对时忽略 ID）；也可以用 --exclude {collection} 跳过该 Collection"
+        service "choose to keep the IDs if the target allows it (2.6 and later), or to let it generate new ones and compare rows without them; or leave the collection out"
+                "请选择保留 ID（目标集群支持时，要求 2.6 及以上），或由目标集群生成新 ID（比对时忽略 ID）；也可以跳过该 Collection";
     /// Nothing selected.
     NothingSelected 211 Refused
         en "no collection of the source is selected"
            "check --collection and --exclude; without --collection, every collection of every database is selected"
         zh "源集群上没有选中任何 Collection"
-           "请检查 --collection 和 --exclude；不指定 --collection 表示选择所有 Database 的所有 Collection";
+           "请检查 --collection 和 --exclude；不指定 --collection 表示选择所有 Database 的所有 Collection"
+        service "check which collections are selected and which are left out"
+                "请检查选中了哪些 Collection、跳过了哪些 Collection";
     /// A server failed during the pre-check.
     CheckFailed 212 Refused
         en "the pre-check of the {side} failed: {detail}"
            "nothing was written; check the server log, then run the command again"
         zh "预检{side}集群时出错：{detail}"
-           "尚未写入任何内容；请查看服务日志，然后重新运行该命令";
+           "尚未写入任何内容；请查看服务日志，然后重新运行该命令"
+        service "nothing was written; check the server log, then start the pre-check again"
+                "尚未写入任何内容；请查看服务日志，然后重新预检";
     /// The source failed during a dry run.
     DryRunFailed 239 Refused
         en "the source failed while `{collection}` was read: {detail}"
@@ -438,10 +500,12 @@ catalogue! {
            "没有写入任何内容；请排除原因，然后重新试运行";
     /// Duplicate primary keys, and `--duplicates fail`.
     DuplicatesRefused 213 Refused
-        en "`{collection}` has {surplus} rows with a duplicate primary key (first keys: {keys}), and --duplicates fail rejects them"
+        en "`{collection}` has {surplus} rows with a duplicate primary key (first keys: {keys}), and duplicates are not allowed"
            "remove the duplicates on the source, or use --duplicates warn to copy one row per primary key"
-        zh "`{collection}` 有 {surplus} 行主键重复（前几个主键：{keys}），而 --duplicates fail 不允许重复主键"
-           "请在源集群上清理重复行，或使用 --duplicates warn 为每个主键复制一行";
+        zh "`{collection}` 有 {surplus} 行主键重复（前几个主键：{keys}），且不允许重复主键"
+           "请在源集群上清理重复行，或使用 --duplicates warn 为每个主键复制一行"
+        service "remove the duplicates on the source, or allow duplicate primary keys: one row per primary key is then copied"
+                "请在源集群上清理重复行，或允许重复主键：此时每个主键复制一行";
     /// The source version can't be read safely.
     SourceTooOld 214 Refused
         en "the source ({version}) does not return rows in primary-key order, so rows could be lost"
@@ -453,37 +517,49 @@ catalogue! {
         en "another process is running job {job}"
            "wait until it ends, or stop it with `vecferry cancel {job}`"
         zh "另一个进程正在运行任务 {job}"
-           "请等待它结束，或用 `vecferry cancel {job}` 停止它";
+           "请等待它结束，或用 `vecferry cancel {job}` 停止它"
+        service "wait until it ends, or cancel job {job}"
+                "请等待它结束，或取消任务 {job}";
     /// The source no longer matches the plan of the job.
     SourceChanged 217 Refused
         en "`{collection}` on the source no longer matches the plan of job {job}: {detail}"
            "start a new job with `vecferry migrate`; `vecferry cancel {job} --clean` removes what this one created"
         zh "源集群上的 `{collection}` 与任务 {job} 的计划不再一致：{detail}"
-           "请用 `vecferry migrate` 新建任务；`vecferry cancel {job} --clean` 会删除该任务创建的内容";
+           "请用 `vecferry migrate` 新建任务；`vecferry cancel {job} --clean` 会删除该任务创建的内容"
+        service "cancel job {job} and remove what it created, then start a new migration"
+                "请取消任务 {job} 并删除它创建的内容，然后新建迁移任务";
     /// What the job created on the target was removed or replaced.
     TargetReplaced 218 Refused
         en "`{collection}` on the target is not the one that job {job} created: {detail}"
            "it is left unchanged; drop or rename it, or start a new job with `vecferry migrate`"
         zh "目标集群上的 `{collection}` 不是任务 {job} 创建的那个：{detail}"
-           "不会改动它；请删除或重命名它，或用 `vecferry migrate` 新建任务";
+           "不会改动它；请删除或重命名它，或用 `vecferry migrate` 新建任务"
+        service "it is left unchanged; drop or rename it, or start a new migration"
+                "不会改动它；请删除或重命名它，或新建迁移任务";
     /// The clusters changed after the plan was made.
     PlanOutdated 250 Refused
         en "`{collection}` changed after the plan was made: {detail}"
            "create and review a new plan; if only the number of rows changed, --row-tolerance allows for more"
         zh "`{collection}` 在生成计划之后发生了变化：{detail}"
-           "请重新生成并评审计划；如果只是行数变化，可用 --row-tolerance 放宽限制";
+           "请重新生成并评审计划；如果只是行数变化，可用 --row-tolerance 放宽限制"
+        service "start the pre-check again, and review the new plan"
+                "请重新预检，并评审新的计划";
     /// The temporary collection of the write probe could not be removed.
     ProbeLeft 251 Refused
         en "the temporary collection `{collection}` was created on the target but could not be dropped: {detail}"
            "drop it (it holds no data of yours); use credentials that may drop collections, which `cancel --clean` needs too"
         zh "已在目标集群上创建临时 Collection `{collection}`，但无法删除：{detail}"
-           "请删除它（其中没有您的数据）；并使用有权删除 Collection 的凭证，`cancel --clean` 也需要该权限";
+           "请删除它（其中没有您的数据）；并使用有权删除 Collection 的凭证，`cancel --clean` 也需要该权限"
+        service "drop it (it holds no data of yours); use credentials that may drop collections: removing what a job created needs them too"
+                "请删除它（其中没有您的数据）；并使用有权删除 Collection 的凭证，删除任务创建的内容也需要该权限";
     /// The policy does not support this pair of plans.
     PlanPair 219 Refused
         en "migration from {source} to {target} is not supported: {reason} (policy {policy})"
            "choose a target plan that the policy allows (Dedicated accepts Serverless and Dedicated), or another policy with --policy"
         zh "不支持从 {source} 迁移到 {target}：{reason_zh}（策略 {policy}）"
-           "请选择策略允许的目标集群（Dedicated 可接收 Serverless 和 Dedicated）；可用 --policy 指定其他策略";
+           "请选择策略允许的目标集群（Dedicated 可接收 Serverless 和 Dedicated）；可用 --policy 指定其他策略"
+        service "choose a target plan that the policy allows (Dedicated accepts Serverless and Dedicated), or another policy"
+                "请选择策略允许的目标集群（Dedicated 可接收 Serverless 和 Dedicated），或选择其他策略";
     /// A Free cluster is upgraded, not migrated.
     PlanUpgrade 220 Refused
         en "migration from {source} to {target} is not supported: {reason} (policy {policy})"
@@ -501,7 +577,9 @@ catalogue! {
         en "the plan of the {side} can't be detected from its address `{host}`"
            "state it with --{flag}-plan free|serverless|dedicated, or use the cluster ID with an API key"
         zh "无法从地址 `{host}` 识别{side}集群的部署方式"
-           "请用 --{flag}-plan free|serverless|dedicated 声明，或使用集群 ID 和 API 密钥";
+           "请用 --{flag}-plan free|serverless|dedicated 声明，或使用集群 ID 和 API 密钥"
+        service "state its plan (Free, Serverless or Dedicated), or use the cluster ID with an API key"
+                "请声明其部署方式（Free、Serverless 或 Dedicated），或使用集群 ID 和 API 密钥";
     /// A cluster that is not running.
     ClusterNotRunning 223 Refused
         en "cluster `{id}` ({side}) is {status}, not RUNNING"
@@ -519,80 +597,106 @@ catalogue! {
         en "{number} {what}: a {plan} target allows {max} at most"
            "migrate in several parts with --collection, change the collection, or choose a larger target"
         zh "{what_zh}为 {number}：{plan} 目标集群最多允许 {max}"
-           "请用 --collection 分批迁移、调整 Collection，或选择更大的目标集群";
+           "请用 --collection 分批迁移、调整 Collection，或选择更大的目标集群"
+        service "migrate fewer collections at a time, change the collection, or choose a larger target"
+                "请分批迁移、调整 Collection，或选择更大的目标集群";
     /// Too few compute units.
     TooFewUnits 226 Refused
         en "the data needs about {needed} CU ({kind}, including a 20 % margin); {used} are in use, and the target has {have}"
            "scale the target to {size} CU, or migrate fewer collections; `vecferry capacity` shows their sizes"
         zh "数据约需 {needed} CU（{kind}，含 20 % 余量），已用 {used}，目标集群只有 {have}"
-           "请将目标集群扩容到 {size} CU，或减少迁移的 Collection；用 `vecferry capacity` 查看各项大小";
+           "请将目标集群扩容到 {size} CU，或减少迁移的 Collection；用 `vecferry capacity` 查看各项大小"
+        service "scale the target to {size} CU, or migrate fewer collections"
+                "请将目标集群扩容到 {size} CU，或减少迁移的 Collection";
     /// A row that exceeds the message size.
     RowTooLarge 227 Refused
         en "`{collection}`: rows take {bytes} bytes, but a message is limited to 64 MiB"
            "skip the collection with --exclude {collection}"
         zh "`{collection}`：单行 {bytes} 字节，超过单条消息 64 MiB 的上限"
-           "请用 --exclude {collection} 跳过该 Collection";
+           "请用 --exclude {collection} 跳过该 Collection"
+        service "leave the collection out"
+                "请跳过该 Collection";
     /// The user might not see everything that is selected.
     NotEverythingSeen 229 Refused
         en "`{what}` is selected, but {user} might not see all of it on the {side}: {detail}"
            "use a user with the role admin, name each collection with --collection DB.NAME, or add --visible-only to copy only what this user sees"
         zh "已选择 `{what}`，但{user}可能看不到{side}集群上的全部内容：{detail_zh}"
-           "请使用具有 admin 角色的用户，用 --collection DB.NAME 逐一指定 Collection，或加上 --visible-only 只处理该用户能看到的内容";
+           "请使用具有 admin 角色的用户，用 --collection DB.NAME 逐一指定 Collection，或加上 --visible-only 只处理该用户能看到的内容"
+        service "use a user with the role admin, select each collection by its name, or choose to copy only what this user sees"
+                "请使用具有 admin 角色的用户，逐一选择 Collection，或选择只复制该用户能看到的内容";
     /// Another job of this state directory owns this name on the target.
     NameReserved 232 Refused
         en "`{collection}` on this target belongs to job {holder} ({state})"
            "wait until it ends, continue it with `vecferry resume {holder}`, or remove what it created with `vecferry cancel {holder} --clean`"
         zh "目标集群上的 `{collection}` 属于任务 {holder}（{state}）"
-           "请等它结束，用 `vecferry resume {holder}` 继续，或用 `vecferry cancel {holder} --clean` 删除它创建的内容";
+           "请等它结束，用 `vecferry resume {holder}` 继续，或用 `vecferry cancel {holder} --clean` 删除它创建的内容"
+        service "wait until it ends, resume job {holder}, or cancel it and remove what it created"
+                "请等它结束，继续任务 {holder}，或取消它并删除它创建的内容";
     /// The name of the primary key is a reserved word, and the collection is too large to do without it.
     KeyNotNamable 234 Refused
         en "`{collection}`: the primary key `{field}` is a reserved word of the {side} ({version}), so rows can't be selected by key; its {rows} rows are too many to read at once, contain nulls or structs, or are in several partitions of Milvus Lite 3"
            "on the source, copy the rows into a collection whose primary key has another name, and migrate that one; skip this one with --exclude {collection}"
         zh "`{collection}`：主键名 `{field}` 是{side}集群（{version}）的保留字，无法按主键查询；其 {rows} 行过多而无法一次读取，或含有空值或结构体，或分布在 Milvus Lite 3 的多个 Partition 中"
-           "请在源集群上将数据写入主键名不同的 Collection，再迁移该 Collection；并用 --exclude {collection} 跳过当前的 Collection";
+           "请在源集群上将数据写入主键名不同的 Collection，再迁移该 Collection；并用 --exclude {collection} 跳过当前的 Collection"
+        service "on the source, copy the rows into a collection whose primary key has another name, and migrate that one; leave this one out"
+                "请在源集群上将数据写入主键名不同的 Collection，再迁移该 Collection，并跳过当前的 Collection";
     /// The name of the primary key of a small collection is a reserved word.
     KeyPicked 442 Done
         en "`{collection}`: the primary key `{field}` is a reserved word of the {side} ({version}), so all {rows} rows are read whenever some of them are needed"
            "nothing to do; note that `verify --repair` can't remove extra rows of the target"
         zh "`{collection}`：主键名 `{field}` 是{side}集群（{version}）的保留字，每次读取其中若干行时都会读取全部 {rows} 行"
-           "无需处理；但目标集群上多出的行无法用 `verify --repair` 删除";
+           "无需处理；但目标集群上多出的行无法用 `verify --repair` 删除"
+        service "nothing to do; note that a repair can't remove extra rows of the target"
+                "无需处理；但修复时无法删除目标集群上多出的行";
     /// The target does not allow the name of a field.
     FieldNotCreatable 235 Refused
         en "`{collection}`: the target ({version}) does not allow a field named `{field}`"
            "on the source, copy the rows into a collection with another field name, and migrate that one; or skip this one with --exclude {collection}"
         zh "`{collection}`：目标集群（{version}）不允许字段名 `{field}`"
-           "请在源集群上将数据写入字段名不同的 Collection，再迁移该 Collection；或用 --exclude {collection} 跳过当前的 Collection";
+           "请在源集群上将数据写入字段名不同的 Collection，再迁移该 Collection；或用 --exclude {collection} 跳过当前的 Collection"
+        service "on the source, copy the rows into a collection with another field name, and migrate that one; or leave this one out"
+                "请在源集群上将数据写入字段名不同的 Collection，再迁移该 Collection；或跳过当前的 Collection";
     /// What a job created was removed again.
     Cleaned 233 Canceled
-        en "`cancel --clean` removed from the target what job {job} created: {removed}"
+        en "what job {job} created on the target was removed: {removed}"
            "earlier reports of this job no longer apply; `vecferry resume {job}` copies everything again from scratch"
-        zh "`cancel --clean` 已从目标集群上删除任务 {job} 创建的内容：{removed}"
-           "该任务此前的报告不再有效；用 `vecferry resume {job}` 可从头重新复制";
+        zh "已从目标集群上删除任务 {job} 创建的内容：{removed}"
+           "该任务此前的报告不再有效；用 `vecferry resume {job}` 可从头重新复制"
+        service "earlier reports of this job no longer apply; resume job {job} to copy everything again from scratch"
+                "该任务此前的报告不再有效；继续任务 {job} 会从头重新复制";
 
     /// The source failed during the copy.
     SourceFailed 301 Failed
         en "the source failed while `{collection}` was copied: {detail}"
            "fix the cause, then run `vecferry resume JOB` (`vecferry jobs` lists the IDs): rows already written are kept"
         zh "复制 `{collection}` 时源集群出错：{detail}"
-           "请排除原因，然后运行 `vecferry resume JOB`（任务 ID 见 `vecferry jobs`）；已写入的行会保留";
+           "请排除原因，然后运行 `vecferry resume JOB`（任务 ID 见 `vecferry jobs`）；已写入的行会保留"
+        service "fix the cause, then resume the job: rows already written are kept"
+                "请排除原因，然后继续该任务；已写入的行会保留";
     /// The target failed during the copy.
     TargetFailed 302 Failed
         en "the target failed while `{collection}` was written: {detail}"
            "fix the cause, then run `vecferry resume JOB` (`vecferry jobs` lists the IDs): rows already written are kept"
         zh "写入 `{collection}` 时目标集群出错：{detail}"
-           "请排除原因，然后运行 `vecferry resume JOB`（任务 ID 见 `vecferry jobs`）；已写入的行会保留";
+           "请排除原因，然后运行 `vecferry resume JOB`（任务 ID 见 `vecferry jobs`）；已写入的行会保留"
+        service "fix the cause, then resume the job: rows already written are kept"
+                "请排除原因，然后继续该任务；已写入的行会保留";
     /// The source does not finish loading a collection.
     SourceDoesNotServe 317 Failed
         en "the source does not return every row of `{collection}`: {detail}"
            "find out why it is not fully loaded on the source (query node memory and logs) and load it; or release it, and `vecferry resume {job}` loads it for the copy"
         zh "源集群未返回 `{collection}` 的全部行：{detail}"
-           "请在源集群上查明未完成加载的原因（查询节点的内存和日志）并完成加载；或将其释放，之后 `vecferry resume {job}` 会为复制加载它";
+           "请在源集群上查明未完成加载的原因（查询节点的内存和日志）并完成加载；或将其释放，之后 `vecferry resume {job}` 会为复制加载它"
+        service "find out why it is not fully loaded on the source (query node memory and logs) and load it; or release it, and resume job {job}, which loads it for the copy"
+                "请在源集群上查明未完成加载的原因（查询节点的内存和日志）并完成加载；或将其释放后继续任务 {job}，任务会为复制加载它";
     /// The target rejects rows.
     RowsRefused 303 Failed
         en "the target rejects rows of `{collection}` with primary keys from {first} to {last}: {detail}"
            "fix these rows on the source, drop the incomplete collection on the target, and run the command again"
         zh "目标集群拒绝写入 `{collection}` 中主键从 {first} 到 {last} 的行：{detail}"
-           "请在源集群上修正这些行，删除目标集群上未完成的 Collection 后重新运行";
+           "请在源集群上修正这些行，删除目标集群上未完成的 Collection 后重新运行"
+        service "fix these rows on the source, drop the incomplete collection on the target, and migrate it again"
+                "请在源集群上修正这些行，删除目标集群上未完成的 Collection 后重新迁移";
     /// The created collection differs from the plan.
     SchemaDiffers 304 Failed
         en "the target created `{collection}` differently from the plan: {detail}"
@@ -610,7 +714,9 @@ catalogue! {
         en "the target rejected all writes to `{collection}` for {minutes} minutes: {detail}"
            "its memory, disk or quota is exhausted: scale it up (CU) or free space, then run `vecferry resume {job}`: rows already written are kept"
         zh "目标集群已连续 {minutes} 分钟拒绝写入 `{collection}`：{detail}"
-           "其内存、磁盘或配额已耗尽：请扩容（CU）或释放空间，然后运行 `vecferry resume {job}`；已写入的行会保留";
+           "其内存、磁盘或配额已耗尽：请扩容（CU）或释放空间，然后运行 `vecferry resume {job}`；已写入的行会保留"
+        service "its memory, disk or quota is exhausted: scale it up (CU) or free space, then resume job {job}: rows already written are kept"
+                "其内存、磁盘或配额已耗尽：请扩容（CU）或释放空间，然后继续任务 {job}；已写入的行会保留";
     /// The load state of the source could not be restored.
     SourceNotRestored 307 Failed
         en "the load state of `{collection}` on the source could not be restored: {detail}"
@@ -622,75 +728,99 @@ catalogue! {
         en "the job record can't be written: {detail}"
            "nothing is lost; make the state directory or the job database writable and reachable again, then run `vecferry resume {job}`"
         zh "无法写入任务记录：{detail}"
-           "没有丢失数据；请确保状态目录或任务数据库恢复可写、可连接，然后运行 `vecferry resume {job}`";
+           "没有丢失数据；请确保状态目录或任务数据库恢复可写、可连接，然后运行 `vecferry resume {job}`"
+        service "nothing is lost; make sure that the service can reach and write its job database again, then resume job {job}"
+                "没有丢失数据；请确保服务能够重新连接并写入任务数据库，然后继续任务 {job}";
     /// A repair failed.
     RepairFailed 310 Failed
         en "rows of `{collection}` could not be repaired on the target: {detail}"
            "rows already repaired are kept; fix the cause and run the command again: it finds the rest"
         zh "无法修复目标集群上 `{collection}` 的行：{detail}"
-           "已修复的行会保留；排除原因后重新运行该命令，它会找出其余的差异";
+           "已修复的行会保留；排除原因后重新运行该命令，它会找出其余的差异"
+        service "rows already repaired are kept; fix the cause and start the repair again: it finds the rest"
+                "已修复的行会保留；请排除原因后重新修复，它会找出其余的差异";
     /// A collection with auto-generated IDs was copied from scratch too often.
     CopiedAnew 311 Failed
         en "`{collection}` was copied {times} times, and each time the outcome of a write was unknown: {detail}"
            "the target generates the IDs, so such a write can't be sent again; fix the connection to the target, then run `vecferry resume {job}`, which copies this collection again from scratch"
         zh "`{collection}` 已复制 {times} 次，每次都有写入结果不明：{detail}"
-           "由于 ID 由目标集群自动生成，这样的写入无法重试；请修复到目标集群的连接，然后运行 `vecferry resume {job}`，从头重新复制该 Collection";
+           "由于 ID 由目标集群自动生成，这样的写入无法重试；请修复到目标集群的连接，然后运行 `vecferry resume {job}`，从头重新复制该 Collection"
+        service "the target generates the IDs, so such a write can't be sent again; fix the connection to the target, then resume job {job}, which copies this collection again from scratch"
+                "由于 ID 由目标集群自动生成，这样的写入无法重试；请修复到目标集群的连接，然后继续任务 {job}，该 Collection 会从头重新复制";
     /// A worker could not copy a split.
     CopyFailed 318 Failed
         en "a worker could not copy rows of `{collection}`: {detail}"
            "rows already copied are kept; fix the cause, then run `vecferry resume {job}`"
         zh "工作进程无法复制 `{collection}` 的行：{detail}"
-           "已复制的行会保留；排除原因后运行 `vecferry resume {job}`";
+           "已复制的行会保留；排除原因后运行 `vecferry resume {job}`"
+        service "rows already copied are kept; fix the cause, then resume job {job}"
+                "已复制的行会保留；请排除原因，然后继续任务 {job}";
     /// A collection that the job is to create exists, and may not be the job's.
     TargetTaken 313 Failed
         en "`{collection}` appeared on the target after the pre-check, and may not have been created by this job"
            "it is left unchanged; drop or rename it on the target, then run `vecferry resume {job}`"
         zh "`{collection}` 在预检之后出现在目标集群上，无法确认由本任务创建"
-           "不会改动它；请在目标集群上删除或重命名它，然后运行 `vecferry resume {job}`";
+           "不会改动它；请在目标集群上删除或重命名它，然后运行 `vecferry resume {job}`"
+        service "it is left unchanged; drop or rename it on the target, then resume job {job}"
+                "不会改动它；请在目标集群上删除或重命名它，然后继续任务 {job}";
     /// The process that runs a job is stopped.
     JobDoesNotReact 316 Failed
         en "process {process}, which runs job {job}, has not reacted to the cancellation for {seconds} s"
            "it may be stopped; the cancellation is recorded, and takes effect when the process continues (`kill -CONT {process}`); or kill it (`kill -KILL {process}`) and run `vecferry cancel {job}` again"
         zh "运行任务 {job} 的进程 {process} 在 {seconds} 秒内没有响应取消请求"
-           "该进程可能已被暂停；取消请求已记录，进程恢复运行（`kill -CONT {process}`）后生效；也可以终止它（`kill -KILL {process}`），然后再次运行 `vecferry cancel {job}`";
+           "该进程可能已被暂停；取消请求已记录，进程恢复运行（`kill -CONT {process}`）后生效；也可以终止它（`kill -KILL {process}`），然后再次运行 `vecferry cancel {job}`"
+        service "it may be stopped; the cancellation is recorded, and takes effect when the process continues; if the process is dead, cancel job {job} again"
+                "该进程可能已被暂停；取消请求已记录，进程恢复运行后生效；如该进程已终止，请再次取消任务 {job}";
 
     /// The same of a process that the job record can't name: it may run on another machine.
     JobDoesNotReactElsewhere 319 Failed
         en "job {job} has not reacted to the cancellation for {seconds} s"
            "the cancellation is recorded and takes effect when the process that runs the job continues; if that process is dead, run `vecferry cancel {job}` again"
         zh "任务 {job} 在 {seconds} 秒内没有响应取消请求"
-           "取消请求已记录，运行该任务的进程恢复后生效；如该进程已终止，请再次运行 `vecferry cancel {job}`";
+           "取消请求已记录，运行该任务的进程恢复后生效；如该进程已终止，请再次运行 `vecferry cancel {job}`"
+        service "the cancellation is recorded and takes effect when the process that runs the job continues; if that process is dead, cancel job {job} again"
+                "取消请求已记录，运行该任务的进程恢复后生效；如该进程已终止，请再次取消任务 {job}";
     /// What a job created could not be removed from the target.
     CleanFailed 320 Failed
         en "`{object}` could not be removed from the target: {detail}"
            "fix the cause, then run `vecferry cancel {job} --clean` again"
         zh "无法从目标集群删除 `{object}`：{detail}"
-           "请排除原因，然后再次运行 `vecferry cancel {job} --clean`";
+           "请排除原因，然后再次运行 `vecferry cancel {job} --clean`"
+        service "fix the cause, then cancel job {job} again and remove what it created"
+                "请排除原因，然后再次取消任务 {job} 并删除它创建的内容";
 
     /// A fact that success depends on was not established.
     EvidenceMissing 312 Failed
         en "`{collection}`: not confirmed that everything arrived: {detail}"
            "run `vecferry resume {job}`, which counts and verifies again"
         zh "`{collection}`：未能确认数据已全部到达：{detail_zh}"
-           "请运行 `vecferry resume {job}`，它会重新计数并校验";
+           "请运行 `vecferry resume {job}`，它会重新计数并校验"
+        service "resume job {job}, which counts and verifies again"
+                "请继续任务 {job}，它会重新计数并校验";
     /// Rows are missing on the target.
     RowsMissing 401 Different
         en "`{collection}`: {rows} row(s) of the source are missing on the target ({where})"
            "the target is incomplete: drop the collection there, and migrate it again with --collection {collection}, or repair it with `vecferry verify --level full --repair`"
         zh "`{collection}`：目标集群缺少源集群中的 {rows} 行（{where}）"
-           "目标集群数据不完整；请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移，或用 `vecferry verify --level full --repair` 修复";
+           "目标集群数据不完整；请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移，或用 `vecferry verify --level full --repair` 修复"
+        service "the target is incomplete: drop the collection there and migrate it again, or verify at level full with repair"
+                "目标集群数据不完整；请在目标集群上删除该 Collection 后重新迁移，或以 full 级别校验并修复";
     /// The target has extra rows.
     RowsExtra 402 Different
         en "`{collection}`: the target has {rows} row(s) more than the source ({where})"
            "something else wrote to the target, or rows were deleted on the source; stop all writes and compare again; `vecferry verify --level full --repair` removes the extra rows"
         zh "`{collection}`：目标集群比源集群多 {rows} 行（{where}）"
-           "可能有其他程序写入了目标集群，或源集群上删除了行；请停止两端的写入后重新比对；`vecferry verify --level full --repair` 会删除多出的行";
+           "可能有其他程序写入了目标集群，或源集群上删除了行；请停止两端的写入后重新比对；`vecferry verify --level full --repair` 会删除多出的行"
+        service "something else wrote to the target, or rows were deleted on the source; stop all writes and compare again; verify at level full with repair to remove the extra rows"
+                "可能有其他程序写入了目标集群，或源集群上删除了行；请停止两端的写入后重新比对；以 full 级别校验并修复会删除多出的行";
     /// Rows have other values.
     RowsChanged 403 Different
         en "`{collection}`: {rows} of {compared} compared rows differ; first: primary key {key}, field `{field}`"
            "drop the collection on the target, and migrate it again with --collection {collection}, or repair it with `vecferry verify --level full --repair`"
         zh "`{collection}`：比对的 {compared} 行中有 {rows} 行不一致；首个：主键 {key}，字段 `{field}`"
-           "请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移，或用 `vecferry verify --level full --repair` 修复";
+           "请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移，或用 `vecferry verify --level full --repair` 修复"
+        service "drop the collection on the target and migrate it again, or verify at level full with repair"
+                "请在目标集群上删除该 Collection 后重新迁移，或以 full 级别校验并修复";
     /// Rows are counted, but no query returns them.
     RowsUnreadable 404 Different
         en "`{collection}`: the source counts {rows} row(s) that no query returns ({where})"
@@ -702,7 +832,9 @@ catalogue! {
         en "`{collection}`: the source changed during the copy: {before} rows at the start, {after} at the end (checked: {checks})"
            "stop writes to the source; then `vecferry cancel JOB --clean` removes what the job created, and `vecferry resume JOB` copies it again from scratch"
         zh "`{collection}`：复制期间源集群发生了变化：开始时 {before} 行，结束时 {after} 行（检查方式：{checks}）"
-           "请停止对源集群的写入；然后用 `vecferry cancel JOB --clean` 删除该任务创建的内容，再用 `vecferry resume JOB` 从头重新复制";
+           "请停止对源集群的写入；然后用 `vecferry cancel JOB --clean` 删除该任务创建的内容，再用 `vecferry resume JOB` 从头重新复制"
+        service "stop writes to the source; then cancel the job and remove what it created, and resume it to copy again from scratch"
+                "请停止对源集群的写入；然后取消该任务并删除它创建的内容，再继续该任务，从头重新复制";
     /// The source changed while `vecferry verify` compared it: there was no copy, and there is no job.
     DriftWhileCompared 443 Different
         en "`{collection}`: the source changed during the comparison: {before} rows at the start, {after} at the end"
@@ -714,25 +846,33 @@ catalogue! {
         en "`{collection}`: {surplus} rows of the source have a duplicate primary key; one row per primary key was copied, the one that the source returned (first keys: {keys})"
            "Milvus 2.4 and later return the newest of these rows, 2.3 returns any of them (often the oldest): if it matters which one, remove the others on the source and copy again; --duplicates fail rejects such collections"
         zh "`{collection}`：源集群中有 {surplus} 行主键重复；每个主键只复制了源集群返回的那一行（前几个主键：{keys}）"
-           "Milvus 2.4 及以上版本返回其中最新的一行，2.3 返回其中任意一行（通常是最旧的）；如有影响，请先在源集群上清理其余的行，再重新复制；--duplicates fail 不允许迁移这样的 Collection";
+           "Milvus 2.4 及以上版本返回其中最新的一行，2.3 返回其中任意一行（通常是最旧的）；如有影响，请先在源集群上清理其余的行，再重新复制；--duplicates fail 不允许迁移这样的 Collection"
+        service "Milvus 2.4 and later return the newest of these rows, 2.3 returns any of them (often the oldest): if it matters which one, remove the others on the source and copy again; a migration can also reject such collections"
+                "Milvus 2.4 及以上版本返回其中最新的一行，2.3 返回其中任意一行（通常是最旧的）；如有影响，请先在源集群上清理其余的行，再重新复制；也可以在迁移时选择不允许重复主键";
     /// Definitions differ.
     SchemaChanged 407 Different
         en "`{collection}`: the definitions on source and target differ: {detail}"
            "drop the collection on the target, and migrate it again with --collection {collection}"
         zh "`{collection}`：源集群和目标集群的定义不一致：{detail}"
-           "请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移";
+           "请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移"
+        service "drop the collection on the target and migrate it again"
+                "请在目标集群上删除该 Collection 后重新迁移";
     /// Verification could not run.
     NotVerified 408 Failed
         en "`{collection}` could not be verified: {detail}"
            "fix the cause, then run `vecferry verify`"
         zh "无法校验 `{collection}`：{detail}"
-           "请排除原因，然后运行 `vecferry verify`";
+           "请排除原因，然后运行 `vecferry verify`"
+        service "fix the cause, then verify again"
+                "请排除原因，然后重新校验";
     /// Rows are in another partition.
     RowsSwapped 411 Different
         en "`{collection}`: {rows} row(s) are in the wrong partition on the target ({where})"
            "they count as missing in one partition and as extra in the other; `vecferry verify --level full --repair` fixes this"
         zh "`{collection}`：目标集群上有 {rows} 行位于错误的 Partition（{where}）"
-           "这些行在一个 Partition 中计为缺失，在另一个中计为多余；可用 `vecferry verify --level full --repair` 修复";
+           "这些行在一个 Partition 中计为缺失，在另一个中计为多余；可用 `vecferry verify --level full --repair` 修复"
+        service "they count as missing in one partition and as extra in the other; verify at level full with repair to fix this"
+                "这些行在一个 Partition 中计为缺失，在另一个中计为多余；请以 full 级别校验并修复";
     /// Rows with a duplicate primary key differ.
     RepeatedKeysDiffer 412 Done
         en "`{collection}`: {rows} row(s) with a duplicate primary key in the source differ ({where})"
@@ -750,7 +890,9 @@ catalogue! {
         en "`{collection}` on the source is being written to: {before} rows, then {after} rows {seconds} s later, or updates in between"
            "stop writes before the migration: changes during the copy make the job fail (or may be missing, with --allow-drift)"
         zh "源集群上的 `{collection}` 正在被写入：先有 {before} 行，{seconds} 秒后为 {after} 行，或其间有更新"
-           "请在迁移前停止写入：复制期间的变化会使任务失败（使用 --allow-drift 时则可能缺失）";
+           "请在迁移前停止写入：复制期间的变化会使任务失败（使用 --allow-drift 时则可能缺失）"
+        service "stop writes before the migration: changes during the copy make the job fail (or may be missing, if the source is allowed to change)"
+                "请在迁移前停止写入：复制期间的变化会使任务失败（如果允许源集群发生变化，则可能缺失）";
     /// A clock is wrong.
     ClockSkew 422 Done
         en "the clock of the {side} differs from this machine's by {seconds} s"
@@ -774,32 +916,42 @@ catalogue! {
         en "`{collection}`: IDs are auto-generated on both sides and differ, so all rows were compared without them"
            "each row occurs as often as on the source; if the IDs should match (copied with --auto-id keep), drop the collection on the target, and migrate it again with --collection {collection}"
         zh "`{collection}`：两端的 ID 均为自动生成且不相同，因此比对所有行时忽略 ID"
-           "每一行出现的次数与源集群相同；如果 ID 本应一致（以 --auto-id keep 复制），请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移";
+           "每一行出现的次数与源集群相同；如果 ID 本应一致（以 --auto-id keep 复制），请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移"
+        service "each row occurs as often as on the source; if the IDs should match (copied with the option to keep them), drop the collection on the target and migrate it again"
+                "每一行出现的次数与源集群相同；如果 ID 本应一致（迁移时选择了保留 ID），请在目标集群上删除该 Collection 后重新迁移";
     /// Rows that can't be repaired.
     NotRepairable 414 Different
         en "`{collection}`: the rows that differ were not repaired: {detail}"
            "nothing was written to it; drop the collection on the target, and migrate it again with --collection {collection}"
         zh "`{collection}`：未修复不一致的行：{detail}"
-           "未向其写入任何内容；请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移";
+           "未向其写入任何内容；请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移"
+        service "nothing was written to it; drop the collection on the target and migrate it again"
+                "未向其写入任何内容；请在目标集群上删除该 Collection 后重新迁移";
     /// The target rejects some rows.
     RowsQuarantined 415 Different
         en "the target rejects {rows} row(s) of `{collection}`; all others were copied: {first}"
            "{file} lists each row with its reason; fix them on the source (or the limit on the target), then run `vecferry resume {job}`, which tries them again"
         zh "目标集群拒绝写入 `{collection}` 的 {rows} 行，其余各行均已复制：{first}"
-           "{file} 列出了每一行及其原因；请在源集群上修正这些行（或调整目标集群的限制），然后运行 `vecferry resume {job}` 重试";
+           "{file} 列出了每一行及其原因；请在源集群上修正这些行（或调整目标集群的限制），然后运行 `vecferry resume {job}` 重试"
+        service "{file} lists each row with its reason; fix them on the source (or the limit on the target), then resume job {job}, which tries them again"
+                "{file} 列出了每一行及其原因；请在源集群上修正这些行（或调整目标集群的限制），然后继续任务 {job} 重试";
     /// Rows differ when compared without IDs.
     RowsDiffer 416 Different
         en "`{collection}`: the rows of source and target differ, compared without the auto-generated IDs: {detail}"
            "drop the collection on the target, and migrate it again with --collection {collection}"
         zh "`{collection}`：忽略自动生成的 ID 进行比对，源集群和目标集群的行不一致：{detail}"
-           "请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移";
+           "请在目标集群上删除该 Collection，再用 --collection {collection} 重新迁移"
+        service "drop the collection on the target and migrate it again"
+                "请在目标集群上删除该 Collection 后重新迁移";
 
     /// Partitions, aliases or properties of the source no longer match the plan.
     SourceObjectsChanged 417 Different
         en "`{collection}`: the source changed after the plan was made: {detail}"
            "stop changes to the source, remove what this job created with `vecferry cancel JOB --clean`, and migrate again"
         zh "`{collection}`：源集群在生成计划之后发生了变化：{detail}"
-           "请停止对源集群的改动，用 `vecferry cancel JOB --clean` 删除该任务创建的内容，然后重新迁移";
+           "请停止对源集群的改动，用 `vecferry cancel JOB --clean` 删除该任务创建的内容，然后重新迁移"
+        service "stop changes to the source, cancel the job and remove what it created, and migrate again"
+                "请停止对源集群的改动，取消该任务并删除它创建的内容，然后重新迁移";
     /// The target rejects an index that was to be kept.
     IndexReplaced 426 Done
         en "`{collection}`: the target rejects the index {index}; {instead} was created instead: {detail}"
@@ -826,9 +978,9 @@ catalogue! {
            "请确保任务开始时没有其他人在其中创建同名的 Collection";
     /// Only what the user sees is selected.
     VisibleOnly 435 Done
-        en "`{what}` on the {side} includes only what {user} sees (--visible-only): {detail}"
+        en "`{what}` on the {side} includes only what {user} sees, as requested: {detail}"
            "databases and collections hidden from this user are not included; a user with the role admin sees all of them"
-        zh "{side}集群的 `{what}` 只包含{user}能看到的内容（--visible-only）：{detail_zh}"
+        zh "按照设置，{side}集群的 `{what}` 只包含{user}能看到的内容：{detail_zh}"
            "不包含该用户看不到的 Database 和 Collection；具有 admin 角色的用户可以看到全部内容";
 
     /// Updates on the source can't be detected.
@@ -836,19 +988,25 @@ catalogue! {
         en "updates of existing rows can't be detected on this source ({number} collection(s)): `{call}` is not available to this user"
            "stop all writes before the migration; only a comparison of every row (`--verify full`, or `vecferry verify --level full` at the end) shows that no row was updated"
         zh "无法在该源集群上检测对已有行的更新（{number} 个 Collection）：该用户无法调用 `{call}`"
-           "请在迁移前停止所有写入；只有逐行比对（`--verify full`，或结束后的 `vecferry verify --level full`）才能确认没有行被更新";
+           "请在迁移前停止所有写入；只有逐行比对（`--verify full`，或结束后的 `vecferry verify --level full`）才能确认没有行被更新"
+        service "stop all writes before the migration; only a comparison of every row (verification at level full, in the job or after it) shows that no row was updated"
+                "请在迁移前停止所有写入；只有逐行比对（在任务中或任务结束后以 full 级别校验）才能确认没有行被更新";
     /// Compacted segments may hide updates.
     UpdatesHidden 434 Done
         en "updates of existing rows during the copy can't be ruled out for {number} collection(s) ({collections}): the source compacted or sorted their segments, or could not be flushed in time"
            "if the source may have been written to, run `vecferry verify --level full` once writes have stopped; only that shows that no row was updated"
         zh "无法排除 {number} 个 Collection（{collections}）在复制期间有行被更新：源集群在此期间对其 Segment 做了 Compaction 或排序，或未能及时完成 Flush"
-           "如果其间可能有写入，请在停止写入后运行 `vecferry verify --level full`，只有这样才能确认没有行被更新";
+           "如果其间可能有写入，请在停止写入后运行 `vecferry verify --level full`，只有这样才能确认没有行被更新"
+        service "if the source may have been written to, verify at level full once writes have stopped; only that shows that no row was updated"
+                "如果其间可能有写入，请在停止写入后以 full 级别校验，只有这样才能确认没有行被更新";
     /// Deletes after the copy of a temporarily loaded collection can't be detected.
     DeletesUnseen 438 Done
         en "rows deleted from {collections} on the source after the copy and before the end of the job can't be detected: these collections were loaded for the copy only"
            "nothing to do if the source is not written to; otherwise load them before the migration, or run `vecferry verify` once writes have stopped"
         zh "{collections} 仅为复制而临时加载，因此无法检测其复制完成之后、任务结束之前在源集群上删除的行"
-           "如果源集群没有写入则无需处理；否则请在迁移前加载这些 Collection，或在停止写入后运行 `vecferry verify`";
+           "如果源集群没有写入则无需处理；否则请在迁移前加载这些 Collection，或在停止写入后运行 `vecferry verify`"
+        service "nothing to do if the source is not written to; otherwise load them before the migration, or verify again once writes have stopped"
+                "如果源集群没有写入则无需处理；否则请在迁移前加载这些 Collection，或在停止写入后重新校验";
     /// A collection of the source is still loading.
     SourceLoading 439 Done
         en "the source is still loading `{collection}`, or has just started: its row count is an estimate, and its copy waits for the load"
@@ -866,26 +1024,34 @@ catalogue! {
         en "the source ({version}) can't tell which row of a duplicate primary key is the newest: any one of them is copied, often the oldest"
            "nothing to do if no primary key was inserted twice (an upsert leaves one row); otherwise remove the older rows on the source first, or reject such collections with --duplicates fail"
         zh "源集群（{version}）无法区分重复主键中哪一行最新：每个重复主键会复制其中任意一行，通常是最旧的一行"
-           "如果没有重复插入过同一主键（Upsert 只保留一行），则无需处理；否则请先在源集群上删除旧的行，或用 --duplicates fail 禁止迁移这样的 Collection";
+           "如果没有重复插入过同一主键（Upsert 只保留一行），则无需处理；否则请先在源集群上删除旧的行，或用 --duplicates fail 禁止迁移这样的 Collection"
+        service "nothing to do if no primary key was inserted twice (an upsert leaves one row); otherwise remove the older rows on the source first, or choose to reject collections with duplicate primary keys"
+                "如果没有重复插入过同一主键（Upsert 只保留一行），则无需处理；否则请先在源集群上删除旧的行，或在迁移时选择不允许重复主键";
 
     /// Canceled by the user.
     Canceled 501 Canceled
         en "canceled; complete on the target (rows): {complete}; incomplete: {incomplete}"
            "nothing else was changed; continue with `vecferry resume {job}`, or remove what the job created with `vecferry cancel {job} --clean`"
         zh "已取消；目标集群上已完成（行数）：{complete}；未完成：{incomplete}"
-           "其他内容未被改动；用 `vecferry resume {job}` 继续，或用 `vecferry cancel {job} --clean` 删除该任务创建的内容";
+           "其他内容未被改动；用 `vecferry resume {job}` 继续，或用 `vecferry cancel {job} --clean` 删除该任务创建的内容"
+        service "nothing else was changed; resume job {job}, or remove what it created"
+                "其他内容未被改动；请继续任务 {job}，或删除它创建的内容";
     /// The user canceled a comparison.
     VerifyCanceled 502 Canceled
         en "the comparison was canceled without a result"
            "nothing was changed; run the command again"
         zh "比对已取消，没有得出结论"
-           "未做任何改动；请重新运行该命令";
+           "未做任何改动；请重新运行该命令"
+        service "nothing was changed; start the verification again"
+                "未做任何改动；请重新开始校验";
     /// The user canceled a dry run.
     ReadCanceled 503 Canceled
         en "the dry run was canceled; nothing was written"
            "run it again, or use --collection to read only a part"
         zh "试运行已取消；没有写入任何内容"
-           "请重新运行该命令，或用 --collection 只读取一部分";
+           "请重新运行该命令，或用 --collection 只读取一部分"
+        service "start it again, or select fewer collections"
+                "请重新试运行，或只选择一部分 Collection";
 
     /// The servers of the demo can't be started.
     Sandbox 601 Refused
@@ -898,20 +1064,26 @@ catalogue! {
         en "`{collection}` could not be loaded on the target: {detail}"
            "check the target's log and free memory, then run `vecferry load` again"
         zh "无法在目标集群上加载 `{collection}`：{detail}"
-           "请查看目标集群的日志和可用内存，然后重新运行 `vecferry load`";
+           "请查看目标集群的日志和可用内存，然后重新运行 `vecferry load`"
+        service "check the target's log and free memory, then load it again"
+                "请查看目标集群的日志和可用内存，然后重新加载";
 
     /// A server without roles and users.
     RbacUnsupported 701 Refused
-        en "the {side} has no roles and users, so `--with rbac` can't copy them: {detail}"
+        en "the {side} does not support roles and users, so they can't be copied: {detail}"
            "remove --with rbac; Milvus Lite has no access control"
-        zh "{side}集群没有角色和用户，`--with rbac` 无法复制：{detail}"
-           "请去掉 --with rbac；Milvus Lite 不支持访问控制";
+        zh "{side}集群不支持角色和用户，因此无法复制：{detail}"
+           "请去掉 --with rbac；Milvus Lite 不支持访问控制"
+        service "leave roles and users out; Milvus Lite has no access control"
+                "请不要复制角色和用户；Milvus Lite 不支持访问控制";
     /// The user may not read or create roles and users.
     RbacNotAllowed 702 Refused
         en "the user is not allowed to read or create roles, grants and users on the {side}: {detail}"
            "use a user with the role `admin` (or `root`) on both sides, or remove --with rbac"
         zh "该用户无权在{side}集群读取或创建角色、授权和用户：{detail}"
-           "请在两端使用具有 `admin` 角色的用户（或 `root`），或去掉 --with rbac";
+           "请在两端使用具有 `admin` 角色的用户（或 `root`），或去掉 --with rbac"
+        service "use a user with the role `admin` (or `root`) on both sides, or leave roles and users out"
+                "请在两端使用具有 `admin` 角色的用户（或 `root`），或不复制角色和用户";
     /// The file for the passwords already exists.
     UsersFileExists 703 Refused
         en "the file for the passwords of the new users already exists: `{file}`"
@@ -929,7 +1101,9 @@ catalogue! {
         en "`{object}` could not be created on the target: {detail}"
            "all rows are still copied; fix the cause, then run `vecferry resume JOB`, which creates only what is missing"
         zh "无法在目标集群上创建 `{object}`：{detail}"
-           "数据行仍会照常复制；排除原因后运行 `vecferry resume JOB`，它只会补建缺失的部分";
+           "数据行仍会照常复制；排除原因后运行 `vecferry resume JOB`，它只会补建缺失的部分"
+        service "all rows are still copied; fix the cause, then resume the job, which creates only what is missing"
+                "数据行仍会照常复制；请排除原因，然后继续该任务，它只会补建缺失的部分";
     /// Some of the source's roles, users and grants are not copied.
     RbacLeft 706 Done
         en "{number} of the source's roles, users and grants are not copied: {names}"
@@ -941,11 +1115,102 @@ catalogue! {
         en "the plan restores all roles and users in one call, which crashes Milvus 2.5 and 2.6 and is no longer sent"
            "create a new plan with --with rbac: it creates roles and users one by one, with new passwords"
         zh "该计划用一次调用恢复所有角色和用户，这会使 Milvus 2.5 和 2.6 崩溃，因此不再发送该调用"
-           "请使用 --with rbac 重新生成计划：角色和用户将逐个创建，并使用新密码";
+           "请使用 --with rbac 重新生成计划：角色和用户将逐个创建，并使用新密码"
+        service "start the pre-check again with roles and users included: they are created one by one, with new passwords"
+                "请选择复制角色和用户，并重新预检：角色和用户将逐个创建，并使用新密码";
     /// A job of an earlier version was planned with a call that crashes servers.
     RbacRestoreEnded 708 Failed
         en "no roles and users were created: an earlier version planned to restore them in one call, which crashes Milvus 2.5 and 2.6"
            "all rows are still copied; create roles and users by hand, or start over with a new job and --with rbac"
         zh "未创建角色和用户：早期版本计划用一次调用恢复它们，这会使 Milvus 2.5 和 2.6 崩溃"
-           "数据行仍会照常复制；请手动创建角色和用户，或使用 --with rbac 新建任务重新开始";
+           "数据行仍会照常复制；请手动创建角色和用户，或使用 --with rbac 新建任务重新开始"
+        service "all rows are still copied; create roles and users by hand, or start over with a new job that includes roles and users"
+                "数据行仍会照常复制；请手动创建角色和用户，或新建任务并选择复制角色和用户，重新开始";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Codes that no one meets through REST or the console, so that their texts may speak of options and commands: the
+    /// service has no arguments to parse once it runs, reads and writes no files that users name (plan files, files of
+    /// passwords, reports), and opens its state directory and the servers of its demo when it is started. All other
+    /// problems of a directory or database of jobs can appear later, and so are told to users of the service as well.
+    const OF_COMMAND_LINE: &[Code] = &[
+        Code::Arguments,
+        Code::NeedsYes,
+        Code::File,
+        Code::FileNotWritten,
+        Code::StateDirExposed,
+        Code::StateDirForeign,
+        Code::StateDirOfNetwork,
+        Code::PlanFile,
+        Code::PlanEdited,
+        Code::PlanNewer,
+        Code::UsersFile,
+        Code::UsersFileExists,
+        Code::Sandbox,
+    ];
+
+    /// Commands that texts put in backticks by their name alone.
+    const COMMANDS: &[&str] = &[
+        "migrate", "resume", "verify", "cancel", "plan", "load", "capacity", "jobs", "status", "report",
+        "rate",
+    ];
+
+    fn placeholders(template: &str) -> BTreeSet<&str> {
+        template.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name).collect()
+    }
+
+    /// What of a text only makes sense at a command line.
+    fn of_command_line(text: &str) -> Option<&str> {
+        const WORDS: &[&str] = &["--", "vecferry ", "VECFERRY_", "command", "命令"];
+        let quoted = text.split('`').skip(1).step_by(2);
+        let mut commands = quoted.filter_map(|quoted| quoted.split(' ').next());
+        let word = WORDS.iter().copied().find(|word| text.contains(word));
+        word.or_else(|| commands.find(|command| COMMANDS.contains(command)))
+    }
+
+    #[test]
+    fn the_service_is_told_of_no_options_and_no_commands() {
+        for entry in CATALOGUE.iter().filter(|entry| !OF_COMMAND_LINE.contains(&entry.code)) {
+            for text in [&entry.en, &entry.zh] {
+                for told in [text.what, text.hint_on(Surface::Service)] {
+                    assert_eq!(of_command_line(told), None, "{:?}: {told}", entry.code);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn options_and_commands_are_found_in_texts() {
+        for text in [
+            "add --yes",
+            "run `vecferry jobs`",
+            "note that `verify --repair` does",
+            "before the first row, `migrate` tries",
+            "set VECFERRY_{variable}_API_KEY",
+            "run the command again",
+            "重新运行该命令",
+        ] {
+            assert!(of_command_line(text).is_some(), "{text}");
+        }
+        assert_eq!(of_command_line("own the schema `vecferry` of the plan"), None);
+    }
+
+    #[test]
+    fn hints_of_the_service_exist_in_both_languages_and_name_values_of_their_problem() {
+        for entry in CATALOGUE {
+            let services = [entry.en.service_hint, entry.zh.service_hint];
+            assert_eq!(services[0].is_some(), services[1].is_some(), "{:?}", entry.code);
+            for text in [&entry.en, &entry.zh] {
+                let Some(service) = text.service_hint else { continue };
+                assert!(!service.is_empty() && service != text.hint, "{:?}", entry.code);
+                let known: BTreeSet<_> = [text.what, text.hint].into_iter().flat_map(placeholders).collect();
+                assert!(placeholders(service).is_subset(&known), "{:?}: {service}", entry.code);
+            }
+        }
+    }
 }

@@ -134,13 +134,14 @@ impl Problem {
     }
 
     /// The value of a placeholder. One that is a sentence of its own stands beside it as `{name}_zh`, and where it names a
-    /// command or an option, for the service as `{name}_service` and `{name}_service_zh`.
+    /// command or an option, for the service as `{name}_service` and `{name}_service_zh`. In Chinese, one that exists only
+    /// without `_zh` is the same in both languages.
     fn value(&self, name: &str, surface: Surface, lang: Lang) -> Option<&str> {
         let suffixes: &[&str] = match (surface, lang) {
             (Surface::CommandLine, Lang::En) => &[""],
             (Surface::CommandLine, Lang::Zh) => &["_zh", ""],
             (Surface::Service, Lang::En) => &["_service", ""],
-            (Surface::Service, Lang::Zh) => &["_service_zh", "_zh", ""],
+            (Surface::Service, Lang::Zh) => &["_service_zh", "_zh", "_service", ""],
         };
         suffixes.iter().find_map(|suffix| {
             let is_it = |known: &str| known.strip_prefix(name).is_some_and(|behind| behind == *suffix);
@@ -235,5 +236,39 @@ mod tests {
         let problem = Problem::new(Code::UnknownDatabase).with("side", "source").with("db", "{side}");
         assert!(problem.what(Lang::En).contains("{side}"), "{}", problem.what(Lang::En));
         assert!(problem.to_string().starts_with("VF-0201: "));
+    }
+
+    #[test]
+    fn each_surface_has_its_hint_and_its_values() {
+        let problem = Problem::new(Code::ForbiddenName)
+            .with("name", "a-b")
+            .with("kind", "collection")
+            .with("detail", "not allowed")
+            .with("way_out", "skip it with --exclude a-b")
+            .with("way_out_zh", "用 --exclude a-b 跳过")
+            .with("way_out_service", "leave it out")
+            .with("way_out_service_zh", "跳过它");
+        for (surface, lang, end) in [
+            (Surface::CommandLine, Lang::En, "; skip it with --exclude a-b"),
+            (Surface::CommandLine, Lang::Zh, "；用 --exclude a-b 跳过"),
+            (Surface::Service, Lang::En, "; leave it out"),
+            (Surface::Service, Lang::Zh, "；跳过它"),
+        ] {
+            let hint = problem.hint_on(surface, lang);
+            assert!(hint.ends_with(end), "{surface:?} {lang:?}: {hint}");
+        }
+
+        let problem =
+            Problem::new(Code::SourceFailed).with("collection", "a.b").with("detail", "at the command line");
+        for lang in [Lang::En, Lang::Zh] {
+            assert_eq!(problem.what_on(Surface::Service, lang), problem.what(lang));
+            assert!(problem.hint_on(Surface::CommandLine, lang).contains("`vecferry resume JOB`"));
+            assert!(!problem.hint_on(Surface::Service, lang).contains("vecferry"));
+        }
+        let problem = problem.with("detail_service", "12");
+        for lang in [Lang::En, Lang::Zh] {
+            assert!(problem.what(lang).ends_with("at the command line"));
+            assert!(problem.what_on(Surface::Service, lang).ends_with("12"));
+        }
     }
 }

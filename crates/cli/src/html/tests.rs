@@ -279,7 +279,7 @@ fn what_was_left_out_is_said() {
     let report = Report { warnings: vec![left_out], ..successful() };
     let (english, chinese) = (plain(&report, Lang::En), plain(&report, Lang::Zh));
     // Names stand in elements of their own.
-    for part in ["includes only what user", "half", "sees (--visible-only)"] {
+    for part in ["includes only what user", "half", "sees, as requested"] {
         assert!(english.contains(part), "{part}: {english}");
     }
     assert!(chinese.contains("只包含用户") && chinese.contains("能看到的内容"), "{chinese}");

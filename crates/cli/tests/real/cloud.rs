@@ -129,7 +129,7 @@ fn what_the_control_plane_says_stands_in_the_way_by_its_own_code() {
     plan(&cloud, ("in01-source", "in01-target"), &contradiction).failed(
         2,
         "VF-0019",
-        "says that the source is Serverless, but it is Dedicated (control plane)",
+        "the plan of the source is stated as Serverless, but it is Dedicated (control plane)",
     );
     // Another edition of the policy lets a Free source go to Dedicated.
     let run =

@@ -484,20 +484,27 @@ async fn compare_every_row(
 ) -> Result<Answer, ReadError> {
     let name = &of_source.described.name;
     let hindrance = if !differences(&of_source.described.schema, &of_target.described.schema)?.is_empty() {
-        Some(Told::both("the definitions on source and target differ", "源集群和目标集群的定义不一致"))
+        Some((
+            Told::both("the definitions on source and target differ", "源集群和目标集群的定义不一致"),
+            None,
+        ))
     } else if of_target.described.schema.is_auto_id() {
         // A server would give the copied row another key, and the row would be there twice.
-        Some(Told::both(
+        let told = Told::both(
             "the target generates the IDs of this collection (auto ID)",
             "该 Collection 的 ID 由目标集群自动生成（AutoID）",
-        ))
+        );
+        Some((told, None))
     } else if sides.repair.is_wanted()
         && !sides.repair.contains(sides.target.endpoint(), &of_target.described.name, of_target.described.id)
     {
-        Some(Told::both(
+        let told = Told::both(
             "it was not created by a job recorded here (choose others with --state-dir or --store; --repair-foreign repairs any collection)",
             "它不是由此处记录的任务创建（可用 --state-dir 或 --store 指定其他位置；--repair-foreign 可修复任意 Collection）",
-        ))
+        );
+        let of_service =
+            Told::both("it was not created by a job of this service", "它不是由本服务的任务创建");
+        Some((told, Some(of_service)))
     } else {
         None
     };
@@ -530,11 +537,15 @@ async fn compare_every_row(
             let counted = count_both(of_source, of_target, &pair.source, &pair.target).await?;
             finding.conclude_comparison(counted.0.sum(), problems, warnings);
             every_row::conclude(name, &compared, problems, warnings);
-            if let Some(hindrance) =
+            if let Some((hindrance, of_service)) =
                 hindrance.filter(|_| sides.repair.is_wanted() && !compared.findings.is_empty())
             {
                 let problem = Problem::new(Code::NotRepairable).with("collection", name);
-                problems.push(problem.told("detail", hindrance));
+                let problem = problem.told("detail", hindrance);
+                problems.push(match of_service {
+                    Some(of_service) => problem.told("detail_service", of_service),
+                    None => problem,
+                });
             }
             Ok((compared, counted, duplicates))
         })

@@ -216,7 +216,7 @@ pub(crate) fn forbidden_name(
     name: &str,
     detail: impl std::fmt::Display,
 ) -> Problem {
-    let (way_out, way_out_zh) = way_out_of_name(kind, collection);
+    let (way_out, of_service) = way_out_of_name(kind, collection);
     let kind = match kind {
         // The name is the collection's own.
         NameKind::Collection => Told::both("collection", "Collection"),
@@ -232,34 +232,53 @@ pub(crate) fn forbidden_name(
         .with("name", name)
         .told("kind", kind)
         .with("detail", detail)
-        .with("way_out", way_out)
-        .with("way_out_zh", way_out_zh)
+        .told("way_out", way_out)
+        .told("way_out_service", of_service)
 }
 
-/// What to do about a name that the target does not allow, in English and Chinese.
-fn way_out_of_name(kind: NameKind, collection: &CollectionName) -> (String, String) {
+/// What to do about a name that the target does not allow: at a command line, and in the service.
+fn way_out_of_name(kind: NameKind, collection: &CollectionName) -> (Told, Told) {
     match kind {
         NameKind::Database => (
-            format!("choose another database with --target-db {}=NAME", collection.db),
-            format!("请用 --target-db {}=NAME 选择其他 Database", collection.db),
-        ),
-        NameKind::Collection => (
-            format!("rename the collection on the source, or skip it with --exclude {collection}"),
-            format!("请在源集群上重命名该 Collection，或用 --exclude {collection} 跳过"),
-        ),
-        NameKind::Partition => (
-            format!(
-                "a partition cannot be renamed: move its rows to another one on the source, use a target of 2.5 or later \
-                 (it allows digits and hyphens), or skip the collection with --exclude {collection}"
+            Told::both(
+                format!("choose another database with --target-db {}=NAME", collection.db),
+                format!("请用 --target-db {}=NAME 选择其他 Database", collection.db),
             ),
-            format!(
-                "Partition 无法重命名：请在源集群上把其中的行移到其他 Partition，或使用 2.5 及以上版本的目标集群（允许数字和连字符），或用 --exclude {collection} 跳过"
-            ),
+            Told::both("choose another target database", "请选择其他目标 Database"),
         ),
-        NameKind::Alias => (
-            "drop the alias on the source, and create it under another name".to_owned(),
-            "请在源集群上删除该别名，并以其他名称重新创建".to_owned(),
-        ),
+        NameKind::Collection => {
+            let (rename, rename_zh) =
+                ("rename the collection on the source", "请在源集群上重命名该 Collection");
+            (
+                Told::both(
+                    format!("{rename}, or skip it with --exclude {collection}"),
+                    format!("{rename_zh}，或用 --exclude {collection} 跳过"),
+                ),
+                Told::both(format!("{rename}, or leave it out"), format!("{rename_zh}，或跳过它")),
+            )
+        }
+        NameKind::Partition => {
+            let move_rows = "a partition cannot be renamed: move its rows to another one on the source, use a target of 2.5 or \
+                             later (it allows digits and hyphens)";
+            let move_rows_zh = "Partition 无法重命名：请在源集群上把其中的行移到其他 Partition，或使用 2.5 及以上版本的目标集群（允许数字和连字符）";
+            (
+                Told::both(
+                    format!("{move_rows}, or skip the collection with --exclude {collection}"),
+                    format!("{move_rows_zh}，或用 --exclude {collection} 跳过"),
+                ),
+                Told::both(
+                    format!("{move_rows}, or leave the collection out"),
+                    format!("{move_rows_zh}，或跳过该 Collection"),
+                ),
+            )
+        }
+        NameKind::Alias => {
+            let way_out = Told::both(
+                "drop the alias on the source, and create it under another name",
+                "请在源集群上删除该别名，并以其他名称重新创建",
+            );
+            (way_out.clone(), way_out)
+        }
     }
 }
 

@@ -350,10 +350,10 @@ impl<'a> Work<'a> {
         let place = place.within(
             |place| {
                 format!(
-                    "{place}; the source did not return them, `vecferry resume {job_id}` reads them again"
+                    "{place}; the source did not return them, and job {job_id} reads them again when it is resumed"
                 )
             },
-            |place| format!("{place}；源集群未返回这些行，`vecferry resume {job_id}` 会重新读取"),
+            |place| format!("{place}；源集群未返回这些行，继续任务 {job_id} 时会重新读取"),
         );
         let problem = Problem::new(Code::RowsMissing).with("collection", &self.planned.source);
         self.problems.push(problem.with("rows", rows).told("where", place));
