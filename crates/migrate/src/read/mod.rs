@@ -4,6 +4,7 @@ mod chunks;
 mod count;
 mod digest;
 mod key_text;
+mod page;
 mod page_size;
 mod reader;
 mod sample;
