@@ -15,4 +15,4 @@ pub(crate) use digest::{Digest, digest};
 pub(crate) use key_text::{NoKey, key_of, key_text, range_of};
 pub(crate) use page_size::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, PageSize};
 pub(crate) use reader::{Part, ReadError, Reader, reader, scan_keys};
-pub(crate) use sample::{KeySample, SAMPLE_ROWS_MIN, SampleRule};
+pub(crate) use sample::{KeySample, SampleRule, sample_rows};
