@@ -2,10 +2,13 @@
 //! an error, so that an empty page alone ends nothing: the source counts the range of the split, and says as many rows
 //! as were read, or the difference is found.
 
-use vecferry_milvus::{Error, KeyRange};
+use vecferry_milvus::{Error, KeyRange, WriteMode};
 use vecferry_store::{Claim, Quarantined, RangeCount, Split};
 
-use super::slice::{CopyError, CopyJob};
+use super::copy_job::CopyJob;
+use super::dispatch::Slice;
+use super::error::CopyError;
+use super::progress::{Ahead, Copied, Held};
 use crate::cluster::load_state::wait_until_complete;
 use crate::cluster::retry::{Backoff, Verdict, WaitError, sleep};
 use crate::read::{NoKey, key_of, range_of};
@@ -19,7 +22,7 @@ const REOPENED_MAX: u64 = 2;
 
 /// What a split is at its end.
 #[derive(Debug)]
-pub(super) enum End {
+enum End {
     /// All rows of it were read.
     Complete(RangeCount),
     /// The source answers keys that were not read.
@@ -30,23 +33,47 @@ pub(super) enum End {
 }
 
 impl CopyJob {
-    /// Reads the source as the pages are read.
-    pub(super) fn source_reader(&self) -> Reader {
-        Reader {
-            client: self.source.clone(),
-            side: self.reads,
-            name: self.source_name.clone(),
-            id: self.source_id,
-            key_field: self.key_field.clone(),
-            columns: self.columns.clone(),
-            consistency: self.consistency,
-            cancel: self.cancel.clone(),
+    /// Records the end of a range, and of the split unless the range was only a doubtful part of it. A split of which the
+    /// source holds more rows than it answered is not at its end.
+    pub(super) async fn finish(
+        &self,
+        copied: &mut Copied<'_>,
+        ahead: Ahead,
+        mode: WriteMode,
+    ) -> Result<(Slice, Held), CopyError> {
+        if mode == WriteMode::Upsert {
+            self.advance(copied, ahead).await?;
+            return Ok((Slice::Done, Held::Still));
+        }
+        let recorded = self.store.split(copied.split.split_id).await?;
+        let rows_read = recorded.progress.rows_read + ahead.progress.rows_read;
+        match self.end_of(&recorded, rows_read).await {
+            Ok(End::Complete(count)) => {
+                let step = copied.place.step(ahead);
+                self.store.finish_split(copied.claim, step, count).await?;
+                Ok((Slice::Done, Held::No))
+            }
+            Ok(End::RowsMissed { distinct_keys }) if self.keys.can_upsert() => {
+                let split = recorded.split_id;
+                tracing::debug!(rows_read, distinct_keys, %split, "a split is read again");
+                self.reopen(copied.claim, &recorded).await?;
+                Ok((Slice::More { divided: Vec::new() }, Held::No))
+            }
+            Ok(End::RowsMissed { distinct_keys }) => {
+                let text = format!("the source returned {rows_read} rows at first, then {distinct_keys}");
+                Err(CopyError::InDoubt(text))
+            }
+            Err(error) => {
+                // What landed is recorded also where it can't go on.
+                self.advance(copied, ahead).await?;
+                Err(error)
+            }
         }
     }
 
     /// Compares what was read of a split with what the source holds. Where it counts more, which repeated keys and rows
     /// that no query returns do as well, the keys are read once more by themselves.
-    pub(super) async fn end_of(&self, split: &Split, rows_read: u64) -> Result<End, CopyError> {
+    async fn end_of(&self, split: &Split, rows_read: u64) -> Result<End, CopyError> {
         let reader = self.source_reader();
         let range = range_of(split.after.as_deref(), split.until.as_deref())?;
         let part = Part { partition: split.partition.clone(), range };
@@ -106,7 +133,7 @@ impl CopyJob {
     }
 
     /// Has a split read again from its beginning: what was sent of it by upsert, the rest as ever.
-    pub(super) async fn reopen(&self, claim: &Claim, split: &Split) -> Result<(), CopyError> {
+    async fn reopen(&self, claim: &Claim, split: &Split) -> Result<(), CopyError> {
         let refused = self.store.quarantined(&self.job_id, self.position).await?;
         let refused = rows_of_split(split, refused)?;
         Ok(self.store.reopen_split(claim, split.reopened + 1, refused).await?)

@@ -10,7 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 use vecferry_store::{JobId, Position, SplitId};
 
-use super::slice::CopyError;
+use super::error::SliceError;
 
 /// How often it is looked whether somebody else is done with a split.
 const TAKEN_INTERVAL: Duration = Duration::from_millis(500);
@@ -29,95 +29,6 @@ pub enum Slice {
     Taken,
     /// The job is being ended.
     Canceled,
-}
-
-/// Why a slice failed, as far as a caller acts differently on it.
-#[derive(Debug, thiserror::Error)]
-pub enum SliceError {
-    /// A server or the store was away for longer than is waited for: another slice may go well.
-    #[error("{0}")]
-    Transient(SliceFailure),
-    /// Another slice would fail as well.
-    #[error("{0}")]
-    Permanent(SliceFailure),
-    /// The job is being ended.
-    #[error("canceled")]
-    Canceled,
-    /// Another worker took the split over: what was under way counts for nothing, and whoever has the split goes on.
-    #[error("{0}")]
-    Fenced(SliceFailure),
-}
-
-/// What was wrong.
-#[derive(Debug)]
-pub struct SliceFailure(Cause);
-
-#[derive(Debug)]
-enum Cause {
-    Copy(Box<CopyError>),
-    Told(String),
-}
-
-impl SliceFailure {
-    /// A failure that somebody else told of.
-    pub fn told(text: impl Into<String>) -> Self {
-        Self(Cause::Told(text.into()))
-    }
-}
-
-impl fmt::Display for SliceFailure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Cause::Copy(error) => error.fmt(formatter),
-            Cause::Told(text) => formatter.write_str(text),
-        }
-    }
-}
-
-impl From<CopyError> for SliceError {
-    fn from(error: CopyError) -> Self {
-        use vecferry_store::ErrorKind;
-        match &error {
-            CopyError::Canceled => Self::Canceled,
-            CopyError::Store(of_store) if of_store.kind() == ErrorKind::NotOpen => Self::Canceled,
-            CopyError::Store(of_store) if of_store.kind() == ErrorKind::Fenced => {
-                Self::Fenced(SliceFailure(Cause::Copy(Box::new(error))))
-            }
-            CopyError::Source(of_server) | CopyError::Target(of_server)
-                if of_server.kind().is_transient() =>
-            {
-                Self::Transient(SliceFailure(Cause::Copy(Box::new(error))))
-            }
-            CopyError::Store(of_store)
-                if matches!(of_store.kind(), ErrorKind::Locked | ErrorKind::Unreachable) =>
-            {
-                Self::Transient(SliceFailure(Cause::Copy(Box::new(error))))
-            }
-            CopyError::Source(_)
-            | CopyError::Target(_)
-            | CopyError::Store(_)
-            | CopyError::Protocol(_)
-            | CopyError::RowsRefused { .. }
-            | CopyError::InDoubt(_)
-            | CopyError::Record(_)
-            | CopyError::Told(_)
-            | CopyError::Known(_) => Self::Permanent(SliceFailure(Cause::Copy(Box::new(error)))),
-        }
-    }
-}
-
-impl From<SliceError> for CopyError {
-    fn from(error: SliceError) -> Self {
-        match error {
-            SliceError::Canceled => Self::Canceled,
-            SliceError::Transient(failure) | SliceError::Permanent(failure) | SliceError::Fenced(failure) => {
-                match failure.0 {
-                    Cause::Copy(error) => *error,
-                    Cause::Told(text) => Self::Told(text),
-                }
-            }
-        }
-    }
 }
 
 /// Runs one slice of a split. Whoever calls it keeps nothing: a slice begins by reading the store, so that any process
@@ -205,6 +116,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::copy::error::SliceFailure;
 
     /// Splits that need some slices each; one may fail, and one divides a new one off.
     struct Scripted {

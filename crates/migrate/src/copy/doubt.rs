@@ -1,14 +1,34 @@
 //! Ranges whose rows may be on the target twice: an insert without an answer, and what replaced it.
 
-use vecferry_milvus::{RowSelection, WriteMode};
+use vecferry_milvus::{KeyRange, RowSelection, WriteMode};
 use vecferry_store::{Attempt, Doubt, Right};
 
-use super::slice::{CopyError, CopyJob};
-use crate::read::range_of;
-use crate::read::{Part, ReadError, Reader};
+use super::copy_job::CopyJob;
+use super::error::CopyError;
+use crate::read::{Part, ReadError, Reader, key_text, range_of};
 
 /// Rounds after which a surplus that does not go away is a failure.
 const ROUNDS_MAX: u32 = 5;
+
+impl CopyJob {
+    /// Records that rows of a range may be on the target twice. Where keys are others on the target no range of them says
+    /// anything, and the whole is in doubt.
+    pub(super) async fn record_doubt(
+        &self,
+        right: Right<'_>,
+        partition: Option<&str>,
+        range: &KeyRange,
+    ) -> Result<(), CopyError> {
+        let (partition, after, until) = match self.keys.can_upsert() {
+            true => {
+                let (after, until) = (range.after.as_ref().map(key_text), range.until.as_ref().map(key_text));
+                (partition.map(str::to_owned), after, until)
+            }
+            false => (None, None, None),
+        };
+        Ok(self.store.record_doubt(right, partition, after, until).await?)
+    }
+}
 
 /// Counts every doubtful range on the target, and upserts the rows of those that hold a key twice: one upsert removes all
 /// copies of a key. Where the keys are not the source's, all rows are counted. To be called when nobody can insert any more, with a job whose source is the target itself.

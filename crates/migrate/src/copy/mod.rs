@@ -6,22 +6,33 @@
 
 mod budget;
 mod completeness;
+mod copy_job;
 mod dispatch;
 mod doubt;
+mod error;
 mod limits;
+mod lost_writers;
 mod pace;
 mod plan;
+mod progress;
 mod quarantine;
+mod range;
+mod reading;
 mod redivide;
 mod slice;
+mod writing;
 
 pub(crate) use budget::{Budget, Pool};
 pub(crate) use completeness::rows_of_split;
-pub use dispatch::{Dispatcher, InProcess, Slice, SliceError, SliceFailure, SliceRunner, SplitsToCopy};
+pub(crate) use copy_job::CopyJob;
+pub use dispatch::{Dispatcher, InProcess, Slice, SliceRunner, SplitsToCopy};
 pub(crate) use doubt::{SettleError, settle_doubts};
+pub(crate) use error::CopyError;
+pub use error::{SliceError, SliceFailure};
 pub(crate) use limits::ClusterShare;
 pub use limits::{Limits, Resources};
+pub(crate) use lost_writers::close_lost_writers;
 pub(crate) use pace::{Pace, Places, Waits};
 pub(crate) use plan::{PartCounter, PlannedRange, plan};
 pub(crate) use quarantine::Refusals;
-pub(crate) use slice::{CopyError, CopyJob, Slices, close_lost_writers};
+pub(crate) use slice::Slices;

@@ -9,7 +9,9 @@ use vecferry_milvus::wire::Page;
 use vecferry_milvus::{Error, Key, KeyRange, Query, WriteMode};
 use vecferry_store::{Attempt, Quarantined, Right};
 
-use super::slice::{CopyError, CopyJob, Sent, Written};
+use super::copy_job::CopyJob;
+use super::error::CopyError;
+use super::writing::{Sent, Written};
 use crate::cluster::retry::repeat;
 use crate::read::{key_of, key_text};
 

@@ -6,10 +6,14 @@
 //! them the ranges are a partition of the keys all the same.
 
 use vecferry_milvus::{Key, KeyRange, WriteMode};
-use vecferry_store::Split;
+use vecferry_store::{Split, SplitId};
 
-use super::plan::{PlannedRange, RangeCounter, plan};
+use super::copy_job::CopyJob;
+use super::error::CopyError;
+use super::plan::{PartCounter, PlannedRange, RangeCounter, plan};
+use super::progress::Copied;
 use crate::plan::splits::SplitLimits;
+use crate::read::key_text;
 
 /// A split that holds so many times the rows it was planned for is looked at.
 const TIMES_PLANNED: u64 = 2;
@@ -50,23 +54,23 @@ impl Checks {
 
 /// What is left of a split, in pieces, from the lowest keys upwards.
 #[derive(Debug)]
-pub(super) struct Division {
+struct Division {
     pieces: Vec<PlannedRange>,
 }
 
 /// One cut: the split ends with a key, and a new one begins behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cut {
-    pub(super) at: Key,
+struct Cut {
+    at: Key,
     /// Rows of the split up to there, those that were copied among them.
-    pub(super) below: u64,
+    below: u64,
     /// Rows of the new split.
-    pub(super) above: u64,
+    above: u64,
 }
 
 impl Division {
     /// Divides what is left, if it is more than one split should hold.
-    pub(super) async fn find<Counter: RangeCounter>(
+    async fn find<Counter: RangeCounter>(
         counter: &Counter,
         left: &KeyRange,
         is_text: bool,
@@ -79,7 +83,7 @@ impl Division {
     }
 
     /// The cuts in the order in which they are to be made, of a split of which so many rows were copied.
-    pub(super) fn cuts(&self, copied: u64) -> Vec<Cut> {
+    fn cuts(&self, copied: u64) -> Vec<Cut> {
         let mut below = copied + self.pieces.iter().map(|piece| piece.rows).sum::<u64>();
         let mut cuts = Vec::new();
         for piece in self.pieces.iter().rev() {
@@ -94,12 +98,46 @@ impl Division {
     }
 }
 
+impl CopyJob {
+    /// Divides what is left of a split, if that is more than a split should hold. Returns the new splits.
+    pub(super) async fn divide_if_too_large(
+        &self,
+        copied: &Copied<'_>,
+        range: &KeyRange,
+        rows_copied: u64,
+    ) -> Result<Vec<SplitId>, CopyError> {
+        let split = copied.split;
+        let reader = self.source_reader();
+        let splits = self.store.splits(&self.job_id, split.collection).await?;
+        let of_part = splits.iter().filter(|other| other.partition == split.partition).count();
+        let limits =
+            SplitLimits { splits_max: self.limits.splits_max.saturating_sub(of_part) + 1, ..self.limits };
+        let counter = PartCounter { reader: &reader, partition: split.partition.as_deref() };
+        let division = match Division::find(&counter, range, reader.key_is_text(), limits).await {
+            Ok(division) => division,
+            Err(_) if self.cancel.is_cancelled() => return Ok(Vec::new()),
+            Err(error) => {
+                // The split is copied as well in one piece; what is wrong with the source its pages will tell.
+                tracing::debug!(%error, split = %split.split_id, "what is left of a split was not counted");
+                return Ok(Vec::new());
+            }
+        };
+        let mut divided = Vec::new();
+        for cut in division.cuts(rows_copied) {
+            let at = key_text(&cut.at);
+            let upper = self.store.divide(copied.claim, at, (cut.below, cut.above)).await?;
+            divided.push(upper.split_id);
+        }
+        Ok(divided)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
 
     use proptest::prelude::*;
-    use vecferry_store::{Position, Progress, SplitId};
+    use vecferry_store::{Position, Progress};
 
     use super::*;
 

@@ -7,13 +7,12 @@ use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, CollectionName, Consistency};
 use vecferry_store::{Error, JobId, Position, Store};
 
-use super::comparison;
 use crate::copy::{Budget, CopyJob, Pace, Refusals};
 use crate::event::Observer;
 use crate::plan::splits::{SplitLimits, split_limits};
 use crate::plan::{Keys, PlannedCollection};
 use crate::read::Reader;
-use crate::read::SampleRule;
+use crate::read::{SampleRule, sample_rows};
 use crate::request::VerifyLevel;
 use crate::tuning::Tuning;
 
@@ -99,6 +98,6 @@ impl Copying {
         if self.verify != VerifyLevel::Sample || planned.keys == Keys::Regenerated {
             return 0;
         }
-        comparison::sample_rows(planned.rows_estimate, parts)
+        sample_rows(planned.rows_estimate, parts)
     }
 }

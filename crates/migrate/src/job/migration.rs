@@ -1,7 +1,7 @@
 //! Migrations that are checked, planned and can start.
 
 use super::clock::Clock;
-use super::comparison;
+use super::duplicates::refuse_duplicates;
 use crate::cluster::connect::{connect, on_one_machine, product, refusal};
 use crate::cluster::waits::shown;
 use crate::copy::Dispatcher;
@@ -184,7 +184,7 @@ impl Migration {
             precheck::state_directory(list, directory, rows);
         }
         if request.duplicates == Duplicates::Fail {
-            comparison::refuse_duplicates(&source, &plan).await?;
+            refuse_duplicates(&source, &plan).await?;
         }
         Ok(Self {
             request,

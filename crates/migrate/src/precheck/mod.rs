@@ -1,14 +1,22 @@
 //! The pre-check: everything that can be known before a job starts, each check under its name. Nothing is written
 //! anywhere, but for the scratch collections of those checks that are asked for.
 
+mod auto_ids;
 mod clock;
+mod databases;
 mod definitions;
 mod endpoint;
+mod features;
 pub(crate) mod fields;
+mod indexes;
 mod list;
+mod loaded;
+mod names;
+mod new_collection;
 mod plans;
 mod probe;
 mod room;
+mod source_release;
 pub(crate) mod steps;
 mod writers;
 

@@ -9,7 +9,7 @@ use vecferry_milvus::wire::WireError;
 use vecferry_milvus::{Client, CollectionName, DB_DEFAULT, Error, ErrorKind, Flavor, NewCollection};
 use vecferry_policy::{NameKind, check_name};
 
-use super::definitions::forbidden_name;
+use super::names::forbidden_name;
 use crate::cluster::connect::{product, refusal};
 use crate::cluster::retry::{WaitError, repeat, unless_canceled};
 use crate::cluster::waits::shown;

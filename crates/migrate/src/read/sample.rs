@@ -11,7 +11,19 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::key_text::key_text;
 
 /// Least number of rows compared a partition.
-pub(crate) const SAMPLE_ROWS_MIN: usize = 64;
+const SAMPLE_ROWS_MIN: usize = 64;
+/// Least number of rows compared a collection.
+const SAMPLE_ROWS_PER_COLLECTION_MIN: u64 = 1000;
+/// Most rows compared a collection: they are digests in memory.
+const SAMPLE_ROWS_PER_COLLECTION_MAX: u64 = 100_000;
+
+/// Rows to sample of each of some parts: together at least 1,000 and a thousandth of all, and at least 64 a part.
+pub(crate) fn sample_rows(rows_estimate: u64, parts: usize) -> usize {
+    let wanted = (rows_estimate / 1000).clamp(SAMPLE_ROWS_PER_COLLECTION_MIN, SAMPLE_ROWS_PER_COLLECTION_MAX);
+    let per_part = usize::try_from(wanted).unwrap_or(usize::MAX).div_ceil(parts.max(1));
+    // A part may hold all rows while others are empty; but thousands of parts need not take a thousand each.
+    if parts <= 16 { per_part.max(1000) } else { per_part.max(SAMPLE_ROWS_MIN) }
+}
 
 /// Which rows are compared after the copy: those whose key has a small digest. No state is kept, so that it does not
 /// matter how often, by which attempt or in which order pages pass.

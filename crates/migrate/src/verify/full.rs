@@ -8,132 +8,15 @@
 //! A server that was away answers short for a while, without an error. So a row that is not in an answer is asked for by
 //! its key before it counts as missing or extra; if it is there, the answer was short, and is read again.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use vecferry_milvus::KeyRange;
 
-use serde::{Deserialize, Serialize};
-use vecferry_milvus::schema::FieldSpec;
-use vecferry_milvus::wire::Page;
-use vecferry_milvus::wire::values::{Value, column, same_bytes};
-use vecferry_milvus::{Error, ErrorKind, Key, KeyRange, Query};
-
-use super::expect::unrepeated;
-use super::repair::keys_present;
-use crate::cluster::load_state::wait_until_complete;
-use crate::cluster::retry::{Backoff, Verdict, sleep};
-use crate::read::PageSize;
-use crate::read::digest;
-use crate::read::{ReadError, Reader};
-use crate::report::{Findings, FoundRows, RowName};
+use super::pages::Pages;
+use super::step::{Follow, FullOutcome};
+use super::window::{Compared, Layout, Patience, Window};
+use crate::read::{PageSize, ReadError};
 
 /// Size of a page that is aimed at: several ranges with three pages each are in memory at once.
 pub(super) const PAGE_BYTES_TARGET: usize = 4 << 20;
-/// A larger page is asked for again, smaller.
-const PAGE_BYTES_MAX: usize = 16 << 20;
-
-/// How often an answer may be short before that is no passing state.
-const SHORT_ANSWERS_MAX: u32 = 50;
-
-/// One side: its rows in key order.
-pub(crate) trait Pages {
-    /// The next rows of a range. Empty only if it has no more.
-    async fn page(
-        &self,
-        partition: Option<&str>,
-        range: &KeyRange,
-        size: &mut PageSize,
-    ) -> Result<Page, ReadError>;
-
-    /// The keys among these that have a row, asked when the server is complete.
-    async fn present(&self, partition: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ReadError>;
-
-    /// The keys among these that stand for one row only.
-    async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ReadError>;
-}
-
-/// Told of every step of a comparison, in key order; the comparison goes on when it returns.
-pub(crate) trait Follow {
-    /// Something was compared.
-    async fn on_step(&self, step: &Step<'_>) -> Result<(), ReadError>;
-}
-
-/// A part of a range that was compared. All its differences are here, so that memory stays bounded.
-#[derive(Debug)]
-pub(crate) struct Step<'a> {
-    pub(crate) partition: Option<&'a str>,
-    /// The keys that were compared: a comparison that is to go on later starts behind `range.until`.
-    pub(crate) range: KeyRange,
-    /// Rows that both sides have.
-    pub(crate) rows_compared: u64,
-    /// Bytes of these rows on the wire, from the source, as far as whole pages were compared.
-    pub(crate) bytes: u64,
-    /// Rows that are known to be missing on the target.
-    pub(crate) set_aside: u64,
-    pub(crate) differing: Differing,
-}
-
-/// Rows that differ.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Differing {
-    /// Only on the source.
-    pub(crate) missing: Vec<Key>,
-    /// Only on the target.
-    pub(crate) extra: Vec<Key>,
-    /// On both sides, with the fields that differ.
-    pub(crate) changed: Vec<(Key, Vec<String>)>,
-    /// Differing too, but the source holds several rows of the key, and which one it answers is not fixed.
-    pub(crate) repeated: Vec<Key>,
-}
-
-/// What a comparison came to.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct FullOutcome {
-    /// Distinct keys of the source.
-    pub(crate) source_rows: u64,
-    /// Distinct keys of the target.
-    pub(crate) target_rows: u64,
-    /// Rows that both sides have.
-    pub(crate) rows_compared: u64,
-    pub(crate) findings: Findings,
-}
-
-impl FullOutcome {
-    /// Adds what another range came to. Ranges are added in their order, so that the first rows are the first.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.source_rows += other.source_rows;
-        self.target_rows += other.target_rows;
-        self.rows_compared += other.rows_compared;
-        self.findings.add(other.findings);
-    }
-
-    /// Adds what a step found.
-    pub(crate) fn take(&mut self, step: &Step<'_>) {
-        let found = &step.differing;
-        let partition = || step.partition.map(str::to_owned);
-        let plain = |keys: &[Key], into: &mut FoundRows| {
-            into.extend(keys.iter().map(|key| RowName::new(partition(), key, Vec::new())));
-        };
-        plain(&found.missing, &mut self.findings.missing);
-        plain(&found.extra, &mut self.findings.extra);
-        plain(&found.repeated, &mut self.findings.repeated_keys);
-        let changed = found.changed.iter();
-        self.findings
-            .changed
-            .extend(changed.map(|(key, fields)| RowName::new(partition(), key, fields.clone())));
-        self.rows_compared += step.rows_compared;
-        self.source_rows += step.rows_compared + step.set_aside + found.missing.len() as u64;
-        self.target_rows += step.rows_compared + found.extra.len() as u64;
-    }
-}
-
-/// What both sides have in common.
-#[derive(Clone, Copy)]
-pub(crate) struct Layout<'a> {
-    pub(crate) key_field: &'a str,
-    pub(crate) columns: &'a [FieldSpec],
-    /// Rows that are known to be missing on the target, by partition and key.
-    pub(crate) set_aside: &'a BTreeSet<(Option<String>, Key)>,
-}
 
 /// Compares all rows of a range of keys of one partition, or of all where partitions can't be named.
 pub(crate) async fn full(
@@ -149,7 +32,7 @@ pub(crate) async fn full(
     let mut of_target = of_source.clone();
     let mut after = range.after.clone();
     let mut next = Some(source.page(partition, &range, &mut of_source).await?);
-    let mut patience = Patience(SHORT_ANSWERS_MAX);
+    let mut patience = Patience::new();
     while let Some(page) = next.take() {
         let last = page.keys.as_ref().map(|(_, last)| last.clone());
         // Behind the source's last row the target may still have some.
@@ -181,275 +64,25 @@ pub(crate) async fn full(
     Ok(outcome)
 }
 
-/// Short answers that are still put up with.
-struct Patience(u32);
-
-impl Patience {
-    fn spend(&mut self) -> Result<(), ReadError> {
-        self.0 = self.0.checked_sub(1).ok_or_else(|| {
-            let text = "the server returns different results for the same query";
-            Error::new(ErrorKind::Malformed, "Query", text.to_owned())
-        })?;
-        Ok(())
-    }
-}
-
-/// How far a window was compared.
-enum Compared {
-    Whole,
-    /// The source has rows that its page lacks: it must be read again from here on.
-    SourceWasShort {
-        after: Option<Key>,
-    },
-}
-
-/// A page of the source, and the range that it covers.
-struct Window<'a> {
-    layout: Layout<'a>,
-    partition: Option<&'a str>,
-    range: KeyRange,
-    page: Page,
-}
-
-impl Window<'_> {
-    async fn compare(
-        &self,
-        source: &impl Pages,
-        target: &impl Pages,
-        size: &mut PageSize,
-        follow: &impl Follow,
-        outcome: &mut FullOutcome,
-        patience: &mut Patience,
-    ) -> Result<Compared, ReadError> {
-        let keys = self.page.all_keys(self.layout.key_field)?;
-        let mut at = 0;
-        let mut rest = self.range.clone();
-        // In one page if it can be: then whole columns are compared.
-        size.at_least(self.page.rows);
-        loop {
-            let theirs = target.page(self.partition, &rest, size).await?;
-            let last = theirs.keys.as_ref().map(|(_, last)| last.clone());
-            let their_keys = theirs.all_keys(self.layout.key_field)?;
-            let mut merged = merge(&keys, at, &their_keys);
-            let is_end = last.is_none() || last == self.range.until;
-            if is_end {
-                merged.missing.extend_from_slice(&keys[merged.at..]);
-                merged.at = keys.len();
-            }
-            if !target.present(self.partition, &merged.missing).await?.is_empty() {
-                patience.spend()?;
-                continue;
-            }
-            if !source.present(self.partition, &merged.extra).await?.is_empty() {
-                patience.spend()?;
-                return Ok(Compared::SourceWasShort { after: rest.after });
-            }
-            at = merged.at;
-            let changed = self.changed(&theirs, &merged.both)?;
-            let (set_aside, missing): (Vec<_>, Vec<_>) =
-                merged.missing.into_iter().partition(|key| self.is_set_aside(key));
-            let mut differing = Differing { missing, extra: merged.extra, ..Differing::default() };
-            if !changed.is_empty() {
-                let suspects = changed.keys().map(|&index| keys[index].clone()).collect();
-                let single: BTreeSet<_> =
-                    source.unrepeated(self.partition, suspects).await?.into_iter().collect();
-                for (index, fields) in changed {
-                    let key = keys[index].clone();
-                    if single.contains(&key) {
-                        differing.changed.push((key, fields));
-                    } else {
-                        differing.repeated.push(key);
-                    }
-                }
-            }
-            let until = if is_end { self.range.until.clone() } else { last };
-            let step = Step {
-                partition: self.partition,
-                range: KeyRange { after: rest.after, until: until.clone() },
-                rows_compared: merged.both.len() as u64,
-                bytes: if is_end { self.page.bytes as u64 } else { 0 },
-                set_aside: set_aside.len() as u64,
-                differing,
-            };
-            outcome.take(&step);
-            follow.on_step(&step).await?;
-            if is_end {
-                return Ok(Compared::Whole);
-            }
-            rest = KeyRange { after: until, until: self.range.until.clone() };
-        }
-    }
-
-    fn is_set_aside(&self, key: &Key) -> bool {
-        let set_aside = self.layout.set_aside;
-        !set_aside.is_empty() && set_aside.contains(&(self.partition.map(str::to_owned), key.clone()))
-    }
-
-    /// The rows of the source's page whose values differ, with the names of the fields that do.
-    fn changed(
-        &self,
-        theirs: &Page,
-        both: &[(usize, usize)],
-    ) -> Result<BTreeMap<usize, Vec<String>>, ReadError> {
-        let mut changed: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        if both.is_empty() {
-            return Ok(changed);
-        }
-        let all_rows = both.len() == self.page.rows && both.len() == theirs.rows;
-        for spec in self.layout.columns.iter().filter(|spec| spec.name != self.layout.key_field) {
-            if all_rows && same_bytes(&self.page, theirs, spec)? {
-                continue;
-            }
-            let (of_source, of_target) = (column(&self.page, spec)?, column(theirs, spec)?);
-            for &(mine, other) in both {
-                if !are_equal(&of_source[mine], &of_target[other]) {
-                    changed.entry(mine).or_default().push(spec.name.clone());
-                }
-            }
-        }
-        Ok(changed)
-    }
-}
-
-fn are_equal(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Json(one), Value::Json(other)) if one == other => true,
-        // By content, as servers write JSON anew.
-        (Value::Json(_), Value::Json(_)) => digest(one) == digest(other),
-        (one, other) => one == other,
-    }
-}
-
-/// Two sorted lists of keys, the second one used up.
-#[derive(Debug, Default)]
-struct Merged {
-    /// Indexes of the keys that stand in both.
-    both: Vec<(usize, usize)>,
-    missing: Vec<Key>,
-    extra: Vec<Key>,
-    /// Keys of the first list from here on are greater than all of the second.
-    at: usize,
-}
-
-/// Keys of `mine` from `at` on against `theirs`. What is behind the last of `theirs` is not judged.
-fn merge(mine: &[Key], at: usize, theirs: &[Key]) -> Merged {
-    let mut merged = Merged { at, ..Merged::default() };
-    for (index, key) in theirs.iter().enumerate() {
-        while mine.get(merged.at).is_some_and(|of_mine| of_mine < key) {
-            merged.missing.push(mine[merged.at].clone());
-            merged.at += 1;
-        }
-        match mine.get(merged.at).map(|of_mine| of_mine.cmp(key)) {
-            Some(Ordering::Equal) => {
-                merged.both.push((merged.at, index));
-                merged.at += 1;
-            }
-            Some(Ordering::Less | Ordering::Greater) | None => merged.extra.push(key.clone()),
-        }
-    }
-    merged
-}
-
-/// One side of a partition that may not exist there.
-pub(crate) struct Half<'a> {
-    pub(crate) reader: &'a Reader,
-    pub(crate) exists: bool,
-}
-
-impl Pages for Half<'_> {
-    async fn page(
-        &self,
-        partition: Option<&str>,
-        range: &KeyRange,
-        size: &mut PageSize,
-    ) -> Result<Page, ReadError> {
-        if !self.exists {
-            return Ok(Page { columns: Vec::new(), rows: 0, keys: None, bytes: 0, session_ts: 0 });
-        }
-        self.reader.page(partition, range, size).await
-    }
-
-    async fn present(&self, partition: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ReadError> {
-        if !self.exists || keys.is_empty() {
-            return Ok(BTreeSet::new());
-        }
-        self.reader.wait_until_complete().await?;
-        keys_present(self.reader, partition, keys).await
-    }
-
-    async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ReadError> {
-        unrepeated(self.reader, partition, keys).await
-    }
-}
-
-impl Reader {
-    /// The next page of rows, with all columns.
-    pub(crate) async fn page(
-        &self,
-        partition: Option<&str>,
-        range: &KeyRange,
-        size: &mut PageSize,
-    ) -> Result<Page, ReadError> {
-        let names: Vec<_> = self.columns.iter().map(|column| column.name.clone()).collect();
-        let mut backoff = Backoff::new();
-        loop {
-            self.stop_if_canceled()?;
-            let query = Query {
-                collection: &self.name,
-                collection_id: self.id,
-                selection: self.key_field.range(range),
-                columns: &names,
-                partition,
-                rows_max: Some(size.rows()),
-                consistency: self.consistency,
-            };
-            let answer = tokio::select! {
-                answer = self.client.query(&query) => answer,
-                () = self.cancel.cancelled() => return Err(ReadError::Canceled),
-            };
-            let error = match answer {
-                Ok(answer) if answer.len() > PAGE_BYTES_MAX && size.refused() => continue,
-                Ok(answer) => {
-                    let page = Page::read(&answer, &self.key_field, range.after.as_ref())?;
-                    if page.rows > 0 {
-                        page.check_columns(names.iter().map(String::as_str))?;
-                    }
-                    size.came(page.rows, page.bytes);
-                    return Ok(page);
-                }
-                Err(error) => error,
-            };
-            if error.kind() == ErrorKind::TooLarge && size.refused() {
-                continue;
-            }
-            let Verdict::Wait(wait) = backoff.after(error.kind()) else { return Err(error.into()) };
-            sleep(wait, &self.cancel).await;
-            if error.kind() != ErrorKind::RateLimited {
-                self.wait_until_complete().await?;
-            }
-        }
-    }
-
-    /// A server that was away answers short while it loads again, without an error: rows would look missing.
-    pub(crate) async fn wait_until_complete(&self) -> Result<(), ReadError> {
-        Ok(wait_until_complete(&self.client, self.side, &self.name, &self.cancel).await?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};
+    use std::collections::{BTreeMap, BTreeSet};
 
     use bytes::Bytes;
     use proptest::prelude::*;
+    use vecferry_milvus::Key;
     use vecferry_milvus::proto::common::Status;
     use vecferry_milvus::proto::milvus::QueryResults;
     use vecferry_milvus::proto::schema::{
         DataType, FieldData, JsonArray, LongArray, StringArray, scalar_field::Data,
     };
+    use vecferry_milvus::schema::FieldSpec;
+    use vecferry_milvus::wire::Page;
     use vecferry_milvus::wire::insert::{float_vectors, scalars};
 
     use super::*;
+    use crate::verify::step::{Differing, Step};
 
     /// A row: a text that may be null, a number inside of JSON, and the bits of a vector.
     type Row = (Option<String>, i64, u32);

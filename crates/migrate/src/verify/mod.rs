@@ -9,11 +9,17 @@ mod compare;
 mod expect;
 mod full;
 mod multiset;
+mod pages;
 mod repair;
+mod step;
 mod surplus;
+mod window;
 
 pub(crate) use compare::{Outcome, compare};
 pub(crate) use expect::{Expected, expect};
-pub(crate) use full::{Follow, FullOutcome, Half, Layout, Step, full};
+pub(crate) use full::full;
+pub(crate) use pages::Half;
 pub(crate) use repair::{Repair, keys_present};
+pub(crate) use step::{Follow, FullOutcome, Step};
 pub(crate) use surplus::{Surplus, diagnose};
+pub(crate) use window::Layout;

@@ -8,7 +8,7 @@ use vecferry_milvus::wire::insert::Rows;
 use vecferry_milvus::wire::rewrite::insertable;
 use vecferry_milvus::{Error, ErrorKind, Key, WriteMode};
 
-use super::full::Differing;
+use super::step::Differing;
 use crate::cluster::retry::repeat;
 use crate::read::Chunks;
 use crate::read::{ReadError, Reader};

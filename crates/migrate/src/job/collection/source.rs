@@ -7,8 +7,9 @@ use crate::cluster::segments::{segment_rows, segment_rows_after};
 use crate::cluster::waits::shown;
 use crate::copy::rows_of_split;
 use crate::event::{Awaited, Phase};
-use crate::job::comparison;
 use crate::job::drift::{self, Holding};
+use crate::job::duplicates::find_duplicates;
+use crate::job::finding::Finding;
 use crate::job::writes::Look;
 use crate::plan::Keys;
 use crate::plan::properties::PROPERTY_TTL;
@@ -217,7 +218,7 @@ impl<'a> Work<'a> {
         if !self.planned.needs_load || self.job.request.duplicates != Duplicates::Fail {
             return Ok(());
         }
-        let found = comparison::find_duplicates(reader, &self.planned.source, &self.planned.parts()).await;
+        let found = find_duplicates(reader, &self.planned.source, &self.planned.parts()).await;
         match found.map_err(|error| self.not_verified(error))? {
             Some(problem) => Err(problem.into()),
             None => Ok(()),
@@ -262,7 +263,7 @@ impl<'a> Work<'a> {
         copied: Vec<PartCopied>,
         before: &Holding,
     ) -> Result<Expected, Stop> {
-        let mut finding = comparison::Finding::new(&self.planned.source);
+        let mut finding = Finding::new(&self.planned.source);
         let after = self.look_for_drift(reader, before, &mut finding).await?;
         let mut expected = Expected::default();
         let is_proved = self.job.request.verify != VerifyLevel::None;
@@ -365,7 +366,7 @@ impl<'a> Work<'a> {
         &mut self,
         reader: &Reader,
         before: &Holding,
-        finding: &mut comparison::Finding<'_>,
+        finding: &mut Finding<'_>,
     ) -> Result<Vec<u64>, Stop> {
         let is_as_before = |counted: &CountedRows| self.by_part(counted) == before.counts;
         let counted = self.count_until(reader, is_as_before).await;

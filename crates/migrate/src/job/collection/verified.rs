@@ -9,7 +9,7 @@ use crate::copy::{CopyJob, Refusals, SettleError, settle_doubts};
 use crate::event::{Awaited, Phase};
 use crate::job::drift;
 use crate::job::every_row;
-use crate::job::{comparison, without_keys};
+use crate::job::{differences, without_keys};
 use crate::plan::Keys;
 use crate::plan::splits::split_limits;
 use crate::problem::does_not_fit;
@@ -148,7 +148,7 @@ impl<'a> Work<'a> {
                 .map_err(|error| self.not_verified(error))?;
         }
         let counted = self.count_target(&of_target).await?;
-        outcome.problems.extend(comparison::rows_elsewhere(
+        outcome.problems.extend(differences::rows_elsewhere(
             &self.planned.source,
             &self.planned.partitions,
             &counted,
@@ -156,7 +156,7 @@ impl<'a> Work<'a> {
         self.report.evidence.target = Some(counted);
         // Differing rows are the finding; which copy of a repeated key a server answers is not fixed.
         if !outcome.changed.is_empty() {
-            outcome.problems.push(comparison::changed(&self.planned.source, &outcome));
+            outcome.problems.push(differences::changed(&self.planned.source, &outcome));
         }
         if self.planned.keys == Keys::Regenerated {
             if self.compares_every_row() {
@@ -180,7 +180,7 @@ impl<'a> Work<'a> {
                 }
             }
             let (problems, warnings) = (&mut outcome.problems, &mut self.warnings);
-            every_row::conclude(&self.planned.source, &compared, problems, warnings);
+            differences::of_every_row(&self.planned.source, &compared, problems, warnings);
             (outcome.rows_compared, outcome.findings) = (compared.rows_compared, Some(compared.findings));
             outcome.rows_compared_before = compared.rows_compared_before;
         }

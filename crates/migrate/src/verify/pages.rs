@@ -1,0 +1,59 @@
+//! The rows of one side in key order, as a comparison of every row reads them.
+
+use std::collections::BTreeSet;
+
+use vecferry_milvus::wire::Page;
+use vecferry_milvus::{Key, KeyRange};
+
+use super::expect::unrepeated;
+use super::repair::keys_present;
+use crate::read::{PageSize, ReadError, Reader};
+
+/// One side: its rows in key order.
+pub(crate) trait Pages {
+    /// The next rows of a range. Empty only if it has no more.
+    async fn page(
+        &self,
+        partition: Option<&str>,
+        range: &KeyRange,
+        size: &mut PageSize,
+    ) -> Result<Page, ReadError>;
+
+    /// The keys among these that have a row, asked when the server is complete.
+    async fn present(&self, partition: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ReadError>;
+
+    /// The keys among these that stand for one row only.
+    async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ReadError>;
+}
+
+/// One side of a partition that may not exist there.
+pub(crate) struct Half<'a> {
+    pub(crate) reader: &'a Reader,
+    pub(crate) exists: bool,
+}
+
+impl Pages for Half<'_> {
+    async fn page(
+        &self,
+        partition: Option<&str>,
+        range: &KeyRange,
+        size: &mut PageSize,
+    ) -> Result<Page, ReadError> {
+        if !self.exists {
+            return Ok(Page { columns: Vec::new(), rows: 0, keys: None, bytes: 0, session_ts: 0 });
+        }
+        self.reader.page(partition, range, size).await
+    }
+
+    async fn present(&self, partition: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ReadError> {
+        if !self.exists || keys.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        self.reader.wait_until_complete().await?;
+        keys_present(self.reader, partition, keys).await
+    }
+
+    async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ReadError> {
+        unrepeated(self.reader, partition, keys).await
+    }
+}
