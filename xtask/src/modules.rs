@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::{Failure, output};
 
 /// Crates whose modules are looked at.
-const CRATES: [&str; 2] = ["migrate", "store"];
+const CRATES: [&str; 4] = ["cli", "migrate", "report", "store"];
 
 /// Which modules a module imports.
 type Imports = BTreeMap<String, BTreeSet<String>>;
@@ -57,14 +57,39 @@ fn collect(folder: &Path, of: Option<&str>, texts: &mut BTreeMap<String, String>
 
 /// The names behind `crate::` in a text.
 fn named(text: &str) -> BTreeSet<String> {
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = code.join("\n");
     let mut found = BTreeSet::new();
-    for line in code {
-        for part in line.split("crate::").skip(1) {
-            found.insert(part.chars().take_while(|one| one.is_alphanumeric() || *one == '_').collect());
+    for part in code.split("crate::").skip(1) {
+        match part.strip_prefix('{') {
+            Some(list) => found.extend(listed(list)),
+            None => found.extend(first_name(part)),
         }
     }
     found
+}
+
+/// The names with which the members of a list begin, as far as the brace that closes it.
+fn listed(list: &str) -> BTreeSet<String> {
+    let (mut found, mut depth, mut member) = (BTreeSet::new(), 0, String::new());
+    for character in list.chars() {
+        match character {
+            '}' if depth == 0 => break,
+            ',' if depth == 0 => found.extend(first_name(&std::mem::take(&mut member))),
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ if depth == 0 => member.push(character),
+            _ => {}
+        }
+    }
+    found.extend(first_name(&member));
+    found
+}
+
+fn first_name(code: &str) -> Option<String> {
+    let is_part = |one: &char| one.is_alphanumeric() || *one == '_';
+    let name: String = code.trim_start().chars().take_while(is_part).collect();
+    (!name.is_empty()).then_some(name)
 }
 
 /// The modules floor by floor, from the bottom up; or those that are in a circle, or above one.
@@ -106,10 +131,15 @@ mod tests {
         let text = "use crate::plan::{self, Plan};\n// crate::job is above\nlet x = crate::read::of(crate::rate::X);\n";
         let found: Vec<_> = named(text).into_iter().collect();
         assert_eq!(found, ["plan", "rate", "read"]);
+        let found: Vec<_> =
+            named("use crate::{plan::{self, Plan}, rate,\n    read::of,\n};\nuse std::{fs, io};")
+                .into_iter()
+                .collect();
+        assert_eq!(found, ["plan", "rate", "read"]);
     }
 
     #[test]
-    fn no_modules_of_the_engine_import_each_other() {
+    fn no_modules_of_a_crate_import_each_other() {
         for name in CRATES {
             let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates").join(name).join("src");
             let circle = floors(imports(&source).unwrap()).err();

@@ -8,9 +8,9 @@ use clap_complete::Shell;
 use vecferry_migrate::{AutoId, Duplicates, Lang, OnBadRow, RbacUsers, SourceLoad, VerifyLevel};
 use vecferry_milvus::Secret;
 use vecferry_policy::{CuType, Deployment, EDITION_DEFAULT};
+use vecferry_report::typed::shell;
 use vecferry_store::postgres::without_password;
 
-use crate::format::shell;
 use crate::output::ColorChoice;
 
 /// Names the database of job records, so that its password is on no command line.

@@ -1,19 +1,19 @@
 //! The `vecferry` command line: it parses arguments, calls the migration library, and presents what comes back.
 //!
 //! It may not know how anything is copied or compared, and it never speaks to a server itself, except to write the
-//! sample data of `demo`. Every sentence for people is in [`text`] or in the library's catalogue of problems.
+//! sample data of `demo`. Every sentence for people is in [`text`], in `vecferry-report` or in the catalogue of
+//! problems.
 
 mod args;
 mod commands;
 mod connection;
-mod format;
 mod help;
-mod html;
 mod language;
 mod log;
 mod output;
 mod present;
 mod progress;
+mod shorten;
 mod signals;
 mod state;
 mod table;

@@ -7,8 +7,9 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 use vecferry_migrate::{Exit, Lang, Problem};
+use vecferry_report::{acts, harmless, labels, typed};
 
-use crate::{format, text};
+use crate::text::{self, Severity};
 
 /// `--color`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -74,7 +75,7 @@ impl Style {
 /// codes of [`Style`]. Everything that is written for people passes here, so that what somebody forgot to make harmless
 /// is harmless all the same.
 pub(crate) fn readable(text: &str, colored: bool) -> Cow<'_, str> {
-    if !text.chars().any(|character| character != '\n' && format::acts(character)) {
+    if !text.chars().any(|character| character != '\n' && acts(character)) {
         return Cow::Borrowed(text);
     }
     let mut readable = String::with_capacity(text.len());
@@ -89,7 +90,7 @@ pub(crate) fn readable(text: &str, colored: bool) -> Cow<'_, str> {
         if code.is_some() || character == '\n' {
             readable.push_str(taken);
         } else {
-            readable.push_str(&format::harmless(taken));
+            readable.push_str(&harmless(taken));
         }
         rest = &rest[taken.len()..];
     }
@@ -102,7 +103,7 @@ struct Escaped;
 impl Formatter for Escaped {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut plain = 0;
-        for (at, character) in fragment.char_indices().filter(|(_, character)| format::acts(*character)) {
+        for (at, character) in fragment.char_indices().filter(|(_, character)| acts(*character)) {
             writer.write_all(&fragment.as_bytes()[plain..at])?;
             write!(writer, "\\u{:04x}", u32::from(character))?;
             plain = at + character.len_utf8();
@@ -115,15 +116,6 @@ fn json(value: &impl Serialize) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Escaped)).ok()?;
     Some(line)
-}
-
-/// Whether a problem stops something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Severity {
-    /// It does.
-    Error,
-    /// It does not.
-    Warning,
 }
 
 /// Where everything that people and machines read goes.
@@ -174,7 +166,7 @@ impl Output {
 
     /// A text whose commands about jobs can be typed as they stand there.
     pub(crate) fn commands(&self, text: &str) -> String {
-        format::with_record(text, self.record())
+        typed::with_record(text, self.record())
     }
 
     /// Whether a person sees stderr and can answer.
@@ -252,13 +244,13 @@ impl Output {
             Severity::Warning => Style::Warning,
         };
         let head = text::problem_head(self.lang, severity, &problem.code.to_string());
-        let what = format::harmless(&problem.what(self.lang));
-        format!("{}{}{what}", self.styled_note(style, &head), text::colon(self.lang))
+        let what = harmless(&problem.what(self.lang));
+        format!("{}{}{what}", self.styled_note(style, &head), labels::colon(self.lang))
     }
 
     /// The lines of a problem, for stderr.
     pub(crate) fn problem_lines(&self, severity: Severity, problem: &Problem) -> String {
-        let hint = self.commands(&format::harmless(&problem.hint(self.lang)));
+        let hint = self.commands(&harmless(&problem.hint(self.lang)));
         let hint = text::hint(self.lang, &hint);
         format!("{}\n  {}", self.problem_line(severity, problem), self.styled_note(Style::Dim, &hint))
     }
@@ -353,7 +345,7 @@ mod tests {
     fn json_is_exact_and_acts_on_nothing() {
         let text = "q\"\\\n\u{1b}[31m\u{7f}\u{9b}\u{202e}\u{2066}集合é👩\u{1f680}";
         let line = String::from_utf8(json(&[text]).unwrap()).unwrap();
-        assert!(!line.chars().any(format::acts), "{line:?}");
+        assert!(!line.chars().any(acts), "{line:?}");
         assert!(line.contains("集合é"), "{line}");
         assert_eq!(serde_json::from_str::<[String; 1]>(&line).unwrap(), [text]);
     }

@@ -14,9 +14,9 @@ use serde::Serialize;
 use vecferry_migrate::event::{Awaited, Bottleneck, Event, Observer, Phase, Wait};
 use vecferry_migrate::{Lang, MaxRate, Plan, observed};
 use vecferry_milvus::CollectionName;
+use vecferry_report::{columns, figures, harmless, labels};
 
 use crate::output::{Output, Style};
-use crate::{format, text};
 
 /// Columns for a name in front of its bar.
 const NAME_COLUMNS_MAX: usize = 24;
@@ -411,41 +411,41 @@ impl Job {
     fn summary(&self, lang: Lang, now: Instant) -> String {
         let total = self.rows_total();
         let known = self.planned.then_some(self.items.len());
-        let mut parts = vec![text::collections_done(lang, self.ended(), known)];
+        let mut parts = vec![labels::collections_done(lang, self.ended(), known)];
         if self.meter.rows > 0 || total > 0 {
             let under_way = self.meter.rows < total;
             parts.push(rows_text(lang, &self.meter, total, now, under_way));
-            parts.extend(self.bound_by.filter(|_| under_way).map(|by| text::bound_by(lang, by)));
+            parts.extend(self.bound_by.filter(|_| under_way).map(|by| labels::bound_by(lang, by)));
         }
-        parts.join(text::comma(lang))
+        parts.join(labels::comma(lang))
     }
 }
 
 /// Rows, bytes, rates and time left.
 fn rows_text(lang: Lang, meter: &Meter, total: u64, now: Instant, under_way: bool) -> String {
-    let mut parts = vec![text::rows_of(lang, meter.rows, total)];
-    parts.push(format::size(meter.bytes));
+    let mut parts = vec![labels::rows_of(lang, meter.rows, total)];
+    parts.push(figures::size(meter.bytes));
     if under_way {
         let (rows_rate, bytes_rate) = meter.rates(now);
-        parts.push(format!("{} {}", format::count(rows_rate.round() as u64), text::rows_per_second(lang)));
-        parts.push(format!("{}/s", format::size(bytes_rate.round() as u64)));
-        let left = meter.left(total, now).map(format::clock);
-        parts.push(text::left(lang, left.as_deref()));
+        parts.push(format!("{} {}", figures::count(rows_rate.round() as u64), labels::rows_per_second(lang)));
+        parts.push(format!("{}/s", figures::size(bytes_rate.round() as u64)));
+        let left = meter.left(total, now).map(figures::clock);
+        parts.push(labels::left(lang, left.as_deref()));
     }
-    parts.join(text::comma(lang))
+    parts.join(labels::comma(lang))
 }
 
 /// The same for a bar, where there is less space.
 fn bar_text(lang: Lang, meter: &Meter, total: u64, now: Instant, under_way: bool) -> String {
-    let mut parts = vec![text::rows_of_short(lang, meter.rows, total)];
+    let mut parts = vec![labels::rows_of_short(lang, meter.rows, total)];
     if under_way {
         let (_, bytes_rate) = meter.rates(now);
-        parts.push(format!("{}/s", format::size(bytes_rate.round() as u64)));
-        parts.extend(meter.left(total, now).map(|left| text::left(lang, Some(&format::clock(left)))));
+        parts.push(format!("{}/s", figures::size(bytes_rate.round() as u64)));
+        parts.extend(meter.left(total, now).map(|left| labels::left(lang, Some(&figures::clock(left)))));
     } else {
-        parts.push(format::size(meter.bytes));
+        parts.push(figures::size(meter.bytes));
     }
-    parts.join(text::comma(lang))
+    parts.join(labels::comma(lang))
 }
 
 /// How it is shown.
@@ -559,21 +559,21 @@ impl View {
             }
             (Kind::Nothing, _) => {}
             (Kind::Bars(_) | Kind::Lines { .. }, News::Waiting(collection, reason)) => {
-                let colon = text::colon(lang);
-                self.note(&format::harmless(&format!("{collection}{colon}{}", text::wait(lang, *reason))));
+                let colon = labels::colon(lang);
+                self.note(&harmless(&format!("{collection}{colon}{}", labels::wait(lang, *reason))));
             }
             // The bar of the collection shows it.
             (Kind::Bars(_), News::Awaiting(Some(_), ..)) => {}
             (Kind::Bars(_) | Kind::Lines { .. }, News::Awaiting(collection, awaited, seconds)) => {
-                let mut line = text::awaited(lang, awaited, *seconds);
+                let mut line = labels::awaited(lang, awaited, *seconds);
                 if let Some(collection) = collection {
-                    line = format!("{collection}{}{line}", text::colon(lang));
+                    line = format!("{collection}{}{line}", labels::colon(lang));
                 }
-                self.note(&format::harmless(&line));
+                self.note(&harmless(&line));
             }
             (Kind::Bars(_) | Kind::Lines { .. }, News::MaxRate) => {
                 let rate = job.max_rate.map(|rate| rate.to_string());
-                self.note(&text::max_rate(lang, rate.as_deref()));
+                self.note(&labels::max_rate(lang, rate.as_deref()));
             }
             (Kind::Lines { .. }, News::Phase(collection)) => {
                 if let Some(item) = job.items.get(collection) {
@@ -654,11 +654,11 @@ fn json_progress(job: &Job, now: Instant) -> JsonEvent<'static> {
 
 /// A collection that entered a step.
 fn phase_line(lang: Lang, collection: &CollectionName, item: &Item) -> String {
-    let mut line = format!("{collection}{}{}", text::colon(lang), text::phase(lang, item.phase));
+    let mut line = format!("{collection}{}{}", labels::colon(lang), labels::phase(lang, item.phase));
     let detail = match item.phase {
-        Phase::Copying if item.rows_total > 0 => text::about_rows(lang, item.rows_total),
+        Phase::Copying if item.rows_total > 0 => labels::about_rows(lang, item.rows_total),
         Phase::Done | Phase::Failed | Phase::Canceled if item.meter.rows > 0 => {
-            text::some_rows(lang, item.meter.rows)
+            labels::some_rows(lang, item.meter.rows)
         }
         Phase::Copying
         | Phase::Done
@@ -672,10 +672,10 @@ fn phase_line(lang: Lang, collection: &CollectionName, item: &Item) -> String {
         | Phase::Verifying => String::new(),
     };
     if !detail.is_empty() {
-        line.push_str(text::comma(lang));
+        line.push_str(labels::comma(lang));
         line.push_str(&detail);
     }
-    format::harmless(&line)
+    harmless(&line)
 }
 
 /// Bars of the collections that are under way, and a line for all of them.
@@ -704,8 +704,8 @@ impl Bars {
         if job.items.is_empty() {
             return;
         }
-        let widest = job.items.keys().map(|name| format::width(&name.to_string())).max().unwrap_or(0);
-        let columns = widest.max(format::width(text::total(lang))).min(NAME_COLUMNS_MAX);
+        let widest = job.items.keys().map(|name| columns::width(&name.to_string())).max().unwrap_or(0);
+        let columns = widest.max(columns::width(labels::total(lang))).min(NAME_COLUMNS_MAX);
         for (name, item) in &job.items {
             if item.phase == Phase::Waiting || item.has_ended() {
                 continue;
@@ -719,34 +719,34 @@ impl Bars {
                 self.shown.insert(name.clone(), bar);
             }
             let Some(bar) = self.shown.get(name) else { continue };
-            bar.set_prefix(format::fit(&format::harmless(&name.to_string()), columns));
+            bar.set_prefix(columns::fit(&harmless(&name.to_string()), columns));
             let rows_total = item.rows_total.max(item.meter.rows);
             bar.set_length(rows_total.max(1));
             bar.set_position(item.meter.rows);
-            let mut message = text::phase(lang, item.phase).to_owned();
+            let mut message = labels::phase(lang, item.phase).to_owned();
             if let Some((awaited, seconds)) = item.awaiting.fresh(now) {
                 // Instead of the rows: those do not move meanwhile, and the line is short.
-                message.push_str(text::colon(lang));
-                message.push_str(&text::awaited(lang, awaited, seconds));
+                message.push_str(labels::colon(lang));
+                message.push_str(&labels::awaited(lang, awaited, seconds));
             } else if rows_total > 0 {
                 message.push(' ');
                 message.push_str(&bar_text(lang, &item.meter, rows_total, now, item.phase == Phase::Copying));
             }
-            bar.set_message(format::harmless(&message));
+            bar.set_message(harmless(&message));
         }
         let rows_total = job.rows_total();
-        self.total.set_prefix(format::fit(text::total(lang), columns));
+        self.total.set_prefix(columns::fit(labels::total(lang), columns));
         self.total.set_length(rows_total.max(1));
         self.total.set_position(job.meter.rows);
         let known = job.planned.then_some(job.items.len());
-        let mut message = text::collections_done(lang, job.ended(), known);
+        let mut message = labels::collections_done(lang, job.ended(), known);
         if rows_total > 0 {
             let under_way = job.meter.rows < rows_total;
-            message.push_str(text::comma(lang));
+            message.push_str(labels::comma(lang));
             message.push_str(&bar_text(lang, &job.meter, rows_total, now, under_way));
             if let Some(by) = job.bound_by.filter(|_| under_way) {
-                message.push_str(text::comma(lang));
-                message.push_str(&text::bound_by(lang, by));
+                message.push_str(labels::comma(lang));
+                message.push_str(&labels::bound_by(lang, by));
             }
         }
         self.total.set_message(message);
@@ -851,7 +851,7 @@ mod tests {
         assert!(!told(&mut job, Awaited::Answer, 4));
         let shown = |job: &Job, seconds| {
             let fresh = job.items[&books()].awaiting.fresh(after(seconds));
-            fresh.map(|(awaited, seconds)| text::awaited(Lang::En, awaited, seconds))
+            fresh.map(|(awaited, seconds)| labels::awaited(Lang::En, awaited, seconds))
         };
         let line = "the source serves 2 of 4 stored rows from memory; waiting for the rest, 3 s";
         assert_eq!(shown(&job, 4).as_deref(), Some(line));

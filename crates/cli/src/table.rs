@@ -1,6 +1,8 @@
 //! Tables whose columns are right also where characters are two columns wide.
 
-use crate::format::{pad, tellable, width};
+use vecferry_report::columns::{pad, width};
+
+use crate::shorten::tellable;
 
 /// Columns of a name where nobody says how wide the terminal is.
 pub(crate) const NAME_COLUMNS: usize = 64;

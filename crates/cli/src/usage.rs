@@ -3,6 +3,7 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use vecferry_migrate::{Code, Exit, Lang, Problem};
+use vecferry_report::labels;
 
 use crate::args::Cli;
 use crate::output::{ColorChoice, Output, Style};
@@ -73,7 +74,7 @@ fn explanation(lang: Lang, error: &clap::Error) -> (String, Option<String>) {
         let command = Cli::command();
         let visible = command.get_subcommands().filter(|command| !command.is_hide_set());
         let commands: Vec<_> = visible.map(clap::Command::get_name).collect();
-        return (text::no_command(lang, &commands.join(text::comma(lang))), None);
+        return (text::no_command(lang, &commands.join(labels::comma(lang))), None);
     }
     let rendered = error.render().to_string();
     let text = rendered.strip_prefix("error: ").unwrap_or(&rendered);

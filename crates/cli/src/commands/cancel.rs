@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 use vecferry_migrate::{Exit, JobState, Problem, cancel, store_problem};
+use vecferry_report::{harmless, labels};
 use vecferry_store::Store;
 
 use super::resume::endpoints;
 use crate::args::CancelArgs;
 use crate::output::Output;
 use crate::signals::Signals;
-use crate::{format, present, state, text};
+use crate::{present, state, text};
 
 /// The answer for machines.
 #[derive(Serialize)]
@@ -36,10 +37,10 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &CancelArg
         output.json_line(&Ended { event: "canceled", job_id, state, removed });
         return Exit::Done;
     }
-    output.result(&text::job_is(output.lang, canceled.job_id.as_str(), canceled.state.name()));
-    let removed = canceled.removed.iter().map(|name| format::harmless(name)).collect();
+    output.result(&labels::job_is(output.lang, canceled.job_id.as_str(), canceled.state.name()));
+    let removed = canceled.removed.iter().map(|name| harmless(name)).collect();
     if !canceled.removed.is_empty() {
-        output.result(&format!("{}{}", text::removed(output.lang), text::colon(output.lang).trim_end()));
+        output.result(&format!("{}{}", labels::removed(output.lang), labels::colon(output.lang).trim_end()));
         present::cut(output.lang, removed).iter().for_each(|line| output.result(line));
     }
     if canceled.state == JobState::Successful {

@@ -6,10 +6,10 @@ use vecferry_migrate::{Cluster, Code, Exit, PlanFile, Problem, Selection};
 
 use crate::args::CapacityArgs;
 use crate::connection::{both, reach};
-use crate::output::{Output, Severity, Style};
+use crate::output::{Output, Style};
 use crate::present;
 use crate::signals::Signals;
-use crate::text;
+use crate::text::{self, Severity};
 
 /// The result for machines.
 #[derive(Serialize)]

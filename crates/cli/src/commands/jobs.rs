@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use vecferry_migrate::event::Bottleneck;
 use vecferry_migrate::{Code, CollectionStatus, Exit, JobStatus, Problem, Report, Status, store_problem};
+use vecferry_report::{figures, harmless, labels, page};
 use vecferry_store::{JobPage, JobRecord, JobState, JobSummary, Store};
 
 use crate::args::{JobName, ReportArgs, StateArgs};
 use crate::output::Output;
 use crate::table::{Align, Table};
-use crate::{format, html, present, state, text};
+use crate::{present, state, text};
 
 /// What one of these commands needs: an open store, or a refusal.
 async fn opened(args: &StateArgs) -> Result<Arc<dyn Store>, Vec<Problem>> {
@@ -64,23 +65,23 @@ async fn all_jobs(store: &dyn Store) -> Result<Vec<JobSummary>, Vec<Problem>> {
 fn job_table(output: &Output, jobs: &[JobSummary]) -> Table {
     let lang = output.lang;
     let mut table = Table::new([
-        (text::job_number(lang), Align::Left),
-        (text::job_state(lang), Align::Left),
-        (text::collections(lang), Align::Right),
-        (text::rows(lang), Align::Right),
-        (text::started(lang), Align::Left),
-        (text::from(lang), Align::Name),
-        (text::to(lang), Align::Name),
+        (labels::job_number(lang), Align::Left),
+        (labels::job_state(lang), Align::Left),
+        (labels::collections(lang), Align::Right),
+        (labels::rows(lang), Align::Right),
+        (labels::started(lang), Align::Left),
+        (labels::from(lang), Align::Name),
+        (labels::to(lang), Align::Name),
     ]);
     for job in jobs {
         table.row(vec![
             job.job_id.to_string(),
-            text::recorded_state(lang, job.state, job.live),
+            labels::recorded_state(lang, job.state, job.live),
             format!("{}/{}", job.collections_done, job.collections_total),
-            text::rows_of_short(lang, job.rows_done, job.rows_total),
+            labels::rows_of_short(lang, job.rows_done, job.rows_total),
             job.created_at.clone(),
-            format::harmless(&job.source),
-            format::harmless(&job.target),
+            harmless(&job.source),
+            harmless(&job.target),
         ]);
     }
     table
@@ -103,8 +104,8 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
         let table = status_table(output, &status.collections, job.live);
         table.lines(columns).iter().for_each(|line| output.result(line));
         if job.attempt > 0 {
-            let worked = format::seconds(job.worked.as_secs_f64());
-            output.result(&text::worked(output.lang, &worked, job.attempt.unsigned_abs()));
+            let worked = figures::seconds(job.worked.as_secs_f64());
+            output.result(&labels::worked(output.lang, &worked, job.attempt.unsigned_abs()));
         }
         pace_lines(output, &job).iter().for_each(|line| output.result(line));
         status.warnings.iter().for_each(|warning| output.result(&warning.what(output.lang)));
@@ -119,32 +120,32 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
 /// How fast a job may go, and what it waits for.
 fn pace_lines(output: &Output, job: &JobSummary) -> Vec<String> {
     let lang = output.lang;
-    let rate = job.max_rate.as_deref().map(|rate| text::max_rate(lang, Some(&format::harmless(rate))));
+    let rate = job.max_rate.as_deref().map(|rate| labels::max_rate(lang, Some(&harmless(rate))));
     let bottleneck = job.bottleneck.as_deref().filter(|_| job.live).and_then(Bottleneck::of_name);
-    let bound_by = bottleneck.map(|bottleneck| text::bound_by(lang, bottleneck));
+    let bound_by = bottleneck.map(|bottleneck| labels::bound_by(lang, bottleneck));
     rate.into_iter().chain(bound_by).collect()
 }
 
 fn status_table(output: &Output, collections: &[CollectionStatus], live: bool) -> Table {
     let lang = output.lang;
     let mut table = Table::new([
-        (text::collection(lang), Align::Name),
-        (text::rows(lang), Align::Right),
-        (text::splits(lang), Align::Right),
-        (text::job_state(lang), Align::Left),
+        (labels::collection(lang), Align::Name),
+        (labels::rows(lang), Align::Right),
+        (labels::splits(lang), Align::Right),
+        (labels::job_state(lang), Align::Left),
     ]);
     for collection in collections {
         let state = match (collection.done, collection.copied, collection.splits_total) {
-            (true, ..) => text::collection_done(lang),
-            (false, true, _) => text::collection_copied(lang),
-            (false, false, 0) => text::collection_waiting(lang),
-            (false, false, _) => text::collection_copying(lang),
+            (true, ..) => labels::collection_done(lang),
+            (false, true, _) => labels::collection_copied(lang),
+            (false, false, 0) => labels::collection_waiting(lang),
+            (false, false, _) => labels::collection_copying(lang),
         };
         // Without a process, the last step says less than what is left to do.
-        let state = collection.phase.filter(|_| live).map_or(state, |phase| text::phase(lang, phase));
+        let state = collection.phase.filter(|_| live).map_or(state, |phase| labels::phase(lang, phase));
         table.row(vec![
-            format::harmless(&collection.collection),
-            text::rows_of_short(lang, collection.rows_done, collection.rows_total),
+            harmless(&collection.collection),
+            labels::rows_of_short(lang, collection.rows_done, collection.rows_total),
             format!("{}/{}", collection.splits_done, collection.splits_total),
             state.to_owned(),
         ]);
@@ -176,7 +177,7 @@ pub(crate) async fn report(output: &Output, args: &ReportArgs) -> Exit {
         let store = opened(&args.job.state).await?;
         let (_, report) = recorded_report(&*store, &args.job.job).await?;
         if let Some(file) = &args.html {
-            write(file, &html::html(&report, output.lang, output.record()))
+            write(file, &page::html(&report, output.lang, output.record()))
                 .map_err(|problem| vec![problem])?;
         }
         if output.json {

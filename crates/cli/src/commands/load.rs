@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use vecferry_migrate::{Exit, LoadRequest, LoadWhat, Problem, Selection, load};
+use vecferry_report::{harmless, labels};
 
 use super::jobs::recorded_report;
 use crate::args::LoadArgs;
@@ -12,7 +13,7 @@ use crate::connection::{both, endpoint, reach};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals::Signals;
-use crate::{format, present, state, text};
+use crate::{present, state, text};
 
 /// The last line of `--json`.
 #[derive(Serialize)]
@@ -46,10 +47,10 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &LoadArgs)
         let collections = collections.iter().map(ToString::to_string).collect();
         output.json_line(&Loaded { event: "loaded", collections });
     } else if collections.is_empty() {
-        output.result(text::nothing_loaded(output.lang));
+        output.result(labels::nothing_loaded(output.lang));
     } else {
-        let names = collections.iter().map(|collection| format::harmless(&collection.to_string()));
-        output.result(&format!("{}{}", text::loaded(output.lang), text::colon(output.lang).trim_end()));
+        let names = collections.iter().map(|collection| harmless(&collection.to_string()));
+        output.result(&format!("{}{}", labels::loaded(output.lang), labels::colon(output.lang).trim_end()));
         present::cut(output.lang, names.collect()).iter().for_each(|line| output.result(line));
     }
     Exit::Done

@@ -16,16 +16,18 @@ use vecferry_migrate::{
 use vecferry_milvus::{CollectionName, Endpoint};
 use vecferry_policy::Edition;
 use vecferry_policy::deployment::is_cluster_id;
+use vecferry_report::labels;
 use vecferry_store::Store;
 
 use crate::args::{
     ConnectionArgs, JobArgs, MigrateArgs, PaceArgs, PlansArgs, RbacArgs, SelectionArgs, TlsFiles, WithArg,
 };
 use crate::connection::{both, endpoint, reach};
-use crate::output::{Output, Severity, Style};
+use crate::output::{Output, Style};
 use crate::progress::Progress;
 use crate::signals::Signals;
-use crate::{present, state, text};
+use crate::text::{self, Severity};
+use crate::{present, state};
 
 /// The last line of `--json`.
 #[derive(Serialize)]
@@ -443,7 +445,7 @@ pub(crate) async fn prepare(
 /// Shows a plan to a person.
 pub(crate) fn show(output: &Output, plan: &Plan) {
     if !output.quiet {
-        output.note(&output.styled_note(Style::Strong, text::plan(output.lang)));
+        output.note(&output.styled_note(Style::Strong, labels::plan(output.lang)));
         for line in present::plan_lines(output.lang, plan, output.note_columns()) {
             output.note(&line);
         }

@@ -6,14 +6,16 @@ use std::path::Path;
 use serde::Serialize;
 use vecferry_migrate::precheck::Check;
 use vecferry_migrate::{Code, Exit, Migration, PlanFile, PreCheck, Problem};
+use vecferry_report::labels;
 
 use super::migrate::{measure_steps, not_started, probe_write, rbac, request, show};
 use crate::args::PlanArgs;
 use crate::connection::both;
-use crate::output::{Output, Severity, Style};
+use crate::output::{Output, Style};
 use crate::progress::Progress;
 use crate::signals::Signals;
-use crate::{present, state, text};
+use crate::text::{self, Severity};
+use crate::{present, state};
 
 /// A refusal for machines: everything that was looked at.
 #[derive(Serialize)]
@@ -59,7 +61,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &PlanArgs)
         }
     }
     if !output.quiet {
-        output.note(&output.styled_note(Style::Strong, text::checks(output.lang)));
+        output.note(&output.styled_note(Style::Strong, labels::checks(output.lang)));
         present::check_lines(output.lang, &checked.checks).iter().for_each(|line| output.note(line));
     }
     let Some(migration) = &checked.migration else { return refuse(output, &checked) };

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use vecferry_migrate::{Exit, MaxRate, Problem, RateSet, set_max_rate};
+use vecferry_report::labels;
 
 use crate::args::RateArgs;
 use crate::output::Output;
-use crate::{state, text};
+use crate::state;
 
 /// The answer for machines.
 #[derive(Serialize)]
@@ -27,7 +28,7 @@ pub(crate) async fn run(output: &Output, args: &RateArgs) -> Exit {
         return Exit::Done;
     }
     let rate = max_rate.map(|rate| rate.to_string());
-    output.result(&text::rate_set(output.lang, set.job_id.as_str(), rate.as_deref(), set.live));
+    output.result(&labels::rate_set(output.lang, set.job_id.as_str(), rate.as_deref(), set.live));
     Exit::Done
 }
 

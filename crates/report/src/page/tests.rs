@@ -323,13 +323,13 @@ fn texts_of_others_stay_texts() {
 fn chinese_pages_are_chinese() {
     for report in [successful(), with_duplicates(), failed(), canceled()] {
         let (english, chinese) = (plain(&report, Lang::En), plain(&report, Lang::Zh));
-        for (en, zh) in labels::PAIRS.iter().filter(|(en, zh)| en != zh && en.len() > 2) {
+        for (en, zh) in texts::PAIRS.iter().filter(|(en, zh)| en != zh && en.len() > 2) {
             let shown = |text: &str, label: &str| text.contains(&label.replace('`', ""));
             // Short words also stand in names and versions.
             if en.contains(' ') || en.starts_with(char::is_uppercase) {
                 assert!(!shown(&chinese, en), "{en}");
             }
-            let part_of_another = labels::PAIRS.iter().any(|(other, _)| other != en && other.contains(en));
+            let part_of_another = texts::PAIRS.iter().any(|(other, _)| other != en && other.contains(en));
             if shown(&english, en) && !part_of_another {
                 assert!(shown(&chinese, zh), "{en} / {zh}");
             }

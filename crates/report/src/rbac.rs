@@ -2,25 +2,25 @@
 
 use std::path::Path;
 
-use vecferry_migrate::Lang;
 use vecferry_migrate::rbac::{Left, Made, ObjectKind, Passwords, RbacPlan, RbacReport};
 use vecferry_milvus::rbac::Grant;
+use vecferry_words::Lang;
 
-use crate::{format, text};
+use crate::{figures, harmless, labels};
 
 /// What there is to say of roles and users.
-pub(crate) struct RbacText {
+pub struct RbacText {
     /// How many of each kind.
-    pub(crate) numbers: String,
+    pub numbers: String,
     /// What becomes of passwords.
-    pub(crate) passwords: Option<String>,
+    pub passwords: Option<String>,
     /// What is worth a look one by one, under headings.
-    pub(crate) lists: Vec<(&'static str, Vec<String>)>,
+    pub lists: Vec<(&'static str, Vec<String>)>,
 }
 
 impl RbacText {
     /// What will be made.
-    pub(crate) fn of_plan(lang: Lang, plan: &RbacPlan) -> Self {
+    pub fn of_plan(lang: Lang, plan: &RbacPlan) -> Self {
         let of = |planned| Made { planned, made: planned };
         let numbers = [
             (ObjectKind::PrivilegeGroup, of(plan.privilege_groups.len())),
@@ -37,7 +37,7 @@ impl RbacText {
     }
 
     /// What was made.
-    pub(crate) fn of_report(lang: Lang, report: &RbacReport) -> Self {
+    pub fn of_report(lang: Lang, report: &RbacReport) -> Self {
         let numbers = [
             (ObjectKind::PrivilegeGroup, report.privilege_groups),
             (ObjectKind::Role, report.roles),
@@ -55,7 +55,7 @@ impl RbacText {
     }
 
     /// As lines, the first behind a heading; `cut` shortens and indents long lists.
-    pub(crate) fn lines(self, heading: &str, cut: impl Fn(Vec<String>) -> Vec<String>) -> Vec<String> {
+    pub fn lines(self, heading: &str, cut: impl Fn(Vec<String>) -> Vec<String>) -> Vec<String> {
         let mut lines = vec![format!("{heading}{}", self.numbers)];
         lines.extend(self.passwords.map(|line| format!("  {line}")));
         for (heading, list) in self.lists {
@@ -68,28 +68,28 @@ impl RbacText {
 
 fn shown(lang: Lang, numbers: [(ObjectKind, Made); 5]) -> String {
     let shown = numbers.map(|(kind, Made { planned, made })| {
-        let (all, done) = (format::count(planned as u64), format::count(made as u64));
-        let number = if made == planned { all } else { text::number_of(lang, &done, &all) };
-        text::rbac_objects(lang, kind, &number, planned == 1)
+        let (all, done) = (figures::count(planned as u64), figures::count(made as u64));
+        let number = if made == planned { all } else { labels::number_of(lang, &done, &all) };
+        labels::rbac_objects(lang, kind, &number, planned == 1)
     });
-    shown.join(text::comma(lang))
+    shown.join(labels::comma(lang))
 }
 
 fn passwords(lang: Lang, passwords: Passwords, file: Option<&Path>, made: bool) -> Option<String> {
     match passwords {
         Passwords::NoUsers => None,
-        Passwords::Kept => Some(text::passwords_kept(lang).to_owned()),
+        Passwords::Kept => Some(labels::passwords_kept(lang).to_owned()),
         Passwords::Generated => {
             let file = file.map(|file| file.display().to_string()).unwrap_or_default();
-            Some(text::passwords_generated(lang, &format::harmless(&file), made))
+            Some(labels::passwords_generated(lang, &harmless(&file), made))
         }
     }
 }
 
 fn lists(lang: Lang, outside: &[Grant], left: &[Left]) -> Vec<(&'static str, Vec<String>)> {
-    let outside = outside.iter().map(|grant| format::harmless(&grant.to_string())).collect();
-    let left = left.iter().map(|left| format::harmless(&text::rbac_left_line(lang, left))).collect();
-    let all: [(_, Vec<String>); 2] = [(text::rbac_outside(lang), outside), (text::rbac_left(lang), left)];
+    let outside = outside.iter().map(|grant| harmless(&grant.to_string())).collect();
+    let left = left.iter().map(|left| harmless(&labels::rbac_left_line(lang, left))).collect();
+    let all: [(_, Vec<String>); 2] = [(labels::rbac_outside(lang), outside), (labels::rbac_left(lang), left)];
     all.into_iter().filter(|(_, list)| !list.is_empty()).collect()
 }
 

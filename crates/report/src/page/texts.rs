@@ -1,6 +1,6 @@
 //! Every text of the page that is no number, no name and no problem of the catalogue, in English and Chinese.
 
-use vecferry_migrate::Lang;
+use vecferry_words::Lang;
 
 macro_rules! labels {
     ($( $name:ident $en:literal $zh:literal; )*) => {
@@ -166,24 +166,15 @@ labels! {
     units "Sizes are decimal: 1 MB is 1,000,000 bytes." "大小按十进制计：1 MB 为 1,000,000 字节。";
 }
 
-fn pick(lang: Lang, en: String, zh: String) -> String {
-    match lang {
-        Lang::En => en,
-        Lang::Zh => zh,
-    }
-}
-
 /// How many collections are complete.
 pub(super) fn complete_of(lang: Lang, done: usize, total: usize) -> String {
     match total {
-        0 => pick(lang, "No collection was started.".to_owned(), "尚未开始任何 Collection。".to_owned()),
-        1 => pick(
-            lang,
+        0 => lang.pick("No collection was started.".to_owned(), "尚未开始任何 Collection。".to_owned()),
+        1 => lang.pick(
             format!("The collection is {}complete.", if done == 1 { "" } else { "not " }),
             format!("该 Collection {}完成。", if done == 1 { "已" } else { "未" }),
         ),
-        _ => pick(
-            lang,
+        _ => lang.pick(
             format!("{done} of {total} collections are complete."),
             format!("{total} 个 Collection 中有 {done} 个已完成。"),
         ),
@@ -193,14 +184,11 @@ pub(super) fn complete_of(lang: Lang, done: usize, total: usize) -> String {
 /// What a successful, verified job means.
 pub(super) fn arrived(lang: Lang, rows_compared: Option<&str>) -> String {
     match rows_compared {
-        None => pick(
-            lang,
-            "Every row arrived: all row counts on source and target are equal. Contents were not compared."
+        None => lang.pick("Every row arrived: all row counts on source and target are equal. Contents were not compared."
                 .to_owned(),
             "每一行都已到达：源集群和目标集群的各项行数均一致。未比对内容。".to_owned(),
         ),
-        Some(rows) => pick(
-            lang,
+        Some(rows) => lang.pick(
             format!(
                 "Every row arrived: all row counts on source and target are equal, and so are the {rows} rows that \
                  were compared bit for bit."
@@ -212,8 +200,7 @@ pub(super) fn arrived(lang: Lang, rows_compared: Option<&str>) -> String {
 
 /// What a successful job means whose source has duplicate primary keys.
 pub(super) fn one_row_a_key(lang: Lang, rows: &str) -> String {
-    pick(
-        lang,
+    lang.pick(
         format!(
             "One row of every primary key arrived; {rows} more rows of the source have a duplicate primary key and were \
              not copied. What was compared is equal."
@@ -224,8 +211,7 @@ pub(super) fn one_row_a_key(lang: Lang, rows: &str) -> String {
 
 /// What a successful job without verification means.
 pub(super) fn unproved(lang: Lang) -> String {
-    pick(
-        lang,
+    lang.pick(
         "The target acknowledged every row that was read. Nothing was compared: verification was turned off."
             .to_owned(),
         "读取的每一行均已得到目标集群确认。未做任何比对：校验已关闭。".to_owned(),
@@ -234,9 +220,7 @@ pub(super) fn unproved(lang: Lang) -> String {
 
 /// What a successful job means whose source changed.
 pub(super) fn drifted(lang: Lang) -> String {
-    pick(
-        lang,
-        "The source changed during the copy, which --allow-drift accepts: what was written meanwhile may be missing \
+    lang.pick("The source changed during the copy, which --allow-drift accepts: what was written meanwhile may be missing \
          on the target."
             .to_owned(),
         "复制期间源集群发生了变化（--allow-drift 允许）：其间写入的数据可能不在目标集群上。".to_owned(),
@@ -245,8 +229,7 @@ pub(super) fn drifted(lang: Lang) -> String {
 
 /// What a failed verification means.
 pub(super) fn different(lang: Lang, bad: usize, total: usize) -> String {
-    pick(
-        lang,
+    lang.pick(
         format!(
             "Source and target differ in {bad} of {total} collections. Do not use the target; the source was only read."
         ),
@@ -258,8 +241,7 @@ pub(super) fn different(lang: Lang, bad: usize, total: usize) -> String {
 
 /// What any other failure means.
 pub(super) fn broken(lang: Lang) -> String {
-    pick(
-        lang,
+    lang.pick(
         "The migration did not complete. Do not use the target; the source was only read.".to_owned(),
         "迁移未能完成。请勿使用目标集群；对源集群仅执行了读取，未做任何改动。".to_owned(),
     )
@@ -267,8 +249,7 @@ pub(super) fn broken(lang: Lang) -> String {
 
 /// What a cancellation means.
 pub(super) fn canceled(lang: Lang) -> String {
-    pick(
-        lang,
+    lang.pick(
         "The migration was canceled. The target is incomplete; the source was only read.".to_owned(),
         "迁移已取消。目标集群数据不完整；对源集群仅执行了读取，未做任何改动。".to_owned(),
     )
@@ -277,16 +258,16 @@ pub(super) fn canceled(lang: Lang) -> String {
 /// Collections that a chart does not show one by one.
 pub(super) fn rest(lang: Lang, collections: usize) -> String {
     let noun = if collections == 1 { "collection" } else { "collections" };
-    pick(lang, format!("The rest: {collections} {noun}"), format!("其余 {collections} 个 Collection"))
+    lang.pick(format!("The rest: {collections} {noun}"), format!("其余 {collections} 个 Collection"))
 }
 
 /// Partitions that the page does not show one by one.
 pub(super) fn more_partitions(lang: Lang, partitions: usize) -> String {
     let noun = if partitions == 1 { "partition" } else { "partitions" };
-    pick(lang, format!("{partitions} more {noun}"), format!("另有 {partitions} 个 Partition"))
+    lang.pick(format!("{partitions} more {noun}"), format!("另有 {partitions} 个 Partition"))
 }
 
 /// How much of a time went into the rows.
 pub(super) fn copying(lang: Lang, time: &str) -> String {
-    pick(lang, format!("copying {time}"), format!("复制 {time}"))
+    lang.pick(format!("copying {time}"), format!("复制 {time}"))
 }

@@ -3,19 +3,19 @@
 //! The page is `templates/report.html`, its looks are `templates/report.css`. This module only decides what is said;
 //! every text is escaped by the template.
 
-mod labels;
-#[cfg(test)]
-mod tests;
+mod texts;
 
 use std::cmp::Reverse;
 
 use askama::Template;
 use vecferry_migrate::event::Phase;
 use vecferry_migrate::report::{CollectionReport, PartitionReport, Verification};
-use vecferry_migrate::{Change, Code, Exit, JobState, Lang, Problem, Report, VerifyLevel};
+use vecferry_migrate::{Change, JobState, Report, VerifyLevel};
+use vecferry_words::{Code, Exit, Lang, Problem};
 
-use crate::{format, present, text};
-use labels::Labels;
+use crate::rbac::RbacText;
+use crate::{acts, columns, figures, labels, phrases, typed};
+use texts::Labels;
 
 /// Collections that a chart shows one by one.
 const CHART_BARS_MAX: usize = 20;
@@ -30,14 +30,15 @@ const PRINTED_OPEN_MAX: usize = 10;
 /// Height of a chart's bar with its label, in pixels.
 const BAR_HEIGHT: usize = 38;
 
-/// The page of a report.
-pub(crate) fn html(report: &Report, lang: Lang, record: Option<&str>) -> String {
+/// The page of a report. `record` is the options that say where jobs are recorded, with a space in front, for the commands
+/// on the page.
+pub fn html(report: &Report, lang: Lang, record: Option<&str>) -> String {
     // Only a text that can't be formatted could fail, and there is none; if ever, a page that says so is better than
     // no page.
     let page = Page::new(report, lang, record).render().unwrap_or_else(|error| error.to_string());
     // Names and messages are others': none of them turns what stands around it.
     let harmless = |character| {
-        if format::acts(character) && !character.is_whitespace() { '\u{fffd}' } else { character }
+        if acts(character) && !character.is_whitespace() { '\u{fffd}' } else { character }
     };
     page.chars().map(harmless).collect()
 }
@@ -235,7 +236,7 @@ impl Page {
             version: clean(&report.vecferry_version),
             seed: (report.verify == VerifyLevel::Sample).then_some(report.sample_seed),
             tone: tone(report),
-            state: text::state(lang, report.state),
+            state: labels::state(lang, report.state),
             meaning: meaning(lang, report, done),
             proof: if report.exit() == Exit::Different {
                 t.proof_refuted
@@ -248,32 +249,31 @@ impl Page {
             ended: moment(&report.ended_at),
             duration: format!(
                 "{}{}",
-                format::seconds(report.seconds),
-                text::in_attempts(lang, report.attempts)
+                figures::seconds(report.seconds),
+                labels::in_attempts(lang, report.attempts)
             ),
-            waits: report.pace.as_ref().and_then(|pace| present::wait_shares(lang, pace)),
+            waits: report.pace.as_ref().and_then(|pace| phrases::wait_shares(lang, pace)),
             max_rate: report.pace.as_ref().and_then(|pace| pace.max_rate.as_deref().map(clean)),
-            resource_groups: present::resource_groups(lang, report.resource_groups.as_deref())
+            resource_groups: phrases::resource_groups(lang, report.resource_groups.as_deref())
                 .map(|names| clean(&names)),
-            done: format::count(done as u64),
-            total: format::count(report.collections.len() as u64),
-            rows: format::count(report.rows()),
-            row_rate: format::count(format::per_second(report.rows(), report.seconds)),
-            size: format::size(report.bytes()),
-            byte_rate: format::byte_rate(report.bytes(), report.seconds),
+            done: figures::count(done as u64),
+            total: figures::count(report.collections.len() as u64),
+            rows: figures::count(report.rows()),
+            row_rate: figures::count(figures::per_second(report.rows(), report.seconds)),
+            size: figures::size(report.bytes()),
+            byte_rate: figures::byte_rate(report.bytes(), report.seconds),
             problems_title: if canceled { t.stopped } else { t.problems },
             problems: troubles(lang, &report.problems),
             warnings: troubles(lang, &report.warnings),
             steps: steps(t, report, done, record),
             charts: charts(t, lang, report),
             rbac: report.rbac.as_ref().map(|rbac| {
-                let present::RbacText { numbers, passwords, lists } =
-                    present::RbacText::of_report(lang, rbac);
-                Rbac { title: text::rbac(lang), numbers, passwords, lists }
+                let RbacText { numbers, passwords, lists } = RbacText::of_report(lang, rbac);
+                Rbac { title: labels::rbac(lang), numbers, passwords, lists }
             }),
             printed_open: collections.len() <= PRINTED_OPEN_MAX,
             collections,
-            total_label: text::some_collections(lang, report.collections.len()),
+            total_label: labels::some_collections(lang, report.collections.len()),
         }
     }
 }
@@ -291,15 +291,15 @@ impl Collection {
             name: clean(&collection.source_name().to_string()),
             destination: (collection.source_db != collection.target_db)
                 .then(|| clean(&collection.target_name().to_string())),
-            step: (collection.phase != Phase::Done).then(|| text::phase(lang, collection.phase)),
-            verification: clean(&present::verification(lang, report, collection)),
-            rows: format::count(collection.rows),
-            size: format::size(collection.bytes),
-            time: format::seconds(collection.seconds),
-            copy_time: format::seconds(collection.copy_seconds),
+            step: (collection.phase != Phase::Done).then(|| labels::phase(lang, collection.phase)),
+            verification: clean(&phrases::verification(lang, report, collection)),
+            rows: figures::count(collection.rows),
+            size: figures::size(collection.bytes),
+            time: figures::seconds(collection.seconds),
+            copy_time: figures::seconds(collection.copy_seconds),
             byte_rate: match collection.bytes {
                 0 => t.none.to_owned(),
-                bytes => format::byte_rate(bytes, collection.copy_seconds),
+                bytes => figures::byte_rate(bytes, collection.copy_seconds),
             },
             indexes_built: if total == 0 { t.none.to_owned() } else { format!("{built} / {total}") },
             indexes_open: built < total,
@@ -340,13 +340,13 @@ impl Collection {
 impl Proof {
     fn new(proof: &Verification) -> Self {
         Self {
-            level: present::level(proof.level),
+            level: labels::level(proof.level),
             passed: proof.passed,
-            source_rows: format::count(proof.source_rows),
-            target_rows: format::count(proof.target_rows),
-            counts_compared: format::count(proof.counts_compared),
-            rows_compared: format::count(proof.rows_compared),
-            duplicate_rows: (proof.duplicate_rows > 0).then(|| format::count(proof.duplicate_rows)),
+            source_rows: figures::count(proof.source_rows),
+            target_rows: figures::count(proof.target_rows),
+            counts_compared: figures::count(proof.counts_compared),
+            rows_compared: figures::count(proof.rows_compared),
+            duplicate_rows: (proof.duplicate_rows > 0).then(|| figures::count(proof.duplicate_rows)),
         }
     }
 }
@@ -430,34 +430,33 @@ fn collection_tone(collection: &CollectionReport) -> Tone {
 /// What the state means for somebody who has read nothing else, sentence by sentence.
 fn meaning(lang: Lang, report: &Report, done: usize) -> Vec<String> {
     let proofs = || report.collections.iter().filter_map(|collection| collection.verification.as_ref());
-    let complete = || labels::complete_of(lang, done, report.collections.len());
+    let complete = || texts::complete_of(lang, done, report.collections.len());
     match report.state {
-        JobState::Successful if report.verified == VerifyLevel::None => vec![labels::unproved(lang)],
-        JobState::Successful if has_drifted(report) => vec![complete(), labels::drifted(lang)],
+        JobState::Successful if report.verified == VerifyLevel::None => vec![texts::unproved(lang)],
+        JobState::Successful if has_drifted(report) => vec![complete(), texts::drifted(lang)],
         JobState::Successful => {
             let duplicates: u64 = proofs().map(|proof| proof.duplicate_rows).sum();
             let compared: u64 = proofs().map(|proof| proof.rows_compared).sum();
-            let compared = (compared > 0).then(|| format::count(compared));
+            let compared = (compared > 0).then(|| figures::count(compared));
             vec![match duplicates {
-                0 => labels::arrived(lang, compared.as_deref()),
-                rows => labels::one_row_a_key(lang, &format::count(rows)),
+                0 => texts::arrived(lang, compared.as_deref()),
+                rows => texts::one_row_a_key(lang, &figures::count(rows)),
             }]
         }
         JobState::Failed if report.exit() == Exit::Different => {
             let bad = report.collections.iter().filter(|collection| collection_tone(collection) == Tone::Bad);
-            vec![labels::different(lang, bad.count(), report.collections.len())]
+            vec![texts::different(lang, bad.count(), report.collections.len())]
         }
         JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Failed => {
-            vec![labels::broken(lang), complete()]
+            vec![texts::broken(lang), complete()]
         }
-        JobState::Canceled => vec![labels::canceled(lang), complete()],
+        JobState::Canceled => vec![texts::canceled(lang), complete()],
     }
 }
 
 /// What a person does next.
 fn steps(t: &Labels, report: &Report, done: usize, record: Option<&str>) -> Vec<Step> {
-    let say =
-        |text: &str| Step { text: spans(&format::with_record(text, record)), command: None, note: None };
+    let say = |text: &str| Step { text: spans(&typed::with_record(text, record)), command: None, note: None };
     if report.state != JobState::Successful {
         let mut steps = vec![say(t.stay)];
         if report.state == JobState::Failed {
@@ -475,19 +474,19 @@ fn steps(t: &Labels, report: &Report, done: usize, record: Option<&str>) -> Vec<
     if report.verified == VerifyLevel::None {
         steps.push(say(t.prove));
     }
-    let loadable = present::loadable(report);
+    let loadable = phrases::loadable(report);
     steps.push(if loadable.is_empty() {
         say(t.already_loaded)
     } else {
-        let is_long = loadable.len() > present::COMMAND_COLLECTIONS_MAX;
+        let is_long = loadable.len() > typed::COLLECTIONS_MAX;
         let mut command = match is_long {
             true => format!("vecferry load --job {}", report.job_id),
-            false => format!("vecferry load --target {}", format::shell(&clean(&report.target.address))),
+            false => format!("vecferry load --target {}", typed::shell(&clean(&report.target.address))),
         };
         for name in loadable.into_iter().filter(|_| !is_long) {
-            command.push_str(&format!(" \\\n  --collection {}", format::shell(&clean(&name.to_string()))));
+            command.push_str(&format!(" \\\n  --collection {}", typed::shell(&clean(&name.to_string()))));
         }
-        let command = format::with_record(&command, record);
+        let command = typed::with_record(&command, record);
         Step { text: spans(t.load), command: Some(command), note: Some(t.load_credentials) }
     });
     let open = report.collections.iter().flat_map(|collection| {
@@ -510,8 +509,8 @@ fn steps(t: &Labels, report: &Report, done: usize, record: Option<&str>) -> Vec<
 fn partitions(lang: Lang, all: &[PartitionReport], max: usize) -> (Vec<Partition>, Option<Partition>) {
     let shown = |name: Option<String>, read: u64, written: u64| Partition {
         name,
-        read: format::count(read),
-        written: format::count(written),
+        read: figures::count(read),
+        written: figures::count(written),
         equal: read == written,
     };
     let mut ordered: Vec<_> = all.iter().collect();
@@ -524,7 +523,7 @@ fn partitions(lang: Lang, all: &[PartitionReport], max: usize) -> (Vec<Partition
     let rest = (!rest.is_empty()).then(|| {
         let read = rest.iter().map(|partition| partition.rows_read).sum();
         let written = rest.iter().map(|partition| partition.rows_written).sum();
-        shown(Some(labels::more_partitions(lang, rest.len())), read, written)
+        shown(Some(texts::more_partitions(lang, rest.len())), read, written)
     });
     (first.collect(), rest)
 }
@@ -544,8 +543,8 @@ fn charts(t: &'static Labels, lang: Lang, report: &Report) -> Vec<Chart> {
     if sum > 0.0 {
         let max = bars.iter().map(|bar| bar.whole).fold(0.0, f64::max);
         let value = |bar: &Amount| {
-            let copying = labels::copying(lang, &format::seconds(bar.part));
-            format!("{}{}{copying}{}", format::seconds(bar.whole), t.open, t.close)
+            let copying = texts::copying(lang, &figures::seconds(bar.part));
+            format!("{}{}{copying}{}", figures::seconds(bar.whole), t.open, t.close)
         };
         charts.push(Chart {
             id: "time",
@@ -562,7 +561,13 @@ fn charts(t: &'static Labels, lang: Lang, report: &Report) -> Vec<Chart> {
     let (bars, sum) = top(lang, sizes.collect());
     if sum > 0.0 {
         let value = |bar: &Amount| {
-            format!("{:.1} %{}{}{}", bar.whole / sum * 100.0, t.open, format::size(bar.whole as u64), t.close)
+            format!(
+                "{:.1} %{}{}{}",
+                bar.whole / sum * 100.0,
+                t.open,
+                figures::size(bar.whole as u64),
+                t.close
+            )
         };
         charts.push(Chart { id: "size", title: t.chart_size, ..Chart::new(&bars, sum, value, false) });
     }
@@ -584,7 +589,7 @@ fn top(lang: Lang, mut all: Vec<Amount>) -> (Vec<Amount>, f64) {
     if all.len() > CHART_BARS_MAX + 1 {
         let rest = all.split_off(CHART_BARS_MAX);
         all.push(Amount {
-            name: labels::rest(lang, rest.len()),
+            name: texts::rest(lang, rest.len()),
             whole: rest.iter().map(|amount| amount.whole).sum(),
             part: rest.iter().map(|amount| amount.part).sum(),
         });
@@ -596,7 +601,7 @@ impl Chart {
     fn new(amounts: &[Amount], full: f64, value: impl Fn(&Amount) -> String, in_parts: bool) -> Self {
         let percent = |amount: f64| format!("{:.2}%", amount / full * 100.0);
         let bars = amounts.iter().enumerate().map(|(number, amount)| Bar {
-            label: format::fit(&clean(&amount.name), BAR_NAME_MAX).trim_end().to_owned(),
+            label: columns::fit(&clean(&amount.name), BAR_NAME_MAX).trim_end().to_owned(),
             name: clean(&amount.name),
             value: value(amount),
             label_y: number * BAR_HEIGHT + 14,
@@ -608,3 +613,6 @@ impl Chart {
         Self { id: "", title: "", legend: None, note: None, height: bars.len() * BAR_HEIGHT, bars }
     }
 }
+
+#[cfg(test)]
+mod tests;

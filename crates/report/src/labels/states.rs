@@ -1,0 +1,67 @@
+//! States of jobs, stages of collections, and how far an index is.
+
+use vecferry_migrate::JobState;
+use vecferry_migrate::event::Phase;
+use vecferry_words::Lang;
+
+sentences! {
+    /// Progress of a collection.
+    collection_done "done" "已完成";
+    /// Progress of a collection.
+    collection_copied "copied, not yet verified" "已复制，尚未校验";
+    /// Progress of a collection.
+    collection_copying "copying" "复制中";
+    /// Progress of a collection.
+    collection_waiting "waiting" "等待中";
+    /// What `load` found nothing of.
+    nothing_loaded "no collection was loaded" "没有加载任何 Collection";
+}
+
+/// State of a job. The English word is the one that interfaces use, so it stays in both languages.
+pub fn state(lang: Lang, state: JobState) -> &'static str {
+    match state {
+        JobState::Pending => lang.pick("PENDING", "PENDING（等待中）"),
+        JobState::InProgress => lang.pick("IN_PROGRESS", "IN_PROGRESS（进行中）"),
+        JobState::Canceling => lang.pick("CANCELING", "CANCELING（取消中）"),
+        JobState::Successful => lang.pick("SUCCESSFUL", "SUCCESSFUL（成功）"),
+        JobState::Failed => lang.pick("FAILED", "FAILED（失败）"),
+        JobState::Canceled => lang.pick("CANCELED", "CANCELED（已取消）"),
+    }
+}
+
+/// State of a job as recorded; an open job without a process was interrupted.
+pub fn recorded_state(lang: Lang, state: JobState, live: bool) -> String {
+    match (state.is_open() || state == JobState::Pending, live) {
+        (true, false) => lang.pick(format!("{state} (interrupted)"), format!("{state}（已中断）")),
+        (true, true) | (false, _) => state.to_string(),
+    }
+}
+
+/// A job and its state.
+pub fn job_is(lang: Lang, job: &str, state: &str) -> String {
+    lang.pick(format!("Job {job}: {state}"), format!("任务 {job}：{state}"))
+}
+
+/// A step of a collection.
+pub fn phase(lang: Lang, phase: Phase) -> &'static str {
+    match phase {
+        Phase::Waiting => lang.pick("waiting", "等待中"),
+        Phase::LoadingSource => lang.pick("loading", "加载中"),
+        Phase::Creating => lang.pick("creating", "创建中"),
+        Phase::Copying => lang.pick("copying", "复制中"),
+        Phase::Flushing => lang.pick("flushing", "落盘中"),
+        Phase::Indexing => lang.pick("indexing", "建索引中"),
+        Phase::Verifying => lang.pick("verifying", "校验中"),
+        Phase::Done => lang.pick("done", "完成"),
+        Phase::Failed => lang.pick("failed", "失败"),
+        Phase::Canceled => lang.pick("canceled", "已取消"),
+    }
+}
+
+/// How far an index is built.
+pub fn index_state(lang: Lang, percent: u64) -> String {
+    match percent {
+        100 => lang.pick("built".to_owned(), "已构建".to_owned()),
+        _ => lang.pick(format!("{percent}% built"), format!("已构建 {percent}%")),
+    }
+}
