@@ -29,6 +29,13 @@ impl Told {
         Self::list(items, total, "; ", "；")
     }
 
+    /// The first of so many items that have words in them, each in English and Chinese.
+    pub fn first_of_both(items: &[(String, String)], total: u64) -> Self {
+        let (en, zh): (Vec<_>, Vec<_>) = items.iter().map(|(en, zh)| (en, zh)).unzip();
+        let zh = Self::first_of(&zh, total).zh;
+        Self { zh, ..Self::first_of(&en, total) }
+    }
+
     /// Names, in backticks.
     pub fn names<Name: fmt::Display>(names: &[Name]) -> Self {
         let quoted: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();

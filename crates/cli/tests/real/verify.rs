@@ -301,7 +301,7 @@ fn repeated_keys_and_whole_partitions_that_differ() {
     );
     let run = verify("repeated_full", &["--level", "full"]);
     run.failed(5, "VF-0402", "key 900 in partition `more`; key 901 in partition `more`");
-    run.failed(5, "VF-0402", "(repeated: key 20 in partition `_default`)");
+    run.failed(5, "VF-0402", "(duplicate primary keys: key 20 in partition `_default`)");
     assert!(
         run.stderr.contains("warning[VF-0412]") && run.stderr.contains("warning[VF-0406]"),
         "{}",

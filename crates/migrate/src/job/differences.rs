@@ -4,7 +4,7 @@ use vecferry_milvus::CollectionName;
 
 use super::every_row::Compared;
 use crate::problem::{Code, Problem, Told};
-use crate::report::{CountedRows, Findings, FoundRows, SwappedRow};
+use crate::report::{CountedRows, Findings, FoundRows, RowName, SwappedRow};
 use crate::verify::Outcome;
 
 /// Rows of a sample that differ.
@@ -70,22 +70,23 @@ pub(super) fn of_every_row(
     }
     if changed.rows > 0 {
         let first = changed.first.first();
-        let key = first.map(|row| row.to_string().trim_start_matches("key ").to_owned()).unwrap_or_default();
+        let (key, key_zh) = first.map(RowName::place).unwrap_or_default();
         let fields = first.map(|row| row.fields.join("`, `")).unwrap_or_default();
         problems.push(
             Problem::new(Code::RowsChanged)
                 .with("collection", name)
                 .with("rows", changed.rows)
                 .with("compared", compared.rows_compared)
-                .with("key", key)
+                .told("key", Told::both(key, key_zh))
                 .with("field", fields),
         );
     }
     if !swapped.is_empty() {
         let one = |row: &SwappedRow| {
-            format!("key {}: `{}` → `{}`", row.key, row.source_partition, row.target_partition)
+            let way = format!("`{}` → `{}`", row.source_partition, row.target_partition);
+            (format!("key {}: {way}", row.key), format!("主键 {}：{way}", row.key))
         };
-        let place = Told::items(&swapped.iter().map(one).collect::<Vec<_>>());
+        let place = Told::first_of_both(&swapped.iter().map(one).collect::<Vec<_>>(), swapped.len() as u64);
         problems.push(rows(Code::RowsSwapped, swapped.len() as u64, place));
     }
     if repeated_keys.rows > 0 {
@@ -102,5 +103,9 @@ pub(super) fn of_every_row(
 }
 
 fn listed(found: &FoundRows) -> Told {
-    Told::first_of(&found.first, found.rows)
+    let named = |row: &RowName| {
+        let (en, zh) = row.place();
+        (format!("key {en}"), format!("主键 {zh}"))
+    };
+    Told::first_of_both(&found.first.iter().map(named).collect::<Vec<_>>(), found.rows)
 }

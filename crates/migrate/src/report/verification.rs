@@ -130,6 +130,19 @@ impl RowName {
     }
 }
 
+impl RowName {
+    /// The key with its partition, in English and Chinese.
+    pub(crate) fn place(&self) -> (String, String) {
+        let key = &self.key;
+        match &self.partition {
+            Some(partition) => {
+                (format!("{key} in partition `{partition}`"), format!("{key}（Partition `{partition}`）"))
+            }
+            None => (key.to_string(), key.to_string()),
+        }
+    }
+}
+
 /// For people: `key 7 in partition `p``.
 impl std::fmt::Display for RowName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -11,8 +11,6 @@ use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, Position, SplitId};
 use crate::jobs::JobState;
 
-/// Times that are added to a clock stay within what it can show.
-
 pub(super) fn signed_size(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
