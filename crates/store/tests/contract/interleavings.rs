@@ -65,7 +65,7 @@ async fn a_writer_that_renews_in_time_is_not_taken_over() {
     let over = writer(&*store, std::time::Duration::ZERO).await;
     let claim = store.claim(&over, splits[0].split_id).await.unwrap().unwrap().0;
     let second = writer(&*store, LONG).await;
-    let renew = "UPDATE writers SET expires = clock_timestamp() + interval '1 hour' WHERE number = 1";
+    let renew = "UPDATE writers SET expires = clock_timestamp() + interval '5 minutes' WHERE number = 1";
     let taken = meanwhile(&place, renew, "SELECT 1", store.claim(&second, splits[0].split_id)).await;
     assert_eq!(taken.unwrap_err().kind(), ErrorKind::IsClaimed);
     store.advance(&claim, step((None, None), (None, Some("e")))).await.unwrap();
