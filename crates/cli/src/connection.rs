@@ -24,7 +24,8 @@ pub(crate) async fn reach(args: &ConnectionArgs<'_>) -> Result<Reached, Vec<Prob
 /// Another address of the control plane than the vendor's.
 const CLOUD_API: &str = "VECFERRY_CLOUD_API";
 
-/// What the flags say, and which of their files can't be read.
+/// What the flags say, and which of their files can't be read. Where one of a pair can't, the other is left out: that it is
+/// alone is no fault of whoever gave both.
 fn access<'a>(args: &ConnectionArgs<'a>) -> (Access<'a>, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut read = |path: &Option<_>| match path.as_deref().map(read_file).transpose() {
@@ -34,11 +35,14 @@ fn access<'a>(args: &ConnectionArgs<'a>) -> (Access<'a>, Vec<Problem>) {
             None
         }
     };
-    let tls = Tls {
+    let mut tls = Tls {
         ca_pem: read(&args.files.ca),
         certificate_pem: read(&args.files.cert),
         key_pem: read(&args.files.key).map(|pem| Secret::new(String::from_utf8_lossy(&pem))),
     };
+    if args.files.cert.is_some() && args.files.key.is_some() && !problems.is_empty() {
+        (tls.certificate_pem, tls.key_pem) = (None, None);
+    }
     let ConnectionArgs { side, uri, token, api_key, .. } = args.clone();
     (Access { side, uri, token, api_key, tls }, problems)
 }

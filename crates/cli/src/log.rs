@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use tracing_subscriber::EnvFilter;
 use vecferry_migrate::{Code, Problem};
+use vecferry_report::acts;
 
 use crate::args::{LogFormat, Shown};
 use crate::output::readable;
@@ -16,8 +17,7 @@ pub(crate) fn start(shown: &Shown) -> Result<(), Problem> {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     match shown.log_format {
         LogFormat::Text => log.with_writer(|| Readable).init(),
-        // Escaped already.
-        LogFormat::Json => log.json().with_writer(io::stderr).init(),
+        LogFormat::Json => log.json().with_writer(|| Escaped).init(),
     }
     Ok(())
 }
@@ -28,10 +28,52 @@ struct Readable;
 impl Write for Readable {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        io::stderr().lock().write_all(readable(&text, false).as_bytes()).map(|()| bytes.len())
+        // One event is one line: a message with lines of its own does not look like several events.
+        let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
+        let line = readable(line, false).replace('\n', "\\n");
+        io::stderr().lock().write_all(format!("{line}{end}").as_bytes()).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().lock().flush()
+    }
+}
+
+/// JSON as it was, with what acts on a terminal beyond ASCII written by its number.
+struct Escaped;
+
+impl Write for Escaped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        io::stderr().lock().write_all(escaped(&text).as_bytes()).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().lock().flush()
+    }
+}
+
+/// Characters outside of ASCII stand in JSON only inside of texts, where each may be written by its number.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii() || !acts(character) {
+            escaped.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_on_a_terminal_is_written_by_its_number() {
+        assert_eq!(escaped("{\"a\":\"名 \u{9b}1m\u{202e}x\"}\n"), "{\"a\":\"名 \\u009b1m\\u202ex\"}\n");
     }
 }

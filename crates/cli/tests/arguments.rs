@@ -228,6 +228,30 @@ fn missing_files_are_refused() {
 }
 
 #[test]
+fn of_a_certificate_and_a_key_only_the_missing_file_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let certificate = dir.path().join("client.pem");
+    fs::write(&certificate, "x").unwrap();
+    let certificate = certificate.to_string_lossy();
+    let ended = migrate(
+        &dir.path().join("state"),
+        &[
+            "--source",
+            "https://h:1",
+            "--source-cert",
+            &certificate,
+            "--source-key",
+            "/nonexistent/key.pem",
+            "--target",
+            "http://h:2",
+        ],
+    );
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(ended.stderr.matches("error[").count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("error[VF-0005]: the file `/nonexistent/key.pem`"), "{}", ended.stderr);
+}
+
+#[test]
 fn certificates_without_encryption_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let ca = dir.path().join("ca.pem");

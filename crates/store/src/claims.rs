@@ -77,8 +77,8 @@ pub trait Claims {
         numbers: Vec<u64>,
     ) -> Result<(), Error>;
 
-    /// Loses a writer that does not go on, and all its claims. If nobody else could go on either, why is recorded for
-    /// whoever waits for the splits; the text is the caller's.
+    /// Loses a writer that does not go on, and all its claims. What the caller takes for the end of the collection is recorded
+    /// for whoever waits for its splits, also if others could go on; the text is the caller's.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Fenced`] if it was lost or closed before, and there is something to be recorded.

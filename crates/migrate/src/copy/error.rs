@@ -95,7 +95,10 @@ impl From<CopyError> for SliceError {
                 Self::Transient(SliceFailure(Cause::Copy(Box::new(error))))
             }
             CopyError::Store(of_store)
-                if matches!(of_store.kind(), ErrorKind::Locked | ErrorKind::Unreachable) =>
+                if matches!(
+                    of_store.kind(),
+                    ErrorKind::Locked | ErrorKind::Unreachable | ErrorKind::ReadOnly | ErrorKind::Full
+                ) =>
             {
                 Self::Transient(SliceFailure(Cause::Copy(Box::new(error))))
             }

@@ -123,8 +123,11 @@ impl<'a, 'b> RangeCopy<'a, 'b> {
                 Err(CopyError::Canceled) => Ok(Slice::Canceled),
                 Err(error) => Err(error),
             };
-            self.record(self.only_sent()).await?;
-            return stop.map(|slice| (slice, Held::Still));
+            let recorded = self.record(self.only_sent()).await;
+            // What went wrong first says why; what follows from it may look like something else.
+            let slice = stop?;
+            recorded?;
+            return Ok((slice, Held::Still));
         }
     }
 

@@ -10,7 +10,9 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use crate::error::{Error, ErrorKind};
 
 const PREFIXES: [&str; 2] = ["postgres://", "postgresql://"];
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long all hosts together may take to answer, each with an address of both protocols: less than a try has.
+const CONNECT_TIME: Duration = Duration::from_secs(12);
+const ADDRESSES_OF_HOST: u32 = 2;
 /// A server that is gone without a word is noticed about then.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 
@@ -52,7 +54,8 @@ impl Address {
         config.ssl_mode(tls.mode.unwrap_or(SslMode::Prefer)).keepalives_idle(SILENCE_MAX);
         config.tcp_user_timeout(SILENCE_MAX);
         if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
+            let hosts = u32::try_from(config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
+            config.connect_timeout(CONNECT_TIME / hosts.saturating_mul(ADDRESSES_OF_HOST));
         }
         if config.get_application_name().is_none() {
             config.application_name("vecferry");

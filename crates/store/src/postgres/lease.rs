@@ -22,11 +22,11 @@ use crate::id::JobId;
 
 /// How long a process is thought to live that gives no sign.
 pub(super) const TTL_MS: i64 = 20_000;
-/// Whether the time of a lease is not over: no lease holds for longer than its TTL, so that one with more was written
-/// before the server's clock was set back.
+/// Whether the time of a lease is not over. No lease holds for longer than its TTL, so that one with more than twice of it was
+/// written before the server's clock was set back; by less, clocks are adjusted all the time.
 macro_rules! lease_holds {
     () => {
-        "(leases.expires BETWEEN clock_timestamp() AND clock_timestamp() + interval '20 seconds')"
+        "(leases.expires BETWEEN clock_timestamp() AND clock_timestamp() + interval '40 seconds')"
     };
 }
 pub(super) use lease_holds;

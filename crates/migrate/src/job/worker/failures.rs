@@ -25,9 +25,13 @@ pub(super) struct Failures(Mutex<HashMap<Position, Failed>>);
 struct Failed {
     /// Slices that failed in a row.
     times: u32,
-    /// What it gave up: the collection of an attempt, as the target numbers it.
-    given_up: Option<(i64, Option<i64>)>,
+    /// What it gave up.
+    given_up: Option<Incarnation>,
 }
+
+/// A collection of the target as an attempt created it: the attempt, and how many times the job had begun it by then. The
+/// target's own number does not tell: Milvus Lite has none.
+type Incarnation = (i64, u64);
 
 /// Why a worker gave a collection up, as it is recorded for the process that waits for it.
 #[derive(Serialize, Deserialize)]
@@ -53,7 +57,7 @@ impl Failures {
         })
     }
 
-    fn give_up(&self, position: Position, incarnation: (i64, Option<i64>)) {
+    fn give_up(&self, position: Position, incarnation: Incarnation) {
         self.with(|failed| failed.entry(position).or_default().given_up = Some(incarnation));
     }
 
@@ -74,19 +78,14 @@ impl Worker {
         Ok(given_up.is_some() && given_up == Some(self.incarnation(position).await?))
     }
 
-    async fn incarnation(&self, position: Position) -> Result<(i64, Option<i64>), CopyError> {
+    async fn incarnation(&self, position: Position) -> Result<Incarnation, CopyError> {
         let (store, job_id) = (&self.copying.store, &self.copying.job_id);
         let attempt = store.job(job_id).await?.attempt;
-        Ok((attempt, store.collection(job_id, position).await?.target_id))
+        Ok((attempt, store.collection(job_id, position).await?.names))
     }
 
     /// Records a slice that failed, and gives the collection up if that is for good.
-    pub(super) async fn failed(
-        &self,
-        position: Position,
-        writer: Option<&Writer>,
-        error: SliceError,
-    ) -> SliceError {
+    pub(super) async fn failed(&self, position: Position, writer: &Writer, error: SliceError) -> SliceError {
         let times = self.failures.count(position);
         let failure = match error {
             SliceError::Permanent(failure) => failure,
@@ -95,30 +94,24 @@ impl Worker {
         };
         let text = failure.to_string();
         if let Err(error) = self.give_up(position, writer, SliceError::Permanent(failure).into()).await {
-            // Whoever waits for the splits sees that nobody copies them.
+            // It is tried again: nobody knows of it.
             tracing::warn!(%error, %position, "it could not be recorded that a collection was given up");
         }
         SliceError::Permanent(SliceFailure::told(text))
     }
 
-    async fn give_up(
-        &self,
-        position: Position,
-        writer: Option<&Writer>,
-        error: CopyError,
-    ) -> Result<(), CopyError> {
+    async fn give_up(&self, position: Position, writer: &Writer, error: CopyError) -> Result<(), CopyError> {
         let incarnation = self.incarnation(position).await?;
-        self.failures.give_up(position, incarnation);
-        let (Some(writer), Some(planned)) = (writer, self.plan.collections.get(position.index())) else {
-            return Ok(());
-        };
+        let Some(planned) = self.plan.collections.get(position.index()) else { return Ok(()) };
         let why = match copy_problem(planned, &self.copying.job_id, error) {
             Stop::InDoubt(detail) => Why::InDoubt(detail),
             Stop::Problem(problem) => Why::Failed(problem),
             Stop::Canceled => return Ok(()),
         };
         let why = serde_json::to_string(&why).map_err(|error| CopyError::Told(error.to_string()))?;
-        Ok(self.copying.store.end_writer(writer, Some(why)).await?)
+        self.copying.store.end_writer(writer, Some(why)).await?;
+        self.failures.give_up(position, incarnation);
+        Ok(())
     }
 }
 

@@ -178,8 +178,9 @@ impl Worker {
             match ended {
                 Ok(Slice::More { divided }) => waiting.extend(divided),
                 // Whoever has the split goes on with it.
-                Ok(Slice::Done | Slice::Taken | Slice::Canceled)
-                | Err(SliceError::Canceled | SliceError::Fenced(_)) => {}
+                Ok(Slice::Done | Slice::Taken | Slice::Canceled) | Err(SliceError::Fenced(_)) => {}
+                // Nobody may write the collection now, or another slice failed.
+                Err(SliceError::Canceled) => waiting.clear(),
                 // The splits are free again, for a later look or for others.
                 Err(error @ (SliceError::Transient(_) | SliceError::Permanent(_))) => {
                     tracing::warn!(%position, %error, "a slice failed");
@@ -198,14 +199,15 @@ impl SliceRunner for Worker {
         let slices =
             Slices { copy: &opened.copy, writer: opened.writer.clone(), target_name: &opened.target_name };
         match slices.run_slice(split_id, time).await {
-            Ok(slice) => {
+            Ok(slice @ (Slice::More { .. } | Slice::Done)) => {
                 self.failures.forget(split.collection);
                 Ok(slice)
             }
+            Ok(slice @ (Slice::Taken | Slice::Canceled)) => Ok(slice),
             // Another slice failed before, and closed the name under this one.
             Err(_) if opened.is_closed.swap(true, Ordering::AcqRel) => Err(SliceError::Canceled),
             Err(error) => {
-                let error = self.failed(split.collection, Some(&opened.writer), error).await;
+                let error = self.failed(split.collection, &opened.writer, error).await;
                 self.close(&opened).await;
                 Err(error)
             }

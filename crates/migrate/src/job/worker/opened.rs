@@ -43,33 +43,29 @@ impl Worker {
         let told = |text: &dyn std::fmt::Display| CopyError::Told(text.to_string());
         let planned = self.plan.collections.get(position.index());
         let planned = planned.ok_or_else(|| told(&format!("the plan has no collection {position}")))?;
+        // First: from now on whoever begins the collection anew ends this writer, and what it finds is of no account.
+        let writer = store.join(job_id, position, &self.id, self.copying.tuning.writer_ttl).await?;
+        match self.open_as(&writer, planned).await {
+            Ok(opened) => Ok(opened),
+            Err(error) => Err(self.failed(position, &writer, error.into()).await.into()),
+        }
+    }
+
+    async fn open_as(&self, writer: &Writer, planned: &PlannedCollection) -> Result<Opened, CopyError> {
+        let (copying, position) = (&self.copying, writer.collection());
+        let (store, job_id) = (&copying.store, &copying.job_id);
+        let told = |text: &dyn std::fmt::Display| CopyError::Told(text.to_string());
         let record = store.collection(job_id, position).await?;
         let before = record.source_counts.as_deref().unwrap_or_default();
         let before = Holding::read(before).map_err(|error| told(&error))?;
         let own = Own { target: &self.target, job_id, planned: &planned.target, position };
         let made = own.find(&record).await.map_err(CopyError::Target)?;
         let made = made.ok_or_else(|| told(&replaced(planned, job_id)))?;
-        let writer = store.join(job_id, position, &self.id, self.copying.tuning.writer_ttl).await?;
-        match self.open_as(&writer, planned, &made, &before.counts).await {
-            Ok(opened) => Ok(opened),
-            Err(error) => Err(self.failed(position, Some(&writer), error.into()).await.into()),
-        }
-    }
-
-    async fn open_as(
-        &self,
-        writer: &Writer,
-        planned: &PlannedCollection,
-        made: &Collection,
-        before: &[u64],
-    ) -> Result<Opened, CopyError> {
-        close_lost_writers(&*self.copying.store, &self.target, &made.name, writer).await?;
-        let write_name = self.open_alias(planned, made, writer).await?;
+        close_lost_writers(&**store, &self.target, &made.name, writer).await?;
+        let write_name = self.open_alias(planned, &made, writer).await?;
         let described = &planned.described;
-        let source = reader(Side::Source, &self.source, described, described, &self.copying.cancel);
-        let copying = &self.copying;
-        let position = writer.collection();
-        let copy = copying.of_splits(position, planned, &source, before, write_name.clone()).await?;
+        let source = reader(Side::Source, &self.source, described, described, &copying.cancel);
+        let copy = copying.of_splits(position, planned, &source, &before.counts, write_name.clone()).await?;
         let (writer, target_name) = (writer.clone(), made.name.clone());
         Ok(Opened { writer, copy, target_name, write_name, is_closed: AtomicBool::new(false) })
     }
