@@ -412,3 +412,12 @@ async fn mark_unrecorded_as_doubts(change: &Change<'_>, splits: &[i64], attempt:
 async fn attempt_of(change: &Change<'_>, job_id: &JobId) -> Result<i64, Failure> {
     one(change.row("SELECT attempt FROM jobs WHERE job_id = $1", &[&job_id.as_str()]).await?.as_ref())
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_writer_holds_for_longer_than_the_longest_time() {
+        let seconds = crate::WRITER_TTL_MAX.as_secs();
+        assert!(writer_holds!().contains(&format!("interval '{seconds} seconds'")));
+    }
+}

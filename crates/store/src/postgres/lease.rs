@@ -201,3 +201,14 @@ async fn connect(at: &At) -> Result<Client, Failure> {
     client.batch_execute(SESSION).await?;
     Ok(client)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_has_twice_its_time_for_clocks() {
+        let seconds = 2 * TTL_MS / 1000;
+        assert!(lease_holds!().contains(&format!("interval '{seconds} seconds'")));
+    }
+}
