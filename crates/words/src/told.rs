@@ -16,6 +16,8 @@ pub struct Told {
     en: String,
     zh: String,
     all: String,
+    /// In English and Chinese, where the service is told something else than the command line.
+    of_service: Option<(String, String)>,
 }
 
 impl Told {
@@ -49,18 +51,27 @@ impl Told {
             en: Self::items(&of(|part| &part.en)).en,
             zh: Self::items(&of(|part| &part.zh)).zh,
             all: Self::items(&of(|part| &part.all)).all,
+            of_service: None,
         }
     }
 
     /// A sentence in both languages.
     pub fn both(en: impl Into<String>, zh: impl Into<String>) -> Self {
         let en = en.into();
-        Self { all: en.clone(), en, zh: zh.into() }
+        Self { all: en.clone(), en, zh: zh.into(), of_service: None }
+    }
+
+    /// The same, where the service is told something else, because this names a command or an option. Not kept by what puts
+    /// parts together.
+    #[must_use]
+    pub fn or_in_service(mut self, en: impl Into<String>, zh: impl Into<String>) -> Self {
+        self.of_service = Some((en.into(), zh.into()));
+        self
     }
 
     /// Inside of a sentence in both languages.
     pub fn within(self, en: impl Fn(&str) -> String, zh: impl Fn(&str) -> String) -> Self {
-        Self { en: en(&self.en), zh: zh(&self.zh), all: en(&self.all) }
+        Self { en: en(&self.en), zh: zh(&self.zh), all: en(&self.all), of_service: None }
     }
 
     /// With a text before it, in both languages.
@@ -76,6 +87,7 @@ impl Told {
             en: of(|part| &part.en).join(comma),
             zh: of(|part| &part.zh).join(comma_zh),
             all: of(|part| &part.all).join(comma),
+            of_service: None,
         }
     }
 
@@ -106,6 +118,7 @@ impl Told {
             en: format!("{}{tail}", shown.join(comma)),
             zh: format!("{}{tail_zh}", shown.join(comma_zh)),
             all: texts.join(comma),
+            of_service: None,
         }
     }
 }
@@ -113,7 +126,7 @@ impl Told {
 impl<Text: Into<String>> From<Text> for Told {
     fn from(text: Text) -> Self {
         let text = text.into();
-        Self { en: text.clone(), zh: text.clone(), all: text }
+        Self { en: text.clone(), zh: text.clone(), all: text, of_service: None }
     }
 }
 
@@ -128,7 +141,7 @@ impl Problem {
     /// With a value that may hold lists; what is cut off in the message is a value behind `all_`.
     #[must_use]
     pub fn told(mut self, name: &'static str, told: impl Into<Told>) -> Self {
-        let Told { en, zh, all } = told.into();
+        let Told { en, zh, all, of_service } = told.into();
         let is_cut = all != en;
         let mut more = Vec::new();
         if zh != en {
@@ -136,6 +149,10 @@ impl Problem {
         }
         if is_cut {
             more.push((format!("all_{name}").into(), all));
+        }
+        if let Some((en, zh)) = of_service {
+            more.push((format!("{name}_service").into(), en));
+            more.push((format!("{name}_service_zh").into(), zh));
         }
         self.values.push((name.into(), en));
         self.values.append(&mut more);
@@ -148,6 +165,7 @@ mod tests {
     use super::*;
     use crate::catalogue::Code;
     use crate::language::Lang;
+    use crate::problem::Surface;
 
     fn value<'a>(problem: &'a Problem, name: &str) -> Option<&'a str> {
         problem.values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
@@ -169,6 +187,17 @@ mod tests {
         assert!(all.ends_with("`p98`, `p99`") && !all.contains("more"), "{all}");
         let document = serde_json::to_value(&problem).unwrap();
         assert!(document["values"].to_string().contains("`p99`"), "{document}");
+    }
+
+    #[test]
+    fn the_service_is_told_in_its_own_words() {
+        let told = Told::both("add --yes", "请加上 --yes").or_in_service("confirm it", "请确认");
+        let problem = Problem::new(Code::NotRepairable).with("collection", "a.b").told("detail", told);
+        let ends = |surface, lang| problem.what_on(surface, lang);
+        assert!(ends(Surface::CommandLine, Lang::En).ends_with("add --yes"));
+        assert!(ends(Surface::CommandLine, Lang::Zh).ends_with("请加上 --yes"));
+        assert!(ends(Surface::Service, Lang::En).ends_with("confirm it"));
+        assert!(ends(Surface::Service, Lang::Zh).ends_with("请确认"));
     }
 
     #[test]

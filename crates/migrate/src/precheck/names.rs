@@ -137,7 +137,7 @@ pub(super) fn forbidden_name(
     name: &str,
     detail: impl std::fmt::Display,
 ) -> Problem {
-    let (way_out, of_service) = way_out_of_name(kind, collection);
+    let way_out = way_out_of_name(kind, collection);
     let kind = match kind {
         // The name is the collection's own.
         NameKind::Collection => Told::both("collection", "Collection"),
@@ -154,51 +154,41 @@ pub(super) fn forbidden_name(
         .told("kind", kind)
         .with("detail", detail)
         .told("way_out", way_out)
-        .told("way_out_service", of_service)
 }
 
-/// What to do about a name that the target does not allow: at a command line, and in the service.
-fn way_out_of_name(kind: NameKind, collection: &CollectionName) -> (Told, Told) {
+/// What to do about a name that the target does not allow.
+fn way_out_of_name(kind: NameKind, collection: &CollectionName) -> Told {
     match kind {
-        NameKind::Database => (
-            Told::both(
-                format!("choose another database with --target-db {}=NAME", collection.db),
-                format!("请用 --target-db {}=NAME 选择其他 Database", collection.db),
-            ),
-            Told::both("choose another target database", "请选择其他目标 Database"),
-        ),
+        NameKind::Database => Told::both(
+            format!("choose another database with --target-db {}=NAME", collection.db),
+            format!("请用 --target-db {}=NAME 选择其他 Database", collection.db),
+        )
+        .or_in_service("choose another target database", "请选择其他目标 Database"),
         NameKind::Collection => {
             let (rename, rename_zh) =
                 ("rename the collection on the source", "请在源集群上重命名该 Collection");
-            (
-                Told::both(
-                    format!("{rename}, or skip it with --exclude {collection}"),
-                    format!("{rename_zh}，或用 --exclude {collection} 跳过"),
-                ),
-                Told::both(format!("{rename}, or leave it out"), format!("{rename_zh}，或跳过它")),
+            Told::both(
+                format!("{rename}, or skip it with --exclude {collection}"),
+                format!("{rename_zh}，或用 --exclude {collection} 跳过"),
             )
+            .or_in_service(format!("{rename}, or leave it out"), format!("{rename_zh}，或跳过它"))
         }
         NameKind::Partition => {
             let move_rows = "a partition cannot be renamed: move its rows to another one on the source, use a target of 2.5 or \
                              later (it allows digits and hyphens)";
             let move_rows_zh = "Partition 无法重命名：请在源集群上把其中的行移到其他 Partition，或使用 2.5 及以上版本的目标集群（允许数字和连字符）";
-            (
-                Told::both(
-                    format!("{move_rows}, or skip the collection with --exclude {collection}"),
-                    format!("{move_rows_zh}，或用 --exclude {collection} 跳过"),
-                ),
-                Told::both(
-                    format!("{move_rows}, or leave the collection out"),
-                    format!("{move_rows_zh}，或跳过该 Collection"),
-                ),
+            Told::both(
+                format!("{move_rows}, or skip the collection with --exclude {collection}"),
+                format!("{move_rows_zh}，或用 --exclude {collection} 跳过"),
+            )
+            .or_in_service(
+                format!("{move_rows}, or leave the collection out"),
+                format!("{move_rows_zh}，或跳过该 Collection"),
             )
         }
-        NameKind::Alias => {
-            let way_out = Told::both(
-                "drop the alias on the source, and create it under another name",
-                "请在源集群上删除该别名，并以其他名称重新创建",
-            );
-            (way_out.clone(), way_out)
-        }
+        NameKind::Alias => Told::both(
+            "drop the alias on the source, and create it under another name",
+            "请在源集群上删除该别名，并以其他名称重新创建",
+        ),
     }
 }

@@ -51,15 +51,11 @@ pub(super) async fn compare_every_row(
             let counted = count_both(of_source, of_target, &pair.source, &pair.target).await?;
             finding.conclude_comparison(counted.0.sum(), problems, warnings);
             differences::of_every_row(name, &compared, problems, warnings);
-            if let Some((hindrance, of_service)) =
+            if let Some(hindrance) =
                 hindrance.filter(|_| sides.repair.is_wanted() && !compared.findings.is_empty())
             {
                 let problem = Problem::new(Code::NotRepairable).with("collection", name);
-                let problem = problem.told("detail", hindrance);
-                problems.push(match of_service {
-                    Some(of_service) => problem.told("detail_service", of_service),
-                    None => problem,
-                });
+                problems.push(problem.told("detail", hindrance));
             }
             Ok((compared, counted, duplicates))
         })
@@ -81,22 +77,16 @@ pub(super) async fn compare_every_row(
     Ok(Answer { source, target, outcome, duplicates, repair: compared.repair })
 }
 
-/// Why the target can't be repaired, and where that is said otherwise in the service, how; none if it can.
-fn hindrance(
-    sides: &Sides<'_>,
-    of_source: &Found,
-    of_target: &Found,
-) -> Result<Option<(Told, Option<Told>)>, ReadError> {
+/// Why the target can't be repaired; none if it can.
+fn hindrance(sides: &Sides<'_>, of_source: &Found, of_target: &Found) -> Result<Option<Told>, ReadError> {
     Ok(if !schema::differences(&of_source.described.schema, &of_target.described.schema)?.is_empty() {
-        let told = Told::both("the definitions on source and target differ", "源集群和目标集群的定义不一致");
-        Some((told, None))
+        Some(Told::both("the definitions on source and target differ", "源集群和目标集群的定义不一致"))
     } else if of_target.described.schema.is_auto_id() {
         // A server would give the copied row another key, and the row would be there twice.
-        let told = Told::both(
+        Some(Told::both(
             "the target generates the IDs of this collection (auto ID)",
             "该 Collection 的 ID 由目标集群自动生成（AutoID）",
-        );
-        Some((told, None))
+        ))
     } else if sides.repair.is_wanted()
         && !sides.repair.contains(sides.target.endpoint(), &of_target.described.name, of_target.described.id)
     {
@@ -104,9 +94,7 @@ fn hindrance(
             "it was not created by a job recorded here (choose others with --state-dir or --store; --repair-foreign repairs any collection)",
             "它不是由此处记录的任务创建（可用 --state-dir 或 --store 指定其他位置；--repair-foreign 可修复任意 Collection）",
         );
-        let of_service =
-            Told::both("it was not created by a job of this service", "它不是由本服务的任务创建");
-        Some((told, Some(of_service)))
+        Some(told.or_in_service("it was not created by a job of this service", "它不是由本服务的任务创建"))
     } else {
         None
     })
