@@ -14,16 +14,8 @@ pub(crate) enum Severity {
     Warning,
 }
 
-macro_rules! sentences {
-    ($( $(#[$doc:meta])* $name:ident $en:literal $zh:literal; )*) => { $(
-        $(#[$doc])*
-        pub(crate) fn $name(lang: Lang) -> &'static str {
-            lang.pick($en, $zh)
-        }
-    )* };
-}
-
-sentences! {
+vecferry_words::sentences! {
+    pub(crate),
     // Before the start.
     /// While a source is looked at.
     looking "Reading the collections …" "正在读取 Collection 信息…";

@@ -1,16 +1,5 @@
 //! Names of states, stages, checks, waits and results, and sentences about jobs, in English and Chinese.
 
-use vecferry_words::Lang;
-
-macro_rules! sentences {
-    ($( $(#[$doc:meta])* $name:ident $en:literal $zh:literal; )*) => { $(
-        $(#[$doc])*
-        pub fn $name(lang: Lang) -> &'static str {
-            lang.pick($en, $zh)
-        }
-    )* };
-}
-
 mod amounts;
 mod checks;
 mod durations;
@@ -31,7 +20,8 @@ pub use states::*;
 pub use verification::*;
 pub use waits::*;
 
-sentences! {
+vecferry_words::sentences! {
+    pub,
     /// Between a label and its text.
     colon ": " "：";
     /// Between the members of a list, and between facts.
@@ -41,6 +31,7 @@ sentences! {
 #[cfg(test)]
 mod tests {
     use vecferry_migrate::event::Bottleneck;
+    use vecferry_words::Lang;
 
     use super::*;
 

@@ -1,8 +1,7 @@
 //! Names of columns, and headings.
 
-use vecferry_words::Lang;
-
-sentences! {
+vecferry_words::sentences! {
+    pub,
     /// Name of a column.
     collection "collection" "Collection";
     /// Name of a column.

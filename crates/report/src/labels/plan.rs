@@ -2,7 +2,8 @@
 
 use vecferry_words::Lang;
 
-sentences! {
+vecferry_words::sentences! {
+    pub,
     /// Remark of a collection that has to be loaded.
     loaded_for_copy "loaded on the source for the copy, then released" "为复制在源集群上临时加载，随后释放";
     /// Instead of something that the server does not tell this user.

@@ -5,7 +5,8 @@ use vecferry_words::Lang;
 
 use super::colon;
 
-sentences! {
+vecferry_words::sentences! {
+    pub,
     /// Heading of roles and users.
     rbac "Roles and users" "角色和用户";
     /// What becomes of passwords.

@@ -4,7 +4,8 @@ use vecferry_migrate::JobState;
 use vecferry_migrate::event::Phase;
 use vecferry_words::Lang;
 
-sentences! {
+vecferry_words::sentences! {
+    pub,
     /// Progress of a collection.
     collection_done "done" "已完成";
     /// Progress of a collection.

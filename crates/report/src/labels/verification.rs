@@ -6,7 +6,8 @@ use vecferry_words::Lang;
 use super::{comma, some_rows};
 use crate::figures;
 
-sentences! {
+vecferry_words::sentences! {
+    pub,
     /// Verification was turned off.
     verified_none "none" "未校验";
     /// The verification did not run.
