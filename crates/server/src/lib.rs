@@ -1,0 +1,1 @@
+//! The service: organizations, projects, clusters, roles and jobs behind a REST API.
