@@ -347,9 +347,9 @@ catalogue! {
            "请使用集群所属组织的 API 密钥；用户退出组织后，其个人密钥随即失效";
     /// No such cluster, or no access to it.
     NoCloudCluster 113 Refused
-        en "cluster `{id}` ({side}) is not visible to this API key: {detail}"
+        en "the {side} `{id}` is not visible to this API key: {detail}"
            "check the cluster ID, and that the key belongs to the cluster's organization and can access its project; a key belongs to one organization and one site (global or China)"
-        zh "该 API 密钥无法访问集群 `{id}`（{side}集群）：{detail}"
+        zh "该 API 密钥无法访问{side}集群 `{id}`：{detail}"
            "请检查集群 ID，并确认密钥属于集群所在组织且有权访问其项目；一个密钥只属于一个组织和一个站点（国际站或中国站）";
     /// The control plane does not answer.
     ControlPlane 114 Refused
@@ -365,9 +365,9 @@ catalogue! {
            "请查阅 Zilliz Cloud 错误码，或用集群的公网 Endpoint（https://…）代替集群 ID";
     /// A cluster without a public endpoint.
     NoPublicEndpoint 116 Refused
-        en "cluster `{id}` ({side}) has no public endpoint"
+        en "the {side} `{id}` has no public endpoint"
            "an offline migration needs one: enable it in the cluster's network settings, or choose a cluster that has one"
-        zh "集群 `{id}`（{side}集群）没有公网 Endpoint"
+        zh "{side}集群 `{id}` 没有公网 Endpoint"
            "离线迁移要求集群可通过公网访问：请在集群的网络设置中开启，或改用有公网 Endpoint 的集群";
 
     /// No such database.
@@ -484,14 +484,14 @@ catalogue! {
            "请检查 --collection 和 --exclude；不指定 --collection 表示选择所有 Database 的所有 Collection"
         service "check which collections are selected and which are left out"
                 "请检查选中了哪些 Collection、跳过了哪些 Collection";
-    /// A server failed during the pre-check.
+    /// A server failed while it was checked.
     CheckFailed 212 Refused
-        en "the pre-check of the {side} failed: {detail}"
+        en "checking the {side} failed: {detail}"
            "nothing was written; check the server log, then run the command again"
-        zh "预检{side}集群时出错：{detail}"
+        zh "检查{side}集群时出错：{detail}"
            "尚未写入任何内容；请查看服务日志，然后重新运行该命令"
-        service "nothing was written; check the server log, then start the pre-check again"
-                "尚未写入任何内容；请查看服务日志，然后重新预检";
+        service "nothing was written; check the server log, then try again"
+                "尚未写入任何内容；请查看服务日志，然后重试";
     /// The source failed during a dry run.
     DryRunFailed 239 Refused
         en "the source failed while `{collection}` was read: {detail}"
@@ -1126,6 +1126,121 @@ catalogue! {
            "数据行仍会照常复制；请手动创建角色和用户，或使用 --with rbac 新建任务重新开始"
         service "all rows are still copied; create roles and users by hand, or start over with a new job that includes roles and users"
                 "数据行仍会照常复制；请手动创建角色和用户，或新建任务并选择复制角色和用户，重新开始";
+
+    /// A request to the service can't be read.
+    BadRequest 801 Usage
+        en "the request can't be read: {detail}"
+           "correct the request as the API reference describes it, then send it again"
+        zh "无法解析请求：{detail}"
+           "请按照 API 参考修正请求，然后重新发送";
+    /// No session or API key, or an invalid or expired one.
+    NotSignedIn 802 Refused
+        en "not signed in: the session or API key is missing, invalid or expired"
+           "sign in again, or send a valid API key"
+        zh "未登录：会话或 API 密钥缺失、无效或已过期"
+           "请重新登录，或使用有效的 API 密钥";
+    /// The caller's role does not allow this.
+    NotAllowed 803 Refused
+        en "{action} needs the role {needs}; the role here is {role}"
+           "ask someone with that role to do it, or ask an owner of the organization for the role"
+        zh "{action}需要{needs}角色，当前角色为{role}"
+           "请联系具有该角色的成员代为操作，或向组织管理员申请该角色";
+    /// An object does not exist, or the caller may not see it.
+    NoSuchObject 804 Refused
+        en "the {kind} `{id}` does not exist, or is not visible to you"
+           "check the ID, the organization and the project; for access, ask an owner of the organization"
+        zh "{kind} `{id}` 不存在，或无权查看"
+           "请核对 ID、组织和项目；如需访问权限，请联系组织管理员";
+    /// A request does not fit the state of what it is about.
+    Conflict 805 Refused
+        en "the request conflicts with the current state: {detail}"
+           "look at the current state, then decide whether to send the request again"
+        zh "请求与当前状态冲突：{detail}"
+           "请查看当前状态，再决定是否重新发送请求";
+    /// Too many requests in a short time.
+    TooManyRequests 806 Refused
+        en "too many requests: the next one is accepted in {seconds} s"
+           "wait {seconds} s, then send the request again"
+        zh "请求过于频繁：{seconds} 秒后才会接受下一个请求"
+           "请等待 {seconds} 秒后重新发送请求";
+    /// A request would change a schema.
+    SchemaChange 807 Usage
+        en "the field `{field}` of the request would change a schema, but an offline migration keeps schemas unchanged"
+           "remove this field; if the schema has to change, change it on the source before the migration or on the target after it"
+        zh "请求中的字段 `{field}` 会改变 Schema，而离线迁移保持 Schema 不变"
+           "请去掉该字段；如需改变 Schema，请在迁移前修改源集群，或在迁移后修改目标集群";
+    /// More collections than one job may migrate to such a target.
+    TooManyCollections 808 Refused
+        en "{count} collections are selected, but one job to a {plan} target migrates {max} at most"
+           "use several jobs of at most {max} collections each"
+        zh "选中了 {count} 个 Collection，但迁移到 {plan} 目标集群时，每个任务最多 {max} 个"
+           "请分成多个任务，每个任务最多 {max} 个 Collection";
+    /// The address of a cluster is in a network that the service may not call.
+    NetworkDenied 809 Refused
+        en "this service may not connect to `{host}`: its address {address} is in the network {network}"
+           "use a public address of the cluster, or ask the operator of the service to allow this network"
+        zh "本服务不允许连接 `{host}`：其地址 {address} 属于网段 {network}"
+           "请使用集群的公网地址，或请服务的运维人员允许访问该网段";
+    /// The store of the service does not answer.
+    ServiceUnavailable 810 Refused
+        en "the service's database does not answer: {detail}"
+           "try again in a minute; if it still fails, tell the operator of the service"
+        zh "服务的数据库没有响应：{detail}"
+           "请稍后重试；如仍然失败，请联系服务的运维人员";
+    /// An idempotency key was used for another request.
+    IdempotencyConflict 811 Refused
+        en "the idempotency key `{key}` was already used for a different request"
+           "use a new key for a new request; to repeat the first one, send it unchanged"
+        zh "幂等键 `{key}` 已用于另一个内容不同的请求"
+           "新的请求请使用新的幂等键；如要重试之前的请求，请原样发送";
+    /// A job uses the cluster.
+    ClusterInUse 812 Refused
+        en "the cluster `{cluster}` is used by job {job}"
+           "wait until the job ends, or cancel it"
+        zh "集群 `{cluster}` 正被任务 {job} 使用"
+           "请等待该任务结束，或取消该任务";
+    /// Something in the project is still in use.
+    ProjectInUse 813 Refused
+        en "the project `{project}` is still in use: {detail}"
+           "cancel its running jobs or wait until they end, and remove its clusters, then try again"
+        zh "项目 `{project}` 仍在使用中：{detail}"
+           "请取消运行中的任务或等待其结束，并移除项目中的集群，然后重试";
+    /// The body of a request is too large.
+    TooLarge 814 Usage
+        en "the request body is larger than {bytes_max} bytes"
+           "send a smaller one: for example, select whole databases instead of naming every collection"
+        zh "请求体超过 {bytes_max} 字节"
+           "请缩小请求体，例如选择整个 Database，而不是逐个列出 Collection";
+    /// The disk of the store is full.
+    StoreFull 815 Refused
+        en "the disk of the service's database is full: reading works, but nothing can be changed"
+           "ask the operator of the service to free or add disk space, then try again"
+        zh "服务数据库所在的磁盘已满：可以查看，但无法做任何更改"
+           "请联系服务的运维人员释放或扩充磁盘空间，然后重试";
+    /// A password is too short or too long.
+    WeakPassword 816 Usage
+        en "the password is not accepted: it must have {min} to {max} characters"
+           "choose a password of this length that is not used anywhere else"
+        zh "密码不符合要求：长度须为 {min} 到 {max} 个字符"
+           "请设置长度符合要求、且未在其他地方使用过的密码";
+    /// The key that credentials were encrypted with is missing.
+    KeyMissing 817 Refused
+        en "the stored credentials are encrypted with the key `{key}`, which this service does not have"
+           "add this key to the configuration of the service and restart it, or enter the credentials again"
+        zh "已保存的凭证使用密钥 `{key}` 加密，但本服务没有该密钥"
+           "请在服务配置中添加该密钥并重启服务，或重新填写凭证";
+    /// The pre-check before a scheduled start found something else than the first one.
+    PrecheckChanged 818 Refused
+        en "the pre-check before the scheduled start had a different result: {detail}"
+           "nothing was written; review the new pre-check, then start or schedule the job again"
+        zh "定时启动前的预检结果与之前不同：{detail}"
+           "尚未写入任何内容；请查看新的预检结果，然后重新启动任务或设置启动时间";
+    /// The service can't start with its configuration.
+    ConfigInvalid 819 Usage
+        en "the configuration is invalid: {where}: {detail}"
+           "correct this setting, then start the service again"
+        zh "配置无效：{where}：{detail}"
+           "请修正该设置，然后重新启动服务";
 }
 
 #[cfg(test)]

@@ -12,5 +12,5 @@ mod told;
 
 pub use catalogue::{CATALOGUE, Code, Entry, Text};
 pub use language::Lang;
-pub use problem::{Exit, Problem, Side, Surface};
+pub use problem::{ANY_CLUSTER, Exit, OnSurface, Problem, Side, Surface};
 pub use told::Told;

@@ -29,6 +29,9 @@ impl Side {
     }
 }
 
+/// What stands for the [`Side`] in the texts about a cluster that is neither source nor target yet.
+pub const ANY_CLUSTER: &str = "cluster";
+
 /// Where people are told, which decides how they act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surface {
@@ -111,6 +114,11 @@ impl Problem {
         self.fill(self.code.entry().text(lang).hint_on(surface), surface, lang)
     }
 
+    /// For machines whose readers act through this surface.
+    pub fn on(&self, surface: Surface) -> OnSurface<'_> {
+        OnSurface { problem: self, surface }
+    }
+
     fn fill(&self, template: &str, surface: Surface, lang: Lang) -> String {
         let mut text = String::with_capacity(template.len() + 64);
         let mut rest = template;
@@ -125,6 +133,8 @@ impl Problem {
                 // The one value that is a word of the language, and not a name or a server's message.
                 (Some("source"), Lang::Zh) if name == "side" => "源",
                 (Some("target"), Lang::Zh) if name == "side" => "目标",
+                // The word for cluster stands behind the placeholder already.
+                (Some(ANY_CLUSTER), Lang::Zh) if name == "side" => "",
                 (Some(value), _) => value,
             });
             rest = &rest[open + close + 1..];
@@ -164,18 +174,32 @@ impl fmt::Display for Code {
     }
 }
 
-/// For machines: the code, both texts, and the values in them.
-impl Serialize for Problem {
+/// A problem as machines get it: the code, both texts as a surface words them, and the values in them.
+#[derive(Clone, Copy, Debug)]
+pub struct OnSurface<'a> {
+    problem: &'a Problem,
+    surface: Surface,
+}
+
+impl Serialize for OnSurface<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap;
+        let Self { problem, surface } = *self;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("code", &self.code.to_string())?;
-        map.serialize_entry("message", &self.what(Lang::En))?;
-        map.serialize_entry("hint", &self.hint(Lang::En))?;
-        map.serialize_entry("message_zh", &self.what(Lang::Zh))?;
-        map.serialize_entry("hint_zh", &self.hint(Lang::Zh))?;
-        map.serialize_entry("values", &self.values)?;
+        map.serialize_entry("code", &problem.code.to_string())?;
+        map.serialize_entry("message", &problem.what_on(surface, Lang::En))?;
+        map.serialize_entry("hint", &problem.hint_on(surface, Lang::En))?;
+        map.serialize_entry("message_zh", &problem.what_on(surface, Lang::Zh))?;
+        map.serialize_entry("hint_zh", &problem.hint_on(surface, Lang::Zh))?;
+        map.serialize_entry("values", &problem.values)?;
         map.end()
+    }
+}
+
+/// For machines, as at a command line.
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.on(Surface::CommandLine).serialize(serializer)
     }
 }
 
@@ -236,6 +260,24 @@ mod tests {
         let problem = Problem::new(Code::UnknownDatabase).with("side", "source").with("db", "{side}");
         assert!(problem.what(Lang::En).contains("{side}"), "{}", problem.what(Lang::En));
         assert!(problem.to_string().starts_with("VF-0201: "));
+    }
+
+    #[test]
+    fn a_cluster_that_is_no_side_yet_is_a_cluster() {
+        let problem = |code| {
+            let problem = Problem::new(code).with("side", ANY_CLUSTER).with("id", "in01-a");
+            problem.with("detail", "nothing listens on http://a:1")
+        };
+        for (code, en, zh) in [
+            (Code::ConnectionRefused, "the cluster can't be reached: nothing", "无法连接集群：nothing"),
+            (Code::UntrustedCertificate, "the cluster's certificate", "集群的证书不被信任"),
+            (Code::NoPublicEndpoint, "the cluster `in01-a` has no", "集群 `in01-a` 没有公网"),
+            (Code::CheckFailed, "checking the cluster failed", "检查集群时出错"),
+        ] {
+            let problem = problem(code);
+            assert!(problem.what(Lang::En).starts_with(en), "{problem}");
+            assert!(problem.what(Lang::Zh).starts_with(zh), "{}", problem.what(Lang::Zh));
+        }
     }
 
     #[test]
