@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::endpoint::{Endpoint, Scheme};
 use crate::error::{Error, ErrorKind};
+use crate::pinned;
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -125,23 +126,20 @@ enum Spoken {
 type Unreached = (ErrorKind, String);
 
 async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, Unreached> {
-    let host = endpoint.host().trim_start_matches('[').trim_end_matches(']');
-    let resolved =
-        tokio::time::timeout(PROBE_TIMEOUT, tokio::net::lookup_host((host, endpoint.port()))).await;
-    let addresses: Vec<_> = match resolved {
-        Ok(Ok(addresses)) => addresses.collect(),
+    let addresses = match tokio::time::timeout(PROBE_TIMEOUT, endpoint.addresses()).await {
+        Ok(Ok(addresses)) => addresses,
         Ok(Err(_)) | Err(_) => {
+            let host = endpoint.host().trim_start_matches('[').trim_end_matches(']');
             return Err((ErrorKind::UnknownHost, format!("the host `{host}` does not resolve")));
         }
     };
-    match tokio::time::timeout(PROBE_TIMEOUT, TcpStream::connect(&addresses[..])).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Err((ErrorKind::ConnectionRefused, format!("nothing listens on {endpoint}")))
+    pinned::connect(&addresses, PROBE_TIMEOUT).await.map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            (ErrorKind::ConnectionRefused, format!("nothing listens on {endpoint}"))
         }
-        Ok(Err(error)) => Err((ErrorKind::Unreachable, format!("{endpoint} can't be reached: {error}"))),
-        Err(_) => Err((ErrorKind::ConnectTimeout, format!("{endpoint} does not answer"))),
-    }
+        io::ErrorKind::TimedOut => (ErrorKind::ConnectTimeout, format!("{endpoint} does not answer")),
+        _ => (ErrorKind::Unreachable, format!("{endpoint} can't be reached: {error}")),
+    })
 }
 
 /// Sends the HTTP/2 preface, and if nobody answers it, a TLS greeting.

@@ -1,6 +1,9 @@
 //! Where a server is, and how to be let in.
 
 use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 
@@ -47,6 +50,7 @@ pub struct Endpoint {
     port: u16,
     token: Option<Secret>,
     tls: Tls,
+    pinned: Option<Arc<[SocketAddr]>>,
 }
 
 /// Whether the connection is encrypted.
@@ -97,7 +101,7 @@ impl Endpoint {
             (None, Scheme::Http) => PORT_DEFAULT,
             (None, Scheme::Https) => PORT_HTTPS_DEFAULT,
         };
-        Ok(Self { scheme, host, port, token: None, tls: Tls::default() })
+        Ok(Self { scheme, host, port, token: None, tls: Tls::default(), pinned: None })
     }
 
     /// With a `user:password` or an API key.
@@ -121,6 +125,31 @@ impl Endpoint {
         }
         self.tls = tls;
         Ok(self)
+    }
+
+    /// With addresses that were resolved beforehand. Connections go only to these, in this order, and the host is never
+    /// resolved again; without any address there is no connection. Server certificates are still checked against the
+    /// host, and requests still name it.
+    #[must_use]
+    pub fn at(mut self, addresses: Vec<SocketAddr>) -> Self {
+        self.pinned = Some(addresses.into());
+        self
+    }
+
+    /// Where connections go: the addresses of [`Endpoint::at`], or else what the host resolves to now.
+    ///
+    /// # Errors
+    /// The host does not resolve.
+    pub async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        if let Some(pinned) = &self.pinned {
+            return Ok(pinned.to_vec());
+        }
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        Ok(tokio::net::lookup_host((host, self.port)).await?.collect())
+    }
+
+    pub(crate) fn pinned(&self) -> Option<&Arc<[SocketAddr]>> {
+        self.pinned.as_ref()
     }
 
     /// The host as written.

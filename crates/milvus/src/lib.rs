@@ -17,6 +17,7 @@ mod diagnose;
 pub mod endpoint;
 pub mod error;
 pub mod key;
+mod pinned;
 pub mod proto;
 pub mod query;
 pub mod rbac;

@@ -25,6 +25,7 @@ use crate::buffer::BufferPool;
 use crate::diagnose;
 use crate::endpoint::{Endpoint, Scheme};
 use crate::error::{Error, ErrorKind};
+use crate::pinned::Pinned;
 
 /// Largest answer that is taken in. Servers answer at most 64 MiB a shard; more is a broken or hostile peer.
 const ANSWER_BYTES_MAX: usize = 512 << 20;
@@ -202,7 +203,12 @@ fn channel(endpoint: &Endpoint) -> Result<Channel, Error> {
             .tls_config(tls)
             .map_err(|error| unusable("a certificate or key is not valid PEM", error))?;
     }
-    Ok(builder.connect_lazy())
+    Ok(match endpoint.pinned() {
+        Some(addresses) => {
+            builder.connect_with_connector_lazy(Pinned::new(Arc::clone(addresses), CONNECT_TIMEOUT))
+        }
+        None => builder.connect_lazy(),
+    })
 }
 
 /// The error of a gRPC status that arrived instead of, or after, an answer.
