@@ -26,8 +26,8 @@ mod target;
 mod tuning;
 mod verify;
 
-pub use cluster::Cluster;
 pub use cluster::waits::observed;
+pub use cluster::{Cluster, ClusterVersion, version_of};
 pub use copy::{
     Dispatcher, InProcess, Limits, Resources, Slice, SliceError, SliceFailure, SliceRunner, SplitsToCopy,
 };
@@ -38,7 +38,10 @@ pub use job::{
 };
 pub use plan::file::PlanFile;
 pub use plan::{Change, CollectionSummary, Keys, Plan, PlanSummary, PlannedCollection};
-pub use problem::{Code, Exit, Lang, Problem, database_problem, state_problem, store_problem};
+pub use problem::{
+    Code, Exit, Lang, Problem, Surface, database_problem, is_store_unavailable, retell, state_problem,
+    store_problem,
+};
 pub use rate::MaxRate;
 pub use report::{JobState, Report};
 pub use request::{
@@ -66,7 +69,7 @@ mod spawned {
         [mut probed, mut measured, read, run]: [Migration; 4],
         file: PlanFile,
         [source, target, again, there]: [Endpoint; 4],
-        (store, job_id): (&Arc<dyn Store>, &JobId),
+        (store, job_id, one): (&Arc<dyn Store>, &JobId, &Endpoint),
         observer: &Arc<dyn event::Observer>,
         cancel_token: &CancellationToken,
     ) {
@@ -87,5 +90,6 @@ mod spawned {
         is_send(&load(loaded, observer, token));
         is_send(&cancel(&**store, job_id, None, None, false));
         is_send(&Status::of(&**store, job_id));
+        is_send(&version_of(one));
     }
 }

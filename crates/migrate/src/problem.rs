@@ -2,12 +2,16 @@
 //! sizes, and by check.
 
 mod check;
+mod document;
 mod size;
 mod store;
 
 pub use check::{Check, CheckId, Outcome};
+pub use document::retell;
 pub(crate) use size::{does_not_fit, mebibytes, partitions_disagree};
 pub(crate) use store::store_failed;
-pub use store::{database_problem, state_problem, store_problem};
+pub use store::{database_problem, is_store_unavailable, state_problem, store_problem};
 pub(crate) use vecferry_words::Told;
-pub use vecferry_words::{CATALOGUE, Code, Entry, Exit, Lang, Problem, Side, Surface, Text};
+pub use vecferry_words::{
+    ANY_CLUSTER, CATALOGUE, Code, Entry, Exit, Lang, OnSurface, Problem, Side, Surface, Text,
+};

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use vecferry_milvus::rbac::GrantCalls;
 use vecferry_milvus::{Client, ErrorKind};
+use vecferry_store::JobId;
 
 use crate::cluster::connect::refusal;
 use crate::cluster::visible;
@@ -17,7 +18,7 @@ use crate::plan::Plan;
 pub use crate::plan::rbac::{Left, LeftReason, Membership, Method, ObjectKind, Passwords, RbacPlan};
 use crate::problem::{Code, Problem, Side, Told};
 pub use crate::report::rbac::{Made, RbacReport};
-use crate::request::{MigrateRequest, RbacUsers, Selection};
+use crate::request::{MigrateRequest, RbacRequest, RbacUsers, Selection};
 
 mod apply;
 mod decide;
@@ -54,7 +55,7 @@ pub(crate) async fn add(
             Err(found) => problems.extend(found),
         }
     }
-    let file = wanted.users_file.clone().unwrap_or_else(|| wanted.users_dir.join(format!("{job_id}.json")));
+    let file = wanted.users_file.clone().unwrap_or_else(|| users_file_of(wanted, job_id));
     if wanted.users == RbacUsers::Create {
         problems.extend(users_file::refuse_existing(&file).err());
     }
@@ -68,6 +69,21 @@ pub(crate) async fn add(
     plan.warnings.extend(sentences);
     plan.rbac = Some(rbac);
     Ok(plan)
+}
+
+/// Where a job's new passwords go if no file was named.
+fn users_file_of(wanted: &RbacRequest, job_id: &str) -> PathBuf {
+    wanted.users_dir.join(format!("{job_id}.json"))
+}
+
+/// Lets the file for new passwords follow a job that gets another ID. A file that was named stays.
+pub(crate) fn rename_users_file(request: &MigrateRequest, plan: &mut Plan, former: &JobId, job_id: &JobId) {
+    let Some(wanted) = &request.rbac else { return };
+    if let Some(file) = plan.rbac.as_mut().and_then(|rbac| rbac.users_file.as_mut())
+        && *file == users_file_of(wanted, former.as_str())
+    {
+        *file = users_file_of(wanted, job_id.as_str());
+    }
 }
 
 /// Probes by calls that change nothing whether roles and users may be read from the one and made on the other.

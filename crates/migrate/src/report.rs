@@ -120,7 +120,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::Code;
+    use crate::problem::{Code, Surface, retell};
 
     fn failed_with(codes: &[Code]) -> Report {
         let cluster = || Cluster { address: String::new(), version: String::new() };
@@ -147,6 +147,24 @@ mod tests {
             pace: None,
             quarantine_file: None,
         }
+    }
+
+    #[test]
+    fn the_service_gives_a_report_out_in_its_own_words() {
+        let problem = Problem::new(Code::RowsQuarantined)
+            .with("collection", "default.books")
+            .with("rows", 2)
+            .with("first", "too long")
+            .with("file", "rows.jsonl")
+            .with("job", "7");
+        let report = Report { problems: vec![problem], ..failed_with(&[]) };
+        let mut document = serde_json::to_value(&report).unwrap();
+        let hint = |document: &serde_json::Value| document["problems"][0]["hint"].to_string();
+        assert!(hint(&document).contains("`vecferry resume 7`"), "{document}");
+        retell(&mut document, Surface::Service);
+        assert!(hint(&document).contains("resume job 7"), "{document}");
+        let read: Report = serde_json::from_value(document).unwrap();
+        assert_eq!(read.problems, report.problems);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Connections to the two clusters, and what their failures mean to a person.
 
 use serde::{Deserialize, Serialize};
-use vecferry_milvus::{Client, Endpoint, Error, ErrorKind, Flavor};
+use vecferry_milvus::{Client, Endpoint, Error, ErrorKind, Flavor, ServerIdentity, ServerVersion};
 use vecferry_policy::Product;
 
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{ANY_CLUSTER, Code, Problem, Side};
 
 /// TCP connections to each server. More than one, because each is served by one task on both ends.
 const CONNECTIONS: usize = 4;
@@ -18,6 +18,31 @@ pub struct Cluster {
     pub version: String,
 }
 
+/// What a cluster says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterVersion {
+    /// Its address, without credentials.
+    pub address: String,
+    /// What it is.
+    pub version: ServerVersion,
+    /// What tells it from every other cluster until its nodes restart; absent where it does not say, or not to this user.
+    pub identity: Option<ServerIdentity>,
+}
+
+/// Connects to a cluster that is neither source nor target yet, logs in, and asks what it is. Nothing is written.
+///
+/// # Errors
+/// The cluster can't be reached, does not accept the credentials, or is not Milvus.
+pub async fn version_of(endpoint: &Endpoint) -> Result<ClusterVersion, Problem> {
+    let asked = async {
+        let client = Client::connect(endpoint.clone(), 1).await?;
+        let identity = client.identity().await?;
+        Ok((client.version().clone(), identity))
+    };
+    let (version, identity) = asked.await.map_err(|error| refusal_of(ANY_CLUSTER, &error))?;
+    Ok(ClusterVersion { address: endpoint.to_string(), version, identity })
+}
+
 /// Opens connections and logs in.
 pub(crate) async fn connect(side: Side, endpoint: &Endpoint) -> Result<Client, Problem> {
     Client::connect(endpoint.clone(), CONNECTIONS).await.map_err(|error| refusal(side, &error))
@@ -25,9 +50,14 @@ pub(crate) async fn connect(side: Side, endpoint: &Endpoint) -> Result<Client, P
 
 /// A failure before anything was written, as a problem.
 pub(crate) fn refusal(side: Side, error: &Error) -> Problem {
+    refusal_of(side.name(), error)
+}
+
+/// The same of `source`, `target` or [`ANY_CLUSTER`].
+fn refusal_of(side: &'static str, error: &Error) -> Problem {
     if let Some(privilege) = error.missing_privilege() {
         return Problem::new(Code::PermissionDenied)
-            .with("side", side.name())
+            .with("side", side)
             .with("privilege", privilege)
             .with("object", error.subject().unwrap_or("*"))
             .with("detail", error.message());
@@ -63,7 +93,7 @@ pub(crate) fn refusal(side: Side, error: &Error) -> Problem {
     };
     // On the way to a server the call does not matter; behind it the call is half of the story.
     let detail = if code == Code::CheckFailed { error.to_string() } else { error.message().to_owned() };
-    Problem::new(code).with("side", side.name()).with("flag", side.name()).with("detail", detail)
+    Problem::new(code).with("side", side).with("flag", side).with("detail", detail)
 }
 
 /// That a call was denied, as a problem; none for every other failure. The same before a job and in the middle of one.
@@ -112,9 +142,9 @@ pub(crate) async fn same_server(source: &Client, target: &Client) -> Result<Opti
 
 /// What a host name leads to; every loopback address counts as one.
 async fn addresses(endpoint: &Endpoint) -> Vec<std::net::SocketAddr> {
-    let host = endpoint.host().trim_start_matches('[').trim_end_matches(']');
-    let Ok(found) = tokio::net::lookup_host((host, endpoint.port())).await else { return Vec::new() };
+    let found = endpoint.addresses().await.unwrap_or_default();
     found
+        .into_iter()
         .map(|mut address| {
             if address.ip().is_loopback() || address.ip().is_unspecified() {
                 address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());

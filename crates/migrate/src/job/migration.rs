@@ -272,6 +272,17 @@ impl Migration {
         Self { tuning, ..self }
     }
 
+    /// With this job ID instead of a new one, for a caller that recorded the ID before there was a plan. A job that is
+    /// recorded already keeps its ID.
+    #[must_use]
+    pub fn with_job_id(mut self, job_id: JobId) -> Self {
+        if self.record.is_none() {
+            let former = std::mem::replace(&mut self.job_id, job_id);
+            rbac::rename_users_file(&self.request, &mut self.plan, &former, &self.job_id);
+        }
+        self
+    }
+
     /// With somebody else who has its splits copied.
     #[must_use]
     pub fn with_dispatcher(self, dispatcher: Arc<dyn Dispatcher>) -> Self {

@@ -1,6 +1,6 @@
 //! Failures of the store, for people.
 
-use vecferry_store::{JobId, Store};
+use vecferry_store::{ErrorKind, JobId, Store};
 
 use super::{Code, Problem};
 
@@ -28,8 +28,12 @@ pub fn database_problem(place: &str, job_id: &str, error: &vecferry_store::Error
 }
 
 fn problem(place: &str, job_id: &str, error: &vecferry_store::Error, unusable: Code) -> Problem {
-    use vecferry_store::ErrorKind;
-    let code = match error.kind() {
+    let problem = Problem::new(code(error.kind(), unusable)).with("dir", place).with("job", job_id);
+    problem.with("detail", error)
+}
+
+fn code(kind: ErrorKind, unusable: Code) -> Code {
+    match kind {
         ErrorKind::Unreachable => Code::StoreUnreachable,
         ErrorKind::Denied => Code::StoreDenied,
         ErrorKind::Unusable | ErrorKind::ReadOnly | ErrorKind::Full | ErrorKind::Locked => unusable,
@@ -45,7 +49,72 @@ fn problem(place: &str, job_id: &str, error: &vecferry_store::Error, unusable: C
         | ErrorKind::IsClaimed
         | ErrorKind::Fenced
         | ErrorKind::Moved => Code::LedgerFailed,
-    };
-    let problem = Problem::new(code).with("dir", place).with("job", job_id);
-    problem.with("detail", error)
+    }
+}
+
+/// Codes of a store that can't be used now, whatever is asked of it.
+const STORE_UNAVAILABLE: &[Code] = &[
+    Code::StateDir,
+    Code::StateDirExposed,
+    Code::StateDirForeign,
+    Code::StateDirOfNetwork,
+    Code::StoreUnreachable,
+    Code::StoreDenied,
+    Code::StoreUnusable,
+    Code::LedgerNewer,
+    Code::LedgerCorrupt,
+    Code::ServiceUnavailable,
+    Code::StoreFull,
+];
+
+/// Whether a problem means that the store can't be used now, so that the same request may succeed once the store works
+/// again. Otherwise the store works, and the request does not fit what is in it. [`Code::LedgerFailed`] counts as the
+/// latter: outside of a running job it means that another process was first.
+pub fn is_store_unavailable(code: Code) -> bool {
+    STORE_UNAVAILABLE.contains(&code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_the_store_and_of_the_request_are_told_apart() {
+        for unusable in [Code::StateDir, Code::StoreUnusable] {
+            let is_unavailable = |kind| is_store_unavailable(code(kind, unusable));
+            for kind in [
+                ErrorKind::Unusable,
+                ErrorKind::Exposed,
+                ErrorKind::Foreign,
+                ErrorKind::Network,
+                ErrorKind::Unreachable,
+                ErrorKind::Denied,
+                ErrorKind::ReadOnly,
+                ErrorKind::Full,
+                ErrorKind::Corrupt,
+                ErrorKind::Newer,
+                ErrorKind::Locked,
+            ] {
+                assert!(is_unavailable(kind), "{kind:?}");
+            }
+            for kind in [
+                ErrorKind::UnknownJob,
+                ErrorKind::AmbiguousJob,
+                ErrorKind::JobIsLive,
+                ErrorKind::Superseded,
+                ErrorKind::NotOpen,
+                ErrorKind::IsClaimed,
+                ErrorKind::Fenced,
+                ErrorKind::Moved,
+            ] {
+                assert!(!is_unavailable(kind), "{kind:?}");
+            }
+        }
+        for code in [Code::ServiceUnavailable, Code::StoreFull] {
+            assert!(is_store_unavailable(code));
+        }
+        for code in [Code::BadRequest, Code::Conflict, Code::NoSuchObject, Code::ConnectionRefused] {
+            assert!(!is_store_unavailable(code));
+        }
+    }
 }

@@ -32,6 +32,7 @@ mod odd_keys;
 mod oversize;
 mod probed;
 mod rbac;
+mod registered;
 mod releases;
 mod restored;
 mod together;
