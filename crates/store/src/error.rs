@@ -43,6 +43,10 @@ pub enum ErrorKind {
     Fenced,
     /// A split is elsewhere than a step of it begins.
     Moved,
+    /// A change met rows that it did not expect.
+    Unmet,
+    /// What was to be unique is there already.
+    Taken,
 }
 
 /// A failure of a store.

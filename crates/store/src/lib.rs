@@ -2,7 +2,7 @@
 //!
 //! It knows jobs, collections, splits, cursors, intents, doubts, attempts and claims as plain rows. It may not know what
 //! a cluster is: keys are texts that only the caller reads, plans and reports are documents that only the caller reads,
-//! and secrets are not given to it at all.
+//! and secrets are not given to it at all. [`Records`] are tables of the caller's own, of which it knows no more than SQL.
 //!
 //! What can be asked of a store is a trait for each kind of record; [`Store`] is all of them. There are two stores:
 //! - [`sqlite`]: one file of one machine, which needs nothing else. What arrives together is committed together.
@@ -27,6 +27,7 @@ mod jobs;
 mod meter;
 mod objects;
 pub mod postgres;
+mod records;
 mod reservations;
 mod right;
 mod splits;
@@ -48,13 +49,25 @@ pub use meter::{COMMITS, Usage, Waiting};
 #[doc(hidden)]
 pub use meter::{Commit, at_commits};
 pub use objects::{ObjectRecord, Objects};
+pub use records::{Change, Record, Records, Value};
 pub use reservations::{Reservations, Reserved};
 pub use right::{Claim, Right, Writer};
 pub use splits::{Doubt, NewSplit, Progress, Quarantined, RangeCount, Split, Splits, Step};
 
-/// Everything that is recorded of jobs.
+/// Everything that is recorded of jobs, and the caller's own tables beside them.
 pub trait Store:
-    Jobs + Collections + Splits + Claims + Comparisons + Objects + Events + Reservations + Debug + Send + Sync
+    Jobs
+    + Collections
+    + Splits
+    + Claims
+    + Comparisons
+    + Objects
+    + Events
+    + Reservations
+    + Records
+    + Debug
+    + Send
+    + Sync
 {
     /// Where it is, for messages; without credentials.
     fn place(&self) -> String;

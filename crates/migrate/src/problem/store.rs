@@ -48,7 +48,9 @@ fn code(kind: ErrorKind, unusable: Code) -> Code {
         | ErrorKind::NotOpen
         | ErrorKind::IsClaimed
         | ErrorKind::Fenced
-        | ErrorKind::Moved => Code::LedgerFailed,
+        | ErrorKind::Moved
+        | ErrorKind::Unmet
+        | ErrorKind::Taken => Code::LedgerFailed,
     }
 }
 
@@ -106,6 +108,8 @@ mod tests {
                 ErrorKind::IsClaimed,
                 ErrorKind::Fenced,
                 ErrorKind::Moved,
+                ErrorKind::Unmet,
+                ErrorKind::Taken,
             ] {
                 assert!(!is_unavailable(kind), "{kind:?}");
             }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Hook, HookError, Manager, Pool, Runtime, Timeouts, Transaction};
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
 
 use super::address::Address;
 use super::failure::{Failure, Next};
@@ -139,6 +139,14 @@ impl<'client> Change<'client> {
     pub(super) async fn execute(&self, sql: &str, of: Of<'_>) -> Result<u64, Failure> {
         let statement = self.transaction.prepare_cached(sql).await?;
         Ok(self.transaction.execute(&statement, of).await?)
+    }
+
+    pub(super) async fn prepared(&self, sql: &str) -> Result<Statement, Failure> {
+        Ok(self.transaction.prepare_cached(sql).await?)
+    }
+
+    pub(super) async fn execute_prepared(&self, statement: &Statement, of: Of<'_>) -> Result<u64, Failure> {
+        Ok(self.transaction.execute(statement, of).await?)
     }
 
     pub(super) async fn rows(&self, sql: &str, of: Of<'_>) -> Result<Vec<Row>, Failure> {

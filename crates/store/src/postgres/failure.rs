@@ -65,6 +65,14 @@ impl Failure {
         }
     }
 
+    /// What the server calls it.
+    pub(super) fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Server(error) => error.code(),
+            Self::Refused(_) | Self::Late(_) | Self::Changed => None,
+        }
+    }
+
     /// The failure for the caller.
     pub(super) fn told(self, kind: ErrorKind) -> Error {
         match self {

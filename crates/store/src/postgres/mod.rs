@@ -21,6 +21,7 @@ mod failure;
 mod jobs;
 mod lease;
 mod objects;
+mod records;
 mod reservations;
 mod rows;
 mod schema;

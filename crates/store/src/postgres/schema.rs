@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 /// PostgreSQL 14: older versions get no corrections any more.
 const SERVER_VERSION_MIN: i32 = 140_000;
 /// "VFry": whoever changes the tables holds this lock.
-const LOCK: i64 = 0x5646_7279;
+pub(super) const LOCK: i64 = 0x5646_7279;
 
 /// Step N leads from version N to version N + 1.
 ///
@@ -186,6 +186,19 @@ CREATE INDEX comparisons_of_collection ON comparisons (job_id, collection);
     // Why a worker could not go on, for the process that waits for it; and where it may write.
     "ALTER TABLE writers ADD COLUMN failure TEXT;
     ALTER TABLE collections ADD COLUMN admits_workers BOOLEAN NOT NULL DEFAULT FALSE",
+    // Which versions of tables of the caller's own are there, and what calls changed in them.
+    r#"
+CREATE TABLE record_schemas (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    version BIGINT NOT NULL
+);
+CREATE TABLE record_calls (
+    call TEXT COLLATE "C" PRIMARY KEY,
+    made_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    changed BIGINT[]
+);
+CREATE INDEX record_calls_by_time ON record_calls (made_at);
+"#,
 ];
 
 /// What a database holds of this program's.

@@ -202,6 +202,13 @@ CREATE INDEX events_of_job ON events (job_id, event_id);
 ALTER TABLE writers ADD COLUMN failure TEXT;
 ALTER TABLE collections ADD COLUMN admits_workers INTEGER NOT NULL DEFAULT 0;
 ",
+    // Which versions of tables of the caller's own are there.
+    r"
+CREATE TABLE record_schemas (
+    name TEXT PRIMARY KEY,
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Brings a file to the newest version, or says why it can't be used.

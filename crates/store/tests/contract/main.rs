@@ -17,6 +17,7 @@ mod place;
 mod proxy;
 mod quarantine;
 mod races;
+mod records;
 mod sample;
 mod schedules;
 mod script;
