@@ -1,1 +1,3 @@
 //! The service: organizations, projects, clusters, roles and jobs behind a REST API.
+
+pub mod secret;
