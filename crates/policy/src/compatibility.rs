@@ -22,6 +22,9 @@ pub struct Edition {
     pub source: String,
     /// Every pair.
     pub pairs: Vec<Pair>,
+    /// Collections that one job takes, where that is another number than the plan's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collections_per_job_max: Option<u64>,
 }
 
 /// What holds for one pair of plans.
@@ -75,6 +78,7 @@ impl Default for Edition {
             edition: EDITION_DEFAULT.to_owned(),
             source: String::new(),
             pairs: Vec::new(),
+            collections_per_job_max: None,
         })
     }
 }

@@ -1,8 +1,26 @@
-//! The service: organizations, projects, clusters, roles and jobs behind a REST API.
+//! The service: organizations, projects, users, roles, clusters and migration jobs behind a REST API.
+//!
+//! [`Service::open`] opens it in a store, [`serve`] serves it on a listener. Several processes can serve one store. What a
+//! migration does is decided by `vecferry-migrate` alone; this crate knows whose it is, whether it may run now, and what
+//! is told of it. It may not know arguments, terminals and configuration files.
 
+// The futures of requests hold those of the engine.
+#![recursion_limit = "256"]
+
+mod access;
+mod api;
+mod jobs;
 pub mod network;
 pub mod secret;
-#[allow(dead_code, reason = "the routes that call it are not written yet")]
+mod serve;
+mod service;
+mod settings;
+mod tables;
 mod throttle;
-#[allow(dead_code, reason = "the listener that uses it is not written yet")]
 mod tls;
+mod watch;
+
+pub use api::openapi;
+pub use serve::serve;
+pub use service::Service;
+pub use settings::{JobLimits, RequestLimits, Settings};

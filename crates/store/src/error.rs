@@ -64,6 +64,11 @@ impl Error {
         Self { kind, message: message.into(), source: None }
     }
 
+    /// A record that is not in the form that its caller gave it.
+    pub fn unreadable(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Corrupt, message)
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.kind

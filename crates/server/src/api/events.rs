@@ -1,0 +1,197 @@
+//! What happens to a job, as server-sent events. They come from the record, so that every process tells them, and a
+//! listener that comes back goes on behind the last one it saw.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::Stream;
+use futures_util::stream;
+use tokio::sync::OwnedSemaphorePermit;
+use vecferry_migrate::Lang;
+use vecferry_store::{ErrorKind, JobId};
+
+use super::answer::Refusal;
+use super::extract::Path;
+use super::jobs::{Job, job, shown};
+use crate::access::{Action, Caller};
+use crate::service::Service;
+use crate::tables::MigrationRecord;
+
+/// How often the record is looked at for a listener.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Steps that are read at once.
+const STEPS_MAX: usize = 200;
+/// Where a listener is quiet for so long, it is told that the connection is still good.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A browser that lost the connection comes back after this time.
+const RETRY: Duration = Duration::from_secs(2);
+/// The right to listen is looked at again after as many looks at the record.
+const LOOKS_A_RIGHT: u32 = 20;
+
+/// The ways of events.
+pub(super) fn router(_: Arc<Service>) -> Router<Arc<Service>> {
+    Router::new().route("/v2/jobs/{jobId}/events", get(listen))
+}
+
+/// A listener and what it was told.
+struct Listener {
+    service: Arc<Service>,
+    caller: Caller,
+    job_id: String,
+    lang: Lang,
+    /// The step that it was told last.
+    step: Option<i64>,
+    told: Option<Job>,
+    pending: std::collections::VecDeque<Event>,
+    looks: u32,
+    is_over: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+async fn listen(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    Path(job_id): Path<String>,
+) -> Response {
+    let lang = super::gate::language(&headers);
+    match listener(service, &headers, job_id, lang).await {
+        Ok(listener) => {
+            let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+            let mut response = Sse::new(events(listener)).keep_alive(keep_alive).into_response();
+            super::gate::secured(response.headers_mut(), "", false);
+            response
+        }
+        Err(refusal) => {
+            let mut response = refusal.in_language(lang, "");
+            super::gate::secured(response.headers_mut(), "", false);
+            response
+        }
+    }
+}
+
+async fn listener(
+    service: Arc<Service>,
+    headers: &HeaderMap,
+    job_id: String,
+    lang: Lang,
+) -> Result<Listener, Refusal> {
+    let caller = super::gate::caller(&service, &Method::GET, headers).await?;
+    let caller = caller.ok_or_else(|| vecferry_migrate::Problem::new(vecferry_migrate::Code::NotSignedIn))?;
+    service.allow(&format!("{} events", caller.actor))?;
+    job(&service, &caller, &job_id, Action::Look).await?;
+    let permit = Arc::clone(service.listeners()).try_acquire_owned().map_err(|_| super::clusters::busy())?;
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    let step = match last {
+        None | Some("") => None,
+        Some(text) => Some(text.parse().map_err(|_| {
+            Refusal::bad_told("`Last-Event-ID` is none of this service", "`Last-Event-ID` 不是本服务的编号")
+        })?),
+    };
+    Ok(Listener {
+        service,
+        caller,
+        job_id,
+        lang,
+        step,
+        told: None,
+        pending: std::collections::VecDeque::new(),
+        looks: 0,
+        is_over: false,
+        _permit: permit,
+    })
+}
+
+fn events(listener: Listener) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(listener, |mut listener| async move {
+        loop {
+            if let Some(event) = listener.pending.pop_front() {
+                return Some((Ok(event), listener));
+            }
+            if listener.is_over {
+                return None;
+            }
+            if listener.looks > 0 {
+                let stopping = listener.service.stopping().clone();
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                    () = stopping.cancelled() => return None,
+                }
+            }
+            listener.looks += 1;
+            listener.look().await;
+        }
+    })
+}
+
+impl Listener {
+    /// Looks at the record. What can't be read now is told later.
+    async fn look(&mut self) {
+        if self.looks % LOOKS_A_RIGHT == 0 && !self.may_still_look().await {
+            self.is_over = true;
+            return;
+        }
+        let record = match self.service.tables().migration(&self.caller.org_id, &self.job_id).await {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                self.is_over = true;
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a listener waits for the store");
+                return;
+            }
+        };
+        if !self.steps().await {
+            return;
+        }
+        self.tell(&record);
+    }
+
+    /// Whether the caller's rights still are what they were: keys are revoked, and roles taken.
+    async fn may_still_look(&self) -> bool {
+        match job(&self.service, &self.caller, &self.job_id, Action::Look).await {
+            Ok(_) => self.service.is_still(&self.caller).await,
+            Err(_) => false,
+        }
+    }
+
+    /// Steps that were recorded since the last one. Tells whether there are no more.
+    async fn steps(&mut self) -> bool {
+        let job_id = JobId::from(self.job_id.as_str());
+        let steps = match self.service.store().events(&job_id, self.step, STEPS_MAX).await {
+            Ok(steps) => steps,
+            Err(error) if error.kind() == ErrorKind::UnknownJob => Vec::new(),
+            Err(error) => {
+                tracing::debug!(%error, "a listener waits for the store");
+                return false;
+            }
+        };
+        let is_all = steps.len() < STEPS_MAX;
+        for step in steps {
+            self.step = Some(step.event_id);
+            let event = Event::default().event("step").id(step.event_id.to_string()).data(step.event);
+            self.pending.push_back(event);
+        }
+        is_all
+    }
+
+    /// The job itself, where it changed. The end of it is the last that is told.
+    fn tell(&mut self, record: &MigrationRecord) {
+        let now = shown(record, self.lang);
+        if self.told.as_ref() == Some(&now) {
+            return;
+        }
+        if let Ok(event) = Event::default().event("job").retry(RETRY).json_data(&now) {
+            self.pending.push_back(event);
+        }
+        self.told = Some(now);
+        self.is_over = record.ended_ms.is_some() && record.wanted.is_none() && record.holder.is_none();
+    }
+}

@@ -1,0 +1,159 @@
+//! What handlers are given: the caller, and what the request says, read strictly.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header;
+use axum::http::request::Parts;
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use vecferry_migrate::{Code, Problem};
+
+use super::answer::Refusal;
+use crate::access::Caller;
+use crate::service::Service;
+
+/// The caller, who has shown who that is.
+#[derive(Clone, Debug)]
+pub(crate) struct Signed(pub(crate) Arc<Caller>);
+
+impl FromRequestParts<Arc<Service>> for Signed {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Service>) -> Result<Self, Refusal> {
+        let caller = parts.extensions.get::<Arc<Caller>>().cloned();
+        caller.map(Self).ok_or_else(|| Problem::new(Code::NotSignedIn).into())
+    }
+}
+
+/// An owner of the organization.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner(pub(crate) Arc<Caller>);
+
+impl FromRequestParts<Arc<Service>> for Owner {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Refusal> {
+        let Signed(caller) = Signed::from_request_parts(parts, service).await?;
+        if caller.is_owner() {
+            return Ok(Self(caller));
+        }
+        Err(not_allowed(crate::access::OrganizationRole::Owner.title(), caller.role.title()))
+    }
+}
+
+/// A refusal for lack of a role.
+pub(crate) fn not_allowed(
+    (needs, needs_zh): (&'static str, &'static str),
+    (role, role_zh): (&'static str, &'static str),
+) -> Refusal {
+    let problem = Problem::new(Code::NotAllowed).with("needs", needs).with("needs_zh", needs_zh);
+    problem.with("role", role).with("role_zh", role_zh).into()
+}
+
+/// A body of JSON, of which every field is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Body<Data>(pub(crate) Data);
+
+impl<Data: DeserializeOwned> FromRequest<Arc<Service>> for Body<Data> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &Arc<Service>) -> Result<Self, Refusal> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") {
+            return Err(Refusal::bad_told(
+                "the body is not said to be JSON; send `Content-Type: application/json`",
+                "请求体未声明为 JSON；请发送 `Content-Type: application/json`",
+            ));
+        }
+        // It has arrived already: the gate reads it, within a size and a time.
+        let bytes = request.into_body().collect().await.map_err(Refusal::bad)?.to_bytes();
+        read(&bytes).map(Self)
+    }
+}
+
+/// Reads JSON strictly.
+pub(crate) fn read<Data: DeserializeOwned>(bytes: &[u8]) -> Result<Data, Refusal> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Refusal::bad_told("the body is not UTF-8", "请求体不是 UTF-8 编码"))?;
+    if text.contains("\\u0000") {
+        return Err(Refusal::bad_told("the body holds the character NUL", "请求体含有 NUL 字符"));
+    }
+    serde_json::from_str(text).map_err(Refusal::bad)
+}
+
+/// Values of the path.
+#[derive(Clone, Debug)]
+pub(crate) struct Path<Values>(pub(crate) Values);
+
+impl<Values: DeserializeOwned + Send> FromRequestParts<Arc<Service>> for Path<Values> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Refusal> {
+        let path = axum::extract::Path::<Values>::from_request_parts(parts, service).await;
+        let axum::extract::Path(values) =
+            path.map_err(|error: PathRejection| Refusal::bad(error.body_text()))?;
+        Ok(Self(values))
+    }
+}
+
+/// Values of the query.
+#[derive(Clone, Debug)]
+pub(crate) struct Query<Values>(pub(crate) Values);
+
+impl<Values: DeserializeOwned> FromRequestParts<Arc<Service>> for Query<Values> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Refusal> {
+        let query = axum::extract::Query::<Values>::from_request_parts(parts, service).await;
+        let axum::extract::Query(values) =
+            query.map_err(|error: QueryRejection| Refusal::bad(error.body_text()))?;
+        Ok(Self(values))
+    }
+}
+
+/// A text of a body: trimmed, not empty, not longer than some characters, without control characters.
+pub(crate) fn text(name: &str, value: &str, characters_max: usize) -> Result<String, Refusal> {
+    let value = value.trim();
+    if value.is_empty() {
+        return Err(Refusal::bad_told(format!("`{name}` is empty"), format!("`{name}` 为空")));
+    }
+    optional_text(name, value, characters_max)
+}
+
+/// The same of a text that may be empty.
+pub(crate) fn optional_text(name: &str, value: &str, characters_max: usize) -> Result<String, Refusal> {
+    let value = value.trim();
+    if value.chars().count() > characters_max {
+        return Err(Refusal::bad_told(
+            format!("`{name}` has more than {characters_max} characters"),
+            format!("`{name}` 超过 {characters_max} 个字符"),
+        ));
+    }
+    if value.chars().any(vecferry_report::acts) {
+        return Err(Refusal::bad_told(
+            format!("`{name}` holds control characters"),
+            format!("`{name}` 含有控制字符"),
+        ));
+    }
+    Ok(value.to_owned())
+}
+
+/// How many rows a page may have.
+pub(crate) fn page_rows(asked: Option<i64>) -> Result<i64, Refusal> {
+    match asked {
+        None => Ok(crate::tables::PAGE_ROWS),
+        Some(rows) if (1..=100).contains(&rows) => Ok(rows),
+        Some(rows) => Err(Refusal::bad_told(
+            format!("`pageSize` is {rows}, not from 1 to 100"),
+            format!("`pageSize` 为 {rows}，不在 1 到 100 之间"),
+        )),
+    }
+}
+
+/// A time as RFC 3339, from milliseconds since 1970.
+pub(crate) fn time(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default()
+}

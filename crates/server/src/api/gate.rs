@@ -1,0 +1,231 @@
+//! What every request passes before and after its handler: a number, bounds of size, time and rate, who calls, the audit
+//! log, and the language of a refusal.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tracing::Instrument;
+use vecferry_migrate::{Code, Lang, Problem};
+use vecferry_milvus::Secret;
+
+use super::answer::Refusal;
+use crate::access::Caller;
+use crate::secret::token;
+use crate::service::Service;
+use crate::tables::AuditRecord;
+
+/// The cookie of a session.
+pub(crate) const SESSION_COOKIE: &str = "vecferry_session";
+/// The header that shows that a page of the service makes the request, and not another one.
+pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
+
+/// Characters of an address in the audit log.
+const OBJECT_CHARACTERS_MAX: usize = 500;
+
+/// The address that a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) std::net::IpAddr);
+
+/// Lets requests through.
+pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let request_id = uuid::Uuid::now_v7().simple().to_string();
+    let (method, path) = (request.method().clone(), matched(&request));
+    let lang = language(request.headers());
+    let started = Instant::now();
+    let span = tracing::info_span!("request", %request_id, %method, path);
+    let mut response = passed(&service, request, next, &request_id).instrument(span.clone()).await;
+    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+        let closes = response.headers().get(header::CONNECTION).cloned();
+        response = refusal.in_language(lang, &request_id);
+        if let Some(closes) = closes {
+            response.headers_mut().insert(header::CONNECTION, closes);
+        }
+    }
+    secured(response.headers_mut(), &request_id, service.settings().is_behind_tls);
+    let (status, seconds) = (response.status().as_u16(), started.elapsed().as_secs_f64());
+    let labels = [("method", method.to_string()), ("path", path.to_owned()), ("status", status.to_string())];
+    metrics::counter!("vecferry_http_requests_total", &labels).increment(1);
+    metrics::histogram!("vecferry_http_request_seconds", "path" => path.to_owned()).record(seconds);
+    let _entered = span.enter();
+    tracing::debug!(status, seconds, "answered");
+    response
+}
+
+/// The pattern of the address, of which there are few, and not the address.
+fn matched(request: &Request) -> &'static str {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+    super::PATHS.iter().find(|known| **known == path).copied().unwrap_or("other")
+}
+
+async fn passed(service: &Arc<Service>, request: Request, next: Next, request_id: &str) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let limits = service.settings().requests;
+    // All of it arrives before anything is answered: what was left on the connection would be taken for the next request.
+    let collected = Limited::new(body, limits.body_bytes_max).collect();
+    let body = match tokio::time::timeout(limits.body_wait_max, collected).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            return closing(Problem::new(Code::TooLarge).with("bytes_max", limits.body_bytes_max));
+        }
+        Ok(Err(error)) => return closing(Problem::new(Code::BadRequest).with("detail", error)),
+        Err(_) => {
+            let problem = Problem::new(Code::BadRequest).with("detail", "the body did not arrive in time");
+            return closing(problem.with("detail_zh", "请求体未及时到达"));
+        }
+    };
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let peer = peer.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
+    parts.extensions.insert(Peer(peer));
+    let caller = match caller(service, &parts.method, &parts.headers).await {
+        Ok(caller) => caller.map(Arc::new),
+        Err(refusal) => return refusal.into_response(),
+    };
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    let pattern = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let who = caller.as_ref().map_or_else(|| peer.to_string(), |caller| caller.actor.to_string());
+    let key = format!("{who} {method} {}", pattern.as_deref().unwrap_or("other"));
+    if let Err(problem) = service.allow(&key) {
+        return Refusal::from(problem).into_response();
+    }
+    if let Some(caller) = &caller {
+        parts.extensions.insert(Arc::clone(caller));
+    }
+    let answered = next.run(Request::from_parts(parts, Body::from(body)));
+    let response = match tokio::time::timeout(limits.answer_wait_max, answered).await {
+        Ok(response) => response,
+        Err(_) => {
+            let problem = Problem::new(Code::ServiceUnavailable).with("detail", "it took too long");
+            Refusal::from(problem.with("detail_zh", "用时过长")).into_response()
+        }
+    };
+    if let Some(caller) = caller.filter(|_| method != Method::GET && method != Method::HEAD) {
+        // A way that does not exist is nothing that anybody did.
+        if let Some(pattern) = pattern {
+            let (object, outcome) = outcome(&response);
+            let entry = AuditRecord {
+                audit_id: String::new(),
+                at_ms: 0,
+                actor: caller.actor.to_string(),
+                action: format!("{method} {pattern}"),
+                object: object.unwrap_or_else(|| path.chars().take(OBJECT_CHARACTERS_MAX).collect()),
+                outcome,
+                address: peer.to_string(),
+                request_id: request_id.to_owned(),
+            };
+            if let Err(error) = service.tables().add_audit(&caller.org_id, entry).await {
+                tracing::error!(%error, "the audit log could not be written");
+            }
+        }
+    }
+    response
+}
+
+/// A refusal behind which nothing more is read from the connection.
+fn closing(problem: Problem) -> Response {
+    let mut response = Refusal::from(problem).into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Who makes a request, where it says so. A credential that is no longer good is refused, also where none is needed.
+pub(super) async fn caller(
+    service: &Service,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, Refusal> {
+    let refused = || Refusal::from(Problem::new(Code::NotSignedIn));
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let hash = token.and_then(|(_, token)| token::hash_of(token.trim())).ok_or_else(refused)?;
+        return service.caller_of_key(&hash).await?.ok_or_else(refused).map(Some);
+    }
+    let Some(cookie) = cookie(headers, SESSION_COOKIE) else { return Ok(None) };
+    let hash = token::hash_of(cookie).ok_or_else(refused)?;
+    let caller = service.caller_of_session(&hash).await?.ok_or_else(refused)?;
+    if method != Method::GET && method != Method::HEAD {
+        let shown = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !token::is_csrf_of(&Secret::new(cookie), shown) {
+            return Err(Refusal::bad_told(
+                "the request does not show the CSRF token of the session (`GET /v2/session`)",
+                "请求未带上会话的 CSRF 令牌（`GET /v2/session`）",
+            ));
+        }
+    }
+    Ok(Some(caller))
+}
+
+/// The value of a cookie.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    cookies.flat_map(|cookies| cookies.split(';')).find_map(|cookie| {
+        let (known, value) = cookie.trim().split_once('=')?;
+        (known == name).then_some(value)
+    })
+}
+
+/// The language that is asked for; English where none is.
+pub(crate) fn language(headers: &HeaderMap) -> Lang {
+    let asked =
+        headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match asked.trim_start().get(..2) {
+        Some(language) if language.eq_ignore_ascii_case("zh") => Lang::Zh,
+        _ => Lang::En,
+    }
+}
+
+/// What a request made, and how it came out.
+fn outcome(response: &Response) -> (Option<String>, String) {
+    let refused = response.extensions().get::<Refusal>().and_then(|refusal| refusal.problems().first());
+    let made = response.extensions().get::<Made>().map(|made| made.0.clone());
+    let outcome = match refused {
+        Some(problem) => problem.code.to_string(),
+        None if response.status().is_success() => "done".to_owned(),
+        None => response.status().as_str().to_owned(),
+    };
+    (made, outcome)
+}
+
+/// What a request made, for the audit log.
+#[derive(Clone, Debug)]
+pub(crate) struct Made(pub(crate) String);
+
+/// Headers that keep browsers from guessing, framing and remembering.
+pub(super) fn secured(headers: &mut HeaderMap, request_id: &str, is_behind_tls: bool) {
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in fixed {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(policy));
+    if is_behind_tls {
+        let value = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
+    }
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert("x-request-id", value);
+    }
+}
+
+/// A way that does not exist.
+pub(crate) async fn nowhere(uri: axum::http::Uri) -> Refusal {
+    Refusal::absent(("address", "地址"), uri.path())
+}
+
+/// A way that exists, and does not know the method.
+pub(crate) async fn no_such_method() -> Refusal {
+    let refusal = Refusal::bad_told("this address does not know the method", "该地址不支持此方法");
+    refusal.with_status(StatusCode::METHOD_NOT_ALLOWED)
+}

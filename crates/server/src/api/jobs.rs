@@ -1,0 +1,427 @@
+//! To watch jobs, end them, and go on with them.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use vecferry_migrate::{Code, JobState, MaxRate, Problem, Report, Status, set_max_rate};
+use vecferry_store::{ErrorKind, JobId};
+use vecferry_words::Lang;
+
+use super::answer::{Answer, Done, Refusal, Refused, Result, answer, documents, done};
+use super::clusters;
+use super::extract::{Body, Path, Query, Signed, not_allowed, page_rows, time};
+use super::migrations::{Source, access, sealed};
+use super::projects::project;
+use crate::access::{Action, Caller};
+use crate::service::Service;
+use crate::tables::{MigrationPage, MigrationRecord, MigrationSource, Wanted};
+
+/// What people call a job.
+pub(crate) const KIND: (&str, &str) = ("job", "任务");
+
+/// A job, as the cloud's API shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Job {
+    #[schema(example = "0197b1e0-c2d3-7c0f-8a4b-2f9f6f2f7c1a")]
+    job_id: String,
+    /// Always `MIGRATION`.
+    #[schema(example = "MIGRATION")]
+    r#type: &'static str,
+    /// `PENDING`, `IN_PROGRESS`, `CANCELING`, `SUCCESSFUL`, `FAILED` or `CANCELED`.
+    #[schema(example = "IN_PROGRESS")]
+    status: &'static str,
+    /// In percent; 100 only of a job that is successful.
+    #[schema(example = "42")]
+    progress: String,
+    create_time: String,
+    /// When it is to start, or was to.
+    planned_start_time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_time: Option<String>,
+    /// Why it is not successful.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    project_id: String,
+    /// Absent where the source is not registered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_cluster_id: Option<String>,
+    source_address: String,
+    target_cluster_id: String,
+    target_address: String,
+    created_by: String,
+}
+
+/// A job for a list.
+pub(crate) fn shown(record: &MigrationRecord, lang: Lang) -> Job {
+    let source_cluster_id = match &record.source {
+        MigrationSource::Cluster { cluster_id, .. } => Some(cluster_id.clone()),
+        MigrationSource::Elsewhere { .. } => None,
+    };
+    Job {
+        job_id: record.job_id.clone(),
+        r#type: "MIGRATION",
+        status: record.state.name(),
+        progress: record.progress.to_string(),
+        create_time: time(record.created_ms),
+        planned_start_time: time(record.start_ms),
+        start_time: record.started_ms.map(time),
+        end_time: record.ended_ms.map(time),
+        reason: record.reason.as_deref().map(|text| reason(text, lang)),
+        project_id: record.project_id.clone(),
+        source_cluster_id,
+        source_address: record.source_address.clone(),
+        target_cluster_id: record.target_cluster_id.clone(),
+        target_address: record.target_address.clone(),
+        created_by: record.created_by.clone(),
+    }
+}
+
+/// What is told of several problems in one text.
+fn reason(text: &str, lang: Lang) -> String {
+    let problems: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
+    let name = match lang {
+        Lang::En => "message",
+        Lang::Zh => "message_zh",
+    };
+    let told = problems.iter().take(5).filter_map(|problem| {
+        Some(format!("{}: {}", problem.get("code")?.as_str()?, problem.get(name)?.as_str()?))
+    });
+    told.collect::<Vec<_>>().join("\n")
+}
+
+/// Which jobs.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct JobsQuery {
+    /// The cursor of the page before.
+    cursor: Option<String>,
+    /// Jobs of a page, 1 to 100.
+    page_size: Option<i64>,
+    /// Only into this project.
+    project_id: Option<String>,
+    /// Only with this cluster on one side.
+    cluster_id: Option<String>,
+    /// Only in this state.
+    status: Option<String>,
+}
+
+/// A page of jobs, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Jobs {
+    jobs: Vec<Job>,
+    /// For the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+/// A job with its collections.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct JobDetails {
+    job: Job,
+    /// What was asked for.
+    #[schema(value_type = Object)]
+    request: Value,
+    /// Progress by collection, and every step that one entered; absent before the job began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    progress: Option<Value>,
+    /// Everything that stood in the way.
+    #[schema(value_type = Vec<Object>)]
+    problems: Value,
+}
+
+/// To go on: a source that is not registered is given once more, for its credential was erased.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ResumeRequest {
+    #[serde(default)]
+    source: Option<Source>,
+}
+
+/// A limit of the data rate.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RateRequest {
+    /// As `20MB`, `500KB` or `1000rows`, each a second; `none` for no limit.
+    #[schema(example = "20MB")]
+    max_rate: String,
+}
+
+/// Which form of the report.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ReportQuery {
+    /// `json` or `html`.
+    format: Option<String>,
+    /// The language of the page: `en` or `zh`.
+    lang: Option<String>,
+}
+
+/// A job that the caller sees, and with which an action is allowed.
+pub(crate) async fn job(
+    service: &Service,
+    caller: &Caller,
+    job_id: &str,
+    action: Action,
+) -> std::result::Result<MigrationRecord, Refusal> {
+    let record = service.tables().migration(&caller.org_id, job_id).await?;
+    let record = record.filter(|record| caller.may(Action::Look, &record.project_id));
+    let record = record.ok_or_else(|| Refusal::absent(KIND, job_id))?;
+    let of_source = match &record.source {
+        MigrationSource::Cluster { project_id, .. } => Some(project_id.as_str()),
+        MigrationSource::Elsewhere { .. } => None,
+    };
+    for project_id in std::iter::once(record.project_id.as_str()).chain(of_source) {
+        if action != Action::Look && !caller.may(action, project_id) {
+            return Err(not_allowed(action.needs().title(), caller.title_in(project_id)));
+        }
+    }
+    Ok(record)
+}
+
+/// The jobs that the caller sees, newest first
+#[utoipa::path(get, path = "/v2/jobs", tag = "Jobs", operation_id = "listJobs", params(JobsQuery), security(("apiKey" = []), ("session" = [])),
+    responses((status = 200, body = Answer<Jobs>), (status = "default", body = Refused)))]
+pub(crate) async fn list(
+    State(service): State<Arc<Service>>,
+    Signed(caller): Signed,
+    language: Language,
+    Query(query): Query<JobsQuery>,
+) -> Result<Jobs> {
+    let rows = page_rows(query.page_size)?;
+    let state = query.status.as_deref().map(|name| {
+        JobState::of_name(name).ok_or_else(|| {
+            Refusal::bad_told(format!("`status` is `{name}`"), format!("`status` 为 `{name}`"))
+        })
+    });
+    let projects = match query.project_id {
+        Some(project_id) => {
+            project(&service, &caller, &project_id, Action::Look).await?;
+            Some(vec![project_id])
+        }
+        None => caller.visible(),
+    };
+    let page = MigrationPage {
+        projects,
+        state: state.transpose()?,
+        cluster_id: query.cluster_id,
+        before: query.cursor,
+        rows,
+    };
+    let records = service.tables().migrations(&caller.org_id, page).await?;
+    let is_full = i64::try_from(records.len()).is_ok_and(|count| count == rows);
+    let cursor = records.last().filter(|_| is_full).map(|last| last.job_id.clone());
+    answer(Jobs { jobs: records.iter().map(|record| shown(record, language.0)).collect(), cursor })
+}
+
+/// A job
+#[utoipa::path(get, path = "/v2/jobs/{jobId}", tag = "Jobs", operation_id = "showJob", security(("apiKey" = []), ("session" = [])),
+    params(("jobId" = String, Path, description = "The job")),
+    responses((status = 200, body = Answer<Job>), (status = "default", body = Refused)))]
+pub(crate) async fn show(
+    State(service): State<Arc<Service>>,
+    Signed(caller): Signed,
+    language: Language,
+    Path(job_id): Path<String>,
+) -> Result<Job> {
+    answer(shown(&job(&service, &caller, &job_id, Action::Look).await?, language.0))
+}
+
+/// A job with its collections, steps and problems
+#[utoipa::path(get, path = "/v2/jobs/{jobId}/details", tag = "Jobs", operation_id = "showJobDetails", security(("apiKey" = []), ("session" = [])),
+    params(("jobId" = String, Path, description = "The job")),
+    responses((status = 200, body = Answer<JobDetails>), (status = "default", body = Refused)))]
+pub(crate) async fn details(
+    State(service): State<Arc<Service>>,
+    Signed(caller): Signed,
+    language: Language,
+    Path(job_id): Path<String>,
+) -> Result<JobDetails> {
+    let record = job(&service, &caller, &job_id, Action::Look).await?;
+    let progress = match Status::of(&**service.store(), &JobId::from(job_id.as_str())).await {
+        Ok((status, _)) => Some(documents(&status)?),
+        Err(problem) if problem.code == Code::UnknownJob => None,
+        Err(problem) => return Err(problem.into()),
+    };
+    let document = |text: Option<&str>| text.and_then(|text| serde_json::from_str(text).ok());
+    answer(JobDetails {
+        job: shown(&record, language.0),
+        request: document(Some(&record.request)).unwrap_or_default(),
+        progress,
+        problems: document(record.reason.as_deref()).unwrap_or_else(|| Value::Array(Vec::new())),
+    })
+}
+
+/// The report of a job that began: as JSON, or as a page
+#[utoipa::path(get, path = "/v2/jobs/{jobId}/report", tag = "Jobs", operation_id = "showReport",
+    params(("jobId" = String, Path, description = "The job"), ReportQuery), security(("apiKey" = []), ("session" = [])),
+    responses((status = 200, description = "The report", body = Object), (status = "default", body = Refused)))]
+pub(crate) async fn report(
+    State(service): State<Arc<Service>>,
+    Signed(caller): Signed,
+    Path(job_id): Path<String>,
+    Query(query): Query<ReportQuery>,
+) -> std::result::Result<Response, Refusal> {
+    job(&service, &caller, &job_id, Action::Look).await?;
+    let recorded = match service.store().job(&JobId::from(job_id.as_str())).await {
+        Ok(record) => record.report.filter(|text| !text.is_empty()),
+        Err(error) if error.kind() == ErrorKind::UnknownJob => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(text) = recorded else {
+        return Err(Refusal::conflict("the job has no report yet", "该任务还没有报告"));
+    };
+    let lang = match query.lang.as_deref() {
+        None | Some("en") => Lang::En,
+        Some("zh") => Lang::Zh,
+        Some(_) => return Err(Refusal::bad_told("`lang` is not `en` or `zh`", "`lang` 应为 `en` 或 `zh`")),
+    };
+    match query.format.as_deref() {
+        None | Some("json") => {
+            let value: Value = serde_json::from_str(&text).map_err(Refusal::unavailable)?;
+            Ok(answer(documents(&value)?)?.into_response())
+        }
+        Some("html") => {
+            let report: Report = serde_json::from_str(&text).map_err(Refusal::unavailable)?;
+            let page = vecferry_report::page::html(&report, lang, None);
+            let kind = [
+                (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+                (
+                    header::CONTENT_SECURITY_POLICY,
+                    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; \
+                     frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+                ),
+            ];
+            Ok((kind, page).into_response())
+        }
+        Some(_) => {
+            Err(Refusal::bad_told("`format` is not `json` or `html`", "`format` 应为 `json` 或 `html`"))
+        }
+    }
+}
+
+/// End a job that is not at its end; takes a Project Admin
+#[utoipa::path(post, path = "/v2/jobs/{jobId}/cancel", tag = "Jobs", operation_id = "cancelJob",
+    params(("jobId" = String, Path, description = "The job")), security(("apiKey" = []), ("session" = [])),
+    responses((status = 200, body = Answer<Done>), (status = "default", body = Refused)))]
+pub(crate) async fn cancel(
+    State(service): State<Arc<Service>>,
+    Signed(caller): Signed,
+    Path(job_id): Path<String>,
+) -> Result<Done> {
+    job(&service, &caller, &job_id, Action::Administer).await?;
+    let open = [JobState::Pending, JobState::InProgress, JobState::Canceling];
+    if !service.tables().want(&job_id, Wanted::Cancel, &open).await? {
+        return Err(Refusal::conflict("the job is at its end", "任务已结束"));
+    }
+    service.wake.notify_one();
+    done()
+}
+
+/// Go on with a job that failed or was canceled; takes a Project Admin
+#[utoipa::path(post, path = "/v2/jobs/{jobId}/resume", tag = "Jobs", operation_id = "resumeJob", request_body = ResumeRequest,
+    params(("jobId" = String, Path, description = "The job")), security(("apiKey" = []), ("session" = [])),
+    responses((status = 200, body = Answer<Done>), (status = "default", body = Refused)))]
+pub(crate) async fn resume(
+    State(service): State<Arc<Service>>,
+    Signed(caller): Signed,
+    Path(job_id): Path<String>,
+    Body(request): Body<ResumeRequest>,
+) -> Result<Done> {
+    let record = job(&service, &caller, &job_id, Action::Administer).await?;
+    let ended = [JobState::Failed, JobState::Canceled];
+    if !ended.contains(&record.state) {
+        return Err(Refusal::conflict(
+            "only a job that failed or was canceled goes on",
+            "只有失败或已取消的任务可以继续",
+        ));
+    }
+    clusters::cluster(&service, &caller, &record.target_cluster_id, Action::Administer).await?;
+    match (&record.source, request.source) {
+        (MigrationSource::Cluster { cluster_id, .. }, None) => {
+            clusters::cluster(&service, &caller, cluster_id, Action::Administer).await?;
+        }
+        (MigrationSource::Elsewhere { .. }, Some(source)) => {
+            let given = access(&source)?.ok_or_else(needs_source)?;
+            let endpoint = service.endpoint(&given.address, given.secret(), given.ca_pem.as_deref()).await?;
+            if endpoint.to_string() != record.source_address {
+                return Err(Refusal::bad_told(
+                    format!("the source of this job is {}", record.source_address),
+                    format!("该任务的源集群是 {}", record.source_address),
+                ));
+            }
+            let secret = sealed(&service, &job_id, &given)?;
+            service.tables().set_source_secret(&job_id, secret).await?;
+        }
+        (MigrationSource::Elsewhere { .. }, None) => return Err(needs_source()),
+        (MigrationSource::Cluster { .. }, Some(_)) => {
+            return Err(Refusal::bad_told(
+                "the source of this job is registered; leave `source` out",
+                "该任务的源集群已注册；请省略 `source`",
+            ));
+        }
+    }
+    if !service.tables().want(&job_id, Wanted::Run, &ended).await? {
+        return Err(Refusal::conflict("the job goes on already", "任务已在继续"));
+    }
+    service.wake.notify_one();
+    done()
+}
+
+fn needs_source() -> Refusal {
+    Refusal::bad_told(
+        "the source of this job is not registered, and its credential was erased; give `source.endpoint` and `source.token`",
+        "该任务的源集群未注册，其凭证已删除；请提供 `source.endpoint` 和 `source.token`",
+    )
+}
+
+/// Limit the data rate of a job that began, or lift the limit; takes a Project Admin
+#[utoipa::path(put, path = "/v2/jobs/{jobId}/rate", tag = "Jobs", operation_id = "setJobRate", request_body = RateRequest,
+    params(("jobId" = String, Path, description = "The job")), security(("apiKey" = []), ("session" = [])),
+    responses((status = 200, body = Answer<Done>), (status = "default", body = Refused)))]
+pub(crate) async fn set_rate(
+    State(service): State<Arc<Service>>,
+    Signed(caller): Signed,
+    Path(job_id): Path<String>,
+    Body(RateRequest { max_rate }): Body<RateRequest>,
+) -> Result<Done> {
+    job(&service, &caller, &job_id, Action::Administer).await?;
+    let max_rate = MaxRate::parse(&max_rate)?;
+    match set_max_rate(&**service.store(), &JobId::from(job_id.as_str()), max_rate).await {
+        Ok(_) => done(),
+        Err(problem) if problem.code == Code::UnknownJob => {
+            Err(Refusal::conflict("the job did not begin yet", "任务尚未开始"))
+        }
+        Err(problem) if problem.code == Code::JobIsComplete => {
+            Err(Refusal::conflict("the job is at its end", "任务已结束"))
+        }
+        Err(problem) => Err(Problem::into(problem)),
+    }
+}
+
+/// The language in which a job is told of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Language(pub(crate) Lang);
+
+impl axum::extract::FromRequestParts<Arc<Service>> for Language {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        _: &Arc<Service>,
+    ) -> std::result::Result<Self, Self::Rejection> {
+        Ok(Self(super::gate::language(&parts.headers)))
+    }
+}

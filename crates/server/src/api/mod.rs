@@ -1,0 +1,150 @@
+//! The REST API, version 2: shapes as the cloud's documented API, so that scripts port by changing the host.
+
+mod answer;
+mod audit;
+mod clusters;
+mod events;
+mod extract;
+mod gate;
+mod health;
+mod jobs;
+mod keys;
+mod members;
+mod migrations;
+mod projects;
+mod session;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::service::Service;
+
+pub(crate) use answer::{document, store_refused};
+
+/// Addresses of the API, as they are written in metrics.
+pub(crate) const PATHS: [&str; 29] = [
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/v2/session",
+    "/v2/session/link",
+    "/v2/session/password",
+    "/v2/organization",
+    "/v2/users",
+    "/v2/users/{userId}",
+    "/v2/users/{userId}/link",
+    "/v2/projects",
+    "/v2/projects/{projectId}",
+    "/v2/projects/{projectId}/users",
+    "/v2/projects/{projectId}/users/{userId}",
+    "/v2/apiKeys",
+    "/v2/apiKeys/{keyId}",
+    "/v2/auditLogs",
+    "/v2/clusters",
+    "/v2/clusters/{clusterId}",
+    "/v2/migrations/toExisting",
+    "/v2/migrations/precheck",
+    "/v2/jobs",
+    "/v2/jobs/{jobId}",
+    "/v2/jobs/{jobId}/details",
+    "/v2/jobs/{jobId}/report",
+    "/v2/jobs/{jobId}/cancel",
+    "/v2/jobs/{jobId}/resume",
+    "/v2/jobs/{jobId}/rate",
+];
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Vecferry",
+        description = "Moves whole Milvus and Zilliz Cloud clusters: projects, clusters, migration jobs. Every answer is \
+            an envelope: `code` 0 with `data`, or another `code` with `message` and the `problems` behind it.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    modifiers(&Security),
+    tags(
+        (name = "Migrations", description = "To create a job"),
+        (name = "Jobs", description = "To watch, end and go on with jobs"),
+        (name = "Clusters", description = "What jobs are between"),
+        (name = "Projects", description = "What clusters and jobs belong to"),
+        (name = "Users", description = "Who may do what"),
+        (name = "Session", description = "To sign in"),
+        (name = "Service", description = "Whether it is well")
+    )
+)]
+struct Document;
+
+struct Security;
+
+impl utoipa::Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("API key").build();
+        components.add_security_scheme("apiKey", SecurityScheme::Http(bearer));
+        let cookie = ApiKey::Cookie(ApiKeyValue::new(gate::SESSION_COOKIE));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
+    }
+}
+
+/// All ways of the API, and its description.
+fn ways() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(session::show, session::sign_in, session::sign_out))
+        .routes(routes!(session::sign_in_by_link))
+        .routes(routes!(session::set_password))
+        .routes(routes!(members::organization, members::change_organization))
+        .routes(routes!(members::list, members::invite))
+        .routes(routes!(members::change, members::remove))
+        .routes(routes!(members::link))
+        .routes(routes!(projects::list, projects::create))
+        .routes(routes!(projects::show, projects::rename, projects::remove))
+        .routes(routes!(members::of_project))
+        .routes(routes!(members::set_in_project, members::remove_from_project))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(audit::list))
+        .routes(routes!(clusters::list, clusters::register))
+        .routes(routes!(clusters::show, clusters::change, clusters::remove))
+        .routes(routes!(migrations::to_existing))
+        .routes(routes!(migrations::precheck))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::show))
+        .routes(routes!(jobs::details))
+        .routes(routes!(jobs::report))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::resume))
+        .routes(routes!(jobs::set_rate))
+}
+
+/// The description of the API, OpenAPI 3.1.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    ways().into_openapi()
+}
+
+/// The API of a service.
+pub(crate) fn router(service: Arc<Service>) -> Router {
+    let (router, document) = ways().split_for_parts();
+    let document = Arc::new(document);
+    let described = get(move || {
+        let document = Arc::clone(&document);
+        async move { axum::Json((*document).clone()) }
+    });
+    let gated = router
+        .route("/openapi.json", described)
+        .route("/metrics", get(health::metrics))
+        .fallback(gate::nowhere)
+        .method_not_allowed_fallback(gate::no_such_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&service), gate::pass));
+    // Listeners stay for as long as they like, so that they pass no gate that waits for the end of an answer.
+    gated.merge(events::router(Arc::clone(&service))).with_state(service)
+}

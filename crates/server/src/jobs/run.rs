@@ -1,0 +1,279 @@
+//! One job, from its check to its end. Everything that is decided about rows is decided by the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use vecferry_migrate::event::{Event, Observer};
+use vecferry_migrate::problem::is_store_unavailable;
+use vecferry_migrate::{Code, JobState, Migration, PlanFile, PlanHints, Problem, Report, Resumed};
+use vecferry_policy::{Deployment, Edition, limits};
+use vecferry_store::{Error as StoreError, ErrorKind, JobId, JobRecord};
+
+use super::end::{End, end};
+use super::queue::Again;
+use super::request::{Access, JobRequest, Sides, hints};
+use crate::service::Service;
+use crate::tables::{MigrationRecord, MigrationSource, Taken, Wanted, source_purpose};
+
+/// How often the progress of a running job is recorded.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Does what is wanted of a job.
+pub(super) async fn work(service: &Arc<Service>, taken: Taken, canceled: CancellationToken) -> Again {
+    let Taken { record, wanted } = taken;
+    let done = match wanted {
+        Wanted::Run => run(service, &record, canceled).await,
+        Wanted::Cancel => cancel(service, &record).await,
+    };
+    match done {
+        Ok(again) => again,
+        Err(error) => {
+            tracing::warn!(%error, "the job waits for the store");
+            Again::Soon
+        }
+    }
+}
+
+/// Why a job did not come to a report.
+enum Stopped {
+    /// The engine refuses it.
+    Refused(Vec<Problem>),
+    /// It can't be worked on now.
+    NotNow,
+    /// Somebody canceled it before anything was written.
+    Canceled,
+}
+
+async fn run(
+    service: &Arc<Service>,
+    record: &MigrationRecord,
+    canceled: CancellationToken,
+) -> Result<Again, StoreError> {
+    if !service.tables().record_start(&record.job_id, service.process()).await? {
+        // It was canceled in between.
+        return Ok(Again::Soon);
+    }
+    tracing::info!("the job is worked on");
+    let watched = watch_progress(service, &record.job_id);
+    let worked = tokio::select! {
+        worked = carried_out(service, record, &canceled) => worked,
+        never = watched => match never {},
+    };
+    let ended = match worked {
+        Ok(report) if is_paused(&report) => return Ok(Again::Soon),
+        Ok(report) => End { state: report.state, problems: report.problems },
+        Err(Stopped::NotNow) => return Ok(Again::Soon),
+        Err(Stopped::Canceled) => End { state: JobState::Canceled, problems: Vec::new() },
+        Err(Stopped::Refused(problems)) if problems.iter().any(is_passing) => return Ok(Again::Soon),
+        Err(Stopped::Refused(problems)) => End { state: JobState::Failed, problems },
+    };
+    end(service, record, ended).await
+}
+
+/// Whether a job did not end because of itself, but of the store: it goes on as soon as that is there again.
+fn is_paused(report: &Report) -> bool {
+    report.state == JobState::Failed
+        && report.problems.iter().any(|problem| is_store_unavailable(problem.code))
+}
+
+/// Whether a refusal passes by itself.
+fn is_passing(problem: &Problem) -> bool {
+    is_store_unavailable(problem.code)
+        || matches!(problem.code, Code::JobIsLive | Code::ServiceUnavailable | Code::StoreFull)
+}
+
+async fn carried_out(
+    service: &Arc<Service>,
+    record: &MigrationRecord,
+    canceled: &CancellationToken,
+) -> Result<Report, Stopped> {
+    let job_id = JobId::from(record.job_id.as_str());
+    let of_engine = engine_record(service, &job_id).await.map_err(|_| Stopped::NotNow)?;
+    let sides = sides(service, record).await.map_err(|problem| Stopped::Refused(vec![problem]))?;
+    let prepared = async {
+        match of_engine {
+            Some(_) => {
+                let Sides { source, target, .. } = sides;
+                Migration::resume(&**service.store(), &job_id, source, target).await
+            }
+            None => {
+                let migration = checked(service, record, &sides).await?;
+                Ok(Resumed::Ready(Box::new(migration.with_job_id(job_id))))
+            }
+        }
+    };
+    let prepared = tokio::select! {
+        prepared = Box::pin(prepared) => prepared.map_err(Stopped::Refused)?,
+        // Nothing was written yet.
+        () = canceled.cancelled() => return Err(Stopped::Canceled),
+    };
+    let mut migration = match prepared {
+        Resumed::Successful(report) => return Ok(*report),
+        Resumed::Ready(migration) => migration.with_resources(service.resources()),
+    };
+    migration.probe_write(canceled).await.map_err(Stopped::Refused)?;
+    if canceled.is_cancelled() {
+        return Err(Stopped::Canceled);
+    }
+    let observer = Arc::new(Unobserved);
+    let ran = Box::pin(migration.run(service.store(), observer, canceled.clone()));
+    ran.await.map_err(Stopped::Refused)
+}
+
+/// A new job, checked. One that was checked before has to come to the same.
+async fn checked(
+    service: &Arc<Service>,
+    record: &MigrationRecord,
+    sides: &Sides,
+) -> Result<Migration, Vec<Problem>> {
+    let one = |problem| vec![problem];
+    let request: JobRequest = serde_json::from_str(&record.request)
+        .map_err(|error| one(Problem::new(Code::ServiceUnavailable).with("detail", error)))?;
+    let edition = edition(service, &record.org_id).await.map_err(one)?;
+    if let Some(planned) = &record.checks {
+        return planned_before(planned, sides).await;
+    }
+    let to_engine = request.to_engine(sides, edition.clone()).map_err(one)?;
+    let directory = service.store().directory().map(std::path::Path::to_owned);
+    let migration = Box::pin(Migration::check(to_engine, directory.as_deref())).await.into_result()?;
+    not_too_many(migration.plan().collections.len(), sides.target_plan.stated, &edition).map_err(one)?;
+    Ok(migration)
+}
+
+/// The plan of the check at the time of creation, if it still holds.
+async fn planned_before(planned: &str, sides: &Sides) -> Result<Migration, Vec<Problem>> {
+    let file = PlanFile::read(std::path::Path::new("plan"), planned).map_err(|problem| vec![problem])?;
+    // Rows may come and go until the window begins; everything else may not.
+    let tolerance_percent = f64::INFINITY;
+    let (source, target) = (sides.source.clone(), sides.target.clone());
+    let checked = Migration::prepare_planned(file, source, target, tolerance_percent, None);
+    Box::pin(checked).await.map_err(|mut problems| {
+        let changed = Problem::new(Code::PrecheckChanged);
+        let detail = problems.iter().map(|problem| problem.code.to_string()).collect::<Vec<_>>().join(", ");
+        problems.insert(0, changed.with("detail", detail));
+        problems
+    })
+}
+
+/// Whether as many collections go in one job.
+pub(crate) fn not_too_many(
+    count: usize,
+    target: Option<Deployment>,
+    edition: &Edition,
+) -> Result<(), Problem> {
+    let plan = target.unwrap_or(Deployment::SelfHosted);
+    let of_plan = limits(plan.in_tables(), None).collections_per_job_max;
+    let max = edition.collections_per_job_max.or(of_plan);
+    match max {
+        Some(max) if count as u64 > max => Err(Problem::new(Code::TooManyCollections)
+            .with("count", count)
+            .with("max", max)
+            .with("plan", plan)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The policy edition of an organization.
+pub(crate) async fn edition(service: &Service, org_id: &str) -> Result<Edition, Problem> {
+    let unknown = |detail: &str| Problem::new(Code::ServiceUnavailable).with("detail", detail);
+    let named = service.tables().edition(org_id).await;
+    let named = named.map_err(|error| crate::api::store_refused(&error))?;
+    let named = named.ok_or_else(|| unknown("the organization is gone"))?;
+    Edition::named(&named)
+        .or_else(|| Edition::read(&named).ok())
+        .ok_or_else(|| unknown("the policy edition can't be read"))
+}
+
+/// What the engine recorded of a job; none before it began.
+async fn engine_record(service: &Service, job_id: &JobId) -> Result<Option<JobRecord>, StoreError> {
+    match service.store().job(job_id).await {
+        Ok(record) => Ok(Some(record)),
+        Err(error) if error.kind() == ErrorKind::UnknownJob => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Both sides of a job, with what is needed to be let in.
+pub(crate) async fn sides(service: &Service, record: &MigrationRecord) -> Result<Sides, Problem> {
+    let (source, source_plan) = match &record.source {
+        MigrationSource::Cluster { cluster_id, .. } => {
+            cluster_side(service, &record.org_id, cluster_id).await?
+        }
+        MigrationSource::Elsewhere { secret: Some(sealed) } => {
+            let opened = service.open_secret(&source_purpose(&record.job_id), sealed)?;
+            let access: Access = serde_json::from_str(opened.reveal())
+                .map_err(|_| Problem::new(Code::ServiceUnavailable).with("detail", "the source's access"))?;
+            let endpoint =
+                service.endpoint(&access.address, access.secret(), access.ca_pem.as_deref()).await?;
+            (endpoint, PlanHints::default())
+        }
+        MigrationSource::Elsewhere { secret: None } => {
+            let problem = Problem::new(Code::Conflict);
+            let problem = problem.with("detail", "the credential of the source was erased; give it again");
+            return Err(problem.with("detail_zh", "源集群的凭证已删除；请重新提供"));
+        }
+    };
+    let (target, target_plan) = cluster_side(service, &record.org_id, &record.target_cluster_id).await?;
+    Ok(Sides { source, target, source_plan, target_plan })
+}
+
+async fn cluster_side(
+    service: &Service,
+    org_id: &str,
+    cluster_id: &str,
+) -> Result<(vecferry_milvus::Endpoint, PlanHints), Problem> {
+    let cluster = service.tables().cluster(org_id, cluster_id).await;
+    let cluster = cluster.map_err(|error| crate::api::store_refused(&error))?;
+    let Some(cluster) = cluster else {
+        let problem = Problem::new(Code::NoSuchObject).with("kind", "cluster").with("kind_zh", "集群");
+        return Err(problem.with("id", cluster_id));
+    };
+    Ok((service.endpoint_of(&cluster).await?, hints(&cluster)))
+}
+
+/// Ends a job that nobody works on.
+async fn cancel(service: &Arc<Service>, record: &MigrationRecord) -> Result<Again, StoreError> {
+    let job_id = JobId::from(record.job_id.as_str());
+    let Some(of_engine) = engine_record(service, &job_id).await? else {
+        return end(service, record, End { state: JobState::Canceled, problems: Vec::new() }).await;
+    };
+    // What is complete stays so.
+    if of_engine.state == JobState::Successful {
+        return end(service, record, End { state: JobState::Successful, problems: Vec::new() }).await;
+    }
+    let (source, target) = match sides(service, record).await {
+        Ok(sides) => (Some(sides.source), Some(sides.target)),
+        // Without its clusters it ends as well; what is left of it is told.
+        Err(problem) => {
+            tracing::warn!(%problem, "the job is canceled without its clusters");
+            (None, None)
+        }
+    };
+    let canceled = vecferry_migrate::cancel(&**service.store(), &job_id, source, target, false).await;
+    let (state, problems) = match canceled {
+        Ok(canceled) => (canceled.state, Vec::new()),
+        Err(problems) if problems.iter().any(is_passing) => return Ok(Again::Soon),
+        Err(problems) => (JobState::Canceled, problems),
+    };
+    end(service, record, End { state, problems }).await
+}
+
+/// Records how far a job is, again and again.
+async fn watch_progress(service: &Arc<Service>, job_id: &str) -> std::convert::Infallible {
+    let id = JobId::from(job_id);
+    loop {
+        tokio::time::sleep(PROGRESS_INTERVAL).await;
+        let Ok(percent) = super::end::percent(service, &id).await else { continue };
+        if let Err(error) = service.tables().record_progress(job_id, service.process(), percent).await {
+            tracing::debug!(%error, "the progress is not recorded");
+        }
+    }
+}
+
+/// Everything that listeners are told comes from the record, which all processes share.
+struct Unobserved;
+
+impl Observer for Unobserved {
+    fn on_event(&self, _: Event) {}
+}

@@ -1,0 +1,302 @@
+//! The service: its tables, its keys, and what runs in this process.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use vecferry_migrate::{Code, Limits, Problem, Resources};
+use vecferry_milvus::{Endpoint, Secret, Tls};
+use vecferry_store::{Error as StoreError, ErrorKind, Store};
+
+use crate::access::{Actor, Caller, OrganizationRole};
+use crate::network::{self, Networks};
+use crate::secret::keyring::{self, Keyring};
+use crate::secret::token::{Token, TokenKind};
+use crate::settings::Settings;
+use crate::tables::{ClusterRecord, Tables, token_purpose};
+use crate::throttle::{RateLimit, RetryAfter, SignIns};
+
+/// The organization that the first start makes.
+const FIRST_ORGANIZATION: &str = "Default Organization";
+/// Its project.
+const FIRST_PROJECT: &str = "Default Project";
+/// Its owner, who signs in by a link the first time.
+const FIRST_OWNER: &str = "owner@localhost";
+
+/// The service, as one process runs it.
+pub struct Service {
+    tables: Tables,
+    keyring: Keyring,
+    settings: Settings,
+    /// The name of this process among those that share the store.
+    process: String,
+    resources: Resources,
+    sign_ins: SignIns,
+    rate: RateLimit,
+    /// Checks of clusters at once.
+    checks: Semaphore,
+    /// Listeners for events at once.
+    listeners: Arc<Semaphore>,
+    /// A job may be there to be taken.
+    pub(crate) wake: Notify,
+    /// Nothing new begins.
+    stop: CancellationToken,
+    /// Renders what is counted.
+    metrics: Option<Metrics>,
+}
+
+/// Renders what is counted, in the text format of Prometheus.
+type Metrics = metrics_exporter_prometheus::PrometheusHandle;
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("process", &self.process).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Opens the service in a store. Where it is new, an organization and its owner are made: the token is for the link
+    /// with which the owner signs in once.
+    ///
+    /// # Errors
+    /// The store can't be used, as a problem that says so.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        keyring: Keyring,
+        settings: Settings,
+    ) -> Result<(Arc<Self>, Option<Secret>), Problem> {
+        let failed = |error: StoreError| crate::api::store_refused(&error);
+        let tables = Tables::open(store).await.map_err(failed)?;
+        let link = first_start(&tables).await.map_err(failed)?;
+        let requests = settings.requests;
+        let service = Self {
+            tables,
+            keyring,
+            process: format!("process-{}", uuid::Uuid::now_v7().simple()),
+            resources: Resources::new(Limits::default()),
+            sign_ins: SignIns::new(),
+            rate: RateLimit::new(requests.per_second, requests.burst),
+            checks: Semaphore::new(requests.checks_max),
+            listeners: Arc::new(Semaphore::new(requests.listeners_max)),
+            wake: Notify::new(),
+            stop: CancellationToken::new(),
+            metrics: settings.metrics.clone(),
+            settings,
+        };
+        Ok((Arc::new(service), link))
+    }
+
+    /// Ends everything that runs, and begins nothing new.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        self.tables.store()
+    }
+
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn networks(&self) -> &Networks {
+        &self.settings.networks
+    }
+
+    pub(crate) fn process(&self) -> &str {
+        &self.process
+    }
+
+    pub(crate) fn resources(&self) -> Resources {
+        self.resources.clone()
+    }
+
+    pub(crate) fn sign_ins(&self) -> &SignIns {
+        &self.sign_ins
+    }
+
+    pub(crate) fn checks(&self) -> &Semaphore {
+        &self.checks
+    }
+
+    pub(crate) fn listeners(&self) -> &Arc<Semaphore> {
+        &self.listeners
+    }
+
+    /// Renders what is counted, where that is.
+    pub(crate) fn metrics(&self) -> Option<&Metrics> {
+        self.metrics.as_ref()
+    }
+
+    /// Whether a caller may still do what it may.
+    pub(crate) async fn is_still(&self, caller: &Caller) -> bool {
+        let now = match (&caller.session, &caller.actor) {
+            (Some(hash), _) => self.caller_of_session(hash).await,
+            (None, Actor::Key(key_id)) => {
+                return matches!(self.tables.key(&caller.org_id, key_id).await, Ok(Some(_)));
+            }
+            (None, Actor::User(user_id)) => {
+                self.caller_of_user(caller.org_id.clone(), user_id.clone(), None).await
+            }
+        };
+        now.is_ok_and(|now| now.as_ref() == Some(caller))
+    }
+
+    /// Makes an organization with a project and an owner, and the token of the link with which the owner signs in once.
+    ///
+    /// # Errors
+    /// Somebody has the address, or the store fails.
+    pub async fn add_organization(&self, name: &str, project: &str, email: &str) -> Result<Secret, Problem> {
+        let failed = |error: StoreError| crate::api::store_refused(&error);
+        add_organization(&self.tables, (name, project), email).await.map_err(failed)
+    }
+
+    /// Counts a request of somebody against the limit of the rate.
+    pub(crate) fn allow(&self, key: &str) -> Result<(), Problem> {
+        self.rate.take(key, Instant::now()).map_err(too_many)
+    }
+
+    /// Whoever has a key, with the rights that it gives now.
+    pub(crate) async fn caller_of_key(&self, hash: &str) -> Result<Option<Caller>, StoreError> {
+        let Some(key) = self.tables.key_by_hash(hash).await? else { return Ok(None) };
+        if let Some(user_id) = key.user_id {
+            return self.caller_of_user(key.org_id, user_id, None).await;
+        }
+        let projects = self.tables.key_roles(&key.key_id).await?;
+        let role = if key.is_owner { OrganizationRole::Owner } else { OrganizationRole::Member };
+        let (org_id, actor) = (key.org_id, Actor::Key(key.key_id));
+        Ok(Some(Caller { org_id, actor, role, projects, session: None }))
+    }
+
+    /// Whoever has a session.
+    pub(crate) async fn caller_of_session(&self, hash: &str) -> Result<Option<Caller>, StoreError> {
+        match self.tables.session(hash).await? {
+            Some((user_id, org_id)) => self.caller_of_user(org_id, user_id, Some(hash.to_owned())).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn caller_of_user(
+        &self,
+        org_id: String,
+        user_id: String,
+        session: Option<String>,
+    ) -> Result<Option<Caller>, StoreError> {
+        let membership = self.tables.membership(&org_id, &user_id).await?;
+        Ok(membership.map(|membership| Caller {
+            org_id,
+            actor: Actor::User(user_id),
+            role: membership.role,
+            projects: membership.projects,
+            session,
+        }))
+    }
+
+    /// Where a cluster is, and how to be let in. Its name is resolved here and nowhere else: the connection goes to an
+    /// address that was allowed.
+    ///
+    /// # Errors
+    /// The address can't be used or may not be called.
+    pub(crate) async fn endpoint(
+        &self,
+        address: &str,
+        token: Option<Secret>,
+        ca_pem: Option<&str>,
+    ) -> Result<Endpoint, Problem> {
+        let unusable =
+            |error: vecferry_milvus::Error| Problem::new(Code::BadRequest).with("detail", error.message());
+        let tls = Tls { ca_pem: ca_pem.map(|pem| pem.as_bytes().to_vec()), ..Tls::default() };
+        let endpoint = Endpoint::parse(address).map_err(unusable)?.with_token(token);
+        let endpoint = endpoint.with_tls(tls).map_err(unusable)?;
+        let addresses = self.resolve(endpoint.host(), endpoint.port()).await?;
+        Ok(endpoint.at(addresses))
+    }
+
+    /// The addresses of a host, all of which may be called.
+    pub(crate) async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Problem> {
+        self.networks().resolve(host, port).await.map_err(|error| match error {
+            network::Error::Denied { address, network, .. } => Problem::new(Code::NetworkDenied)
+                .with("host", host)
+                .with("address", address)
+                .with("network", network),
+            error => Problem::new(Code::BadRequest).with("detail", error),
+        })
+    }
+
+    /// Where a registered cluster is, and how to be let in.
+    ///
+    /// # Errors
+    /// As [`Service::endpoint`], or the credential was encrypted with a key that is not there.
+    pub(crate) async fn endpoint_of(&self, cluster: &ClusterRecord) -> Result<Endpoint, Problem> {
+        let token = match &cluster.token {
+            Some(sealed) => Some(self.open_secret(&token_purpose(&cluster.cluster_id), sealed)?),
+            None => None,
+        };
+        self.endpoint(&cluster.address, token, cluster.ca_pem.as_deref()).await
+    }
+
+    /// Encrypts a secret.
+    pub(crate) fn seal(&self, purpose: &str, secret: &Secret) -> Result<Vec<u8>, Problem> {
+        self.keyring.seal(purpose, secret.reveal().as_bytes()).map_err(key_problem)
+    }
+
+    /// Decrypts a secret.
+    pub(crate) fn open_secret(&self, purpose: &str, sealed: &[u8]) -> Result<Secret, Problem> {
+        let plain = self.keyring.open(purpose, sealed).map_err(key_problem)?;
+        let text = String::from_utf8(plain.to_vec());
+        text.map(Secret::new).map_err(|_| Problem::new(Code::KeyMissing).with("key", "-"))
+    }
+}
+
+/// A refusal until a time has passed.
+pub(crate) fn too_many(wait: RetryAfter) -> Problem {
+    Problem::new(Code::TooManyRequests).with("seconds", wait.seconds())
+}
+
+fn key_problem(error: keyring::Error) -> Problem {
+    match error {
+        keyring::Error::UnknownKey { key } => Problem::new(Code::KeyMissing).with("key", key),
+        error => Problem::new(Code::ServiceUnavailable).with("detail", error),
+    }
+}
+
+/// Makes the first organization. Of several processes that start at once, one does.
+async fn first_start(tables: &Tables) -> Result<Option<Secret>, StoreError> {
+    if tables.first_organization().await?.is_some() {
+        return Ok(None);
+    }
+    match add_organization(tables, (FIRST_ORGANIZATION, FIRST_PROJECT), FIRST_OWNER).await {
+        Ok(link) => Ok(Some(link)),
+        // Another process was first.
+        Err(error) if error.kind() == ErrorKind::Taken => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn add_organization(
+    tables: &Tables,
+    (name, project): (&str, &str),
+    email: &str,
+) -> Result<Secret, StoreError> {
+    let token = Token::new(TokenKind::Link).map_err(|error| StoreError::unreadable(error.to_string()))?;
+    let owner = tables.add_user(email, "Owner").await?;
+    let (org_id, _) = tables.add_organization(name, project).await?;
+    tables.add_member(&org_id, &owner, OrganizationRole::Owner).await?;
+    tables.add_link(&token.hash, &owner).await?;
+    Ok(token.secret)
+}

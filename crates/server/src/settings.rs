@@ -1,0 +1,113 @@
+//! What whoever runs the service decides.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::network::Networks;
+
+/// As the cloud's API.
+const PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
+/// What a page of a console asks for at once.
+const BURST: NonZeroU32 = NonZeroU32::new(40).unwrap();
+
+/// Settings of the service.
+#[derive(Clone)]
+pub struct Settings {
+    /// Which addresses it may connect to.
+    pub networks: Networks,
+    /// Whether it is reached over TLS, by itself or by a proxy before it: session cookies are sent over TLS only then.
+    pub is_behind_tls: bool,
+    /// Jobs that run at once.
+    pub jobs: JobLimits,
+    /// Bounds of requests.
+    pub requests: RequestLimits,
+    /// A cluster is looked at again after so long.
+    pub look_interval: Duration,
+    /// Entries of the audit log are kept so long.
+    pub audit_kept: Duration,
+    /// Whether figures are shown to whoever asks; otherwise to callers only.
+    pub are_metrics_open: bool,
+    /// Renders what is counted in this process; none where nothing is.
+    pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    /// Another address of the control plane of Zilliz Cloud than the vendor's; for tests.
+    pub control_plane: Option<String>,
+}
+
+/// Jobs that run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobLimits {
+    /// In this process.
+    pub per_process_max: usize,
+    /// In all processes.
+    pub total_max: u32,
+    /// Of one organization.
+    pub per_organization_max: u32,
+    /// Into one target.
+    pub per_target_max: u32,
+    /// Out of one source.
+    pub per_source_max: u32,
+}
+
+/// Bounds of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Bytes of a body.
+    pub body_bytes_max: usize,
+    /// A body arrives within this time.
+    pub body_wait_max: Duration,
+    /// A request is answered within this time; a check of two clusters may take as long.
+    pub answer_wait_max: Duration,
+    /// Requests of one caller to one endpoint in a second, as the cloud's API allows.
+    pub per_second: NonZeroU32,
+    /// Requests of one caller to one endpoint at once.
+    pub burst: NonZeroU32,
+    /// Open connections.
+    pub connections_max: usize,
+    /// Listeners for the events of jobs.
+    pub listeners_max: usize,
+    /// Checks of clusters at once.
+    pub checks_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            networks: Networks::default(),
+            is_behind_tls: false,
+            jobs: JobLimits::default(),
+            requests: RequestLimits::default(),
+            look_interval: Duration::from_secs(60),
+            audit_kept: Duration::from_secs(400 * 24 * 60 * 60),
+            are_metrics_open: false,
+            metrics: None,
+            control_plane: None,
+        }
+    }
+}
+
+impl Default for JobLimits {
+    fn default() -> Self {
+        Self {
+            per_process_max: 4,
+            total_max: 64,
+            per_organization_max: 16,
+            per_target_max: 2,
+            per_source_max: 4,
+        }
+    }
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 1 << 20,
+            body_wait_max: Duration::from_secs(30),
+            answer_wait_max: Duration::from_secs(60),
+            per_second: PER_SECOND,
+            burst: BURST,
+            connections_max: 2_000,
+            listeners_max: 500,
+            checks_max: 8,
+        }
+    }
+}

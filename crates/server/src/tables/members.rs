@@ -1,0 +1,164 @@
+//! Who belongs to an organization and its projects, and as what.
+
+use std::collections::BTreeMap;
+
+use vecferry_store::{Change, Error, Record};
+
+use super::{PAGE_ROWS, Tables, unknown};
+use crate::access::{OrganizationRole, ProjectRole};
+
+/// A member of an organization as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MemberRecord {
+    pub(crate) user_id: String,
+    pub(crate) email: String,
+    pub(crate) name: String,
+    pub(crate) role: OrganizationRole,
+}
+
+/// What somebody may be in an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Membership {
+    pub(crate) role: OrganizationRole,
+    pub(crate) projects: BTreeMap<String, ProjectRole>,
+}
+
+fn organization_role(record: &Record, column: usize) -> Result<OrganizationRole, Error> {
+    let name = record.text(column)?;
+    OrganizationRole::of_name(&name).ok_or_else(|| unknown("role", name))
+}
+
+/// The role in a column.
+pub(super) fn project_role(record: &Record, column: usize) -> Result<ProjectRole, Error> {
+    let name = record.text(column)?;
+    ProjectRole::of_name(&name).ok_or_else(|| unknown("role", name))
+}
+
+impl Tables {
+    /// Makes somebody a member of an organization.
+    pub(crate) async fn add_member(
+        &self,
+        org_id: &str,
+        user_id: &str,
+        role: OrganizationRole,
+    ) -> Result<(), Error> {
+        let now = self.now_ms().await?;
+        let sql = "INSERT INTO members (org_id, user_id, role, joined_ms) VALUES ($1, $2, $3, $4)";
+        let values = [org_id.into(), user_id.into(), role.name().into(), now.into()];
+        self.change([Change::new(sql, values)]).await.map(drop)
+    }
+
+    /// Ends a membership with all roles in projects, sessions and personal keys of it. The last owner stays: tells whether
+    /// the membership ended.
+    pub(crate) async fn remove_member(&self, org_id: &str, user_id: &str) -> Result<bool, Error> {
+        let now = self.now_ms().await?;
+        let removed = self
+            .change([
+                Change::new(
+                    "DELETE FROM members WHERE org_id = $1 AND user_id = $2 AND (role <> 'owner' OR EXISTS \
+                     (SELECT 1 FROM members o WHERE o.org_id = $1 AND o.user_id <> $2 AND o.role = 'owner'))",
+                    [org_id.into(), user_id.into()],
+                )
+                .exactly(1),
+                Change::new(
+                    "DELETE FROM project_members WHERE user_id = $2 AND project_id IN \
+                     (SELECT project_id FROM projects WHERE org_id = $1)",
+                    [org_id.into(), user_id.into()],
+                ),
+                Change::new(
+                    "DELETE FROM sessions WHERE org_id = $1 AND user_id = $2",
+                    [org_id.into(), user_id.into()],
+                ),
+                Change::new(
+                    "UPDATE api_keys SET revoked_ms = $3 WHERE org_id = $1 AND user_id = $2 AND revoked_ms IS NULL",
+                    [org_id.into(), user_id.into(), now.into()],
+                ),
+            ])
+            .await;
+        match removed {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == vecferry_store::ErrorKind::Unmet => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a member another role. The last owner stays one: tells whether the role was given.
+    pub(crate) async fn set_role(
+        &self,
+        org_id: &str,
+        user_id: &str,
+        role: OrganizationRole,
+    ) -> Result<bool, Error> {
+        let sql = "UPDATE members SET role = $3 WHERE org_id = $1 AND user_id = $2 AND ($3 = 'owner' OR role <> 'owner' \
+            OR EXISTS (SELECT 1 FROM members o WHERE o.org_id = $1 AND o.user_id <> $2 AND o.role = 'owner'))";
+        let values = [org_id.into(), user_id.into(), role.name().into()];
+        Ok(self.change([Change::new(sql, values)]).await?.first() == Some(&1))
+    }
+
+    /// The members of an organization, not more than a page, behind one of them.
+    pub(crate) async fn members(&self, org_id: &str, after: &str) -> Result<Vec<MemberRecord>, Error> {
+        let sql = "SELECT u.user_id, u.email, u.name, m.role FROM members m JOIN users u ON u.user_id = m.user_id \
+            WHERE m.org_id = $1 AND m.user_id > $2 ORDER BY m.user_id LIMIT $3";
+        self.rows(sql, [org_id.into(), after.into(), PAGE_ROWS.into()], |record| {
+            Ok(MemberRecord {
+                user_id: record.text(0)?,
+                email: record.text(1)?,
+                name: record.text(2)?,
+                role: organization_role(record, 3)?,
+            })
+        })
+        .await
+    }
+
+    /// The first organization that somebody belongs to.
+    pub(crate) async fn organization_of(&self, user_id: &str) -> Result<Option<String>, Error> {
+        let sql = "SELECT org_id FROM members WHERE user_id = $1 ORDER BY joined_ms, org_id LIMIT 1";
+        self.row(sql, [user_id.into()], |record| record.text(0)).await
+    }
+
+    /// What somebody is in an organization; none for who does not belong to it.
+    pub(crate) async fn membership(&self, org_id: &str, user_id: &str) -> Result<Option<Membership>, Error> {
+        let sql = "SELECT role FROM members WHERE org_id = $1 AND user_id = $2";
+        let of = [org_id.into(), user_id.into()];
+        let Some(role) = self.row(sql, of, |record| organization_role(record, 0)).await? else {
+            return Ok(None);
+        };
+        let sql = "SELECT m.project_id, m.role FROM project_members m JOIN projects p \
+            ON p.project_id = m.project_id WHERE p.org_id = $1 AND m.user_id = $2 AND p.removed_ms IS NULL";
+        let of = [org_id.into(), user_id.into()];
+        let projects = self.rows(sql, of, |record| Ok((record.text(0)?, project_role(record, 1)?))).await?;
+        Ok(Some(Membership { role, projects: projects.into_iter().collect() }))
+    }
+
+    /// Gives a member a role in a project, or takes it.
+    pub(crate) async fn set_project_role(
+        &self,
+        project_id: &str,
+        user_id: &str,
+        role: Option<ProjectRole>,
+    ) -> Result<(), Error> {
+        let mut changes = vec![Change::new(
+            "DELETE FROM project_members WHERE project_id = $1 AND user_id = $2",
+            [project_id.into(), user_id.into()],
+        )];
+        if let Some(role) = role {
+            changes.push(Change::new(
+                "INSERT INTO project_members (project_id, user_id, role) VALUES ($1, $2, $3)",
+                [project_id.into(), user_id.into(), role.name().into()],
+            ));
+        }
+        self.change(changes).await.map(drop)
+    }
+
+    /// The roles of the members of a project, by user.
+    pub(crate) async fn project_roles(
+        &self,
+        project_id: &str,
+    ) -> Result<BTreeMap<String, ProjectRole>, Error> {
+        let sql = "SELECT user_id, role FROM project_members WHERE project_id = $1 LIMIT $2";
+        let roles = self.rows(sql, [project_id.into(), 10_000.into()], |record| {
+            Ok((record.text(0)?, project_role(record, 1)?))
+        });
+        Ok(roles.await?.into_iter().collect())
+    }
+}

@@ -1,0 +1,410 @@
+//! Migration jobs as the service knows them: whose they are, what was asked for, and which process has them. What the
+//! engine does is in the engine's own record, under the same ID.
+
+use vecferry_migrate::JobState;
+use vecferry_store::{Change, Error, ErrorKind, Record, Value};
+
+use super::{Tables, unknown};
+
+/// What somebody wants of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// That it runs, or goes on.
+    Run,
+    /// That it ends.
+    Cancel,
+}
+
+impl Wanted {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    fn of_name(name: &str) -> Option<Self> {
+        [Self::Run, Self::Cancel].into_iter().find(|wanted| wanted.name() == name)
+    }
+}
+
+/// Where a job's source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MigrationSource {
+    /// Registered in the same organization.
+    Cluster { cluster_id: String, project_id: String },
+    /// Somewhere else; how to be let in is encrypted, and erased at the end of the job.
+    Elsewhere { secret: Option<Vec<u8>> },
+}
+
+/// A job to be recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct NewMigration {
+    pub(crate) job_id: String,
+    pub(crate) org_id: String,
+    /// The target's project.
+    pub(crate) project_id: String,
+    pub(crate) source: MigrationSource,
+    pub(crate) source_address: String,
+    pub(crate) target_cluster_id: String,
+    pub(crate) target_address: String,
+    /// What was asked for, as JSON, without secrets.
+    pub(crate) request: String,
+    pub(crate) created_by: String,
+    /// When it is to start.
+    pub(crate) start_ms: i64,
+    /// What the check came to, for a start at a later time.
+    pub(crate) checks: Option<String>,
+}
+
+/// A job as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MigrationRecord {
+    pub(crate) job_id: String,
+    pub(crate) org_id: String,
+    pub(crate) project_id: String,
+    pub(crate) source: MigrationSource,
+    pub(crate) source_address: String,
+    pub(crate) target_cluster_id: String,
+    pub(crate) target_address: String,
+    pub(crate) request: String,
+    pub(crate) state: JobState,
+    pub(crate) wanted: Option<Wanted>,
+    /// In percent.
+    pub(crate) progress: i64,
+    /// Why it is not successful, as a JSON list of problems.
+    pub(crate) reason: Option<String>,
+    pub(crate) checks: Option<String>,
+    pub(crate) created_by: String,
+    pub(crate) created_ms: i64,
+    pub(crate) start_ms: i64,
+    pub(crate) started_ms: Option<i64>,
+    pub(crate) ended_ms: Option<i64>,
+    /// The process that has it.
+    pub(crate) holder: Option<String>,
+}
+
+/// Which jobs, newest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MigrationPage {
+    /// Only of these projects.
+    pub(crate) projects: Option<Vec<String>>,
+    pub(crate) state: Option<JobState>,
+    /// Only those with this cluster on one side.
+    pub(crate) cluster_id: Option<String>,
+    /// Only older ones.
+    pub(crate) before: Option<String>,
+    pub(crate) rows: i64,
+}
+
+/// How many jobs may run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueLimits {
+    pub(crate) jobs_max: i64,
+    pub(crate) per_organization_max: i64,
+    pub(crate) per_target_max: i64,
+    pub(crate) per_source_max: i64,
+}
+
+/// A job that was taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    pub(crate) record: MigrationRecord,
+    pub(crate) wanted: Wanted,
+}
+
+const COLUMNS: &str = "job_id, org_id, project_id, source_project_id, source_cluster_id, source_secret, \
+    source_address, target_cluster_id, target_address, request, state, wanted, progress, reason, checks, created_by, \
+    created_ms, start_ms, started_ms, ended_ms, holder";
+
+/// Jobs at the head of the queue that are looked at, when one is to be taken.
+const LOOKED_AT: i64 = 200;
+
+fn read(record: &Record) -> Result<MigrationRecord, Error> {
+    let source = match (record.text_or_none(4)?, record.text_or_none(3)?) {
+        (Some(cluster_id), Some(project_id)) => MigrationSource::Cluster { cluster_id, project_id },
+        _ => MigrationSource::Elsewhere { secret: record.bytes_or_none(5)? },
+    };
+    let (state, wanted) = (record.text(10)?, record.text_or_none(11)?);
+    Ok(MigrationRecord {
+        job_id: record.text(0)?,
+        org_id: record.text(1)?,
+        project_id: record.text(2)?,
+        source,
+        source_address: record.text(6)?,
+        target_cluster_id: record.text(7)?,
+        target_address: record.text(8)?,
+        request: record.text(9)?,
+        state: JobState::of_name(&state).ok_or_else(|| unknown("state", state))?,
+        wanted: wanted.map(|name| Wanted::of_name(&name).ok_or_else(|| unknown("wish", name))).transpose()?,
+        progress: record.integer(12)?,
+        reason: record.text_or_none(13)?,
+        checks: record.text_or_none(14)?,
+        created_by: record.text(15)?,
+        created_ms: record.integer(16)?,
+        start_ms: record.integer(17)?,
+        started_ms: record.integer_or_none(18)?,
+        ended_ms: record.integer_or_none(19)?,
+        holder: record.text_or_none(20)?,
+    })
+}
+
+/// The purpose that the access to a source elsewhere is encrypted for.
+pub(crate) fn source_purpose(job_id: &str) -> String {
+    format!("job/{job_id}/source")
+}
+
+impl Tables {
+    /// Records a job that is to run, if its clusters still are registered: otherwise [`ErrorKind::Unmet`].
+    pub(crate) async fn add_migration(&self, job: NewMigration) -> Result<(), Error> {
+        let now = self.now_ms().await?;
+        let (cluster_id, source_project, secret) = match job.source {
+            MigrationSource::Cluster { cluster_id, project_id } => (Some(cluster_id), Some(project_id), None),
+            MigrationSource::Elsewhere { secret } => (None, None, secret),
+        };
+        // Clusters are touched, so that their removal and this can't both succeed.
+        let touched = |cluster_id: &str| {
+            let sql = "UPDATE clusters SET name = name WHERE cluster_id = $1 AND removed_ms IS NULL";
+            Change::new(sql, [cluster_id.into()]).exactly(1)
+        };
+        let mut changes = vec![touched(&job.target_cluster_id)];
+        changes.extend(cluster_id.as_deref().map(touched));
+        let values: [Value; 16] = [
+            job.job_id.into(),
+            job.org_id.into(),
+            job.project_id.into(),
+            source_project.into(),
+            cluster_id.into(),
+            job.target_cluster_id.into(),
+            job.source_address.into(),
+            job.target_address.into(),
+            secret.into(),
+            job.request.into(),
+            JobState::Pending.name().into(),
+            Wanted::Run.name().into(),
+            job.created_by.into(),
+            now.into(),
+            job.start_ms.into(),
+            job.checks.into(),
+        ];
+        changes.push(Change::new(
+            "INSERT INTO migrations (job_id, org_id, project_id, source_project_id, source_cluster_id, \
+             target_cluster_id, source_address, target_address, source_secret, request, state, wanted, created_by, \
+             created_ms, start_ms, checks, progress, held_until_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, 0)",
+            values,
+        ));
+        self.change(changes).await.map(drop)
+    }
+
+    /// A job of an organization.
+    pub(crate) async fn migration(
+        &self,
+        org_id: &str,
+        job_id: &str,
+    ) -> Result<Option<MigrationRecord>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM migrations WHERE job_id = $1 AND org_id = $2");
+        self.row(&sql, [job_id.into(), org_id.into()], read).await
+    }
+
+    /// A page of the jobs of an organization.
+    pub(crate) async fn migrations(
+        &self,
+        org_id: &str,
+        page: MigrationPage,
+    ) -> Result<Vec<MigrationRecord>, Error> {
+        let mut values: Vec<Value> = vec![org_id.into()];
+        let mut condition = "org_id = $1".to_owned();
+        let mut and = |text: &str, value: Value| {
+            values.push(value);
+            condition.push_str(" AND ");
+            condition.push_str(&text.replace('?', &format!("${}", values.len())));
+        };
+        if let Some(state) = page.state {
+            and("state = ?", state.name().into());
+        }
+        if let Some(cluster_id) = page.cluster_id {
+            and("(source_cluster_id = ? OR target_cluster_id = ?)", cluster_id.into());
+        }
+        if let Some(before) = page.before {
+            and("job_id < ?", before.into());
+        }
+        if let Some(projects) = page.projects {
+            if projects.is_empty() {
+                return Ok(Vec::new());
+            }
+            let from = values.len() + 1;
+            values.extend(projects.iter().map(Value::from));
+            let places: Vec<_> = (from..=values.len()).map(|place| format!("${place}")).collect();
+            condition.push_str(&format!(" AND project_id IN ({})", places.join(", ")));
+        }
+        values.push(page.rows.into());
+        let last = values.len();
+        let sql =
+            format!("SELECT {COLUMNS} FROM migrations WHERE {condition} ORDER BY job_id DESC LIMIT ${last}");
+        self.rows(&sql, values, read).await
+    }
+
+    /// Says what is wanted of a job that is in one of some states. Tells whether it was.
+    pub(crate) async fn want(
+        &self,
+        job_id: &str,
+        wanted: Wanted,
+        states: &[JobState],
+    ) -> Result<bool, Error> {
+        let names: Vec<_> = states.iter().map(|state| format!("'{}'", state.name())).collect();
+        let state = match wanted {
+            Wanted::Run => JobState::Pending,
+            Wanted::Cancel => JobState::Canceling,
+        };
+        let now = self.now_ms().await?;
+        let sql = format!(
+            "UPDATE migrations SET wanted = $2, state = $3, start_ms = CASE WHEN $2 = 'run' THEN $4 ELSE start_ms END \
+             WHERE job_id = $1 AND state IN ({})",
+            names.join(", ")
+        );
+        let values = [job_id.into(), wanted.name().into(), state.name().into(), now.into()];
+        Ok(self.change([Change::new(sql, values)]).await?.first() == Some(&1))
+    }
+
+    /// Takes the next job that may be worked on, for a process and for a time. Jobs that were to be worked on by a process
+    /// whose time is over are among them.
+    pub(crate) async fn take_migration(
+        &self,
+        holder: &str,
+        held_ms: i64,
+        limits: QueueLimits,
+    ) -> Result<Option<Taken>, Error> {
+        let now = self.now_ms().await?;
+        let turn = "SELECT turn FROM queue WHERE name = 'jobs'";
+        let turn = self.row(turn, [], |record| record.integer(0)).await?.unwrap_or(0);
+        let held = "SELECT org_id, target_address, source_address FROM migrations \
+            WHERE holder IS NOT NULL AND held_until_ms >= $1 LIMIT 10000";
+        let held = self
+            .rows(held, [now.into()], |record| Ok((record.text(0)?, record.text(1)?, record.text(2)?)))
+            .await?;
+        let waiting = format!(
+            "SELECT {COLUMNS} FROM migrations WHERE wanted IS NOT NULL AND start_ms <= $1 AND held_until_ms < $1 \
+             ORDER BY start_ms, job_id LIMIT $2"
+        );
+        let waiting = self.rows(&waiting, [now.into(), LOOKED_AT.into()], read).await?;
+        let count = |is_it: &dyn Fn(&(String, String, String)) -> bool| {
+            i64::try_from(held.iter().filter(|held| is_it(held)).count()).unwrap_or(i64::MAX)
+        };
+        let has_room = |job: &MigrationRecord| {
+            count(&|_| true) < limits.jobs_max
+                && count(&|held| held.0 == job.org_id) < limits.per_organization_max
+                && count(&|held| held.1 == job.target_address) < limits.per_target_max
+                && count(&|held| held.2 == job.source_address) < limits.per_source_max
+        };
+        for job in waiting {
+            let Some(wanted) = job.wanted else { continue };
+            // What is to end holds nobody up.
+            if wanted == Wanted::Run && !has_room(&job) {
+                continue;
+            }
+            // Counting and taking are one step: whoever took a job meanwhile had the turn.
+            let taken = self
+                .change([
+                    Change::new(
+                        "UPDATE queue SET turn = turn + 1 WHERE name = 'jobs' AND turn = $1",
+                        [turn.into()],
+                    )
+                    .exactly(1),
+                    Change::new(
+                        "UPDATE migrations SET holder = $2, held_until_ms = $3 \
+                         WHERE job_id = $1 AND wanted = $4 AND held_until_ms < $5",
+                        [
+                            (&job.job_id).into(),
+                            holder.into(),
+                            now.saturating_add(held_ms).into(),
+                            wanted.name().into(),
+                            now.into(),
+                        ],
+                    )
+                    .exactly(1),
+                ])
+                .await;
+            return match taken {
+                Ok(_) => Ok(Some(Taken { record: job, wanted })),
+                Err(error) if error.kind() == ErrorKind::Unmet => Ok(None),
+                Err(error) => Err(error),
+            };
+        }
+        Ok(None)
+    }
+
+    /// Holds a job for longer. Tells what is wanted of it now; none where another process has it.
+    pub(crate) async fn hold(
+        &self,
+        job_id: &str,
+        holder: &str,
+        held_ms: i64,
+    ) -> Result<Option<Option<Wanted>>, Error> {
+        let until = self.now_ms().await?.saturating_add(held_ms);
+        let sql = "UPDATE migrations SET held_until_ms = $3 WHERE job_id = $1 AND holder = $2";
+        let held = self.change([Change::new(sql, [job_id.into(), holder.into(), until.into()])]).await?;
+        if held.first() != Some(&1) {
+            return Ok(None);
+        }
+        let sql = "SELECT wanted FROM migrations WHERE job_id = $1";
+        let wanted = self.row(sql, [job_id.into()], |record| record.text_or_none(0)).await?;
+        Ok(Some(wanted.flatten().as_deref().and_then(Wanted::of_name)))
+    }
+
+    /// Gives a job back that another process is to go on with.
+    pub(crate) async fn release(&self, job_id: &str, holder: &str) -> Result<(), Error> {
+        let sql = "UPDATE migrations SET holder = NULL, held_until_ms = 0 WHERE job_id = $1 AND holder = $2";
+        self.change([Change::new(sql, [job_id.into(), holder.into()])]).await.map(drop)
+    }
+
+    /// Records that the process that holds a job began to work on it.
+    pub(crate) async fn record_start(&self, job_id: &str, holder: &str) -> Result<bool, Error> {
+        let now = self.now_ms().await?;
+        let sql = "UPDATE migrations SET state = $3, started_ms = CASE WHEN started_ms IS NULL THEN $4 ELSE started_ms END, \
+            ended_ms = NULL, reason = NULL WHERE job_id = $1 AND holder = $2 AND wanted = 'run'";
+        let values = [job_id.into(), holder.into(), JobState::InProgress.name().into(), now.into()];
+        Ok(self.change([Change::new(sql, values)]).await?.first() == Some(&1))
+    }
+
+    /// Records how far a job is, in percent.
+    pub(crate) async fn record_progress(
+        &self,
+        job_id: &str,
+        holder: &str,
+        percent: i64,
+    ) -> Result<(), Error> {
+        let sql = "UPDATE migrations SET progress = $3 WHERE job_id = $1 AND holder = $2 AND progress <> $3";
+        self.change([Change::new(sql, [job_id.into(), holder.into(), percent.into()])]).await.map(drop)
+    }
+
+    /// Records the end of a job. Access to a source elsewhere is erased with it.
+    pub(crate) async fn record_end(
+        &self,
+        job_id: &str,
+        holder: &str,
+        state: JobState,
+        (progress, reason): (i64, Option<String>),
+    ) -> Result<bool, Error> {
+        let now = self.now_ms().await?;
+        let sql = "UPDATE migrations SET state = $3, progress = $4, reason = $5, ended_ms = $6, wanted = NULL, \
+            holder = NULL, held_until_ms = 0, source_secret = NULL WHERE job_id = $1 AND holder = $2";
+        let values =
+            [job_id.into(), holder.into(), state.name().into(), progress.into(), reason.into(), now.into()];
+        Ok(self.change([Change::new(sql, values)]).await?.first() == Some(&1))
+    }
+
+    /// Gives a job access to its source elsewhere again.
+    pub(crate) async fn set_source_secret(&self, job_id: &str, secret: Vec<u8>) -> Result<(), Error> {
+        let sql = "UPDATE migrations SET source_secret = $2 WHERE job_id = $1";
+        self.change([Change::new(sql, [job_id.into(), secret.into()]).exactly(1)]).await.map(drop)
+    }
+
+    /// Jobs by state, for metrics: how many wait, and how many are held.
+    pub(crate) async fn queue_lengths(&self) -> Result<(i64, i64), Error> {
+        let sql = "SELECT (SELECT COUNT(*) FROM migrations WHERE wanted IS NOT NULL AND holder IS NULL), \
+            (SELECT COUNT(*) FROM migrations WHERE holder IS NOT NULL)";
+        let lengths = self.row(sql, [], |record| Ok((record.integer(0)?, record.integer(1)?))).await?;
+        Ok(lengths.unwrap_or((0, 0)))
+    }
+}

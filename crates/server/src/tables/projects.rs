@@ -1,0 +1,124 @@
+//! Organizations and their projects.
+
+use vecferry_store::{Change, Error, Record};
+
+use super::{PAGE_ROWS, Tables, new_id};
+
+/// A project as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProjectRecord {
+    pub(crate) project_id: String,
+    pub(crate) org_id: String,
+    pub(crate) name: String,
+    pub(crate) created_ms: i64,
+    /// Clusters that are registered in it.
+    pub(crate) clusters: i64,
+}
+
+const COLUMNS: &str = "p.project_id, p.org_id, p.name, p.created_ms, \
+    (SELECT COUNT(*) FROM clusters c WHERE c.project_id = p.project_id AND c.removed_ms IS NULL)";
+
+fn read(record: &Record) -> Result<ProjectRecord, Error> {
+    Ok(ProjectRecord {
+        project_id: record.text(0)?,
+        org_id: record.text(1)?,
+        name: record.text(2)?,
+        created_ms: record.integer(3)?,
+        clusters: record.integer(4)?,
+    })
+}
+
+impl Tables {
+    /// The first organization, if there is one.
+    pub(crate) async fn first_organization(&self) -> Result<Option<String>, Error> {
+        let sql = "SELECT org_id FROM organizations ORDER BY org_id LIMIT 1";
+        self.row(sql, [], |record| record.text(0)).await
+    }
+
+    /// Makes an organization with its first project. Returns the IDs of both.
+    pub(crate) async fn add_organization(
+        &self,
+        name: &str,
+        project: &str,
+    ) -> Result<(String, String), Error> {
+        let (org_id, project_id, now) = (new_id("org"), new_id("proj"), self.now_ms().await?);
+        self.change([
+            Change::new(
+                "INSERT INTO organizations (org_id, name, edition, created_ms) VALUES ($1, $2, $3, $4)",
+                [
+                    (&org_id).into(),
+                    name.into(),
+                    vecferry_policy::compatibility::EDITION_DEFAULT.into(),
+                    now.into(),
+                ],
+            ),
+            added(&org_id, &project_id, project, now),
+        ])
+        .await?;
+        Ok((org_id, project_id))
+    }
+
+    /// The name of the policy edition of an organization.
+    pub(crate) async fn edition(&self, org_id: &str) -> Result<Option<String>, Error> {
+        let sql = "SELECT edition FROM organizations WHERE org_id = $1";
+        self.row(sql, [org_id.into()], |record| record.text(0)).await
+    }
+
+    /// Sets the policy edition of an organization.
+    pub(crate) async fn set_edition(&self, org_id: &str, edition: &str) -> Result<(), Error> {
+        let sql = "UPDATE organizations SET edition = $2 WHERE org_id = $1";
+        self.change([Change::new(sql, [org_id.into(), edition.into()]).exactly(1)]).await.map(drop)
+    }
+
+    /// Makes a project, and returns its ID.
+    pub(crate) async fn add_project(&self, org_id: &str, name: &str) -> Result<String, Error> {
+        let (project_id, now) = (new_id("proj"), self.now_ms().await?);
+        self.change([added(org_id, &project_id, name, now)]).await?;
+        Ok(project_id)
+    }
+
+    /// The projects of an organization, not more than a page, behind one of them.
+    pub(crate) async fn projects(&self, org_id: &str, after: &str) -> Result<Vec<ProjectRecord>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM projects p WHERE p.org_id = $1 AND p.removed_ms IS NULL AND p.project_id > $2 \
+             ORDER BY p.project_id LIMIT $3"
+        );
+        self.rows(&sql, [org_id.into(), after.into(), PAGE_ROWS.into()], read).await
+    }
+
+    /// A project of an organization.
+    pub(crate) async fn project(
+        &self,
+        org_id: &str,
+        project_id: &str,
+    ) -> Result<Option<ProjectRecord>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM projects p WHERE p.project_id = $1 AND p.org_id = $2 AND p.removed_ms IS NULL"
+        );
+        self.row(&sql, [project_id.into(), org_id.into()], read).await
+    }
+
+    /// Renames a project.
+    pub(crate) async fn rename_project(&self, project_id: &str, name: &str) -> Result<(), Error> {
+        let sql = "UPDATE projects SET name = $2 WHERE project_id = $1 AND removed_ms IS NULL";
+        self.change([Change::new(sql, [project_id.into(), name.into()]).exactly(1)]).await.map(drop)
+    }
+
+    /// Removes a project that has no clusters and no job that is not at its end. Tells whether it did.
+    pub(crate) async fn remove_project(&self, project_id: &str) -> Result<bool, Error> {
+        let sql = "UPDATE projects SET removed_ms = $2 WHERE project_id = $1 AND removed_ms IS NULL \
+            AND NOT EXISTS (SELECT 1 FROM clusters c WHERE c.project_id = $1 AND c.removed_ms IS NULL) \
+            AND NOT EXISTS (SELECT 1 FROM migrations m WHERE (m.project_id = $1 OR m.source_project_id = $1) \
+                AND (m.wanted IS NOT NULL OR m.holder IS NOT NULL))";
+        let now = self.now_ms().await?;
+        let changed = self.change([Change::new(sql, [project_id.into(), now.into()])]).await?;
+        Ok(changed.first() == Some(&1))
+    }
+}
+
+fn added(org_id: &str, project_id: &str, name: &str, now: i64) -> Change {
+    Change::new(
+        "INSERT INTO projects (project_id, org_id, name, created_ms) VALUES ($1, $2, $3, $4)",
+        [project_id.into(), org_id.into(), name.into(), now.into()],
+    )
+}

@@ -1,0 +1,157 @@
+//! The versions of the tables. A version that was released is never changed: what comes later is a step of its own.
+
+/// SQL that both stores understand.
+pub(crate) const STEPS: [&str; 1] = [FIRST];
+
+const FIRST: &str = r#"
+CREATE TABLE organizations (
+    org_id TEXT COLLATE "C" PRIMARY KEY,
+    name TEXT NOT NULL,
+    edition TEXT NOT NULL,
+    created_ms BIGINT NOT NULL
+);
+CREATE TABLE users (
+    user_id TEXT COLLATE "C" PRIMARY KEY,
+    email TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    password TEXT,
+    created_ms BIGINT NOT NULL
+);
+CREATE TABLE members (
+    org_id TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL,
+    role TEXT NOT NULL,
+    joined_ms BIGINT NOT NULL,
+    PRIMARY KEY (org_id, user_id)
+);
+CREATE INDEX members_by_user ON members (user_id);
+CREATE TABLE projects (
+    project_id TEXT COLLATE "C" PRIMARY KEY,
+    org_id TEXT COLLATE "C" NOT NULL,
+    name TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    removed_ms BIGINT
+);
+CREATE INDEX projects_by_org ON projects (org_id, project_id);
+CREATE TABLE project_members (
+    project_id TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL,
+    role TEXT NOT NULL,
+    PRIMARY KEY (project_id, user_id)
+);
+CREATE INDEX project_members_by_user ON project_members (user_id);
+CREATE TABLE clusters (
+    cluster_id TEXT COLLATE "C" PRIMARY KEY,
+    org_id TEXT COLLATE "C" NOT NULL,
+    project_id TEXT COLLATE "C" NOT NULL,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    address TEXT NOT NULL,
+    deployment TEXT NOT NULL,
+    region TEXT NOT NULL,
+    cu_type TEXT NOT NULL,
+    cu_size TEXT NOT NULL,
+    cloud TEXT,
+    token BYTEA,
+    ca_pem TEXT,
+    status TEXT NOT NULL,
+    version TEXT NOT NULL,
+    trouble TEXT,
+    looked_ms BIGINT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    removed_ms BIGINT
+);
+CREATE INDEX clusters_by_org ON clusters (org_id, cluster_id);
+CREATE INDEX clusters_by_look ON clusters (looked_ms);
+CREATE TABLE api_keys (
+    key_id TEXT COLLATE "C" PRIMARY KEY,
+    org_id TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C",
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    hash TEXT NOT NULL UNIQUE,
+    ending TEXT NOT NULL,
+    is_owner BIGINT NOT NULL,
+    created_by TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    expires_ms BIGINT,
+    revoked_ms BIGINT
+);
+CREATE INDEX api_keys_by_org ON api_keys (org_id, key_id);
+CREATE TABLE key_grants (
+    key_id TEXT COLLATE "C" NOT NULL,
+    project_id TEXT COLLATE "C" NOT NULL,
+    role TEXT NOT NULL,
+    PRIMARY KEY (key_id, project_id)
+);
+CREATE TABLE sessions (
+    hash TEXT PRIMARY KEY,
+    user_id TEXT COLLATE "C" NOT NULL,
+    org_id TEXT COLLATE "C" NOT NULL,
+    created_ms BIGINT NOT NULL,
+    expires_ms BIGINT NOT NULL
+);
+CREATE INDEX sessions_by_user ON sessions (user_id);
+CREATE TABLE links (
+    hash TEXT PRIMARY KEY,
+    user_id TEXT COLLATE "C" NOT NULL,
+    expires_ms BIGINT NOT NULL,
+    used_ms BIGINT
+);
+CREATE TABLE migrations (
+    job_id TEXT COLLATE "C" PRIMARY KEY,
+    org_id TEXT COLLATE "C" NOT NULL,
+    project_id TEXT COLLATE "C" NOT NULL,
+    source_project_id TEXT COLLATE "C",
+    source_cluster_id TEXT COLLATE "C",
+    target_cluster_id TEXT COLLATE "C" NOT NULL,
+    source_address TEXT NOT NULL,
+    target_address TEXT NOT NULL,
+    source_secret BYTEA,
+    request TEXT NOT NULL,
+    state TEXT NOT NULL,
+    wanted TEXT,
+    progress BIGINT NOT NULL,
+    reason TEXT,
+    checks TEXT,
+    created_by TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    start_ms BIGINT NOT NULL,
+    started_ms BIGINT,
+    ended_ms BIGINT,
+    holder TEXT,
+    held_until_ms BIGINT NOT NULL
+);
+CREATE INDEX migrations_by_org ON migrations (org_id, job_id);
+CREATE INDEX migrations_by_project ON migrations (project_id, job_id);
+CREATE INDEX migrations_wanted ON migrations (wanted, start_ms);
+CREATE INDEX migrations_held ON migrations (holder);
+CREATE TABLE queue (
+    name TEXT PRIMARY KEY,
+    turn BIGINT NOT NULL
+);
+INSERT INTO queue (name, turn) VALUES ('jobs', 0);
+CREATE TABLE audit (
+    audit_id TEXT COLLATE "C" PRIMARY KEY,
+    org_id TEXT COLLATE "C" NOT NULL,
+    at_ms BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    object TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    address TEXT NOT NULL,
+    request_id TEXT NOT NULL
+);
+CREATE INDEX audit_by_org ON audit (org_id, audit_id);
+CREATE INDEX audit_by_time ON audit (at_ms);
+CREATE TABLE idempotency (
+    org_id TEXT COLLATE "C" NOT NULL,
+    caller TEXT NOT NULL,
+    name TEXT NOT NULL,
+    body_hash TEXT NOT NULL,
+    job_id TEXT,
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (org_id, caller, name)
+);
+CREATE INDEX idempotency_by_time ON idempotency (at_ms);
+"#;

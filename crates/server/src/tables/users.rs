@@ -1,0 +1,72 @@
+//! People.
+
+use vecferry_store::{Change, Error, Record};
+
+use super::{Tables, new_id};
+
+/// A person as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UserRecord {
+    pub(crate) user_id: String,
+    /// In lower case.
+    pub(crate) email: String,
+    pub(crate) name: String,
+    /// The hash of the password; none before one was set.
+    pub(crate) password: Option<String>,
+}
+
+const COLUMNS: &str = "user_id, email, name, password";
+
+fn read(record: &Record) -> Result<UserRecord, Error> {
+    Ok(UserRecord {
+        user_id: record.text(0)?,
+        email: record.text(1)?,
+        name: record.text(2)?,
+        password: record.text_or_none(3)?,
+    })
+}
+
+impl Tables {
+    /// Records a person without a password. An address that is taken is [`vecferry_store::ErrorKind::Taken`].
+    pub(crate) async fn add_user(&self, email: &str, name: &str) -> Result<String, Error> {
+        let (user_id, now) = (new_id("user"), self.now_ms().await?);
+        let sql = "INSERT INTO users (user_id, email, name, created_ms) VALUES ($1, $2, $3, $4)";
+        let values = [(&user_id).into(), email.to_lowercase().into(), name.into(), now.into()];
+        self.change([Change::new(sql, values)]).await?;
+        Ok(user_id)
+    }
+
+    /// The person with an address.
+    pub(crate) async fn user_by_email(&self, email: &str) -> Result<Option<UserRecord>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM users WHERE email = $1");
+        self.row(&sql, [email.to_lowercase().into()], read).await
+    }
+
+    /// A person.
+    pub(crate) async fn user(&self, user_id: &str) -> Result<Option<UserRecord>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM users WHERE user_id = $1");
+        self.row(&sql, [user_id.into()], read).await
+    }
+
+    /// Sets a password and ends all sessions of its owner but one.
+    pub(crate) async fn set_password(
+        &self,
+        user_id: &str,
+        password: &str,
+        kept_session: &str,
+    ) -> Result<(), Error> {
+        self.change([
+            Change::new(
+                "UPDATE users SET password = $2 WHERE user_id = $1",
+                [user_id.into(), password.into()],
+            )
+            .exactly(1),
+            Change::new(
+                "DELETE FROM sessions WHERE user_id = $1 AND hash <> $2",
+                [user_id.into(), kept_session.into()],
+            ),
+        ])
+        .await
+        .map(drop)
+    }
+}

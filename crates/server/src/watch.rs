@@ -1,0 +1,131 @@
+//! Looks at the registered clusters now and then, so that no request has to wait for them; and keeps the record in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use vecferry_migrate::{Problem, version_of};
+use vecferry_milvus::Endpoint;
+use vecferry_store::Error as StoreError;
+
+use crate::api::document;
+use crate::service::Service;
+use crate::tables::{ClusterStatus, Sight, token_purpose};
+
+/// How often it is seen whether a cluster is due.
+const TICK: Duration = Duration::from_secs(1);
+/// Clusters that are looked at at once.
+const LOOKS_PARALLEL: usize = 4;
+/// A cluster answers within this time, or does not.
+const LOOK_MAX: Duration = Duration::from_secs(15);
+/// How often the record is put in order.
+const ORDER_INTERVAL: Duration = Duration::from_secs(60);
+/// Rows that are dealt with in one step of that.
+const ROWS_A_STEP: i64 = 500;
+
+/// Looks until the service ends.
+pub(crate) async fn watch(service: Arc<Service>) {
+    let lookers = (0..LOOKS_PARALLEL).map(|_| look_again_and_again(Arc::clone(&service)));
+    let lookers = futures_util::future::join_all(lookers);
+    tokio::join!(lookers, keep_in_order(service));
+}
+
+async fn look_again_and_again(service: Arc<Service>) {
+    loop {
+        match look_at_next(&service).await {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "no cluster can be looked at"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TICK) => {}
+            () = service.stopping().cancelled() => return,
+        }
+    }
+}
+
+/// Looks at the cluster that was not looked at for longest. Tells whether one was due.
+async fn look_at_next(service: &Service) -> Result<bool, StoreError> {
+    if service.stopping().is_cancelled() {
+        return Ok(false);
+    }
+    let interval = i64::try_from(service.settings().look_interval.as_millis()).unwrap_or(i64::MAX);
+    let before = service.tables().now_ms().await?.saturating_sub(interval);
+    let Some(cluster) = service.tables().take_cluster_to_look_at(before).await? else { return Ok(false) };
+    let seen = match service.endpoint_of(&cluster).await {
+        Ok(endpoint) => look(&endpoint).await,
+        Err(problem) => Err(problem),
+    };
+    let sight = sight_of(seen, &cluster.sight.version);
+    service.tables().record_sight(&cluster.cluster_id, sight).await?;
+    Ok(true)
+}
+
+/// The release of a cluster.
+///
+/// # Errors
+/// Why it does not answer.
+pub(crate) async fn look(endpoint: &Endpoint) -> Result<String, Problem> {
+    match tokio::time::timeout(LOOK_MAX, version_of(endpoint)).await {
+        Ok(answered) => answered.map(|seen| seen.version.to_string()),
+        Err(_) => {
+            let problem = Problem::new(vecferry_migrate::Code::ServiceUnavailable);
+            let problem = problem.with("detail", format!("no answer within {} s", LOOK_MAX.as_secs()));
+            Err(problem.with("detail_zh", format!("{} 秒内无应答", LOOK_MAX.as_secs())))
+        }
+    }
+}
+
+/// What was seen, where a look came to this. The release stays that of the last answer.
+pub(crate) fn sight_of(seen: Result<String, Problem>, known_version: &str) -> Sight {
+    match seen {
+        Ok(version) => Sight { status: ClusterStatus::Running, version, trouble: None },
+        Err(problem) => Sight {
+            status: ClusterStatus::Abnormal,
+            version: known_version.to_owned(),
+            trouble: Some(document(&problem).to_string()),
+        },
+    }
+}
+
+/// Encrypts with the current key what was encrypted with an older one, and forgets what is too old.
+async fn keep_in_order(service: Arc<Service>) {
+    loop {
+        if let Err(error) = reseal(&service).await {
+            tracing::debug!(%error, "credentials could not be encrypted anew");
+        }
+        if let Err(error) = forget(&service).await {
+            tracing::debug!(%error, "old entries could not be removed");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ORDER_INTERVAL) => {}
+            () = service.stopping().cancelled() => return,
+        }
+    }
+}
+
+async fn reseal(service: &Service) -> Result<(), StoreError> {
+    let mut after = String::new();
+    loop {
+        let sealed = service.tables().sealed_tokens(&after, ROWS_A_STEP).await?;
+        let Some((last, _)) = sealed.last() else { return Ok(()) };
+        after.clone_from(last);
+        for (cluster_id, old) in sealed {
+            if service.keyring().is_current(&old) {
+                continue;
+            }
+            let purpose = token_purpose(&cluster_id);
+            let again = service.open_secret(&purpose, &old).and_then(|token| service.seal(&purpose, &token));
+            match again {
+                Ok(new) => service.tables().reseal_token(&cluster_id, old, new).await?,
+                Err(problem) => tracing::warn!(%cluster_id, %problem, "a credential stays as it was"),
+            }
+        }
+    }
+}
+
+async fn forget(service: &Service) -> Result<(), StoreError> {
+    let kept = i64::try_from(service.settings().audit_kept.as_millis()).unwrap_or(i64::MAX);
+    let before = service.tables().now_ms().await?.saturating_sub(kept);
+    while service.tables().forget_audit(before, ROWS_A_STEP).await? > 0 {}
+    Ok(())
+}
