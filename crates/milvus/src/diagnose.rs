@@ -133,13 +133,16 @@ async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, Unreached> {
             return Err((ErrorKind::UnknownHost, format!("the host `{host}` does not resolve")));
         }
     };
-    pinned::connect(&addresses, PROBE_TIMEOUT).await.map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => {
-            (ErrorKind::ConnectionRefused, format!("nothing listens on {endpoint}"))
+    match pinned::connect(&addresses, PROBE_TIMEOUT).await {
+        Ok(stream) => Ok(stream),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Err((ErrorKind::ConnectionRefused, format!("nothing listens on {endpoint}")))
         }
-        io::ErrorKind::TimedOut => (ErrorKind::ConnectTimeout, format!("{endpoint} does not answer")),
-        _ => (ErrorKind::Unreachable, format!("{endpoint} can't be reached: {error}")),
-    })
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Err((ErrorKind::ConnectTimeout, format!("{endpoint} does not answer")))
+        }
+        Err(error) => Err((ErrorKind::Unreachable, format!("{endpoint} can't be reached: {error}"))),
+    }
 }
 
 /// Sends the HTTP/2 preface, and if nobody answers it, a TLS greeting.

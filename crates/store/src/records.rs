@@ -246,7 +246,8 @@ impl Change {
 /// - Placeholders are `$1`, `$2`, …; each value has one, and may have several. `$1::BIGINT` is not used; where the type
 ///   does not follow from a column, it is `CAST($1 AS BIGINT)`. A value has the type of its column.
 /// - Statements are constant: what differs between calls is in the values. Each is one `SELECT`, `INSERT`, `UPDATE` or
-///   `DELETE`, perhaps after `WITH`. `ON CONFLICT … DO NOTHING` and `DO UPDATE` are used, `RETURNING` is not.
+///   `DELETE`, perhaps after `WITH`, and names its columns instead of `*`. `ON CONFLICT … DO NOTHING` and `DO UPDATE` may
+///   be used, `RETURNING` may not.
 /// - Foreign keys are checked at once; `DEFERRABLE` is not used.
 /// - Names of tables and indexes are not those of the store's own.
 #[async_trait]

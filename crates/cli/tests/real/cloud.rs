@@ -112,7 +112,7 @@ fn what_the_control_plane_says_stands_in_the_way_by_its_own_code() {
     ]);
     let selected = ["--collection", "cloud_refused"];
     for (pair, code, says) in [
-        (("in01-source", "in01-nowhere"), "VF-0113", "cluster `in01-nowhere` (target)"),
+        (("in01-source", "in01-nowhere"), "VF-0113", "the target `in01-nowhere` is not visible"),
         (("in01-asleep", "in01-target"), "VF-0223", "is SUSPENDED, not RUNNING"),
         (("in01-private", "in01-target"), "VF-0116", "has no public endpoint"),
         (

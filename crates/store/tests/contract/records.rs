@@ -507,7 +507,8 @@ async fn calls_of_yesterday_are_forgotten_some_at_a_time() {
     let old = "INSERT INTO vecferry.record_calls (call, made_at, changed) \
                SELECT 'old' || n, now() - interval '25 hours', '{1}' FROM generate_series(1, 40) n";
     SERVER.query(&url, old);
-    let young = "INSERT INTO vecferry.record_calls (call, made_at, changed) VALUES ('young', now() - interval '23 hours', '{1}')";
+    let young = "INSERT INTO vecferry.record_calls (call, made_at, changed) \
+                 VALUES ('young', now() - interval '23 hours', '{1}')";
     SERVER.query(&url, young);
     let left = "SELECT count(*) FILTER (WHERE call LIKE 'old%'), count(*) FROM vecferry.record_calls";
     for (number, expected) in (0..).zip(["24|26", "8|11", "0|4", "0|5"]) {
