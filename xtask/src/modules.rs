@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::{Failure, output};
 
 /// Crates whose modules are looked at.
-const CRATES: [&str; 4] = ["cli", "migrate", "report", "store"];
+const CRATES: [&str; 5] = ["cli", "migrate", "report", "server", "store"];
 
 /// Which modules a module imports.
 type Imports = BTreeMap<String, BTreeSet<String>>;

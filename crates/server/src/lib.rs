@@ -11,6 +11,7 @@ mod access;
 mod api;
 mod jobs;
 pub mod network;
+mod problem;
 pub mod secret;
 mod serve;
 mod service;

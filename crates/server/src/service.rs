@@ -13,6 +13,7 @@ use vecferry_store::{Error as StoreError, ErrorKind, Store};
 
 use crate::access::{Actor, Caller, OrganizationRole};
 use crate::network::{self, Networks};
+use crate::problem::of_store;
 use crate::secret::keyring::{self, Keyring};
 use crate::secret::token::{Token, TokenKind};
 use crate::settings::Settings;
@@ -68,7 +69,7 @@ impl Service {
         keyring: Keyring,
         settings: Settings,
     ) -> Result<(Arc<Self>, Option<Secret>), Problem> {
-        let failed = |error: StoreError| crate::api::store_refused(&error);
+        let failed = |error: StoreError| of_store(&error);
         let tables = Tables::open(store).await.map_err(failed)?;
         let link = first_start(&tables).await.map_err(failed)?;
         let requests = settings.requests;
@@ -162,7 +163,7 @@ impl Service {
     /// # Errors
     /// Somebody has the address, or the store fails.
     pub async fn add_organization(&self, name: &str, project: &str, email: &str) -> Result<Secret, Problem> {
-        let failed = |error: StoreError| crate::api::store_refused(&error);
+        let failed = |error: StoreError| of_store(&error);
         add_organization(&self.tables, (name, project), email).await.map_err(failed)
     }
 

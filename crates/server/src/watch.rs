@@ -7,7 +7,7 @@ use vecferry_migrate::{Problem, version_of};
 use vecferry_milvus::Endpoint;
 use vecferry_store::Error as StoreError;
 
-use crate::api::document;
+use crate::problem::document;
 use crate::service::Service;
 use crate::tables::{ClusterStatus, Sight, token_purpose};
 

@@ -8,8 +8,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use vecferry_migrate::problem::retell;
 use vecferry_migrate::{Code, Problem};
-use vecferry_store::{Error as StoreError, ErrorKind};
+use vecferry_store::Error as StoreError;
 use vecferry_words::{Lang, Surface};
+
+use crate::problem::{document, of_store};
 
 /// An answer that brings something.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,13 +88,8 @@ impl From<Vec<Problem>> for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         tracing::warn!(%error, "the store failed");
-        store_refused(&error).into()
+        of_store(&error).into()
     }
-}
-
-/// A problem with all its texts, as the service words them.
-pub(crate) fn document(problem: &Problem) -> Value {
-    serde_json::to_value(problem.on(Surface::Service)).unwrap_or_default()
 }
 
 /// The same of a document that holds problems.
@@ -100,37 +97,6 @@ pub(crate) fn documents(value: &impl Serialize) -> std::result::Result<Value, Re
     let mut value = serde_json::to_value(value).map_err(Refusal::unavailable)?;
     retell(&mut value, Surface::Service);
     Ok(value)
-}
-
-/// What a failure of the store means for a request.
-pub(crate) fn store_refused(error: &StoreError) -> Problem {
-    match error.kind() {
-        ErrorKind::Full | ErrorKind::ReadOnly => Problem::new(Code::StoreFull),
-        ErrorKind::Taken => {
-            Problem::new(Code::Conflict).with("detail", "taken").with("detail_zh", "已被占用")
-        }
-        ErrorKind::Unmet => {
-            let problem = Problem::new(Code::Conflict).with("detail", "it was changed or removed meanwhile");
-            problem.with("detail_zh", "期间已被更改或删除")
-        }
-        ErrorKind::Unusable
-        | ErrorKind::Exposed
-        | ErrorKind::Foreign
-        | ErrorKind::Network
-        | ErrorKind::Unreachable
-        | ErrorKind::Denied
-        | ErrorKind::Corrupt
-        | ErrorKind::Newer
-        | ErrorKind::Locked
-        | ErrorKind::UnknownJob
-        | ErrorKind::AmbiguousJob
-        | ErrorKind::JobIsLive
-        | ErrorKind::Superseded
-        | ErrorKind::NotOpen
-        | ErrorKind::IsClaimed
-        | ErrorKind::Fenced
-        | ErrorKind::Moved => Problem::new(Code::ServiceUnavailable).with("detail", error),
-    }
 }
 
 impl Refusal {

@@ -26,8 +26,6 @@ use utoipa_axum::routes;
 
 use crate::service::Service;
 
-pub(crate) use answer::{document, store_refused};
-
 /// Addresses of the API, as they are written in metrics.
 pub(crate) const PATHS: [&str; 29] = [
     "/healthz",

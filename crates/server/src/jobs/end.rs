@@ -5,7 +5,7 @@ use vecferry_migrate::{JobState, Problem};
 use vecferry_store::{Error as StoreError, ErrorKind, JobId};
 
 use super::queue::Again;
-use crate::api::document;
+use crate::problem::document;
 use crate::service::Service;
 use crate::tables::MigrationRecord;
 

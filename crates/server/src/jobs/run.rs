@@ -13,6 +13,7 @@ use vecferry_store::{Error as StoreError, ErrorKind, JobId, JobRecord};
 use super::end::{End, end};
 use super::queue::Again;
 use super::request::{Access, JobRequest, Sides, hints};
+use crate::problem::of_store;
 use crate::service::Service;
 use crate::tables::{MigrationRecord, MigrationSource, Taken, Wanted, source_purpose};
 
@@ -178,7 +179,7 @@ pub(crate) fn not_too_many(
 pub(crate) async fn edition(service: &Service, org_id: &str) -> Result<Edition, Problem> {
     let unknown = |detail: &str| Problem::new(Code::ServiceUnavailable).with("detail", detail);
     let named = service.tables().edition(org_id).await;
-    let named = named.map_err(|error| crate::api::store_refused(&error))?;
+    let named = named.map_err(|error| of_store(&error))?;
     let named = named.ok_or_else(|| unknown("the organization is gone"))?;
     Edition::named(&named)
         .or_else(|| Edition::read(&named).ok())
@@ -224,7 +225,7 @@ async fn cluster_side(
     cluster_id: &str,
 ) -> Result<(vecferry_milvus::Endpoint, PlanHints), Problem> {
     let cluster = service.tables().cluster(org_id, cluster_id).await;
-    let cluster = cluster.map_err(|error| crate::api::store_refused(&error))?;
+    let cluster = cluster.map_err(|error| of_store(&error))?;
     let Some(cluster) = cluster else {
         let problem = Problem::new(Code::NoSuchObject).with("kind", "cluster").with("kind_zh", "集群");
         return Err(problem.with("id", cluster_id));
