@@ -1,7 +1,7 @@
 //! The service: its tables, its keys, and what runs in this process.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use vecferry_migrate::{Code, Limits, Problem, Resources};
 use vecferry_milvus::{Endpoint, Secret, Tls};
 use vecferry_store::{Error as StoreError, ErrorKind, Store};
+use vecferry_words::Told;
 
 use crate::access::{Actor, Caller, OrganizationRole};
 use crate::network::{self, Networks};
@@ -231,11 +232,16 @@ impl Service {
     /// The addresses of a host, all of which may be called.
     pub(crate) async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Problem> {
         self.networks().resolve(host, port).await.map_err(|error| match error {
-            network::Error::Denied { address, network, .. } => Problem::new(Code::NetworkDenied)
-                .with("host", host)
-                .with("address", address)
-                .with("network", network),
-            error => Problem::new(Code::BadRequest).with("detail", error),
+            network::Error::Denied { address, network, .. } => denied(host, address, network),
+            // No network of the settings is its own: it is told as one of a single address.
+            network::Error::NotAllowed { address, .. } => denied(host, address, address),
+            network::Error::Unresolved { reason, .. } => Problem::new(Code::BadRequest).told(
+                "detail",
+                Told::both(
+                    format!("the host `{host}` can't be resolved: {reason}"),
+                    format!("无法解析主机 `{host}`：{reason}"),
+                ),
+            ),
         })
     }
 
@@ -272,8 +278,20 @@ pub(crate) fn too_many(wait: RetryAfter) -> Problem {
 fn key_problem(error: keyring::Error) -> Problem {
     match error {
         keyring::Error::UnknownKey { key } => Problem::new(Code::KeyMissing).with("key", key),
-        error => Problem::new(Code::ServiceUnavailable).with("detail", error),
+        keyring::Error::Damaged
+        | keyring::Error::Unsealable
+        | keyring::Error::Random { .. }
+        | keyring::Error::File(_)
+        | keyring::Error::Unset { .. }
+        | keyring::Error::Command { .. }
+        | keyring::Error::Malformed { .. }
+        | keyring::Error::Empty => Problem::new(Code::ServiceUnavailable).with("detail", error),
     }
+}
+
+fn denied(host: &str, address: IpAddr, network: impl fmt::Display) -> Problem {
+    let problem = Problem::new(Code::NetworkDenied).with("host", host).with("address", address);
+    problem.with("network", network)
 }
 
 /// Makes the first organization. Of several processes that start at once, one does.

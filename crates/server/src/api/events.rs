@@ -133,7 +133,7 @@ fn events(listener: Listener) -> impl Stream<Item = Result<Event, Infallible>> {
 impl Listener {
     /// Looks at the record. What can't be read now is told later.
     async fn look(&mut self) {
-        if self.looks % LOOKS_A_RIGHT == 0 && !self.may_still_look().await {
+        if self.looks.is_multiple_of(LOOKS_A_RIGHT) && !self.may_still_look().await {
             self.is_over = true;
             return;
         }

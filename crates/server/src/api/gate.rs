@@ -40,7 +40,15 @@ pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, 
     let lang = language(request.headers());
     let started = Instant::now();
     let span = tracing::info_span!("request", %request_id, %method, path);
-    let mut response = passed(&service, request, next, &request_id).instrument(span.clone()).await;
+    // Whoever hangs up does not stop what was asked for half-way, nor keep it from the audit log.
+    let work = passed(Arc::clone(&service), request, next, request_id.clone()).instrument(span.clone());
+    let mut response = match tokio::spawn(work).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(%error, %request_id, "the request failed");
+            Refusal::unavailable("the request failed").into_response()
+        }
+    };
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         let closes = response.headers().get(header::CONNECTION).cloned();
         response = refusal.in_language(lang, &request_id);
@@ -64,7 +72,7 @@ fn matched(request: &Request) -> &'static str {
     super::PATHS.iter().find(|known| **known == path).copied().unwrap_or("other")
 }
 
-async fn passed(service: &Arc<Service>, request: Request, next: Next, request_id: &str) -> Response {
+async fn passed(service: Arc<Service>, request: Request, next: Next, request_id: String) -> Response {
     let (mut parts, body) = request.into_parts();
     let limits = service.settings().requests;
     // All of it arrives before anything is answered: what was left on the connection would be taken for the next request.
@@ -83,7 +91,7 @@ async fn passed(service: &Arc<Service>, request: Request, next: Next, request_id
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let peer = peer.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
     parts.extensions.insert(Peer(peer));
-    let caller = match caller(service, &parts.method, &parts.headers).await {
+    let caller = match caller(&service, &parts.method, &parts.headers).await {
         Ok(caller) => caller.map(Arc::new),
         Err(refusal) => return refusal.into_response(),
     };
@@ -97,9 +105,14 @@ async fn passed(service: &Arc<Service>, request: Request, next: Next, request_id
     if let Some(caller) = &caller {
         parts.extensions.insert(Arc::clone(caller));
     }
-    let answered = next.run(Request::from_parts(parts, Body::from(body)));
+    // What takes too long goes on: an answer that nobody waits for is still done or not, and not half.
+    let answered = tokio::spawn(next.run(Request::from_parts(parts, Body::from(body))).in_current_span());
     let response = match tokio::time::timeout(limits.answer_wait_max, answered).await {
-        Ok(response) => response,
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the request failed");
+            Refusal::unavailable("the request failed").into_response()
+        }
         Err(_) => {
             let problem = Problem::new(Code::ServiceUnavailable).with("detail", "it took too long");
             Refusal::from(problem.with("detail_zh", "用时过长")).into_response()
@@ -117,7 +130,7 @@ async fn passed(service: &Arc<Service>, request: Request, next: Next, request_id
                 object: object.unwrap_or_else(|| path.chars().take(OBJECT_CHARACTERS_MAX).collect()),
                 outcome,
                 address: peer.to_string(),
-                request_id: request_id.to_owned(),
+                request_id,
             };
             if let Err(error) = service.tables().add_audit(&caller.org_id, entry).await {
                 tracing::error!(%error, "the audit log could not be written");

@@ -19,8 +19,8 @@ const HELD: Duration = Duration::from_secs(15);
 const HOLD_INTERVAL: Duration = Duration::from_millis(500);
 /// A holder that can't reach the store for so long gives the job up, before another process may take it.
 const SILENT_MAX: Duration = Duration::from_secs(10);
-/// Jobs that end or fail at once are not taken again at once.
-const AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// What could not be worked on is tried again after so long.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Works until the service ends. Jobs that are under way then are given back, for whichever process comes next.
 pub(crate) async fn work_off(service: Arc<Service>) {
@@ -74,10 +74,9 @@ async fn held(service: Arc<Service>, taken: Taken) {
     match done {
         Again::Never => {}
         Again::Soon => {
-            if !service.stopping().is_cancelled() {
-                tokio::time::sleep(AGAIN_AFTER).await;
-            }
-            if let Err(error) = service.tables().release(&job_id, service.process()).await {
+            let after = if service.stopping().is_cancelled() { Duration::ZERO } else { AGAIN_AFTER };
+            let released = service.tables().release(&job_id, service.process(), milliseconds(after));
+            if let Err(error) = released.await {
                 tracing::debug!(%error, "the job is free when its time is over");
             }
         }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use vecferry_migrate::event::{Event, Observer};
-use vecferry_migrate::problem::is_store_unavailable;
 use vecferry_migrate::{Code, JobState, Migration, PlanFile, PlanHints, Problem, Report, Resumed};
 use vecferry_policy::{Deployment, Edition, limits};
 use vecferry_store::{Error as StoreError, ErrorKind, JobId, JobRecord};
@@ -74,14 +73,21 @@ async fn run(
 
 /// Whether a job did not end because of itself, but of the store: it goes on as soon as that is there again.
 fn is_paused(report: &Report) -> bool {
-    report.state == JobState::Failed
-        && report.problems.iter().any(|problem| is_store_unavailable(problem.code))
+    report.state == JobState::Failed && report.problems.iter().any(is_passing)
 }
 
-/// Whether a refusal passes by itself.
+/// Whether something passes without anybody's doing anything about the job.
 fn is_passing(problem: &Problem) -> bool {
-    is_store_unavailable(problem.code)
-        || matches!(problem.code, Code::JobIsLive | Code::ServiceUnavailable | Code::StoreFull)
+    const PASSING: [Code; 7] = [
+        Code::LedgerFailed,
+        Code::StoreUnreachable,
+        Code::StoreUnusable,
+        Code::StateDir,
+        Code::StoreFull,
+        Code::ServiceUnavailable,
+        Code::JobIsLive,
+    ];
+    PASSING.contains(&problem.code)
 }
 
 async fn carried_out(

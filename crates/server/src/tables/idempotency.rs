@@ -6,13 +6,15 @@ use super::Tables;
 
 /// Names are remembered so long.
 const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1000;
+/// A request that made nothing for so long is not under way any more: its process ended.
+const UNDER_WAY_MS: i64 = 2 * 60 * 1000;
 
 /// What became of an earlier request with the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
     /// The same: it made this job.
     Job(String),
-    /// The same, and it is under way, or its process ended.
+    /// The same, and it is under way.
     Unfinished,
     /// Another body.
     Another,
@@ -54,16 +56,25 @@ impl Tables {
             Err(error) if error.kind() == ErrorKind::Taken => {}
             Err(error) => return Err(error),
         }
-        let sql = "SELECT i.body_hash, i.job_id, (SELECT COUNT(*) FROM migrations m WHERE m.job_id = i.job_id) \
+        let sql = "SELECT i.body_hash, i.job_id, i.at_ms, \
+            (SELECT COUNT(*) FROM migrations m WHERE m.job_id = i.job_id) \
             FROM idempotency i WHERE i.org_id = $1 AND i.caller = $2 AND i.name = $3";
         let row = self.row(sql, [org_id.into(), caller.into(), name.into()], |record| {
-            Ok((record.text(0)?, record.text(1)?, record.integer(2)?))
+            Ok((record.text(0)?, record.text(1)?, record.integer(2)?, record.integer(3)?))
         });
-        Ok(Begun::Again(match row.await? {
-            Some((hash, _, _)) if hash != body_hash => Answered::Another,
-            Some((_, job_id, 1)) => Answered::Job(job_id),
-            Some(_) | None => Answered::Unfinished,
-        }))
+        match row.await? {
+            Some((hash, _, _, _)) if hash != body_hash => Ok(Begun::Again(Answered::Another)),
+            Some((_, job_id, _, 1)) => Ok(Begun::Again(Answered::Job(job_id))),
+            Some((_, left, at_ms, _)) if now.saturating_sub(at_ms) > UNDER_WAY_MS => {
+                let sql = "UPDATE idempotency SET job_id = $5, at_ms = $6 \
+                    WHERE org_id = $1 AND caller = $2 AND name = $3 AND job_id = $4";
+                let values =
+                    [org_id.into(), caller.into(), name.into(), left.into(), job_id.into(), now.into()];
+                let is_first = self.change([Change::new(sql, values)]).await?.first() == Some(&1);
+                Ok(if is_first { Begun::First } else { Begun::Again(Answered::Unfinished) })
+            }
+            Some(_) | None => Ok(Begun::Again(Answered::Unfinished)),
+        }
     }
 
     /// Gives a name free again whose request made nothing.

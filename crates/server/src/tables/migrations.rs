@@ -117,8 +117,22 @@ const COLUMNS: &str = "job_id, org_id, project_id, source_project_id, source_clu
     source_address, target_cluster_id, target_address, request, state, wanted, progress, reason, checks, created_by, \
     created_ms, start_ms, started_ms, ended_ms, holder";
 
-/// Jobs at the head of the queue that are looked at, when one is to be taken.
-const LOOKED_AT: i64 = 200;
+/// The next job: one that is to end, which holds nobody up, or one that may start and for which there is room.
+fn next() -> String {
+    let held = |of: &str| {
+        format!(
+            "(SELECT COUNT(*) FROM migrations h WHERE h.holder IS NOT NULL AND h.held_until_ms >= $1{of})"
+        )
+    };
+    let (all, organization) = (held(""), held(" AND h.org_id = m.org_id"));
+    let target = held(" AND h.target_address = m.target_address");
+    let source = held(" AND h.source_address = m.source_address");
+    format!(
+        "SELECT {COLUMNS} FROM migrations m WHERE wanted IS NOT NULL AND held_until_ms < $1 AND (wanted = 'cancel' \
+         OR (start_ms <= $1 AND {all} < $2 AND {organization} < $3 AND {target} < $4 AND {source} < $5)) \
+         ORDER BY start_ms, job_id LIMIT 1"
+    )
+}
 
 fn read(record: &Record) -> Result<MigrationRecord, Error> {
     let source = match (record.text_or_none(4)?, record.text_or_none(3)?) {
@@ -278,60 +292,43 @@ impl Tables {
         let now = self.now_ms().await?;
         let turn = "SELECT turn FROM queue WHERE name = 'jobs'";
         let turn = self.row(turn, [], |record| record.integer(0)).await?.unwrap_or(0);
-        let held = "SELECT org_id, target_address, source_address FROM migrations \
-            WHERE holder IS NOT NULL AND held_until_ms >= $1 LIMIT 10000";
-        let held = self
-            .rows(held, [now.into()], |record| Ok((record.text(0)?, record.text(1)?, record.text(2)?)))
-            .await?;
-        let waiting = format!(
-            "SELECT {COLUMNS} FROM migrations WHERE wanted IS NOT NULL AND start_ms <= $1 AND held_until_ms < $1 \
-             ORDER BY start_ms, job_id LIMIT $2"
-        );
-        let waiting = self.rows(&waiting, [now.into(), LOOKED_AT.into()], read).await?;
-        let count = |is_it: &dyn Fn(&(String, String, String)) -> bool| {
-            i64::try_from(held.iter().filter(|held| is_it(held)).count()).unwrap_or(i64::MAX)
-        };
-        let has_room = |job: &MigrationRecord| {
-            count(&|_| true) < limits.jobs_max
-                && count(&|held| held.0 == job.org_id) < limits.per_organization_max
-                && count(&|held| held.1 == job.target_address) < limits.per_target_max
-                && count(&|held| held.2 == job.source_address) < limits.per_source_max
-        };
-        for job in waiting {
-            let Some(wanted) = job.wanted else { continue };
-            // What is to end holds nobody up.
-            if wanted == Wanted::Run && !has_room(&job) {
-                continue;
-            }
-            // Counting and taking are one step: whoever took a job meanwhile had the turn.
-            let taken = self
-                .change([
-                    Change::new(
-                        "UPDATE queue SET turn = turn + 1 WHERE name = 'jobs' AND turn = $1",
-                        [turn.into()],
-                    )
-                    .exactly(1),
-                    Change::new(
-                        "UPDATE migrations SET holder = $2, held_until_ms = $3 \
-                         WHERE job_id = $1 AND wanted = $4 AND held_until_ms < $5",
-                        [
-                            (&job.job_id).into(),
-                            holder.into(),
-                            now.saturating_add(held_ms).into(),
-                            wanted.name().into(),
-                            now.into(),
-                        ],
-                    )
-                    .exactly(1),
-                ])
-                .await;
-            return match taken {
-                Ok(_) => Ok(Some(Taken { record: job, wanted })),
-                Err(error) if error.kind() == ErrorKind::Unmet => Ok(None),
-                Err(error) => Err(error),
-            };
+        let values = [
+            now.into(),
+            limits.jobs_max.into(),
+            limits.per_organization_max.into(),
+            limits.per_target_max.into(),
+            limits.per_source_max.into(),
+        ];
+        let Some(job) = self.row(&next(), values, read).await? else { return Ok(None) };
+        let Some(wanted) = job.wanted else { return Ok(None) };
+        let values = [
+            (&job.job_id).into(),
+            holder.into(),
+            now.saturating_add(held_ms).into(),
+            wanted.name().into(),
+            now.into(),
+        ];
+        // Counting and taking are one step: whoever took a job meanwhile had the turn.
+        let taken = self
+            .change([
+                Change::new(
+                    "UPDATE queue SET turn = turn + 1 WHERE name = 'jobs' AND turn = $1",
+                    [turn.into()],
+                )
+                .exactly(1),
+                Change::new(
+                    "UPDATE migrations SET holder = $2, held_until_ms = $3 \
+                     WHERE job_id = $1 AND wanted = $4 AND held_until_ms < $5",
+                    values,
+                )
+                .exactly(1),
+            ])
+            .await;
+        match taken {
+            Ok(_) => Ok(Some(Taken { record: job, wanted })),
+            Err(error) if error.kind() == ErrorKind::Unmet => Ok(None),
+            Err(error) => Err(error),
         }
-        Ok(None)
     }
 
     /// Holds a job for longer. Tells what is wanted of it now; none where another process has it.
@@ -352,10 +349,11 @@ impl Tables {
         Ok(Some(wanted.flatten().as_deref().and_then(Wanted::of_name)))
     }
 
-    /// Gives a job back that another process is to go on with.
-    pub(crate) async fn release(&self, job_id: &str, holder: &str) -> Result<(), Error> {
-        let sql = "UPDATE migrations SET holder = NULL, held_until_ms = 0 WHERE job_id = $1 AND holder = $2";
-        self.change([Change::new(sql, [job_id.into(), holder.into()])]).await.map(drop)
+    /// Gives a job back, which may be taken again after a time.
+    pub(crate) async fn release(&self, job_id: &str, holder: &str, after_ms: i64) -> Result<(), Error> {
+        let free_at = self.now_ms().await?.saturating_add(after_ms);
+        let sql = "UPDATE migrations SET holder = NULL, held_until_ms = $3 WHERE job_id = $1 AND holder = $2";
+        self.change([Change::new(sql, [job_id.into(), holder.into(), free_at.into()])]).await.map(drop)
     }
 
     /// Records that the process that holds a job began to work on it.
