@@ -5,19 +5,19 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use futures_util::Stream;
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use vecferry_migrate::Lang;
 use vecferry_store::{ErrorKind, JobId};
 
-use super::answer::Refusal;
+use super::answer::{Refusal, Refused};
 use super::extract::Path;
 use super::jobs::{Job, job, shown};
 use crate::access::{Action, Caller};
@@ -36,8 +36,8 @@ const RETRY: Duration = Duration::from_secs(2);
 const LOOKS_A_RIGHT: u32 = 20;
 
 /// The ways of events.
-pub(super) fn router(_: Arc<Service>) -> Router<Arc<Service>> {
-    Router::new().route("/v2/jobs/{jobId}/events", get(listen))
+pub(super) fn ways() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new().routes(routes!(listen))
 }
 
 /// A listener and what it was told.
@@ -55,7 +55,21 @@ struct Listener {
     _permit: OwnedSemaphorePermit,
 }
 
-async fn listen(
+/// What happens to a job, as server-sent events
+///
+/// Events named `job` bring the job as `GET /v2/jobs/{jobId}` shows it, whenever it changed; the one at its end is the last.
+/// Events named `step` bring a step of a collection and have IDs: with `Last-Event-ID`, only later ones come.
+#[utoipa::path(get, path = "/v2/jobs/{jobId}/events", tag = "Jobs", operation_id = "listenToJob",
+    params(
+        ("jobId" = String, Path, description = "The job"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The last step that was seen")
+    ),
+    security(("apiKey" = []), ("session" = [])),
+    responses(
+        (status = 200, description = "Events", content_type = "text/event-stream", body = String),
+        (status = "default", body = Refused)
+    ))]
+pub(crate) async fn listen(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
     Path(job_id): Path<String>,

@@ -27,7 +27,7 @@ use utoipa_axum::routes;
 use crate::service::Service;
 
 /// Addresses of the API, as they are written in metrics.
-pub(crate) const PATHS: [&str; 29] = [
+pub(crate) const PATHS: [&str; 30] = [
     "/healthz",
     "/readyz",
     "/metrics",
@@ -57,6 +57,7 @@ pub(crate) const PATHS: [&str; 29] = [
     "/v2/jobs/{jobId}/cancel",
     "/v2/jobs/{jobId}/resume",
     "/v2/jobs/{jobId}/rate",
+    "/v2/jobs/{jobId}/events",
 ];
 
 #[derive(OpenApi)]
@@ -126,13 +127,15 @@ fn ways() -> OpenApiRouter<Arc<Service>> {
 
 /// The description of the API, OpenAPI 3.1.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    ways().into_openapi()
+    let mut document = ways().into_openapi();
+    document.merge(events::ways().into_openapi());
+    document
 }
 
 /// The API of a service.
 pub(crate) fn router(service: Arc<Service>) -> Router {
-    let (router, document) = ways().split_for_parts();
-    let document = Arc::new(document);
+    let router = Router::from(ways());
+    let document = Arc::new(openapi());
     let described = get(move || {
         let document = Arc::clone(&document);
         async move { axum::Json((*document).clone()) }
@@ -144,5 +147,5 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .method_not_allowed_fallback(gate::no_such_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&service), gate::pass));
     // Listeners stay for as long as they like, so that they pass no gate that waits for the end of an answer.
-    gated.merge(events::router(Arc::clone(&service))).with_state(service)
+    gated.merge(Router::from(events::ways())).with_state(service)
 }
