@@ -8,6 +8,7 @@ use prost::Message;
 use crate::collection::{Collection, CollectionName, Index, LoadState, NewCollection, QuerySegment, Segment};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
+use crate::finding::{Finding, Part};
 use crate::proto::common::{self, KeyValuePair, Status};
 use crate::proto::milvus as pb;
 use crate::proto::schema::scalar_field::Data;
@@ -244,12 +245,12 @@ impl Client {
         let request = Slices::from(Bytes::from(request.encode_to_vec()));
         let raw = self.transport.call_bytes(CALL, &name.db, request, CONTROL_TIMEOUT).await?;
         let answer = pb::DescribeCollectionResponse::decode(raw.clone())
-            .map_err(|error| Error::malformed(CALL, "the response can't be decoded").with_source(error))?;
+            .map_err(|error| Error::malformed(CALL, Finding::NotDecoded).with_source(error))?;
         Error::check(CALL, answer.status.as_ref())?;
-        let broken = |error: WireError| Error::malformed(CALL, error.to_string());
+        let broken = |error: WireError| Error::malformed(CALL, error);
         let schema = fields(&raw)
             .find_map(|field| field.ok().filter(|field| field.number == 2))
-            .ok_or_else(|| Error::malformed(CALL, "the response has no schema"))?;
+            .ok_or_else(|| Error::malformed(CALL, Finding::Lacks(Part::Schema)))?;
         // A copy, because the schema outlives the answer's buffer.
         let schema = Schema::read(Bytes::copy_from_slice(schema.bytes().map_err(broken)?)).map_err(broken)?;
         // Asked for by an alias, 2.3.5 repeats the alias as `collection_name`; the schema has the real name.
@@ -346,8 +347,8 @@ impl Client {
                 answer => answer.map_err(|error| error.about(name))?,
             };
         if answer.partition_names.is_empty() && self.version.flavor != Flavor::LiteNative {
-            let text = format!("the response names no partition of `{name}`");
-            return Err(Error::malformed("ShowPartitions", text));
+            let (part, collection) = (Part::Partitions, name.to_string());
+            return Err(Error::malformed("ShowPartitions", Finding::LacksOf { part, collection }));
         }
         let ids = answer.partition_i_ds.into_iter().chain(std::iter::repeat(0));
         let mut partitions: Vec<_> = answer.partition_names.into_iter().zip(ids).collect();
@@ -614,7 +615,10 @@ impl Client {
         let answer = answer.map_err(|error| error.about(name))?;
         crate::schema::parameter(&answer.stats, "row_count")
             .and_then(|rows| rows.parse().ok())
-            .ok_or_else(|| Error::malformed(CALL, format!("the response has no row count of `{name}`")))
+            .ok_or_else(|| {
+                let (part, collection) = (Part::RowCount, name.to_string());
+                Error::malformed(CALL, Finding::LacksOf { part, collection })
+            })
     }
 
     /// Reads one page of rows in key order, as the bytes of the answer (for [`crate::wire::Page::read`]).
@@ -627,7 +631,7 @@ impl Client {
                 // On the heap: hardly any query is one of these.
                 let answer = Box::pin(self.all_rows(query, key_field)).await?;
                 let answer = pick::pick(answer, key_field, picked, query.rows_max);
-                let answer = answer.map_err(|error| Error::malformed("Query", error.to_string()))?;
+                let answer = answer.map_err(|error| Error::malformed("Query", error))?;
                 Ok(Bytes::from(answer.encode_to_vec()))
             }
         }
@@ -639,10 +643,8 @@ impl Client {
         let all = Query { selection: RowSelection::Everything, ..query.clone() };
         let counted = self.count(&all).await?;
         if counted > u64::from(PICKED_ROWS_MAX) {
-            let text = format!(
-                "`{key_field}` can't be used in an expression, and {counted} rows are too many to read at once"
-            );
-            return Err(Error::new(ErrorKind::Rejected, CALL, text));
+            let finding = Finding::NotSelectable { field: key_field.to_owned(), rows: counted };
+            return Err(Error::own(ErrorKind::Rejected, CALL, finding));
         }
         let all = Query { rows_max: Some(PICKED_ROWS_MAX), ..all };
         let mut request = all.request();
@@ -652,16 +654,14 @@ impl Client {
             .retain(|pair| !["iterator", "reduce_stop_for_best"].contains(&pair.key.as_str()));
         let answer = self.send_query(&all, request).await?;
         let answer = pb::QueryResults::decode(answer);
-        let answer = answer.map_err(|error| Error::malformed(CALL, error.to_string()))?;
+        let answer = answer.map_err(|error| Error::malformed(CALL, error))?;
         let rows = pick::rows(&answer, key_field);
-        let rows = rows.map_err(|error| Error::malformed(CALL, error.to_string()))?;
+        let rows = rows.map_err(|error| Error::malformed(CALL, error))?;
         if rows as u64 == counted {
             return Ok(answer);
         }
-        let text = format!(
-            "{rows} of {counted} rows were returned: there may be duplicate primary keys, or not all rows are loaded"
-        );
-        Err(Error::new(ErrorKind::NotLoaded, CALL, text))
+        let finding = Finding::FewerRows { returned: rows as u64, counted };
+        Err(Error::own(ErrorKind::NotLoaded, CALL, finding))
     }
 
     async fn send_query(&self, query: &Query<'_>, request: pb::QueryRequest) -> Result<Bytes, Error> {
@@ -669,7 +669,7 @@ impl Client {
         let message = Slices::from(Bytes::from(request.encode_to_vec()));
         let answer = self.transport.call_bytes(CALL, &query.collection.db, message, DATA_TIMEOUT).await;
         let answer = answer.map_err(|error| error.about(query.collection))?;
-        let status = page::status(&answer).map_err(|error| Error::malformed(CALL, error.to_string()))?;
+        let status = page::status(&answer).map_err(|error| Error::malformed(CALL, error))?;
         Error::check(CALL, Some(&status))?;
         Ok(answer)
     }
@@ -684,7 +684,7 @@ impl Client {
                 pick::pick(answer, key_field, picked, None).and_then(|answer| pick::rows(&answer, key_field));
             return rows
                 .map(|rows| rows as u64)
-                .map_err(|error| Error::malformed("Query", error.to_string()));
+                .map_err(|error| Error::malformed("Query", error));
         }
         let columns = ["count(*)".to_owned()];
         let request = Query { columns: &columns, rows_max: None, ..query.clone() }.request();
@@ -704,7 +704,7 @@ impl Client {
         });
         count
             .and_then(|count| u64::try_from(count).ok())
-            .ok_or_else(|| Error::malformed("Query", "the response to count(*) has no number"))
+            .ok_or_else(|| Error::malformed("Query", Finding::Lacks(Part::Count)))
     }
 
     /// Writes rows; the answer must acknowledge every one of them.
@@ -722,7 +722,7 @@ impl Client {
         let message = rows.message(&name.db, &name.name, partition.unwrap_or_default());
         let answer = self.transport.call_bytes(call, &name.db, message, DATA_TIMEOUT).await?;
         let acknowledgement =
-            acknowledgement(&answer).map_err(|error| Error::malformed(call, error.to_string()))?;
+            acknowledgement(&answer).map_err(|error| Error::malformed(call, error))?;
         Error::check(call, acknowledgement.status.as_ref())?;
         let written = match mode {
             WriteMode::Insert => acknowledgement.inserted,
@@ -731,8 +731,8 @@ impl Client {
         if written == rows.count as u64 {
             return Ok(());
         }
-        let text = format!("{written} of {} rows were acknowledged", rows.count);
-        Err(Error::malformed(call, text))
+        let finding = Finding::NotAcknowledged { acknowledged: written, sent: rows.count as u64 };
+        Err(Error::malformed(call, finding))
     }
 
     /// Removes the rows that an expression selects. How many these were is not said: servers answer the number of keys

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::endpoint::{Endpoint, Scheme};
 use crate::error::{Error, ErrorKind};
+use crate::finding::Finding;
 use crate::pinned;
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -59,58 +60,51 @@ pub(crate) async fn call_error(
     if wrong_endpoint {
         return found;
     }
-    Error::new(ErrorKind::ConnectionLost, call, found.message().to_owned()).with_source(found)
+    found.as_lost(call)
 }
 
 async fn plain_error(call: &'static str, endpoint: &Endpoint, error: tonic::transport::Error) -> Error {
-    let (kind, text) = match probe_plain(endpoint).await {
-        Err((kind, text)) => (kind, text),
-        Ok(Spoken::Tls) => {
-            (ErrorKind::ServerSpeaksTls, format!("{endpoint} uses TLS, but the address starts with http://"))
-        }
-        Ok(Spoken::Http1) => (ErrorKind::NotGrpc, format!("{endpoint} is a web server (HTTP/1), not gRPC")),
-        Ok(Spoken::Other) => (ErrorKind::NotGrpc, format!("{endpoint} does not speak gRPC")),
+    let spoken = probe_plain(endpoint).await;
+    let endpoint = endpoint.to_string();
+    let (kind, finding) = match spoken {
+        Err(unreached) => unreached,
+        Ok(Spoken::Tls) => (ErrorKind::ServerSpeaksTls, Finding::SpeaksTls { endpoint }),
+        Ok(Spoken::Http1) => (ErrorKind::NotGrpc, Finding::WebServer { endpoint }),
+        Ok(Spoken::Other) => (ErrorKind::NotGrpc, Finding::NotGrpc { endpoint }),
         Ok(Spoken::Http2 | Spoken::Silent) => {
-            (ErrorKind::ConnectionLost, format!("the connection to {endpoint} broke: {}", innermost(&error)))
+            (ErrorKind::ConnectionLost, Finding::Broke { endpoint, error: innermost(&error) })
         }
     };
-    Error::new(kind, call, text).with_source(error)
+    Error::own(kind, call, finding).with_source(error)
 }
 
 async fn tls_error(call: &'static str, endpoint: &Endpoint, error: tonic::transport::Error) -> Error {
-    if let Err((kind, text)) = tcp(endpoint).await {
-        return Error::new(kind, call, text).with_source(error);
+    if let Err((kind, finding)) = tcp(endpoint).await {
+        return Error::own(kind, call, finding).with_source(error);
     }
-    let chain = chain_text(&error);
-    let (kind, text) = match find_tls_error(&error) {
-        Some(rustls::Error::InvalidCertificate(reason)) => (
-            ErrorKind::UntrustedCertificate,
-            format!("the certificate of {endpoint} is not trusted: {reason}"),
-        ),
-        Some(rustls::Error::InvalidMessage(_)) => (
-            ErrorKind::ServerSpeaksPlain,
-            format!("{endpoint} does not use TLS, but the address starts with https://"),
-        ),
+    let (chain, shown) = (chain_text(&error), endpoint.to_string());
+    let untrusted = ErrorKind::UntrustedCertificate;
+    let plain = ErrorKind::ServerSpeaksPlain;
+    let refused = ErrorKind::ClientCertificateRefused;
+    let (kind, finding) = match find_tls_error(&error) {
+        Some(rustls::Error::InvalidCertificate(reason)) => {
+            (untrusted, Finding::UntrustedCertificate { endpoint: shown, reason: reason.to_string() })
+        }
+        Some(rustls::Error::InvalidMessage(_)) => (plain, Finding::SpeaksPlain { endpoint: shown }),
         Some(rustls::Error::AlertReceived(alert)) => {
-            (ErrorKind::ClientCertificateRefused, format!("{endpoint} closed the TLS handshake: {alert:?}"))
+            (refused, Finding::HandshakeClosed { endpoint: shown, alert: format!("{alert:?}") })
         }
         _ if chain.contains("CertificateRequired") || chain.contains("BadCertificate") => {
-            (ErrorKind::ClientCertificateRefused, format!("{endpoint} requires a client certificate"))
+            (refused, Finding::ClientCertificateRequired { endpoint: shown })
         }
-        _ if probe_tls(endpoint).await != Spoken::Tls => (
-            ErrorKind::ServerSpeaksPlain,
-            format!("{endpoint} does not use TLS, but the address starts with https://"),
-        ),
+        _ if probe_tls(endpoint).await != Spoken::Tls => (plain, Finding::SpeaksPlain { endpoint: shown }),
         // Since TLS 1.3 a server refuses a client's certificate only after the client is done with the handshake.
         _ => match alert_after_handshake(endpoint).await {
-            Some(alert) => (
-                ErrorKind::ClientCertificateRefused,
-                format!("{endpoint} rejects the client certificate: {alert}"),
-            ),
-            None => (ErrorKind::ConnectionLost, format!("the connection to {endpoint} broke: {chain}")),
+            Some(alert) => (refused, Finding::ClientCertificateRejected { endpoint: shown, alert }),
+            None => (ErrorKind::ConnectionLost, Finding::Broke { endpoint: shown, error: chain }),
         },
     };
-    Error::new(kind, call, text).with_source(error)
+    Error::own(kind, call, finding).with_source(error)
 }
 
 /// What a port answers to a first message.
@@ -123,25 +117,28 @@ enum Spoken {
     Silent,
 }
 
-type Unreached = (ErrorKind, String);
+type Unreached = (ErrorKind, Finding);
 
 async fn tcp(endpoint: &Endpoint) -> Result<TcpStream, Unreached> {
     let addresses = match tokio::time::timeout(PROBE_TIMEOUT, endpoint.addresses()).await {
         Ok(Ok(addresses)) => addresses,
         Ok(Err(_)) | Err(_) => {
             let host = endpoint.host().trim_start_matches('[').trim_end_matches(']');
-            return Err((ErrorKind::UnknownHost, format!("the host `{host}` does not resolve")));
+            return Err((ErrorKind::UnknownHost, Finding::UnknownHost { host: host.to_owned() }));
         }
     };
+    let endpoint = endpoint.to_string();
     match pinned::connect(&addresses, PROBE_TIMEOUT).await {
         Ok(stream) => Ok(stream),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Err((ErrorKind::ConnectionRefused, format!("nothing listens on {endpoint}")))
+            Err((ErrorKind::ConnectionRefused, Finding::NothingListens { endpoint }))
         }
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            Err((ErrorKind::ConnectTimeout, format!("{endpoint} does not answer")))
+            Err((ErrorKind::ConnectTimeout, Finding::NoAnswer { endpoint }))
         }
-        Err(error) => Err((ErrorKind::Unreachable, format!("{endpoint} can't be reached: {error}"))),
+        Err(error) => {
+            Err((ErrorKind::Unreachable, Finding::Unreachable { endpoint, error: error.to_string() }))
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 
 use crate::error::{Error, ErrorKind};
+use crate::finding::Finding;
 
 /// A text that must not be seen: its `Debug` shows nothing of it, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,32 +72,31 @@ impl Endpoint {
     /// Reads `http[s]://host[:port]`. An address without a scheme is refused, because guessing would either send a
     /// password in the clear or fail in a way nobody understands. A path, query or user in the address is refused too.
     pub fn parse(address: &str) -> Result<Self, Error> {
-        let bad = |why: &str| {
-            Error::new(ErrorKind::InvalidEndpoint, "connect", format!("`{}` {why}", redact(address)))
-        };
+        let bad = |why: fn(String) -> Finding| unusable(why(redact(address)));
+        let not_an_address = || bad(|address| Finding::NotAnAddress { address });
         let (scheme, rest) = match address.split_once("://") {
             Some(("http", rest)) => (Scheme::Http, rest),
             Some(("https", rest)) => (Scheme::Https, rest),
-            Some(_) => return Err(bad("must start with http:// or https://")),
-            None => return Err(bad("has no scheme; write http:// or https:// in front of it")),
+            Some(_) => return Err(bad(|address| Finding::OtherScheme { address })),
+            None => return Err(bad(|address| Finding::NoScheme { address })),
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains('@') {
-            return Err(bad("contains credentials; give them as a token instead"));
+            return Err(bad(|address| Finding::CredentialsInAddress { address }));
         }
         if authority.is_empty() || authority.contains(['/', '?', '#', ' ']) {
-            return Err(bad("is not of the form http[s]://host:port"));
+            return Err(not_an_address());
         }
         let uri: http::Uri = format!("http://{authority}")
             .parse()
-            .map_err(|_| bad("is not of the form http[s]://host:port"))?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad("names no host"))?.to_owned();
+            .map_err(|_| not_an_address())?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad(|address| Finding::NoHost { address }))?.to_owned();
         let after_host = &authority[host.len().min(authority.len())..];
         let port = match (uri.port_u16(), scheme) {
-            (Some(0), _) => return Err(bad("names port 0")),
+            (Some(0), _) => return Err(bad(|address| Finding::PortZero { address })),
             (Some(port), _) => port,
             (None, _) if after_host.starts_with(':') => {
-                return Err(bad("names a port that is not a number up to 65535"));
+                return Err(bad(|address| Finding::NotAPort { address }));
             }
             (None, Scheme::Http) => PORT_DEFAULT,
             (None, Scheme::Https) => PORT_HTTPS_DEFAULT,
@@ -115,13 +115,10 @@ impl Endpoint {
     pub fn with_tls(mut self, tls: Tls) -> Result<Self, Error> {
         let given = tls.ca_pem.is_some() || tls.certificate_pem.is_some() || tls.key_pem.is_some();
         if given && self.scheme == Scheme::Http {
-            let message = format!("certificates are given, but `{self}` is not https");
-            return Err(Error::new(ErrorKind::InvalidEndpoint, "connect", message));
+            return Err(unusable(Finding::CertificatesWithoutTls { endpoint: self.to_string() }));
         }
         if tls.certificate_pem.is_some() != tls.key_pem.is_some() {
-            let message =
-                "a client certificate and its key belong together; one of them is missing".to_owned();
-            return Err(Error::new(ErrorKind::InvalidEndpoint, "connect", message));
+            return Err(unusable(Finding::HalfACertificate));
         }
         self.tls = tls;
         Ok(self)
@@ -186,16 +183,14 @@ impl Endpoint {
     pub(crate) fn authorization(&self) -> Result<Option<http::HeaderValue>, Error> {
         let Some(token) = &self.token else { return Ok(None) };
         let encoded = base64::engine::general_purpose::STANDARD.encode(token.reveal());
-        let mut value = http::HeaderValue::from_str(&encoded).map_err(|_| {
-            Error::new(
-                ErrorKind::InvalidEndpoint,
-                "connect",
-                "the token contains invalid characters".to_owned(),
-            )
-        })?;
+        let mut value = http::HeaderValue::from_str(&encoded).map_err(|_| unusable(Finding::TokenCharacters))?;
         value.set_sensitive(true);
         Ok(Some(value))
     }
+}
+
+fn unusable(why: Finding) -> Error {
+    Error::own(ErrorKind::InvalidEndpoint, "connect", why)
 }
 
 /// What an error may show of an address: everything but what stands before an `@`.

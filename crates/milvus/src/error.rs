@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::finding::{Finding, Part};
 use crate::proto::common::{ErrorCode, Status};
 
 /// What went wrong, as far as a caller acts differently on it.
@@ -98,6 +99,8 @@ pub struct Error {
     precedes_execution: bool,
     /// What the call was about, where it names one thing.
     about: Option<Box<str>>,
+    /// What the message says, where it is this side's own.
+    own: Option<Box<dyn std::error::Error + Send + Sync>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -111,8 +114,20 @@ impl Error {
             code: 0,
             precedes_execution: false,
             about: None,
+            own: None,
             source: None,
         }
+    }
+
+    /// An error of `call` whose message is this side's own, and no server's. Its words stay with it, so that they can be said
+    /// in another language.
+    pub fn own(
+        kind: ErrorKind,
+        call: &'static str,
+        words: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        let message = words.to_string();
+        Self { own: Some(Box::new(words)), ..Self::new(kind, call, message) }
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -126,8 +141,18 @@ impl Error {
         self
     }
 
-    pub(crate) fn malformed(call: &'static str, message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Malformed, call, message.into())
+    pub(crate) fn malformed(
+        call: &'static str,
+        words: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self::own(ErrorKind::Malformed, call, words)
+    }
+
+    /// The same failure of `call`, whose outcome is unknown.
+    pub(crate) fn as_lost(mut self, call: &'static str) -> Self {
+        let own = self.own.take();
+        let message = self.message.clone();
+        Self { own, message, ..Self::new(ErrorKind::ConnectionLost, call, String::new()).with_source(self) }
     }
 
     /// Names the collection or database that the call was about.
@@ -174,6 +199,11 @@ impl Error {
         &self.message
     }
 
+    /// What the message says, where it is this side's own and no server's.
+    pub fn own_words(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.own.as_deref().map(|own| own as _)
+    }
+
     /// The server's own error number, 0 where it gave none.
     pub fn server_code(&self) -> i32 {
         self.code
@@ -190,20 +220,20 @@ impl Error {
     /// only `code`: the call succeeded only if both are zero.
     pub(crate) fn check(call: &'static str, status: Option<&Status>) -> Result<(), Self> {
         let Some(status) = status else {
-            return Err(Self::malformed(call, "the response has no status"));
+            return Err(Self::malformed(call, Finding::Lacks(Part::Status)));
         };
         if status.code == 0 && status.error_code == 0 {
             return Ok(());
         }
         let kind = kind_of_status(status);
         let code = if status.code == 0 { status.error_code } else { status.code };
+        let precedes_execution = is_limit(status);
         let message = match (status.reason.is_empty(), status.detail.is_empty()) {
             (false, _) => without_stack(&status.reason),
             (true, false) => without_stack(&status.detail),
-            (true, true) => "the server gives no reason".to_owned(),
+            (true, true) => return Err(Self { code, precedes_execution, ..Self::own(kind, call, Finding::NoReason) }),
         };
-        let precedes_execution = is_limit(status);
-        Err(Self { kind, call, message: message.into(), code, precedes_execution, about: None, source: None })
+        Err(Self { code, precedes_execution, ..Self::new(kind, call, message) })
     }
 }
 

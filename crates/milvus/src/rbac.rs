@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::{Client, if_told};
 use crate::endpoint::Secret;
 use crate::error::{Error, ErrorKind};
+use crate::finding::{Finding, Part};
 use crate::proto::milvus as pb;
 
 /// Stands for every database, collection or privilege.
@@ -157,15 +158,15 @@ fn entity_of(grant: &Grant) -> pb::GrantEntity {
 
 /// A grant as a server answers it; a role, an object and a privilege must be named.
 fn grant_of(entity: pb::GrantEntity) -> Result<Grant, Error> {
-    let missing = |what: &str| Error::malformed("SelectGrant", format!("a grant names no {what}"));
+    let missing = |what: Part| Error::malformed("SelectGrant", Finding::GrantLacks(what));
     Ok(Grant {
-        role: entity.role.ok_or_else(|| missing("role"))?.name,
-        object: entity.object.ok_or_else(|| missing("object"))?.name,
+        role: entity.role.ok_or_else(|| missing(Part::Role))?.name,
+        object: entity.object.ok_or_else(|| missing(Part::Object))?.name,
         object_name: entity.object_name,
         privilege: entity
             .grantor
             .and_then(|grantor| grantor.privilege)
-            .ok_or_else(|| missing("privilege"))?
+            .ok_or_else(|| missing(Part::Privilege))?
             .name,
         // Servers without databases name none.
         db: if entity.db_name.is_empty() { crate::DB_DEFAULT.to_owned() } else { entity.db_name },
@@ -181,7 +182,7 @@ impl Client {
             answer.results.into_iter().filter_map(|result| result.role).map(|role| role.name).collect();
         // Every server has some from the beginning: an empty list hides them.
         if roles.is_empty() {
-            return Err(Error::malformed("SelectRole", "the response names no role at all"));
+            return Err(Error::malformed("SelectRole", Finding::Lacks(Part::Roles)));
         }
         Ok(roles)
     }
@@ -204,7 +205,7 @@ impl Client {
         let answer: pb::ListCredUsersResponse = self.control("ListCredUsers", "", &request).await?;
         // Every server has one from the beginning, and whoever asks is another.
         if answer.usernames.is_empty() {
-            return Err(Error::malformed("ListCredUsers", "the response names no user at all"));
+            return Err(Error::malformed("ListCredUsers", Finding::Lacks(Part::Users)));
         }
         let mut users: BTreeMap<_, _> =
             answer.usernames.into_iter().map(|name| (name, BTreeSet::new())).collect();

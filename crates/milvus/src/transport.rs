@@ -25,6 +25,7 @@ use crate::buffer::BufferPool;
 use crate::diagnose;
 use crate::endpoint::{Endpoint, Scheme};
 use crate::error::{Error, ErrorKind};
+use crate::finding::Finding;
 use crate::pinned::Pinned;
 
 /// Largest answer that is taken in. Servers answer at most 64 MiB a shard; more is a broken or hostile peer.
@@ -81,7 +82,7 @@ impl Transport {
         let answer =
             self.call_bytes(call, db, Slices::from(Bytes::from(request.encode_to_vec())), timeout).await?;
         Answer::decode(answer)
-            .map_err(|error| Error::malformed(call, "the response can't be decoded").with_source(error))
+            .map_err(|error| Error::malformed(call, Finding::NotDecoded).with_source(error))
     }
 
     /// One call with messages as bytes. The answer's bytes are one piece, in a buffer that is used again.
@@ -97,8 +98,8 @@ impl Transport {
             let answer = match tokio::time::timeout(timeout, self.exchange(call, db, message)).await {
                 Ok(answer) => answer,
                 Err(_) => {
-                    let text = format!("no response within {} s", timeout.as_secs());
-                    Err(Error::new(ErrorKind::Timeout, call, text))
+                    let seconds = timeout.as_secs();
+                    Err(Error::own(ErrorKind::Timeout, call, Finding::NoResponse { seconds }))
                 }
             };
             match &answer {
@@ -125,8 +126,8 @@ impl Transport {
         };
         let (head, mut body) = response.into_parts();
         if head.status != http::StatusCode::OK && tonic::Status::from_header_map(&head.headers).is_none() {
-            let text = format!("the port responds with HTTP status {}, as a web server does", head.status);
-            return Err(Error::new(ErrorKind::NotGrpc, call, text));
+            let status = head.status.to_string();
+            return Err(Error::own(ErrorKind::NotGrpc, call, Finding::HttpStatus { status }));
         }
         if let Some(status) = tonic::Status::from_header_map(&head.headers) {
             return Err(status_error(call, &status));
@@ -166,20 +167,16 @@ impl Transport {
             builder = builder.header("dbname", db);
         }
         builder.body(tonic::body::Body::new(message.framed())).map_err(|error| {
-            Error::new(ErrorKind::Rejected, call, format!("`{db}` can't be sent as a database name"))
-                .with_source(error)
+            Error::own(ErrorKind::Rejected, call, Finding::DatabaseName { db: db.to_owned() }).with_source(error)
         })
     }
 }
 
 fn channel(endpoint: &Endpoint) -> Result<Channel, Error> {
-    let unusable = |what: &str, error: tonic::transport::Error| {
-        Error::new(ErrorKind::InvalidEndpoint, "connect", what.to_owned()).with_source(error)
-    };
+    let unusable = |what: Finding| Error::own(ErrorKind::InvalidEndpoint, "connect", what);
     let mut builder = Channel::from_shared(endpoint.to_string())
         .map_err(|error| {
-            Error::new(ErrorKind::InvalidEndpoint, "connect", format!("`{endpoint}` is not an address"))
-                .with_source(error)
+            unusable(Finding::NotAnAddress { address: endpoint.to_string() }).with_source(error)
         })?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
@@ -189,7 +186,7 @@ fn channel(endpoint: &Endpoint) -> Result<Channel, Error> {
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .user_agent(concat!("vecferry/", env!("CARGO_PKG_VERSION")))
-        .map_err(|error| unusable("the client's name can't be sent", error))?;
+        .map_err(|error| unusable(Finding::ClientName).with_source(error))?;
     if endpoint.scheme() == Scheme::Https {
         let given = endpoint.tls();
         let mut tls = ClientTlsConfig::new().with_enabled_roots();
@@ -201,7 +198,7 @@ fn channel(endpoint: &Endpoint) -> Result<Channel, Error> {
         }
         builder = builder
             .tls_config(tls)
-            .map_err(|error| unusable("a certificate or key is not valid PEM", error))?;
+            .map_err(|error| unusable(Finding::NotPem).with_source(error))?;
     }
     Ok(match endpoint.pinned() {
         Some(addresses) => {
@@ -241,15 +238,17 @@ fn status_error(call: &'static str, status: &tonic::Status) -> Error {
         },
     };
     let mut message = text.to_owned();
-    if message.is_empty() {
-        message = format!("gRPC status {:?}", status.code());
-    }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(status);
     while let Some(error) = cause {
-        message = format!("{message}: {error}");
+        let colon = if message.is_empty() { "" } else { ": " };
+        message = format!("{message}{colon}{error}");
         cause = error.source();
     }
-    let error = Error::new(kind, call, message);
+    let error = if message.is_empty() {
+        Error::own(kind, call, Finding::Status { status: format!("{:?}", status.code()) })
+    } else {
+        Error::new(kind, call, message)
+    };
     // The receiving side turns such a request away unread. That the answer is too large is another text.
     let is_turned_away =
         status.code() == Code::ResourceExhausted && text.contains("received message larger than max");
@@ -360,21 +359,18 @@ impl Receiver {
             let [flags, a, b, c, d] =
                 [self.header[0], self.header[1], self.header[2], self.header[3], self.header[4]];
             if flags != 0 {
-                return Err(Error::malformed(
-                    self.call,
-                    "the response is compressed, which was not requested",
-                ));
+                return Err(Error::malformed(self.call, Finding::Compressed));
             }
             let len = u32::from_be_bytes([a, b, c, d]) as usize;
             if len > ANSWER_BYTES_MAX {
-                let text = format!("the response is {len} bytes long, more than {ANSWER_BYTES_MAX}");
-                return Err(Error::new(ErrorKind::TooLarge, self.call, text));
+                let finding = Finding::TooLong { bytes: len, max: ANSWER_BYTES_MAX };
+                return Err(Error::own(ErrorKind::TooLarge, self.call, finding));
             }
             self.message = Some((self.pool.take(len), len));
         }
         if let Some((buffer, len)) = &mut self.message {
             if buffer.bytes.len() + data.len() > *len {
-                return Err(Error::malformed(self.call, "the response is longer than announced"));
+                return Err(Error::malformed(self.call, Finding::LongerThanAnnounced));
             }
             buffer.bytes.extend_from_slice(&data);
         }
@@ -385,14 +381,10 @@ impl Receiver {
         match self.message {
             Some((buffer, len)) if buffer.bytes.len() == len => Ok(buffer.freeze()),
             Some((buffer, len)) => {
-                let text = format!("the connection ended after {} of {len} bytes", buffer.bytes.len());
-                Err(Error::new(ErrorKind::ConnectionLost, self.call, text))
+                let finding = Finding::CutOff { received: buffer.bytes.len(), announced: len };
+                Err(Error::own(ErrorKind::ConnectionLost, self.call, finding))
             }
-            None => Err(Error::new(
-                ErrorKind::ConnectionLost,
-                self.call,
-                "the connection ended before the response".into(),
-            )),
+            None => Err(Error::own(ErrorKind::ConnectionLost, self.call, Finding::EndedBefore)),
         }
     }
 }
