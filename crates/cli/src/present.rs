@@ -113,7 +113,8 @@ pub(crate) fn check_lines(lang: Lang, checks: &[Check]) -> Vec<String> {
             Outcome::Fail => "✗",
             Outcome::Skipped | Outcome::NotApplicable => "–",
         };
-        let mut said: Vec<_> = check.facts.iter().filter(|fact| !fact.is_empty()).cloned().collect();
+        let facts = check.facts_in(lang).filter(|fact| !fact.is_empty());
+        let mut said: Vec<_> = facts.map(str::to_owned).collect();
         match check.outcome {
             Outcome::Skipped => said.push(labels::check_skipped(lang).to_owned()),
             Outcome::NotApplicable => said.push(text::check_not_applicable(lang).to_owned()),

@@ -40,7 +40,7 @@ pub use plan::file::PlanFile;
 pub use plan::{Change, CollectionSummary, Keys, Plan, PlanSummary, PlannedCollection};
 pub use problem::{
     Code, Exit, Lang, Problem, Surface, database_problem, is_store_unavailable, retell, state_problem,
-    store_problem,
+    store_problem, words_of,
 };
 pub use rate::MaxRate;
 pub use report::{JobState, Report};

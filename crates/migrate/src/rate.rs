@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 
 /// Units a person may write, largest first, so that a limit is shown in the largest one that divides it.
 const UNITS: [(&str, u64); 7] = [
@@ -32,31 +32,35 @@ impl MaxRate {
     /// # Errors
     /// [`Code::MaxRate`].
     pub fn parse(text: &str) -> Result<Option<Self>, Problem> {
-        let bad = |detail: &str| Problem::new(Code::MaxRate).with("rate", text).with("detail", detail);
+        let bad = |en: &str, zh: &str| {
+            Problem::new(Code::MaxRate).with("rate", text).told("detail", Told::both(en, zh))
+        };
+        let not_by_second = || bad("it does not end with `/s`", "没有以 `/s` 结尾");
         let trimmed = text.trim();
         if trimmed.eq_ignore_ascii_case("none") {
             return Ok(None);
         }
         let Some((amount, second)) = trimmed.split_once('/') else {
-            return Err(bad("it does not end with `/s`"));
+            return Err(not_by_second());
         };
         if second.trim() != "s" {
-            return Err(bad("it does not end with `/s`"));
+            return Err(not_by_second());
         }
         let digits = amount.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
         let (number, unit) = amount.split_at(digits);
-        let number: f64 = number.parse().map_err(|_| bad("it does not begin with a number"))?;
+        let number: f64 =
+            number.parse().map_err(|_| bad("it does not begin with a number", "没有以数字开头"))?;
         let unit = unit.trim();
         let is_rows = unit.eq_ignore_ascii_case("rows") || unit.eq_ignore_ascii_case("row");
         let size = if is_rows {
             1
         } else {
             let known = UNITS.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name));
-            known.ok_or_else(|| bad("its unit is neither bytes nor rows"))?.1
+            known.ok_or_else(|| bad("its unit is neither bytes nor rows", "单位既不是字节也不是行"))?.1
         };
         let per_second = (number * size as f64).round();
         if !(1.0..=PER_SECOND_MAX).contains(&per_second) {
-            return Err(bad("it is too small or too large"));
+            return Err(bad("it is too small or too large", "数值过小或过大"));
         }
         let per_second = per_second as u64;
         Ok(Some(if is_rows { Self::Rows(per_second) } else { Self::Bytes(per_second) }))

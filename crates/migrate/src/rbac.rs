@@ -16,7 +16,7 @@ use crate::cluster::connect::refusal;
 use crate::cluster::visible;
 use crate::plan::Plan;
 pub use crate::plan::rbac::{Left, LeftReason, Membership, Method, ObjectKind, Passwords, RbacPlan};
-use crate::problem::{Code, Problem, Side, Told};
+use crate::problem::{Code, Problem, Side, Told, words_of};
 pub use crate::report::rbac::{Made, RbacReport};
 use crate::request::{MigrateRequest, RbacRequest, RbacUsers, Selection};
 
@@ -112,7 +112,7 @@ fn rbac_refusal(side: Side, error: &vecferry_milvus::Error) -> Problem {
     } else {
         return refusal(side, error);
     };
-    Problem::new(code).with("side", side.name()).with("detail", error)
+    Problem::new(code).with("side", side.name()).told("detail", words_of(error))
 }
 
 async fn make_plan(

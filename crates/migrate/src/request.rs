@@ -10,7 +10,7 @@ use vecferry_policy::{CuType, Deployment, Edition};
 use crate::cluster::control_plane::CloudCluster;
 use crate::cluster::load_state::FormerLoad;
 pub use crate::cluster::selection::{Selection, Selector};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 
 /// How thoroughly source and target are compared after the copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -184,7 +184,7 @@ pub fn parse_target_db(text: &str) -> Result<(String, String), Problem> {
         }
         _ => Err(Problem::new(Code::Selector)
             .with("selector", text)
-            .with("detail", "it is not SOURCE_DB=TARGET_DB")),
+            .told("detail", Told::both("it is not SOURCE_DB=TARGET_DB", "格式不是 SOURCE_DB=TARGET_DB"))),
     }
 }
 

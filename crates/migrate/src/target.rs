@@ -15,7 +15,7 @@ use crate::event::Awaited;
 use crate::plan::properties::{PROPERTY_KEPT_KEYS, PROPERTY_TTL};
 use crate::plan::show;
 use crate::plan::{Change, Keys, NewIndex, PlannedCollection};
-use crate::problem::Told;
+use crate::problem::{Told, found, words_of};
 use crate::report::IndexReport;
 
 const INDEX_POLL: Duration = Duration::from_millis(500);
@@ -258,7 +258,7 @@ pub(crate) async fn changes_of_complete(
     cancel: &CancellationToken,
 ) -> Result<Option<Told>, Error> {
     let broken = |error: vecferry_milvus::wire::WireError| {
-        Error::new(ErrorKind::Malformed, "DescribeCollection", error.to_string())
+        Error::own(ErrorKind::Malformed, "DescribeCollection", error)
     };
     let mut differing = schema_differences(target, planned, made).map_err(broken)?;
     differing.extend(added_properties(planned, made).1);
@@ -293,7 +293,7 @@ pub(crate) async fn create_indexes(
         match (build(&index.params).await, &index.instead) {
             (Err(error), Some(instead)) if error.kind() == ErrorKind::Rejected => {
                 build(instead).await?;
-                refused.push(RefusedIndex { field: index.field.clone(), reason: error.to_string() });
+                refused.push(RefusedIndex { field: index.field.clone(), reason: words_of(&error) });
             }
             (built, _) => built?,
         }
@@ -305,7 +305,7 @@ pub(crate) async fn create_indexes(
 #[derive(Clone, Debug)]
 pub(crate) struct RefusedIndex {
     pub(crate) field: String,
-    pub(crate) reason: String,
+    pub(crate) reason: Told,
 }
 
 /// Parameters of an index, with those out of the document that some servers keep them in.
@@ -352,8 +352,12 @@ pub(crate) async fn wait_for_indexes(
         let indexes = repeat(cancel, || target.indexes(name)).await?;
         if let Some(failed) = indexes.iter().find_map(|index| index.failure.as_ref().map(|why| (index, why)))
         {
-            let text = format!("the index `{}` on `{}` failed: {}", failed.0.name, failed.0.field, failed.1);
-            return Err(Error::new(ErrorKind::Rejected, "CreateIndex", text));
+            let (Index { name, field, .. }, why) = failed;
+            let told = Told::both(
+                format!("the index `{name}` on `{field}` failed: {why}"),
+                format!("`{field}` 上的索引 `{name}` 构建失败：{why}"),
+            );
+            return Err(found(ErrorKind::Rejected, "CreateIndex", told));
         }
         if cancel.is_cancelled() || indexes.iter().all(|index| index.indexed_rows >= index.total_rows) {
             return Ok(());
@@ -365,10 +369,13 @@ pub(crate) async fn wait_for_indexes(
         }
         if moved.elapsed() > INDEX_STALL_MAX {
             let seconds = INDEX_STALL_MAX.as_secs();
-            let text = format!(
-                "indexes of `{name}`: {rows_built} of {rows_total} rows built, no progress for {seconds} s"
+            let told = Told::both(
+                format!(
+                    "indexes of `{name}`: {rows_built} of {rows_total} rows built, no progress for {seconds} s"
+                ),
+                format!("`{name}` 的索引：{rows_total} 行中已构建 {rows_built} 行，{seconds} 秒内没有进展"),
             );
-            return Err(Error::new(ErrorKind::Timeout, "DescribeIndex", text));
+            return Err(found(ErrorKind::Timeout, "DescribeIndex", told));
         }
         let awaited = Awaited::Index { rows_built, rows_total };
         waiting.during(&awaited, sleep(INDEX_POLL, cancel)).await;

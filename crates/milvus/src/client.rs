@@ -613,12 +613,12 @@ impl Client {
         };
         let answer = self.control::<pb::GetCollectionStatisticsResponse>(CALL, &name.db, &request).await;
         let answer = answer.map_err(|error| error.about(name))?;
-        crate::schema::parameter(&answer.stats, "row_count")
-            .and_then(|rows| rows.parse().ok())
-            .ok_or_else(|| {
+        crate::schema::parameter(&answer.stats, "row_count").and_then(|rows| rows.parse().ok()).ok_or_else(
+            || {
                 let (part, collection) = (Part::RowCount, name.to_string());
                 Error::malformed(CALL, Finding::LacksOf { part, collection })
-            })
+            },
+        )
     }
 
     /// Reads one page of rows in key order, as the bytes of the answer (for [`crate::wire::Page::read`]).
@@ -682,9 +682,7 @@ impl Client {
                 Box::pin(self.all_rows(&Query { columns: &columns, ..query.clone() }, key_field)).await?;
             let rows =
                 pick::pick(answer, key_field, picked, None).and_then(|answer| pick::rows(&answer, key_field));
-            return rows
-                .map(|rows| rows as u64)
-                .map_err(|error| Error::malformed("Query", error));
+            return rows.map(|rows| rows as u64).map_err(|error| Error::malformed("Query", error));
         }
         let columns = ["count(*)".to_owned()];
         let request = Query { columns: &columns, rows_max: None, ..query.clone() }.request();
@@ -721,8 +719,7 @@ impl Client {
         };
         let message = rows.message(&name.db, &name.name, partition.unwrap_or_default());
         let answer = self.transport.call_bytes(call, &name.db, message, DATA_TIMEOUT).await?;
-        let acknowledgement =
-            acknowledgement(&answer).map_err(|error| Error::malformed(call, error))?;
+        let acknowledgement = acknowledgement(&answer).map_err(|error| Error::malformed(call, error))?;
         Error::check(call, acknowledgement.status.as_ref())?;
         let written = match mode {
             WriteMode::Insert => acknowledgement.inserted,

@@ -87,10 +87,12 @@ impl Endpoint {
         if authority.is_empty() || authority.contains(['/', '?', '#', ' ']) {
             return Err(not_an_address());
         }
-        let uri: http::Uri = format!("http://{authority}")
-            .parse()
-            .map_err(|_| not_an_address())?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| bad(|address| Finding::NoHost { address }))?.to_owned();
+        let uri: http::Uri = format!("http://{authority}").parse().map_err(|_| not_an_address())?;
+        let host = uri
+            .host()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(|| bad(|address| Finding::NoHost { address }))?
+            .to_owned();
         let after_host = &authority[host.len().min(authority.len())..];
         let port = match (uri.port_u16(), scheme) {
             (Some(0), _) => return Err(bad(|address| Finding::PortZero { address })),
@@ -183,7 +185,8 @@ impl Endpoint {
     pub(crate) fn authorization(&self) -> Result<Option<http::HeaderValue>, Error> {
         let Some(token) = &self.token else { return Ok(None) };
         let encoded = base64::engine::general_purpose::STANDARD.encode(token.reveal());
-        let mut value = http::HeaderValue::from_str(&encoded).map_err(|_| unusable(Finding::TokenCharacters))?;
+        let mut value =
+            http::HeaderValue::from_str(&encoded).map_err(|_| unusable(Finding::TokenCharacters))?;
         value.set_sensitive(true);
         Ok(Some(value))
     }

@@ -231,7 +231,9 @@ impl Error {
         let message = match (status.reason.is_empty(), status.detail.is_empty()) {
             (false, _) => without_stack(&status.reason),
             (true, false) => without_stack(&status.detail),
-            (true, true) => return Err(Self { code, precedes_execution, ..Self::own(kind, call, Finding::NoReason) }),
+            (true, true) => {
+                return Err(Self { code, precedes_execution, ..Self::own(kind, call, Finding::NoReason) });
+            }
         };
         Err(Self { code, precedes_execution, ..Self::new(kind, call, message) })
     }

@@ -51,7 +51,14 @@ pub enum Doubt {
     /// The server names no roles of the user.
     NoRoles,
     /// The server does not let the user ask, with its words.
-    NotTold(String),
+    NotTold {
+        /// The call.
+        call: &'static str,
+        /// The server's words.
+        message: String,
+        /// The server's error number.
+        code: i32,
+    },
     /// These roles open a part only.
     Roles(BTreeSet<String>),
 }
@@ -154,7 +161,11 @@ impl Client {
 fn not_told(error: Error) -> Result<Doubt, Error> {
     let is_answer =
         matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::Rejected);
-    if is_answer { Ok(Doubt::NotTold(error.to_string())) } else { Err(error) }
+    if !is_answer {
+        return Err(error);
+    }
+    let (call, message, code) = (error.call(), error.message().to_owned(), error.server_code());
+    Ok(Doubt::NotTold { call, message, code })
 }
 
 #[cfg(test)]

@@ -81,8 +81,7 @@ impl Transport {
     ) -> Result<Answer, Error> {
         let answer =
             self.call_bytes(call, db, Slices::from(Bytes::from(request.encode_to_vec())), timeout).await?;
-        Answer::decode(answer)
-            .map_err(|error| Error::malformed(call, Finding::NotDecoded).with_source(error))
+        Answer::decode(answer).map_err(|error| Error::malformed(call, Finding::NotDecoded).with_source(error))
     }
 
     /// One call with messages as bytes. The answer's bytes are one piece, in a buffer that is used again.
@@ -167,7 +166,8 @@ impl Transport {
             builder = builder.header("dbname", db);
         }
         builder.body(tonic::body::Body::new(message.framed())).map_err(|error| {
-            Error::own(ErrorKind::Rejected, call, Finding::DatabaseName { db: db.to_owned() }).with_source(error)
+            Error::own(ErrorKind::Rejected, call, Finding::DatabaseName { db: db.to_owned() })
+                .with_source(error)
         })
     }
 }
@@ -196,9 +196,7 @@ fn channel(endpoint: &Endpoint) -> Result<Channel, Error> {
         if let (Some(certificate), Some(key)) = (&given.certificate_pem, &given.key_pem) {
             tls = tls.identity(Identity::from_pem(certificate, key.reveal()));
         }
-        builder = builder
-            .tls_config(tls)
-            .map_err(|error| unusable(Finding::NotPem).with_source(error))?;
+        builder = builder.tls_config(tls).map_err(|error| unusable(Finding::NotPem).with_source(error))?;
     }
     Ok(match endpoint.pinned() {
         Some(addresses) => {

@@ -65,9 +65,30 @@ pub enum EditionError {
     /// It is no JSON document of the right form.
     #[error("{0}")]
     Form(#[from] serde_json::Error),
-    /// A pair is missing, there twice, or without a reason.
-    #[error("{0}")]
-    Table(String),
+    /// A pair without a reason in both languages.
+    #[error("{source_plan} to {target} has no reason `en` and `zh`")]
+    NoReason {
+        /// The plan of the source.
+        source_plan: Deployment,
+        /// The plan of the target.
+        target: Deployment,
+    },
+    /// A pair that is missing.
+    #[error("{source_plan} to {target} is missing")]
+    Missing {
+        /// The plan of the source.
+        source_plan: Deployment,
+        /// The plan of the target.
+        target: Deployment,
+    },
+    /// A pair that is there twice.
+    #[error("{source_plan} to {target} is there twice")]
+    Twice {
+        /// The plan of the source.
+        source_plan: Deployment,
+        /// The plan of the target.
+        target: Deployment,
+    },
 }
 
 /// [`EDITION_DEFAULT`].
@@ -107,13 +128,9 @@ impl Edition {
                     [pair]
                         if pair.outcome == Outcome::Supported
                             || !pair.en.is_empty() && !pair.zh.is_empty() => {}
-                    [_] => {
-                        return Err(EditionError::Table(format!(
-                            "{source} to {target} has no reason `en` and `zh`"
-                        )));
-                    }
-                    [] => return Err(EditionError::Table(format!("{source} to {target} is missing"))),
-                    _ => return Err(EditionError::Table(format!("{source} to {target} is there twice"))),
+                    [_] => return Err(EditionError::NoReason { source_plan: source, target }),
+                    [] => return Err(EditionError::Missing { source_plan: source, target }),
+                    _ => return Err(EditionError::Twice { source_plan: source, target }),
                 }
             }
         }

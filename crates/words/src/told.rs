@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::language::Lang;
 use crate::problem::Problem;
 
 /// Items of a list that a message spells out.
@@ -91,6 +92,11 @@ impl Told {
         }
     }
 
+    /// As it is shown in a language.
+    pub fn text(&self, lang: Lang) -> &str {
+        lang.pick(&self.en, &self.zh)
+    }
+
     /// With nothing cut off.
     pub fn all(&self) -> &str {
         &self.all
@@ -164,7 +170,6 @@ impl Problem {
 mod tests {
     use super::*;
     use crate::catalogue::Code;
-    use crate::language::Lang;
     use crate::problem::Surface;
 
     fn value<'a>(problem: &'a Problem, name: &str) -> Option<&'a str> {

@@ -17,7 +17,7 @@ struct Ended<'a> {
     event: &'static str,
     job_id: &'a str,
     state: &'a str,
-    removed: &'a [String],
+    removed: Vec<&'a str>,
 }
 
 /// Ends a job.
@@ -33,12 +33,13 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &CancelArg
         None => return Exit::Canceled,
     };
     if output.json {
-        let (job_id, state, removed) = (canceled.job_id.as_str(), canceled.state.name(), &canceled.removed);
+        let (job_id, state) = (canceled.job_id.as_str(), canceled.state.name());
+        let removed = canceled.removed.iter().map(|told| told.text(Lang::En)).collect();
         output.json_line(&Ended { event: "canceled", job_id, state, removed });
         return Exit::Done;
     }
     output.result(&labels::job_is(output.lang, canceled.job_id.as_str(), canceled.state.name()));
-    let removed = canceled.removed.iter().map(|name| harmless(name)).collect();
+    let removed = canceled.removed.iter().map(|told| harmless(told.text(output.lang))).collect();
     if !canceled.removed.is_empty() {
         output.result(&format!("{}{}", labels::removed(output.lang), labels::colon(output.lang).trim_end()));
         present::cut(output.lang, removed).iter().for_each(|line| output.result(line));

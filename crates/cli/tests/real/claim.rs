@@ -57,7 +57,8 @@ async fn resumed(state: &Path, job_id: &JobId, source: &str, target: &str) -> Re
 async fn cleaned(state: &Path, job_id: &JobId, source: &str, target: &str) -> Vec<String> {
     let store = sqlite::open(state).unwrap();
     let (source, target) = (Some(endpoint(source)), Some(endpoint(target)));
-    cancel(&*store, job_id, source, target, true).await.unwrap().removed
+    let canceled = cancel(&*store, job_id, source, target, true).await.unwrap();
+    canceled.removed.iter().map(ToString::to_string).collect()
 }
 
 /// Makes on the target, as somebody else, a collection that equals one of the source.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use vecferry_milvus::{Client, Endpoint, Error, ErrorKind, Flavor, ServerIdentity, ServerVersion};
 use vecferry_policy::Product;
 
-use crate::problem::{ANY_CLUSTER, Code, Problem, Side};
+use crate::problem::{ANY_CLUSTER, Code, Problem, Side, Told, message_of, words_of};
 
 /// TCP connections to each server. More than one, because each is served by one task on both ends.
 const CONNECTIONS: usize = 4;
@@ -60,7 +60,7 @@ fn refusal_of(side: &'static str, error: &Error) -> Problem {
             .with("side", side)
             .with("privilege", privilege)
             .with("object", error.subject().unwrap_or("*"))
-            .with("detail", error.message());
+            .told("detail", message_of(error));
     }
     let code = match error.kind() {
         ErrorKind::InvalidEndpoint => Code::Endpoint,
@@ -92,8 +92,8 @@ fn refusal_of(side: &'static str, error: &Error) -> Problem {
         | ErrorKind::Malformed => Code::CheckFailed,
     };
     // On the way to a server the call does not matter; behind it the call is half of the story.
-    let detail = if code == Code::CheckFailed { error.to_string() } else { error.message().to_owned() };
-    Problem::new(code).with("side", side).with("flag", side).with("detail", detail)
+    let detail = if code == Code::CheckFailed { words_of(error) } else { message_of(error) };
+    Problem::new(code).with("side", side).with("flag", side).told("detail", detail)
 }
 
 /// That a call was denied, as a problem; none for every other failure. The same before a job and in the middle of one.
@@ -123,19 +123,25 @@ pub(crate) fn cluster(client: &Client) -> Cluster {
 }
 
 /// Whether two clients talk to one server. Milvus says who it is; lite does not, so there the addresses decide.
-pub(crate) async fn same_server(source: &Client, target: &Client) -> Result<Option<String>, Problem> {
+pub(crate) async fn same_server(source: &Client, target: &Client) -> Result<Option<Told>, Problem> {
     let identity = |side, client: &Client| {
         let client = client.clone();
         async move { client.identity().await.map_err(|error| refusal(side, &error)) }
     };
     match (identity(Side::Source, source).await?, identity(Side::Target, target).await?) {
         (Some(one), Some(other)) => {
-            Ok((one == other).then(|| "both report the same node IDs and start times".to_owned()))
+            let same = "both report the same node IDs and start times";
+            Ok((one == other).then(|| Told::both(same, "两端的节点 ID 和启动时间相同")))
         }
         _ => {
             let (one, other) = (addresses(source.endpoint()).await, addresses(target.endpoint()).await);
             let shared = one.iter().find(|address| other.contains(address));
-            Ok(shared.map(|address| format!("both addresses resolve to {address}")))
+            Ok(shared.map(|address| {
+                Told::both(
+                    format!("both addresses resolve to {address}"),
+                    format!("两端的地址都解析到 {address}"),
+                )
+            }))
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vecferry_zilliz::{ApiKey, Cluster, ControlPlane, Error, ErrorKind, HOSTS};
 
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, words_of};
 
 /// Share of the memory of the compute units that is in use, in percent.
 const METRIC_USED: &str = "CU_CAPACITY";
@@ -89,7 +89,7 @@ fn problem(side: &'static str, id: &str, error: &Error) -> Problem {
         ErrorKind::Unreachable | ErrorKind::Throttled => Code::ControlPlane,
         ErrorKind::Malformed | ErrorKind::Refused => Code::ControlPlaneRefused,
     };
-    Problem::new(code).with("side", side).with("flag", side).with("id", id).with("detail", error)
+    Problem::new(code).with("side", side).with("flag", side).with("id", id).told("detail", words_of(error))
 }
 
 async fn found(side: &'static str, plane: &ControlPlane, cluster: Cluster) -> Result<FoundCluster, Problem> {

@@ -8,6 +8,7 @@ use vecferry_milvus::{Client, CollectionName, Error, ErrorKind, FlushHandle};
 use super::retry::{repeat, sleep};
 use super::waits::Waiting;
 use crate::event::{Awaited, Side};
+use crate::problem::{Told, found};
 
 const FLUSH_POLL: Duration = Duration::from_millis(100);
 /// Storing what is still in memory takes seconds; a server that needs longer than this has a fault.
@@ -49,8 +50,12 @@ pub(crate) async fn wait_until_flushed(
     let (started, mut waiting) = (Instant::now(), Waiting::begin());
     while !repeat(cancel, || server.is_flushed(handle)).await? && !cancel.is_cancelled() {
         if started.elapsed() > FLUSH_WAIT_MAX {
-            let text = format!("`{name}` was not flushed within {} s", FLUSH_WAIT_MAX.as_secs());
-            return Err(Error::new(ErrorKind::Timeout, "Flush", text));
+            let seconds = FLUSH_WAIT_MAX.as_secs();
+            let told = Told::both(
+                format!("`{name}` was not flushed within {seconds} s"),
+                format!("`{name}` 在 {seconds} 秒内未完成 Flush"),
+            );
+            return Err(found(ErrorKind::Timeout, "Flush", told));
         }
         waiting.during(&Awaited::Stored { side }, sleep(FLUSH_POLL, cancel)).await;
     }

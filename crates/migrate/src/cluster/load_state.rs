@@ -15,7 +15,7 @@ use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Load
 use crate::cluster::retry::{WaitError, repeat, sleep, unless_canceled};
 use crate::cluster::waits::{Waiting, load_stall_max};
 use crate::event::{Awaited, Side};
-use crate::problem::Told;
+use crate::problem::{Told, found};
 
 const LOAD_POLL: Duration = Duration::from_millis(150);
 /// How often a load that takes its time is looked at.
@@ -222,8 +222,9 @@ impl LoadedParts {
         if self.loaded.is_empty() || !still_loaded.await? {
             return Ok(());
         }
-        let text = "partitions are still loaded after release".to_owned();
-        Err(Error::new(ErrorKind::Rejected, "ReleasePartitions", text))
+        let told =
+            Told::both("partitions are still loaded after release", "释放后 Partition 仍处于已加载状态");
+        Err(found(ErrorKind::Rejected, "ReleasePartitions", told))
     }
 }
 
@@ -283,9 +284,13 @@ async fn poll_until_loaded(
                     (most, moved) = (served, Instant::now());
                 }
                 let awaited = Awaited::Memory { side, rows_served: served, rows_stored: stored };
-                (awaited, format!(", with {served} of {stored} stored rows in memory"))
+                let detail = Told::both(
+                    format!(", with {served} of {stored} stored rows in memory"),
+                    format!("，已存储的 {stored} 行中有 {served} 行在内存中"),
+                );
+                (awaited, detail)
             }
-            InMemory::NotTold | InMemory::NotOffered => (Awaited::Load { side }, String::new()),
+            InMemory::NotTold | InMemory::NotOffered => (Awaited::Load { side }, Told::from("")),
         };
         let stall_max = match state {
             LoadState::NotLoaded => RECOVERY_WAIT_MAX.min(load_stall_max()),
@@ -293,8 +298,11 @@ async fn poll_until_loaded(
         };
         if moved.elapsed() > stall_max {
             let seconds = stall_max.as_secs();
-            let text = format!("loading made no progress for {seconds} s{detail}");
-            return Err(Error::new(ErrorKind::NotLoaded, "LoadCollection", text));
+            let told = detail.behind(
+                &format!("loading made no progress for {seconds} s"),
+                &format!("加载在 {seconds} 秒内没有进展"),
+            );
+            return Err(found(ErrorKind::NotLoaded, "LoadCollection", told));
         }
         waiting.during(&awaited, sleep(poll, cancel)).await;
         poll = (poll * 5 / 4).min(LOAD_POLL_MAX);

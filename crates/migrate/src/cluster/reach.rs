@@ -4,7 +4,7 @@ use vecferry_milvus::{Endpoint, Secret, Tls};
 use vecferry_policy::deployment::{cluster_id_of_host, is_cluster_id};
 
 use super::control_plane::{CloudCluster, find};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, message_of};
 
 /// What is said of one side.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Access<'_> {
     pub fn endpoint(&self) -> Result<Endpoint, Problem> {
         let unusable = |error: vecferry_milvus::Error| {
             let problem = Problem::new(Code::Endpoint).with("side", self.side).with("flag", self.side);
-            problem.with("detail", error.message())
+            problem.told("detail", message_of(&error))
         };
         let token = given(self.token).or(given(self.api_key)).cloned();
         let endpoint = Endpoint::parse(self.uri).map_err(unusable)?;

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, CollectionName, Error, ErrorKind};
 
 use super::retry::repeat;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told, found};
 
 /// Whether a name can be taken by a rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,11 @@ impl Renames {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(Self::Denied),
             Err(error) => Err(error),
             Ok(()) => {
-                let text = format!("`{name}`, which does not exist, was renamed");
-                Err(Error::new(ErrorKind::Malformed, "RenameCollection", text))
+                let told = Told::both(
+                    format!("`{name}`, which does not exist, was renamed"),
+                    format!("重命名了并不存在的 `{name}`"),
+                );
+                Err(found(ErrorKind::Malformed, "RenameCollection", told))
             }
         }
     }
@@ -40,11 +43,15 @@ impl Renames {
     pub(crate) fn warning(self, db: &str) -> Option<Problem> {
         let detail = match self {
             Self::Offered => return None,
-            Self::Unsupported => "the server can't rename collections",
-            Self::Denied => "the user lacks the privilege RenameCollection",
+            Self::Unsupported => {
+                Told::both("the server can't rename collections", "服务不支持重命名 Collection")
+            }
+            Self::Denied => {
+                Told::both("the user lacks the privilege RenameCollection", "用户缺少权限 RenameCollection")
+            }
         };
         let problem = Problem::new(Code::CreationUnclaimed).with("db", db);
-        Some(problem.with("detail", detail))
+        Some(problem.told("detail", detail))
     }
 }
 

@@ -132,9 +132,7 @@ async fn sample(
         match source.query(&query).await {
             Ok(answer) => {
                 let page = Page::read(&answer, &key, None);
-                return page
-                    .map(Some)
-                    .map_err(|error| Error::new(ErrorKind::Malformed, "Query", error.to_string()));
+                return page.map(Some).map_err(|error| Error::own(ErrorKind::Malformed, "Query", error));
             }
             Err(error) if error.kind() == ErrorKind::TooLarge && rows > 1 => rows = 1,
             // It was released meanwhile, or is loaded anew: the copy will say so.
@@ -158,8 +156,7 @@ fn field_size(spec: &FieldSpec, page: Option<&Page>, found: &Found) -> Result<Fi
             SizeBasis::Assumed,
         ));
     };
-    let values =
-        column(page, spec).map_err(|error| Error::new(ErrorKind::Malformed, "Query", error.to_string()))?;
+    let values = column(page, spec).map_err(|error| Error::own(ErrorKind::Malformed, "Query", error))?;
     let bytes: usize = values
         .iter()
         .map(|value| match value {

@@ -2,7 +2,7 @@
 
 use vecferry_milvus::{CollectionName, DB_DEFAULT};
 
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 
 /// Which collections are meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,13 +24,15 @@ impl Selector {
     /// Reads `NAME`, `DB.NAME` or `DB.*`. The first dot ends the database: only names of collections hold dots, on
     /// milvus-lite 3.
     pub fn parse(text: &str) -> Result<Self, Problem> {
-        let bad = |detail: &str| Problem::new(Code::Selector).with("selector", text).with("detail", detail);
+        let bad = |en: &str, zh: &str| {
+            Problem::new(Code::Selector).with("selector", text).told("detail", Told::both(en, zh))
+        };
         let (db, name) = text.split_once('.').unwrap_or((DB_DEFAULT, text));
         if db.is_empty() || name.is_empty() {
-            return Err(bad("the database or collection name is empty"));
+            return Err(bad("the database or collection name is empty", "Database 或 Collection 名称为空"));
         }
         if db.contains('*') || name != "*" && name.contains('*') {
-            return Err(bad("`*` is only allowed as DB.*"));
+            return Err(bad("`*` is only allowed as DB.*", "`*` 只能用于 DB.*"));
         }
         Ok(if name == "*" {
             Self::Database(db.to_owned())

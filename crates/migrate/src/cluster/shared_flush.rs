@@ -6,6 +6,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::problem::{Told, found};
 use tokio::sync::oneshot;
 use vecferry_milvus::{CollectionName, Error, ErrorKind};
 
@@ -52,7 +53,8 @@ impl<Handle> SharedFlush<Handle> {
         }
         let handle = call(vec![name.name.clone()]).await?.into_iter().next();
         handle.ok_or_else(|| {
-            Error::new(ErrorKind::Malformed, "Flush", "the answer is for no collection".to_owned())
+            let told = Told::both("the answer is for no collection", "响应不属于任何 Collection");
+            found(ErrorKind::Malformed, "Flush", told)
         })
     }
 

@@ -5,7 +5,7 @@ use vecferry_milvus::{Client, Doubt};
 
 use crate::cluster::connect::refusal;
 use crate::cluster::selection::{Selection, Selector};
-use crate::problem::{Code, Problem, Side, Told};
+use crate::problem::{Code, Problem, Side, Told, of_server};
 
 /// How the question was answered.
 #[derive(Debug)]
@@ -82,9 +82,10 @@ fn reason(doubt: &Doubt) -> Told {
             Told::both("servers don't report what an API key can see", "服务不会说明 API 密钥能看到什么")
         }
         Doubt::NoRoles => Told::both("the server reports no roles for it", "服务没有给出它的角色"),
-        Doubt::NotTold(error) => {
-            Told::both(format!("its roles can't be read ({error})"), format!("无法查询它的角色（{error}）"))
-        }
+        Doubt::NotTold { call, message, code } => of_server(call, message.into(), *code).within(
+            |error| format!("its roles can't be read ({error})"),
+            |error| format!("无法查询它的角色（{error}）"),
+        ),
         Doubt::Roles(roles) if roles.is_empty() => Told::both("it has no role", "它没有任何角色"),
         Doubt::Roles(roles) => Told::names(&roles.iter().collect::<Vec<_>>()).within(
             |names| format!("its roles {names} grant access to a part only"),

@@ -11,6 +11,7 @@ use super::error::CopyError;
 use super::progress::{Ahead, Copied, Held};
 use crate::cluster::load_state::wait_until_complete;
 use crate::cluster::retry::{Backoff, Verdict, WaitError, sleep};
+use crate::problem::Told;
 use crate::read::{NoKey, key_of, range_of};
 use crate::read::{Part, ReadError, Reader};
 
@@ -59,10 +60,10 @@ impl CopyJob {
                 self.reopen(copied.claim, &recorded).await?;
                 Ok((Slice::More { divided: Vec::new() }, Held::No))
             }
-            Ok(End::RowsMissed { distinct_keys }) => {
-                let text = format!("the source returned {rows_read} rows at first, then {distinct_keys}");
-                Err(CopyError::InDoubt(text))
-            }
+            Ok(End::RowsMissed { distinct_keys }) => Err(CopyError::InDoubt(Told::both(
+                format!("the source returned {rows_read} rows at first, then {distinct_keys}"),
+                format!("源集群先返回 {rows_read} 行，之后返回 {distinct_keys} 行"),
+            ))),
             Err(error) => {
                 // What landed is recorded also where it can't go on.
                 self.advance(copied, ahead).await?;

@@ -6,7 +6,7 @@ use vecferry_milvus::wire::WireError;
 use vecferry_milvus::{Error, ErrorKind, Key};
 
 use crate::event::{Bottleneck, Wait};
-use crate::problem::Problem;
+use crate::problem::{Problem, Told, words_of};
 use crate::read::NoKey;
 
 /// Why a copy ended early.
@@ -22,14 +22,14 @@ pub(crate) enum CopyError {
     RowsRefused { first: Key, last: Key, error: Error },
     /// A write may have landed, and can't be repeated: the target makes the keys.
     #[error("the outcome of a write of rows with auto-generated IDs is unknown: {0}")]
-    InDoubt(String),
+    InDoubt(Told),
     #[error("{0}")]
     Store(#[from] vecferry_store::Error),
     #[error("{0}")]
     Record(#[from] NoKey),
     /// By whoever copied a split elsewhere.
     #[error("{0}")]
-    Told(String),
+    Told(Told),
     /// The same, by one of this program's own workers.
     #[error("{0}")]
     Known(Box<Problem>),
@@ -61,13 +61,21 @@ pub struct SliceFailure(Cause);
 #[derive(Debug)]
 enum Cause {
     Copy(Box<CopyError>),
-    Told(String),
+    Told(Told),
 }
 
 impl SliceFailure {
     /// A failure that somebody else told of.
-    pub fn told(text: impl Into<String>) -> Self {
+    pub fn told(text: impl Into<Told>) -> Self {
         Self(Cause::Told(text.into()))
+    }
+
+    /// In both languages.
+    pub(crate) fn words(&self) -> Told {
+        match &self.0 {
+            Cause::Copy(error) => words_of(&**error),
+            Cause::Told(told) => told.clone(),
+        }
     }
 }
 
@@ -75,7 +83,7 @@ impl fmt::Display for SliceFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Cause::Copy(error) => error.fmt(formatter),
-            Cause::Told(text) => formatter.write_str(text),
+            Cause::Told(told) => told.fmt(formatter),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::copy_job::CopyJob;
 use super::error::CopyError;
 use super::writing::{Sent, Written};
 use crate::cluster::retry::repeat;
+use crate::problem::Told;
 use crate::read::{key_of, key_text};
 
 /// A collection of which more rows are refused has another problem than its rows.
@@ -81,8 +82,11 @@ impl CopyJob {
             }
             let key = key_of(&row.key)?;
             if row.in_doubt {
-                return Err(CopyError::InDoubt(format!(
-                    "an earlier attempt ended while it was writing the row with primary key {key} again"
+                return Err(CopyError::InDoubt(Told::both(
+                    format!(
+                        "an earlier attempt ended while it was writing the row with primary key {key} again"
+                    ),
+                    format!("之前的一次执行在重新写入主键为 {key} 的行时结束"),
                 )));
             }
             let partition = Some(row.partition.as_str()).filter(|partition| !partition.is_empty());

@@ -14,6 +14,7 @@ use super::error::{CopyError, SliceError};
 use super::lost_writers::close_lost_writers;
 use super::progress::{Ahead, Copied, Held, Place};
 use super::range::RangeCopy;
+use crate::problem::Told;
 use crate::read::{PageSize, key_of, key_text, range_of};
 
 /// Copies splits of a collection as one writer of it.
@@ -69,8 +70,11 @@ impl CopyJob {
         if let Some(intent) = split.intent.as_ref().filter(|intent| Some(*intent) != split.cursor.as_ref()) {
             let intent = key_of(intent)?;
             if !self.keys.can_upsert() {
-                return Err(CopyError::InDoubt(format!(
-                    "an earlier attempt ended before rows up to primary key {intent} were acknowledged"
+                return Err(CopyError::InDoubt(Told::both(
+                    format!(
+                        "an earlier attempt ended before rows up to primary key {intent} were acknowledged"
+                    ),
+                    format!("之前的一次执行在主键 {intent} 及之前的行得到确认前结束"),
                 )));
             }
             self.resend(&mut copied, &mut range, intent, &mut size).await?;

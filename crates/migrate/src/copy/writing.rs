@@ -13,7 +13,7 @@ use super::error::{CopyError, is_about_rows, is_refusal, target_bottleneck, targ
 use crate::cluster::retry::{Backoff, Verdict};
 use crate::event::{Bottleneck, Event};
 use crate::plan::Keys;
-use crate::problem::Side;
+use crate::problem::{Side, Told, found, words_of};
 use crate::read::PageSize;
 
 /// What became of some rows.
@@ -68,9 +68,12 @@ impl CopyJob {
         let sent = written?;
         if sent.rows + sent.refused != of_page {
             // It was read again in smaller pages, and the source answered other rows than before.
-            let text =
-                format!("{of_page} rows were read, {} acknowledged and {} rejected", sent.rows, sent.refused);
-            return Err(CopyError::Target(Error::new(ErrorKind::Malformed, "Insert", text)));
+            let Sent { rows, refused, .. } = sent;
+            let told = Told::both(
+                format!("{of_page} rows were read, {rows} acknowledged and {refused} rejected"),
+                format!("读取了 {of_page} 行，确认写入 {rows} 行，拒绝 {refused} 行"),
+            );
+            return Err(CopyError::Target(found(ErrorKind::Malformed, "Insert", told)));
         }
         Ok(sent)
     }
@@ -153,7 +156,7 @@ impl CopyJob {
         error: &Error,
     ) -> Result<WriteMode, CopyError> {
         if !self.keys.can_upsert() && !is_refusal(error.kind()) {
-            return Err(CopyError::InDoubt(error.to_string()));
+            return Err(CopyError::InDoubt(words_of(error)));
         }
         self.record_doubt(right, partition, range).await?;
         Ok(if self.keys.can_upsert() { WriteMode::Upsert } else { WriteMode::Insert })

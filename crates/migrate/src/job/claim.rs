@@ -15,7 +15,7 @@ use crate::cluster::rename::Renames;
 use crate::cluster::retry::repeat;
 use crate::plan::PlannedCollection;
 use crate::problem::store_failed;
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{Code, Problem, Side, words_of, Told};
 
 /// What a job made of one of its collections, wherever it is by now.
 pub(super) struct Own<'a> {
@@ -102,12 +102,17 @@ impl Claim<'_> {
         self.own().name(number)
     }
 
-    fn target_failed(&self, error: impl std::fmt::Display) -> Problem {
-        Problem::new(Code::TargetFailed).with("collection", &self.planned.target).with("detail", error)
+    fn target_failed(&self, error: impl std::error::Error + 'static) -> Problem {
+        self.target_failed_because(words_of(&error))
     }
 
-    fn store_failed(&self, error: impl std::fmt::Display) -> Problem {
-        store_failed(self.attempt.job_id(), error)
+    fn target_failed_because(&self, detail: Told) -> Problem {
+        let problem = Problem::new(Code::TargetFailed).with("collection", &self.planned.target);
+        problem.told("detail", detail)
+    }
+
+    fn store_failed(&self, error: impl std::error::Error + 'static) -> Problem {
+        store_failed(self.attempt.job_id(), &error)
     }
 
     fn taken(&self) -> Problem {
@@ -167,9 +172,11 @@ impl Claim<'_> {
         }
         let made = repeat(cancel, || self.target.describe(&name)).await.map_err(failed)?;
         if made.name != name || !is_younger(&made, now) {
-            return Err(
-                self.target_failed(format!("`{name}` already exists and was not created by this job"))
+            let told = Told::both(
+                format!("`{name}` already exists and was not created by this job"),
+                format!("`{name}` 已存在，且不是由本任务创建"),
             );
+            return Err(self.target_failed_because(told));
         }
         self.record(&made).await?;
         self.rename(number, made.id, cancel).await
@@ -311,7 +318,7 @@ pub(super) async fn reserve(
     target: &Client,
     planned: &[PlannedCollection],
 ) -> Result<(), Problem> {
-    let failed = |error: vecferry_store::Error| store_failed(attempt.job_id(), error);
+    let failed = |error: vecferry_store::Error| store_failed(attempt.job_id(), &error);
     loop {
         let held = store.reserve_names(attempt).await.map_err(failed)?;
         if held.is_empty() {
@@ -342,7 +349,7 @@ async fn is_left(
     reserved: &Reserved,
 ) -> Result<bool, Problem> {
     let record = store.collection(&reserved.holder, reserved.holder_position).await;
-    let record = record.map_err(|error| store_failed(&reserved.holder, error))?;
+    let record = record.map_err(|error| store_failed(&reserved.holder, &error))?;
     let own = Own { target, job_id: &reserved.holder, planned: name, position: reserved.holder_position };
     let asked = async {
         match (record.target_id, record.name) {

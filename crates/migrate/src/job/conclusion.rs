@@ -214,7 +214,7 @@ pub(super) fn conclude(report: &mut Report, shown: Shown, canceled: bool) {
 fn not_shown(report: &Report, facts: &[Asked]) -> Vec<Problem> {
     let missing = |collection: &str, en: String, zh: String| {
         let problem = Problem::new(Code::EvidenceMissing).with("collection", collection);
-        problem.with("detail", en).with("detail_zh", zh).with("job", &report.job_id)
+        problem.told("detail", Told::both(en, zh)).with("job", &report.job_id)
     };
     let mut problems = Vec::new();
     if report.collections.len() != facts.len() {
@@ -244,7 +244,11 @@ fn not_compared(report: &Report, pairs: usize) -> Vec<Problem> {
     let equal = report.collections.iter().filter(is_equal).count();
     let problem = || {
         let problem = Problem::new(Code::NotVerified).with("collection", "*");
-        problem.with("detail", format!("{equal} of {pairs} collections were compared and are equal"))
+        let detail = Told::both(
+            format!("{equal} of {pairs} collections were compared and are equal"),
+            format!("{pairs} 个 Collection 中有 {equal} 个已比对且一致"),
+        );
+        problem.told("detail", detail)
     };
     if equal == pairs { Vec::new() } else { vec![problem()] }
 }

@@ -16,7 +16,7 @@ use crate::cluster::retry::repeat;
 use crate::event::{Event, Phase};
 use crate::plan::stored::read_plan;
 use crate::plan::{Plan, PlannedCollection};
-use crate::problem::{Code, Problem, Side, Told};
+use crate::problem::{Code, Problem, Side, Told, words_of};
 use crate::problem::{store_failed, store_problem};
 use crate::rate::MaxRate;
 use crate::report::new_report;
@@ -89,7 +89,7 @@ pub struct Canceled {
     /// Its state now.
     pub state: JobState,
     /// What was removed from the target; only where that was asked for.
-    pub removed: Vec<String>,
+    pub removed: Vec<Told>,
 }
 
 /// Ends a job: one that runs in another process is asked to end, and waited for; of one whose process died the source is
@@ -166,11 +166,11 @@ fn cleaned(
     record: &JobRecord,
     plan: &Plan,
     collections: &[CollectionRecord],
-    removed: &[String],
+    removed: &[Told],
     now: &str,
 ) -> Report {
     let former: Option<Report> = record.report.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    let names = if removed.is_empty() { "–".into() } else { Told::items(removed) };
+    let names = if removed.is_empty() { "–".into() } else { Told::parts(removed) };
     let one = |(planned, of_store): (&PlannedCollection, &CollectionRecord)| CollectionReport {
         phase: Phase::Canceled,
         created: of_store.target_id.is_some(),
@@ -223,9 +223,9 @@ async fn wait_for_end(store: &dyn Store, job_id: &JobId) -> Result<(), Vec<Probl
 }
 
 /// A document of the store that this version can't read.
-pub(super) fn unreadable(store: &dyn Store, error: &dyn std::fmt::Display) -> Problem {
+pub(super) fn unreadable(store: &dyn Store, error: &(dyn std::error::Error + 'static)) -> Problem {
     let problem = Problem::new(Code::LedgerCorrupt).with("dir", store.place());
-    problem.with("detail", error)
+    problem.told("detail", words_of(error))
 }
 
 /// Does what the process of the job would have done at its end. Returns everything that stood in the way.
@@ -236,11 +236,11 @@ async fn end(
     source: Option<Endpoint>,
     target: Result<Option<Client>, Problem>,
     clean: bool,
-    removed: &mut Vec<String>,
+    removed: &mut Vec<Told>,
 ) -> Vec<Problem> {
     let records = match store.collections(attempt.job_id()).await {
         Ok(records) => records,
-        Err(error) => return vec![store_failed(attempt.job_id(), error)],
+        Err(error) => return vec![store_failed(attempt.job_id(), &error)],
     };
     let mut problems = Vec::new();
     if let Some(endpoint) = source {
@@ -260,7 +260,7 @@ async fn end(
     for (planned, record) in plan.collections.iter().zip(&records) {
         let claim = Claim { store, attempt, target: &client, planned, position: record.position };
         match clean_up(&claim, record, clean).await {
-            Ok(name) => removed.extend(name),
+            Ok(name) => removed.extend(name.map(Told::from)),
             // A resumed job would copy again what is to go.
             Err(Problem { code: Code::TargetFailed, values }) if clean => {
                 let problem = Problem { code: Code::CleanFailed, values }.with("object", &planned.target);
@@ -287,7 +287,7 @@ async fn restore_source(source: &Client, plan: &Plan, records: &[CollectionRecor
             problems.push(
                 Problem::new(Code::SourceNotRestored)
                     .with("collection", &planned.source)
-                    .with("detail", error)
+                    .told("detail", words_of(&error))
                     .told("state", planned.load.describe()),
             );
         }
@@ -303,7 +303,7 @@ pub(super) async fn clean_up(
 ) -> Result<Option<String>, Problem> {
     let Claim { target, planned, attempt, store, .. } = *claim;
     let failed = |error: Error| {
-        Problem::new(Code::TargetFailed).with("collection", &planned.target).with("detail", error)
+        Problem::new(Code::TargetFailed).with("collection", &planned.target).told("detail", words_of(&error))
     };
     let own = claim.own().find(record).await.map_err(failed)?;
     if let Some(own) = &own {
@@ -318,7 +318,7 @@ pub(super) async fn clean_up(
     }
     if record.creation_intended {
         let intended = store.intend_removal(attempt, record.position).await;
-        intended.map_err(|error| store_failed(attempt.job_id(), error))?;
+        intended.map_err(|error| store_failed(attempt.job_id(), &error))?;
     }
     if let Some(own) = &own {
         for alias in target.aliases(own).await.map_err(failed)? {
@@ -341,12 +341,12 @@ async fn remove_databases(
     store: &dyn Store,
     attempt: &Attempt,
     target: &Client,
-    removed: &mut Vec<String>,
+    removed: &mut Vec<Told>,
     problems: &mut Vec<Problem>,
 ) {
     let databases = match store.databases(attempt.job_id()).await {
         Ok(databases) => databases,
-        Err(error) => return problems.push(store_failed(attempt.job_id(), error)),
+        Err(error) => return problems.push(store_failed(attempt.job_id(), &error)),
     };
     for (db, _) in databases.into_iter().filter(|(_, made)| *made) {
         let gone = async {
@@ -357,17 +357,17 @@ async fn remove_databases(
         };
         match gone.await {
             Ok(true) => {
-                removed.push(format!("{db}.*"));
+                removed.push(format!("{db}.*").into());
                 // A job that is resumed makes it anew.
                 if let Err(error) = store.forget_database(attempt, &db).await {
-                    problems.push(store_failed(attempt.job_id(), error));
+                    problems.push(store_failed(attempt.job_id(), &error));
                 }
             }
             Ok(false) => {}
             Err(error) => {
                 let error: vecferry_milvus::Error = error;
                 let problem = Problem::new(Code::CleanFailed).with("object", format!("{db}.*"));
-                problems.push(problem.with("job", attempt.job_id()).with("detail", error));
+                problems.push(problem.with("job", attempt.job_id()).told("detail", words_of(&error)));
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::copy::{PartCounter, PlannedRange, plan};
 use crate::event::{Event, Observer, Phase};
 use crate::plan::PlannedCollection;
 use crate::plan::splits::{SPLITS_PARALLEL, split_limits};
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{Code, Problem, Side, words_of};
 use crate::read::PageSize;
 use crate::read::reader;
 use crate::read::{ReadError, Reader};
@@ -70,9 +70,9 @@ impl Migration {
                 error @ (ReadError::Server(_)
                 | ReadError::Protocol(_)
                 | ReadError::Store(_)
-                | ReadError::Repair(_)) => {
-                    Problem::new(Code::DryRunFailed).with("collection", &planned.source).with("detail", error)
-                }
+                | ReadError::Repair(_)) => Problem::new(Code::DryRunFailed)
+                    .with("collection", &planned.source)
+                    .told("detail", words_of(&error)),
             })?;
             enter(Phase::Done);
             report.rows += read.rows;

@@ -5,7 +5,7 @@ use vecferry_milvus::{Client, CollectionName, RowSelection};
 
 use super::finding::duplicate_problem;
 use crate::plan::{Plan, PlannedCollection};
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{Code, Problem, Side, words_of};
 use crate::read::{KeySample, ReadError, Reader, reader, scan_keys};
 use crate::request::Duplicates;
 use crate::verify::{Surplus, diagnose};
@@ -21,7 +21,7 @@ pub(super) async fn refuse_duplicates(source: &Client, plan: &Plan) -> Result<()
             Ok(found) => problems.extend(found),
             Err(error) => {
                 let problem = Problem::new(Code::CheckFailed).with("side", "source");
-                return Err(vec![problem.with("detail", error)]);
+                return Err(vec![problem.told("detail", words_of(&error))]);
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::cluster::retry::repeat;
 use crate::event::Phase;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::store_failed;
-use crate::problem::{Code, Problem, Side, Told};
+use crate::problem::{Code, Problem, Side, Told, words_of};
 use crate::read::reader;
 use crate::report::{CollectionReport, CountedRows, Report, Writes};
 use crate::request::Selector;
@@ -62,7 +62,7 @@ impl Job {
             Err(_) if self.cancel.is_cancelled() => return Vec::new(),
             Err(error) => {
                 let problem = Problem::new(Code::SourceFailed).with("collection", "*");
-                return vec![problem.with("detail", error)];
+                return vec![problem.told("detail", words_of(&error))];
             }
         };
         // Within one cluster, what the job made is there as well.
@@ -123,11 +123,11 @@ impl Job {
                     .store
                     .record_drift_seen(&self.attempt, Position::of_index(index), document)
                     .await
-                    .map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
+                    .map_err(|error| store_failed(self.attempt.job_id(), &error)),
+                Err(error) => Err(store_failed(self.attempt.job_id(), &error)),
             };
-            if let Err(error) = recorded {
-                ended.problems.push(store_failed(self.attempt.job_id(), error));
+            if let Err(problem) = recorded {
+                ended.problems.push(problem);
             }
         }
     }
@@ -136,11 +136,11 @@ impl Job {
     async fn seen_before(&self, position: Position) -> Result<Option<Problem>, Problem> {
         let job_id = self.attempt.job_id();
         let record = self.store.collection(job_id, position).await;
-        let Some(document) = record.map_err(|error| store_failed(job_id, error))?.drift_seen else {
+        let Some(document) = record.map_err(|error| store_failed(job_id, &error))?.drift_seen else {
             return Ok(None);
         };
         let mut drift: Problem =
-            serde_json::from_str(&document).map_err(|error| store_failed(job_id, error))?;
+            serde_json::from_str(&document).map_err(|error| store_failed(job_id, &error))?;
         for (name, value) in &mut drift.values {
             match &**name {
                 "checks" => value.push_str("; detected by an earlier attempt"),
@@ -155,12 +155,12 @@ impl Job {
     async fn still_there(&self, position: Position, planned: &PlannedCollection) -> Result<(), Problem> {
         let job_id = self.attempt.job_id();
         let record = self.store.collection(job_id, position).await;
-        let id = record.map_err(|error| store_failed(job_id, error))?.target_id;
+        let id = record.map_err(|error| store_failed(job_id, &error))?.target_id;
         let id = id.ok_or_else(|| replaced(planned, job_id))?;
         self.claim(position, planned).sweep().await?;
         let failed = |error: vecferry_milvus::Error| {
             let problem = Problem::new(Code::TargetFailed).with("collection", &planned.target);
-            problem.with("detail", error)
+            problem.told("detail", words_of(&error))
         };
         let made = target::describe_own(&self.target, &planned.target, id).await.map_err(failed)?;
         let made = made.ok_or_else(|| replaced(planned, job_id))?;
@@ -184,7 +184,7 @@ impl Job {
     ) -> Result<(), Problem> {
         let failed = |error: vecferry_milvus::Error| {
             let problem = Problem::new(Code::SourceFailed).with("collection", &planned.source);
-            problem.with("detail", error)
+            problem.told("detail", words_of(&error))
         };
         let before = ended.report.evidence.source_after.clone().unwrap_or_default();
         let now = if !planned.readable {
@@ -234,13 +234,13 @@ impl Job {
     ) -> Result<Option<Problem>, Problem> {
         let job_id = self.attempt.job_id();
         let record = self.store.collection(job_id, position).await;
-        let recorded = record.map_err(|error| store_failed(job_id, error))?.source_counts;
+        let recorded = record.map_err(|error| store_failed(job_id, &error))?.source_counts;
         let report = ended.report.drift.as_mut().filter(|drift| drift.writes == Some(Writes::None));
         let (Some(recorded), Some(report)) = (recorded, report) else { return Ok(None) };
-        let before = Holding::read(&recorded).map_err(|error| store_failed(job_id, error))?;
+        let before = Holding::read(&recorded).map_err(|error| store_failed(job_id, &error))?;
         let writes = drift::writes_at_end(self, &planned.source, &before).await.map_err(|error| {
             let problem = Problem::new(Code::SourceFailed).with("collection", &planned.source);
-            problem.with("detail", error)
+            problem.told("detail", words_of(&error))
         })?;
         Ok(drift::add_writes(report, writes).then(|| drift::problem(&planned.source, report)))
     }

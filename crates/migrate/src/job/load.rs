@@ -11,7 +11,7 @@ use crate::cluster::load_state::wait_until_loaded;
 use crate::cluster::retry::{WaitError, repeat, unless_canceled, until_canceled};
 use crate::cluster::waits::{observed, of_collection};
 use crate::event::{Event, Observer, Phase};
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{Code, Problem, Side, Told, words_of};
 use crate::report::{FormerLoad, LoadExtent};
 use crate::request::{LoadRequest, LoadWhat};
 use crate::tuning::Tuning;
@@ -34,15 +34,17 @@ pub async fn load(
         let loaded = load_one(&client, &name, former.as_ref(), request.replicas, &cancel);
         let loaded = of_collection(Arc::clone(&observer), &name, Tuning::default(), loaded).await;
         let result = loaded.map_err(|error| match error {
-            WaitError::Canceled => "canceled; the server continues loading".to_owned(),
-            WaitError::Server(error) => error.to_string(),
+            WaitError::Canceled => {
+                Told::both("canceled; the server continues loading", "已取消；服务会继续加载")
+            }
+            WaitError::Server(error) => words_of(&error),
         });
         let phase = if result.is_ok() { Phase::Done } else { Phase::Failed };
         observer.on_event(Event::Phase { collection: name.clone(), phase });
         match result {
             Ok(()) => names.push(name),
             Err(detail) => {
-                problems.push(Problem::new(Code::LoadFailed).with("collection", name).with("detail", detail));
+                problems.push(Problem::new(Code::LoadFailed).with("collection", name).told("detail", detail));
             }
         }
     }

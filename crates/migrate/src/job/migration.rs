@@ -11,7 +11,7 @@ use crate::plan::estimate::{self, Circumstances, StepCosts};
 use crate::plan::file::{PlanFile, outdated};
 use crate::plan::{Plan, PlannedCollection};
 use crate::precheck::{self, Check, CheckId, CheckList};
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{Code, Problem, Side, words_of};
 use crate::rate::MaxRate;
 use crate::rbac;
 use crate::request::{Duplicates, MigrateRequest};
@@ -131,14 +131,14 @@ impl Migration {
             (source, target) => {
                 for (id, side) in [(CheckId::SourceReachable, &source), (CheckId::TargetReachable, &target)] {
                     if let Ok(client) = side {
-                        list.passed(id, [client.version().to_string()]);
+                        list.passed_with(id, client.version().to_string());
                     }
                 }
                 return Err([source.err(), target.err()].into_iter().flatten().collect());
             }
         };
-        list.passed(CheckId::SourceReachable, [source.version().to_string()]);
-        list.passed(CheckId::TargetReachable, [target.version().to_string()]);
+        list.passed_with(CheckId::SourceReachable, source.version().to_string());
+        list.passed_with(CheckId::TargetReachable, target.version().to_string());
         let job_id = JobId::generate();
         let checked = precheck::check(&request, &source, &target, list).await;
         let mut plan = rbac::add(&request, &source, &target, job_id.as_str(), checked).await?;
@@ -213,7 +213,7 @@ impl Migration {
         let scratches =
             precheck::scratches(&self.target, &self.plan, self.job_id.as_str()).map_err(|error| {
                 let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
-                vec![problem.with("detail", error)]
+                vec![problem.told("detail", words_of(&error))]
             })?;
         precheck::probe_write(&self.target, &scratches, cancel).await?;
         if !cancel.is_cancelled() {
@@ -313,7 +313,7 @@ impl Migration {
     ) -> Result<Self, Vec<Problem>> {
         let request = file.request(source, target).map_err(|error| {
             let problem = Problem::new(Code::PlanFile).with("file", file.hash());
-            vec![problem.with("detail", error)]
+            vec![problem.told("detail", words_of(&error))]
         })?;
         let mut migration = Box::pin(Self::check(request, state_dir)).await.into_result()?;
         let mut problems = outdated(file.plan(), &migration.plan, row_tolerance_percent);
@@ -354,7 +354,7 @@ impl Migration {
         let written = PlanFile::of(&self.request, &self.plan, &self.checks, Clock::start().started_at());
         written.map_err(|error| {
             let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
-            problem.with("detail", error)
+            problem.told("detail", words_of(&error))
         })
     }
 

@@ -19,7 +19,7 @@ use crate::event::{Event, Observer, Phase};
 use crate::plan::estimate::{DurationEstimate, EstimateReport};
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::store_failed;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::rbac;
 use crate::report::{CollectionReport, Report};
 use crate::request::{MigrateRequest, VerifyLevel};
@@ -269,7 +269,7 @@ impl Job {
     }
 
     pub(super) async fn record_done(&self, position: Position, ended: &Ended) -> Result<(), Problem> {
-        let failed = |error: &dyn std::fmt::Display| store_failed(self.attempt.job_id(), error);
+        let failed = |error: &(dyn std::error::Error + 'static)| store_failed(self.attempt.job_id(), error);
         let document = serde_json::to_string(ended).map_err(|error| failed(&error))?;
         self.store.record_done(&self.attempt, position, document).await.map_err(|error| failed(&error))
     }
@@ -277,15 +277,17 @@ impl Job {
     /// The job is not over before its end is recorded.
     pub(super) async fn record_end(&self, report: &mut Report) {
         let recorded = async {
-            let document = serde_json::to_string(&*report).map_err(|error| error.to_string())?;
+            let failed =
+                |error: &(dyn std::error::Error + 'static)| store_failed(self.attempt.job_id(), error);
+            let document = serde_json::to_string(&*report).map_err(|error| failed(&error))?;
             let (state, ended_at) = (report.state, report.ended_at.clone());
             let timed = self.times.record(&*self.store, &self.attempt).await;
-            timed.map_err(|error| error.to_string())?;
+            timed.map_err(|error| failed(&error))?;
             let ended = self.store.end_attempt(&self.attempt, state, document, ended_at).await;
-            ended.map_err(|error| error.to_string())
+            ended.map_err(|error| failed(&error))
         };
-        if let Err(error) = recorded.await {
-            report.problems.push(store_failed(self.attempt.job_id(), error));
+        if let Err(problem) = recorded.await {
+            report.problems.push(problem);
             report.state = JobState::Failed;
             report.verified = VerifyLevel::None;
         }
@@ -302,5 +304,5 @@ pub(super) fn replaced(planned: &PlannedCollection, job_id: &JobId) -> Problem {
     Problem::new(Code::TargetReplaced)
         .with("collection", &planned.target)
         .with("job", job_id)
-        .with("detail", "it was dropped or replaced")
+        .told("detail", Told::both("it was dropped or replaced", "它已被删除或替换"))
 }

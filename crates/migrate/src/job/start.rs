@@ -17,7 +17,7 @@ use crate::event::{Event, Observer};
 use crate::plan::PlannedCollection;
 use crate::plan::stored::{write_plan, write_request};
 use crate::problem::store_problem;
-use crate::problem::{Code, Problem, Side, Told};
+use crate::problem::{Code, Problem, Side, Told, words_of};
 use crate::rate::MaxRate;
 use crate::report::Report;
 use futures_util::StreamExt;
@@ -227,9 +227,9 @@ impl Migration {
     /// Records a new job before anything is written.
     async fn record_new(&self, store: &dyn Store) -> Result<JobRecord, Problem> {
         let job_id = self.job_id.clone();
-        let failed = |error: &dyn std::fmt::Display| {
+        let failed = |error: &(dyn std::error::Error + 'static)| {
             let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
-            problem.with("detail", error)
+            problem.told("detail", words_of(error))
         };
         let collections = self.plan.collections.iter().map(|planned| NewCollectionRecord {
             source: planned.source.to_string(),

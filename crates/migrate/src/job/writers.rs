@@ -6,7 +6,7 @@ use vecferry_milvus::{Client, CollectionName};
 use vecferry_store::{Attempt, Error, ErrorKind, Position, Store, Writer};
 
 use crate::problem::store_failed;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, words_of};
 use crate::target;
 
 /// Gives a writer time again and again. Ends only when it is lost.
@@ -31,11 +31,12 @@ pub(super) async fn close_all(
     position: Position,
 ) -> Result<(), Problem> {
     let job_id = attempt.job_id();
-    let failed = |error: Error| store_failed(job_id, error);
+    let failed = |error: Error| store_failed(job_id, &error);
     store.lose_writers(attempt, position).await.map_err(failed)?;
     let lost = store.lost_writers(job_id, position).await.map_err(failed)?;
     let closed = target::close_write_aliases(target, name, job_id, position, &lost).await;
-    closed
-        .map_err(|error| Problem::new(Code::TargetFailed).with("collection", name).with("detail", error))?;
+    closed.map_err(|error| {
+        Problem::new(Code::TargetFailed).with("collection", name).told("detail", words_of(&error))
+    })?;
     store.close_lost_writers(job_id, position, lost).await.map_err(failed)
 }

@@ -21,6 +21,7 @@ use crate::cluster::retry::{repeat, sleep};
 use crate::cluster::shared_flush::SharedFlush;
 use crate::cluster::waits::Waiting;
 use crate::event::{Awaited, Event, Observer, Side, Wait};
+use crate::problem::{Told, found};
 use crate::report::{UnseenWrites, Writes};
 
 /// Servers since 2.5 take one flush in ten seconds a collection by default.
@@ -167,7 +168,8 @@ impl Looker<'_> {
                     self.observer.on_event(Event::Waiting { collection, reason });
                     sleep(LIMITED_POLL, self.cancel).await;
                     flushed = call(vec![name.name.clone()]).await.and_then(|handles| {
-                        let none = || Error::new(ErrorKind::Malformed, "Flush", "no answer".to_owned());
+                        let none =
+                            || found(ErrorKind::Malformed, "Flush", Told::both("no answer", "没有响应"));
                         handles.into_iter().next().ok_or_else(none)
                     });
                 }

@@ -13,6 +13,7 @@ use crate::cluster::inventory::as_of_now;
 use crate::cluster::row_size::RowSize;
 use crate::event::Bottleneck;
 use crate::plan::Plan;
+use crate::problem::Told;
 use crate::request::VerifyLevel;
 
 /// Pages that are read at once to measure the source: as many as a copy of one collection reads.
@@ -221,8 +222,8 @@ fn from_rates(parts: &[Part<'_>], measured: Option<f64>, circumstances: Circumst
 
 impl DurationEstimate {
     /// In the list of checks.
-    pub(crate) fn fact(&self) -> String {
-        format!("{:.1} s", self.seconds)
+    pub(crate) fn fact(&self) -> Told {
+        Told::both(format!("{:.1} s", self.seconds), format!("{:.1} 秒", self.seconds))
     }
 
     /// With other costs of the steps of so many collections with so many partitions in all.
@@ -267,8 +268,7 @@ async fn measure(source: &Client, parts: &[Part<'_>]) -> Result<Option<f64>, Err
     let read = async || {
         let answer = source.query(&query).await?;
         // The copy looks at the keys of each page, too.
-        Page::read(&answer, &key, None)
-            .map_err(|error| Error::new(ErrorKind::Malformed, "Query", error.to_string()))?;
+        Page::read(&answer, &key, None).map_err(|error| Error::own(ErrorKind::Malformed, "Query", error))?;
         Ok::<_, Error>(answer.len())
     };
     // The first page warms up what the server keeps in memory.

@@ -14,7 +14,7 @@ use super::{Plan, PlannedCollection};
 use crate::cluster::load_state::FormerLoad;
 use crate::plan::splits::splits_expected;
 use crate::problem::Check;
-use crate::problem::{Code, Problem, Told};
+use crate::problem::{Code, Problem, Told, words_of};
 use crate::request::{MigrateRequest, Selection};
 
 /// Version of the file's form. A newer one is refused, an older one read.
@@ -90,8 +90,8 @@ impl<'a> Summary<'a> {
     }
 }
 
-fn failed(path: &Path, detail: impl std::fmt::Display) -> Problem {
-    Problem::new(Code::PlanFile).with("file", path.display()).with("detail", detail)
+fn failed(path: &Path, detail: impl Into<Told>) -> Problem {
+    Problem::new(Code::PlanFile).with("file", path.display()).told("detail", detail)
 }
 
 /// SHA-256 of a document without its hash. Members are in the order of their names, so that white space and order say
@@ -137,9 +137,12 @@ impl PlanFile {
     /// # Errors
     /// It is no plan or not a whole one, it was changed, or its form is newer than this program.
     pub fn read(path: &Path, text: &str) -> Result<Self, Problem> {
-        let document: Value = serde_json::from_str(text).map_err(|error| failed(path, error))?;
+        let document: Value = serde_json::from_str(text).map_err(|error| failed(path, words_of(&error)))?;
         let Some(format) = document["vecferry_plan"].as_u64() else {
-            return Err(failed(path, "it has no `vecferry_plan` member"));
+            return Err(failed(
+                path,
+                Told::both("it has no `vecferry_plan` member", "其中没有 `vecferry_plan` 成员"),
+            ));
         };
         if format > FORMAT {
             let version = document["vecferry_version"].as_str().unwrap_or_default();
@@ -150,8 +153,8 @@ impl PlanFile {
             return Err(Problem::new(Code::PlanEdited).with("file", path.display()));
         }
         let parts: Document =
-            serde_json::from_value(document.clone()).map_err(|error| failed(path, error))?;
-        let plan = read_plan_value(parts.plan).map_err(|error| failed(path, error))?;
+            serde_json::from_value(document.clone()).map_err(|error| failed(path, words_of(&error)))?;
+        let plan = read_plan_value(parts.plan).map_err(|error| failed(path, words_of(&error)))?;
         Ok(Self { plan, document })
     }
 

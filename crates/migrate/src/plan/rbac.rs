@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use crate::problem::Told;
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::rbac::{Grant, PrivilegeGroup};
 
@@ -55,6 +56,19 @@ impl ObjectKind {
             Self::User => "user",
             Self::Membership => "membership",
         }
+    }
+
+    /// For people: all of this kind, or one of it.
+    pub(crate) fn told(self, name: Option<&dyn std::fmt::Display>) -> Told {
+        let zh = match self {
+            Self::PrivilegeGroup => "权限组",
+            Self::Role => "角色",
+            Self::Grant => "授权",
+            Self::User => "用户",
+            Self::Membership => "角色成员",
+        };
+        let of = |kind: &str| name.map_or_else(|| kind.to_owned(), |name| format!("{kind} {name}"));
+        Told::both(of(self.name()), of(zh))
     }
 }
 

@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vecferry_milvus::{Client, Error};
 
-use super::list::CheckList;
+use super::list::{CheckList, fact_of};
 use crate::problem::CheckId;
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{Code, Problem, Side, Told};
 
 /// Clocks that differ more are worth a warning.
 const SKEW_SECONDS_MAX: f64 = 5.0;
@@ -19,12 +19,13 @@ pub(crate) async fn clock_skew(list: &mut CheckList, side: Side, client: &Client
     let timestamp = client.timestamp().await?;
     let middle = (before + since_epoch()) / 2;
     let Some(timestamp) = timestamp else {
-        list.passed(CheckId::ClockSkew, [format!("{}: -", side.name())]);
+        list.passed(CheckId::ClockSkew, [fact_of(side, "-")]);
         return Ok(());
     };
     let of_server = Duration::from_millis(timestamp >> LOGICAL_BITS);
     let skew = of_server.as_secs_f64() - middle.as_secs_f64();
-    list.passed(CheckId::ClockSkew, [format!("{}: {skew:+.1} s", side.name())]);
+    let fact = Told::both(format!("{skew:+.1} s"), format!("{skew:+.1} 秒"));
+    list.passed(CheckId::ClockSkew, [fact_of(side, fact)]);
     if skew.abs() > SKEW_SECONDS_MAX {
         let problem = Problem::new(Code::ClockSkew).with("side", side.name());
         list.warn(CheckId::ClockSkew, problem.with("seconds", format!("{skew:+.0}")));

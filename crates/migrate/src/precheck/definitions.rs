@@ -31,7 +31,7 @@ pub(crate) async fn check(
     release(list, source, target)?;
     visibility(list, request, source).await?;
     let names = inventory::select(source, Side::Source, &request.selection).await?;
-    list.passed(CheckId::Selection, [names.len().to_string()]);
+    list.passed_with(CheckId::Selection, names.len().to_string());
     different_servers(list, request, (source, target), &names).await?;
     let found = read(list, request, source, &names).await?;
     let mut checks = Checks::new(request, source, target);
@@ -69,7 +69,7 @@ async fn visibility(
 ) -> Result<(), Vec<Problem>> {
     match visible::check(source, Side::Source, &request.selection, request.visible_only).await? {
         Visible::Named => list.not_applicable(CheckId::Visibility),
-        Visible::Everything => list.passed(CheckId::Visibility, source.endpoint().user().map(str::to_owned)),
+        Visible::Everything => list.passed(CheckId::Visibility, source.endpoint().user().map(Told::from)),
         Visible::Part(problem) => list.warn(CheckId::Visibility, problem),
     }
     Ok(())
@@ -85,7 +85,7 @@ async fn different_servers(
     if let Some(detail) = same_server(source, target).await.map_err(|problem| vec![problem])?
         && names.iter().any(|name| request.target_db(&name.db) == name.db)
     {
-        return Err(vec![Problem::new(Code::SameCluster).with("detail", detail)]);
+        return Err(vec![Problem::new(Code::SameCluster).told("detail", detail)]);
     }
     list.passed(CheckId::SameCluster, []);
     Ok(())
@@ -102,7 +102,7 @@ async fn read(
     let found = read.await.map_err(of_source)?;
     // Everything that a copy reads was asked for by now.
     list.passed(CheckId::Privileges, []);
-    list.passed(CheckId::RowCounts, [rows_known(&found)]);
+    list.passed_with(CheckId::RowCounts, rows_known(&found));
     if newest_is_not_known(request, source, &found) {
         let problem = Problem::new(Code::NewestNotKnown).with("version", source.version());
         list.warn(CheckId::RowCounts, problem);

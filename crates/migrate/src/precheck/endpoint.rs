@@ -6,12 +6,14 @@ use std::net::IpAddr;
 use vecferry_milvus::Endpoint;
 use vecferry_policy::deployment::is_cloud_host;
 
-use super::list::CheckList;
+use super::list::{CheckList, fact_of};
 use crate::problem::CheckId;
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{Code, Problem, Side, Told};
 
 /// The network that the vendor's contract asks for.
 const PUBLIC: &str = "public";
+/// A network behind a gateway.
+const PRIVATE: &str = "private";
 /// This machine.
 const LOOPBACK: &str = "loopback";
 /// A host that does not resolve; whoever connects tells of it.
@@ -20,15 +22,23 @@ const UNKNOWN: &str = "unknown";
 /// Notes the network of both sides, and looks whether clusters of the vendor go by a public address.
 pub(crate) async fn endpoints(list: &mut CheckList, source: &Endpoint, target: &Endpoint) {
     let (of_source, of_target) = tokio::join!(network(source), network(target));
-    let fact = |side: Side, network: &str| format!("{}: {network}", side.name());
+    let fact = |side: Side, network: &'static str| fact_of(side, Told::both(network, in_chinese(network)));
     list.passed(CheckId::Endpoints, [fact(Side::Source, of_source), fact(Side::Target, of_target)]);
     for (side, endpoint, network) in [(Side::Source, source, of_source), (Side::Target, target, of_target)] {
         if is_cloud_host(endpoint.host()) && ![PUBLIC, UNKNOWN].contains(&network) {
             let problem = Problem::new(Code::NotPublic).with("side", side.name());
-            let network_zh = if network == LOOPBACK { "回环" } else { "私有" };
             let problem = problem.with("address", endpoint);
-            list.fail(problem.with("network", network).with("network_zh", network_zh));
+            list.fail(problem.told("network", Told::both(network, in_chinese(network))));
         }
+    }
+}
+
+fn in_chinese(network: &str) -> &'static str {
+    match network {
+        PUBLIC => "公网",
+        PRIVATE => "私网",
+        LOOPBACK => "回环地址",
+        _ => "未知",
     }
 }
 
@@ -50,7 +60,7 @@ fn kind(address: IpAddr) -> &'static str {
     if address.is_loopback() || address.is_unspecified() {
         LOOPBACK
     } else if is_private {
-        "private"
+        PRIVATE
     } else {
         PUBLIC
     }

@@ -4,7 +4,7 @@
 //! Refusals come from the pre-check itself, warnings from the modules here; both are filed under the check that they
 //! belong to.
 
-use crate::problem::{Check, CheckId, Code, Exit, Outcome, Problem};
+use crate::problem::{Check, CheckId, Code, Exit, Outcome, Problem, Side, Told};
 
 /// The checks while they are being made.
 #[derive(Debug, Default)]
@@ -22,8 +22,13 @@ impl CheckList {
     }
 
     /// A check was made; what was found.
-    pub(crate) fn passed(&mut self, id: CheckId, facts: impl IntoIterator<Item = String>) {
+    pub(crate) fn passed(&mut self, id: CheckId, facts: impl IntoIterator<Item = Told>) {
         self.entry(id).facts.extend(facts);
+    }
+
+    /// The same of one fact that reads alike in both languages: figures and names.
+    pub(crate) fn passed_with(&mut self, id: CheckId, fact: impl Into<String>) {
+        self.passed(id, [Told::from(fact)]);
     }
 
     /// Does not concern this caller.
@@ -83,6 +88,15 @@ impl CheckList {
     }
 }
 
+/// A fact about one side.
+pub(super) fn fact_of(side: Side, fact: impl Into<Told>) -> Told {
+    let (name, name_zh) = match side {
+        Side::Source => ("source: ", "源集群："),
+        Side::Target => ("target: ", "目标集群："),
+    };
+    fact.into().behind(name, name_zh)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,7 +104,7 @@ mod tests {
     #[test]
     fn every_check_is_listed_once_and_the_worst_outcome_counts() {
         let mut list = CheckList::default();
-        list.passed(CheckId::Versions, ["2.3.5".to_owned()]);
+        list.passed_with(CheckId::Versions, "2.3.5");
         list.warn(CheckId::Names, Problem::new(Code::Repaired));
         list.fail(Problem::new(Code::TargetExists).with("collection", "default.a"));
         list.fail(Problem::new(Code::NoAnswer).with("side", "target"));

@@ -74,7 +74,7 @@ impl Checks<'_> {
 pub(super) fn load_states(list: &mut CheckList, collections: &[PlannedCollection]) {
     let waiting = collections.iter().filter(|planned| planned.needs_load).count();
     let loaded = format!("{} / {}", collections.len() - waiting, collections.len());
-    list.passed(CheckId::SourceLoaded, [loaded]);
+    list.passed_with(CheckId::SourceLoaded, loaded);
     for planned in collections.iter().filter(|planned| planned.load.is_on_its_way()) {
         let problem = Problem::new(Code::SourceLoading).with("collection", &planned.source);
         let minutes = Tuning::default().load_stall_max.as_secs() / 60;

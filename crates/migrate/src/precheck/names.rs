@@ -10,7 +10,7 @@ use super::definitions::Checks;
 use crate::cluster::connect::refusal;
 use crate::cluster::inventory::Found;
 use crate::plan::PlannedCollection;
-use crate::problem::{CheckId, Code, Problem, Side, Told};
+use crate::problem::{CheckId, Code, Lang, Problem, Side, Told, message_of, name_fault};
 
 /// Names that are looked at, at once.
 const NAMES_PARALLEL: usize = 8;
@@ -22,7 +22,7 @@ enum Named {
     /// A collection bears it, or is reached by it.
     Taken,
     /// It is not allowed, in the target's words.
-    Forbidden(String),
+    Forbidden(Told),
 }
 
 impl Checks<'_> {
@@ -32,7 +32,7 @@ impl Checks<'_> {
         let db = self.request.target_db(&name.db);
         // Only made by the job itself: a database can't be tried and leave nothing.
         if let Err(fault) = check_name(self.product, NameKind::Database, &db) {
-            self.problems.push(forbidden_name(NameKind::Database, name, &db, fault));
+            self.problems.push(forbidden_name(NameKind::Database, name, &db, name_fault(fault)));
         }
         // What the source holds, a target of its release or a later one takes. A milvus-lite that has rules has no partitions.
         if self.follows_source || !matches!(self.product, Product::Milvus(_)) {
@@ -45,11 +45,13 @@ impl Checks<'_> {
         let faulty: Vec<_> = self.partitions(found).into_iter().filter_map(fault_of).collect();
         if let Some((partition, fault)) = faulty.first() {
             let names: Vec<_> = faulty.iter().map(|(partition, _)| partition).collect();
+            let told = name_fault(*fault);
+            let [fault, fault_zh] = [told.text(Lang::En), told.text(Lang::Zh)];
             let detail = Told::names(&names).within(
                 |names| {
                     format!("its release may not allow names of partitions ({names}); `{partition}`: {fault}")
                 },
-                |names| format!("其版本可能不允许 Partition 名称（{names}）；`{partition}`：{fault}"),
+                |names| format!("其版本可能不允许 Partition 名称（{names}）；`{partition}`：{fault_zh}"),
             );
             self.may_not_hold(found, CheckId::Names, detail);
         }
@@ -96,9 +98,13 @@ impl Checks<'_> {
         let mut seen = BTreeSet::new();
         let twice = collections.iter().filter(|planned| !seen.insert(planned.target.clone()));
         self.problems.extend(twice.map(|planned| {
-            Problem::new(Code::Selector)
-                .with("selector", &planned.target)
-                .with("detail", "two source collections would get this name on the target")
+            Problem::new(Code::Selector).with("selector", &planned.target).told(
+                "detail",
+                Told::both(
+                    "two source collections would get this name on the target",
+                    "两个源 Collection 在目标集群上会使用同一个名称",
+                ),
+            )
         }));
         Ok(())
     }
@@ -108,7 +114,7 @@ impl Checks<'_> {
         match self.target.describe(name).await {
             Ok(_) => Ok(Named::Taken),
             Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(Named::Free),
-            Err(error) if error.refuses_name() => Ok(Named::Forbidden(error.message().to_owned())),
+            Err(error) if error.refuses_name() => Ok(Named::Forbidden(message_of(&error))),
             Err(error) => Err(vec![refusal(Side::Target, &error)]),
         }
     }
@@ -120,10 +126,10 @@ impl Checks<'_> {
         match self.target.describe(&CollectionName::new(DB_DEFAULT, &name.name)).await {
             Ok(_) => Ok(Named::Free),
             Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(Named::Free),
-            Err(error) if error.refuses_name() => Ok(Named::Forbidden(error.message().to_owned())),
+            Err(error) if error.refuses_name() => Ok(Named::Forbidden(message_of(&error))),
             // Who may not ask there gets the table's answer. A database that is made beforehand is asked.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                Ok(Named::Forbidden(fault.to_string()))
+                Ok(Named::Forbidden(name_fault(fault)))
             }
             Err(error) => Err(vec![refusal(Side::Target, &error)]),
         }
@@ -135,7 +141,7 @@ pub(super) fn forbidden_name(
     kind: NameKind,
     collection: &CollectionName,
     name: &str,
-    detail: impl std::fmt::Display,
+    detail: impl Into<Told>,
 ) -> Problem {
     let way_out = way_out_of_name(kind, collection);
     let kind = match kind {
@@ -152,7 +158,7 @@ pub(super) fn forbidden_name(
     Problem::new(Code::ForbiddenName)
         .with("name", name)
         .told("kind", kind)
-        .with("detail", detail)
+        .told("detail", detail)
         .told("way_out", way_out)
 }
 

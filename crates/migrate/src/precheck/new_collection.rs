@@ -9,7 +9,7 @@ use super::definitions::Checks;
 use crate::cluster::inventory::Found;
 use crate::plan::properties::{PROPERTY_KEPT_KEYS, PROPERTY_TTL};
 use crate::plan::{Change, Keys};
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{Code, Problem, Side, words_of};
 
 /// Properties that the server keeps for itself.
 const PROPERTIES_OF_THE_SERVER: [&str; 1] = ["replicate.id"];
@@ -60,9 +60,12 @@ impl Checks<'_> {
         let schema = match described.schema.creation_bytes() {
             Ok(schema) => schema,
             Err(error) => {
-                let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
-                self.problems
-                    .push(problem.with("detail", format!("schema of `{}`: {error}", described.name)));
+                let (problem, name) = (Problem::new(Code::CheckFailed), &described.name);
+                let detail = words_of(&error).within(
+                    |error| format!("schema of `{name}`: {error}"),
+                    |error| format!("`{name}` 的 Schema：{error}"),
+                );
+                self.problems.push(problem.with("side", Side::Source.name()).told("detail", detail));
                 bytes::Bytes::new()
             }
         };

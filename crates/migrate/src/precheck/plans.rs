@@ -7,11 +7,11 @@ use vecferry_policy::compatibility::{Outcome, Pair};
 use vecferry_policy::deployment::{Facts, detect};
 use vecferry_policy::{CuType, Deployment, Detected, FoundBy, Limits, limits};
 
-use super::list::CheckList;
+use super::list::{CheckList, fact_of};
 use crate::cluster::control_plane::CloudCluster;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::CheckId;
-use crate::problem::{Code, Problem, Side};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::request::{MigrateRequest, PlanHints};
 
 /// Larger rows are refused by the message queue behind a proxy (measured on 2.3.5: 4 MB works, 5 MB does not).
@@ -39,20 +39,28 @@ fn detected(list: &mut CheckList, side: Side, endpoint: &Endpoint, hints: &PlanH
         );
         return None;
     };
-    list.passed(CheckId::PlanPair, [format!("{}: {} ({})", side.name(), found.deployment, by(found.by).0)]);
+    let ((by_en, by_zh), deployment) = (by(found.by), run_as(found.deployment));
+    let fact = deployment.within(|plan| format!("{plan} ({by_en})"), |plan| format!("{plan}（{by_zh}）"));
+    list.passed(CheckId::PlanPair, [fact_of(side, fact)]);
     if let Some(stated) = hints.stated.filter(|stated| *stated != found.deployment) {
-        let by = by(found.by);
         list.fail(
             Problem::new(Code::PlanContradicts)
                 .with("side", side.name())
                 .with("flag", side.name())
-                .with("stated", stated)
-                .with("found", found.deployment)
-                .with("by", by.0)
-                .with("by_zh", by.1),
+                .told("stated", run_as(stated))
+                .told("found", run_as(found.deployment))
+                .told("by", Told::both(by_en, by_zh)),
         );
     }
     Some(found)
+}
+
+/// How a cluster is run. The names of plans are the vendor's in both languages.
+fn run_as(deployment: Deployment) -> Told {
+    match deployment {
+        Deployment::SelfHosted => Told::both(deployment.to_string(), "自建"),
+        Deployment::Free | Deployment::Serverless | Deployment::Dedicated => deployment.to_string().into(),
+    }
 }
 
 /// What told the plan, in English and in Chinese.
@@ -72,16 +80,18 @@ pub(crate) fn plan_pair(list: &mut CheckList, request: &MigrateRequest) -> Optio
     let source = detected(list, Side::Source, &request.source, &request.source_plan);
     let target = detected(list, Side::Target, &request.target, &request.target_plan);
     let (source, target) = (source?.deployment, target?.deployment);
-    list.passed(CheckId::PlanPair, [request.policy.edition.clone()]);
+    list.passed_with(CheckId::PlanPair, &request.policy.edition);
     match request.policy.pair(source, target) {
         Some(pair) if pair.outcome == Outcome::Supported => {}
         Some(pair) => list.fail(not_supported(pair, source, target, &request.policy.edition)),
         // Every edition that is read has all pairs.
-        None => list.fail(
-            Problem::new(Code::Policy)
-                .with("policy", &request.policy.edition)
-                .with("detail", format!("no row for {source} to {target}")),
-        ),
+        None => list.fail(Problem::new(Code::Policy).with("policy", &request.policy.edition).told(
+            "detail",
+            Told::both(
+                format!("no row for {source} to {target}"),
+                format!("没有 {source} 到 {target} 的条目"),
+            ),
+        )),
     }
     Some(target)
 }
@@ -93,10 +103,9 @@ fn not_supported(pair: &Pair, source: Deployment, target: Deployment, edition: &
         Outcome::UpgradeToNew => Code::PlanUpgradeNew,
     };
     Problem::new(code)
-        .with("source", source)
-        .with("target", target)
-        .with("reason", &pair.en)
-        .with("reason_zh", &pair.zh)
+        .told("source", run_as(source))
+        .told("target", run_as(target))
+        .told("reason", Told::both(&pair.en, &pair.zh))
         .with("policy", edition)
 }
 
@@ -104,10 +113,10 @@ fn not_supported(pair: &Pair, source: Deployment, target: Deployment, edition: &
 pub(crate) fn clusters(list: &mut CheckList, request: &MigrateRequest) {
     for (side, hints) in [(Side::Source, &request.source_plan), (Side::Target, &request.target_plan)] {
         let Some(cluster) = &hints.cloud else {
-            list.passed(CheckId::ClusterStatus, [format!("{}: -", side.name())]);
+            list.passed(CheckId::ClusterStatus, [fact_of(side, "-")]);
             continue;
         };
-        list.passed(CheckId::ClusterStatus, [format!("{}: {}", side.name(), cluster.status)]);
+        list.passed(CheckId::ClusterStatus, [fact_of(side, &cluster.status)]);
         if !cluster.is_running() {
             let problem = Problem::new(Code::ClusterNotRunning).with("side", side.name());
             list.fail(problem.with("id", &cluster.id).with("status", &cluster.status));
@@ -127,11 +136,11 @@ pub(crate) async fn within_limits(
     hints: &PlanHints,
 ) -> Result<(), Error> {
     if !deployment.is_cloud() {
-        list.passed(CheckId::Limits, [deployment.to_string()]);
+        list.passed(CheckId::Limits, [run_as(deployment)]);
         return Ok(());
     }
     let limits = limits(deployment, hints.whole_cu());
-    list.passed(CheckId::Limits, [deployment.to_string()]);
+    list.passed(CheckId::Limits, [run_as(deployment)]);
     let databases = target.databases().await?;
     let mut existing = 0;
     for db in &databases {
@@ -140,10 +149,13 @@ pub(crate) async fn within_limits(
     let planned = plan.collections.len() as u64;
     let mut refuse = |(en, zh): Named, of: &str, number: u64, most: Option<u64>| {
         if let Some(most) = most.filter(|most| number > *most) {
+            let what = match of {
+                "" => Told::both(en, zh),
+                _ => Told::both(format!("{en} of `{of}`"), format!("`{of}` 的{zh}")),
+            };
             list.fail(
                 Problem::new(Code::OverLimit)
-                    .with("what", if of.is_empty() { en.to_owned() } else { format!("{en} of `{of}`") })
-                    .with("what_zh", if of.is_empty() { zh.to_owned() } else { format!("`{of}` 的{zh}") })
+                    .told("what", what)
                     .with("number", number)
                     .with("max", most)
                     .with("plan", deployment),
@@ -225,7 +237,12 @@ pub(crate) fn compute_units(list: &mut CheckList, plan: &Plan, hints: &PlanHints
         plan.collections.iter().map(|planned| planned.size.load(planned.rows_estimate)).collect();
     let needed = units(kind, &loads) * (1.0 + MARGIN);
     let used = hints.cloud.as_ref().and_then(|cluster| cluster.used_percent).unwrap_or(0.0) / 100.0 * have;
-    list.passed(CheckId::Capacity, [format!("{needed:.2} + {used:.2} / {have} CU ({kind})")]);
+    let kind_zh = kind_of_unit(kind);
+    let fact = Told::both(
+        format!("{needed:.2} + {used:.2} / {have} CU ({kind})"),
+        format!("{needed:.2} + {used:.2} / {have} CU（{kind_zh}）"),
+    );
+    list.passed(CheckId::Capacity, [fact]);
     if needed + used > have {
         let size =
             size_for(kind, units(kind, &loads) + used).map_or("> 256".to_owned(), |size| size.to_string());
@@ -234,9 +251,18 @@ pub(crate) fn compute_units(list: &mut CheckList, plan: &Plan, hints: &PlanHints
                 .with("needed", format!("{needed:.2}"))
                 .with("used", format!("{used:.2}"))
                 .with("have", have)
-                .with("kind", kind)
+                .told("kind", Told::both(kind.to_string(), kind_zh))
                 .with("size", size),
         );
+    }
+}
+
+/// The name of a type of compute units in the vendor's Chinese pages.
+fn kind_of_unit(kind: CuType) -> &'static str {
+    match kind {
+        CuType::Performance => "性能型",
+        CuType::Capacity => "容量型",
+        CuType::Tiered => "分层存储型",
     }
 }
 
@@ -244,7 +270,7 @@ pub(crate) fn compute_units(list: &mut CheckList, plan: &Plan, hints: &PlanHints
 pub(crate) fn message_sizes(list: &mut CheckList, plan: &Plan) {
     let largest =
         plan.collections.iter().map(|planned| planned.size.wire_bytes_or_guess()).fold(0.0, f64::max);
-    list.passed(CheckId::MessageSize, [format!("{largest:.0} B")]);
+    list.passed_with(CheckId::MessageSize, format!("{largest:.0} B"));
     for planned in &plan.collections {
         let bytes = planned.size.wire_bytes_or_guess();
         if bytes > MESSAGE_BYTES_MAX {

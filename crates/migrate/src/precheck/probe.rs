@@ -17,7 +17,7 @@ use crate::event::Awaited;
 use crate::plan::show;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::CheckId;
-use crate::problem::{Code, Problem, Side, Told};
+use crate::problem::{Code, Problem, Side, Told, message_of, words_of};
 use crate::target;
 
 /// Scratch collections that are there at once.
@@ -123,7 +123,7 @@ async fn probe(client: &Client, scratch: &Scratch, cancel: &CancellationToken) -
         Ok(Err(WaitError::Canceled)) => Vec::new(),
         Ok(Err(WaitError::Server(error))) => match error.kind() == ErrorKind::Rejected {
             _ if scratch.may_be_denied && error.kind() == ErrorKind::PermissionDenied => Vec::new(),
-            true => scratch.cannot_hold(client, &error.to_string().into()),
+            true => scratch.cannot_hold(client, &words_of(&error)),
             false => vec![refusal(Side::Target, &error)],
         },
     }
@@ -148,7 +148,9 @@ pub(super) async fn with_scratch<Answer>(
         Err(error) => Err(WaitError::Server(error)),
     };
     if may_be_there && let Err(error) = remove(client, &new.name).await {
-        return Err(Problem::new(Code::ProbeLeft).with("collection", &new.name).with("detail", error));
+        return Err(Problem::new(Code::ProbeLeft)
+            .with("collection", &new.name)
+            .told("detail", words_of(&error)));
     }
     Ok(done)
 }
@@ -158,7 +160,7 @@ async fn look(client: &Client, scratch: &Scratch, cancel: &CancellationToken) ->
     let planned = &scratch.planned;
     let made = repeat(cancel, || client.describe(&planned.target)).await?;
     let differing = target::schema_differences(client, planned, &made)
-        .map_err(|error| Error::new(ErrorKind::Malformed, "DescribeCollection", error.to_string()))?;
+        .map_err(|error| Error::own(ErrorKind::Malformed, "DescribeCollection", error))?;
     if !differing.is_empty() {
         return Ok(scratch.cannot_hold(client, &show(&differing)));
     }
@@ -166,7 +168,7 @@ async fn look(client: &Client, scratch: &Scratch, cancel: &CancellationToken) ->
     for (source, partition) in &scratch.partitions {
         match repeat(cancel, || client.create_partition(&planned.target, partition)).await {
             Err(error) if error.refuses_name() => {
-                problems.push(forbidden_name(NameKind::Partition, source, partition, error.message()));
+                problems.push(forbidden_name(NameKind::Partition, source, partition, message_of(&error)));
             }
             // Two collections of one definition may have it, and a repeated call finds what the first one made.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

@@ -27,7 +27,7 @@ pub(crate) async fn memory(
     verify: VerifyLevel,
 ) -> Result<(), Error> {
     let Some(free) = free_memory(target).await? else {
-        list.passed(CheckId::Capacity, ["-".to_owned()]);
+        list.passed_with(CheckId::Capacity, "-");
         return Ok(());
     };
     let mut total = 0_u64;
@@ -38,7 +38,7 @@ pub(crate) async fn memory(
             list.fail(does_not_fit(&planned.target, Side::Target, needed, free));
         }
     }
-    list.passed(CheckId::Capacity, [format!("{} / {}", mebibytes(total), mebibytes(free))]);
+    list.passed_with(CheckId::Capacity, format!("{} / {}", mebibytes(total), mebibytes(free)));
     if total > free {
         let problem = Problem::new(Code::MayNotFit).with("needed", mebibytes(total));
         list.warn(CheckId::Capacity, problem.with("free", mebibytes(free)));
@@ -49,13 +49,14 @@ pub(crate) async fn memory(
 /// Looks whether the disks of the target's nodes have room for the rows, as far as the nodes say.
 pub(crate) async fn disk(list: &mut CheckList, target: &Client, plan: &Plan) -> Result<(), Error> {
     let Some(free) = free_disk(target).await? else {
-        list.passed(CheckId::Capacity, ["disk -".to_owned()]);
+        list.passed(CheckId::Capacity, [Told::both("disk -", "磁盘 -")]);
         return Ok(());
     };
     let bytes: f64 =
         plan.collections.iter().map(|planned| planned.size.bytes() * planned.rows_estimate as f64).sum();
     let needed = bytes as u64 * DISK_TIMES_ROWS;
-    list.passed(CheckId::Capacity, [format!("disk {} / {}", mebibytes(needed), mebibytes(free))]);
+    let room = format!("{} / {}", mebibytes(needed), mebibytes(free));
+    list.passed(CheckId::Capacity, [Told::from(room).behind("disk ", "磁盘 ")]);
     if needed > free {
         let problem = Problem::new(Code::DiskMayNotFit).with("needed", mebibytes(needed));
         list.warn(CheckId::Capacity, problem.with("free", mebibytes(free)));
@@ -69,7 +70,7 @@ pub(crate) fn state_directory(list: &mut CheckList, directory: &Path, rows: u64)
     match rustix::fs::statvfs(directory) {
         Ok(status) => {
             let free = status.f_bavail.saturating_mul(status.f_frsize);
-            list.passed(CheckId::StateDirectory, [mebibytes(free)]);
+            list.passed_with(CheckId::StateDirectory, mebibytes(free));
             if free < needed {
                 let (free, needed) = (mebibytes(free), mebibytes(needed));
                 let detail = Told::both(

@@ -25,9 +25,9 @@ use crate::cluster::waits::shown;
 use crate::event::Awaited;
 use crate::plan::Plan;
 use crate::plan::estimate::StepCosts;
-use crate::problem::CheckId;
 use crate::problem::Problem;
 use crate::problem::Side;
+use crate::problem::{CheckId, Told, found};
 use crate::request::VerifyLevel;
 
 /// Scratch collections that are there at once: more would say no more, and cost the target more.
@@ -127,8 +127,11 @@ async fn take_steps(
     if counted == ROWS as u64 {
         return Ok(());
     }
-    let text = format!("{counted} rows are there instead of {ROWS}");
-    Err(Error::new(ErrorKind::Malformed, "Query", text))
+    let told = Told::both(
+        format!("{counted} rows are there instead of {ROWS}"),
+        format!("应有 {ROWS} 行，实际有 {counted} 行"),
+    );
+    Err(found(ErrorKind::Malformed, "Query", told))
 }
 
 fn definition(name: &CollectionName) -> NewCollection {

@@ -10,7 +10,7 @@ use crate::cluster::inventory::{as_of_now, everything};
 use crate::cluster::segments::{not_to_be_seen, segment_rows};
 use crate::plan::Plan;
 use crate::problem::CheckId;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::report::UnseenWrites;
 
 /// Between the two counts.
@@ -33,7 +33,7 @@ pub(crate) async fn writers(list: &mut CheckList, source: &Client, plan: &Plan) 
     let loaded = plan.collections.iter().filter(|planned| planned.answers());
     let collections: Vec<_> = loaded.map(|planned| (&planned.source, planned.described.id)).collect();
     if collections.is_empty() {
-        list.passed(CheckId::Writers, ["-".to_owned()]);
+        list.passed_with(CheckId::Writers, "-");
         return Ok(());
     }
     let begin = Instant::now();
@@ -41,7 +41,10 @@ pub(crate) async fn writers(list: &mut CheckList, source: &Client, plan: &Plan) 
     tokio::time::sleep(APART).await;
     let after = count_all(source, &collections).await?;
     let seconds = begin.elapsed().as_secs_f64();
-    list.passed(CheckId::Writers, [format!("{} x 2, {seconds:.1} s", collections.len())]);
+    let counted = collections.len();
+    let fact =
+        Told::both(format!("{counted} x 2, {seconds:.1} s"), format!("{counted} × 2，{seconds:.1} 秒"));
+    list.passed(CheckId::Writers, [fact]);
     for (((name, _), before), after) in collections.iter().zip(before).zip(after) {
         // Compaction removes what was deleted long ago: only more rows in the segments say that somebody writes.
         let grew = before.1.zip(after.1).is_some_and(|(before, after)| after > before);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Code, Problem, Side};
+use super::{Code, Lang, Problem, Side, Told};
 
 /// What is looked at. The names are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -151,13 +151,78 @@ pub enum Outcome {
 
 /// One check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StoredCheck", into = "StoredCheck")]
 pub struct Check {
     /// Its name.
     pub id: CheckId,
     /// How it came out.
     pub outcome: Outcome,
     /// What was found, in a few words or figures.
-    pub facts: Vec<String>,
+    pub facts: Vec<Told>,
     /// What is wrong, each with its way out.
     pub problems: Vec<Problem>,
+}
+
+impl Check {
+    /// What was found, in a language.
+    pub fn facts_in(&self, lang: Lang) -> impl Iterator<Item = &str> {
+        self.facts.iter().map(move |fact| fact.text(lang))
+    }
+}
+
+/// A check for machines and in plan files: as in a problem, the Chinese texts stand beside the English ones.
+#[derive(Serialize, Deserialize)]
+struct StoredCheck {
+    id: CheckId,
+    outcome: Outcome,
+    facts: Vec<String>,
+    /// In the order of `facts`; absent in plan files of earlier versions.
+    #[serde(default)]
+    facts_zh: Vec<String>,
+    problems: Vec<Problem>,
+}
+
+impl From<Check> for StoredCheck {
+    fn from(check: Check) -> Self {
+        let texts = |lang| check.facts_in(lang).map(str::to_owned).collect();
+        Self {
+            id: check.id,
+            outcome: check.outcome,
+            facts: texts(Lang::En),
+            facts_zh: texts(Lang::Zh),
+            problems: check.problems,
+        }
+    }
+}
+
+impl From<StoredCheck> for Check {
+    fn from(stored: StoredCheck) -> Self {
+        let StoredCheck { id, outcome, facts, mut facts_zh, problems } = stored;
+        if facts_zh.len() != facts.len() {
+            facts_zh.clone_from(&facts);
+        }
+        let facts = facts.into_iter().zip(facts_zh).map(|(en, zh)| Told::both(en, zh)).collect();
+        Self { id, outcome, facts, problems }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_stored_in_both_languages_and_read_from_earlier_plan_files() {
+        let facts = vec![Told::both("source: loopback", "源集群：回环地址"), "2.3.5".into()];
+        let (id, outcome, problems) = (CheckId::Endpoints, Outcome::Pass, Vec::new());
+        let check = Check { id, outcome, facts, problems };
+        let mut document = serde_json::to_value(&check).unwrap();
+        assert_eq!(document["facts"], serde_json::json!(["source: loopback", "2.3.5"]));
+        assert_eq!(document["facts_zh"], serde_json::json!(["源集群：回环地址", "2.3.5"]));
+        assert_eq!(serde_json::from_value::<Check>(document.clone()).unwrap(), check);
+        document.as_object_mut().unwrap().remove("facts_zh");
+        let earlier: Check = serde_json::from_value(document).unwrap();
+        for lang in [Lang::En, Lang::Zh] {
+            assert_eq!(earlier.facts_in(lang).collect::<Vec<_>>(), ["source: loopback", "2.3.5"]);
+        }
+    }
 }

@@ -2,11 +2,11 @@
 
 use vecferry_store::{ErrorKind, JobId, Store};
 
-use super::{Code, Problem};
+use super::{Code, Problem, words_of};
 
 /// The record of a job can't be written while it runs.
-pub(crate) fn store_failed(job_id: &JobId, error: impl std::fmt::Display) -> Problem {
-    Problem::new(Code::LedgerFailed).with("job", job_id).with("detail", error)
+pub(crate) fn store_failed(job_id: &JobId, error: &(dyn std::error::Error + 'static)) -> Problem {
+    Problem::new(Code::LedgerFailed).with("job", job_id).told("detail", words_of(error))
 }
 
 /// What a failure of the store means before anything was written.
@@ -29,7 +29,7 @@ pub fn database_problem(place: &str, job_id: &str, error: &vecferry_store::Error
 
 fn problem(place: &str, job_id: &str, error: &vecferry_store::Error, unusable: Code) -> Problem {
     let problem = Problem::new(code(error.kind(), unusable)).with("dir", place).with("job", job_id);
-    problem.with("detail", error)
+    problem.told("detail", words_of(error))
 }
 
 fn code(kind: ErrorKind, unusable: Code) -> Code {

@@ -12,7 +12,7 @@ use super::ownership::{Records, has_password, is_group_of_plan, is_unused_role, 
 use super::users_file::{self, UsersFile};
 use super::{Left, LeftReason, Made, Method, ObjectKind, Passwords, RbacPlan, RbacReport, read};
 use crate::cluster::retry::repeat;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told, words_of};
 
 /// Failures that are named; then the rest is left to the next attempt.
 const FAILURES_MAX: usize = 20;
@@ -71,12 +71,24 @@ struct Step<'a> {
     problems: Vec<Problem>,
 }
 
-fn failed(kind: ObjectKind, name: impl std::fmt::Display, detail: impl std::fmt::Display) -> Problem {
-    Problem::new(Code::RbacFailed).with("object", format!("{} {name}", kind.name())).with("detail", detail)
+fn failed(kind: ObjectKind, name: impl std::fmt::Display, detail: impl Into<Told>) -> Problem {
+    Problem::new(Code::RbacFailed).told("object", kind.told(Some(&name))).told("detail", detail)
 }
 
-fn all_failed(detail: impl std::fmt::Display) -> Problem {
-    Problem::new(Code::RbacFailed).with("object", EVERYTHING).with("detail", detail)
+fn no_password() -> Told {
+    Told::both("the file has no password for it", "文件中没有它的密码")
+}
+
+fn absent_although_made() -> Told {
+    Told::both(
+        "its creation was acknowledged, but the target does not have it",
+        "目标集群确认创建了它，但其中并没有它",
+    )
+}
+
+fn all_failed(error: Error) -> Problem {
+    let everything = Told::both(EVERYTHING, "角色和用户");
+    Problem::new(Code::RbacFailed).told("object", everything).told("detail", words_of(&error))
 }
 
 impl Step<'_> {
@@ -263,7 +275,7 @@ impl Step<'_> {
     /// A failure, unless it only is the end that somebody wanted.
     fn fail(&mut self, kind: ObjectKind, name: impl std::fmt::Display, error: &Error) {
         if !self.work.cancel.is_cancelled() {
-            self.problems.push(failed(kind, name, error));
+            self.problems.push(failed(kind, name, words_of(error)));
         }
     }
 
@@ -329,7 +341,7 @@ impl Step<'_> {
                 continue;
             }
             let Some(password) = file.and_then(|file| file.password(user)) else {
-                self.problems.push(failed(ObjectKind::User, user, "the file has no password for it"));
+                self.problems.push(failed(ObjectKind::User, user, no_password()));
                 continue;
             };
             let (call, own) =
@@ -397,7 +409,6 @@ impl Step<'_> {
 
     /// Reads from the target what was made: an acknowledgement is no proof.
     async fn prove(&mut self) -> Result<(), Problem> {
-        const ABSENT: &str = "its creation was acknowledged, but the target does not have it";
         let (target, plan, cancel) = (self.work.target, self.plan, self.work.cancel);
         let roles = repeat(cancel, || target.roles()).await.map_err(all_failed)?;
         let users = repeat(cancel, || target.users()).await.map_err(all_failed)?;
@@ -410,7 +421,7 @@ impl Step<'_> {
         let mut absent = Vec::new();
         let mut check = |kind, recorded: &str, shown: &dyn std::fmt::Display, there: bool| {
             if self.records.is_made(kind, recorded) && !there {
-                absent.push(failed(kind, shown, ABSENT));
+                absent.push(failed(kind, shown, absent_although_made()));
             }
         };
         for group in &plan.privilege_groups {

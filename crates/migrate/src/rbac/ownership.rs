@@ -33,7 +33,7 @@ pub(super) fn recorded_name(object: &impl Serialize) -> String {
 
 impl Records {
     pub(super) async fn read(store: &dyn Store, job_id: &JobId) -> Result<Self, Problem> {
-        let objects = store.objects(job_id).await.map_err(|error| store_failed(job_id, error))?;
+        let objects = store.objects(job_id).await.map_err(|error| store_failed(job_id, &error))?;
         let of_kind = |name: &str| KINDS.into_iter().find(|kind| kind.name() == name);
         let known = objects.into_iter().filter_map(|object| {
             let kind = of_kind(&object.kind)?;
@@ -76,7 +76,7 @@ impl Records {
     ) -> Result<(), Problem> {
         let names = objects.iter().map(|(kind, name)| (kind.name().to_owned(), name.clone())).collect();
         let done = store.intend_objects(attempt, names).await;
-        done.map_err(|error| store_failed(attempt.job_id(), error))?;
+        done.map_err(|error| store_failed(attempt.job_id(), &error))?;
         for object in objects {
             self.known.entry(object).or_insert(false);
         }
@@ -92,7 +92,7 @@ impl Records {
         names: Vec<String>,
     ) -> Result<(), Problem> {
         let done = store.record_objects(attempt, kind.name(), names.clone()).await;
-        done.map_err(|error| store_failed(attempt.job_id(), error))?;
+        done.map_err(|error| store_failed(attempt.job_id(), &error))?;
         self.known.extend(names.into_iter().map(|name| ((kind, name), true)));
         Ok(())
     }
@@ -106,7 +106,7 @@ impl Records {
         names: Vec<String>,
     ) -> Result<(), Problem> {
         let done = store.forget_objects(attempt, kind.name(), names.clone()).await;
-        done.map_err(|error| store_failed(attempt.job_id(), error))?;
+        done.map_err(|error| store_failed(attempt.job_id(), &error))?;
         for name in names {
             self.known.remove(&(kind, name));
         }

@@ -10,7 +10,7 @@ use vecferry_store::{Attempt, Store};
 use super::ownership::{Records, has_password, is_group_of_plan, is_unused_role, recorded_name};
 use super::{ObjectKind, RbacPlan, read, users_file};
 use crate::cluster::retry::repeat;
-use crate::problem::{Code, Problem, Told};
+use crate::problem::{Code, Problem, Told, words_of};
 
 /// Removes the job's own users, grants, roles and privilege groups, and the file of passwords with its users.
 pub(crate) async fn remove(
@@ -18,7 +18,7 @@ pub(crate) async fn remove(
     attempt: &Attempt,
     target: &Client,
     plan: Option<&RbacPlan>,
-    removed: &mut Vec<String>,
+    removed: &mut Vec<Told>,
     problems: &mut Vec<Problem>,
 ) {
     let Some(plan) = plan else { return };
@@ -43,7 +43,7 @@ struct Removal<'a> {
     plan: &'a RbacPlan,
     records: Records,
     never: CancellationToken,
-    removed: &'a mut Vec<String>,
+    removed: &'a mut Vec<Told>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -63,9 +63,9 @@ impl Removal<'_> {
         self.groups().await
     }
 
-    fn failed(&self, object: impl std::fmt::Display, detail: impl Into<Told>) -> Problem {
+    fn failed(&self, object: Told, detail: impl Into<Told>) -> Problem {
         Problem::new(Code::CleanFailed)
-            .with("object", object)
+            .told("object", object)
             .with("job", self.attempt.job_id())
             .told("detail", detail)
     }
@@ -84,13 +84,13 @@ impl Removal<'_> {
         match outcome {
             Ok(was_own) => {
                 if was_own {
-                    self.removed.push(format!("{} {name}", kind.name()));
+                    self.removed.push(kind.told(Some(&name)));
                 }
                 self.forget(kind, vec![name.to_owned()]).await?;
                 Ok(true)
             }
             Err(error) => {
-                let problem = self.failed(format!("{} {name}", kind.name()), error.to_string());
+                let problem = self.failed(kind.told(Some(&name)), words_of(&error));
                 self.problems.push(problem);
                 Ok(false)
             }
@@ -105,7 +105,7 @@ impl Removal<'_> {
             None => None,
         };
         let there = repeat(&self.never, || target.users()).await;
-        let there = there.map_err(|error| self.failed(ObjectKind::User.name(), error.to_string()))?;
+        let there = there.map_err(|error| self.failed(ObjectKind::User.told(None), words_of(&error)))?;
         let mut all_gone = true;
         for user in
             plan.users.iter().filter(|user| !self.is_unknown(ObjectKind::User, user)).collect::<Vec<_>>()
@@ -115,7 +115,7 @@ impl Removal<'_> {
             let password = file.as_ref().and_then(|file| file.password(user));
             // An earlier version, which made users by a restore, may have made this one.
             if is_there && !made && !plan.has_users_file() {
-                let problem = self.failed(format!("{} {user}", ObjectKind::User.name()), unknown_user());
+                let problem = self.failed(ObjectKind::User.told(Some(&user)), unknown_user());
                 self.problems.push(problem);
             }
             let outcome = async {
@@ -141,7 +141,7 @@ impl Removal<'_> {
         if let Some(path) = plan.users_file.as_ref().filter(|_| all_gone && file.is_some())
             && users_file::remove(path, self.attempt.job_id().as_str())?
         {
-            self.removed.push(path.display().to_string());
+            self.removed.push(path.display().to_string().into());
         }
         Ok(())
     }
@@ -165,22 +165,23 @@ impl Removal<'_> {
             repeat(&self.never, || read::grants(target, &of_roles, &of_dbs)).await
         };
         let there = there.await;
-        let there = there.map_err(|error: Error| self.failed(ObjectKind::Grant.name(), error.to_string()))?;
+        let there =
+            there.map_err(|error: Error| self.failed(ObjectKind::Grant.told(None), words_of(&error)))?;
         let groups = repeat(&self.never, || target.privilege_groups()).await;
         let groups =
-            groups.map_err(|error| self.failed(ObjectKind::PrivilegeGroup.name(), error.to_string()))?;
+            groups.map_err(|error| self.failed(ObjectKind::PrivilegeGroup.told(None), words_of(&error)))?;
         let calls = GrantCalls::of(groups.as_ref());
         for grant in own {
             let is_there = there.contains(grant);
             if is_there && let Err(error) = repeat(&self.never, || target.revoke(grant, calls)).await {
-                let object = format!("{} {grant}", ObjectKind::Grant.name());
-                let problem = self.failed(object, error.to_string());
+                let object = ObjectKind::Grant.told(Some(grant));
+                let problem = self.failed(object, words_of(&error));
                 self.problems.push(problem);
                 continue;
             }
             // Those of the job's own roles go with the role, and are not listed.
             if is_there && is_built_in_role(&grant.role) {
-                self.removed.push(format!("{} {grant}", ObjectKind::Grant.name()));
+                self.removed.push(ObjectKind::Grant.told(Some(grant)));
             }
             self.forget(ObjectKind::Grant, vec![recorded_name(grant)]).await?;
         }
@@ -191,7 +192,7 @@ impl Removal<'_> {
     async fn roles(&mut self) -> Result<(), Problem> {
         let (plan, target) = (self.plan, self.target);
         let there = repeat(&self.never, || target.roles()).await;
-        let there = there.map_err(|error| self.failed(ObjectKind::Role.name(), error.to_string()))?;
+        let there = there.map_err(|error| self.failed(ObjectKind::Role.told(None), words_of(&error)))?;
         for role in &plan.roles {
             if self.is_unknown(ObjectKind::Role, role) {
                 continue;

@@ -12,7 +12,7 @@ use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::Secret;
 
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told, words_of};
 
 /// Characters of a password, by class; servers may ask for one of each. None needs quoting in a shell or in an address.
 const CLASSES: [&[u8]; 4] = [b"ABCDEFGHJKLMNPQRSTUVWXYZ", b"abcdefghijkmnopqrstuvwxyz", b"23456789", b"-_.+"];
@@ -46,27 +46,31 @@ impl UsersFile {
 }
 
 /// The file can't be used.
-pub(super) fn unusable(file: &Path, detail: impl std::fmt::Display) -> Problem {
-    Problem::new(Code::UsersFile).with("file", file.display()).with("detail", detail)
+pub(super) fn unusable(file: &Path, detail: impl Into<Told>) -> Problem {
+    Problem::new(Code::UsersFile).with("file", file.display()).told("detail", detail)
 }
 
 /// Before the copy: a file that is there is somebody's, and one that is not there must be possible. Nothing is written.
 pub(super) fn refuse_existing(file: &Path) -> Result<(), Problem> {
-    let not_written = |error: &dyn std::fmt::Display| {
-        Problem::new(Code::FileNotWritten).with("file", file.display()).with("detail", error)
-    };
+    let not_written =
+        |detail: Told| Problem::new(Code::FileNotWritten).with("file", file.display()).told("detail", detail);
     match fs::symlink_metadata(file) {
         Ok(_) => return Err(Problem::new(Code::UsersFileExists).with("file", file.display())),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(not_written(&error)),
+        Err(error) => return Err(not_written(words_of(&error))),
     }
     // Directories that are missing are made.
     let Some(directory) = file.ancestors().skip(1).find(|path| path.exists()) else { return Ok(()) };
-    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| not_written(&error))?;
+    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| not_written(words_of(&error)))?;
     if directory.is_dir() {
         Ok(())
     } else {
-        Err(not_written(&format!("{} is not a directory", directory.display())))
+        let directory = directory.display();
+        Err(not_written(Told::both(
+            format!("{directory} is not a directory"),
+            format!("{directory} 不是目录"),
+        )))
     }
 }
 
@@ -75,16 +79,19 @@ pub(super) fn read(file: &Path, job_id: &str) -> Result<Option<UsersFile>, Probl
     let text = match fs::read(file) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable(file, error)),
+        Err(error) => return Err(unusable(file, words_of(&error))),
     };
     // The parser's own words could show a part of the file.
-    let stored: Stored =
-        serde_json::from_slice(&text).map_err(|_| unusable(file, "not a password file of Vecferry"))?;
+    let stored: Stored = serde_json::from_slice(&text).map_err(|_| unusable(file, no_users_file()))?;
     if stored.job_id != job_id {
-        return Err(unusable(file, "it belongs to another job"));
+        return Err(unusable(file, Told::both("it belongs to another job", "它属于其他任务")));
     }
     let users = stored.users.into_iter().map(|user| (user.user, Secret::new(user.password))).collect();
     Ok(Some(UsersFile { users }))
+}
+
+fn no_users_file() -> Told {
+    Told::both("not a password file of Vecferry", "不是 Vecferry 的密码文件")
 }
 
 /// Writes a new file with a new password for each user.
@@ -94,9 +101,9 @@ pub(super) fn make(file: &Path, job_id: &str, target: &str, users: &[String]) ->
         target: target.to_owned(),
         users: users.iter().map(|user| StoredUser { user: user.clone(), password: password() }).collect(),
     };
-    let mut text = serde_json::to_vec_pretty(&stored).map_err(|error| unusable(file, error))?;
+    let mut text = serde_json::to_vec_pretty(&stored).map_err(|error| unusable(file, words_of(&error)))?;
     text.push(b'\n');
-    write(file, &text).map_err(|error| unusable(file, error))?;
+    write(file, &text).map_err(|error| unusable(file, words_of(&error)))?;
     let users = stored.users.into_iter().map(|user| (user.user, Secret::new(user.password))).collect();
     Ok(UsersFile { users })
 }
@@ -106,7 +113,7 @@ pub(super) fn remove(file: &Path, job_id: &str) -> Result<bool, Problem> {
     if read(file, job_id)?.is_none() {
         return Ok(false);
     }
-    fs::remove_file(file).map_err(|error| unusable(file, error)).map(|()| true)
+    fs::remove_file(file).map_err(|error| unusable(file, words_of(&error))).map(|()| true)
 }
 
 /// Written under another name and then given its own, which fails where that is taken: whoever is killed on the way

@@ -5,7 +5,7 @@ use vecferry_milvus::{Key, KeyRange};
 /// A text of the store that stands for no key.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` in the job record is not a primary key")]
-pub(crate) struct NoKey(String);
+pub(crate) struct NoKey(pub(crate) String);
 
 /// A key as a text: its kind, then its value.
 pub(crate) fn key_text(key: &Key) -> String {

@@ -14,5 +14,5 @@ pub use count::CountedRows;
 pub(crate) use digest::{Digest, digest};
 pub(crate) use key_text::{NoKey, key_of, key_text, range_of};
 pub(crate) use page_size::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, PageSize};
-pub(crate) use reader::{Part, ReadError, Reader, reader, scan_keys};
+pub(crate) use reader::{Part, ReadError, Reader, none_returned, reader, scan_keys};
 pub(crate) use sample::{KeySample, SampleRule, sample_rows};

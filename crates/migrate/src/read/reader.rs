@@ -19,7 +19,7 @@ use vecferry_policy::can_be_named;
 
 use crate::cluster::connect::product;
 use crate::cluster::retry::{Backoff, Verdict, WaitError, repeat, sleep};
-use crate::problem::Side;
+use crate::problem::{Side, Told, found};
 
 /// Answers to lookups are not much larger.
 const LOOKUP_BYTES: usize = 8 << 20;
@@ -245,8 +245,7 @@ impl Reader {
                 let asked = rest.len();
                 rest.retain(|key| !found.contains_key(key));
                 if rest.len() == asked {
-                    let text = "the server returned none of the requested rows";
-                    return Err(Error::new(ErrorKind::Malformed, "Query", text.to_owned()).into());
+                    return Err(none_returned().into());
                 }
                 // Pages of lookups follow the rows' size like all others.
                 if bytes > LOOKUP_BYTES {
@@ -299,4 +298,9 @@ pub(crate) fn reader(
         consistency: Consistency::Strong,
         cancel: cancel.clone(),
     }
+}
+/// A server that was asked for rows by their keys and returned none of them.
+pub(crate) fn none_returned() -> Error {
+    let told = Told::both("the server returned none of the requested rows", "服务没有返回请求的任何一行");
+    found(ErrorKind::Malformed, "Query", told)
 }

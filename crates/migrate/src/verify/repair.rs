@@ -6,12 +6,13 @@ use std::sync::{Mutex, PoisonError};
 
 use vecferry_milvus::wire::insert::Rows;
 use vecferry_milvus::wire::rewrite::insertable;
-use vecferry_milvus::{Error, ErrorKind, Key, WriteMode};
+use vecferry_milvus::{ErrorKind, Key, WriteMode};
 
 use super::step::Differing;
 use crate::cluster::retry::repeat;
+use crate::problem::{Told, found};
 use crate::read::Chunks;
-use crate::read::{ReadError, Reader};
+use crate::read::{ReadError, Reader, none_returned};
 
 /// Rows of more bytes are read, or written, in smaller chunks.
 const CHUNK_BYTES_MAX: usize = 16 << 20;
@@ -54,8 +55,7 @@ pub(crate) async fn keys_present(
             present.extend(found);
             rest.retain(|key| !present.contains(key));
             if rest.len() == asked {
-                let text = "the server returned none of the requested rows";
-                return Err(Error::new(ErrorKind::Malformed, "Query", text.to_owned()).into());
+                return Err(none_returned().into());
             }
         }
         chunks.answered(now.len());
@@ -115,10 +115,13 @@ impl<'a> Repair<'a> {
                 self.target.stop_if_canceled()?;
                 let key_field = &self.target.key_field;
                 let expression = key_field.expression_of(now).ok_or_else(|| {
-                    let text = format!(
-                        "rows can't be selected by the primary key `{key_field}` (a reserved word); remove them by hand"
+                    let told = Told::both(
+                        format!(
+                            "rows can't be selected by the primary key `{key_field}` (a reserved word); remove them by hand"
+                        ),
+                        format!("无法按主键 `{key_field}`（保留字）选择行；请手动删除这些行"),
                     );
-                    Error::new(ErrorKind::Rejected, "Delete", text)
+                    found(ErrorKind::Rejected, "Delete", told)
                 })?;
                 let (client, name) = (&self.target.client, &self.target.name);
                 match repeat(&self.target.cancel, || client.delete(name, partition, &expression)).await {
@@ -200,8 +203,9 @@ impl<'a> Repair<'a> {
                 break;
             }
             if page.bytes > 2 * CHUNK_BYTES_MAX && keys.len() > 1 {
-                let text = "the rows are too large to be written at once".to_owned();
-                return Err(Error::new(ErrorKind::TooLarge, "Upsert", text).into());
+                let told =
+                    Told::both("the rows are too large to be written at once", "这些行过大，无法一次写入");
+                return Err(found(ErrorKind::TooLarge, "Upsert", told).into());
             }
             let found = page.all_keys(&self.source.key_field)?;
             let mut columns = Vec::with_capacity(page.columns.len());

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use vecferry_milvus::schema::FieldSpec;
 use vecferry_milvus::wire::Page;
 use vecferry_milvus::wire::values::{Value, column, same_bytes};
-use vecferry_milvus::{Error, ErrorKind, Key, KeyRange};
+use vecferry_milvus::{ErrorKind, Key, KeyRange};
 
 use super::pages::Pages;
 use super::step::{Differing, Follow, FullOutcome, Step};
+use crate::problem::{Told, found};
 use crate::read::{PageSize, ReadError, digest};
 
 /// How often an answer may be short before that is no passing state.
@@ -34,8 +35,11 @@ impl Patience {
 
     fn spend(&mut self) -> Result<(), ReadError> {
         self.0 = self.0.checked_sub(1).ok_or_else(|| {
-            let text = "the server returns different results for the same query";
-            Error::new(ErrorKind::Malformed, "Query", text.to_owned())
+            let told = Told::both(
+                "the server returns different results for the same query",
+                "服务对同一查询返回了不同的结果",
+            );
+            found(ErrorKind::Malformed, "Query", told)
         })?;
         Ok(())
     }

@@ -49,7 +49,8 @@ async fn resumed(store: &Arc<dyn Store>, job_id: &JobId, source: &StandIn, targe
 }
 
 async fn cleaned(store: &Arc<dyn Store>, job_id: &JobId, source: &StandIn, target: Endpoint) -> Vec<String> {
-    cancel(&**store, job_id, Some(endpoint(source)), Some(target), true).await.unwrap().removed
+    let canceled = cancel(&**store, job_id, Some(endpoint(source)), Some(target), true).await.unwrap();
+    canceled.removed.iter().map(ToString::to_string).collect()
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use crate::job::claim::Claim;
 use crate::job::run::replaced;
 use crate::plan::Change;
 use crate::plan::show;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told};
 use crate::target::{self, RefusedIndex};
 use vecferry_milvus::Collection;
 use vecferry_milvus::schema::Difference;
@@ -83,7 +83,7 @@ impl<'a> Work<'a> {
                     .with("collection", &self.planned.target)
                     .with("index", format!("{} ({})", change.source, change.what))
                     .with("instead", &change.target)
-                    .with("detail", reason.unwrap_or_else(|| "rejected in an earlier attempt".to_owned())),
+                    .told("detail", reason.unwrap_or_else(rejected_earlier)),
             );
         }
         self.report.changes.extend(replaced);
@@ -107,4 +107,8 @@ impl<'a> Work<'a> {
             }
         }
     }
+}
+
+fn rejected_earlier() -> Told {
+    Told::both("rejected in an earlier attempt", "之前的一次执行中被拒绝")
 }

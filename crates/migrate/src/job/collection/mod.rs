@@ -19,7 +19,7 @@ use crate::job::run::Ended;
 use crate::job::run::Job;
 use crate::plan::PlannedCollection;
 use crate::problem::store_failed;
-use crate::problem::{Code, Problem, Side, Told};
+use crate::problem::{Code, Problem, Side, Told, words_of};
 use crate::report::CollectionReport;
 use crate::report::new_report;
 use crate::request::{OnBadRow, VerifyLevel};
@@ -47,7 +47,7 @@ pub(super) enum Stop {
     Problem(Problem),
     Canceled,
     /// A write may have landed and can't be repeated.
-    InDoubt(String),
+    InDoubt(Told),
 }
 
 impl From<Problem> for Stop {
@@ -154,14 +154,14 @@ fn source_problem(planned: &PlannedCollection, job_id: &JobId, error: Failure) -
         let is_not_loaded = of_server(&*error).is_some_and(|error| error.kind() == ErrorKind::NotLoaded);
         let code = if is_not_loaded { Code::SourceDoesNotServe } else { Code::SourceFailed };
         let problem = Problem::new(code).with("collection", &planned.source);
-        problem.with("job", job_id).with("detail", error)
+        problem.with("job", job_id).told("detail", words_of(&*error))
     })
 }
 
 /// The same of the target.
 fn target_problem(planned: &PlannedCollection, error: Failure) -> Problem {
     denied(Side::Target, &*error).unwrap_or_else(|| {
-        Problem::new(Code::TargetFailed).with("collection", &planned.target).with("detail", error)
+        Problem::new(Code::TargetFailed).with("collection", &planned.target).told("detail", words_of(&*error))
     })
 }
 
@@ -208,7 +208,7 @@ impl<'a> Work<'a> {
         loop {
             let detail = match self.run_once().await {
                 Err(Stop::InDoubt(detail)) if self.job.cancel.is_cancelled() => {
-                    tracing::debug!(detail, "canceled while a write was in doubt");
+                    tracing::debug!(%detail, "canceled while a write was in doubt");
                     return Err(Stop::Canceled);
                 }
                 Err(Stop::InDoubt(detail)) => detail,
@@ -216,10 +216,10 @@ impl<'a> Work<'a> {
             };
             if times == COPIES_MAX {
                 let problem = Problem::new(Code::CopiedAnew).with("collection", &self.planned.target);
-                let problem = problem.with("times", times).with("detail", detail);
+                let problem = problem.with("times", times).told("detail", detail);
                 return Err(problem.with("job", self.job.attempt.job_id()).into());
             }
-            tracing::debug!(detail, "the collection is begun anew");
+            tracing::debug!(%detail, "the collection is begun anew");
             let job = self.job;
             let record = job.store.collection(job.attempt.job_id(), self.position).await;
             let record = record.map_err(|error| self.store_failed(error))?;
@@ -293,7 +293,7 @@ impl<'a> Work<'a> {
         if self.job.cancel.is_cancelled() { Err(Stop::Canceled) } else { Ok(()) }
     }
 
-    fn store_failed(&self, error: impl std::fmt::Display) -> Stop {
-        store_failed(self.job.attempt.job_id(), error).into()
+    fn store_failed(&self, error: impl std::error::Error + 'static) -> Stop {
+        store_failed(self.job.attempt.job_id(), &error).into()
     }
 }

@@ -11,7 +11,7 @@ use crate::job::run::replaced;
 use crate::job::{quarantine, writers};
 use crate::plan::PlannedCollection;
 use crate::plan::splits::{SPLITS_PARALLEL, split_limits};
-use crate::problem::{Code, Problem, store_failed};
+use crate::problem::{Code, Problem, store_failed, words_of};
 use crate::read::Reader;
 use crate::read::{key_of, key_text};
 use crate::report::{CopiedRows, PartitionReport};
@@ -268,24 +268,24 @@ pub(in crate::job) fn copy_problem(planned: &PlannedCollection, job_id: &JobId, 
                 .with("collection", target)
                 .with("minutes", DENIED_MAX.as_secs() / 60)
                 .with("job", job_id)
-                .with("detail", error)
+                .told("detail", words_of(&error))
         }
         CopyError::Target(error) => target_problem(planned, error.into()),
         CopyError::Protocol(error) => {
-            Problem::new(Code::Protocol).with("collection", source).with("detail", error)
+            Problem::new(Code::Protocol).with("collection", source).told("detail", words_of(&error))
         }
         CopyError::Told(detail) => Problem::new(Code::CopyFailed)
             .with("collection", source)
             .with("job", job_id)
-            .with("detail", detail),
+            .told("detail", detail),
         CopyError::Known(problem) => *problem,
-        CopyError::Store(error) => store_failed(job_id, error),
-        CopyError::Record(error) => store_failed(job_id, error),
+        CopyError::Store(error) => store_failed(job_id, &error),
+        CopyError::Record(error) => store_failed(job_id, &error),
         CopyError::RowsRefused { first, last, error } => Problem::new(Code::RowsRefused)
             .with("collection", target)
             .with("first", first)
             .with("last", last)
-            .with("detail", error),
+            .told("detail", words_of(&error)),
     };
     Stop::Problem(problem)
 }

@@ -13,7 +13,7 @@ use crate::job::finding::Finding;
 use crate::job::writes::Look;
 use crate::plan::Keys;
 use crate::plan::properties::PROPERTY_TTL;
-use crate::problem::{Code, Problem, Side, Told};
+use crate::problem::{Code, Problem, Side, Told, words_of};
 use crate::problem::{does_not_fit, partitions_disagree};
 use crate::read::range_of;
 use crate::read::reader;
@@ -94,7 +94,7 @@ impl<'a> Work<'a> {
             self.problems.push(
                 Problem::new(Code::SourceNotRestored)
                     .with("collection", name)
-                    .with("detail", error)
+                    .told("detail", words_of(&error))
                     .told("state", self.planned.load.describe()),
             );
         }
@@ -316,7 +316,10 @@ impl<'a> Work<'a> {
     ) -> Result<(), Stop> {
         let job = self.job;
         if !self.planned.keys.can_upsert() {
-            return Err(Stop::InDoubt(format!("the source did not return {rows} rows when it was read")));
+            return Err(Stop::InDoubt(Told::both(
+                format!("the source did not return {rows} rows when it was read"),
+                format!("读取时源集群有 {rows} 行没有返回"),
+            )));
         }
         let splits = job.store.splits(job.attempt.job_id(), self.position).await;
         let mut splits = splits.map_err(|error| self.store_failed(error))?;

@@ -13,7 +13,7 @@ use crate::job::{differences, without_keys};
 use crate::plan::Keys;
 use crate::plan::splits::split_limits;
 use crate::problem::does_not_fit;
-use crate::problem::{Code, Problem, Side, Told};
+use crate::problem::{Code, Problem, Side, Told, words_of};
 use crate::read::range_of;
 use crate::read::reader;
 use crate::read::{Part, Reader};
@@ -62,12 +62,16 @@ impl<'a> Work<'a> {
         flush::wait_until_flushed(target, Side::Target, name, &handle, cancel).await
     }
 
-    pub(super) fn not_verified(&self, error: impl std::fmt::Display) -> Stop {
+    pub(super) fn not_verified(&self, error: impl std::error::Error + 'static) -> Stop {
+        self.not_verified_because(words_of(&error))
+    }
+
+    fn not_verified_because(&self, detail: Told) -> Stop {
         if self.job.cancel.is_cancelled() {
             return Stop::Canceled;
         }
         let problem = Problem::new(Code::NotVerified).with("collection", &self.planned.target);
-        problem.with("detail", error).into()
+        problem.told("detail", detail).into()
     }
 
     /// Loads the target, compares it with what the source said, and releases it again.
@@ -202,7 +206,7 @@ impl<'a> Work<'a> {
         made: &Collection,
     ) -> Result<(), Stop> {
         let removed = match settle_doubts(copy, of_target, &self.job.attempt).await {
-            Err(error @ SettleError::Unequal { .. }) => return Err(Stop::InDoubt(error.to_string())),
+            Err(error @ SettleError::Unequal { .. }) => return Err(Stop::InDoubt(words_of(&error))),
             removed => removed.map_err(|error| self.not_verified(error))?,
         };
         if removed > 0 {
@@ -275,9 +279,9 @@ impl<'a> Work<'a> {
         let free = repeat(&self.job.cancel, || free_memory(target)).await;
         let free = free.map_err(|error| self.not_verified(error))?;
         if let Some(free) = free.filter(|free| needed > *free) {
-            return Err(
-                self.not_verified(does_not_fit(&made.name, Side::Target, needed, free).what(crate::Lang::En))
-            );
+            let problem = does_not_fit(&made.name, Side::Target, needed, free);
+            let [en, zh] = [crate::Lang::En, crate::Lang::Zh].map(|lang| problem.what(lang));
+            return Err(self.not_verified_because(Told::both(en, zh)));
         }
         let cancel = &self.job.cancel;
         let load = repeat(cancel, || target.load_collection(&made.name, 1));

@@ -6,7 +6,7 @@ use vecferry_milvus::{Client, CollectionName, Error, Flavor};
 use super::Sides;
 use crate::cluster::inventory::Found;
 use crate::cluster::retry::repeat;
-use crate::problem::Side;
+use crate::problem::{Side, Told, found};
 use crate::read::{ReadError, Reader, reader};
 
 pub(super) fn is_readable(sides: &Sides<'_>, of_source: &Found, of_target: &Found) -> bool {
@@ -22,8 +22,11 @@ fn is_bare(client: &Client, found: &Found) -> bool {
 
 /// A collection that cannot be loaded, and so not be read.
 pub(super) fn not_readable(name: &CollectionName) -> Error {
-    let text = format!("`{name}` has a vector field without an index and cannot be loaded");
-    Error::new(vecferry_milvus::ErrorKind::NotLoaded, "LoadCollection", text)
+    let told = Told::both(
+        format!("`{name}` has a vector field without an index and cannot be loaded"),
+        format!("`{name}` 有向量字段没有索引，无法加载"),
+    );
+    found(vecferry_milvus::ErrorKind::NotLoaded, "LoadCollection", told)
 }
 
 /// Does something with a collection while it is completely loaded, and puts it back. `None` if it holds no rows and

@@ -23,7 +23,7 @@ use crate::cluster::inventory::Found;
 use crate::event::{Event, Observer, Phase};
 use crate::job::differences::{changed, rows_elsewhere};
 use crate::plan::Keys;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, Told, words_of};
 use crate::read::{ReadError, Reader};
 use crate::report::{CollectionReport, CountedRows, Evidence, RepairReport, Verification, new_verification};
 use crate::request::{RepairScope, VerifyLevel};
@@ -60,11 +60,12 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
         }
         Err(_) if sides.cancel.is_cancelled() => {}
         Err(ReadError::Repair(error)) => {
-            problems.push(Problem::new(Code::RepairFailed).with("collection", name).with("detail", error));
+            problems.push(
+                Problem::new(Code::RepairFailed).with("collection", name).told("detail", words_of(&*error)),
+            );
         }
-        Err(error) => {
-            problems.push(Problem::new(Code::NotVerified).with("collection", name).with("detail", error))
-        }
+        Err(error) => problems
+            .push(Problem::new(Code::NotVerified).with("collection", name).told("detail", words_of(&error))),
     }
     // Only what was compared to its end, and found equal, passed.
     verification.passed = evidence.verified == Some(sides.level) && !sides.cancel.is_cancelled();
@@ -133,8 +134,12 @@ fn judge(of_source: &Found, answer: &Answer, problems: &mut Vec<Problem>) {
     problems.extend(rows_elsewhere(name, &partitions(of_source), target));
     if problems.is_empty() && source.whole != target.whole + duplicates {
         let problem = Problem::new(Code::RowsDiffer).with("collection", name);
-        let detail = format!("{} / {} rows, {duplicates} of them duplicates", source.whole, target.whole);
-        problems.push(problem.with("detail", detail));
+        let (source, target) = (source.whole, target.whole);
+        let detail = Told::both(
+            format!("{source} / {target} rows, {duplicates} of them duplicates"),
+            format!("{source} / {target} 行，其中 {duplicates} 行重复"),
+        );
+        problems.push(problem.told("detail", detail));
     }
 }
 

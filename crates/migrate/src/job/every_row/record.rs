@@ -1,9 +1,10 @@
 //! The record of a comparison in the store, from which a later attempt goes on.
 
-use vecferry_milvus::{Error, ErrorKind, Key, KeyRange};
+use vecferry_milvus::{ErrorKind, Key, KeyRange};
 use vecferry_store::{Attempt, Comparison, NewComparison, Position, Store};
 
 use super::ranges::Todo;
+use crate::problem::{found, words_of};
 use crate::read::{ReadError, key_text, range_of};
 use crate::verify::FullOutcome;
 
@@ -17,8 +18,9 @@ pub(in crate::job) struct Memory<'a> {
 
 impl Todo {
     fn recorded(comparison: &Comparison) -> Result<Self, ReadError> {
-        let damaged = |error: &dyn std::fmt::Display| {
-            ReadError::from(Error::new(ErrorKind::Malformed, "record of the comparison", error.to_string()))
+        let damaged = |error: &(dyn std::error::Error + 'static)| {
+            let told = words_of(error).behind("record of the comparison: ", "比对记录：");
+            ReadError::from(found(ErrorKind::Malformed, "Query", told))
         };
         let after = comparison.cursor.as_deref().or(comparison.after.as_deref());
         let range = range_of(after, comparison.until.as_deref()).map_err(|error| damaged(&error))?;

@@ -9,6 +9,7 @@ use vecferry_store::Store;
 use super::NOBODY_MAX;
 use super::failures::read_why;
 use crate::copy::{CopyError, Dispatcher, Slice, SliceError, SliceFailure, SliceRunner, SplitsToCopy};
+use crate::problem::Told;
 
 /// How often a dispatcher looks whether workers are done.
 const DONE_INTERVAL: Duration = Duration::from_millis(500);
@@ -45,8 +46,11 @@ impl Dispatcher for ByWorkers {
                 copied_at = Instant::now();
             }
             if copied_at.elapsed() > NOBODY_MAX {
-                let text = format!("no worker copied anything for {} minutes", NOBODY_MAX.as_secs() / 60);
-                return Err(SliceError::Transient(SliceFailure::told(text)));
+                let minutes = NOBODY_MAX.as_secs() / 60;
+                return Err(SliceError::Transient(SliceFailure::told(Told::both(
+                    format!("no worker copied anything for {minutes} minutes"),
+                    format!("已有 {minutes} 分钟没有工作进程复制任何内容"),
+                ))));
             }
             tokio::select! {
                 () = tokio::time::sleep(DONE_INTERVAL) => {}

@@ -10,7 +10,7 @@ use vecferry_store::{Position, Writer};
 use super::Worker;
 use crate::copy::{CopyError, SliceError, SliceFailure};
 use crate::job::collection::{Stop, copy_problem};
-use crate::problem::Problem;
+use crate::problem::{Lang, Problem, Told, words_of};
 
 /// So many slices of a collection fail in a row before a worker gives it up, each after a server or the store was away for
 /// longer than is waited for.
@@ -38,9 +38,17 @@ type Incarnation = (i64, u64);
 #[serde(rename_all = "snake_case")]
 enum Why {
     /// A write may have landed, and can't be repeated.
-    InDoubt(String),
+    InDoubt(Detail),
     /// Anything else.
     Failed(Problem),
+}
+
+/// A text as it is recorded: in both languages, or as earlier versions did.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Detail {
+    Both { en: String, zh: String },
+    One(String),
 }
 
 impl Failures {
@@ -92,23 +100,26 @@ impl Worker {
             SliceError::Transient(failure) if times >= FAILURES_MAX => failure,
             SliceError::Transient(_) | SliceError::Canceled | SliceError::Fenced(_) => return error,
         };
-        let text = failure.to_string();
+        let told = failure.words();
         if let Err(error) = self.give_up(position, writer, SliceError::Permanent(failure).into()).await {
             // It is tried again: nobody knows of it.
             tracing::warn!(%error, %position, "it could not be recorded that a collection was given up");
         }
-        SliceError::Permanent(SliceFailure::told(text))
+        SliceError::Permanent(SliceFailure::told(told))
     }
 
     async fn give_up(&self, position: Position, writer: &Writer, error: CopyError) -> Result<(), CopyError> {
         let incarnation = self.incarnation(position).await?;
         let Some(planned) = self.plan.collections.get(position.index()) else { return Ok(()) };
         let why = match copy_problem(planned, &self.copying.job_id, error) {
-            Stop::InDoubt(detail) => Why::InDoubt(detail),
+            Stop::InDoubt(told) => {
+                let [en, zh] = [Lang::En, Lang::Zh].map(|lang| told.text(lang).to_owned());
+                Why::InDoubt(Detail::Both { en, zh })
+            }
             Stop::Problem(problem) => Why::Failed(problem),
             Stop::Canceled => return Ok(()),
         };
-        let why = serde_json::to_string(&why).map_err(|error| CopyError::Told(error.to_string()))?;
+        let why = serde_json::to_string(&why).map_err(|error| CopyError::Told(words_of(&error)))?;
         self.copying.store.end_writer(writer, Some(why)).await?;
         self.failures.give_up(position, incarnation);
         Ok(())
@@ -117,8 +128,9 @@ impl Worker {
 
 pub(super) fn read_why(text: &str) -> CopyError {
     match serde_json::from_str(text) {
-        Ok(Why::InDoubt(detail)) => CopyError::InDoubt(detail),
+        Ok(Why::InDoubt(Detail::Both { en, zh })) => CopyError::InDoubt(Told::both(en, zh)),
+        Ok(Why::InDoubt(Detail::One(text))) => CopyError::InDoubt(text.into()),
         Ok(Why::Failed(problem)) => CopyError::Known(Box::new(problem)),
-        Err(_) => CopyError::Told(text.to_owned()),
+        Err(_) => CopyError::Told(text.into()),
     }
 }

@@ -32,7 +32,7 @@ use crate::copy::{CopyError, Pace, Resources, Slice, SliceError, SliceFailure, S
 use crate::event::Observer;
 use crate::plan::Plan;
 use crate::plan::stored::{read_plan, read_request};
-use crate::problem::{Problem, store_problem};
+use crate::problem::{Problem, Told, store_problem};
 use crate::rate::MaxRate;
 use crate::tuning::Tuning;
 
@@ -128,9 +128,11 @@ impl Worker {
                     wanted_at = Instant::now();
                 }
                 if wanted_at.elapsed() > NOBODY_MAX {
-                    let text =
-                        format!("no process has run the job for {} minutes", NOBODY_MAX.as_secs() / 60);
-                    return Err(SliceError::Transient(SliceFailure::told(text)));
+                    let minutes = NOBODY_MAX.as_secs() / 60;
+                    return Err(SliceError::Transient(SliceFailure::told(Told::both(
+                        format!("no process has run the job for {minutes} minutes"),
+                        format!("已有 {minutes} 分钟没有进程执行该任务"),
+                    ))));
                 }
                 if !worked {
                     tokio::time::sleep(LOOK_INTERVAL).await;

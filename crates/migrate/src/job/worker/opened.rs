@@ -12,7 +12,7 @@ use crate::job::claim::Own;
 use crate::job::drift::Holding;
 use crate::job::run::replaced;
 use crate::plan::PlannedCollection;
-use crate::problem::Side;
+use crate::problem::{Side, Told, words_of};
 use crate::read::reader;
 use crate::target;
 
@@ -40,9 +40,13 @@ impl Worker {
 
     async fn open_collection(&self, position: Position) -> Result<Opened, CopyError> {
         let (store, job_id) = (&self.copying.store, &self.copying.job_id);
-        let told = |text: &dyn std::fmt::Display| CopyError::Told(text.to_string());
         let planned = self.plan.collections.get(position.index());
-        let planned = planned.ok_or_else(|| told(&format!("the plan has no collection {position}")))?;
+        let planned = planned.ok_or_else(|| {
+            CopyError::Told(Told::both(
+                format!("the plan has no collection {position}"),
+                format!("计划中没有第 {position} 个 Collection"),
+            ))
+        })?;
         // First: from now on whoever begins the collection anew ends this writer, and what it finds is of no account.
         let writer = store.join(job_id, position, &self.id, self.copying.tuning.writer_ttl).await?;
         match self.open_as(&writer, planned).await {
@@ -54,7 +58,7 @@ impl Worker {
     async fn open_as(&self, writer: &Writer, planned: &PlannedCollection) -> Result<Opened, CopyError> {
         let (copying, position) = (&self.copying, writer.collection());
         let (store, job_id) = (&copying.store, &copying.job_id);
-        let told = |text: &dyn std::fmt::Display| CopyError::Told(text.to_string());
+        let told = |error: &(dyn std::error::Error + 'static)| CopyError::Told(words_of(error));
         let record = store.collection(job_id, position).await?;
         let before = record.source_counts.as_deref().unwrap_or_default();
         let before = Holding::read(before).map_err(|error| told(&error))?;
@@ -78,7 +82,7 @@ impl Worker {
     ) -> Result<CollectionName, CopyError> {
         let opened = target::open_write_alias(&self.target, made, writer, &self.copying.cancel).await;
         let opened = opened.map_err(CopyError::Target)?;
-        opened.ok_or_else(|| CopyError::Told(replaced(planned, &self.copying.job_id).to_string()))
+        opened.ok_or_else(|| CopyError::Told(words_of(&replaced(planned, &self.copying.job_id))))
     }
 
     /// Writes no more as a writer, and takes its name away.

@@ -1,0 +1,274 @@
+//! Failures in both languages. What a server, the system or a library said stays as it is; what Vecferry says of it itself is
+//! said in Chinese as well.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use vecferry_milvus::wire::WireError;
+use vecferry_milvus::{Error, ErrorKind, Finding, Part};
+use vecferry_policy::NameFault;
+use vecferry_policy::compatibility::EditionError;
+use vecferry_policy::name::NAME_BYTES_MAX;
+
+use super::{Lang, Problem, Told};
+use crate::copy::{CopyError, SettleError, SliceError};
+use crate::plan::stored::DocumentError;
+use crate::read::NoKey;
+
+/// A failure in both languages.
+pub fn words_of(error: &(dyn StdError + 'static)) -> Told {
+    let own = own_words(error);
+    own.unwrap_or_else(|| match error.source() {
+        // A step on the way that adds nothing.
+        Some(source) if source.to_string() == error.to_string() => words_of(source),
+        Some(_) | None => error.to_string().into(),
+    })
+}
+
+/// What a failure of a server says, without the name of the call.
+pub(crate) fn message_of(error: &Error) -> Told {
+    error.own_words().map_or_else(|| error.message().into(), words_of)
+}
+
+/// A failure of a call that is known by what Vecferry itself found.
+pub(crate) fn found(kind: ErrorKind, call: &'static str, told: Told) -> Error {
+    Error::own(kind, call, Sentence(told))
+}
+
+/// Something that Vecferry says itself, as an error.
+#[derive(Debug)]
+struct Sentence(Told);
+
+impl fmt::Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Sentence {}
+
+fn own_words(error: &(dyn StdError + 'static)) -> Option<Told> {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        Some(call(error))
+    } else if let Some(Sentence(told)) = error.downcast_ref() {
+        Some(told.clone())
+    } else if let Some(finding) = error.downcast_ref() {
+        Some(finding_told(finding))
+    } else if let Some(error) = error.downcast_ref() {
+        Some(wire(error))
+    } else if let Some(problem) = error.downcast_ref() {
+        Some(problem_told(problem))
+    } else if let Some(error) = error.downcast_ref() {
+        Some(copy(error))
+    } else if let Some(error) = error.downcast_ref::<SliceError>() {
+        slice(error)
+    } else if let Some(error) = error.downcast_ref::<SettleError>() {
+        settle(error)
+    } else if let Some(error) = error.downcast_ref::<DocumentError>() {
+        document(error)
+    } else if let Some(error) = error.downcast_ref::<EditionError>() {
+        edition(error)
+    } else if let Some(NoKey(text)) = error.downcast_ref() {
+        Some(zh(error, format!("任务记录中的 `{text}` 不是主键")))
+    } else {
+        (error.source().is_none() && error.to_string() == "canceled").then(canceled)
+    }
+}
+
+/// A failure as it is in English, and in Chinese.
+fn zh(error: &dyn fmt::Display, zh: impl Into<String>) -> Told {
+    Told::both(error.to_string(), zh)
+}
+
+fn canceled() -> Told {
+    Told::both("canceled", "已取消")
+}
+
+fn call(error: &Error) -> Told {
+    of_server(error.call(), message_of(error), error.server_code())
+}
+
+/// What a server said of a call.
+pub(crate) fn of_server(call: &str, message: Told, code: i32) -> Told {
+    let (of_server, of_server_zh) = match code {
+        0 => Default::default(),
+        _ => (format!(" (server code {code})"), format!("（服务端错误码 {code}）")),
+    };
+    message.within(
+        |message| format!("{call}: {message}{of_server}"),
+        |message| format!("{call}：{message}{of_server_zh}"),
+    )
+}
+
+fn problem_told(problem: &Problem) -> Told {
+    let text = format!("{}：{}（{}）", problem.code, problem.what(Lang::Zh), problem.hint(Lang::Zh));
+    zh(problem, text)
+}
+
+fn copy(error: &CopyError) -> Told {
+    match error {
+        CopyError::Source(error) => words_of(error).behind("source: ", "源集群："),
+        CopyError::Target(error) => words_of(error).behind("target: ", "目标集群："),
+        CopyError::Protocol(error) => wire(error),
+        CopyError::RowsRefused { first, last, error } => words_of(error).within(
+            |error| format!("rows with primary keys {first} to {last} were rejected: {error}"),
+            |error| format!("主键从 {first} 到 {last} 的行被拒绝：{error}"),
+        ),
+        CopyError::InDoubt(told) => told.clone().behind(
+            "the outcome of a write of rows with auto-generated IDs is unknown: ",
+            "含自动生成 ID 的行写入结果不明：",
+        ),
+        CopyError::Store(error) => words_of(error),
+        CopyError::Record(error) => words_of(error),
+        CopyError::Told(told) => told.clone(),
+        CopyError::Known(problem) => problem_told(problem),
+        CopyError::Canceled => canceled(),
+    }
+}
+
+fn slice(error: &SliceError) -> Option<Told> {
+    match error {
+        SliceError::Transient(failure) | SliceError::Permanent(failure) | SliceError::Fenced(failure) => {
+            Some(failure.words())
+        }
+        SliceError::Canceled => None,
+    }
+}
+
+fn settle(error: &SettleError) -> Option<Told> {
+    match error {
+        SettleError::Copy(_) | SettleError::Proof(_) => None,
+        SettleError::Stays(rows) => {
+            Some(zh(error, format!("无法通过 Upsert 删除目标集群上的 {rows} 个重复行")))
+        }
+        SettleError::Unequal { counted, acknowledged } => {
+            Some(zh(error, format!("目标集群有 {counted} 行，但确认写入的为 {acknowledged} 行")))
+        }
+    }
+}
+
+fn document(error: &DocumentError) -> Option<Told> {
+    match error {
+        DocumentError::Form(_) => None,
+        DocumentError::Schema(reason) => Some(zh(error, format!("其中的 Schema 无法解码：{reason}"))),
+    }
+}
+
+fn edition(error: &EditionError) -> Option<Told> {
+    match error {
+        EditionError::Form(_) => None,
+        EditionError::NoReason { source_plan, target } => {
+            Some(zh(error, format!("{source_plan} 到 {target} 没有填写原因（`en` 和 `zh`）")))
+        }
+        EditionError::Missing { source_plan, target } => {
+            Some(zh(error, format!("缺少 {source_plan} 到 {target}")))
+        }
+        EditionError::Twice { source_plan, target } => {
+            Some(zh(error, format!("{source_plan} 到 {target} 出现了两次")))
+        }
+    }
+}
+
+/// Why a name is not allowed, in both languages.
+pub(crate) fn name_fault(fault: NameFault) -> Told {
+    let text = match fault {
+        NameFault::Empty => "名称为空".to_owned(),
+        NameFault::TooLong => format!("名称超过 {NAME_BYTES_MAX} 字节"),
+        NameFault::Start(character) => format!("名称以字符 `{character}` 开头"),
+        NameFault::Character(character) => format!("名称含有字符 `{character}`"),
+    };
+    zh(&fault, text)
+}
+
+fn wire(error: &WireError) -> Told {
+    let text = match error {
+        WireError::Encoding(place) => format!("编码错误：{place}"),
+        WireError::Columns { found, expected } => {
+            format!("响应包含的列为 {found:?}，而请求的列为 {expected:?}")
+        }
+        WireError::RowCount { column, values, rows } => {
+            format!("列 `{column}` 有 {values} 个值，而行数为 {rows}")
+        }
+        WireError::KeyOrder { previous, next } => {
+            format!("该页的主键没有严格递增：{next} 排在 {previous} 之后")
+        }
+        WireError::NullBecomesDefault { column } => {
+            format!("字段 `{column}` 含有空值，而服务会将其替换为该字段的默认值")
+        }
+    };
+    zh(error, text)
+}
+
+fn finding_told(finding: &Finding) -> Told {
+    let text = match finding {
+        Finding::OtherScheme { address } => format!("`{address}` 必须以 http:// 或 https:// 开头"),
+        Finding::NoScheme { address } => {
+            format!("`{address}` 没有写明协议；请在前面加上 http:// 或 https://")
+        }
+        Finding::CredentialsInAddress { address } => format!("`{address}` 含有凭证；请改用令牌参数提供凭证"),
+        Finding::NotAnAddress { address } => format!("`{address}` 的格式不是 http[s]://host:port"),
+        Finding::NoHost { address } => format!("`{address}` 没有主机名"),
+        Finding::PortZero { address } => format!("`{address}` 的端口为 0"),
+        Finding::NotAPort { address } => format!("`{address}` 的端口不是 65535 以内的数字"),
+        Finding::CertificatesWithoutTls { endpoint } => format!("提供了证书，但 `{endpoint}` 不是 https"),
+        Finding::HalfACertificate => "客户端证书和私钥必须同时提供，目前缺少其中之一".to_owned(),
+        Finding::NotPem => "证书或私钥不是有效的 PEM".to_owned(),
+        Finding::TokenCharacters => "令牌含有无效字符".to_owned(),
+        Finding::ClientName => "无法发送客户端名称".to_owned(),
+        Finding::UnknownHost { host } => format!("主机名 `{host}` 无法解析"),
+        Finding::NothingListens { endpoint } => format!("{endpoint} 上没有服务在监听"),
+        Finding::Unreachable { endpoint, error } => format!("无法连接 {endpoint}：{error}"),
+        Finding::NoAnswer { endpoint } => format!("{endpoint} 没有响应"),
+        Finding::SpeaksTls { endpoint } => format!("{endpoint} 使用 TLS，但地址以 http:// 开头"),
+        Finding::SpeaksPlain { endpoint } => format!("{endpoint} 未使用 TLS，但地址以 https:// 开头"),
+        Finding::WebServer { endpoint } => format!("{endpoint} 是 Web 服务（HTTP/1），不是 gRPC"),
+        Finding::NotGrpc { endpoint } => format!("{endpoint} 不是 gRPC 服务"),
+        Finding::HttpStatus { status } => format!("该端口返回 HTTP 状态 `{status}`，应为 Web 服务"),
+        Finding::Broke { endpoint, error } => format!("到 {endpoint} 的连接中断：{error}"),
+        Finding::UntrustedCertificate { endpoint, reason } => format!("{endpoint} 的证书不被信任：{reason}"),
+        Finding::HandshakeClosed { endpoint, alert } => format!("{endpoint} 中止了 TLS 握手：{alert}"),
+        Finding::ClientCertificateRequired { endpoint } => format!("{endpoint} 要求客户端证书"),
+        Finding::ClientCertificateRejected { endpoint, alert } => {
+            format!("{endpoint} 拒绝了客户端证书：{alert}")
+        }
+        Finding::NoResponse { seconds } => format!("{seconds} 秒内没有响应"),
+        Finding::Status { status } => format!("gRPC 状态 {status}"),
+        Finding::NoReason => "服务没有给出原因".to_owned(),
+        Finding::DatabaseName { db } => format!("无法将 `{db}` 作为 Database 名称发送"),
+        Finding::CutOff { received, announced } => {
+            format!("连接在收到 {received} 字节后中断，应有 {announced} 字节")
+        }
+        Finding::EndedBefore => "连接在收到响应前中断".to_owned(),
+        Finding::TooLong { bytes, max } => format!("响应长 {bytes} 字节，超过上限 {max} 字节"),
+        Finding::Compressed => "响应经过压缩，但请求并未要求压缩".to_owned(),
+        Finding::LongerThanAnnounced => "响应比其声明的更长".to_owned(),
+        Finding::NotDecoded => "响应无法解码".to_owned(),
+        Finding::Lacks(part) => format!("响应中没有{}", part_zh(*part)),
+        Finding::LacksOf { part, collection } => format!("响应中没有 `{collection}` 的{}", part_zh(*part)),
+        Finding::GrantLacks(part) => format!("有一项授权没有{}", part_zh(*part)),
+        Finding::NotAcknowledged { acknowledged, sent } => {
+            format!("发送了 {sent} 行，确认写入的为 {acknowledged} 行")
+        }
+        Finding::NotSelectable { field, rows } => {
+            format!("`{field}` 不能用于表达式，而 {rows} 行过多，无法一次读取")
+        }
+        Finding::FewerRows { returned, counted } => {
+            format!("计数为 {counted} 行，但返回了 {returned} 行：可能有重复主键，或行未全部加载")
+        }
+    };
+    zh(finding, text)
+}
+
+fn part_zh(part: Part) -> &'static str {
+    match part {
+        Part::Status => "状态",
+        Part::Schema => " Schema",
+        Part::RowCount => "行数",
+        Part::Partitions => " Partition",
+        Part::Count => " count(*) 的数值",
+        Part::Roles | Part::Role => "角色",
+        Part::Users => "用户",
+        Part::Object => "对象",
+        Part::Privilege => "权限",
+    }
+}
