@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use vecferry_migrate::cluster::reach::{Access, Reached};
-use vecferry_migrate::{Code, Problem};
+use vecferry_migrate::{Code, Problem, words_of};
 use vecferry_milvus::{Endpoint, Secret, Tls};
 
 use crate::args::ConnectionArgs;
@@ -60,8 +60,9 @@ fn named<Answer>(answer: Result<Answer, Problem>, mut unread: Vec<Problem>) -> R
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Problem> {
-    std::fs::read(path)
-        .map_err(|error| Problem::new(Code::File).with("file", path.display()).with("detail", error))
+    std::fs::read(path).map_err(|error| {
+        Problem::new(Code::File).with("file", path.display()).told("detail", words_of(&error))
+    })
 }
 
 /// The results of several checks: both values, or the problems of both.

@@ -32,10 +32,12 @@ pub(crate) fn cut(lang: Lang, lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-fn change_lines<'a>(changes: impl Iterator<Item = (CollectionName, &'a Change)>) -> Vec<String> {
+fn change_lines<'a>(lang: Lang, changes: impl Iterator<Item = (CollectionName, &'a Change)>) -> Vec<String> {
+    let colon = labels::colon(lang);
     changes
         .map(|(collection, change)| {
-            harmless(&format!("{collection}: {}: {} → {}", change.what, change.source, change.target))
+            let [what, source, target] = change.texts(lang);
+            harmless(&format!("{collection}{colon}{what}{colon}{source} → {target}"))
         })
         .collect()
 }
@@ -83,7 +85,7 @@ pub(crate) fn plan_lines(lang: Lang, plan: &Plan, columns: Option<usize>) -> Vec
     let changes = plan.collections.iter().flat_map(|collection| {
         collection.changes.iter().map(move |change| (collection.source.clone(), change))
     });
-    let changes = change_lines(changes);
+    let changes = change_lines(lang, changes);
     if !changes.is_empty() {
         lines.push(format!("{}{}", labels::changes(lang), labels::colon(lang).trim_end()));
         lines.extend(cut(lang, changes));
@@ -454,9 +456,12 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
         (labels::indexes(lang), index_lines(lang, report)),
         (
             labels::changes(lang),
-            change_lines(report.collections.iter().flat_map(|collection| {
-                collection.changes.iter().map(move |change| (collection.source_name(), change))
-            })),
+            change_lines(
+                lang,
+                report.collections.iter().flat_map(|collection| {
+                    collection.changes.iter().map(move |change| (collection.source_name(), change))
+                }),
+            ),
         ),
     ];
     for (heading, lines) in sections {

@@ -7,6 +7,8 @@ use vecferry_migrate::{Code, Problem, database_problem, state_problem, store_pro
 use vecferry_store::postgres::{PostgresStore, Settings, without_password};
 use vecferry_store::{JobId, Store, sqlite};
 
+use vecferry_words::Told;
+
 use crate::args::StateArgs;
 
 /// Opens the database that is asked for, or else the store of the state directory.
@@ -31,7 +33,9 @@ fn directory(args: &StateArgs) -> Result<PathBuf, Problem> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     args.state_dir.clone().or_else(|| platform_dir(variable)).ok_or_else(|| {
         let problem = Problem::new(Code::StateDir).with("dir", "~/.local/state/vecferry");
-        problem.with("detail", "neither XDG_STATE_HOME nor HOME is set")
+        let detail =
+            Told::both("neither XDG_STATE_HOME nor HOME is set", "环境变量 XDG_STATE_HOME 和 HOME 均未设置");
+        problem.told("detail", detail)
     })
 }
 

@@ -4,6 +4,7 @@
 use vecferry_migrate::Lang;
 use vecferry_report::labels::colon;
 use vecferry_sandbox::SetupStep;
+use vecferry_words::Told;
 
 /// Whether a problem stops something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +169,55 @@ pub(crate) fn clean_hint(lang: Lang, job: &str) -> String {
         format!("To remove what the job created on the target: vecferry cancel {job} --clean"),
         format!("删除该任务在目标集群上创建的内容：vecferry cancel {job} --clean"),
     )
+}
+
+/// `--repair` below the level that finds every difference.
+pub(crate) fn repair_needs_full() -> Told {
+    Told::both(
+        "--repair needs --level full, which finds all differences",
+        "--repair 需要与 --level full 一起使用，该级别会找出所有差异",
+    )
+}
+
+/// Why the servers of the demo can't be used. What programs and the system said stays as it is.
+pub(crate) fn sandbox_failed(error: &vecferry_sandbox::Error) -> Told {
+    use vecferry_sandbox::Error;
+    let zh = match error {
+        Error::InvalidSpec { reason } => format!("服务描述无效：{reason}"),
+        Error::UnknownServer { name } => format!("没有名为 `{name}` 的服务"),
+        Error::NotRunning { name } => format!("服务 `{name}` 没有运行"),
+        Error::AlreadyRunning { name } => format!("服务 `{name}` 已在运行"),
+        Error::PlatformUnsupported { package, platform } => {
+            format!("`{package}` 仅支持 Linux x86_64；本机为 {platform}")
+        }
+        Error::PythonMissing { reason } => format!("无法运行 python3：{reason}"),
+        Error::PipMissing => "python3 没有 pip 模块".to_owned(),
+        Error::DownloadFailed { package, log } => format!("无法下载 `{package}`：\n{log}"),
+        Error::PackageDamaged { package, reason } => format!("无法解压 `{package}`：{reason}"),
+        Error::CacheUnknown => {
+            "没有可用于软件包缓存的目录：环境变量 VECFERRY_CACHE、XDG_CACHE_HOME 和 HOME 均未设置".to_owned()
+        }
+        Error::Io { action, reason } => format!("操作失败（`{action}`）：{reason}"),
+        Error::Certificates { reason } => format!("无法生成证书：{reason}"),
+        Error::NoFreePorts => "没有找到可用的端口".to_owned(),
+        Error::NeverReady { name, seconds, log } => {
+            format!("服务 `{name}` 在 {seconds} 秒后仍未就绪；其日志的末尾：\n{log}")
+        }
+        Error::ServerDied { name, status, log } => {
+            format!("服务 `{name}` 在就绪前退出（{status}）；其日志的末尾：\n{log}")
+        }
+        Error::ProgramMissing { directory, program } => format!("{directory} 中没有程序 `{program}`"),
+        Error::ProgramFailed { program, status, log } => {
+            format!("`{program}` 执行失败（{status}）；其输出的末尾：\n{log}")
+        }
+        Error::UserMissing { user } => {
+            format!("PostgreSQL 不能以 root 身份运行，而 /etc/passwd 中没有可供使用的用户 `{user}`")
+        }
+        Error::SupervisorLost { reason } => format!("服务的监管进程已丢失：{reason}"),
+        Error::Interrupted => "已中断：启动服务的进程已退出".to_owned(),
+        _ => error.to_string(),
+    };
+    Told::both(error.to_string(), zh)
 }
 
 /// A step of the demo's set-up.

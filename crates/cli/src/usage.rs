@@ -1,9 +1,12 @@
 //! Arguments that do not parse: explained in the words of the catalogue, with its code.
 
+use std::error::Error as _;
+
 use clap::CommandFactory;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use vecferry_migrate::{Code, Exit, Lang, Problem};
 use vecferry_report::labels;
+use vecferry_words::Told;
 
 use crate::args::Cli;
 use crate::output::{ColorChoice, Output, Style};
@@ -60,21 +63,20 @@ pub(crate) fn explain(error: &clap::Error) -> Exit {
         let _ = error.print();
         return Exit::Done;
     }
-    let (detail, usage) = explanation(lang, error);
-    let exit = output.refuse(&[Problem::new(Code::Arguments).with("detail", detail)]);
+    let (en, usage) = explanation(error);
+    let detail = chinese(error).map_or_else(|| Told::from(&en), |zh| Told::both(&en, zh));
+    let exit = output.refuse(&[Problem::new(Code::Arguments).told("detail", detail)]);
     if let Some(usage) = usage {
+        let usage = usage_in(lang, &usage);
         output.note(&format!("  {}", output.styled_note(Style::Dim, &usage)));
     }
     exit
 }
 
 /// What is wrong, in one line, and how it would be right.
-fn explanation(lang: Lang, error: &clap::Error) -> (String, Option<String>) {
+fn explanation(error: &clap::Error) -> (String, Option<String>) {
     if error.kind() == ErrorKind::MissingSubcommand {
-        let command = Cli::command();
-        let visible = command.get_subcommands().filter(|command| !command.is_hide_set());
-        let commands: Vec<_> = visible.map(clap::Command::get_name).collect();
-        return (text::no_command(lang, &commands.join(labels::comma(lang))), None);
+        return (no_command(Lang::En), None);
     }
     let rendered = error.render().to_string();
     let text = rendered.strip_prefix("error: ").unwrap_or(&rendered);
@@ -91,9 +93,74 @@ fn explanation(lang: Lang, error: &clap::Error) -> (String, Option<String>) {
     (detail.join("; "), usage)
 }
 
+fn no_command(lang: Lang) -> String {
+    let command = Cli::command();
+    let visible = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let commands: Vec<_> = visible.map(clap::Command::get_name).collect();
+    text::no_command(lang, &commands.join(labels::comma(lang)))
+}
+
+/// The line of the parser that shows how it would be right.
+fn usage_in(lang: Lang, usage: &str) -> String {
+    let shown = |line: &str| line.replace("[OPTIONS]", "[选项]").replace("<COMMAND>", "<命令>");
+    match (lang, usage.strip_prefix("Usage: ")) {
+        (Lang::Zh, Some(line)) => format!("用法：{}", shown(line)),
+        (Lang::En | Lang::Zh, _) => usage.to_owned(),
+    }
+}
+
+/// What is wrong, in Chinese: the parser knows English only. Nothing where it gives a reason of its own words.
+fn chinese(error: &clap::Error) -> Option<String> {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(" "),
+        Some(ContextValue::Number(number)) => number.to_string(),
+        Some(ContextValue::StyledStr(text)) => text.to_string(),
+        _ => String::new(),
+    };
+    let (argument, value) = (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue));
+    let said = match error.kind() {
+        ErrorKind::MissingSubcommand => no_command(Lang::Zh),
+        ErrorKind::MissingRequiredArgument => format!("缺少必需的参数：{argument}"),
+        ErrorKind::UnknownArgument => format!("无法识别的参数 `{argument}`"),
+        ErrorKind::InvalidSubcommand => {
+            format!("无法识别的命令 `{}`", context(ContextKind::InvalidSubcommand))
+        }
+        ErrorKind::InvalidValue if value.is_empty() => format!("`{argument}` 需要一个值"),
+        ErrorKind::InvalidValue => {
+            let possible = context(ContextKind::ValidValue).replace(' ', "、");
+            let possible =
+                if possible.is_empty() { possible } else { format!("（可用的值：{possible}）") };
+            format!("`{argument}` 的值 `{value}` 无效{possible}")
+        }
+        ErrorKind::ValueValidation => {
+            let reason = error.source().map(|reason| format!("：{reason}")).unwrap_or_default();
+            format!("`{argument}` 的值 `{value}` 无效{reason}")
+        }
+        ErrorKind::ArgumentConflict => {
+            let prior = context(ContextKind::PriorArg);
+            if prior == argument || prior.is_empty() {
+                format!("`{argument}` 不能重复使用")
+            } else {
+                format!("`{argument}` 不能与 `{prior}` 一起使用")
+            }
+        }
+        ErrorKind::TooManyValues => format!("`{argument}` 的值过多：`{value}`"),
+        ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => format!("`{argument}` 的值个数不对"),
+        ErrorKind::NoEquals => format!("`{argument}` 的值须用 `=` 给出"),
+        ErrorKind::InvalidUtf8 => "参数不是有效的 UTF-8".to_owned(),
+        _ => return None,
+    };
+    let suggested = context(ContextKind::SuggestedArg);
+    let suggested = if suggested.is_empty() { context(ContextKind::SuggestedValue) } else { suggested };
+    Some(if suggested.is_empty() { said } else { format!("{said}；是否想用 `{suggested}`？") })
+}
+
 /// The system can't start threads.
 pub(crate) fn no_runtime(error: &std::io::Error) -> Problem {
-    Problem::new(Code::Arguments).with("detail", format!("the system can't start threads: {error}"))
+    let detail =
+        Told::from(error.to_string()).behind("the system can't start threads: ", "系统无法启动线程：");
+    Problem::new(Code::Arguments).told("detail", detail)
 }
 
 #[cfg(test)]
@@ -119,15 +186,13 @@ mod tests {
     #[test]
     fn an_explanation_is_one_line() {
         let error = Cli::try_parse_from(["vecferry", "migrate"]).unwrap_err();
-        let (detail, usage) = explanation(Lang::En, &error);
+        let (detail, usage) = explanation(&error);
         assert_eq!(
             detail,
             "the following required arguments were not provided: --source <URI> --target <URI>"
         );
         assert!(usage.unwrap().starts_with("Usage: vecferry migrate"));
         let error = Cli::try_parse_from(["vecferry"]).unwrap_err();
-        assert!(
-            explanation(Lang::En, &error).0.starts_with("no command given (commands: demo, plan, migrate, ")
-        );
+        assert!(explanation(&error).0.starts_with("no command given (commands: demo, plan, migrate, "));
     }
 }

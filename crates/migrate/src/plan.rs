@@ -13,6 +13,7 @@ use crate::cluster::row_size::RowSize;
 use crate::plan::estimate::DurationEstimate;
 use crate::problem::{Problem, Told};
 
+pub(crate) mod change;
 mod difference;
 pub mod estimate;
 pub(crate) mod file;

@@ -12,6 +12,7 @@ use vecferry_store::{JobId, Position, Writer};
 use crate::cluster::retry::{repeat, sleep};
 use crate::cluster::waits::Waiting;
 use crate::event::Awaited;
+use crate::plan::change;
 use crate::plan::properties::{PROPERTY_KEPT_KEYS, PROPERTY_TTL};
 use crate::plan::show;
 use crate::plan::{Change, Keys, NewIndex, PlannedCollection};
@@ -217,11 +218,7 @@ pub(crate) fn added_properties(
             let path = format!("properties[{PROPERTY_TTL}]");
             differences.push(Difference { path, source: String::new(), target });
         } else {
-            changes.push(Change {
-                what: format!("property {}", property.key),
-                source: "–".to_owned(),
-                target,
-            });
+            changes.push(Change { what: change::property(&property.key), source: "–".to_owned(), target });
         }
     }
     (changes, differences)
@@ -412,7 +409,7 @@ pub(crate) async fn indexes_made(target: &Client, planned: &PlannedCollection) -
             let index_type = |params: &BTreeMap<String, String>| params.get("index_type").cloned();
             let of_plan = flat_params(wanted.params.iter().map(|(key, value)| (&**key, &**value)));
             found.replaced.push(Change {
-                what: format!("index on {}", wanted.field),
+                what: change::index_on(&wanted.field),
                 source: index_type(&of_plan).unwrap_or_default(),
                 target: index_type(&there).unwrap_or_default(),
             });

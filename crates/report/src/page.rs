@@ -317,10 +317,9 @@ impl Collection {
             changes: collection
                 .changes
                 .iter()
-                .map(|change| Change {
-                    what: clean(&change.what),
-                    source: clean(&change.source),
-                    target: clean(&change.target),
+                .map(|change| {
+                    let [what, source, target] = change.texts(lang).map(|text| clean(&text));
+                    Change { what, source, target }
                 })
                 .collect(),
             indexes: collection

@@ -1,7 +1,7 @@
 //! `vecferry cancel`
 
 use serde::Serialize;
-use vecferry_migrate::{Exit, JobState, Problem, cancel, store_problem};
+use vecferry_migrate::{Exit, JobState, Lang, Problem, cancel, store_problem};
 use vecferry_report::{harmless, labels};
 use vecferry_store::Store;
 

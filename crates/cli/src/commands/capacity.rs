@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use vecferry_migrate::capacity::{CapacityReport, CapacityRequest, capacity, capacity_of_plan};
-use vecferry_migrate::{Cluster, Code, Exit, PlanFile, Problem, Selection};
+use vecferry_migrate::{Cluster, Code, Exit, PlanFile, Problem, Selection, words_of};
 
 use crate::args::CapacityArgs;
 use crate::connection::{both, reach};
@@ -40,7 +40,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &CapacityA
 async fn look(output: &Output, args: &CapacityArgs) -> Result<(Cluster, CapacityReport), Vec<Problem>> {
     if let Some(path) = &args.plan {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            vec![Problem::new(Code::File).with("file", path.display()).with("detail", error)]
+            vec![Problem::new(Code::File).with("file", path.display()).told("detail", words_of(&error))]
         })?;
         let file = PlanFile::read(path, &text).map_err(|problem| vec![problem])?;
         return Ok((file.plan().source.clone(), capacity_of_plan(file.plan())));

@@ -4,11 +4,11 @@ mod sample;
 
 use std::process::Command;
 
-use vecferry_migrate::state_problem;
-use vecferry_migrate::{Code, Exit, Lang, MigrateRequest, Problem};
+use vecferry_migrate::{Code, Exit, Lang, MigrateRequest, Problem, state_problem, words_of};
 use vecferry_milvus::{Client, Endpoint, Secret};
 use vecferry_sandbox::{Sandbox, SandboxSpec, ServerKind, ServerSpec, SetupStep};
 use vecferry_store::sqlite;
+use vecferry_words::Told;
 
 use crate::commands::migrate;
 use crate::output::{Output, Style};
@@ -59,7 +59,7 @@ fn step(output: &Output, line: &str) {
 
 /// Starts both servers. They live in a process of their own, which ends them when this one ends, however it does.
 async fn start(output: &Output) -> Result<Sandbox, Problem> {
-    let program = std::env::current_exe().map_err(|error| problem(&error, text::run_again))?;
+    let program = std::env::current_exe().map_err(|error| problem(words_of(&error), text::run_again))?;
     let output = output.clone();
     let started = tokio::task::spawn_blocking(move || {
         let mut supervisor = Command::new(program);
@@ -75,7 +75,7 @@ async fn start(output: &Output) -> Result<Sandbox, Problem> {
     match started.await {
         Ok(Ok(sandbox)) => Ok(sandbox),
         Ok(Err(error)) => Err(of_sandbox(&error)),
-        Err(error) => Err(problem(&error, text::run_again)),
+        Err(error) => Err(problem(words_of(&error), text::run_again)),
     }
 }
 
@@ -93,7 +93,7 @@ async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbo
     };
     match signals.unless_signaled(Box::pin(filled)).await {
         Some(Ok(())) => {}
-        Some(Err(error)) => return output.refuse(&[sample_problem(&error.to_string())]),
+        Some(Err(error)) => return output.refuse(&[sample_problem(&error)]),
         None => return Exit::Canceled,
     }
     step(output, text::demo_migrating(lang));
@@ -106,7 +106,7 @@ async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbo
     // The servers end with the demo, so that its job is nothing to remember.
     let directory = match tempfile::tempdir() {
         Ok(directory) => directory,
-        Err(error) => return output.refuse(&[sample_problem(&error.to_string())]),
+        Err(error) => return output.refuse(&[sample_problem(&error)]),
     };
     let store = sqlite::open(directory.path())
         .map_err(|error| state_problem(&directory.path().display().to_string(), "", &error));
@@ -125,24 +125,23 @@ async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbo
 
 fn endpoint(sandbox: &Sandbox, name: &str) -> Result<Endpoint, Problem> {
     let server = sandbox.server(name).map_err(|error| of_sandbox(&error))?;
-    let endpoint = Endpoint::parse(&server.uri).map_err(|error| problem(&error, text::run_again))?;
+    let endpoint =
+        Endpoint::parse(&server.uri).map_err(|error| problem(words_of(&error), text::run_again))?;
     Ok(endpoint.with_token(server.token.as_deref().map(Secret::new)))
 }
 
 /// What went wrong with the servers, and what to do about it, in both languages.
-fn problem(detail: &dyn std::fmt::Display, remedy: impl Fn(Lang) -> &'static str) -> Problem {
-    let problem = Problem::new(Code::Sandbox).with("detail", detail);
-    problem.with("remedy", remedy(Lang::En)).with("remedy_zh", remedy(Lang::Zh))
+fn problem(detail: Told, remedy: impl Fn(Lang) -> &'static str) -> Problem {
+    let problem = Problem::new(Code::Sandbox).told("detail", detail);
+    problem.told("remedy", Told::both(remedy(Lang::En), remedy(Lang::Zh)))
 }
 
 fn of_sandbox(error: &vecferry_sandbox::Error) -> Problem {
-    problem(error, |lang| match lang {
-        Lang::En => error.hint(),
-        Lang::Zh => error.hint_in_chinese(),
-    })
+    problem(text::sandbox_failed(error), |lang| lang.pick(error.hint(), error.hint_in_chinese()))
 }
 
-fn sample_problem(detail: &str) -> Problem {
-    let problem = problem(&text::demo_sample_failed(Lang::En, detail), text::demo_sample_remedy);
-    problem.with("detail_zh", text::demo_sample_failed(Lang::Zh, detail))
+fn sample_problem(error: &(dyn std::error::Error + 'static)) -> Problem {
+    let failed = text::demo_sample_failed;
+    let detail = words_of(error).within(|told| failed(Lang::En, told), |told| failed(Lang::Zh, told));
+    problem(detail, text::demo_sample_remedy)
 }

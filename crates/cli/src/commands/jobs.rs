@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vecferry_migrate::event::Bottleneck;
-use vecferry_migrate::{Code, CollectionStatus, Exit, JobStatus, Problem, Report, Status, store_problem};
+use vecferry_migrate::{
+    Code, CollectionStatus, Exit, JobStatus, Problem, Report, Status, store_problem, words_of,
+};
 use vecferry_report::{figures, harmless, labels, page};
 use vecferry_store::{JobPage, JobRecord, JobState, JobSummary, Store};
 
@@ -166,7 +168,7 @@ pub(super) async fn recorded_report(
     })?;
     let report = serde_json::from_str(document).map_err(|error| {
         let problem = Problem::new(Code::LedgerCorrupt).with("dir", store.place());
-        vec![problem.with("detail", error)]
+        vec![problem.told("detail", words_of(&error))]
     })?;
     Ok((record, report))
 }
@@ -192,6 +194,6 @@ pub(crate) async fn report(output: &Output, args: &ReportArgs) -> Exit {
 
 fn write(file: &Path, page: &str) -> Result<(), Problem> {
     std::fs::write(file, page).map_err(|error| {
-        Problem::new(Code::FileNotWritten).with("file", file.display()).with("detail", error)
+        Problem::new(Code::FileNotWritten).with("file", file.display()).told("detail", words_of(&error))
     })
 }

@@ -10,14 +10,15 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use vecferry_migrate::request::parse_target_db;
 use vecferry_migrate::{
-    ByWorkers, Code, DryRunReport, Exit, JobState, MaxRate, MigrateRequest, Migration, Plan, PlanFile,
-    PlanHints, PlanSummary, Problem, RbacRequest, Report, Selection,
+    ByWorkers, Code, DryRunReport, Exit, JobState, Lang, MaxRate, MigrateRequest, Migration, Plan, PlanFile,
+    PlanHints, PlanSummary, Problem, RbacRequest, Report, Selection, words_of,
 };
 use vecferry_milvus::{CollectionName, Endpoint};
 use vecferry_policy::Edition;
 use vecferry_policy::deployment::is_cluster_id;
 use vecferry_report::labels;
 use vecferry_store::Store;
+use vecferry_words::Told;
 
 use crate::args::{
     ConnectionArgs, JobArgs, MigrateArgs, PaceArgs, PlansArgs, RbacArgs, SelectionArgs, TlsFiles, WithArg,
@@ -159,8 +160,9 @@ impl Stopped {
             Self::Cleanly(problems) => problems,
             Self::AtOnce => {
                 let left = |name| Problem::new(Code::ProbeLeft).with("collection", name);
-                let detail = text::ended_before_removal(output.lang);
-                names.iter().map(|name| left(name).with("detail", detail)).collect()
+                let detail = text::ended_before_removal;
+                let detail = Told::both(detail(Lang::En), detail(Lang::Zh));
+                names.iter().map(|name| left(name).told("detail", detail.clone())).collect()
             }
         };
         left.iter().for_each(|problem| output.problem(Severity::Warning, problem));
@@ -253,8 +255,9 @@ async fn task(args: &MigrateArgs, state_dir: &Path) -> Result<Task, Vec<Problem>
         request.rbac = rbac(&args.rbac, state_dir).map_err(|problem| vec![problem])?;
         return Ok(Task::New(Box::new(request)));
     };
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![Problem::new(Code::File).with("file", path.display()).with("detail", error)])?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        vec![Problem::new(Code::File).with("file", path.display()).told("detail", words_of(&error))]
+    })?;
     let file = PlanFile::read(path, &text).map_err(|problem| vec![problem])?;
     let (of_source, of_target) = (file.plan().source.address.clone(), file.plan().target.address.clone());
     let (source, target) =
@@ -269,8 +272,11 @@ async fn task(args: &MigrateArgs, state_dir: &Path) -> Result<Task, Vec<Problem>
         match endpoint(&given) {
             Ok(given) if given.to_string() == planned.to_string() => {}
             Ok(given) => {
-                let detail = format!("--{side} says {given}, the plan says {planned}");
-                contradictions.push(Problem::new(Code::Arguments).with("detail", detail));
+                let detail = Told::both(
+                    format!("--{side} says {given}, the plan says {planned}"),
+                    format!("--{side} 为 {given}，而计划中为 {planned}"),
+                );
+                contradictions.push(Problem::new(Code::Arguments).told("detail", detail));
             }
             Err(mut problems) => contradictions.append(&mut problems),
         }
@@ -365,8 +371,8 @@ fn policy(name: &str) -> Result<Edition, Problem> {
     if let Some(edition) = Edition::named(name) {
         return Ok(edition);
     }
-    let failed = |detail: &dyn std::fmt::Display| {
-        Problem::new(Code::Policy).with("policy", name).with("detail", detail)
+    let failed = |error: &(dyn std::error::Error + 'static)| {
+        Problem::new(Code::Policy).with("policy", name).told("detail", words_of(error))
     };
     let text = std::fs::read_to_string(name).map_err(|error| failed(&error))?;
     Edition::read(&text).map_err(|error| failed(&error))
@@ -377,7 +383,7 @@ pub(crate) fn rbac(args: &RbacArgs, state_dir: &Path) -> Result<Option<RbacReque
     let Some(WithArg::Rbac) = args.with else { return Ok(None) };
     let absolute = |path: &Path| {
         std::path::absolute(path).map_err(|error| {
-            Problem::new(Code::FileNotWritten).with("file", path.display()).with("detail", error)
+            Problem::new(Code::FileNotWritten).with("file", path.display()).told("detail", words_of(&error))
         })
     };
     Ok(Some(RbacRequest {
@@ -413,7 +419,11 @@ fn target_dbs(texts: &[String]) -> Result<BTreeMap<String, String>, Problem> {
         let (source, target) = parse_target_db(text)?;
         if target_dbs.get(&source).is_some_and(|known| *known != target) {
             let problem = Problem::new(Code::Selector).with("selector", text);
-            return Err(problem.with("detail", format!("the database `{source}` is mapped to two databases")));
+            let detail = Told::both(
+                format!("the database `{source}` is mapped to two databases"),
+                format!("Database `{source}` 被映射到了两个 Database"),
+            );
+            return Err(problem.told("detail", detail));
         }
         target_dbs.insert(source, target);
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use vecferry_migrate::precheck::Check;
-use vecferry_migrate::{Code, Exit, Migration, PlanFile, PreCheck, Problem};
+use vecferry_migrate::{Code, Exit, Migration, PlanFile, PreCheck, Problem, words_of};
 use vecferry_report::labels;
 
 use super::migrate::{measure_steps, not_started, probe_write, rbac, request, show};
@@ -96,7 +96,7 @@ fn write(output: &Output, path: Option<&Path>, file: &PlanFile) -> Result<(), Pr
         return Ok(());
     };
     let failed = |error: std::io::Error| {
-        Problem::new(Code::FileNotWritten).with("file", path.display()).with("detail", error)
+        Problem::new(Code::FileNotWritten).with("file", path.display()).told("detail", words_of(&error))
     };
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut whole = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;

@@ -61,7 +61,7 @@ async fn request(args: &VerifyArgs) -> Result<VerifyRequest, Vec<Problem>> {
     let ComparisonArgs { level, repair, repair_foreign, .. } = args.comparison;
     if repair && level != LevelArg::Full {
         let problem = Problem::new(Code::Arguments);
-        return Err(vec![problem.with("detail", "--repair needs --level full, which finds all differences")]);
+        return Err(vec![problem.told("detail", text::repair_needs_full())]);
     }
     let repair = match (repair, repair_foreign) {
         (false, _) => RepairScope::Nothing,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::{Code, Exit, Limits, Problem, Resources, Worker};
+use vecferry_migrate::{Code, Exit, Limits, Problem, Resources, Worker, words_of};
 
 use super::resume::endpoints;
 use crate::args::WorkerArgs;
@@ -40,6 +40,6 @@ async fn work(
     let worker = Worker::open(store, &job_id, sides, &resources, observer, cancel).await?;
     worker.work().await.map_err(|error| {
         let problem = Problem::new(Code::CopyFailed).with("collection", "*").with("job", &job_id);
-        vec![problem.with("detail", error)]
+        vec![problem.told("detail", words_of(&error))]
     })
 }

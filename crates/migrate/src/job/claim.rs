@@ -15,7 +15,7 @@ use crate::cluster::rename::Renames;
 use crate::cluster::retry::repeat;
 use crate::plan::PlannedCollection;
 use crate::problem::store_failed;
-use crate::problem::{Code, Problem, Side, words_of, Told};
+use crate::problem::{Code, Problem, Side, Told, words_of};
 
 /// What a job made of one of its collections, wherever it is by now.
 pub(super) struct Own<'a> {

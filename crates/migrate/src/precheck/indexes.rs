@@ -7,6 +7,7 @@ use vecferry_policy::{Product, VectorKind, keeps_vector_index, scalar_index, vec
 use super::definitions::Checks;
 use super::features::lacking;
 use crate::cluster::inventory::Found;
+use crate::plan::change::{index_on, side};
 use crate::plan::{Change, NewIndex};
 use crate::problem::{CheckId, Told};
 use crate::target;
@@ -70,7 +71,7 @@ pub(super) fn indexes(
         }
         if of_source != by_contract {
             let (source, target) = (of_source.to_owned(), by_contract.to_owned());
-            changes.push(Change { what: format!("index on {field}"), source, target });
+            changes.push(Change { what: index_on(&field), source, target });
         }
         indexes.push(NewIndex { name, field, params, instead: None });
     }
@@ -80,8 +81,8 @@ pub(super) fn indexes(
     for vector in unindexed.filter(|_| found.rows_estimate > 0) {
         let (index_type, metric) = (vector_index(product, vector_kind(vector)), default_metric(vector));
         changes.push(Change {
-            what: format!("index on {}", vector.name),
-            source: "none".to_owned(),
+            what: index_on(&vector.name),
+            source: side::NONE.to_owned(),
             target: format!("{index_type}, {metric}"),
         });
         let params = vec![pair("index_type", index_type), pair("metric_type", metric)];

@@ -7,6 +7,7 @@ use vecferry_policy::{Product, shards_max};
 
 use super::definitions::Checks;
 use crate::cluster::inventory::Found;
+use crate::plan::change::{AUTO_IDS, DESCRIPTIONS, property as of_property, side};
 use crate::plan::properties::{PROPERTY_KEPT_KEYS, PROPERTY_TTL};
 use crate::plan::{Change, Keys};
 use crate::problem::{Code, Problem, Side, words_of};
@@ -41,20 +42,16 @@ impl Checks<'_> {
             change("num_partitions", num_partitions.to_string(), "16".to_owned());
         }
         if self.product == Product::LitePython && has_description(found) {
-            change("descriptions", "kept".into(), "not kept by Milvus Lite 3".into());
+            change(DESCRIPTIONS, side::KEPT.into(), side::NOT_KEPT_BY_LITE_3.into());
         }
         let keys = self.keys(found);
         match keys {
             Keys::Copied | Keys::Kept => {}
-            Keys::Regenerated => change("auto-generated IDs", "source's IDs".into(), "new IDs".into()),
+            Keys::Regenerated => change(AUTO_IDS, side::IDS_OF_SOURCE.into(), side::IDS_NEW.into()),
         }
         if self.product == Product::LiteNative {
             for property in &described.properties {
-                change(
-                    &format!("property {}", property.key),
-                    property.value.clone(),
-                    "not kept by Milvus Lite 2".into(),
-                );
+                change(&of_property(&property.key), property.value.clone(), side::NOT_KEPT_BY_LITE_2.into());
             }
         }
         let schema = match described.schema.creation_bytes() {

@@ -60,6 +60,10 @@ fn own_words(error: &(dyn StdError + 'static)) -> Option<Told> {
         Some(problem_told(problem))
     } else if let Some(error) = error.downcast_ref() {
         Some(copy(error))
+    } else if let Some(error) = error.downcast_ref() {
+        Some(store(error))
+    } else if let Some(error) = error.downcast_ref() {
+        Some(control_plane(error))
     } else if let Some(error) = error.downcast_ref::<SliceError>() {
         slice(error)
     } else if let Some(error) = error.downcast_ref::<SettleError>() {
@@ -123,6 +127,43 @@ fn copy(error: &CopyError) -> Told {
         CopyError::Told(told) => told.clone(),
         CopyError::Known(problem) => problem_told(problem),
         CopyError::Canceled => canceled(),
+    }
+}
+
+/// What a store says by kind; what is not named here is the system's or the database server's own text.
+fn store(error: &vecferry_store::Error) -> Told {
+    use vecferry_store::ErrorKind;
+    let message = error.to_string();
+    let named = message.split('`').nth(1).unwrap_or_default();
+    let zh = match error.kind() {
+        ErrorKind::UnknownJob => format!("没有任务 `{named}`"),
+        ErrorKind::AmbiguousJob => format!("多个任务 ID 以 `{named}` 开头"),
+        ErrorKind::JobIsLive => "另一个进程正在执行该任务".to_owned(),
+        ErrorKind::Newer => "其格式版本高于本程序支持的版本".to_owned(),
+        ErrorKind::Superseded => "该任务已开始新的一次执行，因此本次执行已停止".to_owned(),
+        ErrorKind::NotOpen => "该任务没有在执行".to_owned(),
+        ErrorKind::IsClaimed | ErrorKind::Fenced => "该主键区间已由其他工作进程接管".to_owned(),
+        ErrorKind::Moved => "该主键区间自读取后已发生变化".to_owned(),
+        ErrorKind::Foreign => "其所有者不是运行本进程的用户".to_owned(),
+        ErrorKind::Unusable
+        | ErrorKind::Exposed
+        | ErrorKind::Network
+        | ErrorKind::Unreachable
+        | ErrorKind::Denied
+        | ErrorKind::ReadOnly
+        | ErrorKind::Full
+        | ErrorKind::Corrupt
+        | ErrorKind::Locked => message.clone(),
+    };
+    Told::both(message, zh)
+}
+
+/// What the control plane says, and its number.
+fn control_plane(error: &vecferry_zilliz::Error) -> Told {
+    let (text, code) = (error.to_string(), error.code());
+    match text.strip_suffix(&format!(" (code {code})")) {
+        Some(said) => zh(error, format!("{said}（错误码 {code}）")),
+        None => text.into(),
     }
 }
 

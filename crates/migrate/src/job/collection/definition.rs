@@ -5,6 +5,7 @@ use crate::event::Phase;
 use crate::job::claim::Claim;
 use crate::job::run::replaced;
 use crate::plan::Change;
+use crate::plan::change::index_on;
 use crate::plan::show;
 use crate::problem::{Code, Problem, Told};
 use crate::target::{self, RefusedIndex};
@@ -76,12 +77,12 @@ impl<'a> Work<'a> {
     /// Indexes that the target refused although nothing spoke against them.
     pub(super) fn tell_replaced(&mut self, replaced: Vec<Change>) {
         for change in &replaced {
-            let is_it = |refused: &&RefusedIndex| change.what == format!("index on {}", refused.field);
+            let is_it = |refused: &&RefusedIndex| change.what == index_on(&refused.field);
             let reason = self.refused_indexes.iter().find(is_it).map(|refused| refused.reason.clone());
             self.warnings.push(
                 Problem::new(Code::IndexReplaced)
                     .with("collection", &self.planned.target)
-                    .with("index", format!("{} ({})", change.source, change.what))
+                    .told("index", change.on_source())
                     .with("instead", &change.target)
                     .told("detail", reason.unwrap_or_else(rejected_earlier)),
             );
