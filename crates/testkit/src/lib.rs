@@ -9,6 +9,7 @@
 mod command;
 mod control_plane;
 mod denial;
+mod english;
 pub mod fault_proxy;
 pub mod matrix;
 mod oracle;
@@ -20,6 +21,7 @@ pub mod stand_in;
 pub use command::{Run, Vecferry};
 pub use control_plane::{CloudOptions, CloudStandIn};
 pub use denial::DeniedBy;
+pub use english::english_in;
 pub use fault_proxy::FaultProxy;
 pub use oracle::Oracle;
 pub use postgres::Postgres;

@@ -83,3 +83,43 @@ fn side_zh(text: &str) -> Cow<'_, str> {
     }
     .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_said_in_both_languages() {
+        let change = |what: &str, source: &str, target: &str| Change {
+            what: what.to_owned(),
+            source: source.to_owned(),
+            target: target.to_owned(),
+        };
+        for (change, zh) in [
+            (change(&index_on("vector"), "HNSW", "AUTOINDEX"), ["vector 上的索引", "HNSW", "AUTOINDEX"]),
+            (
+                change(&index_on("vector"), side::NONE, "AUTOINDEX, L2"),
+                ["vector 上的索引", "无", "AUTOINDEX, L2"],
+            ),
+            (
+                change(&property("mmap.enabled"), "true", side::NOT_KEPT_BY_LITE_2),
+                ["属性 mmap.enabled", "true", "Milvus Lite 2 不保留"],
+            ),
+            (
+                change(DESCRIPTIONS, side::KEPT, side::NOT_KEPT_BY_LITE_3),
+                ["描述", "保留", "Milvus Lite 3 不保留"],
+            ),
+            (
+                change(AUTO_IDS, side::IDS_OF_SOURCE, side::IDS_NEW),
+                ["自动生成的 ID", "源集群的 ID", "新的 ID"],
+            ),
+            (change("shards_num", "4", "2"), ["shards_num", "4", "2"]),
+        ] {
+            assert_eq!(change.texts(Lang::Zh), zh);
+            assert_eq!(change.texts(Lang::En), [&*change.what, &*change.source, &*change.target]);
+        }
+        let told = change(&index_on("vector"), "HNSW", "AUTOINDEX").on_source();
+        assert_eq!(told.text(Lang::En), "HNSW (index on vector)");
+        assert_eq!(told.text(Lang::Zh), "HNSW（vector 上的索引）");
+    }
+}

@@ -313,3 +313,156 @@ fn part_zh(part: Part) -> &'static str {
         Part::Privilege => "权限",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vecferry_milvus::Key;
+    use vecferry_policy::Deployment;
+    use vecferry_store::sqlite;
+    use vecferry_testkit::english_in;
+
+    use super::*;
+    use crate::copy::SliceFailure;
+    use crate::problem::Code;
+
+    /// Asserts that a text is Chinese but for what others said, and that the English one is English.
+    #[track_caller]
+    fn assert_chinese(told: &Told) {
+        let (en, zh) = (told.text(Lang::En), told.text(Lang::Zh));
+        assert!(zh.chars().any(|sign| ('\u{4e00}'..='\u{9fff}').contains(&sign)), "{zh}");
+        assert_eq!(english_in(zh, &["Connection reset by peer"]), Vec::<String>::new(), "{zh}");
+        assert!(en.is_ascii(), "{en}");
+    }
+
+    fn findings() -> Vec<Finding> {
+        let address = || "h:1".to_owned();
+        let endpoint = || "http://h:1".to_owned();
+        let error = || "Connection reset by peer".to_owned();
+        let alert = || "BadCertificate".to_owned();
+        let parts = [
+            Part::Status,
+            Part::Schema,
+            Part::RowCount,
+            Part::Partitions,
+            Part::Count,
+            Part::Roles,
+            Part::Users,
+            Part::Role,
+            Part::Object,
+            Part::Privilege,
+        ];
+        let mut findings = vec![
+            Finding::OtherScheme { address: address() },
+            Finding::NoScheme { address: address() },
+            Finding::CredentialsInAddress { address: address() },
+            Finding::NotAnAddress { address: address() },
+            Finding::NoHost { address: address() },
+            Finding::PortZero { address: address() },
+            Finding::NotAPort { address: address() },
+            Finding::CertificatesWithoutTls { endpoint: endpoint() },
+            Finding::HalfACertificate,
+            Finding::NotPem,
+            Finding::TokenCharacters,
+            Finding::ClientName,
+            Finding::UnknownHost { host: address() },
+            Finding::NothingListens { endpoint: endpoint() },
+            Finding::Unreachable { endpoint: endpoint(), error: error() },
+            Finding::NoAnswer { endpoint: endpoint() },
+            Finding::SpeaksTls { endpoint: endpoint() },
+            Finding::SpeaksPlain { endpoint: endpoint() },
+            Finding::WebServer { endpoint: endpoint() },
+            Finding::NotGrpc { endpoint: endpoint() },
+            Finding::HttpStatus { status: "404 Not Found".to_owned() },
+            Finding::Broke { endpoint: endpoint(), error: error() },
+            Finding::UntrustedCertificate { endpoint: endpoint(), reason: "UnknownIssuer".to_owned() },
+            Finding::HandshakeClosed { endpoint: endpoint(), alert: alert() },
+            Finding::ClientCertificateRequired { endpoint: endpoint() },
+            Finding::ClientCertificateRejected { endpoint: endpoint(), alert: alert() },
+            Finding::NoResponse { seconds: 30 },
+            Finding::Status { status: "Unavailable".to_owned() },
+            Finding::NoReason,
+            Finding::DatabaseName { db: "a".to_owned() },
+            Finding::CutOff { received: 1, announced: 2 },
+            Finding::EndedBefore,
+            Finding::TooLong { bytes: 2, max: 1 },
+            Finding::Compressed,
+            Finding::LongerThanAnnounced,
+            Finding::NotDecoded,
+            Finding::NotAcknowledged { acknowledged: 1, sent: 2 },
+            Finding::NotSelectable { field: "true".to_owned(), rows: 9 },
+            Finding::FewerRows { returned: 1, counted: 2 },
+        ];
+        for part in parts {
+            findings.push(Finding::Lacks(part));
+            findings.push(Finding::LacksOf { part, collection: "a.b".to_owned() });
+            findings.push(Finding::GrantLacks(part));
+        }
+        findings
+    }
+
+    #[test]
+    fn what_the_client_finds_is_said_in_chinese() {
+        for finding in findings() {
+            let error = Error::own(ErrorKind::Rejected, "Query", finding);
+            assert_chinese(&message_of(&error));
+            assert_chinese(&words_of(&error));
+            assert_eq!(words_of(&error).text(Lang::En), error.to_string());
+        }
+    }
+
+    #[test]
+    fn what_a_server_says_stays_as_it_is() {
+        let error = Error::new(ErrorKind::Rejected, "Insert", "disk of node 7 is full".to_owned());
+        assert_eq!(words_of(&error).text(Lang::Zh), "Insert：disk of node 7 is full");
+        let told = of_server("Insert", "disk is full".into(), 7);
+        assert_eq!(told.text(Lang::En), "Insert: disk is full (server code 7)");
+        assert_eq!(told.text(Lang::Zh), "Insert：disk is full（服务端错误码 7）");
+    }
+
+    #[test]
+    fn failures_of_rows_names_policies_and_copies_are_said_in_chinese() {
+        let lost = || Error::own(ErrorKind::ConnectionLost, "Insert", Finding::EndedBefore);
+        let doubt = || CopyError::InDoubt(words_of(&lost()));
+        let (source_plan, target) = (Deployment::Free, Deployment::Dedicated);
+        let column = || "a".to_owned();
+        let errors: Vec<Box<dyn StdError>> = vec![
+            Box::new(WireError::Encoding("cut short")),
+            Box::new(WireError::Columns { found: vec![column()], expected: Vec::new() }),
+            Box::new(WireError::RowCount { column: column(), values: 1, rows: 2 }),
+            Box::new(WireError::KeyOrder { previous: "2".to_owned(), next: "1".to_owned() }),
+            Box::new(WireError::NullBecomesDefault { column: column() }),
+            Box::new(EditionError::NoReason { source_plan, target }),
+            Box::new(EditionError::Missing { source_plan, target }),
+            Box::new(EditionError::Twice { source_plan, target }),
+            Box::new(DocumentError::Schema("UnknownField".to_owned())),
+            Box::new(CopyError::Source(lost())),
+            Box::new(CopyError::Target(lost())),
+            Box::new(CopyError::RowsRefused { first: Key::Int(1), last: Key::Int(2), error: lost() }),
+            Box::new(doubt()),
+            Box::new(CopyError::Canceled),
+            Box::new(CopyError::Known(Box::new(Problem::new(Code::NothingSelected).with("side", "source")))),
+            Box::new(SliceError::from(doubt())),
+            Box::new(SliceError::Transient(SliceFailure::told(words_of(&lost())))),
+            Box::new(SettleError::Copy(doubt())),
+            Box::new(SettleError::Stays(3)),
+            Box::new(SettleError::Unequal { counted: 1, acknowledged: 2 }),
+            Box::new(NoKey("x".to_owned())),
+        ];
+        for error in errors {
+            assert_chinese(&words_of(&*error));
+            assert_eq!(words_of(&*error).text(Lang::En), error.to_string());
+        }
+        for fault in [NameFault::Empty, NameFault::TooLong, NameFault::Start('-'), NameFault::Character('-')]
+        {
+            assert_chinese(&name_fault(fault));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_job_is_named_in_chinese() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = sqlite::open(directory.path()).unwrap();
+        let error = store.find_job("0123").await.unwrap_err();
+        assert_eq!(words_of(&error).text(Lang::Zh), "没有任务 `0123`");
+    }
+}

@@ -20,6 +20,7 @@ mod any_difference;
 mod any_schedule;
 mod canceled;
 mod changed_around;
+mod chinese;
 mod claim;
 mod counted;
 mod doubts;
