@@ -105,7 +105,9 @@ fn not_supported(pair: &Pair, source: Deployment, target: Deployment, edition: &
     Problem::new(code)
         .told("source", run_as(source))
         .told("target", run_as(target))
-        .told("reason", Told::both(&pair.en, &pair.zh))
+        // A policy in a file may give one text for both.
+        .with("reason", &pair.en)
+        .with("reason_zh", &pair.zh)
         .with("policy", edition)
 }
 
