@@ -76,7 +76,7 @@ fn unusable_arguments_are_explained_in_chinese() {
         (vec!["status", "01"], "没有任务 `01`"),
         (with(&["--policy", "no-such"]), "`no-such` 不是有效的兼容性策略"),
     ] {
-        let said = said(&arguments, &["No such file or directory"]);
+        let said = said(&arguments, &["No such file or directory (os error 2)"]);
         assert!(said.contains(says), "{arguments:?}: {said}");
     }
 }
