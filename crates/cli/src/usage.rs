@@ -149,7 +149,12 @@ fn chinese(error: &clap::Error) -> Option<String> {
         ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => format!("`{argument}` 的值个数不对"),
         ErrorKind::NoEquals => format!("`{argument}` 的值须用 `=` 给出"),
         ErrorKind::InvalidUtf8 => "参数不是有效的 UTF-8".to_owned(),
-        _ => return None,
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        | ErrorKind::DisplayVersion
+        | ErrorKind::Io
+        | ErrorKind::Format
+        | _ => return None,
     };
     let suggested = context(ContextKind::SuggestedArg);
     let suggested = if suggested.is_empty() { context(ContextKind::SuggestedValue) } else { suggested };

@@ -60,7 +60,7 @@ pub(crate) async fn call_error(
     if wrong_endpoint {
         return found;
     }
-    found.as_lost(call)
+    found.into_lost(call)
 }
 
 async fn plain_error(call: &'static str, endpoint: &Endpoint, error: tonic::transport::Error) -> Error {

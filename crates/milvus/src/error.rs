@@ -149,7 +149,7 @@ impl Error {
     }
 
     /// The same failure of `call`, whose outcome is unknown.
-    pub(crate) fn as_lost(mut self, call: &'static str) -> Self {
+    pub(crate) fn into_lost(mut self, call: &'static str) -> Self {
         let own = self.own.take();
         let message = self.message.clone();
         Self { own, message, ..Self::new(ErrorKind::ConnectionLost, call, String::new()).with_source(self) }

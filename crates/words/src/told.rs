@@ -18,7 +18,7 @@ pub struct Told {
     zh: String,
     all: String,
     /// In English and Chinese, where the service is told something else than the command line.
-    of_service: Option<(String, String)>,
+    of_service: Option<Box<(String, String)>>,
 }
 
 impl Told {
@@ -66,7 +66,7 @@ impl Told {
     /// parts together.
     #[must_use]
     pub fn or_in_service(mut self, en: impl Into<String>, zh: impl Into<String>) -> Self {
-        self.of_service = Some((en.into(), zh.into()));
+        self.of_service = Some(Box::new((en.into(), zh.into())));
         self
     }
 
@@ -156,7 +156,8 @@ impl Problem {
         if is_cut {
             more.push((format!("all_{name}").into(), all));
         }
-        if let Some((en, zh)) = of_service {
+        if let Some(of_service) = of_service {
+            let (en, zh) = *of_service;
             more.push((format!("{name}_service").into(), en));
             more.push((format!("{name}_service_zh").into(), zh));
         }

@@ -19,7 +19,7 @@ pub(crate) enum CopyError {
     #[error("{0}")]
     Protocol(#[from] WireError),
     #[error("rows with primary keys {first} to {last} were rejected: {error}")]
-    RowsRefused { first: Key, last: Key, error: Error },
+    RowsRefused { first: Key, last: Key, error: Box<Error> },
     /// A write may have landed, and can't be repeated: the target makes the keys.
     #[error("the outcome of a write of rows with auto-generated IDs is unknown: {0}")]
     InDoubt(Told),

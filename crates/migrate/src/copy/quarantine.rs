@@ -56,7 +56,7 @@ impl CopyJob {
         error: Error,
     ) -> Written {
         if self.refusals.are_too_many() {
-            return Err(CopyError::RowsRefused { first: key.clone(), last: key, error });
+            return Err(CopyError::RowsRefused { first: key.clone(), last: key, error: Box::new(error) });
         }
         tracing::debug!(%error, %key, "a row is refused");
         let row = Quarantined {

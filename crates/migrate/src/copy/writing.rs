@@ -125,7 +125,7 @@ impl CopyJob {
                     }
                     if self.refusals.are_too_many() {
                         let last = range.until.clone().unwrap_or_else(|| first.clone());
-                        return Err(CopyError::RowsRefused { first, last, error });
+                        return Err(CopyError::RowsRefused { first, last, error: Box::new(error) });
                     }
                     // One of them, or some: halved until they stand alone.
                     let half = rows.count / 2;

@@ -114,7 +114,7 @@ fn copy(error: &CopyError) -> Told {
         CopyError::Source(error) => words_of(error).behind("source: ", "源集群："),
         CopyError::Target(error) => words_of(error).behind("target: ", "目标集群："),
         CopyError::Protocol(error) => wire(error),
-        CopyError::RowsRefused { first, last, error } => words_of(error).within(
+        CopyError::RowsRefused { first, last, error } => words_of(&**error).within(
             |error| format!("rows with primary keys {first} to {last} were rejected: {error}"),
             |error| format!("主键从 {first} 到 {last} 的行被拒绝：{error}"),
         ),
@@ -437,7 +437,11 @@ mod tests {
             Box::new(DocumentError::Schema("UnknownField".to_owned())),
             Box::new(CopyError::Source(lost())),
             Box::new(CopyError::Target(lost())),
-            Box::new(CopyError::RowsRefused { first: Key::Int(1), last: Key::Int(2), error: lost() }),
+            Box::new(CopyError::RowsRefused {
+                first: Key::Int(1),
+                last: Key::Int(2),
+                error: Box::new(lost()),
+            }),
             Box::new(doubt()),
             Box::new(CopyError::Canceled),
             Box::new(CopyError::Known(Box::new(Problem::new(Code::NothingSelected).with("side", "source")))),

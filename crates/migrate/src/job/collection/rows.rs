@@ -285,7 +285,7 @@ pub(in crate::job) fn copy_problem(planned: &PlannedCollection, job_id: &JobId, 
             .with("collection", target)
             .with("first", first)
             .with("last", last)
-            .told("detail", words_of(&error)),
+            .told("detail", words_of(&*error)),
     };
     Stop::Problem(problem)
 }
