@@ -54,7 +54,7 @@ mod tests {
         let check = Check {
             id: CheckId::Names,
             outcome: Outcome::Fail,
-            facts: vec!["use --exclude".to_owned()],
+            facts: vec!["use --exclude".into()],
             problems: vec![problem()],
         };
         let mut document =

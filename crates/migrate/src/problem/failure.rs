@@ -145,6 +145,8 @@ fn store(error: &vecferry_store::Error) -> Told {
         ErrorKind::IsClaimed | ErrorKind::Fenced => "该主键区间已由其他工作进程接管".to_owned(),
         ErrorKind::Moved => "该主键区间自读取后已发生变化".to_owned(),
         ErrorKind::Foreign => "其所有者不是运行本进程的用户".to_owned(),
+        ErrorKind::Unmet => "相关记录期间已被更改或删除".to_owned(),
+        ErrorKind::Taken => "已有同名的记录".to_owned(),
         ErrorKind::Unusable
         | ErrorKind::Exposed
         | ErrorKind::Network

@@ -15,6 +15,7 @@ use vecferry_migrate::{AutoId, SourceLoad, VerifyLevel};
 use vecferry_migrate::{Code, MigrateRequest, Migration, PlanHints, PlanSummary, PreCheck, Problem};
 use vecferry_policy::Edition;
 use vecferry_store::JobId;
+use vecferry_words::Told;
 
 use super::answer::{Answer, Refusal, Refused, Result, answer, documents};
 use super::clusters::{busy, cluster, token};
@@ -360,7 +361,7 @@ async fn checked(service: &Service, asked: &Asked) -> std::result::Result<PreChe
 fn with_role(mut checks: Vec<Check>, title: (&'static str, &'static str)) -> Vec<Check> {
     for check in checks.iter_mut().filter(|check| check.id == CheckId::Role) {
         check.outcome = Outcome::Pass;
-        check.facts = vec![title.0.to_owned()];
+        check.facts = vec![Told::both(title.0, title.1)];
     }
     checks
 }
