@@ -225,7 +225,7 @@ pub(crate) fn name_fault(fault: NameFault) -> Told {
 
 fn wire(error: &WireError) -> Told {
     let text = match error {
-        WireError::Encoding(place) => format!("编码错误：{place}"),
+        WireError::Encoding(what) => format!("编码错误：{}", encoding_zh(what)),
         WireError::Columns { found, expected } => {
             format!("响应包含的列为 {found:?}，而请求的列为 {expected:?}")
         }
@@ -240,6 +240,35 @@ fn wire(error: &WireError) -> Told {
         }
     };
     zh(error, text)
+}
+
+/// What is wrong with an encoding. What is not known here is shown as code.
+fn encoding_zh(what: &str) -> String {
+    let zh = match what {
+        "the status can't be decoded" => "状态无法解码",
+        "two different null masks of one column" => "同一列有两个不同的空值掩码",
+        "null mask" => "空值掩码的编码不正确",
+        "a vector without a dimension" => "向量没有维度",
+        "values of another kind than the column" => "值的类型与列不符",
+        "the length is no multiple of the value's width" => "长度不是单个值宽度的整数倍",
+        "the response has no status" => "响应中没有状态",
+        "a column's name is not UTF-8" => "列名不是 UTF-8",
+        "the key column holds neither integers nor texts" => "主键列既不是整数也不是文本",
+        "fixed-width keys" => "主键采用了定长编码",
+        "a key is not UTF-8" => "主键不是 UTF-8",
+        "a number where bytes belong" => "应为字节处出现了数字",
+        "bytes where a number belongs" => "应为数字处出现了字节",
+        "field number out of range" => "字段编号超出范围",
+        "field number 0" => "字段编号为 0",
+        "length out of range" => "长度超出范围",
+        "unknown wire type" => "未知的编码类型",
+        "cut short" => "数据不完整",
+        "number out of range" => "数字超出范围",
+        "the collection schema can't be decoded" => "Collection 的 Schema 无法解码",
+        "a parameter can't be decoded" => "参数无法解码",
+        other => return format!("`{other}`"),
+    };
+    zh.to_owned()
 }
 
 fn finding_told(finding: &Finding) -> Told {
