@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::meter::Meter;
 
 /// How long another process may hold the file: its transactions are short.
-const BUSY_WAIT_MAX: Duration = Duration::from_secs(15);
+pub(super) const BUSY_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Changes committed together at most.
 const BATCH_MAX: usize = 64;
 /// A long list is read while a copy asks for its splits.
@@ -133,7 +133,7 @@ fn open_to_read(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-fn flags(access: OpenFlags) -> OpenFlags {
+pub(super) fn flags(access: OpenFlags) -> OpenFlags {
     access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW
 }
 

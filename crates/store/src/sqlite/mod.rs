@@ -4,6 +4,7 @@
 //! caller is answered. Reads have connections of their own and wait for no write. Which process works on a job is told by
 //! locks that the kernel holds, so that no clock is needed to tell a living process from a dead one.
 
+mod backup;
 mod claims;
 mod clock;
 mod collections;
@@ -32,6 +33,7 @@ use crate::id::JobId;
 use crate::meter::{Meter, Usage, Waiting};
 use crate::right::Claim;
 use crate::{Right, Store};
+pub use backup::{backup, restore};
 use connection::Connections;
 
 const FILE: &str = "ledger.sqlite3";
