@@ -10,6 +10,7 @@
 mod access;
 mod api;
 mod jobs;
+pub mod metrics;
 pub mod network;
 mod problem;
 pub mod secret;
@@ -25,3 +26,4 @@ pub use api::openapi;
 pub use serve::serve;
 pub use service::Service;
 pub use settings::{JobLimits, RequestLimits, Settings};
+pub use tls::{Certificates, Error as CertificateError};

@@ -10,7 +10,7 @@ use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -53,7 +53,7 @@ async fn accept(service: &Arc<Service>, listener: TcpListener, tls: Option<Arc<S
     let router = api::router(Arc::clone(service));
     let tls = tls.map(TlsAcceptor::from);
     let connections = Arc::new(Semaphore::new(service.settings().requests.connections_max));
-    let graceful = Arc::new(GracefulShutdown::new());
+    let graceful = GracefulShutdown::new();
     let mut serving = tokio::task::JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -71,18 +71,14 @@ async fn accept(service: &Arc<Service>, listener: TcpListener, tls: Option<Arc<S
         };
         // One too many is closed at once: to wait would keep those out that come after it.
         let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };
-        let (router, tls, graceful) = (router.clone(), tls.clone(), Arc::clone(&graceful));
+        let (router, tls, watcher) = (router.clone(), tls.clone(), graceful.watcher());
         serving.spawn(async move {
             let _permit = permit;
-            connection(stream, peer, router, tls, &graceful).await;
+            connection(stream, peer, router, tls, watcher).await;
         });
     }
     drop(listener);
-    let Some(graceful) = Arc::into_inner(graceful) else {
-        // Connections hold it until they are over.
-        let _ = tokio::time::timeout(END_MAX, async { while serving.join_next().await.is_some() {} }).await;
-        return;
-    };
+    // Idle connections are closed at once, and the others behind their answer.
     let _ = tokio::time::timeout(END_MAX, graceful.shutdown()).await;
 }
 
@@ -91,21 +87,21 @@ async fn connection(
     peer: SocketAddr,
     router: Router,
     tls: Option<TlsAcceptor>,
-    graceful: &GracefulShutdown,
+    watcher: Watcher,
 ) {
     // Small answers are not held back.
     let _ = stream.set_nodelay(true);
     match tls {
-        None => requests(stream, peer, router, graceful).await,
+        None => requests(stream, peer, router, watcher).await,
         Some(tls) => match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-            Ok(Ok(stream)) => requests(stream, peer, router, graceful).await,
+            Ok(Ok(stream)) => requests(stream, peer, router, watcher).await,
             Ok(Err(error)) => tracing::debug!(%error, %peer, "no TLS connection"),
             Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
         },
     }
 }
 
-async fn requests<Stream>(stream: Stream, peer: SocketAddr, router: Router, graceful: &GracefulShutdown)
+async fn requests<Stream>(stream: Stream, peer: SocketAddr, router: Router, watcher: Watcher)
 where
     Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -122,7 +118,7 @@ where
     server.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
     server.http2().max_header_list_size(HEADER_BYTES_MAX as u32).keep_alive_interval(Some(HEADERS_MAX));
     let connection = server.serve_connection(TokioIo::new(stream), answer);
-    let connection = graceful.watch(connection.into_owned());
+    let connection = watcher.watch(connection.into_owned());
     if let Err(error) = connection.await {
         tracing::debug!(%error, %peer, "the connection broke");
     }

@@ -21,26 +21,42 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Why a certificate is not used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// One of the files is not used.
     #[error(transparent)]
     File(#[from] file::Error),
     /// The certificate's file holds no certificate that can be read.
     #[error("the file `{}` holds no usable certificate: {reason}", path.display())]
-    Certificate { path: PathBuf, reason: String },
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The key's file holds no key that can be read. Nothing of it is told.
     #[error("the file `{}` holds no usable private key (PEM, not encrypted)", path.display())]
-    Key { path: PathBuf },
+    Key {
+        /// The file.
+        path: PathBuf,
+    },
     /// The key belongs to another certificate.
     #[error("the private key in `{}` does not belong to the certificate in `{}`", key.display(), certificate.display())]
-    Mismatch { certificate: PathBuf, key: PathBuf },
+    Mismatch {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+    },
     /// The protocol can't be set up.
     #[error("TLS cannot be set up: {reason}")]
-    Unusable { reason: String },
+    Unusable {
+        /// What is missing.
+        reason: String,
+    },
 }
 
 /// A certificate chain with its key, and the files they come from.
-pub(crate) struct Certificates {
+pub struct Certificates {
     certificate: PathBuf,
     key: PathBuf,
     provider: Arc<CryptoProvider>,
@@ -87,7 +103,7 @@ impl fmt::Debug for Certificates {
 
 impl Certificates {
     /// Reads the certificate chain and its key from PEM files.
-    pub(crate) fn load(certificate: &Path, key: &Path) -> Result<Arc<Self>, Error> {
+    pub fn load(certificate: &Path, key: &Path) -> Result<Arc<Self>, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let pem = Pem::read(certificate, key)?;
         let certified = certified(&pem, certificate, key, &provider)?;
@@ -101,7 +117,7 @@ impl Certificates {
     }
 
     /// Reads the files again. Gives whether they have changed; on an error the certificate before stays in use.
-    pub(crate) fn reload(&self) -> Result<bool, Error> {
+    pub fn reload(&self) -> Result<bool, Error> {
         let pem = Pem::read(&self.certificate, &self.key)?;
         let digest = pem.digest();
         if self.current.read().unwrap_or_else(PoisonError::into_inner).digest == digest {
@@ -113,7 +129,7 @@ impl Certificates {
     }
 
     /// The configuration of a listener: HTTP/2 and HTTP/1.1 over TLS 1.3 and 1.2, always with the current certificate.
-    pub(crate) fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, Error> {
+    pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, Error> {
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::Unusable { reason: error.to_string() })?
