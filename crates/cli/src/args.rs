@@ -1,5 +1,7 @@
 //! What the command line takes. Parsing only: what the values mean is found out elsewhere.
 
+mod service;
+
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -12,9 +14,13 @@ use vecferry_report::typed::shell;
 use vecferry_store::postgres::without_password;
 
 use crate::output::ColorChoice;
+pub(crate) use service::{
+    BackupArgs, ConfigAction, ConfigArgs, OrganizationAction, OrganizationAddArgs, RestoreArgs, ServeAction,
+    ServeArgs, ServiceArgs, Typed,
+};
 
 /// Names the database of job records, so that its password is on no command line.
-const STORE_VARIABLE: &str = "VECFERRY_STORE";
+pub(crate) const STORE_VARIABLE: &str = "VECFERRY_STORE";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -106,6 +112,14 @@ pub(crate) enum Command {
     Verify(Box<VerifyArgs>),
     /// Load collections on the target, so that they can be searched
     Load(LoadArgs),
+    /// Run the service: organizations, projects, clusters and jobs behind a REST API
+    Serve(Box<ServeArgs>),
+    /// Show the settings of the service
+    Config(ConfigArgs),
+    /// Copy the job records of the state directory to a file, while others use them
+    Backup(BackupArgs),
+    /// Create a state directory from a file that `vecferry backup` wrote
+    Restore(RestoreArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -123,7 +137,11 @@ impl Command {
     /// Where the command's jobs are recorded, if it is about any.
     pub(crate) fn state(&self) -> Option<&StateArgs> {
         Some(match self {
-            Self::Demo(_) | Self::Capacity(_) | Self::Completions { .. } | Self::Sandbox => return None,
+            Self::Demo(_)
+            | Self::Capacity(_)
+            | Self::Config(_)
+            | Self::Completions { .. }
+            | Self::Sandbox => return None,
             Self::Plan(args) => &args.state,
             Self::Migrate(args) => &args.state,
             Self::Jobs(args) => args,
@@ -135,6 +153,9 @@ impl Command {
             Self::Verify(args) => &args.state,
             Self::Load(args) => &args.state,
             Self::Worker(args) => &args.job.state,
+            Self::Serve(args) => &args.base().state,
+            Self::Backup(args) => &args.state,
+            Self::Restore(args) => &args.state,
         })
     }
 }

@@ -27,6 +27,10 @@ static HEADINGS: &[(&str, &str)] = &[
     ("Roles and users", "角色和用户"),
     ("Plans of the clusters", "集群部署方式"),
     ("Comparison", "比对"),
+    ("Keys", "密钥"),
+    ("Listener", "监听"),
+    ("Networks", "网络"),
+    ("Limits", "限制"),
 ];
 
 /// What each command does.
@@ -44,6 +48,13 @@ static COMMANDS: &[(&str, &str)] = &[
     ("report", "查看任务报告"),
     ("verify", "只比对两端集群的 Collection，不复制数据"),
     ("load", "在目标集群上加载 Collection，使其可被检索"),
+    ("serve", "运行服务：通过 REST API 管理组织、项目、集群和任务"),
+    ("organization", "管理服务中的组织"),
+    ("add", "创建组织，并打印其所有者的一次性登录链接"),
+    ("config", "查看服务的设置"),
+    ("show", "显示服务的每项设置、设置的值及其来源"),
+    ("backup", "将状态目录中的任务记录复制到一个文件，使用中也可进行"),
+    ("restore", "用 `vecferry backup` 生成的文件创建状态目录"),
     ("completions", "生成 Shell 的命令行补全脚本"),
     ("help", "显示帮助，或显示指定命令的帮助"),
 ];
@@ -154,6 +165,33 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
         "collection",
         "要加载的 Collection（可重复）；DB.* 表示整个 Database，NAME 位于 `default` Database",
     ),
+    ("backup", "file", "保存副本的新文件"),
+    ("restore", "file", "`vecferry backup` 生成的文件"),
+    ("add", "name", "组织名称"),
+    ("add", "email", "组织所有者的邮箱地址"),
+    ("", "config", "TOML 设置文件；环境变量（VECFERRY_SERVE_…）和选项优先于它"),
+    ("", "key_file", "保存加密凭证所用密钥的文件 [默认值：状态目录中的 service.key]"),
+    ("", "key_command", "打印这些密钥的命令，由 `sh -c` 执行；也可将密钥放入环境变量 VECFERRY_KEY"),
+    ("", "listen", "监听的地址和端口 [默认值：127.0.0.1:19777]"),
+    ("", "tls_cert", "证书链（PEM）；每分钟以及收到 SIGHUP 时重新读取"),
+    ("", "tls_key", "证书的私钥（PEM）"),
+    ("", "behind_tls", "由服务前面的代理处理 TLS"),
+    ("", "metrics_open", "无需 API 密钥即可查看 /metrics"),
+    ("", "allow_network", "只连接该网段内的集群（可重复），例如 10.0.0.0/8"),
+    ("", "deny_network", "不连接该网段内的集群（可重复）"),
+    ("", "jobs_per_process", "本进程同时运行的任务数 [默认值：4]"),
+    ("", "jobs_total", "所有进程同时运行的任务数 [默认值：64]"),
+    ("", "jobs_per_organization", "每个组织同时运行的任务数 [默认值：16]"),
+    ("", "jobs_per_target", "同时写入同一目标集群的任务数 [默认值：2]"),
+    ("", "jobs_per_source", "同时读取同一源集群的任务数 [默认值：4]"),
+    ("", "requests_per_second", "每个调用方对每个接口每秒的请求数 [默认值：20]"),
+    ("", "requests_burst", "该限制生效前，每个调用方可一次发送的请求数 [默认值：40]"),
+    ("", "body_bytes", "请求体的大小上限（字节）[默认值：1048576]"),
+    ("", "connections", "打开的连接数 [默认值：2000]"),
+    ("", "listeners", "同时监听任务事件的客户端数 [默认值：500]"),
+    ("", "checks", "同时进行的集群检查数 [默认值：8]"),
+    ("", "cluster_interval", "两次查看已注册集群之间的秒数 [默认值：60]"),
+    ("", "audit_days", "审计日志的保留天数 [默认值：400]"),
     ("load", "job", "按源集群的加载状态，加载该任务复制的 Collection"),
 ];
 
@@ -161,27 +199,40 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
 pub(crate) fn chinese(command: Command, arguments: &[String]) -> String {
     let mut command = translated(command);
     command.build();
-    let named = arguments.iter().find(|argument| *argument != "help" && has_subcommand(&command, argument));
-    if let Some(name) = named
-        && let Some(subcommand) = command.find_subcommand_mut(name)
+    let words: Vec<_> = arguments.iter().filter(|argument| *argument != "help").collect();
+    page(&mut command, &words)
+}
+
+/// The page of a command, or of one below it that the words name.
+fn page(command: &mut Command, words: &[&String]) -> String {
+    let named = words.iter().position(|word| command.find_subcommand(word).is_some());
+    if let Some(at) = named
+        && let Some(below) = command.find_subcommand_mut(words[at])
     {
-        return subcommand.render_help().to_string();
+        return page(below, &words[at + 1..]);
     }
     command.render_help().to_string()
 }
 
-fn has_subcommand(command: &Command, name: &str) -> bool {
-    command.find_subcommand(name).is_some()
-}
-
 fn translated(command: Command) -> Command {
     with_texts(command)
-        .mut_subcommands(|command| with_texts(command).next_line_help(true))
+        .mut_subcommands(of_program)
         // The one that clap adds speaks English.
         .disable_help_subcommand(true)
         .subcommand(about(Command::new("help")))
         .subcommand_help_heading("命令")
         .after_help(AFTER_HELP)
+}
+
+/// A command, and those below it.
+fn of_program(command: Command) -> Command {
+    let command = with_texts(command).next_line_help(true);
+    match command.has_subcommands() {
+        true => {
+            command.mut_subcommands(of_program).disable_help_subcommand(true).subcommand_help_heading("命令")
+        }
+        false => command,
+    }
 }
 
 fn about(command: Command) -> Command {
@@ -261,7 +312,7 @@ mod tests {
         text.chars().any(|character| ('\u{4e00}'..='\u{9fff}').contains(&character))
     }
 
-    fn page(arguments: &[&str]) -> String {
+    fn page_of(arguments: &[&str]) -> String {
         let arguments: Vec<_> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         chinese(Cli::command(), &arguments)
     }
@@ -272,8 +323,13 @@ mod tests {
         let mut commands = BTreeSet::from(["help".to_owned()]);
         let mut arguments = BTreeSet::new();
         let mut headings = BTreeSet::new();
-        let visible = root.get_subcommands().filter(|command| !command.is_hide_set());
-        for command in visible.chain([&root]) {
+        let mut visible = vec![&root];
+        let mut at = 0;
+        while let Some(command) = visible.get(at).copied() {
+            visible.extend(command.get_subcommands().filter(|command| !command.is_hide_set()));
+            at += 1;
+        }
+        for command in visible {
             let name = command.get_name();
             commands.insert(name.to_owned());
             for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
@@ -299,20 +355,31 @@ mod tests {
 
     #[test]
     fn the_page_of_a_command_has_no_english_around_its_names() {
-        let migrate = page(&["migrate", "--help"]);
+        let migrate = page_of(&["migrate", "--help"]);
         assert!(migrate.contains("用法：vecferry migrate [OPTIONS]"), "{migrate}");
         assert!(migrate.contains("[默认值：sample] [可选值：none、count、sample、full]"), "{migrate}");
         assert!(migrate.contains("[环境变量：VECFERRY_SOURCE_TOKEN]"), "{migrate}");
         for english in ["Usage:", "Options:", "Source:", "default:", "possible values", "env:", "Print "] {
             assert!(!migrate.contains(english), "{english}: {migrate}");
         }
-        let status = page(&["--lang", "zh", "help", "status"]);
+        let status = page_of(&["--lang", "zh", "help", "status"]);
         assert!(status.contains("用法：vecferry status") && status.contains("参数:"), "{status}");
     }
 
     #[test]
+    fn a_command_below_another_has_a_page_too() {
+        let add = page_of(&["serve", "organization", "add", "--help"]);
+        assert!(
+            add.contains("用法：vecferry serve organization add [OPTIONS] --email <EMAIL> <NAME>"),
+            "{add}"
+        );
+        let organization = page_of(&["help", "serve", "organization"]);
+        assert!(organization.contains("命令:") && !organization.contains("Print "), "{organization}");
+    }
+
+    #[test]
     fn the_page_of_the_program_lists_the_commands() {
-        let all = page(&["--help"]);
+        let all = page_of(&["--help"]);
         for shown in ["命令:", "退出码：0 完成", "显示帮助，或显示指定命令的帮助", "  migrate"]
         {
             assert!(all.contains(shown), "{shown}: {all}");

@@ -9,9 +9,10 @@ use vecferry_report::acts;
 use crate::args::{LogFormat, Shown};
 use crate::output::readable;
 
-/// Writes the log from now on, if that is asked for.
-pub(crate) fn start(shown: &Shown) -> Result<(), Problem> {
-    let Some(filter) = shown.log.as_deref().filter(|filter| !filter.is_empty()) else { return Ok(()) };
+/// Writes the log from now on, if that is asked for, or the command does so without being asked.
+pub(crate) fn start(shown: &Shown, default: Option<&str>) -> Result<(), Problem> {
+    let asked = shown.log.as_deref().filter(|filter| !filter.is_empty());
+    let Some(filter) = asked.or(default) else { return Ok(()) };
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| Problem::new(Code::Arguments).with("detail", format!("--log {filter}: {error}")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);

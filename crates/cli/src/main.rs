@@ -13,6 +13,7 @@ mod log;
 mod output;
 mod present;
 mod progress;
+mod settings;
 mod shorten;
 mod signals;
 mod state;
@@ -47,13 +48,19 @@ fn run(cli: &Cli) -> Exit {
     let lang = shown.lang.unwrap_or_else(usage::lang_of_environment);
     let record = cli.command.state().and_then(StateArgs::typed);
     let output = Output::new(lang, shown.json, shown.quiet, shown.color, record);
-    if let Err(problem) = log::start(shown) {
+    if let Err(problem) = log::start(shown, default_log(&cli.command)) {
         return output.refuse(&[problem]);
     }
     match &cli.command {
         Command::Completions { shell } => commands::completions::run(&output, *shell),
         Command::Sandbox => commands::sandbox::run(),
         Command::Demo(_) => in_runtime(&output, async |signals| commands::demo::run(&output, signals).await),
+        Command::Serve(args) => {
+            in_threads(&output, async |signals| commands::serve::run(&output, signals, args).await)
+        }
+        Command::Config(args) => commands::config::run(&output, args),
+        Command::Backup(args) => commands::backup::backup(&output, args),
+        Command::Restore(args) => commands::backup::restore(&output, args),
         Command::Plan(args) => {
             in_runtime(&output, async |signals| commands::plan::run(&output, signals, args).await)
         }
@@ -85,13 +92,33 @@ fn run(cli: &Cli) -> Exit {
     }
 }
 
+/// What is logged where nobody says: a service is looked at through its log.
+fn default_log(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Serve(_) => Some("info"),
+        _ => None,
+    }
+}
+
 /// Runs a command on this thread alone, and leaves at once when it ends.
 ///
 /// Pages are passed on and not computed with: one thread moves more than any server takes. With several, every frame
 /// wakes another thread, and these wake-ups cost more than all work on the pages (measured: see docs/benchmarks.md).
 fn in_runtime(output: &Output, command: impl AsyncFnOnce(&mut Signals) -> Exit) -> Exit {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = match runtime {
+    run_in(output, tokio::runtime::Builder::new_current_thread(), command)
+}
+
+/// Runs a command on several threads: requests of many people do not wait for each other, or for the pages of jobs.
+fn in_threads(output: &Output, command: impl AsyncFnOnce(&mut Signals) -> Exit) -> Exit {
+    run_in(output, tokio::runtime::Builder::new_multi_thread(), command)
+}
+
+fn run_in(
+    output: &Output,
+    mut builder: tokio::runtime::Builder,
+    command: impl AsyncFnOnce(&mut Signals) -> Exit,
+) -> Exit {
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output.refuse(&[usage::no_runtime(&error)]),
     };

@@ -29,7 +29,7 @@ async fn database(url: &str, files_directory: Option<PathBuf>) -> Result<Arc<dyn
 }
 
 /// The state directory that is asked for, or the platform's.
-fn directory(args: &StateArgs) -> Result<PathBuf, Problem> {
+pub(crate) fn directory(args: &StateArgs) -> Result<PathBuf, Problem> {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     args.state_dir.clone().or_else(|| platform_dir(variable)).ok_or_else(|| {
         let problem = Problem::new(Code::StateDir).with("dir", "~/.local/state/vecferry");

@@ -66,6 +66,24 @@ vecferry_words::sentences! {
     /// A remedy where nothing better is known.
     run_again "run the command again" "请重新运行该命令";
 
+    // The service.
+    /// The first signal.
+    service_ending
+        "Stopping: requests are answered, and jobs are left for the next start. Press Ctrl-C again to exit immediately."
+        "正在停止：先应答未完成的请求，任务留待下次启动后继续。再按一次 Ctrl-C 立即退出。";
+    /// Heading of a column.
+    setting_column "setting" "设置";
+    /// Heading of a column.
+    value_column "value" "值";
+    /// Heading of a column.
+    origin_column "from" "来源";
+    /// Where a value comes from that nobody set.
+    origin_default "default" "默认值";
+    /// Where the only key is that is not in a copy of the record.
+    backup_key_hint
+        "Credentials in it are encrypted: keep the key file of the service too, in another place."
+        "其中的凭证已加密：请将服务的密钥文件也另外妥善保存。";
+
     // The demo.
     /// First words of the demo.
     demo_start
@@ -218,6 +236,38 @@ pub(crate) fn sandbox_failed(error: &vecferry_sandbox::Error) -> Told {
         _ => error.to_string(),
     };
     Told::both(error.to_string(), zh)
+}
+
+/// Where the service listens.
+pub(crate) fn service_listening(lang: Lang, url: &str, store: &str) -> String {
+    lang.pick(
+        format!("Vecferry listens on {url}\nRecords: {store}"),
+        format!("Vecferry 正在监听 {url}\n数据存储：{store}"),
+    )
+}
+
+/// The link of the first owner, or of an owner who was added.
+pub(crate) fn sign_in_link(lang: Lang, email: &str, link: &str) -> String {
+    lang.pick(
+        format!("One-time sign-in link of {email} (it is not shown again):\n  {link}"),
+        format!("{email} 的一次性登录链接（不会再次显示）：\n  {link}"),
+    )
+}
+
+/// A copy of the record was written.
+pub(crate) fn backed_up(lang: Lang, directory: &str, file: &str) -> String {
+    lang.pick(
+        format!("The records of {directory} were copied to {file}."),
+        format!("{directory} 中的记录已复制到 {file}。"),
+    )
+}
+
+/// A record was made from a copy.
+pub(crate) fn restored(lang: Lang, directory: &str, file: &str) -> String {
+    lang.pick(
+        format!("{directory} was created from {file}. If a service uses it, put its key file there too."),
+        format!("已用 {file} 创建 {directory}。如果由服务使用，请将其密钥文件也放入该目录。"),
+    )
 }
 
 /// A step of the demo's set-up.

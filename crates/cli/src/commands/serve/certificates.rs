@@ -1,0 +1,88 @@
+//! The certificate of the listener, read again while the service runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::signal::unix::{SignalKind, signal};
+use vecferry_migrate::Problem;
+use vecferry_server::{CertificateError, Certificates};
+
+use crate::settings::checked::TlsFiles;
+use crate::settings::invalid;
+
+/// How often the files are looked at.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The certificate, and where it was set.
+pub(super) struct Loaded {
+    certificates: Arc<Certificates>,
+    place: String,
+}
+
+/// Reads the certificate and its key.
+///
+/// # Errors
+/// They can't be used.
+pub(super) fn load(files: &TlsFiles) -> Result<Loaded, Problem> {
+    let certificates = Certificates::load(&files.certificate, &files.key);
+    let certificates = certificates.map_err(|error| unusable(&files.place, &error))?;
+    Ok(Loaded { certificates, place: files.place.clone() })
+}
+
+impl Loaded {
+    /// What the listener needs.
+    ///
+    /// # Errors
+    /// TLS can't be set up.
+    pub(super) fn server_config(&self) -> Result<Arc<ServerConfig>, Problem> {
+        self.certificates.server_config().map_err(|error| unusable(&self.place, &error))
+    }
+}
+
+fn unusable(place: &str, error: &CertificateError) -> Problem {
+    invalid(place, error.to_string(), format!("无法使用证书：{error}"))
+}
+
+/// Reads the certificate again every minute and on SIGHUP, until it is aborted. Without one, SIGHUP still ends nothing.
+pub(super) async fn keep(loaded: Option<Loaded>) {
+    let mut hangups = signal(SignalKind::hangup()).ok();
+    let mut told = None;
+    loop {
+        let hangup = async {
+            match hangups.as_mut() {
+                Some(hangups) => hangups.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = hangup => {}
+            () = tokio::time::sleep(RELOAD_INTERVAL) => {}
+        }
+        if let Some(loaded) = &loaded {
+            reload(&loaded.certificates, &mut told).await;
+        }
+    }
+}
+
+/// What is wrong is told once, and not every minute.
+async fn reload(certificates: &Arc<Certificates>, told: &mut Option<String>) {
+    let certificates = Arc::clone(certificates);
+    let reloaded = tokio::task::spawn_blocking(move || certificates.reload()).await;
+    match reloaded {
+        Ok(Ok(is_new)) => {
+            *told = None;
+            if is_new {
+                tracing::info!("the new certificate is in use");
+            }
+        }
+        Ok(Err(error)) => {
+            let error = error.to_string();
+            if told.as_ref() != Some(&error) {
+                tracing::warn!(error, "the new certificate can't be used: the one before stays in use");
+                *told = Some(error);
+            }
+        }
+        Err(error) => tracing::warn!(%error, "the certificate could not be read again"),
+    }
+}
