@@ -73,7 +73,7 @@ impl Migration {
     pub async fn check(request: MigrateRequest, state_dir: Option<&Path>) -> PreCheck {
         let mut list = CheckList::default();
         let checked = async {
-            let migration = Self::checked(request, state_dir, &mut list).await?;
+            let migration = Box::pin(Self::checked(request, state_dir, &mut list)).await?;
             let asked = precheck::writers(&mut list, &migration.source, &migration.plan);
             let asked = shown(Awaited::Check { check: CheckId::Writers }, asked).await;
             asked.map_err(|error| vec![refusal(Side::Source, &error)])?;
