@@ -9,6 +9,7 @@
 
 mod access;
 mod api;
+mod hooks;
 mod jobs;
 pub mod metrics;
 pub mod network;

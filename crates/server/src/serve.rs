@@ -34,14 +34,15 @@ const STREAMS_MAX: u32 = 32;
 /// After a failure to accept, such as too many open files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
-/// Serves requests, works on jobs and looks after clusters, until [`Service::stop`]. Requests that are under way then are
+/// Serves requests, works on jobs, tells webhooks and looks after clusters, until [`Service::stop`]. Requests that are under way then are
 /// answered; jobs are left for the next process.
 pub async fn serve(service: Arc<Service>, listener: TcpListener, tls: Option<Arc<ServerConfig>>) {
     let jobs = tokio::spawn(crate::jobs::work_off(Arc::clone(&service)));
     let watch = tokio::spawn(crate::watch::watch(Arc::clone(&service)));
+    let hooks = tokio::spawn(crate::hooks::deliver(Arc::clone(&service)));
     accept(&service, listener, tls).await;
-    // Both end with the service; what they hold is given back.
-    let ended = async { tokio::join!(jobs, watch) };
+    // They end with the service; what they hold is given back.
+    let ended = async { tokio::join!(jobs, watch, hooks) };
     if tokio::time::timeout(END_MAX, ended).await.is_err() {
         tracing::warn!(
             "the jobs could not be given back: another process takes them when their time is over"

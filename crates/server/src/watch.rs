@@ -9,7 +9,7 @@ use vecferry_store::Error as StoreError;
 
 use crate::problem::document;
 use crate::service::Service;
-use crate::tables::{ClusterStatus, Sight, token_purpose};
+use crate::tables::{ClusterStatus, Sight, token_purpose, webhook_purpose};
 
 /// How often it is seen whether a cluster is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -104,23 +104,38 @@ async fn keep_in_order(service: Arc<Service>) {
 }
 
 async fn reseal(service: &Service) -> Result<(), StoreError> {
+    let tables = service.tables();
     let mut after = String::new();
     loop {
-        let sealed = service.tables().sealed_tokens(&after, ROWS_A_STEP).await?;
-        let Some((last, _)) = sealed.last() else { return Ok(()) };
+        let sealed = tables.sealed_tokens(&after, ROWS_A_STEP).await?;
+        let Some((last, _)) = sealed.last() else { break };
         after.clone_from(last);
         for (cluster_id, old) in sealed {
-            if service.keyring().is_current(&old) {
-                continue;
-            }
-            let purpose = token_purpose(&cluster_id);
-            let again = service.open_secret(&purpose, &old).and_then(|token| service.seal(&purpose, &token));
-            match again {
-                Ok(new) => service.tables().reseal_token(&cluster_id, old, new).await?,
-                Err(problem) => tracing::warn!(%cluster_id, %problem, "a credential stays as it was"),
+            if let Some(new) = sealed_anew(service, &token_purpose(&cluster_id), &old) {
+                tables.reseal_token(&cluster_id, old, new).await?;
             }
         }
     }
+    after.clear();
+    loop {
+        let sealed = tables.sealed_webhooks(&after, ROWS_A_STEP).await?;
+        let Some((last, _)) = sealed.last() else { return Ok(()) };
+        after.clone_from(last);
+        for (webhook_id, old) in sealed {
+            if let Some(new) = sealed_anew(service, &webhook_purpose(&webhook_id), &old) {
+                tables.reseal_webhook(&webhook_id, old, new).await?;
+            }
+        }
+    }
+}
+
+/// The same secret, encrypted with the current key; none where it is already.
+fn sealed_anew(service: &Service, purpose: &str, old: &[u8]) -> Option<Vec<u8>> {
+    if service.keyring().is_current(old) {
+        return None;
+    }
+    let again = service.open_secret(purpose, old).and_then(|secret| service.seal(purpose, &secret));
+    again.map_err(|problem| tracing::warn!(%purpose, %problem, "a credential stays as it was")).ok()
 }
 
 async fn forget(service: &Service) -> Result<(), StoreError> {

@@ -13,6 +13,7 @@ mod members;
 mod migrations;
 mod projects;
 mod session;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -26,8 +27,11 @@ use utoipa_axum::routes;
 
 use crate::service::Service;
 
+pub(crate) use extract::time;
+pub(crate) use jobs::{Job, shown};
+
 /// Addresses of the API, as they are written in metrics.
-pub(crate) const PATHS: [&str; 30] = [
+pub(crate) const PATHS: &[&str] = &[
     "/healthz",
     "/readyz",
     "/metrics",
@@ -58,6 +62,10 @@ pub(crate) const PATHS: [&str; 30] = [
     "/v2/jobs/{jobId}/resume",
     "/v2/jobs/{jobId}/rate",
     "/v2/jobs/{jobId}/events",
+    "/v2/webhooks",
+    "/v2/webhooks/{webhookId}",
+    "/v2/webhooks/{webhookId}/deliveries",
+    "/v2/webhooks/{webhookId}/test",
 ];
 
 #[derive(OpenApi)]
@@ -74,6 +82,7 @@ pub(crate) const PATHS: [&str; 30] = [
         (name = "Jobs", description = "To watch, end and go on with jobs"),
         (name = "Clusters", description = "What jobs are between"),
         (name = "Projects", description = "What clusters and jobs belong to"),
+        (name = "Webhooks", description = "To be told of changes of jobs"),
         (name = "Users", description = "Who may do what"),
         (name = "Session", description = "To sign in"),
         (name = "Service", description = "Whether it is well")
@@ -123,6 +132,10 @@ fn ways() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::resume))
         .routes(routes!(jobs::set_rate))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::remove))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::test))
 }
 
 /// The description of the API, OpenAPI 3.1.

@@ -25,10 +25,12 @@ pub enum TokenKind {
     Session,
     /// A link that works once, `vfl_…`.
     Link,
+    /// What a webhook is signed with, `vfw_…`. It is no credential of this service.
+    Webhook,
 }
 
 impl TokenKind {
-    const ALL: [Self; 3] = [Self::ApiKey, Self::Session, Self::Link];
+    const ALL: [Self; 4] = [Self::ApiKey, Self::Session, Self::Link, Self::Webhook];
 
     /// What its tokens begin with.
     pub fn prefix(self) -> &'static str {
@@ -36,6 +38,7 @@ impl TokenKind {
             Self::ApiKey => "vfk_",
             Self::Session => "vfs_",
             Self::Link => "vfl_",
+            Self::Webhook => "vfw_",
         }
     }
 
@@ -115,9 +118,12 @@ mod tests {
 
     #[test]
     fn a_new_token_is_well_formed_and_told_by_its_kind() {
-        for (kind, prefix) in
-            [(TokenKind::ApiKey, "vfk_"), (TokenKind::Session, "vfs_"), (TokenKind::Link, "vfl_")]
-        {
+        for (kind, prefix) in [
+            (TokenKind::ApiKey, "vfk_"),
+            (TokenKind::Session, "vfs_"),
+            (TokenKind::Link, "vfl_"),
+            (TokenKind::Webhook, "vfw_"),
+        ] {
             let token = Token::new(kind).unwrap();
             let text = token.secret.reveal();
             assert!(text.starts_with(prefix), "{text}");

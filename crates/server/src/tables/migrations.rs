@@ -4,6 +4,7 @@
 use vecferry_migrate::JobState;
 use vecferry_store::{Change, Error, ErrorKind, Record, Value};
 
+use super::webhooks::state_told;
 use super::{Tables, unknown};
 
 /// What somebody wants of a job.
@@ -181,6 +182,7 @@ impl Tables {
             let sql = "UPDATE clusters SET name = name WHERE cluster_id = $1 AND removed_ms IS NULL";
             Change::new(sql, [cluster_id.into()]).exactly(1)
         };
+        let job_id = job.job_id.clone();
         let mut changes = vec![touched(&job.target_cluster_id)];
         changes.extend(cluster_id.as_deref().map(touched));
         let values: [Value; 16] = [
@@ -208,7 +210,19 @@ impl Tables {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, 0)",
             values,
         ));
+        changes.extend(state_told(&job_id, now));
         self.change(changes).await.map(drop)
+    }
+
+    /// Changes one job that meets the condition of a statement, and has the change of its state told in the same
+    /// transaction. Tells whether it met it.
+    async fn change_state(&self, job_id: &str, now_ms: i64, change: Change) -> Result<bool, Error> {
+        let [told, noted] = state_told(job_id, now_ms);
+        match self.change([change.exactly(1), told, noted]).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Unmet => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// A job of an organization.
@@ -219,6 +233,12 @@ impl Tables {
     ) -> Result<Option<MigrationRecord>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM migrations WHERE job_id = $1 AND org_id = $2");
         self.row(&sql, [job_id.into(), org_id.into()], read).await
+    }
+
+    /// A job of any organization, for what the service does by itself.
+    pub(crate) async fn any_migration(&self, job_id: &str) -> Result<Option<MigrationRecord>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM migrations WHERE job_id = $1");
+        self.row(&sql, [job_id.into()], read).await
     }
 
     /// A page of the jobs of an organization.
@@ -278,7 +298,7 @@ impl Tables {
             names.join(", ")
         );
         let values = [job_id.into(), wanted.name().into(), state.name().into(), now.into()];
-        Ok(self.change([Change::new(sql, values)]).await?.first() == Some(&1))
+        self.change_state(job_id, now, Change::new(sql, values)).await
     }
 
     /// Takes the next job that may be worked on, for a process and for a time. Jobs that were to be worked on by a process
@@ -362,7 +382,7 @@ impl Tables {
         let sql = "UPDATE migrations SET state = $3, started_ms = CASE WHEN started_ms IS NULL THEN $4 ELSE started_ms END, \
             ended_ms = NULL, reason = NULL WHERE job_id = $1 AND holder = $2 AND wanted = 'run'";
         let values = [job_id.into(), holder.into(), JobState::InProgress.name().into(), now.into()];
-        Ok(self.change([Change::new(sql, values)]).await?.first() == Some(&1))
+        self.change_state(job_id, now, Change::new(sql, values)).await
     }
 
     /// Records how far a job is, in percent.
@@ -389,7 +409,7 @@ impl Tables {
             holder = NULL, held_until_ms = 0, source_secret = NULL WHERE job_id = $1 AND holder = $2";
         let values =
             [job_id.into(), holder.into(), state.name().into(), progress.into(), reason.into(), now.into()];
-        Ok(self.change([Change::new(sql, values)]).await?.first() == Some(&1))
+        self.change_state(job_id, now, Change::new(sql, values)).await
     }
 
     /// Gives a job access to its source elsewhere again.

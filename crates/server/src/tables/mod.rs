@@ -12,6 +12,7 @@ mod projects;
 mod schema;
 mod sessions;
 mod users;
+mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) use migrations::{
 };
 pub(crate) use projects::ProjectRecord;
 pub(crate) use users::UserRecord;
+pub(crate) use webhooks::{DeliveryRecord, NewWebhook, Outcome, WebhookRecord, webhook_purpose};
 
 /// Rows of a page, where nobody says how many.
 pub(crate) const PAGE_ROWS: i64 = 100;

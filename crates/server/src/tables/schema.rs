@@ -1,7 +1,7 @@
 //! The versions of the tables. A version that was released is never changed: what comes later is a step of its own.
 
 /// SQL that both stores understand.
-pub(crate) const STEPS: [&str; 1] = [FIRST];
+pub(crate) const STEPS: [&str; 2] = [FIRST, SECOND];
 
 const FIRST: &str = r#"
 CREATE TABLE organizations (
@@ -154,4 +154,41 @@ CREATE TABLE idempotency (
     PRIMARY KEY (org_id, caller, name)
 );
 CREATE INDEX idempotency_by_time ON idempotency (at_ms);
+"#;
+
+/// Webhooks. `told` is the state that webhooks were told last: a state that is recorded again is no change.
+const SECOND: &str = r#"
+CREATE TABLE webhooks (
+    webhook_id TEXT COLLATE "C" PRIMARY KEY,
+    org_id TEXT COLLATE "C" NOT NULL,
+    project_id TEXT COLLATE "C",
+    url TEXT NOT NULL,
+    secret BYTEA NOT NULL,
+    created_by TEXT NOT NULL,
+    created_ms BIGINT NOT NULL
+);
+CREATE INDEX webhooks_by_org ON webhooks (org_id, webhook_id);
+CREATE TABLE deliveries (
+    delivery_id TEXT COLLATE "C" PRIMARY KEY,
+    webhook_id TEXT COLLATE "C" NOT NULL,
+    job_id TEXT COLLATE "C",
+    sequence BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    progress BIGINT NOT NULL,
+    reason TEXT,
+    start_ms BIGINT NOT NULL,
+    started_ms BIGINT,
+    ended_ms BIGINT,
+    made_ms BIGINT NOT NULL,
+    body TEXT,
+    attempts BIGINT NOT NULL,
+    next_ms BIGINT,
+    delivered_ms BIGINT,
+    trouble TEXT
+);
+CREATE INDEX deliveries_due ON deliveries (next_ms);
+CREATE INDEX deliveries_of_job ON deliveries (job_id, webhook_id, sequence);
+CREATE INDEX deliveries_of_webhook ON deliveries (webhook_id, made_ms);
+ALTER TABLE migrations ADD COLUMN told TEXT;
+UPDATE migrations SET told = state;
 "#;
