@@ -28,6 +28,9 @@ const FIRST_PROJECT: &str = "Default Project";
 /// Its owner, who signs in by a link the first time.
 const FIRST_OWNER: &str = "owner@localhost";
 
+/// Tasks that take longer than a request, in this process at once.
+const TASKS_MAX: usize = 4;
+
 /// The service, as one process runs it.
 pub struct Service {
     tables: Tables,
@@ -40,6 +43,8 @@ pub struct Service {
     rate: RateLimit,
     /// Checks of clusters at once.
     checks: Semaphore,
+    /// Tasks that take longer than a request, at once.
+    tasks: Arc<Semaphore>,
     /// Listeners for events at once.
     listeners: Arc<Semaphore>,
     /// A job may be there to be taken.
@@ -82,6 +87,7 @@ impl Service {
             sign_ins: SignIns::new(),
             rate: RateLimit::new(requests.per_second, requests.burst),
             checks: Semaphore::new(requests.checks_max),
+            tasks: Arc::new(Semaphore::new(TASKS_MAX)),
             listeners: Arc::new(Semaphore::new(requests.listeners_max)),
             wake: Notify::new(),
             stop: CancellationToken::new(),
@@ -134,6 +140,10 @@ impl Service {
 
     pub(crate) fn checks(&self) -> &Semaphore {
         &self.checks
+    }
+
+    pub(crate) fn task_permits(&self) -> &Arc<Semaphore> {
+        &self.tasks
     }
 
     pub(crate) fn listeners(&self) -> &Arc<Semaphore> {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use vecferry_migrate::{Code, JobState, MaxRate, Problem, Report, Status, set_max_rate};
+use vecferry_milvus::Endpoint;
 use vecferry_store::{ErrorKind, JobId};
 use vecferry_words::Lang;
 
@@ -356,22 +357,12 @@ pub(crate) async fn resume(
         (MigrationSource::Elsewhere { .. }, Some(source)) => {
             let given = access(&source)?.ok_or_else(needs_source)?;
             let endpoint = service.endpoint(&given.address, given.secret(), given.ca_pem.as_deref()).await?;
-            if endpoint.to_string() != record.source_address {
-                return Err(Refusal::bad_told(
-                    format!("the source of this job is {}", record.source_address),
-                    format!("该任务的源集群是 {}", record.source_address),
-                ));
-            }
+            same_source(&record, &endpoint)?;
             let secret = sealed(&service, &job_id, &given)?;
             service.tables().set_source_secret(&job_id, secret).await?;
         }
         (MigrationSource::Elsewhere { .. }, None) => return Err(needs_source()),
-        (MigrationSource::Cluster { .. }, Some(_)) => {
-            return Err(Refusal::bad_told(
-                "the source of this job is registered; leave `source` out",
-                "该任务的源集群已注册；请省略 `source`",
-            ));
-        }
+        (MigrationSource::Cluster { .. }, Some(_)) => return Err(needs_no_source()),
     }
     if !service.tables().want(&job_id, Wanted::Run, &ended).await? {
         return Err(Refusal::conflict("the job goes on already", "任务已在继续"));
@@ -380,7 +371,25 @@ pub(crate) async fn resume(
     done()
 }
 
-fn needs_source() -> Refusal {
+/// Refuses another source than the job had.
+pub(crate) fn same_source(record: &MigrationRecord, given: &Endpoint) -> std::result::Result<(), Refusal> {
+    if given.to_string() == record.source_address {
+        return Ok(());
+    }
+    Err(Refusal::bad_told(
+        format!("the source of this job is {}", record.source_address),
+        format!("该任务的源集群是 {}", record.source_address),
+    ))
+}
+
+pub(crate) fn needs_no_source() -> Refusal {
+    Refusal::bad_told(
+        "the source of this job is registered; leave `source` out",
+        "该任务的源集群已注册；请省略 `source`",
+    )
+}
+
+pub(crate) fn needs_source() -> Refusal {
     Refusal::bad_told(
         "the source of this job is not registered, and its credential was erased; give `source.endpoint` and `source.token`",
         "该任务的源集群未注册，其凭证已删除；请提供 `source.endpoint` 和 `source.token`",

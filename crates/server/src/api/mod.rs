@@ -13,6 +13,7 @@ mod members;
 mod migrations;
 mod projects;
 mod session;
+mod tasks;
 mod webhooks;
 
 use std::sync::Arc;
@@ -62,6 +63,9 @@ pub(crate) const PATHS: &[&str] = &[
     "/v2/jobs/{jobId}/resume",
     "/v2/jobs/{jobId}/rate",
     "/v2/jobs/{jobId}/events",
+    "/v2/jobs/{jobId}/load",
+    "/v2/jobs/{jobId}/verify",
+    "/v2/jobs/{jobId}/tasks",
     "/v2/webhooks",
     "/v2/webhooks/{webhookId}",
     "/v2/webhooks/{webhookId}/deliveries",
@@ -132,6 +136,9 @@ fn ways() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::resume))
         .routes(routes!(jobs::set_rate))
+        .routes(routes!(tasks::load))
+        .routes(routes!(tasks::verify))
+        .routes(routes!(tasks::list))
         .routes(routes!(webhooks::list, webhooks::create))
         .routes(routes!(webhooks::remove))
         .routes(routes!(webhooks::deliveries))

@@ -225,7 +225,8 @@ pub(crate) async fn sides(service: &Service, record: &MigrationRecord) -> Result
     Ok(Sides { source, target, source_plan, target_plan })
 }
 
-async fn cluster_side(
+/// A registered cluster, as one side of a job.
+pub(crate) async fn cluster_side(
     service: &Service,
     org_id: &str,
     cluster_id: &str,

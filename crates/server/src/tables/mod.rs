@@ -11,6 +11,7 @@ mod migrations;
 mod projects;
 mod schema;
 mod sessions;
+mod tasks;
 mod users;
 mod webhooks;
 
@@ -27,6 +28,7 @@ pub(crate) use migrations::{
     MigrationPage, MigrationRecord, MigrationSource, NewMigration, QueueLimits, Taken, Wanted, source_purpose,
 };
 pub(crate) use projects::ProjectRecord;
+pub(crate) use tasks::{NewTask, TaskEnd, TaskKind, TaskRecord, TaskState};
 pub(crate) use users::UserRecord;
 pub(crate) use webhooks::{DeliveryRecord, NewWebhook, Outcome, WebhookRecord, webhook_purpose};
 

@@ -156,7 +156,7 @@ CREATE TABLE idempotency (
 CREATE INDEX idempotency_by_time ON idempotency (at_ms);
 "#;
 
-/// Webhooks. `told` is the state that webhooks were told last: a state that is recorded again is no change.
+/// Webhooks, and tasks that take longer than a request. `told` is the state that webhooks were told last: a state that is recorded again is no change.
 const SECOND: &str = r#"
 CREATE TABLE webhooks (
     webhook_id TEXT COLLATE "C" PRIMARY KEY,
@@ -189,6 +189,22 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_due ON deliveries (next_ms);
 CREATE INDEX deliveries_of_job ON deliveries (job_id, webhook_id, sequence);
 CREATE INDEX deliveries_of_webhook ON deliveries (webhook_id, made_ms);
+CREATE TABLE tasks (
+    task_id TEXT COLLATE "C" PRIMARY KEY,
+    org_id TEXT COLLATE "C" NOT NULL,
+    job_id TEXT COLLATE "C" NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT,
+    result TEXT,
+    created_by TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    ended_ms BIGINT,
+    holder TEXT NOT NULL,
+    held_until_ms BIGINT NOT NULL
+);
+CREATE INDEX tasks_of_job ON tasks (job_id, task_id);
+CREATE INDEX tasks_by_state ON tasks (state, held_until_ms);
 ALTER TABLE migrations ADD COLUMN told TEXT;
 UPDATE migrations SET told = state;
 "#;

@@ -307,13 +307,13 @@ impl Tables {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::{MigrationSource, NewCluster, NewMigration, QueueLimits, Sight, Wanted};
     use super::*;
     use crate::tables::ClusterStatus;
 
     /// Tables with an organization, a project, a cluster, and a job from elsewhere.
-    async fn with_job(directory: &tempfile::TempDir) -> (Tables, String) {
+    pub(in super::super) async fn with_job(directory: &tempfile::TempDir) -> (Tables, String) {
         let tables = Tables::open(vecferry_store::sqlite::open(directory.path()).unwrap()).await.unwrap();
         let (org_id, project_id) = tables.add_organization("org", "project").await.unwrap();
         let cluster_id = Tables::new_cluster_id();

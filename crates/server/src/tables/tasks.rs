@@ -1,0 +1,225 @@
+//! Tasks that take longer than a request: what a job copied is loaded, or compared once more. One belongs to the process that
+//! began it and ends with it.
+
+use vecferry_store::{Change, Error, ErrorKind, Record, Value};
+
+use super::{PAGE_ROWS, Tables, new_id, unknown};
+
+/// What a task does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TaskKind {
+    /// Loads on the target what the source had loaded.
+    Load,
+    /// Compares source and target.
+    Verify,
+}
+
+impl TaskKind {
+    const ALL: [Self; 2] = [Self::Load, Self::Verify];
+
+    /// Its name in records and answers.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Load => "LOAD",
+            Self::Verify => "VERIFY",
+        }
+    }
+
+    fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// How far a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TaskState {
+    /// It is under way.
+    InProgress,
+    /// It came to its end.
+    Successful,
+    /// It did not.
+    Failed,
+}
+
+impl TaskState {
+    const ALL: [Self; 3] = [Self::InProgress, Self::Successful, Self::Failed];
+
+    /// Its name in records and answers.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::InProgress => "IN_PROGRESS",
+            Self::Successful => "SUCCESSFUL",
+            Self::Failed => "FAILED",
+        }
+    }
+
+    fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// A task to be recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct NewTask {
+    pub(crate) org_id: String,
+    pub(crate) job_id: String,
+    pub(crate) kind: TaskKind,
+    pub(crate) created_by: String,
+    /// The process that does it.
+    pub(crate) holder: String,
+}
+
+/// A task as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TaskRecord {
+    pub(crate) task_id: String,
+    pub(crate) job_id: String,
+    pub(crate) kind: TaskKind,
+    pub(crate) state: TaskState,
+    /// Why it failed, as a JSON list of problems; none where its process died.
+    pub(crate) reason: Option<String>,
+    /// What it came to, as JSON.
+    pub(crate) result: Option<String>,
+    pub(crate) created_by: String,
+    pub(crate) created_ms: i64,
+    pub(crate) ended_ms: Option<i64>,
+}
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TaskEnd {
+    pub(crate) state: TaskState,
+    pub(crate) reason: Option<String>,
+    pub(crate) result: Option<String>,
+}
+
+const COLUMNS: &str =
+    "task_id, job_id, kind, state, reason, result, created_by, created_ms, ended_ms, held_until_ms";
+
+/// As it is at a time: a task whose process was silent for too long has failed.
+fn read(record: &Record, now_ms: i64) -> Result<TaskRecord, Error> {
+    let (kind, state) = (record.text(2)?, record.text(3)?);
+    let held_until_ms = record.integer(9)?;
+    let mut task = TaskRecord {
+        task_id: record.text(0)?,
+        job_id: record.text(1)?,
+        kind: TaskKind::of_name(&kind).ok_or_else(|| unknown("kind of task", kind))?,
+        state: TaskState::of_name(&state).ok_or_else(|| unknown("state", state))?,
+        reason: record.text_or_none(4)?,
+        result: record.text_or_none(5)?,
+        created_by: record.text(6)?,
+        created_ms: record.integer(7)?,
+        ended_ms: record.integer_or_none(8)?,
+    };
+    if task.state == TaskState::InProgress && held_until_ms < now_ms {
+        task.state = TaskState::Failed;
+        task.ended_ms = Some(held_until_ms);
+    }
+    Ok(task)
+}
+
+impl Tables {
+    /// Records a task that begins now, if no other of the kind is under way for the job, and not too many are for the
+    /// organization.
+    pub(crate) async fn begin_task(
+        &self,
+        task: NewTask,
+        held_ms: i64,
+        per_organization_max: i64,
+    ) -> Result<Option<String>, Error> {
+        let now = self.now_ms().await?;
+        let task_id = new_id("task");
+        // The job is locked before anything is counted, so that two tasks of it can't both be the only one.
+        let locked =
+            Change::new("UPDATE migrations SET told = told WHERE job_id = $1", [(&task.job_id).into()]);
+        let has_room = Change::new(
+            "UPDATE migrations SET told = told WHERE job_id = $1 AND NOT EXISTS (SELECT 1 FROM tasks t \
+             WHERE t.job_id = $1 AND t.kind = $2 AND t.state = 'IN_PROGRESS' AND t.held_until_ms >= $3) \
+             AND (SELECT COUNT(*) FROM tasks t WHERE t.org_id = migrations.org_id AND t.state = 'IN_PROGRESS' \
+                AND t.held_until_ms >= $3) < $4",
+            [(&task.job_id).into(), task.kind.name().into(), now.into(), per_organization_max.into()],
+        );
+        let values: [Value; 8] = [
+            (&task_id).into(),
+            task.org_id.into(),
+            task.job_id.into(),
+            task.kind.name().into(),
+            task.created_by.into(),
+            now.into(),
+            task.holder.into(),
+            now.saturating_add(held_ms).into(),
+        ];
+        let made = Change::new(
+            "INSERT INTO tasks (task_id, org_id, job_id, kind, state, created_by, created_ms, holder, held_until_ms) \
+             VALUES ($1, $2, $3, $4, 'IN_PROGRESS', $5, $6, $7, $8)",
+            values,
+        );
+        match self.change([locked, has_room.exactly(1), made]).await {
+            Ok(_) => Ok(Some(task_id)),
+            Err(error) if error.kind() == ErrorKind::Unmet => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says that a task is still worked on. Tells whether it is recorded as that.
+    pub(crate) async fn hold_task(&self, task_id: &str, held_ms: i64) -> Result<bool, Error> {
+        let until = self.now_ms().await?.saturating_add(held_ms);
+        let sql = "UPDATE tasks SET held_until_ms = $2 WHERE task_id = $1 AND state = 'IN_PROGRESS'";
+        let held = self.change([Change::new(sql, [task_id.into(), until.into()])]).await?;
+        Ok(held.first() == Some(&1))
+    }
+
+    /// Records how a task ended.
+    pub(crate) async fn end_task(&self, task_id: &str, end: TaskEnd) -> Result<(), Error> {
+        let now = self.now_ms().await?;
+        let sql = "UPDATE tasks SET state = $2, reason = $3, result = $4, ended_ms = $5 \
+            WHERE task_id = $1 AND state = 'IN_PROGRESS'";
+        let values: [Value; 5] =
+            [task_id.into(), end.state.name().into(), end.reason.into(), end.result.into(), now.into()];
+        self.change([Change::new(sql, values)]).await.map(drop)
+    }
+
+    /// The last tasks of a job, newest first.
+    pub(crate) async fn tasks(&self, job_id: &str) -> Result<Vec<TaskRecord>, Error> {
+        let now = self.now_ms().await?;
+        let sql = format!("SELECT {COLUMNS} FROM tasks WHERE job_id = $1 ORDER BY task_id DESC LIMIT $2");
+        self.rows(&sql, [job_id.into(), PAGE_ROWS.into()], |record| read(record, now)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::webhooks::tests::with_job;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_is_the_only_one_of_its_kind_until_its_end_or_its_process_dies() {
+        let directory = tempfile::tempdir().unwrap();
+        let (tables, org_id) = with_job(&directory).await;
+        let task = |kind| NewTask {
+            org_id: org_id.clone(),
+            job_id: "job".into(),
+            kind,
+            created_by: "user".into(),
+            holder: "me".into(),
+        };
+        let first = tables.begin_task(task(TaskKind::Load), 60_000, 2).await.unwrap().unwrap();
+        assert_eq!(tables.begin_task(task(TaskKind::Load), 60_000, 2).await.unwrap(), None);
+        assert_eq!(tables.begin_task(task(TaskKind::Verify), 60_000, 1).await.unwrap(), None);
+        // It was silent for as long as it may be before it began.
+        let dead = tables.begin_task(task(TaskKind::Verify), -1, 2).await.unwrap().unwrap();
+        let states = |tasks: &[TaskRecord]| tasks.iter().map(|task| task.state).collect::<Vec<_>>();
+        let tasks = tables.tasks("job").await.unwrap();
+        assert_eq!(states(&tasks), [TaskState::Failed, TaskState::InProgress]);
+        assert_eq!((tasks[0].task_id.as_str(), &tasks[0].reason), (dead.as_str(), &None));
+        assert!(tables.begin_task(task(TaskKind::Verify), 60_000, 2).await.unwrap().is_some());
+        assert!(tables.hold_task(&first, 60_000).await.unwrap());
+        let end = TaskEnd { state: TaskState::Successful, reason: None, result: Some("{}".into()) };
+        tables.end_task(&first, end.clone()).await.unwrap();
+        assert!(!tables.hold_task(&first, 60_000).await.unwrap());
+        tables.end_task(&first, TaskEnd { state: TaskState::Failed, ..end }).await.unwrap();
+        let last = tables.tasks("job").await.unwrap().pop().unwrap();
+        assert_eq!((last.state, last.result.as_deref()), (TaskState::Successful, Some("{}")));
+        assert!(tables.begin_task(task(TaskKind::Load), 60_000, 9).await.unwrap().is_some());
+    }
+}
