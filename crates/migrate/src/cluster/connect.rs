@@ -53,6 +53,11 @@ pub(crate) fn refusal(side: Side, error: &Error) -> Problem {
     refusal_of(side.name(), error)
 }
 
+/// The same of a cluster that is no side of a migration.
+pub fn cluster_problem(error: &Error) -> Problem {
+    refusal_of(ANY_CLUSTER, error)
+}
+
 /// The same of `source`, `target` or [`ANY_CLUSTER`].
 fn refusal_of(side: &'static str, error: &Error) -> Problem {
     if let Some(privilege) = error.missing_privilege() {

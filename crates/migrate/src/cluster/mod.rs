@@ -16,4 +16,4 @@ pub(crate) mod shared_flush;
 pub(crate) mod visible;
 pub(crate) mod waits;
 
-pub use connect::{Cluster, ClusterVersion, version_of};
+pub use connect::{Cluster, ClusterVersion, cluster_problem, version_of};

@@ -3,6 +3,7 @@
 mod answer;
 mod audit;
 mod clusters;
+mod contents;
 mod events;
 mod extract;
 mod gate;
@@ -53,6 +54,8 @@ pub(crate) const PATHS: &[&str] = &[
     "/v2/auditLogs",
     "/v2/clusters",
     "/v2/clusters/{clusterId}",
+    "/v2/clusters/{clusterId}/collections",
+    "/v2/capacity",
     "/v2/migrations/toExisting",
     "/v2/migrations/precheck",
     "/v2/jobs",
@@ -127,6 +130,8 @@ fn ways() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(audit::list))
         .routes(routes!(clusters::list, clusters::register))
         .routes(routes!(clusters::show, clusters::change, clusters::remove))
+        .routes(routes!(contents::collections))
+        .routes(routes!(contents::estimate))
         .routes(routes!(migrations::to_existing))
         .routes(routes!(migrations::precheck))
         .routes(routes!(jobs::list))
