@@ -19,8 +19,9 @@ use vecferry_store::{ErrorKind, JobId};
 
 use super::answer::{Refusal, Refused};
 use super::extract::Path;
-use super::jobs::{Job, job, shown};
+use super::jobs::job;
 use crate::access::{Action, Caller};
+use crate::jobs::{Job, shown};
 use crate::service::Service;
 use crate::tables::MigrationRecord;
 

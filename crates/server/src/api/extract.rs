@@ -12,6 +12,7 @@ use vecferry_migrate::{Code, Problem};
 
 use super::answer::Refusal;
 use crate::access::Caller;
+pub(crate) use crate::jobs::time;
 use crate::service::Service;
 
 /// The caller, who has shown who that is.
@@ -151,9 +152,4 @@ pub(crate) fn page_rows(asked: Option<i64>) -> Result<i64, Refusal> {
             format!("`pageSize` 为 {rows}，不在 1 到 100 之间"),
         )),
     }
-}
-
-/// A time as RFC 3339, from milliseconds since 1970.
-pub(crate) fn time(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default()
 }

@@ -29,9 +29,6 @@ use utoipa_axum::routes;
 
 use crate::service::Service;
 
-pub(crate) use extract::time;
-pub(crate) use jobs::{Job, shown};
-
 /// Addresses of the API, as they are written in metrics.
 pub(crate) const PATHS: &[&str] = &[
     "/healthz",

@@ -10,13 +10,14 @@ use vecferry_migrate::{JobState, Report, VerifyLevel};
 use vecferry_milvus::Endpoint;
 use vecferry_store::{ErrorKind, JobId};
 
-use super::answer::{Answer, Refusal, Refused, Result, answer, document};
+use super::answer::{Answer, Refusal, Refused, Result, answer};
 use super::clusters;
 use super::extract::{Body, Path, Signed, time};
 use super::jobs::job;
 use super::migrations::{Source, access};
 use crate::access::{Action, Caller};
 use crate::jobs::{Work, begin_task, cluster_side, stopped};
+use crate::problem::document;
 use crate::service::Service;
 use crate::tables::{MigrationRecord, MigrationSource, TaskRecord, TaskState};
 

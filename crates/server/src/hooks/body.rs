@@ -3,7 +3,7 @@
 use serde::Serialize;
 use vecferry_migrate::Lang;
 
-use crate::api::{Job, shown, time};
+use crate::jobs::{Job, shown, time};
 use crate::tables::{DeliveryRecord, MigrationRecord};
 
 /// A change of a job.

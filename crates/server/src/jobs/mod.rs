@@ -4,9 +4,11 @@ mod end;
 mod queue;
 mod request;
 mod run;
+mod shown;
 mod task;
 
 pub(crate) use queue::work_off;
 pub(crate) use request::{Access, Database, JobRequest, Options, Sides, hints};
 pub(crate) use run::{cluster_side, edition, not_too_many};
+pub(crate) use shown::{Job, shown, time};
 pub(crate) use task::{Work, begin_task, stopped};

@@ -17,7 +17,7 @@ use vecferry_migrate::{
 use vecferry_milvus::Endpoint;
 use vecferry_store::Error as StoreError;
 
-use crate::api::document;
+use crate::problem::document;
 use crate::service::Service;
 use crate::tables::{NewTask, TaskEnd, TaskKind, TaskState};
 
