@@ -94,10 +94,7 @@ fn run(cli: &Cli) -> Exit {
 
 /// What is logged where nobody says: a service is looked at through its log.
 fn default_log(command: &Command) -> Option<&'static str> {
-    match command {
-        Command::Serve(_) => Some("info"),
-        _ => None,
-    }
+    matches!(command, Command::Serve(args) if args.action.is_none()).then_some("info")
 }
 
 /// Runs a command on this thread alone, and leaves at once when it ends.

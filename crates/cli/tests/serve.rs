@@ -72,10 +72,8 @@ impl Service {
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: Value = serde_json::from_str(&line).unwrap_or_else(|error| {
-            panic!("{error}: {line}{}", fs::read_to_string(&log).unwrap());
-        });
-        assert_eq!(told["event"], "listening");
+        let told: Value = serde_json::from_str(&line).unwrap_or_default();
+        assert_eq!(told["event"], "listening", "{line}{}", fs::read_to_string(&log).unwrap());
         let (_, address) = told["url"].as_str().unwrap().split_once("://").unwrap();
         Self {
             child,
@@ -229,6 +227,41 @@ fn the_first_start_prints_a_link_and_a_signal_ends_it() {
     for secret in [token, &key, fs::read_to_string(&key_file).unwrap().lines().last().unwrap()] {
         assert!(!log.contains(secret), "a secret is in the log");
     }
+}
+
+/// A request whose body the service waits for.
+fn unfinished_request(service: &Service) -> TcpStream {
+    let mut stream = TcpStream::connect(&service.address).unwrap();
+    let head = "POST /v2/session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                Content-Length: 100\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    stream
+}
+
+#[test]
+fn a_request_that_does_not_end_delays_the_end_by_seconds_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut service = Service::start(directory.path(), &[]);
+    let unfinished = unfinished_request(&service);
+    let started = Instant::now();
+    service.signal("-TERM");
+    assert_eq!(service.wait().code(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    drop(unfinished);
+
+    let mut again = Service::start(directory.path(), &[]);
+    let unfinished = unfinished_request(&again);
+    let started = Instant::now();
+    again.signal("-TERM");
+    // The log goes on from the first start.
+    within(|| (again.log().matches("Stopping: ").count() == 2).then_some(()));
+    again.signal("-TERM");
+    assert_eq!(again.wait().code(), Some(130));
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
+    drop(unfinished);
 }
 
 #[test]
@@ -450,6 +483,16 @@ fn config_show_tells_where_each_value_comes_from() {
     assert_eq!(unusable.code, Some(2));
     assert!(unusable.stdout.contains("maybe"), "{}", unusable.stdout);
     assert!(unusable.stderr.contains("`--behind-tls`: `maybe` is not true or false"), "{}", unusable.stderr);
+}
+
+/// `SIGHUP` must not end a service that has no certificate.
+#[test]
+fn a_hangup_ends_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut service = Service::start(directory.path(), &[]);
+    service.signal("-HUP");
+    assert_eq!(service.get("/healthz", None).status, 200);
+    assert!(service.child.try_wait().unwrap().is_none());
 }
 
 #[test]

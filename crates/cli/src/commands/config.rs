@@ -68,7 +68,7 @@ fn table(output: &Output, configuration: &Configuration) -> Table {
     for value in configuration.values() {
         let origin = match &value.origin {
             Origin::Default => text::origin_default(lang).to_owned(),
-            origin => origin.to_string(),
+            origin @ (Origin::File(..) | Origin::Variable(_) | Origin::Option(_)) => origin.to_string(),
         };
         let shown = value.shown().into_iter().map(|text| vecferry_report::harmless(&text));
         let shown = shown.collect::<Vec<_>>().join(", ");

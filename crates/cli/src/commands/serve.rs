@@ -75,12 +75,12 @@ async fn serve(output: &Output, signals: &mut Signals, args: &ServiceArgs) -> Re
     let address = listener.local_addr().map_err(|error| unusable(&checked.listen, &error))?;
     let settings = Settings { metrics: Some(figures::start()?), ..checked.settings };
     let (store, service, link) = open(&checked.base, settings).await?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{address}");
+    let hangups = certificates::hangups();
+    let url = url_of(address, tls.is_some());
     listening(output, &url, &store.place(), link.as_ref());
     tracing::info!(%address, is_tls = tls.is_some(), "listens");
 
-    let kept = tokio::spawn(certificates::keep(certificates));
+    let kept = tokio::spawn(certificates::keep(certificates, hangups));
     let cancel = CancellationToken::new();
     let serving = Box::pin(vecferry_server::serve(Arc::clone(&service), listener, tls));
     let bounded = async {
@@ -111,11 +111,10 @@ async fn listen(listen: &Listen) -> Result<TcpListener, Problem> {
 
 fn unusable(listen: &Listen, error: &std::io::Error) -> Problem {
     let address: SocketAddr = listen.address;
-    let (english, chinese) = match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            (format!("another program already listens on {address}"), format!("{address} 已被其他程序占用"))
-        }
-        _ => (format!("cannot listen on {address}: {error}"), format!("无法监听 {address}：{error}")),
+    let (english, chinese) = if error.kind() == std::io::ErrorKind::AddrInUse {
+        (format!("another program already listens on {address}"), format!("{address} 已被其他程序占用"))
+    } else {
+        (format!("cannot listen on {address}: {error}"), format!("无法监听 {address}：{error}"))
     };
     invalid(&listen.place, english, chinese)
 }
@@ -161,6 +160,11 @@ fn listening(output: &Output, url: &str, store: &str, link: Option<&Secret>) {
     }
 }
 
+fn url_of(address: SocketAddr, is_tls: bool) -> String {
+    let scheme = if is_tls { "https" } else { "http" };
+    format!("{scheme}://{address}")
+}
+
 fn link_of(url: &str, token: &Secret) -> String {
     format!("{url}/sign-in#{}", token.reveal())
 }
@@ -169,8 +173,7 @@ async fn add_organization(output: &Output, args: &OrganizationAddArgs) -> Result
     let typed = args.base.typed();
     let configuration = Configuration::read(args.base.config.as_deref(), config::variable, typed)?;
     let checked = Checked::of(&configuration)?;
-    let scheme = if checked.settings.is_behind_tls { "https" } else { "http" };
-    let url = format!("{scheme}://{}", checked.listen.address);
+    let url = url_of(checked.listen.address, checked.tls.is_some());
     let (_, service, first) = open(&checked.base, checked.settings).await?;
     // The record is new: the first owner's link is shown here or never.
     if let Some(link) = first {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use vecferry_migrate::Problem;
 use vecferry_server::{CertificateError, Certificates};
 
@@ -44,9 +44,13 @@ fn unusable(place: &str, error: &CertificateError) -> Problem {
     invalid(place, error.to_string(), format!("无法使用证书：{error}"))
 }
 
-/// Reads the certificate again every minute and on SIGHUP, until it is aborted. Without one, SIGHUP still ends nothing.
-pub(super) async fn keep(loaded: Option<Loaded>) {
-    let mut hangups = signal(SignalKind::hangup()).ok();
+/// Listens for SIGHUP, which from now on does not end the process. None where the system refuses to tell of it.
+pub(super) fn hangups() -> Option<Signal> {
+    signal(SignalKind::hangup()).ok()
+}
+
+/// Reads the certificate, if there is one, again every minute and on SIGHUP, until it is aborted.
+pub(super) async fn keep(loaded: Option<Loaded>, mut hangups: Option<Signal>) {
     let mut told = None;
     loop {
         let hangup = async {
