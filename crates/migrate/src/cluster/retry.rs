@@ -8,6 +8,7 @@ use vecferry_milvus::{Error, ErrorKind};
 
 use crate::cluster::waits::{Waiting, shown};
 use crate::event::Awaited;
+use crate::problem::{Told, Worded};
 
 /// First wait; every further one is twice as long, up to a limit.
 const WAIT_MIN: Duration = Duration::from_millis(50);
@@ -109,6 +110,13 @@ pub(crate) enum WaitError {
     Server(#[from] Error),
     #[error("canceled")]
     Canceled,
+}
+
+impl Worded for WaitError {
+    fn words(&self) -> Told {
+        // It says nothing of its own.
+        (self as &(dyn std::error::Error + 'static)).words()
+    }
 }
 
 /// Does something that may take long, until the user cancels: then it is dropped wherever it is. Not for what would have

@@ -5,6 +5,7 @@ use vecferry_store::{Attempt, Doubt, Right};
 
 use super::copy_job::CopyJob;
 use super::error::CopyError;
+use crate::problem::{Told, Worded, words_of, zh};
 use crate::read::{Part, ReadError, Reader, key_text, range_of};
 
 /// Rounds after which a surplus that does not go away is a failure.
@@ -65,6 +66,19 @@ pub(crate) enum SettleError {
     /// Nothing can be taken away by its key.
     #[error("the target has {counted} rows, but acknowledged {acknowledged}")]
     Unequal { counted: u64, acknowledged: u64 },
+}
+
+impl Worded for SettleError {
+    fn words(&self) -> Told {
+        match self {
+            Self::Copy(error) => words_of(error),
+            Self::Proof(error) => words_of(error),
+            Self::Stays(rows) => zh(self, format!("无法通过 Upsert 删除目标集群上的 {rows} 个重复行")),
+            Self::Unequal { counted, acknowledged } => {
+                zh(self, format!("目标集群有 {counted} 行，但确认写入的为 {acknowledged} 行"))
+            }
+        }
+    }
 }
 
 /// Where keys tell nothing: what was refused did not land in part if the target holds as many rows as it acknowledged.

@@ -6,7 +6,7 @@ use vecferry_milvus::wire::WireError;
 use vecferry_milvus::{Error, ErrorKind, Key};
 
 use crate::event::{Bottleneck, Wait};
-use crate::problem::{Problem, Told, words_of};
+use crate::problem::{Problem, Told, Worded, canceled, words_of};
 use crate::read::NoKey;
 
 /// Why a copy ended early.
@@ -37,6 +37,29 @@ pub(crate) enum CopyError {
     Canceled,
 }
 
+impl Worded for CopyError {
+    fn words(&self) -> Told {
+        match self {
+            CopyError::Source(error) => words_of(error).behind("source: ", "源集群："),
+            CopyError::Target(error) => words_of(error).behind("target: ", "目标集群："),
+            CopyError::Protocol(error) => words_of(error),
+            CopyError::RowsRefused { first, last, error } => words_of(&**error).within(
+                |error| format!("rows with primary keys {first} to {last} were rejected: {error}"),
+                |error| format!("主键从 {first} 到 {last} 的行被拒绝：{error}"),
+            ),
+            CopyError::InDoubt(told) => told.clone().behind(
+                "the outcome of a write of rows with auto-generated IDs is unknown: ",
+                "含自动生成 ID 的行写入结果不明：",
+            ),
+            CopyError::Store(error) => words_of(error),
+            CopyError::Record(error) => words_of(error),
+            CopyError::Told(told) => told.clone(),
+            CopyError::Known(problem) => words_of(&**problem),
+            CopyError::Canceled => canceled(),
+        }
+    }
+}
+
 /// Why a slice failed, as far as a caller acts differently on it.
 #[derive(Debug, thiserror::Error)]
 pub enum SliceError {
@@ -54,6 +77,15 @@ pub enum SliceError {
     Fenced(SliceFailure),
 }
 
+impl Worded for SliceError {
+    fn words(&self) -> Told {
+        match self {
+            Self::Transient(failure) | Self::Permanent(failure) | Self::Fenced(failure) => failure.words(),
+            Self::Canceled => canceled(),
+        }
+    }
+}
+
 /// What was wrong.
 #[derive(Debug)]
 pub struct SliceFailure(Cause);
@@ -69,9 +101,10 @@ impl SliceFailure {
     pub fn told(text: impl Into<Told>) -> Self {
         Self(Cause::Told(text.into()))
     }
+}
 
-    /// In both languages.
-    pub(crate) fn words(&self) -> Told {
+impl Worded for SliceFailure {
+    fn words(&self) -> Told {
         match &self.0 {
             Cause::Copy(error) => words_of(&**error),
             Cause::Told(told) => told.clone(),

@@ -15,7 +15,7 @@ use crate::cluster::rename::Renames;
 use crate::cluster::retry::repeat;
 use crate::plan::PlannedCollection;
 use crate::problem::store_failed;
-use crate::problem::{Code, Problem, Side, Told, words_of};
+use crate::problem::{Code, Problem, Side, Told, Worded, words_of};
 
 /// What a job made of one of its collections, wherever it is by now.
 pub(super) struct Own<'a> {
@@ -102,7 +102,7 @@ impl Claim<'_> {
         self.own().name(number)
     }
 
-    fn target_failed(&self, error: impl std::error::Error + 'static) -> Problem {
+    fn target_failed(&self, error: impl Worded) -> Problem {
         self.target_failed_because(words_of(&error))
     }
 
@@ -111,7 +111,7 @@ impl Claim<'_> {
         problem.told("detail", detail)
     }
 
-    fn store_failed(&self, error: impl std::error::Error + 'static) -> Problem {
+    fn store_failed(&self, error: impl Worded) -> Problem {
         store_failed(self.attempt.job_id(), &error)
     }
 

@@ -16,7 +16,7 @@ use crate::cluster::retry::repeat;
 use crate::event::{Event, Phase};
 use crate::plan::stored::read_plan;
 use crate::plan::{Plan, PlannedCollection};
-use crate::problem::{Code, Problem, Side, Told, words_of};
+use crate::problem::{Code, Problem, Side, Told, Worded, words_of};
 use crate::problem::{store_failed, store_problem};
 use crate::rate::MaxRate;
 use crate::report::new_report;
@@ -223,7 +223,7 @@ async fn wait_for_end(store: &dyn Store, job_id: &JobId) -> Result<(), Vec<Probl
 }
 
 /// A document of the store that this version can't read.
-pub(super) fn unreadable(store: &dyn Store, error: &(dyn std::error::Error + 'static)) -> Problem {
+pub(super) fn unreadable(store: &dyn Store, error: &dyn Worded) -> Problem {
     let problem = Problem::new(Code::LedgerCorrupt).with("dir", store.place());
     problem.told("detail", words_of(error))
 }

@@ -9,7 +9,7 @@ use vecferry_milvus::Key;
 use vecferry_store::{JobId, Position, Store};
 
 use crate::plan::Plan;
-use crate::problem::{Code, Problem, words_of};
+use crate::problem::{Code, Problem, Worded, words_of};
 use crate::read::key_of;
 
 /// One row, for machines. No values: rows are on no disk but the servers'.
@@ -46,7 +46,7 @@ pub(super) async fn write(store: &dyn Store, job_id: &JobId, plan: &Plan) -> Res
     let Some(path) = store.files_directory().map(|directory| path(directory, job_id)) else {
         return Ok(None);
     };
-    let failed = |error: &(dyn std::error::Error + 'static)| {
+    let failed = |error: &dyn Worded| {
         Problem::new(Code::StateDir).with("dir", path.display()).told("detail", words_of(error))
     };
     let mut text = Vec::new();

@@ -19,7 +19,7 @@ use crate::event::{Event, Observer, Phase};
 use crate::plan::estimate::{DurationEstimate, EstimateReport};
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::store_failed;
-use crate::problem::{Code, Problem, Told};
+use crate::problem::{Code, Problem, Told, Worded};
 use crate::rbac;
 use crate::report::{CollectionReport, Report};
 use crate::request::{MigrateRequest, VerifyLevel};
@@ -269,7 +269,7 @@ impl Job {
     }
 
     pub(super) async fn record_done(&self, position: Position, ended: &Ended) -> Result<(), Problem> {
-        let failed = |error: &(dyn std::error::Error + 'static)| store_failed(self.attempt.job_id(), error);
+        let failed = |error: &dyn Worded| store_failed(self.attempt.job_id(), error);
         let document = serde_json::to_string(ended).map_err(|error| failed(&error))?;
         self.store.record_done(&self.attempt, position, document).await.map_err(|error| failed(&error))
     }
@@ -277,8 +277,7 @@ impl Job {
     /// The job is not over before its end is recorded.
     pub(super) async fn record_end(&self, report: &mut Report) {
         let recorded = async {
-            let failed =
-                |error: &(dyn std::error::Error + 'static)| store_failed(self.attempt.job_id(), error);
+            let failed = |error: &dyn Worded| store_failed(self.attempt.job_id(), error);
             let document = serde_json::to_string(&*report).map_err(|error| failed(&error))?;
             let (state, ended_at) = (report.state, report.ended_at.clone());
             let timed = self.times.record(&*self.store, &self.attempt).await;

@@ -17,7 +17,7 @@ use crate::event::{Event, Observer};
 use crate::plan::PlannedCollection;
 use crate::plan::stored::{write_plan, write_request};
 use crate::problem::store_problem;
-use crate::problem::{Code, Problem, Side, Told, words_of};
+use crate::problem::{Code, Problem, Side, Told, Worded, words_of};
 use crate::rate::MaxRate;
 use crate::report::Report;
 use futures_util::StreamExt;
@@ -227,7 +227,7 @@ impl Migration {
     /// Records a new job before anything is written.
     async fn record_new(&self, store: &dyn Store) -> Result<JobRecord, Problem> {
         let job_id = self.job_id.clone();
-        let failed = |error: &(dyn std::error::Error + 'static)| {
+        let failed = |error: &dyn Worded| {
             let problem = Problem::new(Code::CheckFailed).with("side", Side::Source.name());
             problem.told("detail", words_of(error))
         };

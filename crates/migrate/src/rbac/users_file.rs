@@ -62,7 +62,7 @@ pub(super) fn refuse_existing(file: &Path) -> Result<(), Problem> {
     // Directories that are missing are made.
     let Some(directory) = file.ancestors().skip(1).find(|path| path.exists()) else { return Ok(()) };
     rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK)
-        .map_err(|error| not_written(words_of(&error)))?;
+        .map_err(|error| not_written(words_of(&std::io::Error::from(error))))?;
     if directory.is_dir() {
         Ok(())
     } else {

@@ -2,10 +2,18 @@
 
 use vecferry_milvus::{Key, KeyRange};
 
+use crate::problem::{Told, Worded, zh};
+
 /// A text of the store that stands for no key.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` in the job record is not a primary key")]
 pub(crate) struct NoKey(pub(crate) String);
+
+impl Worded for NoKey {
+    fn words(&self) -> Told {
+        zh(self, format!("任务记录中的 `{}` 不是主键", self.0))
+    }
+}
 
 /// A key as a text: its kind, then its value.
 pub(crate) fn key_text(key: &Key) -> String {

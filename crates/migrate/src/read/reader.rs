@@ -19,7 +19,7 @@ use vecferry_policy::can_be_named;
 
 use crate::cluster::connect::product;
 use crate::cluster::retry::{Backoff, Verdict, WaitError, repeat, sleep};
-use crate::problem::{Side, Told, found};
+use crate::problem::{Side, Told, Worded, found};
 
 /// Answers to lookups are not much larger.
 const LOOKUP_BYTES: usize = 8 << 20;
@@ -64,6 +64,13 @@ pub(crate) enum ReadError {
     /// What was found could not be repaired.
     #[error("{0}")]
     Repair(Box<ReadError>),
+}
+
+impl Worded for ReadError {
+    fn words(&self) -> Told {
+        // It says nothing of its own.
+        (self as &(dyn std::error::Error + 'static)).words()
+    }
 }
 
 impl From<WaitError> for ReadError {

@@ -19,7 +19,7 @@ use crate::job::run::Ended;
 use crate::job::run::Job;
 use crate::plan::PlannedCollection;
 use crate::problem::store_failed;
-use crate::problem::{Code, Problem, Side, Told, words_of};
+use crate::problem::{Code, Problem, Side, Told, Worded, words_of};
 use crate::report::CollectionReport;
 use crate::report::new_report;
 use crate::request::{OnBadRow, VerifyLevel};
@@ -40,7 +40,9 @@ const QUARANTINED_NAMED: usize = 3;
 const COPIES_MAX: u32 = 3;
 
 /// What a server, the store or the protocol said.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+trait Failure: std::error::Error + Worded + 'static {}
+
+impl<Error: std::error::Error + Worded + 'static> Failure for Error {}
 
 /// Why a collection stopped.
 pub(super) enum Stop {
@@ -149,19 +151,19 @@ fn stage(name: &'static str) -> tracing::Span {
 }
 
 /// A failure of the source while a collection is worked on.
-fn source_problem(planned: &PlannedCollection, job_id: &JobId, error: Failure) -> Problem {
-    denied(Side::Source, &*error).unwrap_or_else(|| {
-        let is_not_loaded = of_server(&*error).is_some_and(|error| error.kind() == ErrorKind::NotLoaded);
+fn source_problem(planned: &PlannedCollection, job_id: &JobId, error: &impl Failure) -> Problem {
+    denied(Side::Source, error).unwrap_or_else(|| {
+        let is_not_loaded = of_server(error).is_some_and(|error| error.kind() == ErrorKind::NotLoaded);
         let code = if is_not_loaded { Code::SourceDoesNotServe } else { Code::SourceFailed };
         let problem = Problem::new(code).with("collection", &planned.source);
-        problem.with("job", job_id).told("detail", words_of(&*error))
+        problem.with("job", job_id).told("detail", words_of(error))
     })
 }
 
 /// The same of the target.
-fn target_problem(planned: &PlannedCollection, error: Failure) -> Problem {
-    denied(Side::Target, &*error).unwrap_or_else(|| {
-        Problem::new(Code::TargetFailed).with("collection", &planned.target).told("detail", words_of(&*error))
+fn target_problem(planned: &PlannedCollection, error: &impl Failure) -> Problem {
+    denied(Side::Target, error).unwrap_or_else(|| {
+        Problem::new(Code::TargetFailed).with("collection", &planned.target).told("detail", words_of(error))
     })
 }
 
@@ -187,8 +189,8 @@ impl<'a> Work<'a> {
         self.job.observer.on_event(Event::Phase { collection: self.planned.source.clone(), phase });
     }
 
-    fn source_failed(&self, error: impl Into<Failure>) -> Stop {
-        Stop::Problem(source_problem(self.planned, self.job.attempt.job_id(), error.into()))
+    fn source_failed(&self, error: impl Failure) -> Stop {
+        Stop::Problem(source_problem(self.planned, self.job.attempt.job_id(), &error))
     }
 
     fn source_not_complete(&self, error: WaitError) -> Stop {
@@ -198,8 +200,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn target_failed(&self, error: impl Into<Failure>) -> Stop {
-        Stop::Problem(target_problem(self.planned, error.into()))
+    fn target_failed(&self, error: impl Failure) -> Stop {
+        Stop::Problem(target_problem(self.planned, &error))
     }
 
     /// Begins the collection anew where a write is in doubt that can't be repeated.
@@ -293,7 +295,7 @@ impl<'a> Work<'a> {
         if self.job.cancel.is_cancelled() { Err(Stop::Canceled) } else { Ok(()) }
     }
 
-    fn store_failed(&self, error: impl std::error::Error + 'static) -> Stop {
+    fn store_failed(&self, error: impl Worded) -> Stop {
         store_failed(self.job.attempt.job_id(), &error).into()
     }
 }

@@ -262,7 +262,7 @@ pub(in crate::job) fn copy_problem(planned: &PlannedCollection, job_id: &JobId, 
     let problem = match error {
         CopyError::Canceled => return Stop::Canceled,
         CopyError::InDoubt(detail) => return Stop::InDoubt(detail),
-        CopyError::Source(error) => source_problem(planned, job_id, error.into()),
+        CopyError::Source(error) => source_problem(planned, job_id, &error),
         CopyError::Target(error) if error.kind() == ErrorKind::WritesDenied => {
             Problem::new(Code::WritesDenied)
                 .with("collection", target)
@@ -270,7 +270,7 @@ pub(in crate::job) fn copy_problem(planned: &PlannedCollection, job_id: &JobId, 
                 .with("job", job_id)
                 .told("detail", words_of(&error))
         }
-        CopyError::Target(error) => target_problem(planned, error.into()),
+        CopyError::Target(error) => target_problem(planned, &error),
         CopyError::Protocol(error) => {
             Problem::new(Code::Protocol).with("collection", source).told("detail", words_of(&error))
         }

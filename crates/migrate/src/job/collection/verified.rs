@@ -13,7 +13,7 @@ use crate::job::{differences, without_keys};
 use crate::plan::Keys;
 use crate::plan::splits::split_limits;
 use crate::problem::does_not_fit;
-use crate::problem::{Code, Problem, Side, Told, words_of};
+use crate::problem::{Code, Problem, Side, Told, Worded, words_of};
 use crate::read::range_of;
 use crate::read::reader;
 use crate::read::{Part, Reader};
@@ -62,7 +62,7 @@ impl<'a> Work<'a> {
         flush::wait_until_flushed(target, Side::Target, name, &handle, cancel).await
     }
 
-    pub(super) fn not_verified(&self, error: impl std::error::Error + 'static) -> Stop {
+    pub(super) fn not_verified(&self, error: impl Worded) -> Stop {
         self.not_verified_because(words_of(&error))
     }
 

@@ -4,7 +4,7 @@ use vecferry_milvus::{ErrorKind, Key, KeyRange};
 use vecferry_store::{Attempt, Comparison, NewComparison, Position, Store};
 
 use super::ranges::Todo;
-use crate::problem::{found, words_of};
+use crate::problem::{Worded, found, words_of};
 use crate::read::{ReadError, key_text, range_of};
 use crate::verify::FullOutcome;
 
@@ -18,7 +18,7 @@ pub(in crate::job) struct Memory<'a> {
 
 impl Todo {
     fn recorded(comparison: &Comparison) -> Result<Self, ReadError> {
-        let damaged = |error: &(dyn std::error::Error + 'static)| {
+        let damaged = |error: &dyn Worded| {
             let told = words_of(error).behind("record of the comparison: ", "比对记录：");
             ReadError::from(found(ErrorKind::Malformed, "Query", told))
         };

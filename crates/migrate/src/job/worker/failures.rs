@@ -100,7 +100,7 @@ impl Worker {
             SliceError::Transient(failure) if times >= FAILURES_MAX => failure,
             SliceError::Transient(_) | SliceError::Canceled | SliceError::Fenced(_) => return error,
         };
-        let told = failure.words();
+        let told = words_of(&failure);
         if let Err(error) = self.give_up(position, writer, SliceError::Permanent(failure).into()).await {
             // It is tried again: nobody knows of it.
             tracing::warn!(%error, %position, "it could not be recorded that a collection was given up");

@@ -12,7 +12,7 @@ use crate::job::claim::Own;
 use crate::job::drift::Holding;
 use crate::job::run::replaced;
 use crate::plan::PlannedCollection;
-use crate::problem::{Side, Told, words_of};
+use crate::problem::{Side, Told, Worded, words_of};
 use crate::read::reader;
 use crate::target;
 
@@ -58,7 +58,7 @@ impl Worker {
     async fn open_as(&self, writer: &Writer, planned: &PlannedCollection) -> Result<Opened, CopyError> {
         let (copying, position) = (&self.copying, writer.collection());
         let (store, job_id) = (&copying.store, &copying.job_id);
-        let told = |error: &(dyn std::error::Error + 'static)| CopyError::Told(words_of(error));
+        let told = |error: &dyn Worded| CopyError::Told(words_of(error));
         let record = store.collection(job_id, position).await?;
         let before = record.source_counts.as_deref().unwrap_or_default();
         let before = Holding::read(before).map_err(|error| told(&error))?;
