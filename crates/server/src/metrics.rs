@@ -33,7 +33,7 @@ pub struct Metric {
 }
 
 /// All of them.
-pub const CATALOGUE: [Metric; 5] = [
+pub const CATALOGUE: [Metric; 6] = [
     Metric {
         name: "vecferry_http_requests_total",
         kind: Kind::Counter,
@@ -51,6 +51,12 @@ pub const CATALOGUE: [Metric; 5] = [
         kind: Kind::Counter,
         help: "jobs that ended in this process, by their state",
         labels: &["state"],
+    },
+    Metric {
+        name: "vecferry_webhook_attempts_total",
+        kind: Kind::Counter,
+        help: "attempts to deliver a webhook, by what came of them",
+        labels: &["result"],
     },
     Metric {
         name: "vecferry_jobs_waiting",
@@ -74,5 +80,38 @@ pub fn describe() {
             Kind::Gauge => metrics::describe_gauge!(name, help),
             Kind::Histogram => metrics::describe_histogram!(name, help),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Names behind `counter!(`, `gauge!(` and `histogram!(` in the files of a directory.
+    fn counted(directory: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                counted(&path, found);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            for named in ["counter!(\"", "gauge!(\"", "histogram!(\""] {
+                let names = text.split(named).skip(1).filter_map(|rest| rest.split('"').next());
+                found.extend(names.filter(|name| name.starts_with("vecferry_")).map(str::to_owned));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_counted_is_in_the_catalogue_and_the_other_way_round() {
+        let mut found = BTreeSet::new();
+        counted(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+        let known: BTreeSet<_> = CATALOGUE.iter().map(|metric| metric.name.to_owned()).collect();
+        assert_eq!(found, known);
     }
 }
