@@ -391,7 +391,9 @@ fn a_new_certificate_is_used_without_a_restart_and_a_bad_one_is_not() {
     service.signal("-HUP");
     within(|| service.log().contains(refusal).then_some(()));
     assert!(second.is_shown(&service.address));
+    // Before the files change again: half of a file would be another refusal.
     service.signal("-HUP");
+    within(|| service.log().contains("the new certificate still can't be used").then_some(()));
     third.write(path, &third.key);
     service.signal("-HUP");
     within(|| third.is_shown(&service.address).then_some(()));

@@ -82,7 +82,9 @@ async fn reload(certificates: &Arc<Certificates>, told: &mut Option<String>) {
         }
         Ok(Err(error)) => {
             let error = error.to_string();
-            if told.as_ref() != Some(&error) {
+            if told.as_ref() == Some(&error) {
+                tracing::debug!(error, "the new certificate still can't be used");
+            } else {
                 tracing::warn!(error, "the new certificate can't be used: the one before stays in use");
                 *told = Some(error);
             }
