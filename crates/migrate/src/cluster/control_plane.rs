@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vecferry_zilliz::{ApiKey, Cluster, ControlPlane, Error, ErrorKind, HOSTS};
 
-use crate::problem::{Code, Problem, words_of};
+use crate::problem::{ANY_CLUSTER, Code, Problem, words_of};
 
 /// Share of the memory of the compute units that is in use, in percent.
 const METRIC_USED: &str = "CU_CAPACITY";
@@ -45,6 +45,43 @@ pub struct FoundCluster {
     pub address: String,
     /// What is known of it.
     pub cluster: CloudCluster,
+}
+
+/// A cluster of a key, as the list of the control plane has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedCluster {
+    /// Its name.
+    pub name: String,
+    /// Where it is, with scheme and port; absent without a public address.
+    pub address: Option<String>,
+    /// What is known of it.
+    pub cluster: CloudCluster,
+}
+
+/// All clusters of a key: at the control plane of an address, or at the one of the vendor's that knows the key.
+///
+/// # Errors
+/// The key is refused, or nobody can be asked.
+pub async fn list(key: &str, api: Option<&str>) -> Result<Vec<ListedCluster>, Problem> {
+    let bases = api.map_or_else(|| HOSTS.to_vec(), |api| vec![api]);
+    let mut failures = Vec::new();
+    for base in bases {
+        match ControlPlane::new(base, ApiKey::new(key)).clusters().await {
+            Ok(clusters) => return Ok(clusters.into_iter().map(listed).collect()),
+            Err(error) => failures.push(error),
+        }
+    }
+    failures.sort_by_key(rank);
+    let none = || Problem::new(Code::ControlPlane).with("detail", "");
+    Err(failures.last().map_or_else(none, |error| problem(ANY_CLUSTER, "*", error)))
+}
+
+fn listed(cluster: Cluster) -> ListedCluster {
+    ListedCluster {
+        address: address(&cluster),
+        name: cluster.cluster_name.clone(),
+        cluster: cloud(cluster, None),
+    }
 }
 
 /// Finds a cluster: at the control plane of an address, or at those of the vendor, one after the other.
@@ -93,29 +130,34 @@ fn problem(side: &'static str, id: &str, error: &Error) -> Problem {
 }
 
 async fn found(side: &'static str, plane: &ControlPlane, cluster: Cluster) -> Result<FoundCluster, Problem> {
-    if cluster.connect_address.is_empty() {
+    let Some(address) = address(&cluster) else {
         let problem = Problem::new(Code::NoPublicEndpoint).with("side", side);
         return Err(problem.with("id", &cluster.cluster_id));
-    }
-    let address = if cluster.connect_address.contains("://") {
-        cluster.connect_address.clone()
-    } else {
-        format!("https://{}", cluster.connect_address)
     };
     // Only clusters with compute units have it, and only some keys may see it.
     let used = plane.metrics(&cluster.cluster_id, &[METRIC_USED]).await;
     let used_percent = used.ok().and_then(|values| values.get(METRIC_USED).copied());
-    Ok(FoundCluster {
-        address,
-        cluster: CloudCluster {
-            id: cluster.cluster_id,
-            project_id: cluster.project_id,
-            region: cluster.region_id,
-            deployment_option: cluster.deployment_option,
-            cu_type: cluster.cu_type,
-            cu_size: cluster.cu_size,
-            status: cluster.status,
-            used_percent,
-        },
-    })
+    Ok(FoundCluster { address, cluster: cloud(cluster, used_percent) })
+}
+
+/// The public address with its scheme.
+fn address(cluster: &Cluster) -> Option<String> {
+    match cluster.connect_address.as_str() {
+        "" => None,
+        address if address.contains("://") => Some(address.to_owned()),
+        address => Some(format!("https://{address}")),
+    }
+}
+
+fn cloud(cluster: Cluster, used_percent: Option<f64>) -> CloudCluster {
+    CloudCluster {
+        id: cluster.cluster_id,
+        project_id: cluster.project_id,
+        region: cluster.region_id,
+        deployment_option: cluster.deployment_option,
+        cu_type: cluster.cu_type,
+        cu_size: cluster.cu_size,
+        status: cluster.status,
+        used_percent,
+    }
 }

@@ -8,6 +8,7 @@ mod events;
 mod extract;
 mod gate;
 mod health;
+mod import;
 mod jobs;
 mod keys;
 mod members;
@@ -50,6 +51,7 @@ pub(crate) const PATHS: &[&str] = &[
     "/v2/apiKeys/{keyId}",
     "/v2/auditLogs",
     "/v2/clusters",
+    "/v2/clusters/import",
     "/v2/clusters/{clusterId}",
     "/v2/clusters/{clusterId}/collections",
     "/v2/capacity",
@@ -127,6 +129,7 @@ fn ways() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(audit::list))
         .routes(routes!(clusters::list, clusters::register))
         .routes(routes!(clusters::show, clusters::change, clusters::remove))
+        .routes(routes!(import::import))
         .routes(routes!(contents::collections))
         .routes(routes!(contents::estimate))
         .routes(routes!(migrations::to_existing))

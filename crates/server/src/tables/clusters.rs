@@ -1,5 +1,7 @@
 //! Clusters that are registered in projects.
 
+use std::collections::BTreeSet;
+
 use vecferry_store::{Change, Error, Record, Value};
 
 use super::{Tables, new_id, unknown};
@@ -179,6 +181,18 @@ impl Tables {
             "SELECT {COLUMNS} FROM clusters WHERE {condition} ORDER BY cluster_id LIMIT ${first} OFFSET ${second}"
         );
         Ok((count.unwrap_or(0), self.rows(&sql, values, read).await?))
+    }
+
+    /// The addresses of the clusters that are registered in a project.
+    pub(crate) async fn addresses_in_project(
+        &self,
+        org_id: &str,
+        project_id: &str,
+    ) -> Result<BTreeSet<String>, Error> {
+        let sql = "SELECT DISTINCT address FROM clusters WHERE org_id = $1 AND project_id = $2 \
+            AND removed_ms IS NULL LIMIT 10000";
+        let addresses = self.rows(sql, [org_id.into(), project_id.into()], |record| record.text(0)).await?;
+        Ok(addresses.into_iter().collect())
     }
 
     /// A cluster of an organization.
