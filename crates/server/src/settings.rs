@@ -25,6 +25,8 @@ pub struct Settings {
     pub look_interval: Duration,
     /// Entries of the audit log are kept so long.
     pub audit_kept: Duration,
+    /// Ended jobs are kept so long, with their tasks and deliveries; none for ever.
+    pub jobs_kept: Option<Duration>,
     /// Whether figures are shown to whoever asks; otherwise to callers only.
     pub are_metrics_open: bool,
     /// Renders what is counted in this process; none where nothing is.
@@ -78,6 +80,7 @@ impl Default for Settings {
             requests: RequestLimits::default(),
             look_interval: Duration::from_secs(60),
             audit_kept: Duration::from_secs(400 * 24 * 60 * 60),
+            jobs_kept: None,
             are_metrics_open: false,
             metrics: None,
             control_plane: None,

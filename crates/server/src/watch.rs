@@ -138,9 +138,17 @@ fn sealed_anew(service: &Service, purpose: &str, old: &[u8]) -> Option<Vec<u8>> 
     again.map_err(|problem| tracing::warn!(%purpose, %problem, "a credential stays as it was")).ok()
 }
 
+/// Each step is short, so that nobody waits long for the store.
 async fn forget(service: &Service) -> Result<(), StoreError> {
-    let kept = i64::try_from(service.settings().audit_kept.as_millis()).unwrap_or(i64::MAX);
-    let before = service.tables().now_ms().await?.saturating_sub(kept);
-    while service.tables().forget_audit(before, ROWS_A_STEP).await? > 0 {}
+    let (tables, settings) = (service.tables(), service.settings());
+    let now = tables.now_ms().await?;
+    let before = |kept: Duration| now.saturating_sub(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX));
+    let stopping = service.stopping();
+    while !stopping.is_cancelled() && tables.forget_audit(before(settings.audit_kept), ROWS_A_STEP).await? > 0
+    {
+    }
+    while !stopping.is_cancelled() && tables.forget_requests(now, ROWS_A_STEP).await? > 0 {}
+    let Some(kept) = settings.jobs_kept else { return Ok(()) };
+    while !stopping.is_cancelled() && tables.forget_ended(before(kept), ROWS_A_STEP).await? > 0 {}
     Ok(())
 }

@@ -5,7 +5,7 @@ use vecferry_store::{Change, Error, ErrorKind};
 use super::Tables;
 
 /// Names are remembered so long.
-const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1000;
+pub(super) const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1000;
 /// A request that made nothing for so long is not under way any more: its process ended.
 const UNDER_WAY_MS: i64 = 2 * 60 * 1000;
 
@@ -40,9 +40,10 @@ impl Tables {
         let now = self.now_ms().await?;
         let reserved = self
             .change([
+                // The rest is removed in the background; this one would stand in the way.
                 Change::new(
-                    "DELETE FROM idempotency WHERE at_ms < $1",
-                    [now.saturating_sub(REMEMBERED_MS).into()],
+                    "DELETE FROM idempotency WHERE org_id = $1 AND caller = $2 AND name = $3 AND at_ms < $4",
+                    [org_id.into(), caller.into(), name.into(), now.saturating_sub(REMEMBERED_MS).into()],
                 ),
                 Change::new(
                     "INSERT INTO idempotency (org_id, caller, name, body_hash, job_id, at_ms) \

@@ -9,6 +9,7 @@ mod keys;
 mod members;
 mod migrations;
 mod projects;
+mod retention;
 mod schema;
 mod sessions;
 mod tasks;

@@ -205,6 +205,10 @@ CREATE TABLE tasks (
 );
 CREATE INDEX tasks_of_job ON tasks (job_id, task_id);
 CREATE INDEX tasks_by_state ON tasks (state, held_until_ms);
+CREATE INDEX deliveries_by_time ON deliveries (made_ms);
+CREATE INDEX tasks_by_time ON tasks (created_ms);
+CREATE INDEX migrations_by_end ON migrations (ended_ms);
+CREATE INDEX idempotency_by_job ON idempotency (job_id);
 ALTER TABLE migrations ADD COLUMN told TEXT;
 UPDATE migrations SET told = state;
 "#;
