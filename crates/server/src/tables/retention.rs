@@ -49,7 +49,7 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
-    use super::super::webhooks::tests::with_job;
+    use super::super::webhooks::tests::on_both;
     use super::super::{Begun, NewTask, Outcome, QueueLimits, TaskKind};
     use super::*;
 
@@ -63,8 +63,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_ended_job_is_forgotten_when_everything_was_told() {
-        let directory = tempfile::tempdir().unwrap();
-        let (tables, org_id) = with_job(&directory).await;
+        on_both(an_ended_job_is_forgotten_when_everything_was_told_on).await;
+    }
+
+    async fn an_ended_job_is_forgotten_when_everything_was_told_on(tables: Tables, org_id: String) {
         let later = tables.now_ms().await.unwrap() + 1_000_000;
         assert_eq!(tables.forget_ended(later, 500).await.unwrap(), 0, "it did not end");
         let limits =
@@ -98,8 +100,10 @@ mod tests {
 
     #[tokio::test]
     async fn names_of_requests_are_forgotten_after_a_day() {
-        let directory = tempfile::tempdir().unwrap();
-        let (tables, org_id) = with_job(&directory).await;
+        on_both(names_of_requests_are_forgotten_after_a_day_on).await;
+    }
+
+    async fn names_of_requests_are_forgotten_after_a_day_on(tables: Tables, org_id: String) {
         let of = (org_id.as_str(), "user", "name");
         assert_eq!(tables.begin_request(of, "hash", "job-2").await.unwrap(), Begun::First);
         let now = tables.now_ms().await.unwrap();

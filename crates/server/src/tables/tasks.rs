@@ -189,13 +189,18 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
-    use super::super::webhooks::tests::with_job;
+    use super::super::webhooks::tests::on_both;
     use super::*;
 
     #[tokio::test]
     async fn a_task_is_the_only_one_of_its_kind_until_its_end_or_its_process_dies() {
-        let directory = tempfile::tempdir().unwrap();
-        let (tables, org_id) = with_job(&directory).await;
+        on_both(a_task_is_the_only_one_of_its_kind_until_its_end_or_its_process_dies_on).await;
+    }
+
+    async fn a_task_is_the_only_one_of_its_kind_until_its_end_or_its_process_dies_on(
+        tables: Tables,
+        org_id: String,
+    ) {
         let task = |kind| NewTask {
             org_id: org_id.clone(),
             job_id: "job".into(),

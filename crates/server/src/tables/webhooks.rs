@@ -308,13 +308,35 @@ impl Tables {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::future::Future;
+    use std::sync::{Arc, LazyLock};
+
+    use vecferry_store::Store;
+    use vecferry_store::postgres::PostgresStore;
+    use vecferry_testkit::Postgres;
+
     use super::super::{MigrationSource, NewCluster, NewMigration, QueueLimits, Sight, Wanted};
     use super::*;
     use crate::tables::ClusterStatus;
 
+    static SERVER: LazyLock<Postgres> = LazyLock::new(Postgres::start);
+
+    /// The same on both stores: SQL has to mean the same to them.
+    pub(in super::super) async fn on_both<Checked: Future<Output = ()>>(
+        check: impl Fn(Tables, String) -> Checked,
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let (tables, org_id) = with_job(vecferry_store::sqlite::open(directory.path()).unwrap()).await;
+        check(tables, org_id).await;
+        let settings = vecferry_store::postgres::Settings::default();
+        let store = PostgresStore::connect(&SERVER.create_database(), settings).await.unwrap();
+        let (tables, org_id) = with_job(Arc::new(store)).await;
+        check(tables, org_id).await;
+    }
+
     /// Tables with an organization, a project, a cluster, and a job from elsewhere.
-    pub(in super::super) async fn with_job(directory: &tempfile::TempDir) -> (Tables, String) {
-        let tables = Tables::open(vecferry_store::sqlite::open(directory.path()).unwrap()).await.unwrap();
+    async fn with_job(store: Arc<dyn Store>) -> (Tables, String) {
+        let tables = Tables::open(store).await.unwrap();
         let (org_id, project_id) = tables.add_organization("org", "project").await.unwrap();
         let cluster_id = Tables::new_cluster_id();
         let cluster = NewCluster {
@@ -379,8 +401,10 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn every_change_of_a_state_is_recorded_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let (tables, _) = with_job(&directory).await;
+        on_both(every_change_of_a_state_is_recorded_once_on).await;
+    }
+
+    async fn every_change_of_a_state_is_recorded_once_on(tables: Tables, _: String) {
         let limits =
             QueueLimits { jobs_max: 9, per_organization_max: 9, per_target_max: 9, per_source_max: 9 };
         assert!(tables.take_migration("me", 60_000, limits).await.unwrap().is_some());
@@ -406,8 +430,10 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn a_later_state_waits_for_the_earlier_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let (tables, _) = with_job(&directory).await;
+        on_both(a_later_state_waits_for_the_earlier_one_on).await;
+    }
+
+    async fn a_later_state_waits_for_the_earlier_one_on(tables: Tables, _: String) {
         assert!(tables.want("job", Wanted::Cancel, &[JobState::Pending]).await.unwrap());
         let state = |delivery: &DeliveryRecord| delivery.state.map(JobState::name);
         let first = take(&tables, "hook-all").await.unwrap();
