@@ -174,3 +174,22 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
     // Listeners stay for as long as they like, so that they pass no gate that waits for the end of an answer.
     gated.merge(Router::from(events::ways())).with_state(service)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_has_a_name_in_metrics() {
+        let document = openapi();
+        let unknown: Vec<_> =
+            document.paths.paths.keys().filter(|path| !PATHS.contains(&path.as_str())).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        let beside = ["/metrics", "/openapi.json"];
+        let stale: Vec<_> = PATHS
+            .iter()
+            .filter(|path| !document.paths.paths.contains_key(**path) && !beside.contains(path))
+            .collect();
+        assert!(stale.is_empty(), "{stale:?}");
+    }
+}

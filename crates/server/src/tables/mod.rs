@@ -14,7 +14,7 @@ mod schema;
 mod sessions;
 mod tasks;
 mod users;
-mod webhooks;
+pub(crate) mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;

@@ -307,7 +307,7 @@ impl Tables {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::future::Future;
     use std::sync::{Arc, LazyLock};
 
@@ -322,9 +322,7 @@ pub(super) mod tests {
     static SERVER: LazyLock<Postgres> = LazyLock::new(Postgres::start);
 
     /// The same on both stores: SQL has to mean the same to them.
-    pub(in super::super) async fn on_both<Checked: Future<Output = ()>>(
-        check: impl Fn(Tables, String) -> Checked,
-    ) {
+    pub(crate) async fn on_both<Checked: Future<Output = ()>>(check: impl Fn(Tables, String) -> Checked) {
         let directory = tempfile::tempdir().unwrap();
         let (tables, org_id) = with_job(vecferry_store::sqlite::open(directory.path()).unwrap()).await;
         check(tables, org_id).await;
@@ -335,7 +333,7 @@ pub(super) mod tests {
     }
 
     /// Tables with an organization, a project, a cluster, and a job from elsewhere.
-    async fn with_job(store: Arc<dyn Store>) -> (Tables, String) {
+    pub(crate) async fn with_job(store: Arc<dyn Store>) -> (Tables, String) {
         let tables = Tables::open(store).await.unwrap();
         let (org_id, project_id) = tables.add_organization("org", "project").await.unwrap();
         let cluster_id = Tables::new_cluster_id();
