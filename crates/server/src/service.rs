@@ -12,7 +12,7 @@ use vecferry_milvus::{Endpoint, Secret, Tls};
 use vecferry_store::{Error as StoreError, ErrorKind, Store};
 use vecferry_words::Told;
 
-use crate::access::{Actor, Caller, OrganizationRole};
+use crate::access::{Actor, Caller, Credential, OrganizationRole};
 use crate::network::{self, Networks};
 use crate::problem::of_store;
 use crate::secret::keyring::{self, Keyring};
@@ -157,16 +157,15 @@ impl Service {
 
     /// Whether a caller may still do what it may.
     pub(crate) async fn is_still(&self, caller: &Caller) -> bool {
-        let now = match (&caller.session, &caller.actor) {
-            (Some(hash), _) => self.caller_of_session(hash).await,
-            (None, Actor::Key(key_id)) => {
-                return matches!(self.tables.key(&caller.org_id, key_id).await, Ok(Some(_)));
-            }
-            (None, Actor::User(user_id)) => {
-                self.caller_of_user(caller.org_id.clone(), user_id.clone(), None).await
-            }
+        let now = match &caller.credential {
+            Credential::Session(hash) => self.caller_of_session(hash).await,
+            Credential::Key(hash) => self.caller_of_key(hash).await,
         };
-        now.is_ok_and(|now| now.as_ref() == Some(caller))
+        match now {
+            Ok(now) => now.as_ref() == Some(caller),
+            // Nobody loses a right because the store is away for a moment.
+            Err(_) => true,
+        }
     }
 
     /// Makes an organization with a project and an owner, and the token of the link with which the owner signs in once.
@@ -186,19 +185,22 @@ impl Service {
     /// Whoever has a key, with the rights that it gives now.
     pub(crate) async fn caller_of_key(&self, hash: &str) -> Result<Option<Caller>, StoreError> {
         let Some(key) = self.tables.key_by_hash(hash).await? else { return Ok(None) };
+        let credential = Credential::Key(hash.to_owned());
         if let Some(user_id) = key.user_id {
-            return self.caller_of_user(key.org_id, user_id, None).await;
+            return self.caller_of_user(key.org_id, user_id, credential).await;
         }
         let projects = self.tables.key_roles(&key.key_id).await?;
         let role = if key.is_owner { OrganizationRole::Owner } else { OrganizationRole::Member };
         let (org_id, actor) = (key.org_id, Actor::Key(key.key_id));
-        Ok(Some(Caller { org_id, actor, role, projects, session: None }))
+        Ok(Some(Caller { org_id, actor, role, projects, credential }))
     }
 
     /// Whoever has a session.
     pub(crate) async fn caller_of_session(&self, hash: &str) -> Result<Option<Caller>, StoreError> {
         match self.tables.session(hash).await? {
-            Some((user_id, org_id)) => self.caller_of_user(org_id, user_id, Some(hash.to_owned())).await,
+            Some((user_id, org_id)) => {
+                self.caller_of_user(org_id, user_id, Credential::Session(hash.to_owned())).await
+            }
             None => Ok(None),
         }
     }
@@ -207,7 +209,7 @@ impl Service {
         &self,
         org_id: String,
         user_id: String,
-        session: Option<String>,
+        credential: Credential,
     ) -> Result<Option<Caller>, StoreError> {
         let membership = self.tables.membership(&org_id, &user_id).await?;
         Ok(membership.map(|membership| Caller {
@@ -215,7 +217,7 @@ impl Service {
             actor: Actor::User(user_id),
             role: membership.role,
             projects: membership.projects,
-            session,
+            credential,
         }))
     }
 
@@ -323,9 +325,6 @@ async fn add_organization(
     email: &str,
 ) -> Result<Secret, StoreError> {
     let token = Token::new(TokenKind::Link).map_err(|error| StoreError::unreadable(error.to_string()))?;
-    let owner = tables.add_user(email, "Owner").await?;
-    let (org_id, _) = tables.add_organization(name, project).await?;
-    tables.add_member(&org_id, &owner, OrganizationRole::Owner).await?;
-    tables.add_link(&token.hash, &owner).await?;
+    tables.add_organization((name, project), (email, "Owner"), &token.hash).await?;
     Ok(token.secret)
 }

@@ -67,6 +67,8 @@ pub struct RequestLimits {
     pub connections_max: usize,
     /// Listeners for the events of jobs.
     pub listeners_max: usize,
+    /// How often the record is looked at for each of them.
+    pub listener_interval: Duration,
     /// Checks of clusters at once.
     pub checks_max: usize,
 }
@@ -110,6 +112,7 @@ impl Default for RequestLimits {
             burst: BURST,
             connections_max: 2_000,
             listeners_max: 500,
+            listener_interval: Duration::from_millis(500),
             checks_max: 8,
         }
     }

@@ -30,11 +30,28 @@ pub(crate) struct Caller {
     pub(crate) actor: Actor,
     pub(crate) role: OrganizationRole,
     pub(crate) projects: BTreeMap<String, ProjectRole>,
-    /// The hash of the session; none with a key.
-    pub(crate) session: Option<String>,
+    /// With what it was shown who that is.
+    pub(crate) credential: Credential,
+}
+
+/// What a caller shows, by its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Credential {
+    /// A session, in its cookie.
+    Session(String),
+    /// An API key.
+    Key(String),
 }
 
 impl Caller {
+    /// The hash of the session; none with a key.
+    pub(crate) fn session(&self) -> Option<&str> {
+        match &self.credential {
+            Credential::Session(hash) => Some(hash),
+            Credential::Key(_) => None,
+        }
+    }
+
     /// Whether everything in the organization is allowed.
     pub(crate) fn is_owner(&self) -> bool {
         self.role == OrganizationRole::Owner
@@ -76,7 +93,8 @@ mod tests {
 
     fn caller(role: OrganizationRole, projects: &[(&str, ProjectRole)]) -> Caller {
         let projects = projects.iter().map(|(id, role)| ((*id).to_owned(), *role)).collect();
-        Caller { org_id: "o".into(), actor: Actor::User("u".into()), role, projects, session: None }
+        let (actor, credential) = (Actor::User("u".into()), Credential::Key("hash".into()));
+        Caller { org_id: "o".into(), actor, role, projects, credential }
     }
 
     #[test]

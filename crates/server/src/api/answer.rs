@@ -149,7 +149,11 @@ impl Refusal {
         let message = |problem: &Problem| {
             let (what, hint) =
                 (problem.what_on(Surface::Service, lang), problem.hint_on(Surface::Service, lang));
-            format!("{}: {what} {hint}", problem.code)
+            let between = match lang {
+                Lang::En => "; ",
+                Lang::Zh => "；",
+            };
+            format!("{}: {what}{between}{hint}", problem.code)
         };
         let first = self.first();
         let wait = self.problems.first().and_then(|problem| {

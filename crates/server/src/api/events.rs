@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
@@ -25,8 +25,6 @@ use crate::jobs::{Job, shown};
 use crate::service::Service;
 use crate::tables::MigrationRecord;
 
-/// How often the record is looked at for a listener.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Steps that are read at once.
 const STEPS_MAX: usize = 200;
 /// Where a listener is quiet for so long, it is told that the connection is still good.
@@ -36,9 +34,10 @@ const RETRY: Duration = Duration::from_secs(2);
 /// The right to listen is looked at again after as many looks at the record.
 const LOOKS_A_RIGHT: u32 = 20;
 
-/// The ways of events.
+/// The ways of events, and their description.
 pub(super) fn ways() -> OpenApiRouter<Arc<Service>> {
-    OpenApiRouter::new().routes(routes!(listen))
+    let listen = routes!(listen);
+    OpenApiRouter::new().routes((listen.0, listen.1, listen.2.fallback(no_such_method)))
 }
 
 /// A listener and what it was told.
@@ -73,22 +72,33 @@ struct Listener {
 pub(crate) async fn listen(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
-    Path(job_id): Path<String>,
+    job_id: Result<Path<String>, Refusal>,
 ) -> Response {
     let lang = super::gate::language(&headers);
-    match listener(service, &headers, job_id, lang).await {
+    let is_behind_tls = service.settings().is_behind_tls;
+    let request_id = super::gate::request_id();
+    let listener = match job_id {
+        Ok(Path(job_id)) => listener(service, &headers, job_id, lang).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = match listener {
         Ok(listener) => {
             let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-            let mut response = Sse::new(events(listener)).keep_alive(keep_alive).into_response();
-            super::gate::secured(response.headers_mut(), "", false);
-            response
+            Sse::new(events(listener)).keep_alive(keep_alive).into_response()
         }
-        Err(refusal) => {
-            let mut response = refusal.in_language(lang, "");
-            super::gate::secured(response.headers_mut(), "", false);
-            response
-        }
-    }
+        Err(refusal) => refusal.in_language(lang, &request_id),
+    };
+    super::gate::secured(response.headers_mut(), &request_id, is_behind_tls);
+    response
+}
+
+/// Nothing passes the gate here, so that it is answered as the gate does.
+async fn no_such_method(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response {
+    let refusal = super::gate::no_such_method().await;
+    let request_id = super::gate::request_id();
+    let mut response = refusal.in_language(super::gate::language(&headers), &request_id);
+    super::gate::secured(response.headers_mut(), &request_id, service.settings().is_behind_tls);
+    response
 }
 
 async fn listener(
@@ -133,9 +143,10 @@ fn events(listener: Listener) -> impl Stream<Item = Result<Event, Infallible>> {
                 return None;
             }
             if listener.looks > 0 {
+                let interval = listener.service.settings().requests.listener_interval;
                 let stopping = listener.service.stopping().clone();
                 tokio::select! {
-                    () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                    () = tokio::time::sleep(interval) => {}
                     () = stopping.cancelled() => return None,
                 }
             }
@@ -173,7 +184,7 @@ impl Listener {
     async fn may_still_look(&self) -> bool {
         match job(&self.service, &self.caller, &self.job_id, Action::Look).await {
             Ok(_) => self.service.is_still(&self.caller).await,
-            Err(_) => false,
+            Err(refusal) => refusal.status() == StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

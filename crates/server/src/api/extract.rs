@@ -49,7 +49,8 @@ pub(crate) fn not_allowed(
     (needs, needs_zh): (&'static str, &'static str),
     (role, role_zh): (&'static str, &'static str),
 ) -> Refusal {
-    let problem = Problem::new(Code::NotAllowed).with("needs", needs).with("needs_zh", needs_zh);
+    let problem = Problem::new(Code::NotAllowed).with("action", "this request").with("action_zh", "此请求");
+    let problem = problem.with("needs", needs).with("needs_zh", needs_zh);
     problem.with("role", role).with("role_zh", role_zh).into()
 }
 
@@ -85,6 +86,15 @@ pub(crate) fn read<Data: DeserializeOwned>(bytes: &[u8]) -> Result<Data, Refusal
     serde_json::from_str(text).map_err(Refusal::bad)
 }
 
+/// No store holds the character NUL in a text, so that nothing can be called so.
+fn without_nul(parts: &Parts) -> Result<(), Refusal> {
+    let address = parts.uri.path_and_query().map(|address| address.as_str()).unwrap_or_default();
+    if address.contains("%00") {
+        return Err(Refusal::bad_told("the address holds the character NUL", "地址含有 NUL 字符"));
+    }
+    Ok(())
+}
+
 /// Values of the path.
 #[derive(Clone, Debug)]
 pub(crate) struct Path<Values>(pub(crate) Values);
@@ -93,6 +103,7 @@ impl<Values: DeserializeOwned + Send> FromRequestParts<Arc<Service>> for Path<Va
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Refusal> {
+        without_nul(parts)?;
         let path = axum::extract::Path::<Values>::from_request_parts(parts, service).await;
         let axum::extract::Path(values) =
             path.map_err(|error: PathRejection| Refusal::bad(error.body_text()))?;
@@ -108,6 +119,7 @@ impl<Values: DeserializeOwned> FromRequestParts<Arc<Service>> for Query<Values> 
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Refusal> {
+        without_nul(parts)?;
         let query = axum::extract::Query::<Values>::from_request_parts(parts, service).await;
         let axum::extract::Query(values) =
             query.map_err(|error: QueryRejection| Refusal::bad(error.body_text()))?;

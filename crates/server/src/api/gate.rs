@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use tracing::Instrument;
 use vecferry_migrate::{Code, Lang, Problem};
 use vecferry_milvus::Secret;
@@ -26,6 +26,12 @@ pub(crate) const SESSION_COOKIE: &str = "vecferry_session";
 /// The header that shows that a page of the service makes the request, and not another one.
 pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
 
+/// Bytes of a body that is too large that are read all the same.
+const DROPPED_BYTES_MAX: usize = 64 << 20;
+
+/// Where a session begins.
+const SIGN_INS: [&str; 2] = ["/v2/session", "/v2/session/link"];
+
 /// Characters of an address in the audit log.
 const OBJECT_CHARACTERS_MAX: usize = 500;
 
@@ -35,7 +41,7 @@ pub(crate) struct Peer(pub(crate) std::net::IpAddr);
 
 /// Lets requests through.
 pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
-    let request_id = uuid::Uuid::now_v7().simple().to_string();
+    let request_id = request_id();
     let (method, path) = (request.method().clone(), matched(&request));
     let lang = language(request.headers());
     let started = Instant::now();
@@ -66,6 +72,11 @@ pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, 
     response
 }
 
+/// An ID by which a request is found in the logs.
+pub(super) fn request_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
 /// The pattern of the address, of which there are few, and not the address.
 fn matched(request: &Request) -> &'static str {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
@@ -76,10 +87,10 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
     let (mut parts, body) = request.into_parts();
     let limits = service.settings().requests;
     // All of it arrives before anything is answered: what was left on the connection would be taken for the next request.
-    let collected = Limited::new(body, limits.body_bytes_max).collect();
-    let body = match tokio::time::timeout(limits.body_wait_max, collected).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+    let arrived = arrived(body, limits.body_bytes_max);
+    let body = match tokio::time::timeout(limits.body_wait_max, arrived).await {
+        Ok(Ok(Some(body))) => body,
+        Ok(Ok(None)) => {
             return closing(Problem::new(Code::TooLarge).with("bytes_max", limits.body_bytes_max));
         }
         Ok(Err(error)) => return closing(Problem::new(Code::BadRequest).with("detail", error)),
@@ -91,11 +102,15 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let peer = peer.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
     parts.extensions.insert(Peer(peer));
-    let caller = match caller(&service, &parts.method, &parts.headers).await {
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    // Whoever signs in needs no session, and a browser can't get rid of the cookie of one that is over.
+    if method == Method::POST && SIGN_INS.contains(&path.as_str()) {
+        parts.headers.remove(header::COOKIE);
+    }
+    let caller = match caller(&service, &method, &parts.headers).await {
         Ok(caller) => caller.map(Arc::new),
         Err(refusal) => return refusal.into_response(),
     };
-    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let pattern = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let who = caller.as_ref().map_or_else(|| peer.to_string(), |caller| caller.actor.to_string());
     let key = format!("{who} {method} {}", pattern.as_deref().unwrap_or("other"));
@@ -138,6 +153,25 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
         }
     }
     response
+}
+
+/// A body, if it is not too large. The rest of one that is too large is read and dropped, as far as that is bearable: a
+/// client that is cut off while it sends does not see the answer.
+async fn arrived(mut body: Body, bytes_max: usize) -> Result<Option<Bytes>, axum::Error> {
+    let (mut bytes, mut dropped) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if dropped == 0 && bytes.len() + data.len() <= bytes_max {
+            bytes.extend_from_slice(&data);
+            continue;
+        }
+        dropped += data.len();
+        bytes = Vec::new();
+        if dropped > DROPPED_BYTES_MAX {
+            break;
+        }
+    }
+    Ok((dropped == 0).then(|| Bytes::from(bytes)))
 }
 
 /// A refusal behind which nothing more is read from the connection.

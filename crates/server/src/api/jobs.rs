@@ -82,8 +82,8 @@ pub(crate) struct ResumeRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RateRequest {
-    /// As `20MB`, `500KB` or `1000rows`, each a second; `none` for no limit.
-    #[schema(example = "20MB")]
+    /// As `20MB/s`, `500KB/s` or `1000rows/s`; `none` for no limit.
+    #[schema(example = "20MB/s")]
     max_rate: String,
 }
 

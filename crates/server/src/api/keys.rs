@@ -69,6 +69,7 @@ pub(crate) struct ApiKeyRequest {
     organization_role: Option<String>,
     /// For a customized key: the roles in projects, by project ID. Takes a Project Admin of each.
     #[serde(default)]
+    #[schema(example = json!({"proj-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a": "readOnly"}))]
     project_roles: BTreeMap<String, String>,
     /// It is good for so long; absent: until it is revoked.
     #[serde(default)]

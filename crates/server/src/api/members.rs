@@ -193,16 +193,28 @@ pub(crate) async fn invite(
     if !is_address(&email) {
         return Err(Refusal::bad_told("`email` is no e-mail address", "`email` 不是邮箱地址"));
     }
-    let user_id = match service.tables().add_user(&email, &name).await {
+    let token = Token::new(TokenKind::Link).map_err(Refusal::unavailable)?;
+    let user_id = match service.tables().add_member(&caller.org_id, (&email, &name), role, &token.hash).await
+    {
         Ok(user_id) => user_id,
         Err(error) if error.kind() == ErrorKind::Taken => {
-            return Err(Refusal::conflict("somebody has this e-mail address already", "该邮箱地址已被使用"));
+            let user_id = homeless(&service, &email).await?;
+            service.tables().join(&caller.org_id, &user_id, role, &token.hash).await?;
+            user_id
         }
         Err(error) => return Err(error.into()),
     };
-    service.tables().add_member(&caller.org_id, &user_id, role).await?;
-    let link_token = new_link(&service, &user_id).await?;
-    answer(Invited { user_id, link_token: link_token.reveal().to_owned() })
+    answer(Invited { user_id, link_token: token.secret.reveal().to_owned() })
+}
+
+/// Who has an address and belongs to no organization any more, and so may be invited again.
+async fn homeless(service: &Service, email: &str) -> std::result::Result<String, Refusal> {
+    if let Some(user) = service.tables().user_by_email(email).await?
+        && service.tables().organization_of(&user.user_id).await?.is_none()
+    {
+        return Ok(user.user_id);
+    }
+    Err(Refusal::conflict("somebody has this e-mail address already", "该邮箱地址已被使用"))
 }
 
 fn is_address(email: &str) -> bool {

@@ -152,15 +152,18 @@ fn ways() -> OpenApiRouter<Arc<Service>> {
 
 /// The description of the API, OpenAPI 3.1.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut document = ways().into_openapi();
+    documented(ways().into_openapi())
+}
+
+fn documented(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     document.merge(events::ways().into_openapi());
     document
 }
 
 /// The API of a service.
 pub(crate) fn router(service: Arc<Service>) -> Router {
-    let router = Router::from(ways());
-    let document = Arc::new(openapi());
+    let (router, document) = ways().split_for_parts();
+    let document = Arc::new(documented(document));
     let described = get(move || {
         let document = Arc::clone(&document);
         async move { axum::Json((*document).clone()) }

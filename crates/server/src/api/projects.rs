@@ -158,7 +158,9 @@ pub(crate) async fn remove(
         ));
     }
     if !service.tables().remove_project(&project_id).await? {
-        return Err(Problem::new(Code::ProjectInUse).with("project", record.name).into());
+        let problem = Problem::new(Code::ProjectInUse).with("project", record.name);
+        let problem = problem.with("detail", "it has clusters, or jobs that did not end");
+        return Err(problem.with("detail_zh", "其中有集群或未结束的任务").into());
     }
     done()
 }

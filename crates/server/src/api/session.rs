@@ -84,7 +84,7 @@ pub(crate) struct NewPassword {
 #[utoipa::path(get, path = "/v2/session", tag = "Session", operation_id = "showSession", security(("apiKey" = []), ("session" = [])),
     responses((status = 200, body = Answer<Session>), (status = "default", body = Refused)))]
 pub(crate) async fn show(Signed(caller): Signed, headers: HeaderMap) -> Result<Session> {
-    let secret = caller.session.as_ref().and_then(|_| cookie(&headers, SESSION_COOKIE));
+    let secret = caller.session().and_then(|_| cookie(&headers, SESSION_COOKIE));
     answer(session(&caller, secret))
 }
 
@@ -174,7 +174,7 @@ pub(crate) async fn sign_out(
     State(service): State<Arc<Service>>,
     Signed(caller): Signed,
 ) -> std::result::Result<Response, Refusal> {
-    if let Some(hash) = &caller.session {
+    if let Some(hash) = caller.session() {
         service.tables().end_session(hash).await?;
     }
     let mut response = done()?.into_response();
@@ -195,7 +195,7 @@ pub(crate) async fn set_password(
     Body(NewPassword { current_password, new_password }): Body<NewPassword>,
 ) -> Result<Done> {
     // Whoever only has a key must not lock its owner out.
-    let (Some(session), Actor::User(user_id)) = (&caller.session, &caller.actor) else {
+    let (Some(session), Actor::User(user_id)) = (caller.session(), &caller.actor) else {
         let refusal = "a password is set in a session, not with an API key";
         return Err(Refusal::bad_told(refusal, "密码须在会话中设置，不能使用 API 密钥"));
     };

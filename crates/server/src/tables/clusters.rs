@@ -245,8 +245,16 @@ impl Tables {
         let sql = "UPDATE clusters SET removed_ms = $2, token = NULL WHERE cluster_id = $1 AND removed_ms IS NULL \
             AND NOT EXISTS (SELECT 1 FROM migrations m WHERE (m.source_cluster_id = $1 OR m.target_cluster_id = $1) \
                 AND (m.wanted IS NOT NULL OR m.holder IS NOT NULL))";
-        let changed = self.change([Change::new(sql, [cluster_id.into(), now.into()])]).await?;
-        Ok(changed.first() == Some(&1))
+        // PostgreSQL looks at other tables as they were when the statement began: a job that is added meanwhile is seen only
+        // by a statement that begins when the row is locked.
+        let locked = "UPDATE clusters SET name = name WHERE cluster_id = $1";
+        let changed = self
+            .change([
+                Change::new(locked, [cluster_id.into()]),
+                Change::new(sql, [cluster_id.into(), now.into()]),
+            ])
+            .await?;
+        Ok(changed.last() == Some(&1))
     }
 
     /// Takes a cluster that nobody looked at since a time, to look at it: other processes leave it alone then.

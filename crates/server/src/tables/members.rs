@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use vecferry_store::{Change, Error, Record};
 
-use super::{PAGE_ROWS, Tables, unknown};
+use super::sessions::added_link;
+use super::users::added_user;
+use super::{PAGE_ROWS, Tables, new_id, unknown};
 use crate::access::{OrganizationRole, ProjectRole};
 
 /// A member of an organization as recorded.
@@ -34,18 +36,48 @@ pub(super) fn project_role(record: &Record, column: usize) -> Result<ProjectRole
     ProjectRole::of_name(&name).ok_or_else(|| unknown("role", name))
 }
 
+/// Somebody becomes a member of an organization.
+pub(super) fn added_member(org_id: &str, user_id: &str, role: OrganizationRole, now: i64) -> Change {
+    let sql = "INSERT INTO members (org_id, user_id, role, joined_ms) VALUES ($1, $2, $3, $4)";
+    Change::new(sql, [org_id.into(), user_id.into(), role.name().into(), now.into()])
+}
+
+/// Two owners who remove each other at the same time do so one behind the other: the second one sees that it is the last.
+fn locked(org_id: &str) -> Change {
+    Change::new("UPDATE organizations SET name = name WHERE org_id = $1", [org_id.into()])
+}
+
 impl Tables {
-    /// Makes somebody a member of an organization.
+    /// Records a person who is a member of an organization from now on, with a link to sign in. An address that is taken is
+    /// [`vecferry_store::ErrorKind::Taken`].
     pub(crate) async fn add_member(
+        &self,
+        org_id: &str,
+        person: (&str, &str),
+        role: OrganizationRole,
+        link_hash: &str,
+    ) -> Result<String, Error> {
+        let (user_id, now) = (new_id("user"), self.now_ms().await?);
+        let changes = [
+            added_user(&user_id, person, now),
+            added_member(org_id, &user_id, role, now),
+            added_link(link_hash, &user_id, now),
+        ];
+        self.change(changes).await?;
+        Ok(user_id)
+    }
+
+    /// Makes somebody who is recorded a member of an organization, with a link to sign in.
+    pub(crate) async fn join(
         &self,
         org_id: &str,
         user_id: &str,
         role: OrganizationRole,
+        link_hash: &str,
     ) -> Result<(), Error> {
         let now = self.now_ms().await?;
-        let sql = "INSERT INTO members (org_id, user_id, role, joined_ms) VALUES ($1, $2, $3, $4)";
-        let values = [org_id.into(), user_id.into(), role.name().into(), now.into()];
-        self.change([Change::new(sql, values)]).await.map(drop)
+        let changes = [added_member(org_id, user_id, role, now), added_link(link_hash, user_id, now)];
+        self.change(changes).await.map(drop)
     }
 
     /// Ends a membership with all roles in projects, sessions and personal keys of it. The last owner stays: tells whether
@@ -54,6 +86,7 @@ impl Tables {
         let now = self.now_ms().await?;
         let removed = self
             .change([
+                locked(org_id),
                 Change::new(
                     "DELETE FROM members WHERE org_id = $1 AND user_id = $2 AND (role <> 'owner' OR EXISTS \
                      (SELECT 1 FROM members o WHERE o.org_id = $1 AND o.user_id <> $2 AND o.role = 'owner'))",
@@ -92,7 +125,7 @@ impl Tables {
         let sql = "UPDATE members SET role = $3 WHERE org_id = $1 AND user_id = $2 AND ($3 = 'owner' OR role <> 'owner' \
             OR EXISTS (SELECT 1 FROM members o WHERE o.org_id = $1 AND o.user_id <> $2 AND o.role = 'owner'))";
         let values = [org_id.into(), user_id.into(), role.name().into()];
-        Ok(self.change([Change::new(sql, values)]).await?.first() == Some(&1))
+        Ok(self.change([locked(org_id), Change::new(sql, values)]).await?.last() == Some(&1))
     }
 
     /// The members of an organization, not more than a page, behind one of them.

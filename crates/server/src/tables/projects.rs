@@ -2,7 +2,11 @@
 
 use vecferry_store::{Change, Error, Record};
 
+use super::members::added_member;
+use super::sessions::added_link;
+use super::users::added_user;
 use super::{PAGE_ROWS, Tables, new_id};
+use crate::access::OrganizationRole;
 
 /// A project as recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +39,19 @@ impl Tables {
         self.row(sql, [], |record| record.text(0)).await
     }
 
-    /// Makes an organization with its first project. Returns the IDs of both.
+    /// Makes an organization with its first project and its owner, who signs in by a link the first time: all of it, or
+    /// nothing, so that a start that was interrupted is tried again. An owner who is recorded already is
+    /// [`vecferry_store::ErrorKind::Taken`].
     pub(crate) async fn add_organization(
         &self,
-        name: &str,
-        project: &str,
-    ) -> Result<(String, String), Error> {
+        (name, project): (&str, &str),
+        owner: (&str, &str),
+        link_hash: &str,
+    ) -> Result<(), Error> {
         let (org_id, project_id, now) = (new_id("org"), new_id("proj"), self.now_ms().await?);
+        let user_id = new_id("user");
         self.change([
+            added_user(&user_id, owner, now),
             Change::new(
                 "INSERT INTO organizations (org_id, name, edition, created_ms) VALUES ($1, $2, $3, $4)",
                 [
@@ -53,9 +62,11 @@ impl Tables {
                 ],
             ),
             added(&org_id, &project_id, project, now),
+            added_member(&org_id, &user_id, OrganizationRole::Owner, now),
+            added_link(link_hash, &user_id, now),
         ])
-        .await?;
-        Ok((org_id, project_id))
+        .await
+        .map(drop)
     }
 
     /// The name of the policy edition of an organization.
@@ -111,8 +122,15 @@ impl Tables {
             AND NOT EXISTS (SELECT 1 FROM migrations m WHERE (m.project_id = $1 OR m.source_project_id = $1) \
                 AND (m.wanted IS NOT NULL OR m.holder IS NOT NULL))";
         let now = self.now_ms().await?;
-        let changed = self.change([Change::new(sql, [project_id.into(), now.into()])]).await?;
-        Ok(changed.first() == Some(&1))
+        // As with clusters: what is added meanwhile is seen behind the lock only.
+        let locked = "UPDATE projects SET name = name WHERE project_id = $1";
+        let changed = self
+            .change([
+                Change::new(locked, [project_id.into()]),
+                Change::new(sql, [project_id.into(), now.into()]),
+            ])
+            .await?;
+        Ok(changed.last() == Some(&1))
     }
 }
 

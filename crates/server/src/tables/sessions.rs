@@ -9,6 +9,14 @@ const SESSION_MS: i64 = 12 * 60 * 60 * 1000;
 /// A link can be used so long.
 const LINK_MS: i64 = 24 * 60 * 60 * 1000;
 
+/// A link with which somebody can sign in once.
+pub(super) fn added_link(hash: &str, user_id: &str, now: i64) -> Change {
+    Change::new(
+        "INSERT INTO links (hash, user_id, expires_ms) VALUES ($1, $2, $3)",
+        [hash.into(), user_id.into(), now.saturating_add(LINK_MS).into()],
+    )
+}
+
 impl Tables {
     /// Begins a session. Those that are over are removed.
     pub(crate) async fn add_session(&self, hash: &str, user_id: &str, org_id: &str) -> Result<i64, Error> {
@@ -42,10 +50,7 @@ impl Tables {
         let now = self.now_ms().await?;
         self.change([
             Change::new("DELETE FROM links WHERE expires_ms < $1", [now.into()]),
-            Change::new(
-                "INSERT INTO links (hash, user_id, expires_ms) VALUES ($1, $2, $3)",
-                [hash.into(), user_id.into(), now.saturating_add(LINK_MS).into()],
-            ),
+            added_link(hash, user_id, now),
         ])
         .await
         .map(drop)

@@ -2,7 +2,7 @@
 
 use vecferry_store::{Change, Error, Record};
 
-use super::{Tables, new_id};
+use super::Tables;
 
 /// A person as recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,16 +26,13 @@ fn read(record: &Record) -> Result<UserRecord, Error> {
     })
 }
 
-impl Tables {
-    /// Records a person without a password. An address that is taken is [`vecferry_store::ErrorKind::Taken`].
-    pub(crate) async fn add_user(&self, email: &str, name: &str) -> Result<String, Error> {
-        let (user_id, now) = (new_id("user"), self.now_ms().await?);
-        let sql = "INSERT INTO users (user_id, email, name, created_ms) VALUES ($1, $2, $3, $4)";
-        let values = [(&user_id).into(), email.to_lowercase().into(), name.into(), now.into()];
-        self.change([Change::new(sql, values)]).await?;
-        Ok(user_id)
-    }
+/// A person without a password.
+pub(super) fn added_user(user_id: &str, (email, name): (&str, &str), now: i64) -> Change {
+    let sql = "INSERT INTO users (user_id, email, name, created_ms) VALUES ($1, $2, $3, $4)";
+    Change::new(sql, [user_id.into(), email.to_lowercase().into(), name.into(), now.into()])
+}
 
+impl Tables {
     /// The person with an address.
     pub(crate) async fn user_by_email(&self, email: &str) -> Result<Option<UserRecord>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM users WHERE email = $1");

@@ -335,7 +335,9 @@ pub(crate) mod tests {
     /// Tables with an organization, a project, a cluster, and a job from elsewhere.
     pub(crate) async fn with_job(store: Arc<dyn Store>) -> (Tables, String) {
         let tables = Tables::open(store).await.unwrap();
-        let (org_id, project_id) = tables.add_organization("org", "project").await.unwrap();
+        tables.add_organization(("org", "project"), ("o@example.com", "O"), "link").await.unwrap();
+        let org_id = tables.first_organization().await.unwrap().unwrap();
+        let project_id = tables.projects(&org_id, "").await.unwrap().remove(0).project_id;
         let cluster_id = Tables::new_cluster_id();
         let cluster = NewCluster {
             cluster_id: cluster_id.clone(),
