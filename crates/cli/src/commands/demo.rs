@@ -75,7 +75,7 @@ async fn start(output: &Output) -> Result<Sandbox, Problem> {
     match started.await {
         Ok(Ok(sandbox)) => Ok(sandbox),
         Ok(Err(error)) => Err(of_sandbox(&error)),
-        Err(error) => Err(problem(words_of(&error), text::run_again)),
+        Err(error) => Err(problem(Told::from(error.to_string()), text::run_again)),
     }
 }
 
