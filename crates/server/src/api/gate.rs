@@ -64,7 +64,11 @@ pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, 
     }
     secured(response.headers_mut(), &request_id, service.settings().is_behind_tls);
     let (status, seconds) = (response.status().as_u16(), started.elapsed().as_secs_f64());
-    let labels = [("method", method_name(&method).to_owned()), ("path", path.to_owned()), ("status", status.to_string())];
+    let labels = [
+        ("method", method_name(&method).to_owned()),
+        ("path", path.to_owned()),
+        ("status", status.to_string()),
+    ];
     metrics::counter!("vecferry_http_requests_total", &labels).increment(1);
     metrics::histogram!("vecferry_http_request_seconds", "path" => path.to_owned()).record(seconds);
     let _entered = span.enter();

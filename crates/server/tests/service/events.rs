@@ -44,6 +44,8 @@ impl Stream {
 
     /// The next event; none at the end.
     async fn next(&mut self) -> Option<Told> {
+        // Comments that keep the connection alive are nothing that is told.
+        let until = tokio::time::Instant::now() + PATIENCE;
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
@@ -53,7 +55,7 @@ impl Stream {
                     None => continue,
                 }
             }
-            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.expect("nothing is told");
+            let frame = tokio::time::timeout_at(until, self.body.frame()).await.expect("nothing is told");
             let bytes = frame?.unwrap().into_data().unwrap();
             self.text.push_str(std::str::from_utf8(&bytes).unwrap());
         }

@@ -1,11 +1,12 @@
 //! Who may do what: every operation of the API, tried by everybody. An operation without an expectation fails the test.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::generate::plain;
 use vecferry_testkit::stand_in::{Key, Options, Version};
+use vecferry_testkit::{CloudOptions, CloudStandIn, StandIn};
 
 use crate::client::{Client, PASSWORD, World, settings, text};
 use crate::on_both_stores;
@@ -76,7 +77,7 @@ fn needs(operation: &str, is_session: bool) -> (Needs, u16) {
     match operation {
         "healthz" | "readyz" | "signIn" | "signInByLink" => (Needs::Nothing, 200),
         "showSession" | "signOut" | "showOrganization" | "listProjects" | "listApiKeys" | "createApiKey"
-        | "listClusters" | "listJobs" => (Needs::SignedIn, 200),
+        | "listClusters" | "listJobs" | "listWebhooks" => (Needs::SignedIn, 200),
         "setPassword" => (Needs::SignedIn, if is_session { 200 } else { 400 }),
         "changeOrganization" | "listUsers" | "inviteUser" | "createProject" | "listAuditLogs" => {
             (Needs::OwnOrganization, 200)
@@ -84,16 +85,16 @@ fn needs(operation: &str, is_session: bool) -> (Needs, u16) {
         "changeUser" | "removeUser" | "linkUser" => (Needs::Owner, 200),
         "revokeApiKey" => (Needs::OwnerWhoFinds, 200),
         "removeProject" => (Needs::OwnerOfSeen, 200),
-        "showProject" | "listProjectUsers" | "showCluster" | "showJob" | "showJobDetails" | "listenToJob" => {
-            (Needs::Look, 200)
-        }
+        "showProject" | "listProjectUsers" | "showCluster" | "listCollections" | "showJob"
+        | "showJobDetails" | "listTasks" | "listenToJob" => (Needs::Look, 200),
         // It has none yet, and did not begin.
         "showReport" => (Needs::Look, 409),
-        "setJobRate" => (Needs::Administer, 409),
+        // It did not begin, or is not successful.
+        "setJobRate" | "loadJob" | "verifyJob" => (Needs::Administer, 409),
         "renameProject" | "setProjectUser" | "removeProjectUser" | "registerCluster" | "changeCluster"
-        | "removeCluster" | "migrateToExisting" | "precheckMigration" | "cancelJob" | "resumeJob" => {
-            (Needs::Administer, 200)
-        }
+        | "removeCluster" | "importClusters" | "estimateCapacity" | "migrateToExisting"
+        | "precheckMigration" | "cancelJob" | "resumeJob" | "createWebhook" | "removeWebhook"
+        | "listDeliveries" | "testWebhook" => (Needs::Administer, 200),
         other => panic!("what does `{other}` take?"),
     }
 }
@@ -109,6 +110,32 @@ struct Scene {
     signer: String,
     /// Members of the first project.
     members: Vec<(String, Role)>,
+    /// Of the first project.
+    webhook_id: String,
+    /// Clusters of Zilliz Cloud that were imported.
+    imported: AtomicUsize,
+}
+
+/// The key of the control plane's stand-in.
+const CLOUD_KEY: &str = "the-key-of-the-cloud";
+/// Clusters that it has: one for each that somebody imports.
+const CLOUD_CLUSTERS: usize = 20;
+
+fn cloud_id(number: usize) -> String {
+    format!("in01-{number:016}")
+}
+
+fn cloud() -> CloudStandIn {
+    let cluster = |number| {
+        json!({"clusterId": cloud_id(number), "clusterName": "search", "regionId": "aws-us-west-2", "cuSize": 2,
+            "status": "RUNNING", "connectAddress": "https://127.0.0.1:19530"})
+    };
+    let clusters = (0..CLOUD_CLUSTERS).map(cluster).collect();
+    CloudStandIn::start(CloudOptions { key: CLOUD_KEY.into(), clusters, ..CloudOptions::default() })
+}
+
+fn webhook(project_id: &str) -> Value {
+    json!({"url": "http://127.0.0.1:9/", "projectId": project_id})
 }
 
 impl Scene {
@@ -183,7 +210,23 @@ impl Scene {
                     "connectAddress": self.source.uri()});
                 (vec![], Some(body))
             }
-            "showCluster" => (vec![("clusterId", self.source_id.clone())], None),
+            "showCluster" | "listCollections" => (vec![("clusterId", self.source_id.clone())], None),
+            "estimateCapacity" => (vec![], Some(json!({"clusterId": self.source_id}))),
+            "importClusters" => {
+                let number = self.imported.fetch_add(1, Ordering::Relaxed);
+                let body = json!({"projectId": self.world.project_id, "apiKey": CLOUD_KEY,
+                    "clusterIds": [cloud_id(number)]});
+                (vec![], Some(body))
+            }
+            "createWebhook" => (vec![], Some(webhook(&self.world.project_id))),
+            "removeWebhook" => {
+                let made =
+                    self.world.owner.post("/v2/webhooks", webhook(&self.world.project_id)).await.data();
+                (vec![("webhookId", text(&made["webhookId"]))], None)
+            }
+            "listDeliveries" | "testWebhook" => (vec![("webhookId", self.webhook_id.clone())], None),
+            "loadJob" | "listTasks" => (vec![("jobId", self.ended_job().await)], None),
+            "verifyJob" => (vec![("jobId", self.ended_job().await)], Some(json!({"level": "count"}))),
             "changeCluster" => {
                 (vec![("clusterId", self.source_id.clone())], Some(json!({"clusterName": "renamed"})))
             }
@@ -254,6 +297,8 @@ async fn everybody_may_do_what_the_role_says(place: Place) {
     let mut settings = settings();
     // Jobs stay as they are.
     settings.jobs.per_process_max = 0;
+    let cloud = cloud();
+    settings.control_plane = Some(cloud.uri());
     let world = World::with(place, settings).await;
     let (source, target) =
         (StandIn::start(Options::new(Version::V2_6)), StandIn::start(Options::new(Version::V2_6)));
@@ -294,7 +339,9 @@ async fn everybody_may_do_what_the_role_says(place: Place) {
     let (signer, session) = world.member("signer", "member").await;
     session.put("/v2/session/password", json!({"newPassword": PASSWORD})).await.data();
     let (second_owner, _) = world.member("second-owner", "owner").await;
-    let scene = Scene { world, source, target, source_id, target_id, signer, members };
+    let made = world.owner.post("/v2/webhooks", webhook(&world.project_id)).await.data();
+    let (webhook_id, imported) = (text(&made["webhookId"]), AtomicUsize::new(0));
+    let scene = Scene { world, source, target, source_id, target_id, signer, members, webhook_id, imported };
 
     let mut tried = 0;
     for (method, path, operation) in operations() {
