@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use tracing_subscriber::EnvFilter;
 use vecferry_migrate::{Code, Problem};
 use vecferry_report::acts;
+use vecferry_words::Told;
 
 use crate::args::{LogFormat, Shown};
 use crate::output::readable;
@@ -13,8 +14,10 @@ use crate::output::readable;
 pub(crate) fn start(shown: &Shown, default: Option<&str>) -> Result<(), Problem> {
     let asked = shown.log.as_deref().filter(|filter| !filter.is_empty());
     let Some(filter) = asked.or(default) else { return Ok(()) };
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| Problem::new(Code::Arguments).with("detail", format!("--log {filter}: {error}")))?;
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        let told = Told::both(format!("--log {filter}: {error}"), format!("--log {filter} 无效：`{error}`"));
+        Problem::new(Code::Arguments).told("detail", told)
+    })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     match shown.log_format {
         LogFormat::Text => log.with_writer(|| Readable).init(),

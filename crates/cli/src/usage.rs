@@ -134,7 +134,8 @@ fn chinese(error: &clap::Error) -> Option<String> {
             format!("`{argument}` 的值 `{value}` 无效{possible}")
         }
         ErrorKind::ValueValidation => {
-            let reason = error.source().map(|reason| format!("：{reason}")).unwrap_or_default();
+            let reason = error.source().map(|reason| format!("：{}", reason_zh(&reason.to_string())));
+            let reason = reason.unwrap_or_default();
             format!("`{argument}` 的值 `{value}` 无效{reason}")
         }
         ErrorKind::ArgumentConflict => {
@@ -159,6 +160,19 @@ fn chinese(error: &clap::Error) -> Option<String> {
     let suggested = context(ContextKind::SuggestedArg);
     let suggested = if suggested.is_empty() { context(ContextKind::SuggestedValue) } else { suggested };
     Some(if suggested.is_empty() { said } else { format!("{said}；是否想用 `{suggested}`？") })
+}
+
+/// Why a value is not taken. What is not known here is shown as code.
+fn reason_zh(reason: &str) -> String {
+    let range = reason.strip_prefix("not a number from ").and_then(|range| range.split_once(" to "));
+    match (reason, range, reason.split_once(" is not in ")) {
+        (_, Some((least, most)), _) => format!("不是 {least} 到 {most} 之间的数字"),
+        (_, _, Some((value, range))) => format!("{value} 不在 {range} 之内"),
+        ("invalid digit found in string", ..) => "不是整数".to_owned(),
+        ("cannot parse integer from empty string", ..) => "没有数字".to_owned(),
+        ("number too large to fit in target type", ..) => "数字过大".to_owned(),
+        _ => format!("`{reason}`"),
+    }
 }
 
 /// The system can't start threads.

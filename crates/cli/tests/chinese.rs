@@ -65,6 +65,8 @@ fn unusable_arguments_are_explained_in_chinese() {
         (with(&["--target-db", "a"]), "格式不是 SOURCE_DB=TARGET_DB"),
         (with(&["--target-db", "a=b", "--target-db", "a=c"]), "Database `a` 被映射到了两个 Database"),
         (with(&["--verify", "most"]), "的值 `most` 无效（可用的值：none、count、sample、full）"),
+        (with(&["--source-load-parallel", "0"]), "0 不在 1..=64 之内"),
+        (with(&["--target-cu", "0"]), "不是 0.001 到 2048 之间的数字"),
         (with(&["--nonsense"]), "无法识别的参数 `--nonsense`"),
         (vec!["plan"], "缺少必需的参数：--source <URI> --target <URI>"),
         (vec!["resume"], "缺少必需的参数："),
@@ -78,6 +80,23 @@ fn unusable_arguments_are_explained_in_chinese() {
         (with(&["--policy", "no-such"]), "`no-such` 不是有效的兼容性策略"),
     ] {
         let said = said(&arguments, &["No such file or directory (os error 2)"]);
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn unusable_records_of_jobs_are_explained_in_chinese() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = directory.path().join("jobs.db");
+    std::fs::write(&text, "no database of Vecferry").unwrap();
+    let path = text.to_str().unwrap();
+    for (arguments, says) in [
+        (["jobs", "--store", "http://h"], "URL 无效：它没有以 `postgres://` 开头"),
+        (["jobs", "--store", "postgres://u@h/d?sslmode=most"], "`sslmode` 不是 disable"),
+        (["restore", "/nowhere/at/all", "--json"], "没有该文件"),
+        (["backup", path, "--json"], "没有任务记录"),
+    ] {
+        let said = said(&arguments, &[]);
         assert!(said.contains(says), "{arguments:?}: {said}");
     }
 }

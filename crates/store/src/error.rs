@@ -55,18 +55,30 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    /// The same in Chinese, where this crate says it, and not the system or a server.
+    chinese: Option<String>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), chinese: None, source: None }
     }
 
     /// A record that is not in the form that its caller gave it.
     pub fn unreadable(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Corrupt, message)
+    }
+
+    /// With the same in Chinese.
+    pub(crate) fn in_chinese(self, chinese: impl Into<String>) -> Self {
+        Self { chinese: Some(chinese.into()), ..self }
+    }
+
+    /// The same in Chinese; none where it is the text of the system or of a server.
+    pub fn chinese(&self) -> Option<&str> {
+        self.chinese.as_deref()
     }
 
     /// What went wrong.
@@ -84,12 +96,12 @@ impl Error {
             ErrorKind::Unusable
         };
         let message = format!("{}: {error}", path.display());
-        Self { kind, message, source: Some(Box::new(error)) }
+        Self { kind, message, chinese: None, source: Some(Box::new(error)) }
     }
 
     /// The owner of the connection is gone; only at the end of the process.
     pub(crate) fn closed() -> Self {
-        Self::new(ErrorKind::Unusable, "the store is closed")
+        Self::new(ErrorKind::Unusable, "the store is closed").in_chinese("存储已关闭")
     }
 
     pub(crate) fn at(self, path: &Path) -> Self {
@@ -99,17 +111,24 @@ impl Error {
     /// The same failure, with what it happened to in front.
     pub(crate) fn within(self, what: &str) -> Self {
         let message = format!("{what}: {}", self.message);
-        Self { message, ..self }
+        let chinese = self.chinese.as_ref().map(|chinese| format!("{what}：{chinese}"));
+        Self { message, chinese, ..self }
+    }
+
+    /// The same where what is in front is a sentence as well.
+    pub(crate) fn within_both(self, what: &str, chinese: &str) -> Self {
+        let behind = self.chinese.clone().unwrap_or_else(|| self.message.clone());
+        Self { chinese: Some(format!("{chinese}：{behind}")), ..self.within(what) }
     }
 
     /// A failure of a server.
     pub(crate) fn of_server(kind: ErrorKind, message: String, error: tokio_postgres::Error) -> Self {
-        Self { kind, message, source: Some(Box::new(error)) }
+        Self { kind, message, chinese: None, source: Some(Box::new(error)) }
     }
 
     /// The same failure for everything that was to be committed together.
     pub(crate) fn repeated(&self) -> Self {
-        Self::new(self.kind, self.message.clone())
+        Self { kind: self.kind, message: self.message.clone(), chinese: self.chinese.clone(), source: None }
     }
 }
 
@@ -131,6 +150,6 @@ impl From<rusqlite::Error> for Error {
             // Rows that don't have the form that the schema gives them.
             _ => ErrorKind::Corrupt,
         };
-        Self { kind, message: error.to_string(), source: Some(Box::new(error)) }
+        Self { kind, message: error.to_string(), chinese: None, source: Some(Box::new(error)) }
     }
 }

@@ -137,6 +137,7 @@ fn store(error: &vecferry_store::Error) -> Told {
     let message = error.to_string();
     let named = message.split('`').nth(1).unwrap_or_default();
     let zh = match error.kind() {
+        _ if error.chinese().is_some() => error.chinese().unwrap_or_default().to_owned(),
         ErrorKind::UnknownJob => format!("没有任务 `{named}`"),
         ErrorKind::AmbiguousJob => format!("多个任务 ID 以 `{named}` 开头"),
         ErrorKind::JobIsLive => "另一个进程正在执行该任务".to_owned(),
@@ -166,7 +167,11 @@ fn control_plane(error: &vecferry_zilliz::Error) -> Told {
     let (text, code) = (error.to_string(), error.code());
     match text.strip_suffix(&format!(" (code {code})")) {
         Some(said) => zh(error, format!("{said}（错误码 {code}）")),
-        None => text.into(),
+        None => match text.as_str() {
+            "the answer is no JSON document" => zh(error, "响应不是 JSON 文档"),
+            "the answer has no data" => zh(error, "响应中没有数据"),
+            _ => text.into(),
+        },
     }
 }
 

@@ -40,17 +40,21 @@ impl Address {
         let (prefix, rest) = PREFIXES
             .iter()
             .find_map(|prefix| url.strip_prefix(prefix).map(|rest| (*prefix, rest)))
-            .ok_or_else(|| invalid("it does not start with `postgres://`"))?;
+            .ok_or_else(|| invalid("it does not start with `postgres://`", "它没有以 `postgres://` 开头"))?;
         // In the same order as the client library: a password may hold anything but this sign.
         let host_at = rest.find('@').map_or(0, |at| at + 1);
         let query_at = rest[host_at..].find('?').map_or(rest.len(), |at| host_at + at);
         if rest[host_at..query_at].contains('@') {
-            return Err(invalid("write `@` in a user or a password as `%40`"));
+            return Err(invalid(
+                "write `@` in a user or a password as `%40`",
+                "用户名或密码中的 `@` 须写作 `%40`",
+            ));
         }
         let (tls, others) = Tls::of_query(rest[query_at..].trim_start_matches('?'))?;
         let url = format!("{prefix}{}?{others}", &rest[..query_at]);
-        let mut config: Config =
-            url.parse().map_err(|_| invalid("a host, a port, or an option can't be read"))?;
+        let mut config: Config = url
+            .parse()
+            .map_err(|_| invalid("a host, a port, or an option can't be read", "主机、端口或选项无法解析"))?;
         config.ssl_mode(tls.mode.unwrap_or(SslMode::Prefer)).keepalives_idle(SILENCE_MAX);
         config.tcp_user_timeout(SILENCE_MAX);
         if config.get_connect_timeout().is_none() {
@@ -65,7 +69,7 @@ impl Address {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         if config.get_hosts().is_empty() {
-            return Err(invalid("it has no host"));
+            return Err(invalid("it has no host", "缺少主机"));
         }
         // As PostgreSQL's own programs do it: a file with authorities is there to be used.
         let verification = match (tls.verification, &tls.authorities) {
@@ -158,7 +162,10 @@ impl Tls {
             "verify-full" => (SslMode::Require, Some(Verification::Full)),
             _ => {
                 let known = "`disable`, `prefer`, `require`, `verify-ca` or `verify-full`";
-                return Err(invalid(&format!("`sslmode` is not one of {known}")));
+                return Err(invalid(
+                    &format!("`sslmode` is not one of {known}"),
+                    &format!("`sslmode` 不是 {known} 之一"),
+                ));
             }
         };
         (self.mode, self.verification) = (Some(mode), verification);
@@ -174,22 +181,26 @@ fn decoded(value: &str) -> Result<String, Error> {
         bytes.push(if byte == b'%' {
             let digits = [rest.next(), rest.next()].map(|digit| digit.and_then(hexadecimal));
             let [Some(high), Some(low)] = digits else {
-                return Err(invalid("a `%` is not followed by two hexadecimal digits"));
+                return Err(invalid(
+                    "a `%` is not followed by two hexadecimal digits",
+                    "`%` 之后不是两位十六进制数字",
+                ));
             };
             high * 16 + low
         } else {
             byte
         });
     }
-    String::from_utf8(bytes).map_err(|_| invalid("a path is not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| invalid("a path is not UTF-8", "路径不是 UTF-8"))
 }
 
 fn hexadecimal(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-fn invalid(why: &str) -> Error {
-    Error::new(ErrorKind::Unusable, format!("invalid URL: {why}"))
+fn invalid(why: &str, chinese: &str) -> Error {
+    let error = Error::new(ErrorKind::Unusable, format!("invalid URL: {why}"));
+    error.in_chinese(format!("URL 无效：{chinese}"))
 }
 
 #[cfg(test)]

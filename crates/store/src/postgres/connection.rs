@@ -89,7 +89,7 @@ impl Connections {
         let begin = Instant::now();
         let mut pause = PAUSE_MIN;
         loop {
-            let late = Err(Failure::Late("the server did not answer"));
+            let late = Err(Failure::Late("the server did not answer", "服务器没有响应"));
             let try_max = time.saturating_sub(begin.elapsed()).clamp(TRY_MIN, TRY_MAX);
             let failure = match tokio::time::timeout(try_max, once()).await.unwrap_or(late) {
                 Ok(answer) => return Ok(answer),
@@ -115,7 +115,10 @@ impl Connections {
     fn unreachable(&self, time: Duration, failure: Failure) -> Error {
         let seconds = time.as_secs().max(1);
         let error = failure.told(ErrorKind::Unreachable);
-        error.within(&format!("{} did not answer within {seconds} s", self.place))
+        error.within_both(
+            &format!("{} did not answer within {seconds} s", self.place),
+            &format!("{} 在 {seconds} 秒内没有响应", self.place),
+        )
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) enum Failure {
     /// By the server, or on the way to it.
     Server(tokio_postgres::Error),
     /// There was no connection to be had, or no answer, in time.
-    Late(&'static str),
+    Late(&'static str, &'static str),
     /// What was looked at first had changed when it was locked.
     Changed,
 }
@@ -50,7 +50,9 @@ impl From<PoolError> for Failure {
             PoolError::Timeout(_)
             | PoolError::Closed
             | PoolError::NoRuntimeSpecified
-            | PoolError::PostCreateHook(_) => Self::Late("no connection was free in time"),
+            | PoolError::PostCreateHook(_) => {
+                Self::Late("no connection was free in time", "没有及时获得空闲的连接")
+            }
         }
     }
 }
@@ -60,7 +62,7 @@ impl Failure {
         match self {
             Self::Refused(error) => Next::Final(error.kind()),
             Self::Server(error) => next_of(error),
-            Self::Late(_) => Next::Lost(ErrorKind::Unreachable),
+            Self::Late(..) => Next::Lost(ErrorKind::Unreachable),
             Self::Changed => Next::Contended,
         }
     }
@@ -69,7 +71,7 @@ impl Failure {
     pub(super) fn code(&self) -> Option<&SqlState> {
         match self {
             Self::Server(error) => error.code(),
-            Self::Refused(_) | Self::Late(_) | Self::Changed => None,
+            Self::Refused(_) | Self::Late(..) | Self::Changed => None,
         }
     }
 
@@ -78,8 +80,9 @@ impl Failure {
         match self {
             Self::Refused(error) => error,
             Self::Server(error) => Error::of_server(kind, message_of(&error), error),
-            Self::Late(why) => Error::new(kind, why),
-            Self::Changed => Error::new(kind, "other transactions kept changing the same rows"),
+            Self::Late(why, chinese) => Error::new(kind, why).in_chinese(chinese),
+            Self::Changed => Error::new(kind, "other transactions kept changing the same rows")
+                .in_chinese("其他事务一直在更改相同的行"),
         }
     }
 }

@@ -244,11 +244,13 @@ async fn check_server(client: &Client) -> Result<(), Failure> {
     let encoding: &str = get(&row, 3)?;
     if encoding != "UTF8" {
         let text = format!("the database encoding is {encoding}, but must be UTF8");
-        return Err(Error::new(ErrorKind::Unusable, text).into());
+        let error = Error::new(ErrorKind::Unusable, text);
+        return Err(error.in_chinese(format!("数据库的编码是 {encoding}，必须是 UTF8")).into());
     }
     if get(&row, 2)? {
         let text = "the database does not accept writes: it is a standby, or set to read-only";
-        return Err(Error::new(ErrorKind::ReadOnly, text).into());
+        let error = Error::new(ErrorKind::ReadOnly, text);
+        return Err(error.in_chinese("数据库不接受写入：它是备库，或被设为只读").into());
     }
     Ok(())
 }
@@ -259,7 +261,8 @@ fn check_version(number: i32, name: &str) -> Result<(), Error> {
     }
     let oldest = SERVER_VERSION_MIN / 10_000;
     let text = format!("the server is PostgreSQL {name}; version {oldest} or later is required");
-    Err(Error::new(ErrorKind::Unusable, text))
+    let chinese = format!("服务器是 PostgreSQL {name}；需要 {oldest} 或更高版本");
+    Err(Error::new(ErrorKind::Unusable, text).in_chinese(chinese))
 }
 
 /// Which version the tables of the schema are, if there are any.
@@ -288,11 +291,14 @@ fn check(found: Found) -> Result<(), Error> {
     match found {
         Found::SomethingElse => {
             let text = "the schema `vecferry` of the database was not created by Vecferry";
-            Err(Error::new(ErrorKind::Corrupt, text))
+            let error = Error::new(ErrorKind::Corrupt, text);
+            Err(error.in_chinese("数据库中的 Schema `vecferry` 不是由 Vecferry 创建的"))
         }
         Found::Version(version) if version > STEPS.len() => {
-            let text = format!("it has version {version}; this program supports up to {}", STEPS.len());
-            Err(Error::new(ErrorKind::Newer, text))
+            let most = STEPS.len();
+            let text = format!("it has version {version}; this program supports up to {most}");
+            let chinese = format!("其版本为 {version}；本程序最高支持 {most}");
+            Err(Error::new(ErrorKind::Newer, text).in_chinese(chinese))
         }
         Found::Nothing | Found::Version(_) => Ok(()),
     }

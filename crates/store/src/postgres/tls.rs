@@ -38,7 +38,7 @@ impl Tls {
         };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| unusable(&error.to_string()))?
+            .map_err(|error| unusable(&error.to_string(), &error.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
@@ -46,15 +46,19 @@ impl Tls {
     }
 }
 
-fn unusable(why: &str) -> Error {
-    Error::new(ErrorKind::Unusable, format!("TLS to PostgreSQL can't be set up: {why}"))
+fn unusable(why: &str, chinese: &str) -> Error {
+    let error = Error::new(ErrorKind::Unusable, format!("TLS to PostgreSQL can't be set up: {why}"));
+    error.in_chinese(format!("无法建立到 PostgreSQL 的 TLS：{chinese}"))
 }
 
 fn chain(address: &Address, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, Error> {
     let mut authorities = RootCertStore::empty();
     if let Some(path) = &address.authorities {
         let failed = |error: &dyn std::fmt::Display| {
-            unusable(&format!("the CA certificates in {} can't be read: {error}", path.display()))
+            unusable(
+                &format!("the CA certificates in {} can't be read: {error}", path.display()),
+                &format!("无法读取 {} 中的 CA 证书：{error}", path.display()),
+            )
         };
         for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
             let certificate = certificate.map_err(|error| failed(&error))?;
@@ -65,11 +69,11 @@ fn chain(address: &Address, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPki
         authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if authorities.is_empty() {
-        return Err(unusable("no trusted CA certificate was found"));
+        return Err(unusable("no trusted CA certificate was found", "没有找到受信任的 CA 证书"));
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), Arc::clone(provider))
         .build()
-        .map_err(|error| unusable(&error.to_string()))
+        .map_err(|error| unusable(&error.to_string(), &error.to_string()))
 }
 
 /// Takes every certificate; the connection is still one with whoever holds its key.

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind};
 pub fn backup(state_dir: &Path, file: &Path) -> Result<(), Error> {
     let path = state_dir.join(FILE);
     if !path.try_exists().map_err(|error| Error::io(&path, error))? {
-        return Err(unusable(&path, "there are no job records"));
+        return Err(unusable(&path, ("there are no job records", "没有任务记录")));
     }
     let state_dir = directory::prepare(state_dir)?;
     copy(&state_dir.join(FILE), file)
@@ -30,16 +30,20 @@ pub fn backup(state_dir: &Path, file: &Path) -> Result<(), Error> {
 /// [`ErrorKind::Newer`] of the file; as [`SqliteStore::open`] of the directory.
 pub fn restore(file: &Path, state_dir: &Path) -> Result<(), Error> {
     if !file.try_exists().map_err(|error| Error::io(file, error))? {
-        return Err(unusable(file, "there is no such file"));
+        return Err(unusable(file, ("there is no such file", "没有该文件")));
     }
     // It would pass for a new record.
     if fs::metadata(file).map_err(|error| Error::io(file, error))?.len() == 0 {
-        return Err(Error::new(ErrorKind::Corrupt, format!("{}: the file is empty", file.display())));
+        let error = Error::new(ErrorKind::Corrupt, "the file is empty").in_chinese("文件为空");
+        return Err(error.at(file));
     }
     let directory = directory::prepare(state_dir)?;
     let mut entries = fs::read_dir(&directory).map_err(|error| Error::io(&directory, error))?;
     if entries.next().is_some() {
-        return Err(unusable(&directory, "the directory is not empty; restore into a new one"));
+        return Err(unusable(
+            &directory,
+            ("the directory is not empty; restore into a new one", "目录不为空；请恢复到新目录"),
+        ));
     }
     let path = directory.join(FILE);
     let file = fs::canonicalize(file).map_err(|error| Error::io(file, error))?;
@@ -56,7 +60,7 @@ pub fn restore(file: &Path, state_dir: &Path) -> Result<(), Error> {
 fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     let failed = |error| Error::io(to, error);
     if to.try_exists().map_err(failed)? {
-        return Err(unusable(to, "the file already exists"));
+        return Err(unusable(to, ("the file already exists", "文件已存在")));
     }
     let parent = match to.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -64,7 +68,9 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     };
     // SQLite follows no links here.
     let parent = fs::canonicalize(parent).map_err(failed)?;
-    let Some(name) = to.file_name() else { return Err(unusable(to, "it names no file")) };
+    let Some(name) = to.file_name() else {
+        return Err(unusable(to, ("it names no file", "它没有指明文件")));
+    };
     let (to, draft) = (parent.join(name), draft_of(&parent, name));
     let copied = write(from, &draft).and_then(|()| {
         // Unlike a renamed file, a link replaces none that came in the meantime.
@@ -101,8 +107,8 @@ fn write(from: &Path, draft: &Path) -> Result<(), Error> {
     synced.map_err(|error| Error::io(draft, error))
 }
 
-fn unusable(path: &Path, why: &str) -> Error {
-    Error::new(ErrorKind::Unusable, format!("{}: {why}", path.display()))
+fn unusable(path: &Path, (why, chinese): (&str, &str)) -> Error {
+    Error::new(ErrorKind::Unusable, why).in_chinese(chinese).at(path)
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ fn open_to_write(path: &Path) -> Result<Connection, Error> {
     let mut connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
     connection.busy_timeout(BUSY_WAIT_MAX)?;
     if connection.is_readonly("main")? {
-        return Err(Error::new(ErrorKind::ReadOnly, "the file can't be written"));
+        return Err(Error::new(ErrorKind::ReadOnly, "the file can't be written").in_chinese("该文件不可写"));
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // A commit is on the disk when it returns: the copy relies on it.

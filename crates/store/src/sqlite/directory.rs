@@ -85,7 +85,9 @@ pub(crate) fn refuse_link(path: &Path) -> Result<(), Error> {
 }
 
 fn is_link(path: &Path) -> Error {
-    Error::new(ErrorKind::Unusable, format!("{}: it is a link, or not a regular file", path.display()))
+    Error::new(ErrorKind::Unusable, "it is a link, or not a regular file")
+        .in_chinese("它是链接，或不是普通文件")
+        .at(path)
 }
 
 #[cfg(target_os = "linux")]

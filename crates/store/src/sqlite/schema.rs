@@ -220,11 +220,14 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let is_new = version == 0 && tables == 0;
     if !is_new && pragma("application_id")? != i64::from(APPLICATION_ID) {
-        return Err(Error::new(ErrorKind::Corrupt, "the file was not created by Vecferry"));
+        return Err(Error::new(ErrorKind::Corrupt, "the file was not created by Vecferry")
+            .in_chinese("该文件不是由 Vecferry 创建的"));
     }
     if version > STEPS.len() {
-        let text = format!("it has version {version}; this program supports up to {}", STEPS.len());
-        return Err(Error::new(ErrorKind::Newer, text));
+        let most = STEPS.len();
+        let text = format!("it has version {version}; this program supports up to {most}");
+        let chinese = format!("其版本为 {version}；本程序最高支持 {most}");
+        return Err(Error::new(ErrorKind::Newer, text).in_chinese(chinese));
     }
     for step in STEPS.iter().skip(version) {
         transaction.execute_batch(step)?;
