@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use tracing::Instrument;
 use vecferry_migrate::{Code, Lang, Problem};
 use vecferry_milvus::Secret;
+use vecferry_words::Told;
 
 use super::answer::Refusal;
 use crate::access::Caller;
@@ -28,6 +29,10 @@ pub(crate) const CSRF_HEADER: &str = "x-csrf-token";
 
 /// Bytes of a body that is too large that are read all the same.
 const DROPPED_BYTES_MAX: usize = 64 << 20;
+
+/// Whether the caller is known is answered within this time. The store tries again for a minute, for the sake of jobs that
+/// run for hours; whoever waits for an answer is to hear sooner that it is away.
+const CALLER_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Where a session begins.
 const SIGN_INS: [&str; 2] = ["/v2/session", "/v2/session/link"];
@@ -193,6 +198,22 @@ fn closing(problem: Problem) -> Response {
 
 /// Who makes a request, where it says so. A credential that is no longer good is refused, also where none is needed.
 pub(super) async fn caller(
+    service: &Service,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, Refusal> {
+    let found = tokio::time::timeout(CALLER_WAIT_MAX, found(service, method, headers)).await;
+    found.unwrap_or_else(|_| Err(store_is_silent(CALLER_WAIT_MAX)))
+}
+
+/// That the store did not answer in time.
+pub(super) fn store_is_silent(waited: Duration) -> Refusal {
+    let seconds = waited.as_secs();
+    let told = Told::both(format!("no answer within {seconds} s"), format!("{seconds} 秒内无应答"));
+    Problem::new(Code::ServiceUnavailable).told("detail", told).into()
+}
+
+async fn found(
     service: &Service,
     method: &Method,
     headers: &HeaderMap,

@@ -1,6 +1,7 @@
 //! Whether the service is well.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
@@ -12,6 +13,9 @@ use utoipa::ToSchema;
 use super::answer::{Answer, Refusal, Refused, Result, answer};
 use crate::access::Caller;
 use crate::service::Service;
+
+/// A service whose store needs longer is not ready. Load balancers wait for few seconds only.
+const READY_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// That it runs.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,7 +45,8 @@ pub(crate) async fn readyz(State(service): State<Arc<Service>>) -> Result<Health
     if service.stopping().is_cancelled() {
         return Err(Refusal::unavailable("it is about to end"));
     }
-    service.tables().first_organization().await?;
+    let looked = tokio::time::timeout(READY_WAIT_MAX, service.tables().first_organization()).await;
+    looked.map_err(|_| super::gate::store_is_silent(READY_WAIT_MAX))??;
     answer(health())
 }
 
