@@ -20,6 +20,7 @@ mod quarantine;
 mod rbac;
 mod refused;
 mod resume;
+mod service;
 mod state;
 mod store;
 mod terminal;

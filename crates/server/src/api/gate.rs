@@ -213,11 +213,7 @@ pub(super) fn store_is_silent(waited: Duration) -> Refusal {
     Problem::new(Code::ServiceUnavailable).told("detail", told).into()
 }
 
-async fn found(
-    service: &Service,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Result<Option<Caller>, Refusal> {
+async fn found(service: &Service, method: &Method, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
     let refused = || Refusal::from(Problem::new(Code::NotSignedIn));
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(|value| value.split_once(' '));
