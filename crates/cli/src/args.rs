@@ -1,5 +1,6 @@
 //! What the command line takes. Parsing only: what the values mean is found out elsewhere.
 
+mod server;
 mod service;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use vecferry_report::typed::shell;
 use vecferry_store::postgres::without_password;
 
 use crate::output::ColorChoice;
+pub(crate) use server::{SERVER_VARIABLE, ServerArgs};
 pub(crate) use service::{
     BackupArgs, ConfigAction, ConfigArgs, OrganizationAction, OrganizationAddArgs, RestoreArgs, ServeAction,
     ServeArgs, ServiceArgs, Typed,
@@ -97,7 +99,7 @@ pub(crate) enum Command {
     /// Estimate the size of collections, the compute units they need, and the copy time
     Capacity(Box<CapacityArgs>),
     /// List the jobs, newest first
-    Jobs(StateArgs),
+    Jobs(JobsArgs),
     /// Show the progress of a job
     Status(JobName),
     /// Continue a job that failed, was canceled or was interrupted
@@ -144,7 +146,7 @@ impl Command {
             | Self::Sandbox => return None,
             Self::Plan(args) => &args.state,
             Self::Migrate(args) => &args.state,
-            Self::Jobs(args) => args,
+            Self::Jobs(args) => &args.state,
             Self::Status(args) => &args.state,
             Self::Resume(args) => &args.job.state,
             Self::Rate(args) => &args.state,
@@ -152,11 +154,37 @@ impl Command {
             Self::Report(args) => &args.job.state,
             Self::Verify(args) => &args.state,
             Self::Load(args) => &args.state,
-            Self::Worker(args) => &args.job.state,
+            Self::Worker(args) => &args.state,
             Self::Serve(args) => &args.base().state,
             Self::Backup(args) => &args.state,
             Self::Restore(args) => &args.state,
         })
+    }
+
+    /// The service that the command drives, if it can drive one and one is named.
+    pub(crate) fn server(&self) -> Option<&ServerArgs> {
+        let server = match self {
+            Self::Migrate(args) => &args.server,
+            Self::Jobs(args) => &args.server,
+            Self::Status(args) => &args.server,
+            Self::Resume(args) => &args.job.server,
+            Self::Rate(args) => &args.server,
+            Self::Cancel(args) => &args.job.server,
+            Self::Report(args) => &args.job.server,
+            Self::Load(args) => &args.server,
+            Self::Demo(_)
+            | Self::Plan(_)
+            | Self::Capacity(_)
+            | Self::Verify(_)
+            | Self::Serve(_)
+            | Self::Config(_)
+            | Self::Backup(_)
+            | Self::Restore(_)
+            | Self::Completions { .. }
+            | Self::Worker(_)
+            | Self::Sandbox => return None,
+        };
+        server.address().map(|_| server)
     }
 }
 
@@ -358,12 +386,16 @@ pub(crate) struct PlanArgs {
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArgs {
     /// Source address: https://host:port, http://host:port, or a Zilliz Cloud cluster ID
+    ///
+    /// With --server, the ID or name of a cluster of the service.
     #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url,
           required_unless_present = "plan", help_heading = "Source")]
     source: Option<String>,
     #[command(flatten)]
     source_access: SourceAccess,
     /// Target address: https://host:port, http://host:port, or a Zilliz Cloud cluster ID
+    ///
+    /// With --server, the ID or name of a cluster of the service.
     #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url,
           required_unless_present = "plan", help_heading = "Target")]
     target: Option<String>,
@@ -393,6 +425,8 @@ pub(crate) struct MigrateArgs {
     pub(crate) job: JobArgs,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     #[command(flatten)]
     pub(crate) state: StateArgs,
 }
@@ -608,12 +642,23 @@ impl StateArgs {
     }
 }
 
+/// `jobs`
+#[derive(Debug, Args)]
+pub(crate) struct JobsArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
 /// A job, by its ID or the beginning of it.
 #[derive(Debug, Args)]
 pub(crate) struct JobName {
     /// Job ID, or a unique beginning of it
     #[arg(value_name = "JOB")]
     pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     #[command(flatten)]
     pub(crate) state: StateArgs,
 }
@@ -627,6 +672,8 @@ pub(crate) struct RateArgs {
     /// Rate limit: 20MB/s (B to GB, KiB to GiB), 5000rows/s, or `none`
     #[arg(value_name = "RATE")]
     pub(crate) rate: String,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     #[command(flatten)]
     pub(crate) state: StateArgs,
 }
@@ -647,8 +694,11 @@ pub(crate) struct ResumeArgs {
 /// `worker`
 #[derive(Debug, Args)]
 pub(crate) struct WorkerArgs {
+    /// Job ID, or a unique beginning of it
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
     #[command(flatten)]
-    pub(crate) job: JobName,
+    pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) source: SourceAccess,
     #[command(flatten)]
@@ -732,6 +782,8 @@ pub(crate) struct LoadArgs {
     /// Number of replicas [default: as on the source with --job, otherwise 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) replicas: Option<u32>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     #[command(flatten)]
     pub(crate) state: StateArgs,
 }

@@ -31,6 +31,7 @@ static HEADINGS: &[(&str, &str)] = &[
     ("Listener", "监听"),
     ("Networks", "网络"),
     ("Limits", "限制"),
+    ("Service", "服务"),
 ];
 
 /// What each command does.
@@ -145,6 +146,19 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
         "保存任务记录的目录；使用 --store 时仅保存与任务有关的文件 [默认值：$XDG_STATE_HOME/vecferry 或 ~/.local/state/vecferry]",
     ),
     ("", "store", "保存任务记录的 PostgreSQL 数据库：postgres://USER:PASSWORD@HOST:PORT/DATABASE"),
+    ("", "server", "由该地址上的服务执行；API 密钥放在 VECFERRY_API_KEY 中"),
+    ("", "server_key_file", "保存 API 密钥的文件，用于代替 VECFERRY_API_KEY"),
+    ("", "server_ca", "信任的服务 CA 证书（PEM）"),
+    (
+        "migrate",
+        "source",
+        "源集群的地址：https://host:port、http://host:port，或 Zilliz Cloud 集群 ID；使用 --server 时为服务中集群的 ID 或名称",
+    ),
+    (
+        "migrate",
+        "target",
+        "目标集群的地址：https://host:port、http://host:port，或 Zilliz Cloud 集群 ID；使用 --server 时为服务中集群的 ID 或名称",
+    ),
     ("", "job", "任务 ID，或足以区分的开头部分"),
     ("", "rate", "限速：20MB/s（B 至 GB、KiB 至 GiB）、5000rows/s，或 `none`"),
     ("", "clean", "从目标集群删除该任务创建的所有内容，且只删除这些内容"),

@@ -13,6 +13,7 @@ mod log;
 mod output;
 mod present;
 mod progress;
+mod remote;
 mod settings;
 mod shorten;
 mod signals;
@@ -24,7 +25,7 @@ mod usage;
 use std::future::Future;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use vecferry_migrate::Exit;
 
 use crate::args::{Cli, Command, StateArgs};
@@ -36,20 +37,25 @@ use crate::signals::Signals;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let exit = match Cli::try_parse() {
-        Ok(cli) => run(&cli),
+    let parsed = Cli::command().try_get_matches();
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let exit = match parsed {
+        Ok((cli, matches)) => run(&cli, &matches),
         Err(error) => usage::explain(&error),
     };
     ExitCode::from(exit.code())
 }
 
-fn run(cli: &Cli) -> Exit {
-    let shown = &cli.shown;
-    let lang = shown.lang.unwrap_or_else(usage::lang_of_environment);
-    let record = cli.command.state().and_then(StateArgs::typed);
-    let output = Output::new(lang, shown.json, shown.quiet, shown.color, record);
-    if let Err(problem) = log::start(shown, default_log(&cli.command)) {
+fn run(cli: &Cli, matches: &ArgMatches) -> Exit {
+    let output = output(cli);
+    if let Err(problem) = log::start(&cli.shown, default_log(&cli.command)) {
         return output.refuse(&[problem]);
+    }
+    if cli.command.server().is_some() {
+        let foreign = remote::foreign_options(matches);
+        if !foreign.is_empty() {
+            return output.refuse(&foreign);
+        }
     }
     match &cli.command {
         Command::Completions { shell } => commands::completions::run(&output, *shell),
@@ -89,6 +95,16 @@ fn run(cli: &Cli) -> Exit {
         Command::Load(args) => {
             in_runtime(&output, async |signals| commands::load::run(&output, signals, args).await)
         }
+    }
+}
+
+fn output(cli: &Cli) -> Output {
+    let shown = &cli.shown;
+    let lang = shown.lang.unwrap_or_else(usage::lang_of_environment);
+    let new = |record| Output::new(lang, shown.json, shown.quiet, shown.color, record);
+    match cli.command.server() {
+        Some(server) => new(server.typed()).of_service(),
+        None => new(cli.command.state().and_then(StateArgs::typed)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::ser::Formatter;
-use vecferry_migrate::{Exit, Lang, Problem};
+use vecferry_migrate::{Code, Exit, Lang, Problem, Surface, retell};
 use vecferry_report::{acts, harmless, labels, typed};
 
 use crate::text::{self, Severity};
@@ -131,6 +131,8 @@ pub(crate) struct Output {
     stderr_colored: bool,
     /// The options that say where jobs are recorded, as they are typed, where that is not the default.
     record: Option<String>,
+    /// Whether a service does the work, whose settings are not options of a command.
+    remote: bool,
 }
 
 /// The last line of `--json` where a command was refused.
@@ -151,11 +153,27 @@ impl Output {
     ) -> Self {
         Self {
             record,
+            remote: false,
             lang,
             json,
             quiet,
             stdout_colored: color.applies(io::stdout().is_terminal()),
             stderr_colored: color.applies(io::stderr().is_terminal()),
+        }
+    }
+
+    /// The same where a service does the work.
+    #[must_use]
+    pub(crate) fn of_service(self) -> Self {
+        Self { remote: true, ..self }
+    }
+
+    /// How people act on a problem: on the clusters of a service through its API or console.
+    fn surface(&self, problem: &Problem) -> Surface {
+        // The API key is given at the command line all the same.
+        match self.remote && problem.code != Code::NotSignedIn {
+            true => Surface::Service,
+            false => Surface::CommandLine,
         }
     }
 
@@ -202,7 +220,14 @@ impl Output {
 
     /// A line of the result for machines.
     pub(crate) fn json_line(&self, value: &impl Serialize) {
-        if let Some(mut line) = json(value) {
+        let line = match self.remote {
+            true => serde_json::to_value(value).ok().and_then(|mut document| {
+                retell(&mut document, Surface::Service);
+                json(&document)
+            }),
+            false => json(value),
+        };
+        if let Some(mut line) = line {
             line.push(b'\n');
             self.raw(&line);
         }
@@ -244,13 +269,14 @@ impl Output {
             Severity::Warning => Style::Warning,
         };
         let head = text::problem_head(self.lang, severity, &problem.code.to_string());
-        let what = harmless(&problem.what(self.lang));
+        let what = harmless(&problem.what_on(self.surface(problem), self.lang));
         format!("{}{}{what}", self.styled_note(style, &head), labels::colon(self.lang))
     }
 
     /// The lines of a problem, for stderr.
     pub(crate) fn problem_lines(&self, severity: Severity, problem: &Problem) -> String {
-        let hint = self.commands(&harmless(&problem.hint(self.lang)));
+        let hint = problem.hint_on(self.surface(problem), self.lang);
+        let hint = self.commands(&harmless(&hint));
         let hint = text::hint(self.lang, &hint);
         format!("{}\n  {}", self.problem_line(severity, problem), self.styled_note(Style::Dim, &hint))
     }
@@ -299,8 +325,15 @@ mod tests {
     use super::*;
 
     fn output(lang: Lang) -> Output {
-        let record = None;
-        Output { lang, json: false, quiet: false, stdout_colored: false, stderr_colored: false, record }
+        Output {
+            lang,
+            json: false,
+            quiet: false,
+            stdout_colored: false,
+            stderr_colored: false,
+            record: None,
+            remote: false,
+        }
     }
 
     #[test]
@@ -316,6 +349,20 @@ mod tests {
             chinese.starts_with("警告[VF-0203]：目标集群上已存在 `default.books`\n  建议："),
             "{chinese}"
         );
+    }
+
+    #[test]
+    fn with_a_service_hints_name_what_is_given_to_the_service() {
+        let hint = |output: &Output, code| {
+            let problem =
+                Problem::new(code).with("side", "source").with("flag", "source").with("detail", "x");
+            output.problem_lines(Severity::Error, &problem)
+        };
+        let (here, remote) = (output(Lang::En), output(Lang::En).of_service());
+        assert!(hint(&here, Code::Endpoint).contains("--source-token"));
+        let told = hint(&remote, Code::Endpoint);
+        assert!(!told.contains("--") && told.contains("settings of the cluster"), "{told}");
+        assert!(hint(&remote, Code::NotSignedIn).contains("VECFERRY_API_KEY"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use vecferry_migrate::cluster::row_size::SizeBasis;
 use vecferry_migrate::plan::estimate::{DurationEstimate, WriteBasis};
 use vecferry_migrate::precheck::{Check, Outcome};
 use vecferry_migrate::report::{CollectionReport, Findings, LoadExtent, Verification};
-use vecferry_migrate::{Change, Cluster, DryRunReport, Exit, JobState, Lang, Plan, Report};
+use vecferry_migrate::{Change, Cluster, DryRunReport, Exit, JobState, Lang, PlanSummary, Report};
 use vecferry_milvus::{CollectionName, Endpoint};
 use vecferry_report::phrases::{LIST_MAX, loadable, names, resource_groups, verification, wait_shares};
 use vecferry_report::rbac::RbacText;
@@ -32,7 +32,10 @@ pub(crate) fn cut(lang: Lang, lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-fn change_lines<'a>(lang: Lang, changes: impl Iterator<Item = (CollectionName, &'a Change)>) -> Vec<String> {
+fn change_lines<'a>(
+    lang: Lang,
+    changes: impl Iterator<Item = (impl std::fmt::Display, &'a Change)>,
+) -> Vec<String> {
     let colon = labels::colon(lang);
     changes
         .map(|(collection, change)| {
@@ -42,17 +45,41 @@ fn change_lines<'a>(lang: Lang, changes: impl Iterator<Item = (CollectionName, &
         .collect()
 }
 
-/// The lines of a plan.
-pub(crate) fn plan_lines(lang: Lang, plan: &Plan, columns: Option<usize>) -> Vec<String> {
-    let address = |label: &str, cluster: &vecferry_migrate::Cluster| {
+/// The address of a cluster, and the release that it runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// Where it is.
+    pub(crate) address: &'a str,
+    /// What it runs.
+    pub(crate) version: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// Of a cluster that was looked at.
+    pub(crate) fn of(cluster: &'a Cluster) -> Self {
+        Self { address: &cluster.address, version: &cluster.version }
+    }
+}
+
+/// The parts of a name in a summary, `db.name`: only names of collections hold dots.
+fn parts(name: &str) -> (&str, &str) {
+    name.split_once('.').unwrap_or(("", name))
+}
+
+/// The lines of a plan between a source and a target.
+pub(crate) fn plan_lines(
+    lang: Lang,
+    plan: &PlanSummary,
+    [source, target]: [Place<'_>; 2],
+    columns: Option<usize>,
+) -> Vec<String> {
+    let address = |label: &str, place: Place<'_>| {
         let width = columns::width(labels::from(lang)).max(columns::width(labels::to(lang)));
-        format!("  {} {} ({})", columns::pad(label, width), cluster.address, harmless(&cluster.version))
+        let label = columns::pad(label, width);
+        format!("  {label} {} ({})", harmless(place.address), harmless(place.version))
     };
-    let mut lines = vec![
-        address(labels::from(lang), &plan.source),
-        address(labels::to(lang), &plan.target),
-        String::new(),
-    ];
+    let mut lines =
+        vec![address(labels::from(lang), source), address(labels::to(lang), target), String::new()];
     let mut table = Table::new([
         (labels::collection(lang), Align::Name),
         (labels::rows_estimated(lang), Align::Right),
@@ -61,8 +88,10 @@ pub(crate) fn plan_lines(lang: Lang, plan: &Plan, columns: Option<usize>) -> Vec
         (labels::remark(lang), Align::Left),
     ]);
     for collection in &plan.collections {
+        let (db, of_source) = parts(&collection.collection);
+        let (target_db, _) = parts(&collection.target);
         table.row(vec![
-            name(&collection.source, &collection.target.db),
+            name(&CollectionName::new(db, of_source), target_db),
             figures::count(collection.rows_estimate),
             figures::count(collection.partitions.len() as u64),
             names(lang, &collection.aliases),
@@ -83,7 +112,7 @@ pub(crate) fn plan_lines(lang: Lang, plan: &Plan, columns: Option<usize>) -> Vec
         lines.push(format!("{}{}{names}", labels::new_databases(lang), labels::colon(lang)));
     }
     let changes = plan.collections.iter().flat_map(|collection| {
-        collection.changes.iter().map(move |change| (collection.source.clone(), change))
+        collection.changes.iter().map(move |change| (collection.collection.clone(), change))
     });
     let changes = change_lines(lang, changes);
     if !changes.is_empty() {

@@ -66,6 +66,24 @@ vecferry_words::sentences! {
     /// A remedy where nothing better is known.
     run_again "run the command again" "请重新运行该命令";
 
+    // With a service that does the work.
+    /// The first Ctrl-C.
+    service_canceling
+        "Canceling the job in the service; press Ctrl-C again to leave it there and exit."
+        "正在服务中取消任务；再按一次 Ctrl-C 则不再等待并退出。";
+    /// The second Ctrl-C, before the service said which job it is.
+    service_may_have_job
+        "The job may have been created in the service: `vecferry jobs` lists it."
+        "任务可能已在服务中创建：可用 `vecferry jobs` 查看。";
+    /// It did not answer for a while.
+    service_is_back "The service answers again." "服务已恢复应答。";
+    /// Ctrl-C while collections are loaded.
+    service_goes_on_loading
+        "The service continues to load the collections."
+        "服务将继续加载这些 Collection。";
+    /// Heading of a column.
+    progress_column "progress" "进度";
+
     // The service.
     /// The first signal.
     service_ending
@@ -236,6 +254,34 @@ pub(crate) fn sandbox_failed(error: &vecferry_sandbox::Error) -> Told {
         _ => error.to_string(),
     };
     Told::both(error.to_string(), zh)
+}
+
+/// A job was created in a service.
+pub(crate) fn service_created(lang: Lang, job: &str) -> String {
+    lang.pick(format!("Job {job} was created in the service."), format!("已在服务中创建任务 {job}。"))
+}
+
+/// Where to look at a job that a service goes on with.
+pub(crate) fn service_has_job(lang: Lang, job: &str) -> String {
+    lang.pick(
+        format!("The job stays in the service. To see its state: vecferry status {job}"),
+        format!("任务仍保留在服务中。查看其状态：vecferry status {job}"),
+    )
+}
+
+/// How to continue a job of a service.
+pub(crate) fn service_resume_hint(lang: Lang, job: &str) -> String {
+    lang.pick(format!("To continue: vecferry resume {job}"), format!("继续任务：vecferry resume {job}"))
+}
+
+/// A service does not answer for the moment.
+pub(crate) fn service_is_away(lang: Lang, seconds: u64, why: &str) -> String {
+    lang.pick(format!("Trying again for {seconds} s: {why}"), format!("将在 {seconds} 秒内不断重试：{why}"))
+}
+
+/// A service loads what a job copied, and nothing else.
+pub(crate) fn load_needs_job() -> Told {
+    Told::both("--server needs --job", "--server 需要与 --job 一起使用")
 }
 
 /// Where the service listens.

@@ -1136,9 +1136,11 @@ catalogue! {
     /// No session or API key, or an invalid or expired one.
     NotSignedIn 802 Refused
         en "not signed in: the session or API key is missing, invalid or expired"
-           "sign in again, or send a valid API key"
+           "set VECFERRY_API_KEY to a valid API key of the service, or name a file that holds one with --server-key-file"
         zh "未登录：会话或 API 密钥缺失、无效或已过期"
-           "请重新登录，或使用有效的 API 密钥";
+           "请将 VECFERRY_API_KEY 设为该服务的有效 API 密钥，或用 --server-key-file 指定保存密钥的文件"
+        service "sign in again, or send a valid API key"
+                "请重新登录，或使用有效的 API 密钥";
     /// The caller's role does not allow this.
     NotAllowed 803 Refused
         en "{action} needs the role {needs}; the role here is {role}"
@@ -1241,6 +1243,12 @@ catalogue! {
            "correct this setting, then start the service again"
         zh "配置无效：{where}：{detail}"
            "请修正该设置，然后重新启动服务";
+    /// The service that a command was to drive does not answer, or something else answers.
+    ServiceUnreachable 820 Refused
+        en "the service at {server} can't be used: {detail}"
+           "check --server (or VECFERRY_SERVER), and that the service runs: {server}/healthz answers with status 200"
+        zh "无法使用 {server} 上的服务：{detail}"
+           "请检查 --server（或 VECFERRY_SERVER），并确认服务正在运行：{server}/healthz 应返回状态码 200";
 }
 
 #[cfg(test)]
@@ -1267,6 +1275,7 @@ mod tests {
         Code::UsersFile,
         Code::UsersFileExists,
         Code::Sandbox,
+        Code::ServiceUnreachable,
     ];
 
     /// Commands that texts put in backticks by their name alone.

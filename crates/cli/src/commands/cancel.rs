@@ -4,12 +4,13 @@ use serde::Serialize;
 use vecferry_migrate::{Exit, JobState, Lang, Problem, cancel, store_problem};
 use vecferry_report::{harmless, labels};
 use vecferry_store::Store;
+use vecferry_words::Told;
 
 use super::resume::endpoints;
 use crate::args::CancelArgs;
 use crate::output::Output;
 use crate::signals::Signals;
-use crate::{present, state, text};
+use crate::{present, remote, state, text};
 
 /// The answer for machines.
 #[derive(Serialize)]
@@ -22,6 +23,9 @@ struct Ended<'a> {
 
 /// Ends a job.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &CancelArgs) -> Exit {
+    if args.job.server.address().is_some() {
+        return remote::cancel::run(output, signals, args).await;
+    }
     let store = match state::store(&args.job.state).await {
         Ok(store) => store,
         Err(problem) => return output.refuse(&[problem]),
@@ -32,17 +36,9 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &CancelArg
         Some(Err(problems)) => return output.refuse(&problems),
         None => return Exit::Canceled,
     };
+    show_end(output, canceled.job_id.as_str(), canceled.state.name(), &canceled.removed);
     if output.json {
-        let (job_id, state) = (canceled.job_id.as_str(), canceled.state.name());
-        let removed = canceled.removed.iter().map(|told| told.text(Lang::En)).collect();
-        output.json_line(&Ended { event: "canceled", job_id, state, removed });
         return Exit::Done;
-    }
-    output.result(&labels::job_is(output.lang, canceled.job_id.as_str(), canceled.state.name()));
-    let removed = canceled.removed.iter().map(|told| harmless(told.text(output.lang))).collect();
-    if !canceled.removed.is_empty() {
-        output.result(&format!("{}{}", labels::removed(output.lang), labels::colon(output.lang).trim_end()));
-        present::cut(output.lang, removed).iter().for_each(|line| output.result(line));
     }
     if canceled.state == JobState::Successful {
         output.note(&output.commands(&text::clean_hint(output.lang, canceled.job_id.as_str())));
@@ -50,6 +46,21 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &CancelArg
         output.note(&output.commands(&text::resume_hint(output.lang, canceled.job_id.as_str())));
     }
     Exit::Done
+}
+
+/// Shows the state that a job has now, and what was removed of it.
+pub(crate) fn show_end(output: &Output, job_id: &str, state: &str, removed: &[Told]) {
+    if output.json {
+        let removed = removed.iter().map(|told| told.text(Lang::En)).collect();
+        output.json_line(&Ended { event: "canceled", job_id, state, removed });
+        return;
+    }
+    output.result(&harmless(&labels::job_is(output.lang, job_id, state)));
+    if !removed.is_empty() {
+        let removed = removed.iter().map(|told| harmless(told.text(output.lang))).collect();
+        output.result(&format!("{}{}", labels::removed(output.lang), labels::colon(output.lang).trim_end()));
+        present::cut(output.lang, removed).iter().for_each(|line| output.result(line));
+    }
 }
 
 /// The servers are only needed where a process died, or for cleaning up.

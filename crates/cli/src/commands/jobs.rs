@@ -10,10 +10,10 @@ use vecferry_migrate::{
 use vecferry_report::{figures, harmless, labels, page};
 use vecferry_store::{JobPage, JobRecord, JobState, JobSummary, Store};
 
-use crate::args::{JobName, ReportArgs, StateArgs};
+use crate::args::{JobName, JobsArgs, ReportArgs, StateArgs};
 use crate::output::Output;
 use crate::table::{Align, Table};
-use crate::{present, state, text};
+use crate::{present, remote, state, text};
 
 /// What one of these commands needs: an open store, or a refusal.
 async fn opened(args: &StateArgs) -> Result<Arc<dyn Store>, Vec<Problem>> {
@@ -25,7 +25,7 @@ fn failed(store: &dyn Store, job: &str) -> impl Fn(vecferry_store::Error) -> Vec
 }
 
 /// Ends a command that shows something.
-fn shown(output: &Output, result: Result<(), Vec<Problem>>) -> Exit {
+pub(crate) fn shown(output: &Output, result: Result<(), Vec<Problem>>) -> Exit {
     match result {
         Ok(()) => Exit::Done,
         Err(problems) => output.refuse(&problems),
@@ -33,9 +33,12 @@ fn shown(output: &Output, result: Result<(), Vec<Problem>>) -> Exit {
 }
 
 /// Lists all jobs.
-pub(crate) async fn list(output: &Output, args: &StateArgs) -> Exit {
+pub(crate) async fn list(output: &Output, args: &JobsArgs) -> Exit {
+    if args.server.address().is_some() {
+        return remote::jobs::list(output, args).await;
+    }
     let result = async {
-        let store = opened(args).await?;
+        let store = opened(&args.state).await?;
         let jobs = all_jobs(&*store).await?;
         if output.json {
             output.json_line(&jobs.iter().map(JobStatus::new).collect::<Vec<_>>());
@@ -91,6 +94,9 @@ fn job_table(output: &Output, jobs: &[JobSummary]) -> Table {
 
 /// Shows how far a job is.
 pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
+    if args.server.address().is_some() {
+        return remote::jobs::status(output, args).await;
+    }
     let result = async {
         let store = opened(&args.state).await?;
         let job_id = state::job(&*store, &args.job).await.map_err(|problem| vec![problem])?;
@@ -128,7 +134,8 @@ fn pace_lines(output: &Output, job: &JobSummary) -> Vec<String> {
     rate.into_iter().chain(bound_by).collect()
 }
 
-fn status_table(output: &Output, collections: &[CollectionStatus], live: bool) -> Table {
+/// Collections, and how far each is.
+pub(crate) fn status_table(output: &Output, collections: &[CollectionStatus], live: bool) -> Table {
     let lang = output.lang;
     let mut table = Table::new([
         (labels::collection(lang), Align::Name),
@@ -175,6 +182,9 @@ pub(super) async fn recorded_report(
 
 /// Shows the report of a job.
 pub(crate) async fn report(output: &Output, args: &ReportArgs) -> Exit {
+    if args.job.server.address().is_some() {
+        return remote::jobs::report(output, args).await;
+    }
     let result = async {
         let store = opened(&args.job.state).await?;
         let (_, report) = recorded_report(&*store, &args.job.job).await?;
@@ -192,7 +202,8 @@ pub(crate) async fn report(output: &Output, args: &ReportArgs) -> Exit {
     shown(output, result.await)
 }
 
-fn write(file: &Path, page: &str) -> Result<(), Problem> {
+/// Writes a page.
+pub(crate) fn write(file: &Path, page: &str) -> Result<(), Problem> {
     std::fs::write(file, page).map_err(|error| {
         Problem::new(Code::FileNotWritten).with("file", file.display()).told("detail", words_of(&error))
     })

@@ -13,7 +13,7 @@ use crate::connection::{both, endpoint, reach};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals::Signals;
-use crate::{present, state, text};
+use crate::{present, remote, state, text};
 
 /// The last line of `--json`.
 #[derive(Serialize)]
@@ -24,6 +24,9 @@ struct Loaded {
 
 /// Loads as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &LoadArgs) -> Exit {
+    if args.server.address().is_some() {
+        return remote::load::run(output, signals, args).await;
+    }
     let request = match signals.unless_signaled(Box::pin(request(args))).await {
         Some(Ok(request)) => request,
         Some(Err(problems)) => return output.refuse(&problems),
@@ -43,17 +46,21 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &LoadArgs)
         Some(Err(problems)) => return output.refuse(&problems),
         None => return Exit::Canceled,
     };
+    show(output, collections.iter().map(ToString::to_string).collect());
+    Exit::Done
+}
+
+/// Shows what is loaded now.
+pub(crate) fn show(output: &Output, collections: Vec<String>) {
     if output.json {
-        let collections = collections.iter().map(ToString::to_string).collect();
         output.json_line(&Loaded { event: "loaded", collections });
     } else if collections.is_empty() {
         output.result(labels::nothing_loaded(output.lang));
     } else {
-        let names = collections.iter().map(|collection| harmless(&collection.to_string()));
+        let names = collections.iter().map(|collection| harmless(collection));
         output.result(&format!("{}{}", labels::loaded(output.lang), labels::colon(output.lang).trim_end()));
         present::cut(output.lang, names.collect()).iter().for_each(|line| output.result(line));
     }
-    Exit::Done
 }
 
 async fn request(args: &LoadArgs) -> Result<LoadRequest, Vec<Problem>> {

@@ -25,10 +25,11 @@ use crate::args::{
 };
 use crate::connection::{both, endpoint, reach};
 use crate::output::{Output, Style};
+use crate::present::Place;
 use crate::progress::Progress;
 use crate::signals::Signals;
 use crate::text::{self, Severity};
-use crate::{present, state};
+use crate::{present, remote, state};
 
 /// The last line of `--json`.
 #[derive(Serialize)]
@@ -46,10 +47,17 @@ impl<'a> Finished<'a> {
 
 /// A line of `--json` before the start.
 #[derive(Serialize)]
-struct PlanLine {
+pub(crate) struct PlanLine {
     event: &'static str,
     #[serde(flatten)]
     plan: PlanSummary,
+}
+
+impl PlanLine {
+    /// The line for a plan.
+    pub(crate) fn new(plan: PlanSummary) -> Self {
+        Self { event: "plan", plan }
+    }
 }
 
 /// A line of `--json` that has nothing more to say, as the last one where a job never began or was left.
@@ -60,6 +68,9 @@ struct Event {
 
 /// Migrates as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateArgs) -> Exit {
+    if args.server.address().is_some() {
+        return remote::migrate::run(output, signals, args).await;
+    }
     let store = match state::store(&args.state).await {
         Ok(store) => store,
         Err(problem) => return output.refuse(&[problem]),
@@ -82,7 +93,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         migration.set_max_rate(max_rate);
     }
     if output.json && !output.quiet {
-        output.json_line(&PlanLine { event: "plan", plan: PlanSummary::of(migration.plan()) });
+        output.json_line(&PlanLine::new(PlanSummary::of(migration.plan())));
     }
     if args.dry_run {
         return dry_run(output, signals, &migration).await;
@@ -454,9 +465,15 @@ pub(crate) async fn prepare(
 
 /// Shows a plan to a person.
 pub(crate) fn show(output: &Output, plan: &Plan) {
+    let sides = [Place::of(&plan.source), Place::of(&plan.target)];
+    show_summary(output, &PlanSummary::of(plan), sides);
+}
+
+/// Shows the summary of a plan to a person.
+pub(crate) fn show_summary(output: &Output, plan: &PlanSummary, sides: [Place<'_>; 2]) {
     if !output.quiet {
         output.note(&output.styled_note(Style::Strong, labels::plan(output.lang)));
-        for line in present::plan_lines(output.lang, plan, output.note_columns()) {
+        for line in present::plan_lines(output.lang, plan, sides, output.note_columns()) {
             output.note(&line);
         }
     }

@@ -6,7 +6,7 @@ use vecferry_report::labels;
 
 use crate::args::RateArgs;
 use crate::output::Output;
-use crate::state;
+use crate::{remote, state};
 
 /// The answer for machines.
 #[derive(Serialize)]
@@ -19,16 +19,23 @@ struct Set<'a> {
 
 /// Limits the data rate of a job.
 pub(crate) async fn run(output: &Output, args: &RateArgs) -> Exit {
-    let (max_rate, set) = match set(args).await {
-        Ok(set) => set,
-        Err(problem) => return output.refuse(&[problem]),
-    };
+    if args.server.address().is_some() {
+        return remote::rate::run(output, args).await;
+    }
+    match set(args).await {
+        Ok((max_rate, set)) => show(output, set.job_id.as_str(), max_rate, set.live),
+        Err(problem) => output.refuse(&[problem]),
+    }
+}
+
+/// Shows the limit that a job has now.
+pub(crate) fn show(output: &Output, job_id: &str, max_rate: Option<MaxRate>, live: bool) -> Exit {
     if output.json {
-        output.json_line(&Set { event: "rate_set", job_id: set.job_id.as_str(), max_rate, live: set.live });
+        output.json_line(&Set { event: "rate_set", job_id, max_rate, live });
         return Exit::Done;
     }
     let rate = max_rate.map(|rate| rate.to_string());
-    output.result(&labels::rate_set(output.lang, set.job_id.as_str(), rate.as_deref(), set.live));
+    output.result(&labels::rate_set(output.lang, job_id, rate.as_deref(), live));
     Exit::Done
 }
 

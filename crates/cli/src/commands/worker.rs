@@ -33,8 +33,8 @@ async fn work(
     cancel: CancellationToken,
 ) -> Result<(), Vec<Problem>> {
     let one = |problem| vec![problem];
-    let store = state::store(&args.job.state).await.map_err(one)?;
-    let job_id = state::job(&*store, &args.job.job).await.map_err(one)?;
+    let store = state::store(&args.state).await.map_err(one)?;
+    let job_id = state::job(&*store, &args.job).await.map_err(one)?;
     let sides = endpoints(&*store, &job_id, &args.source, &args.target).await?;
     let resources = Resources::new(Limits::default());
     let worker = Worker::open(store, &job_id, sides, &resources, observer, cancel).await?;

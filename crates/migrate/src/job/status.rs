@@ -1,6 +1,6 @@
 //! How far a job is, from what is recorded of it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vecferry_store::{JobId, JobSummary, Store};
 
 use super::drift::updates_unseen;
@@ -82,7 +82,7 @@ pub struct Status {
 }
 
 /// How far a collection is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CollectionStatus {
     /// Its name on the source, `db.name`.
     pub collection: String,

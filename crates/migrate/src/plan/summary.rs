@@ -1,6 +1,6 @@
 //! A plan as people review it and machines read it: without what only the engine needs.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::estimate::DurationEstimate;
 use super::rbac::RbacPlan;
@@ -9,7 +9,7 @@ use crate::cluster::load_state::FormerLoad;
 use crate::problem::Problem;
 
 /// What a job will do.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlanSummary {
     /// Databases that will be created on the target.
     pub new_databases: Vec<String>,
@@ -26,7 +26,7 @@ pub struct PlanSummary {
 }
 
 /// What a job will do with a collection.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CollectionSummary {
     /// Its name on the source, `db.name`.
     pub collection: String,

@@ -1,0 +1,128 @@
+//! What a service answers, as far as the command line shows it.
+
+use serde::Deserialize;
+use serde_json::Value;
+use vecferry_migrate::{CollectionStatus, JobState, PlanSummary, Problem};
+
+/// A cluster that is registered there.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Cluster {
+    pub(super) cluster_id: String,
+    pub(super) cluster_name: String,
+    pub(super) connect_address: String,
+    pub(super) version: String,
+}
+
+/// A page of clusters.
+#[derive(Debug, Deserialize)]
+pub(super) struct Clusters {
+    pub(super) count: usize,
+    pub(super) clusters: Vec<Cluster>,
+}
+
+/// What a check came to.
+#[derive(Debug, Deserialize)]
+pub(super) struct CheckOutcome {
+    pub(super) refusals: Vec<Problem>,
+    pub(super) plan: Option<PlanSummary>,
+}
+
+/// The job that was created.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct JobMade {
+    pub(super) job_id: String,
+}
+
+/// A job.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Job {
+    pub(super) job_id: String,
+    pub(super) status: String,
+    pub(super) progress: String,
+    pub(super) create_time: String,
+    #[serde(default)]
+    pub(super) end_time: Option<String>,
+    pub(super) source_address: String,
+    pub(super) target_address: String,
+}
+
+impl Job {
+    /// Its state, if this version knows it.
+    pub(super) fn state(&self) -> Option<JobState> {
+        JobState::of_name(&self.status)
+    }
+
+    /// Whether nothing more happens by itself.
+    pub(super) fn is_over(&self) -> bool {
+        match self.state() {
+            Some(JobState::Successful | JobState::Failed | JobState::Canceled) => true,
+            Some(JobState::Pending | JobState::InProgress | JobState::Canceling) | None => false,
+        }
+    }
+}
+
+/// A page of jobs, newest first.
+#[derive(Debug, Deserialize)]
+pub(super) struct Jobs {
+    pub(super) jobs: Vec<Job>,
+    #[serde(default)]
+    pub(super) cursor: Option<String>,
+}
+
+/// A job with its collections and problems.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Details {
+    pub(super) job: Job,
+    /// What `vecferry status --json` shows of a job; absent before the job began.
+    #[serde(default)]
+    pub(super) progress: Option<Value>,
+    #[serde(default)]
+    pub(super) problems: Vec<Value>,
+}
+
+impl Details {
+    /// How far the job is, if it began.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        Progress::deserialize(self.progress.as_ref()?).ok()
+    }
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Progress {
+    #[serde(default)]
+    pub(super) live: bool,
+    #[serde(default)]
+    pub(super) attempts: u64,
+    #[serde(default)]
+    pub(super) worked_seconds: f64,
+    #[serde(default)]
+    pub(super) max_rate: Option<String>,
+    #[serde(default)]
+    pub(super) bound_by: Option<String>,
+    pub(super) collections: Vec<CollectionStatus>,
+    #[serde(default)]
+    pub(super) warnings: Vec<Problem>,
+}
+
+/// Something that is done with a finished job.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TaskMade {
+    pub(super) task_id: String,
+}
+
+/// How that is going.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Task {
+    pub(super) task_id: String,
+    pub(super) status: String,
+    #[serde(default)]
+    pub(super) problems: Vec<Value>,
+    #[serde(default)]
+    pub(super) result: Option<Value>,
+}
