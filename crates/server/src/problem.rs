@@ -1,9 +1,14 @@
 //! Problems as the service words them.
 
+use std::fmt;
+use std::net::IpAddr;
+
 use serde_json::Value;
 use vecferry_migrate::{Code, Problem};
 use vecferry_store::{Error, ErrorKind};
-use vecferry_words::Surface;
+use vecferry_words::{Surface, Told};
+
+use crate::network;
 
 /// A problem with all its texts, as the service words them.
 pub(crate) fn document(problem: &Problem) -> Value {
@@ -39,4 +44,25 @@ pub(crate) fn of_store(error: &Error) -> Problem {
         | ErrorKind::Fenced
         | ErrorKind::Moved => Problem::new(Code::ServiceUnavailable).with("detail", error),
     }
+}
+
+/// Why a host is not called.
+pub(crate) fn of_network(host: &str, error: network::Error) -> Problem {
+    match error {
+        network::Error::Denied { address, network, .. } => denied(host, address, network),
+        // No network of the settings is its own: it is told as one of a single address.
+        network::Error::NotAllowed { address, .. } => denied(host, address, address),
+        network::Error::Unresolved { reason, .. } => Problem::new(Code::BadRequest).told(
+            "detail",
+            Told::both(
+                format!("the host `{host}` can't be resolved: {reason}"),
+                format!("无法解析主机 `{host}`：{reason}"),
+            ),
+        ),
+    }
+}
+
+fn denied(host: &str, address: IpAddr, network: impl fmt::Display) -> Problem {
+    let problem = Problem::new(Code::NetworkDenied).with("host", host).with("address", address);
+    problem.with("network", network)
 }

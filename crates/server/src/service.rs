@@ -1,7 +1,7 @@
 //! The service: its tables, its keys, and what runs in this process.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,8 +13,9 @@ use vecferry_store::{Error as StoreError, ErrorKind, Store};
 use vecferry_words::Told;
 
 use crate::access::{Actor, Caller, Credential, OrganizationRole};
-use crate::network::{self, Networks};
-use crate::problem::of_store;
+use crate::network::Networks;
+use crate::oidc::Oidc;
+use crate::problem::{of_network, of_store};
 use crate::secret::keyring::{self, Keyring};
 use crate::secret::token::{Token, TokenKind};
 use crate::settings::Settings;
@@ -53,6 +54,8 @@ pub struct Service {
     stop: CancellationToken,
     /// Renders what is counted.
     metrics: Option<Metrics>,
+    /// Sign-in with an identity provider.
+    oidc: Option<Oidc>,
 }
 
 /// Renders what is counted, in the text format of Prometheus.
@@ -78,6 +81,11 @@ impl Service {
         let failed = |error: StoreError| of_store(&error);
         let tables = Tables::open(store).await.map_err(failed)?;
         let link = first_start(&tables).await.map_err(failed)?;
+        if let Some(org_id) = settings.oidc.as_ref().and_then(|oidc| oidc.join.as_ref())
+            && tables.edition(org_id).await.map_err(failed)?.is_none()
+        {
+            return Err(no_organization(org_id));
+        }
         let requests = settings.requests;
         let service = Self {
             tables,
@@ -92,6 +100,7 @@ impl Service {
             wake: Notify::new(),
             stop: CancellationToken::new(),
             metrics: settings.metrics.clone(),
+            oidc: settings.oidc.clone().map(Oidc::new),
             settings,
         };
         Ok((Arc::new(service), link))
@@ -148,6 +157,11 @@ impl Service {
 
     pub(crate) fn listeners(&self) -> &Arc<Semaphore> {
         &self.listeners
+    }
+
+    /// Sign-in with an identity provider, where there is one.
+    pub(crate) fn oidc(&self) -> Option<&Oidc> {
+        self.oidc.as_ref()
     }
 
     /// Renders what is counted, where that is.
@@ -243,18 +257,7 @@ impl Service {
 
     /// The addresses of a host, all of which may be called.
     pub(crate) async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Problem> {
-        self.networks().resolve(host, port).await.map_err(|error| match error {
-            network::Error::Denied { address, network, .. } => denied(host, address, network),
-            // No network of the settings is its own: it is told as one of a single address.
-            network::Error::NotAllowed { address, .. } => denied(host, address, address),
-            network::Error::Unresolved { reason, .. } => Problem::new(Code::BadRequest).told(
-                "detail",
-                Told::both(
-                    format!("the host `{host}` can't be resolved: {reason}"),
-                    format!("无法解析主机 `{host}`：{reason}"),
-                ),
-            ),
-        })
+        self.networks().resolve(host, port).await.map_err(|error| of_network(host, error))
     }
 
     /// Where a registered cluster is, and how to be let in.
@@ -301,9 +304,14 @@ fn key_problem(error: keyring::Error) -> Problem {
     }
 }
 
-fn denied(host: &str, address: IpAddr, network: impl fmt::Display) -> Problem {
-    let problem = Problem::new(Code::NetworkDenied).with("host", host).with("address", address);
-    problem.with("network", network)
+fn no_organization(org_id: &str) -> Problem {
+    Problem::new(Code::ConfigInvalid).with("where", "`oidc-join`").told(
+        "detail",
+        Told::both(
+            format!("there is no organization `{org_id}`; `GET /v2/organization` shows its ID"),
+            format!("没有 ID 为 `{org_id}` 的组织；可用 `GET /v2/organization` 查看其 ID"),
+        ),
+    )
 }
 
 /// Makes the first organization. Of several processes that start at once, one does.

@@ -3,7 +3,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use vecferry_milvus::Secret;
+
 use crate::network::Networks;
+use crate::outbound::Address;
 
 /// As the cloud's API.
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
@@ -31,8 +34,44 @@ pub struct Settings {
     pub are_metrics_open: bool,
     /// Renders what is counted in this process; none where nothing is.
     pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+    /// Sign-in with an identity provider; none where there is none.
+    pub oidc: Option<OidcSettings>,
     /// Another address of the control plane of Zilliz Cloud than the vendor's; for tests.
     pub control_plane: Option<String>,
+}
+
+/// Sign-in with an identity provider (OpenID Connect).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OidcSettings {
+    /// What the provider calls itself, an address. Over TLS, unless it is on this machine.
+    pub issuer: String,
+    /// What the provider calls this service.
+    pub client_id: String,
+    /// What the service shows the provider; none for a public client.
+    pub client_secret: Option<Secret>,
+    /// Where the provider sends browsers back to: the service's address with [`OidcSettings::CALLBACK`].
+    pub redirect_url: String,
+    /// E-mail addresses are of one of these domains; of any one where there are none.
+    pub email_domains: Vec<String>,
+    /// Who is unknown becomes a member of this organization, without a project; is refused where there is none.
+    pub join: Option<String>,
+}
+
+impl OidcSettings {
+    /// The path that the provider sends browsers back to.
+    pub const CALLBACK: &'static str = "/v2/session/oidc/callback";
+
+    /// Whether an e-mail address may sign in.
+    pub(crate) fn is_of_domains(&self, email: &str) -> bool {
+        let domain = email.rsplit_once('@').map(|(_, domain)| domain).unwrap_or_default();
+        self.email_domains.is_empty()
+            || self.email_domains.iter().any(|known| known.eq_ignore_ascii_case(domain))
+    }
+
+    /// Whether an address may be that of a provider: over TLS, or on this machine.
+    pub fn is_issuer(url: &str) -> bool {
+        !url.contains('?') && Address::parse(url).is_some_and(|address| address.is_safe())
+    }
 }
 
 /// Jobs that run at once.
@@ -85,6 +124,7 @@ impl Default for Settings {
             jobs_kept: None,
             are_metrics_open: false,
             metrics: None,
+            oidc: None,
             control_plane: None,
         }
     }

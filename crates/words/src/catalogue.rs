@@ -1249,6 +1249,24 @@ catalogue! {
            "check --server (or VECFERRY_SERVER), and that the service runs: {server}/healthz answers with status 200"
         zh "无法使用 {server} 上的服务：{detail}"
            "请检查 --server（或 VECFERRY_SERVER），并确认服务正在运行：{server}/healthz 应返回状态码 200";
+    /// What the identity provider sent signs nobody in.
+    SignInRejected 821 Refused
+        en "the sign-in with the identity provider failed: {detail}"
+           "sign in again; if it keeps failing, ask whoever runs the service"
+        zh "通过身份提供方登录失败：{detail}"
+           "请重新登录；如果仍然失败，请联系服务的运维人员";
+    /// The identity provider vouches for somebody who may not use this service.
+    NotAdmitted 822 Refused
+        en "`{email}` cannot sign in to this service: {detail}"
+           "ask an owner of your organization to invite this address, or sign in with another account"
+        zh "`{email}` 无法登录本服务：{detail}"
+           "请让组织所有者邀请该地址，或使用其他账号登录";
+    /// The identity provider can't be reached, or does not do what it should.
+    IdentityProviderUnavailable 823 Refused
+        en "the identity provider `{issuer}` cannot be used: {detail}"
+           "try again later, or sign in with your password"
+        zh "身份提供方 `{issuer}` 无法使用：{detail}"
+           "请稍后重试，或使用密码登录";
 }
 
 #[cfg(test)]

@@ -190,15 +190,17 @@ impl IntoResponse for Refusal {
 fn status(code: Code) -> StatusCode {
     #[allow(clippy::wildcard_enum_match_arm, reason = "the codes of the engine are refusals of a request")]
     match code {
-        Code::NotSignedIn => StatusCode::UNAUTHORIZED,
-        Code::NotAllowed => StatusCode::FORBIDDEN,
+        Code::NotSignedIn | Code::SignInRejected => StatusCode::UNAUTHORIZED,
+        Code::NotAllowed | Code::NotAdmitted => StatusCode::FORBIDDEN,
         Code::NoSuchObject => StatusCode::NOT_FOUND,
         Code::Conflict | Code::IdempotencyConflict | Code::ClusterInUse | Code::ProjectInUse => {
             StatusCode::CONFLICT
         }
         Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::ServiceUnavailable | Code::StoreFull | Code::KeyMissing => StatusCode::SERVICE_UNAVAILABLE,
+        Code::ServiceUnavailable | Code::StoreFull | Code::KeyMissing | Code::IdentityProviderUnavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         code if vecferry_migrate::problem::is_store_unavailable(code) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     }

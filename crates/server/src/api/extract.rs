@@ -154,6 +154,19 @@ pub(crate) fn optional_text(name: &str, value: &str, characters_max: usize) -> R
     Ok(value.to_owned())
 }
 
+/// Whether a text has the form of an e-mail address.
+pub(crate) fn is_email(email: &str) -> bool {
+    match email.split_once('@') {
+        Some((local, host)) => {
+            !local.is_empty()
+                && !host.is_empty()
+                && !email.contains(char::is_whitespace)
+                && !host.contains('@')
+        }
+        None => false,
+    }
+}
+
 /// How many rows a page may have.
 pub(crate) fn page_rows(asked: Option<i64>) -> Result<i64, Refusal> {
     match asked {

@@ -20,6 +20,7 @@ use super::answer::Refusal;
 use crate::access::Caller;
 use crate::secret::token;
 use crate::service::Service;
+use crate::settings::OidcSettings;
 use crate::tables::AuditRecord;
 
 /// The cookie of a session.
@@ -35,7 +36,12 @@ const DROPPED_BYTES_MAX: usize = 64 << 20;
 const CALLER_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Where a session begins.
-const SIGN_INS: [&str; 2] = ["/v2/session", "/v2/session/link"];
+const SIGN_INS: [(Method, &str); 4] = [
+    (Method::POST, "/v2/session"),
+    (Method::POST, "/v2/session/link"),
+    (Method::GET, "/v2/session/oidc"),
+    (Method::GET, OidcSettings::CALLBACK),
+];
 
 /// Characters of an address in the audit log.
 const OBJECT_CHARACTERS_MAX: usize = 500;
@@ -119,8 +125,8 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
     parts.extensions.insert(Peer(peer));
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     // Whoever signs in needs no session, and a browser can't get rid of the cookie of one that is over.
-    if method == Method::POST && SIGN_INS.contains(&path.as_str()) {
-        parts.headers.remove(header::COOKIE);
+    if SIGN_INS.iter().any(|(known, at)| *known == method && *at == path) {
+        without_session(&mut parts.headers);
     }
     let caller = match caller(&service, &method, &parts.headers).await {
         Ok(caller) => caller.map(Arc::new),
@@ -234,6 +240,20 @@ async fn found(service: &Service, method: &Method, headers: &HeaderMap) -> Resul
         }
     }
     Ok(Some(caller))
+}
+
+/// Takes the session out of the cookies.
+fn without_session(headers: &mut HeaderMap) {
+    let cookies: Vec<_> =
+        headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).collect();
+    let names = |cookie: &&str| cookie.trim().split_once('=').is_some_and(|(name, _)| name == SESSION_COOKIE);
+    let kept: Vec<_> =
+        cookies.iter().flat_map(|cookies| cookies.split(';')).filter(|cookie| !names(cookie)).collect();
+    let kept = HeaderValue::from_str(&kept.join(";"));
+    headers.remove(header::COOKIE);
+    if let Ok(kept) = kept {
+        headers.insert(header::COOKIE, kept);
+    }
 }
 
 /// The value of a cookie.

@@ -10,7 +10,7 @@ use vecferry_policy::Edition;
 use vecferry_store::ErrorKind;
 
 use super::answer::{Answer, Done, Refusal, Refused, Result, answer, done};
-use super::extract::{Body, Owner, Path, Query, Signed, text};
+use super::extract::{Body, Owner, Path, Query, Signed, is_email, text};
 use super::projects::{After, NAME_CHARACTERS_MAX, project};
 use crate::access::{Action, OrganizationRole, ProjectRole};
 use crate::secret::token::{Token, TokenKind};
@@ -190,7 +190,7 @@ pub(crate) async fn invite(
     let (email, name) =
         (text("email", &email, EMAIL_CHARACTERS_MAX)?, text("name", &name, NAME_CHARACTERS_MAX)?);
     let role = organization_role(&role)?;
-    if !is_address(&email) {
+    if !is_email(&email) {
         return Err(Refusal::bad_told("`email` is no e-mail address", "`email` 不是邮箱地址"));
     }
     let token = Token::new(TokenKind::Link).map_err(Refusal::unavailable)?;
@@ -215,18 +215,6 @@ async fn homeless(service: &Service, email: &str) -> std::result::Result<String,
         return Ok(user.user_id);
     }
     Err(Refusal::conflict("somebody has this e-mail address already", "该邮箱地址已被使用"))
-}
-
-fn is_address(email: &str) -> bool {
-    match email.split_once('@') {
-        Some((local, host)) => {
-            !local.is_empty()
-                && !host.is_empty()
-                && !email.contains(char::is_whitespace)
-                && !host.contains('@')
-        }
-        None => false,
-    }
 }
 
 async fn new_link(service: &Service, user_id: &str) -> std::result::Result<Secret, Refusal> {

@@ -13,6 +13,7 @@ mod jobs;
 mod keys;
 mod members;
 mod migrations;
+mod oidc;
 mod projects;
 mod session;
 mod tasks;
@@ -39,6 +40,8 @@ pub(crate) const PATHS: &[&str] = &[
     "/v2/session",
     "/v2/session/link",
     "/v2/session/password",
+    "/v2/session/oidc",
+    "/v2/session/oidc/callback",
     "/v2/organization",
     "/v2/users",
     "/v2/users/{userId}",
@@ -116,6 +119,8 @@ fn ways() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(session::show, session::sign_in, session::sign_out))
         .routes(routes!(session::sign_in_by_link))
         .routes(routes!(session::set_password))
+        .routes(routes!(oidc::begin))
+        .routes(routes!(oidc::finish))
         .routes(routes!(members::organization, members::change_organization))
         .routes(routes!(members::list, members::invite))
         .routes(routes!(members::change, members::remove))

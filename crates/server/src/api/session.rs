@@ -149,6 +149,17 @@ fn link_of(peer: std::net::IpAddr) -> String {
 }
 
 async fn begin(service: &Service, user: UserRecord) -> std::result::Result<Response, Refusal> {
+    let (caller, token) = begun(service, user).await?;
+    let mut response = answer(session(&caller, Some(token.reveal())))?.into_response();
+    response.headers_mut().insert(header::SET_COOKIE, session_cookie(service, &token)?);
+    Ok(response)
+}
+
+/// Begins a session: who has it, and its token.
+pub(super) async fn begun(
+    service: &Service,
+    user: UserRecord,
+) -> std::result::Result<(Caller, Secret), Refusal> {
     let Some(org_id) = service.tables().organization_of(&user.user_id).await? else {
         return Err(Problem::new(Code::NotSignedIn).into());
     };
@@ -157,14 +168,16 @@ async fn begin(service: &Service, user: UserRecord) -> std::result::Result<Respo
     let Some(caller) = service.caller_of_session(&token.hash).await? else {
         return Err(Problem::new(Code::NotSignedIn).into());
     };
-    let secret = token.secret.reveal();
+    Ok((caller, token.secret))
+}
+
+/// The cookie of a session.
+pub(super) fn session_cookie(service: &Service, token: &Secret) -> std::result::Result<HeaderValue, Refusal> {
+    let secret = token.reveal();
     let secure = if service.settings().is_behind_tls { "; Secure" } else { "" };
     let value =
         format!("{SESSION_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age=43200{secure}");
-    let mut response = answer(session(&caller, Some(secret)))?.into_response();
-    let value = HeaderValue::from_str(&value).map_err(Refusal::unavailable)?;
-    response.headers_mut().insert(header::SET_COOKIE, value);
-    Ok(response)
+    HeaderValue::from_str(&value).map_err(Refusal::unavailable)
 }
 
 /// Sign out

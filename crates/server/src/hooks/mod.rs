@@ -1,7 +1,6 @@
 //! Tells webhooks of changes of jobs: signed, in the order of the changes of a job, and again where it fails. What is to be
 //! told is in the record, so that every process can do it; this module does not know who may make a webhook.
 
-mod address;
 mod body;
 mod send;
 mod signature;
@@ -15,10 +14,10 @@ use tokio::task::JoinSet;
 use vecferry_migrate::Lang;
 use vecferry_store::Error as StoreError;
 
-pub(crate) use address::Address;
 pub(crate) use body::test_body;
 pub(crate) use send::{Sender, Trouble};
 
+use crate::outbound::Address;
 use crate::service::Service;
 use crate::tables::{DeliveryRecord, Outcome, WebhookRecord, webhook_purpose};
 

@@ -1,30 +1,15 @@
-//! One attempt: a connection to an address that was allowed, one request, and the status of its answer. Redirects are not
-//! followed: they would lead around the check of the address.
+//! One attempt: one request, and the status of its answer.
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use vecferry_migrate::{Lang, Problem, Surface};
 
-use super::address::Address;
-
-/// An attempt is over within this time.
-const ATTEMPT_MAX: Duration = Duration::from_secs(10);
-/// As it says who it is.
-const USER_AGENT: &str = concat!("vecferry/", env!("CARGO_PKG_VERSION"));
+use crate::outbound::{Address, Client, Failure};
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +17,6 @@ pub(crate) enum Trouble {
     /// It is no address any more.
     #[error("the address of the webhook cannot be used")]
     Address,
-    /// It may not be called, or has no address.
-    #[error("{0}")]
-    Unresolved(Box<Problem>),
     /// The secret can't be decrypted.
     #[error("{0}")]
     Secret(Box<Problem>),
@@ -44,21 +26,12 @@ pub(crate) enum Trouble {
     /// The job was removed meanwhile.
     #[error("the job is no longer recorded")]
     JobIsGone,
-    /// No connection.
-    #[error("cannot connect: {0}")]
-    Connection(String),
-    /// The certificate is not trusted, or there is no TLS.
-    #[error("no TLS connection: {0}")]
-    Tls(String),
-    /// The answer is none.
-    #[error("no HTTP answer: {0}")]
-    Http(String),
+    /// There is no answer.
+    #[error("{0}")]
+    Unanswered(Failure),
     /// The answer is a refusal, or a redirect.
     #[error("the answer has the status {0}")]
     Status(u16),
-    /// It took too long.
-    #[error("no answer within {} s", ATTEMPT_MAX.as_secs())]
-    Late,
 }
 
 /// A trouble as it is recorded.
@@ -86,16 +59,13 @@ impl Trouble {
 
     fn told(&self, lang: Lang) -> String {
         match (self, lang) {
-            (Self::Unresolved(problem) | Self::Secret(problem), _) => problem.what_on(Surface::Service, lang),
+            (Self::Unanswered(failure), _) => failure.told(lang),
+            (Self::Secret(problem), _) => problem.what_on(Surface::Service, lang),
             (_, Lang::En) => self.to_string(),
             (Self::Address, Lang::Zh) => "Webhook 地址无法使用".to_owned(),
             (Self::Store, Lang::Zh) => "服务无法读取其数据库".to_owned(),
             (Self::JobIsGone, Lang::Zh) => "该任务的记录已删除".to_owned(),
-            (Self::Connection(detail), Lang::Zh) => format!("无法连接：{detail}"),
-            (Self::Tls(detail), Lang::Zh) => format!("无法建立 TLS 连接：{detail}"),
-            (Self::Http(detail), Lang::Zh) => format!("没有 HTTP 应答：{detail}"),
             (Self::Status(status), Lang::Zh) => format!("应答状态码为 {status}"),
-            (Self::Late, Lang::Zh) => format!("{} 秒内无应答", ATTEMPT_MAX.as_secs()),
         }
     }
 }
@@ -108,17 +78,16 @@ pub(super) struct Message<'a> {
     pub(super) body: &'a str,
 }
 
-/// Sends, and knows whose certificates are trusted.
+/// Sends messages.
 #[derive(Debug, Default)]
 pub(crate) struct Sender {
-    /// Read when it is first needed: most installations have no webhooks.
-    tls: OnceLock<Option<Arc<ClientConfig>>>,
+    client: Client,
 }
 
 impl Sender {
     /// A sender that trusts what the system trusts.
     pub(crate) fn new() -> Self {
-        Self::default()
+        Self { client: Client::new() }
     }
 
     /// Sends a message to an address; only to those that the name has by the resolution that is given.
@@ -128,78 +97,22 @@ impl Sender {
         resolved: impl Future<Output = Result<Vec<SocketAddr>, Problem>>,
         message: Message<'_>,
     ) -> Result<(), Trouble> {
-        let attempt = async {
-            let addresses = resolved.await.map_err(|problem| Trouble::Unresolved(Box::new(problem)))?;
-            let request = request(address, message).ok_or(Trouble::Address)?;
-            let stream = TcpStream::connect(&addresses[..]).await;
-            let stream = stream.map_err(|error| Trouble::Connection(error.to_string()))?;
-            let status = if address.is_tls() {
-                answered(self.tls(stream, address).await?, request).await?
-            } else {
-                answered(stream, request).await?
-            };
-            if status.is_success() { Ok(()) } else { Err(Trouble::Status(status.as_u16())) }
-        };
-        tokio::time::timeout(ATTEMPT_MAX, attempt).await.unwrap_or(Err(Trouble::Late))
-    }
-
-    async fn tls(
-        &self,
-        stream: TcpStream,
-        address: &Address,
-    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Trouble> {
-        let config = self.tls.get_or_init(client_config).clone();
-        let config = config.ok_or_else(|| Trouble::Tls("TLS is not available".to_owned()))?;
-        let host = address.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(host).map_err(|error| Trouble::Tls(error.to_string()))?;
-        let connected = TlsConnector::from(config).connect(name, stream).await;
-        connected.map_err(|error| Trouble::Tls(error.to_string()))
+        let request = request(message).ok_or(Trouble::Address)?;
+        let answer = self.client.exchange(address, resolved, request, 0).await;
+        let (status, _) = answer.map_err(Trouble::Unanswered)?;
+        if status.is_success() { Ok(()) } else { Err(Trouble::Status(status.as_u16())) }
     }
 }
 
-fn client_config() -> Option<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    for error in native.errors {
-        tracing::warn!(%error, "a trusted certificate cannot be read");
-    }
-    roots.add_parsable_certificates(native.certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
-    Some(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
-}
-
-fn request(address: &Address, message: Message<'_>) -> Option<Request<Full<Bytes>>> {
+fn request(message: Message<'_>) -> Option<Request<Full<Bytes>>> {
     let json = HeaderValue::from_static("application/json");
     Request::builder()
         .method(Method::POST)
-        .uri(address.path())
-        .header(header::HOST, address.authority())
         .header(header::CONTENT_TYPE, json)
-        .header(header::USER_AGENT, USER_AGENT)
-        .header(header::CONNECTION, "close")
         .header("vecferry-signature", message.signature)
         .header("vecferry-delivery", message.delivery_id)
         .body(Full::new(Bytes::copy_from_slice(message.body.as_bytes())))
         .ok()
-}
-
-/// The status of the answer. What else it says is not read.
-async fn answered<Stream>(stream: Stream, request: Request<Full<Bytes>>) -> Result<StatusCode, Trouble>
-where
-    Stream: AsyncRead + AsyncWrite + Unpin,
-{
-    let failed = |error: hyper::Error| Trouble::Http(error.to_string());
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    let sent = sender.send_request(request);
-    tokio::pin!(sent, connection);
-    tokio::select! {
-        biased;
-        answer = &mut sent => return answer.map(|answer| answer.status()).map_err(failed),
-        ended = &mut connection => ended.map_err(failed)?,
-    }
-    // The connection may end with the answer.
-    sent.await.map(|answer| answer.status()).map_err(failed)
 }
 
 #[cfg(test)]
@@ -263,7 +176,7 @@ mod tests {
             assert!(matches!(&sent, Err(Trouble::Status(found)) if *found == status), "{sent:?}");
         }
         let (sent, _) = posted("no HTTP at all\r\n\r\n").await;
-        assert!(matches!(&sent, Err(Trouble::Http(_))), "{sent:?}");
+        assert!(matches!(&sent, Err(Trouble::Unanswered(Failure::Http(_)))), "{sent:?}");
     }
 
     #[tokio::test]
@@ -274,7 +187,7 @@ mod tests {
         let message = Message { delivery_id: "dlv-1", signature: "", body: "" };
         let sent = Sender::new().post(&address, async { Err(problem) }, message).await;
         let trouble = sent.unwrap_err();
-        assert!(matches!(trouble, Trouble::Unresolved(_)), "{trouble:?}");
+        assert!(matches!(trouble, Trouble::Unanswered(Failure::Unresolved(_))), "{trouble:?}");
         let recorded = trouble.to_json();
         assert!(Trouble::of_json(&recorded, Lang::En).contains("169.254.0.0/16"));
         assert!(Trouble::of_json(&recorded, Lang::Zh).starts_with("本服务不允许连接"));

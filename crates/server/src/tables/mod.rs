@@ -5,6 +5,7 @@
 mod audit;
 mod clusters;
 mod idempotency;
+mod identities;
 mod keys;
 mod members;
 mod migrations;

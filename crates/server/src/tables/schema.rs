@@ -1,7 +1,7 @@
 //! The versions of the tables. A version that was released is never changed: what comes later is a step of its own.
 
 /// SQL that both stores understand.
-pub(crate) const STEPS: [&str; 2] = [FIRST, SECOND];
+pub(crate) const STEPS: [&str; 3] = [FIRST, SECOND, THIRD];
 
 const FIRST: &str = r#"
 CREATE TABLE organizations (
@@ -211,4 +211,16 @@ CREATE INDEX migrations_by_end ON migrations (ended_ms);
 CREATE INDEX idempotency_by_job ON idempotency (job_id);
 ALTER TABLE migrations ADD COLUMN told TEXT;
 UPDATE migrations SET told = state;
+"#;
+
+/// Who is who at an identity provider.
+const THIRD: &str = r#"
+CREATE TABLE identities (
+    issuer TEXT COLLATE "C" NOT NULL,
+    subject TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL,
+    created_ms BIGINT NOT NULL,
+    PRIMARY KEY (issuer, subject)
+);
+CREATE UNIQUE INDEX identities_by_user ON identities (user_id, issuer);
 "#;

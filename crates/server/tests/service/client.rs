@@ -33,6 +33,13 @@ pub(crate) fn settings() -> Settings {
     settings
 }
 
+/// The keys of a place.
+pub(crate) async fn keyring(place: &Place) -> Keyring {
+    let path = place.keys.path().join("keyring");
+    Keyring::create_file(&path).await.unwrap();
+    Keyring::load(&KeySource::File(path)).await.unwrap()
+}
+
 /// A running service. It ends when this is dropped.
 pub(crate) struct Running {
     pub(crate) service: Arc<Service>,
@@ -44,10 +51,8 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(place: &Place, settings: Settings) -> Self {
-        let path = place.keys.path().join("keyring");
-        Keyring::create_file(&path).await.unwrap();
-        let keyring = Keyring::load(&KeySource::File(path)).await.unwrap();
-        let (service, link) = Service::open(place.open().await, keyring, settings).await.unwrap();
+        let opened = Service::open(place.open().await, keyring(place).await, settings).await;
+        let (service, link) = opened.unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let client = Client::new(listener.local_addr().unwrap());
         let serving = tokio::spawn(serve(Arc::clone(&service), listener, None));
@@ -97,6 +102,14 @@ impl World {
         let project_id = text(&projects[0]["projectId"]);
         let store = place.open().await;
         Self { place, store, running, session, owner, project_id }
+    }
+
+    /// The same place with another process, where a client was at home.
+    pub(crate) async fn again(self, settings: Settings) -> Self {
+        self.running.end().await;
+        let running = Running::start(&self.place, settings).await;
+        let (session, owner) = (self.session.at(&running.client), self.owner.at(&running.client));
+        Self { running, session, owner, ..self }
     }
 
     /// Somebody new with a session.
@@ -175,6 +188,15 @@ impl Client {
         headers.retain(|(known, _)| *known != name);
         headers.push((name, value.to_owned()));
         Self { address: self.address, headers }
+    }
+
+    /// The value of a header; empty where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.as_str())
+            .unwrap_or_default()
     }
 
     /// Without a header.

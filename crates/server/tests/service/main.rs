@@ -10,6 +10,7 @@
 mod client;
 mod events;
 mod flow;
+mod oidc;
 mod openapi;
 mod place;
 mod refused;

@@ -83,6 +83,7 @@ pub(crate) async fn counts(store: &Arc<dyn Store>) -> Vec<(&'static str, i64)> {
         "key_grants",
         "sessions",
         "links",
+        "identities",
         "migrations",
         "idempotency",
     ];

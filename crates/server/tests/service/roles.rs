@@ -78,6 +78,8 @@ fn needs(operation: &str, is_session: bool) -> (Needs, u16) {
         "healthz" | "readyz" | "signIn" | "signInByLink" => (Needs::Nothing, 200),
         "showSession" | "signOut" | "showOrganization" | "listProjects" | "listApiKeys" | "createApiKey"
         | "listClusters" | "listJobs" | "listWebhooks" => (Needs::SignedIn, 200),
+        // No provider is set.
+        "signInByOidc" | "finishSignInByOidc" => (Needs::Nothing, 404),
         "setPassword" => (Needs::SignedIn, if is_session { 200 } else { 400 }),
         "changeOrganization" | "listUsers" | "inviteUser" | "createProject" | "listAuditLogs" => {
             (Needs::OwnOrganization, 200)

@@ -1,11 +1,11 @@
-//! Where a webhook is: `http[s]://host[:port]/path?query`.
+//! An address that is called: `http[s]://host[:port]/path?query`.
 
 use http::Uri;
 
 /// Characters of an address.
 const CHARACTERS_MAX: usize = 2048;
 
-/// The address of a webhook.
+/// An address that is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     is_tls: bool,
@@ -52,8 +52,19 @@ impl Address {
     }
 
     /// Whether it is called over TLS.
-    pub(super) fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.is_tls
+    }
+
+    /// Whether nobody on the way reads what is sent there: over TLS, or on this machine.
+    pub(crate) fn is_safe(&self) -> bool {
+        self.is_tls || self.is_loopback()
+    }
+
+    fn is_loopback(&self) -> bool {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost")
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// The name or address, an IPv6 address in brackets.
@@ -79,6 +90,17 @@ impl Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_tls_or_this_machine_is_safe() {
+        let is_safe = |url: &str| Address::parse(url).is_some_and(|address| address.is_safe());
+        for url in ["https://id.example.com", "http://127.0.0.1:9", "http://LocalHost/x", "http://[::1]:1"] {
+            assert!(is_safe(url), "{url}");
+        }
+        for url in ["http://id.example.com", "http://10.0.0.1", "http://localhost.example.com/"] {
+            assert!(!is_safe(url), "{url}");
+        }
+    }
 
     #[test]
     fn addresses_are_told_apart() {
