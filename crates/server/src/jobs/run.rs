@@ -16,6 +16,8 @@ use crate::problem::of_store;
 use crate::service::Service;
 use crate::tables::{MigrationRecord, MigrationSource, Taken, Wanted, source_purpose};
 
+/// A start at a time is tried for so long where a cluster can't be reached.
+const START_RETRIED_MS: i64 = 10 * 60 * 1000;
 /// How often the progress of a running job is recorded.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -66,6 +68,10 @@ async fn run(
         Err(Stopped::NotNow) => return Ok(Again::Soon),
         Err(Stopped::Canceled) => End { state: JobState::Canceled, problems: Vec::new() },
         Err(Stopped::Refused(problems)) if problems.iter().any(is_passing) => return Ok(Again::Soon),
+        Err(Stopped::Refused(problems)) if waits_for_cluster(service, record, &problems).await? => {
+            tracing::info!("the job waits for a cluster that can't be reached");
+            return Ok(Again::Soon);
+        }
         Err(Stopped::Refused(problems)) => End { state: JobState::Failed, problems },
     };
     end(service, record, ended).await
@@ -88,6 +94,28 @@ fn is_passing(problem: &Problem) -> bool {
         Code::JobIsLive,
     ];
     PASSING.contains(&problem.code)
+}
+
+/// Whether a job that was to start at a time is still to wait for a cluster that can't be reached: nobody may be there to
+/// start it again.
+async fn waits_for_cluster(
+    service: &Service,
+    record: &MigrationRecord,
+    problems: &[Problem],
+) -> Result<bool, StoreError> {
+    let is_scheduled = record.checks.is_some();
+    if !is_scheduled || !problems.iter().any(is_unreachable) {
+        return Ok(false);
+    }
+    // It may have waited for its turn before it was tried first.
+    let now = service.tables().now_ms().await?;
+    let tried_since = record.started_ms.unwrap_or(now).max(record.start_ms);
+    Ok(now.saturating_sub(tried_since) < START_RETRIED_MS)
+}
+
+/// Whether a cluster could not be reached, which may pass.
+fn is_unreachable(problem: &Problem) -> bool {
+    [Code::UnknownHost, Code::ConnectionRefused, Code::NoAnswer].contains(&problem.code)
 }
 
 async fn carried_out(
@@ -156,6 +184,10 @@ async fn planned_before(planned: &str, sides: &Sides) -> Result<Migration, Vec<P
     let (source, target) = (sides.source.clone(), sides.target.clone());
     let checked = Migration::prepare_planned(file, source, target, tolerance_percent, None);
     Box::pin(checked).await.map_err(|mut problems| {
+        // Then nothing was checked that could have changed.
+        if problems.iter().all(is_unreachable) {
+            return problems;
+        }
         let changed = Problem::new(Code::PrecheckChanged);
         let detail = problems.iter().map(|problem| problem.code.to_string()).collect::<Vec<_>>().join(", ");
         problems.insert(0, changed.with("detail", detail));

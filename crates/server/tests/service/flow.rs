@@ -12,7 +12,7 @@ use vecferry_testkit::stand_in::{Key, Options, Version};
 
 use crate::client::{Client, Running, World, settings, text, wait_for};
 use crate::on_both_stores;
-use crate::place::{Place, change, rows};
+use crate::place::{Place, change, eventually, rows};
 
 on_both_stores!(
     a_job_runs_to_its_end_and_everything_is_told,
@@ -24,6 +24,8 @@ on_both_stores!(
     a_job_starts_at_its_time,
     a_job_whose_check_has_changed_does_not_start,
     a_canceled_job_that_waits_ends,
+    a_start_waits_for_a_cluster_that_can_not_be_reached,
+    a_start_does_not_wait_for_a_cluster_for_ever,
     what_jobs_need_stays,
     a_job_waits_for_its_target,
 );
@@ -514,6 +516,61 @@ async fn what_jobs_need_stays(place: Place) {
     owner.delete(&project).await.data();
     owner.get(&project).await.assert_refused(404, "VF-0804");
     removed_or_migrated(&owner, &source, &target).await;
+}
+
+/// What ended a job.
+async fn codes_of(world: &World, job_id: &str) -> Vec<String> {
+    let details = world.owner.get(&format!("/v2/jobs/{job_id}/details")).await.data();
+    details["problems"].as_array().unwrap().iter().map(|problem| text(&problem["code"])).collect()
+}
+
+/// A job that was to start while its source or its target can't be reached, and has been tried once.
+async fn unreachable_at_its_start(world: &World, proxies: [&FaultProxy; 2], cut: usize) -> String {
+    let (source_id, target_id) = (
+        world.register(&world.project_id, "source", &proxies[0].uri()).await,
+        world.register(&world.project_id, "target", &proxies[1].uri()).await,
+    );
+    let job_id = world.owner.migrate(later(&source_id, &target_id)).await;
+    proxies[cut].refuse_all(true);
+    is_due(world, &job_id).await;
+    let sql = "SELECT held_until_ms FROM migrations WHERE job_id = $1 AND started_ms IS NOT NULL AND holder IS NULL";
+    eventually("the start was tried", async || rows(&world.store, sql, &[(&job_id).into()]).await.pop())
+        .await;
+    let job = world.owner.get(&format!("/v2/jobs/{job_id}")).await.data();
+    assert_eq!((job["status"].as_str(), job["reason"].as_str()), (Some("IN_PROGRESS"), None));
+    job_id
+}
+
+async fn a_start_waits_for_a_cluster_that_can_not_be_reached(place: Place) {
+    let world = World::start(place).await;
+    for cut in [0, 1] {
+        let (source, target) = (server(), server());
+        source.add(&books("books"));
+        let proxies = [FaultProxy::start(&source.uri()), FaultProxy::start(&target.uri())];
+        let job_id = unreachable_at_its_start(&world, proxies.each_ref(), cut).await;
+        proxies[cut].refuse_all(false);
+        world.wait_for(&job_id, "SUCCESSFUL").await;
+        assert_arrived(&source, &target, "books");
+    }
+}
+
+async fn a_start_does_not_wait_for_a_cluster_for_ever(place: Place) {
+    let world = World::start(place).await;
+    let (source, target) = (server(), server());
+    source.add(&books("books"));
+    let proxies = [FaultProxy::start(&source.uri()), FaultProxy::start(&target.uri())];
+    let job_id = unreachable_at_its_start(&world, proxies.each_ref(), 1).await;
+    // Ten minutes pass.
+    let sql = "UPDATE migrations SET started_ms = started_ms - $2 WHERE job_id = $1";
+    change(&world.store, sql, &[(&job_id).into(), (10 * 60 * 1000).into()]).await;
+    world.wait_for(&job_id, "FAILED").await;
+    assert_eq!(codes_of(&world, &job_id).await, ["VF-0102"]);
+    // Whoever goes on with it has another ten minutes.
+    world.owner.send("POST", &format!("/v2/jobs/{job_id}/resume"), None).await.data();
+    world.wait_for(&job_id, "IN_PROGRESS").await;
+    proxies[1].refuse_all(false);
+    world.wait_for(&job_id, "SUCCESSFUL").await;
+    assert_arrived(&source, &target, "books");
 }
 
 /// A cluster is removed and a job made for it at the same time: never both.
