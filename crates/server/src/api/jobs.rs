@@ -35,7 +35,7 @@ pub(crate) struct JobsQuery {
     cursor: Option<String>,
     /// Jobs of a page, 1 to 100.
     page_size: Option<i64>,
-    /// Only into this project.
+    /// Only into or out of clusters of this project.
     project_id: Option<String>,
     /// Only with this cluster on one side.
     cluster_id: Option<String>,
@@ -106,15 +106,14 @@ pub(crate) async fn job(
     action: Action,
 ) -> std::result::Result<MigrationRecord, Refusal> {
     let record = service.tables().migration(&caller.org_id, job_id).await?;
-    let record = record.filter(|record| caller.may(Action::Look, &record.project_id));
-    let record = record.ok_or_else(|| Refusal::absent(KIND, job_id))?;
-    let of_source = match &record.source {
-        MigrationSource::Cluster { project_id, .. } => Some(project_id.as_str()),
-        MigrationSource::Elsewhere { .. } => None,
-    };
-    for project_id in std::iter::once(record.project_id.as_str()).chain(of_source) {
-        if action != Action::Look && !caller.may(action, project_id) {
-            return Err(not_allowed(action.needs().title(), caller.title_in(project_id)));
+    // Whoever sees one of its clusters sees the job.
+    let is_seen = |record: &MigrationRecord| record.projects().any(|id| caller.may(Action::Look, id));
+    let record = record.filter(is_seen).ok_or_else(|| Refusal::absent(KIND, job_id))?;
+    if action != Action::Look {
+        for project_id in record.projects() {
+            if !caller.may(action, project_id) {
+                return Err(not_allowed(action.needs().title(), caller.title_in(project_id)));
+            }
         }
     }
     Ok(record)

@@ -85,10 +85,21 @@ pub(crate) struct MigrationRecord {
     pub(crate) holder: Option<String>,
 }
 
+impl MigrationRecord {
+    /// The projects that the job is in: the target's, and the source's where that is registered.
+    pub(crate) fn projects(&self) -> impl Iterator<Item = &str> {
+        let of_source = match &self.source {
+            MigrationSource::Cluster { project_id, .. } => Some(project_id.as_str()),
+            MigrationSource::Elsewhere { .. } => None,
+        };
+        std::iter::once(self.project_id.as_str()).chain(of_source)
+    }
+}
+
 /// Which jobs, newest first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MigrationPage {
-    /// Only of these projects.
+    /// Only those into or out of these projects.
     pub(crate) projects: Option<Vec<String>>,
     pub(crate) state: Option<JobState>,
     /// Only those with this cluster on one side.
@@ -270,7 +281,9 @@ impl Tables {
             let from = values.len() + 1;
             values.extend(projects.iter().map(Value::from));
             let places: Vec<_> = (from..=values.len()).map(|place| format!("${place}")).collect();
-            condition.push_str(&format!(" AND project_id IN ({})", places.join(", ")));
+            let places = places.join(", ");
+            condition
+                .push_str(&format!(" AND (project_id IN ({places}) OR source_project_id IN ({places}))"));
         }
         values.push(page.rows.into());
         let last = values.len();

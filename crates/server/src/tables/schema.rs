@@ -1,7 +1,7 @@
 //! The versions of the tables. A version that was released is never changed: what comes later is a step of its own.
 
 /// SQL that both stores understand.
-pub(crate) const STEPS: [&str; 3] = [FIRST, SECOND, THIRD];
+pub(crate) const STEPS: [&str; 4] = [FIRST, SECOND, THIRD, FOURTH];
 
 const FIRST: &str = r#"
 CREATE TABLE organizations (
@@ -223,4 +223,9 @@ CREATE TABLE identities (
     PRIMARY KEY (issuer, subject)
 );
 CREATE UNIQUE INDEX identities_by_user ON identities (user_id, issuer);
+"#;
+
+/// Members of the source's project see its jobs too.
+const FOURTH: &str = r#"
+CREATE INDEX migrations_by_source_project ON migrations (source_project_id, job_id);
 "#;

@@ -17,6 +17,7 @@ use crate::place::{Place, change, eventually, rows};
 on_both_stores!(
     a_job_runs_to_its_end_and_everything_is_told,
     lists_are_filtered_and_come_in_pages,
+    members_of_the_sources_project_see_the_job,
     a_canceled_job_goes_on,
     access_to_a_source_elsewhere_is_erased,
     a_job_outlives_its_service,
@@ -247,6 +248,43 @@ async fn lists_are_filtered_and_come_in_pages(place: Place) {
     let seen = session.get("/v2/jobs").await.data();
     assert_eq!(seen["jobs"].as_array().unwrap().len(), 1, "{seen:#}");
     assert_eq!(seen["jobs"][0]["jobId"].as_str(), Some(other.as_str()));
+}
+
+async fn members_of_the_sources_project_see_the_job(place: Place) {
+    let mut settings = settings();
+    settings.jobs.per_process_max = 0;
+    let world = World::with(place, settings).await;
+    let (source, target) = (server(), server());
+    let (source_id, target_id) = world.register_both(&source, &target).await;
+    let other_project = world.new_project("other").await;
+    let other_target = world.register(&other_project, "elsewhere", &target.uri()).await;
+    let (user_id, session) = world.member("bob", "member").await;
+    world.give(&world.project_id, &user_id, "admin").await;
+    let within = world.owner.migrate(everything(&source_id, &target_id)).await;
+    let out_of = world.owner.migrate(everything(&source_id, &other_target)).await;
+    let into = world.owner.migrate(everything(&other_target, &target_id)).await;
+    world.owner.migrate(everything(&other_target, &other_target)).await;
+    for query in [String::new(), format!("projectId={}", world.project_id)] {
+        let page = session.get(&format!("/v2/jobs?{query}")).await.data();
+        let jobs = page["jobs"].as_array().unwrap().iter().map(|job| text(&job["jobId"]));
+        assert_eq!(jobs.collect::<Vec<_>>(), [&into, &out_of, &within].map(String::as_str), "{query}");
+    }
+    let pages = async |query: &str| session.get(&format!("/v2/jobs?pageSize=1&{query}")).await.data();
+    let first = pages("").await;
+    let second = pages(&format!("cursor={}", text(&first["cursor"]))).await;
+    assert_eq!(second["jobs"][0]["jobId"].as_str(), Some(out_of.as_str()));
+    session.get(&format!("/v2/jobs?projectId={other_project}")).await.assert_refused(404, "VF-0804");
+    let cancel = async |job_id: &str| session.post(&format!("/v2/jobs/{job_id}/cancel"), json!({})).await;
+    for job_id in [&out_of, &into] {
+        session.get(&format!("/v2/jobs/{job_id}/details")).await.data();
+        let refused = cancel(job_id).await.assert_refused(403, "VF-0803");
+        let told = "needs the role Project Admin; the role here is Organization Member";
+        assert!(text(&refused["message"]).contains(told), "{refused:#}");
+    }
+    world.give(&other_project, &user_id, "admin").await;
+    for job_id in [&within, &out_of, &into] {
+        cancel(job_id).await.data();
+    }
 }
 
 async fn a_canceled_job_goes_on(place: Place) {

@@ -52,16 +52,21 @@ enum Standing {
     Unknown,
     Owner,
     Member(Role),
+    /// An admin of the project of the jobs' source, and nothing in the first one.
+    AdminOfSource,
     /// An owner of another organization.
     Elsewhere,
 }
 
-fn expected(needs: Needs, standing: Standing, allowed: u16) -> u16 {
+fn expected(needs: Needs, is_of_job: bool, standing: Standing, allowed: u16) -> u16 {
     match (standing, needs) {
         (Standing::Nobody, Needs::Nothing) => allowed,
         (Standing::Nobody | Standing::Unknown, _) => 401,
         (Standing::Owner, _) | (_, Needs::Nothing | Needs::SignedIn) => allowed,
-        (Standing::Member(_), Needs::OwnOrganization | Needs::Owner) => 403,
+        (Standing::Member(_) | Standing::AdminOfSource, Needs::OwnOrganization | Needs::Owner) => 403,
+        (Standing::AdminOfSource, Needs::Look) if is_of_job => allowed,
+        (Standing::AdminOfSource, Needs::Administer) if is_of_job => 403,
+        (Standing::AdminOfSource, _) => 404,
         (Standing::Member(_), Needs::OwnerWhoFinds) => 404,
         (Standing::Member(Role::None), _) => 404,
         (Standing::Member(_), Needs::Look) => allowed,
@@ -108,6 +113,8 @@ struct Scene {
     target: StandIn,
     source_id: String,
     target_id: String,
+    /// In a project of its own, of which the admin of the first project is an admin too: jobs come from there.
+    other_source_id: String,
     /// Somebody to sign in as.
     signer: String,
     /// Members of the first project.
@@ -142,8 +149,7 @@ fn webhook(project_id: &str) -> Value {
 
 impl Scene {
     async fn job(&self) -> String {
-        let body =
-            json!({"source": {"clusterId": self.source_id}, "destination": {"clusterId": self.target_id}});
+        let body = json!({"source": {"clusterId": self.other_source_id}, "destination": {"clusterId": self.target_id}});
         self.world.owner.migrate(body).await
     }
 
@@ -307,6 +313,9 @@ async fn everybody_may_do_what_the_role_says(place: Place) {
     source.add(&plain("books", false, &[("_default", (0..3).map(Key::Long).collect())]));
     let (source_id, target_id) = world.register_both(&source, &target).await;
 
+    let sources = world.new_project("sources").await;
+    let other_source_id = world.register(&sources, "other source", &source.uri()).await;
+
     let mut callers: Vec<(&str, Standing, Client)> = Vec::new();
     let mut members = Vec::new();
     for (name, role) in
@@ -314,9 +323,15 @@ async fn everybody_may_do_what_the_role_says(place: Place) {
     {
         let (user_id, session) = world.member(name, "member").await;
         world.give(&world.project_id, &user_id, name_of(role)).await;
+        if role == Role::Admin {
+            world.give(&sources, &user_id, "admin").await;
+        }
         callers.push((name, Standing::Member(role), key_of(&session).await));
         members.push((user_id, role));
     }
+    let (user_id, session) = world.member("source-admin", "member").await;
+    world.give(&sources, &user_id, "admin").await;
+    callers.push(("admin of the source's project", Standing::AdminOfSource, key_of(&session).await));
     let (_, session) = world.member("without", "member").await;
     callers.push(("member without project", Standing::Member(Role::None), key_of(&session).await));
     let (user_id, session) = world.member("other-admin", "member").await;
@@ -343,7 +358,18 @@ async fn everybody_may_do_what_the_role_says(place: Place) {
     let (second_owner, _) = world.member("second-owner", "owner").await;
     let made = world.owner.post("/v2/webhooks", webhook(&world.project_id)).await.data();
     let (webhook_id, imported) = (text(&made["webhookId"]), AtomicUsize::new(0));
-    let scene = Scene { world, source, target, source_id, target_id, signer, members, webhook_id, imported };
+    let scene = Scene {
+        world,
+        source,
+        target,
+        source_id,
+        target_id,
+        other_source_id,
+        signer,
+        members,
+        webhook_id,
+        imported,
+    };
 
     let mut tried = 0;
     for (method, path, operation) in operations() {
@@ -371,7 +397,8 @@ async fn try_one(
     is_session: bool,
 ) {
     let (needs, allowed) = needs(operation, is_session);
-    let expected = expected(needs, standing, allowed);
+    let is_of_job = path.starts_with("/v2/jobs/");
+    let expected = expected(needs, is_of_job, standing, allowed);
     let (ids, body) = scene.objects(operation).await;
     let path = filled(path, &ids);
     let before = counts(&scene.world.store).await;
@@ -384,7 +411,8 @@ async fn try_one(
     }
     let sees = matches!(standing, Standing::Owner)
         || matches!(standing, Standing::Member(role) if role != Role::None);
-    if answer.status == 200 && !sees {
+    let sees_job = standing == Standing::AdminOfSource && path.starts_with("/v2/jobs");
+    if answer.status == 200 && !sees && !sees_job {
         for hidden in [&scene.world.project_id, &scene.source_id, &scene.target_id] {
             assert!(!answer.text().contains(hidden.as_str()), "{context}");
         }
