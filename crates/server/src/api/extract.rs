@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::{Bytes, HttpBody};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header;
@@ -62,16 +63,40 @@ impl<Data: DeserializeOwned> FromRequest<Arc<Service>> for Body<Data> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &Arc<Service>) -> Result<Self, Refusal> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        if !kind.eq_ignore_ascii_case("application/json") {
-            return Err(Refusal::bad_told(
-                "the body is not said to be JSON; send `Content-Type: application/json`",
-                "请求体未声明为 JSON；请发送 `Content-Type: application/json`",
-            ));
+        read(&json(request).await?).map(Self)
+    }
+}
+
+/// A body that is said to be JSON.
+async fn json(request: Request) -> Result<Bytes, Refusal> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        return Err(Refusal::bad_told(
+            "the body is not said to be JSON; send `Content-Type: application/json`",
+            "请求体未声明为 JSON；请发送 `Content-Type: application/json`",
+        ));
+    }
+    // It has arrived already: the gate reads it, within a size and a time.
+    Ok(request.into_body().collect().await.map_err(Refusal::bad)?.to_bytes())
+}
+
+/// The same where the body may be left out, or be `null`.
+#[derive(Clone, Debug)]
+pub(crate) struct OptionalBody<Data>(pub(crate) Data);
+
+impl<Data: DeserializeOwned + Default> FromRequest<Arc<Service>> for OptionalBody<Data> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &Arc<Service>) -> Result<Self, Refusal> {
+        // The gate made it of what arrived, so that its size is known.
+        if request.body().size_hint().exact() == Some(0) {
+            return Ok(Self(Data::default()));
         }
-        // It has arrived already: the gate reads it, within a size and a time.
-        let bytes = request.into_body().collect().await.map_err(Refusal::bad)?.to_bytes();
+        let bytes = json(request).await?;
+        if bytes.trim_ascii() == b"null" {
+            return Ok(Self(Data::default()));
+        }
         read(&bytes).map(Self)
     }
 }
@@ -82,6 +107,10 @@ pub(crate) fn read<Data: DeserializeOwned>(bytes: &[u8]) -> Result<Data, Refusal
         .map_err(|_| Refusal::bad_told("the body is not UTF-8", "请求体不是 UTF-8 编码"))?;
     if text.contains("\\u0000") {
         return Err(Refusal::bad_told("the body holds the character NUL", "请求体含有 NUL 字符"));
+    }
+    // Otherwise a list would be taken for the fields in their order.
+    if !text.trim_start().starts_with('{') {
+        return Err(Refusal::bad_told("the body is not a JSON object", "请求体不是 JSON 对象"));
     }
     serde_json::from_str(text).map_err(Refusal::bad)
 }

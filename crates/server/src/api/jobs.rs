@@ -15,7 +15,7 @@ use vecferry_words::Lang;
 
 use super::answer::{Answer, Done, Refusal, Refused, Result, answer, documents, done};
 use super::clusters;
-use super::extract::{Body, Path, Query, Signed, not_allowed, page_rows};
+use super::extract::{Body, OptionalBody, Path, Query, Signed, not_allowed, page_rows};
 use super::migrations::{Source, access, sealed};
 use super::projects::project;
 use crate::access::{Action, Caller};
@@ -259,14 +259,15 @@ pub(crate) async fn cancel(
 }
 
 /// Go on with a job that failed or was canceled; takes a Project Admin
-#[utoipa::path(post, path = "/v2/jobs/{jobId}/resume", tag = "Jobs", operation_id = "resumeJob", request_body = ResumeRequest,
+#[utoipa::path(post, path = "/v2/jobs/{jobId}/resume", tag = "Jobs", operation_id = "resumeJob",
+    request_body(content = Option<ResumeRequest>, description = "Needed only where the source is not registered"),
     params(("jobId" = String, Path, description = "The job")), security(("apiKey" = []), ("session" = [])),
     responses((status = 200, body = Answer<Done>), (status = "default", body = Refused)))]
 pub(crate) async fn resume(
     State(service): State<Arc<Service>>,
     Signed(caller): Signed,
     Path(job_id): Path<String>,
-    Body(request): Body<ResumeRequest>,
+    OptionalBody(request): OptionalBody<ResumeRequest>,
 ) -> Result<Done> {
     let record = job(&service, &caller, &job_id, Action::Administer).await?;
     let ended = [JobState::Failed, JobState::Canceled];

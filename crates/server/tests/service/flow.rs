@@ -24,9 +24,9 @@ on_both_stores!(
     a_request_that_is_repeated_makes_one_job,
     a_job_starts_at_its_time,
     a_job_whose_check_has_changed_does_not_start,
-    a_canceled_job_that_waits_ends,
     a_start_waits_for_a_cluster_that_can_not_be_reached,
     a_start_does_not_wait_for_a_cluster_for_ever,
+    a_canceled_job_that_waits_ends,
     what_jobs_need_stays,
     a_job_waits_for_its_target,
 );
@@ -307,7 +307,12 @@ async fn a_canceled_job_goes_on(place: Place) {
     let job = world.wait_for(&job_id, "CANCELED").await;
     assert!(job["endTime"].is_string(), "{job:#}");
     held.release().await;
-    world.owner.post(&format!("{path}/resume"), json!({})).await.data();
+    for body in ["[]", "1", r#"{"colour": "red"}"#] {
+        let answer = world.owner.send("POST", &format!("{path}/resume"), Some(body.into())).await;
+        answer.assert_refused(400, "VF-0801");
+    }
+    // Nothing has to be said.
+    world.owner.send("POST", &format!("{path}/resume"), None).await.data();
     let job = world.wait_for(&job_id, "SUCCESSFUL").await;
     assert_eq!(job["progress"], "100");
     held.assert_arrived();
@@ -513,49 +518,6 @@ async fn a_job_whose_check_has_changed_does_not_start(place: Place) {
     assert!(target.names("default").0.is_empty(), "nothing was written");
 }
 
-async fn a_canceled_job_that_waits_ends(place: Place) {
-    let world = World::start(place).await;
-    let (source, target) = (server(), server());
-    source.add(&books("books"));
-    let (source_id, target_id) = world.register_both(&source, &target).await;
-    let job_id = world.owner.migrate(later(&source_id, &target_id)).await;
-    world.owner.post(&format!("/v2/jobs/{job_id}/cancel"), json!({})).await.data();
-    let job = world.wait_for(&job_id, "CANCELED").await;
-    assert!(job["startTime"].is_null(), "{job:#}");
-    assert!(target.names("default").0.is_empty(), "nothing was written");
-}
-
-async fn what_jobs_need_stays(place: Place) {
-    let mut queued = settings();
-    queued.jobs.per_process_max = 0;
-    let world = World::with(place, queued).await;
-    let (source, target) = (server(), server());
-    source.add(&books("books"));
-    let (source_id, target_id) = world.register_both(&source, &target).await;
-    let job_id = world.owner.migrate(everything(&source_id, &target_id)).await;
-    let (cluster, project) =
-        (|id: &str| format!("/v2/clusters/{id}"), format!("/v2/projects/{}", world.project_id));
-    for id in [&source_id, &target_id] {
-        let refused = world.owner.delete(&cluster(id)).await.assert_refused(409, "VF-0812");
-        assert!(text(&refused["message"]).contains(&job_id), "{refused:#}");
-    }
-    world.owner.delete(&project).await.assert_refused(409, "VF-0813");
-    let World { place, owner, running, .. } = world;
-    running.end().await;
-    let again = Running::start(&place, settings()).await;
-    let owner = owner.at(&again.client);
-    wait_for(&owner, &job_id, "SUCCESSFUL").await;
-    owner.delete(&project).await.assert_refused(409, "VF-0813");
-    for id in [&source_id, &target_id] {
-        owner.delete(&cluster(id)).await.data();
-        owner.get(&cluster(id)).await.assert_refused(404, "VF-0804");
-    }
-    owner.post(&format!("/v2/jobs/{job_id}/resume"), json!({})).await.assert_refused(409, "VF-0805");
-    owner.delete(&project).await.data();
-    owner.get(&project).await.assert_refused(404, "VF-0804");
-    removed_or_migrated(&owner, &source, &target).await;
-}
-
 /// What ended a job.
 async fn codes_of(world: &World, job_id: &str) -> Vec<String> {
     let details = world.owner.get(&format!("/v2/jobs/{job_id}/details")).await.data();
@@ -609,6 +571,49 @@ async fn a_start_does_not_wait_for_a_cluster_for_ever(place: Place) {
     proxies[1].refuse_all(false);
     world.wait_for(&job_id, "SUCCESSFUL").await;
     assert_arrived(&source, &target, "books");
+}
+
+async fn a_canceled_job_that_waits_ends(place: Place) {
+    let world = World::start(place).await;
+    let (source, target) = (server(), server());
+    source.add(&books("books"));
+    let (source_id, target_id) = world.register_both(&source, &target).await;
+    let job_id = world.owner.migrate(later(&source_id, &target_id)).await;
+    world.owner.post(&format!("/v2/jobs/{job_id}/cancel"), json!({})).await.data();
+    let job = world.wait_for(&job_id, "CANCELED").await;
+    assert!(job["startTime"].is_null(), "{job:#}");
+    assert!(target.names("default").0.is_empty(), "nothing was written");
+}
+
+async fn what_jobs_need_stays(place: Place) {
+    let mut queued = settings();
+    queued.jobs.per_process_max = 0;
+    let world = World::with(place, queued).await;
+    let (source, target) = (server(), server());
+    source.add(&books("books"));
+    let (source_id, target_id) = world.register_both(&source, &target).await;
+    let job_id = world.owner.migrate(everything(&source_id, &target_id)).await;
+    let (cluster, project) =
+        (|id: &str| format!("/v2/clusters/{id}"), format!("/v2/projects/{}", world.project_id));
+    for id in [&source_id, &target_id] {
+        let refused = world.owner.delete(&cluster(id)).await.assert_refused(409, "VF-0812");
+        assert!(text(&refused["message"]).contains(&job_id), "{refused:#}");
+    }
+    world.owner.delete(&project).await.assert_refused(409, "VF-0813");
+    let World { place, owner, running, .. } = world;
+    running.end().await;
+    let again = Running::start(&place, settings()).await;
+    let owner = owner.at(&again.client);
+    wait_for(&owner, &job_id, "SUCCESSFUL").await;
+    owner.delete(&project).await.assert_refused(409, "VF-0813");
+    for id in [&source_id, &target_id] {
+        owner.delete(&cluster(id)).await.data();
+        owner.get(&cluster(id)).await.assert_refused(404, "VF-0804");
+    }
+    owner.post(&format!("/v2/jobs/{job_id}/resume"), json!({})).await.assert_refused(409, "VF-0805");
+    owner.delete(&project).await.data();
+    owner.get(&project).await.assert_refused(404, "VF-0804");
+    removed_or_migrated(&owner, &source, &target).await;
 }
 
 /// A cluster is removed and a job made for it at the same time: never both.

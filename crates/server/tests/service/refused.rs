@@ -43,6 +43,7 @@ async fn what_can_not_be_read_is_refused_and_nothing_is_written(place: Place) {
         "null",
         "{}",
         r#"{"projectName": 1}"#,
+        r#"["x"]"#,
         r#"{"projectName": null}"#,
         r#"{"projectName": ["x"]}"#,
         r#"{"projectName": "x", "colour": "red"}"#,
