@@ -48,10 +48,18 @@ pub(crate) fn of_store(error: &Error) -> Problem {
 
 /// Why a host is not called.
 pub(crate) fn of_network(host: &str, error: network::Error) -> Problem {
+    let denied = |address: IpAddr, network: Told| {
+        let problem = Problem::new(Code::NetworkDenied).with("host", host).with("address", address);
+        problem.told("network", network)
+    };
     match error {
-        network::Error::Denied { address, network, .. } => denied(host, address, network),
-        // No network of the settings is its own: it is told as one of a single address.
-        network::Error::NotAllowed { address, .. } => denied(host, address, address),
+        network::Error::Denied { address, network, .. } => {
+            let chinese = format!("属于禁止连接的网段 {network}");
+            denied(address, Told::both(format!("in the denied network {network}"), chinese))
+        }
+        network::Error::NotAllowed { address, .. } => {
+            denied(address, Told::both("in no allowed network", "不属于任何允许连接的网段"))
+        }
         network::Error::Unresolved { reason, .. } => Problem::new(Code::BadRequest).told(
             "detail",
             Told::both(
@@ -60,9 +68,4 @@ pub(crate) fn of_network(host: &str, error: network::Error) -> Problem {
             ),
         ),
     }
-}
-
-fn denied(host: &str, address: IpAddr, network: impl fmt::Display) -> Problem {
-    let problem = Problem::new(Code::NetworkDenied).with("host", host).with("address", address);
-    problem.with("network", network)
 }

@@ -1,12 +1,14 @@
 //! The service: its tables, its keys, and what runs in this process.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
+use vecferry_migrate::problem::ANY_CLUSTER;
 use vecferry_migrate::{Code, Limits, Problem, Resources};
 use vecferry_milvus::{Endpoint, Secret, Tls};
 use vecferry_store::{Error as StoreError, ErrorKind, Store};
@@ -20,7 +22,7 @@ use crate::secret::keyring::{self, Keyring};
 use crate::secret::token::{Token, TokenKind};
 use crate::settings::Settings;
 use crate::tables::{ClusterRecord, Tables, token_purpose};
-use crate::throttle::{RateLimit, RetryAfter, SignIns};
+use crate::throttle::{Credentials, RateLimit, RetryAfter, SignIns};
 
 /// The organization that the first start makes.
 const FIRST_ORGANIZATION: &str = "Default Organization";
@@ -28,6 +30,11 @@ const FIRST_ORGANIZATION: &str = "Default Organization";
 const FIRST_PROJECT: &str = "Default Project";
 /// Its owner, who signs in by a link the first time.
 const FIRST_OWNER: &str = "owner@localhost";
+
+/// Of the sign-ins of one account with one outcome, the audit log takes so many at once, and one more in this time: it does
+/// not grow without an end, whoever tries whatever.
+const SIGN_INS_RECORDED: NonZeroU32 = NonZeroU32::new(30).unwrap();
+const SIGN_IN_RECORDED_EVERY: Duration = Duration::from_secs(60);
 
 /// Tasks that take longer than a request, in this process at once.
 const TASKS_MAX: usize = 4;
@@ -41,6 +48,9 @@ pub struct Service {
     process: String,
     resources: Resources,
     sign_ins: SignIns,
+    /// Sign-ins of one account that the audit log takes.
+    recorded_sign_ins: RateLimit,
+    credentials: Credentials,
     rate: RateLimit,
     /// Checks of clusters at once.
     checks: Semaphore,
@@ -93,6 +103,8 @@ impl Service {
             process: format!("process-{}", uuid::Uuid::now_v7().simple()),
             resources: Resources::new(Limits::default()),
             sign_ins: SignIns::new(),
+            recorded_sign_ins: RateLimit::every(SIGN_IN_RECORDED_EVERY, SIGN_INS_RECORDED),
+            credentials: Credentials::new(requests.per_second, requests.burst),
             rate: RateLimit::new(requests.per_second, requests.burst),
             checks: Semaphore::new(requests.checks_max),
             tasks: Arc::new(Semaphore::new(TASKS_MAX)),
@@ -147,6 +159,15 @@ impl Service {
         &self.sign_ins
     }
 
+    /// Whether the audit log takes one more sign-in of an account with this outcome.
+    pub(crate) fn records_sign_in(&self, user_id: &str, outcome: &str) -> bool {
+        self.recorded_sign_ins.take(&format!("{user_id} {outcome}"), Instant::now()).is_ok()
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
     pub(crate) fn checks(&self) -> &Semaphore {
         &self.checks
     }
@@ -171,11 +192,7 @@ impl Service {
 
     /// Whether a caller may still do what it may.
     pub(crate) async fn is_still(&self, caller: &Caller) -> bool {
-        let now = match &caller.credential {
-            Credential::Session(hash) => self.caller_of_session(hash).await,
-            Credential::Key(hash) => self.caller_of_key(hash).await,
-        };
-        match now {
+        match self.caller_of(&caller.credential).await {
             Ok(now) => now.as_ref() == Some(caller),
             // Nobody loses a right because the store is away for a moment.
             Err(_) => true,
@@ -196,8 +213,16 @@ impl Service {
         self.rate.take(key, Instant::now()).map_err(too_many)
     }
 
+    /// Whoever has a credential; none where it is not good.
+    pub(crate) async fn caller_of(&self, credential: &Credential) -> Result<Option<Caller>, StoreError> {
+        match credential {
+            Credential::Session(hash) => self.caller_of_session(hash).await,
+            Credential::Key(hash) => self.caller_of_key(hash).await,
+        }
+    }
+
     /// Whoever has a key, with the rights that it gives now.
-    pub(crate) async fn caller_of_key(&self, hash: &str) -> Result<Option<Caller>, StoreError> {
+    async fn caller_of_key(&self, hash: &str) -> Result<Option<Caller>, StoreError> {
         let Some(key) = self.tables.key_by_hash(hash).await? else { return Ok(None) };
         let credential = Credential::Key(hash.to_owned());
         if let Some(user_id) = key.user_id {
@@ -251,7 +276,15 @@ impl Service {
         let tls = Tls { ca_pem: ca_pem.map(|pem| pem.as_bytes().to_vec()), ..Tls::default() };
         let endpoint = Endpoint::parse(address).map_err(unusable)?.with_token(token);
         let endpoint = endpoint.with_tls(tls).map_err(unusable)?;
-        let addresses = self.resolve(endpoint.host(), endpoint.port()).await?;
+        let addresses = self.networks().resolve(endpoint.host(), endpoint.port()).await;
+        let addresses = addresses.map_err(|error| match error {
+            network::Error::Unresolved { host, reason } => Problem::new(Code::UnknownHost)
+                .with("side", ANY_CLUSTER)
+                .told("detail", unresolved(&host, &reason)),
+            error @ (network::Error::Denied { .. } | network::Error::NotAllowed { .. }) => {
+                refused_address(endpoint.host(), error)
+            }
+        })?;
         Ok(endpoint.at(addresses))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use vecferry_milvus::Secret;
 
-use crate::network::Networks;
+use crate::network::{Cidr, Networks};
 use crate::outbound::Address;
 
 /// As the cloud's API.
@@ -20,6 +20,8 @@ pub struct Settings {
     pub networks: Networks,
     /// Whether it is reached over TLS, by itself or by a proxy before it: session cookies are sent over TLS only then.
     pub is_behind_tls: bool,
+    /// Proxies in these networks tell by `X-Forwarded-For` where a request comes from.
+    pub trusted_proxies: Vec<Cidr>,
     /// Jobs that run at once.
     pub jobs: JobLimits,
     /// Bounds of requests.
@@ -117,6 +119,7 @@ impl Default for Settings {
         Self {
             networks: Networks::default(),
             is_behind_tls: false,
+            trusted_proxies: Vec::new(),
             jobs: JobLimits::default(),
             requests: RequestLimits::default(),
             look_interval: Duration::from_secs(60),

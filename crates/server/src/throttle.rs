@@ -1,6 +1,8 @@
-//! Limits on how often somebody may try: sign-ins that fail, by account and by address of the client, and calls of a key.
+//! Limits on how often somebody may try: sign-ins that fail, by account and by address of the client; credentials that are
+//! not good, by that address; and calls of a key.
 //! All is in memory and bounded. The time comes from the caller. Nothing here knows accounts or requests.
 
+mod credentials;
 mod recent;
 
 use std::fmt;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+pub(crate) use credentials::Credentials;
 use recent::Recent;
 
 const ENTRIES_MAX: usize = 10_000;
@@ -181,7 +184,11 @@ impl fmt::Debug for RateLimit {
 impl RateLimit {
     /// A bucket of `burst` tokens for each key, filled at `per_second`.
     pub(crate) fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
-        let interval = Duration::from_secs(1) / per_second.get();
+        Self::every(Duration::from_secs(1) / per_second.get(), burst)
+    }
+
+    /// The same, filled with a token in each interval.
+    pub(crate) fn every(interval: Duration, burst: NonZeroU32) -> Self {
         let allowance = interval.saturating_mul(burst.get() - 1);
         Self { interval, allowance, full_at: Mutex::new(Recent::new(ENTRIES_MAX)) }
     }
@@ -190,13 +197,34 @@ impl RateLimit {
     pub(crate) fn take(&self, key: &str, now: Instant) -> Result<(), RetryAfter> {
         let key = hash_of(key);
         let mut full_at = self.lock();
-        let full = full_at.get(&key).copied().unwrap_or(now).max(now);
-        let lacking = full.saturating_duration_since(now).saturating_sub(self.allowance);
-        if !lacking.is_zero() {
-            return Err(RetryAfter(lacking));
-        }
+        let full = self.full(&full_at, &key, now)?;
         full_at.put(key, full + self.interval);
         Ok(())
+    }
+
+    /// Whether a key has a token, which it keeps.
+    fn check(&self, key: &str, now: Instant) -> Result<(), RetryAfter> {
+        self.full(&self.lock(), &hash_of(key), now).map(drop)
+    }
+
+    /// Takes a token of a key that may have none left: it lacks more then.
+    fn spend(&self, key: &str, now: Instant) {
+        let key = hash_of(key);
+        let mut full_at = self.lock();
+        let full = full_at.get(&key).copied().unwrap_or(now).max(now);
+        full_at.put(key, full + self.interval);
+    }
+
+    /// When the bucket of a key that has a token is full again.
+    fn full(
+        &self,
+        full_at: &Recent<KeyHash, Instant>,
+        key: &KeyHash,
+        now: Instant,
+    ) -> Result<Instant, RetryAfter> {
+        let full = full_at.get(key).copied().unwrap_or(now).max(now);
+        let lacking = full.saturating_duration_since(now).saturating_sub(self.allowance);
+        if lacking.is_zero() { Ok(full) } else { Err(RetryAfter(lacking)) }
     }
 
     fn entries(&self) -> usize {

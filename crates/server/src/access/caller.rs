@@ -43,6 +43,15 @@ pub(crate) enum Credential {
     Key(String),
 }
 
+impl Credential {
+    /// Its hash.
+    pub(crate) fn hash(&self) -> &str {
+        match self {
+            Self::Session(hash) | Self::Key(hash) => hash,
+        }
+    }
+}
+
 impl Caller {
     /// The hash of the session; none with a key.
     pub(crate) fn session(&self) -> Option<&str> {

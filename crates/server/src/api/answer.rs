@@ -191,7 +191,7 @@ fn status(code: Code) -> StatusCode {
     #[allow(clippy::wildcard_enum_match_arm, reason = "the codes of the engine are refusals of a request")]
     match code {
         Code::NotSignedIn | Code::SignInRejected => StatusCode::UNAUTHORIZED,
-        Code::NotAllowed | Code::NotAdmitted => StatusCode::FORBIDDEN,
+        Code::NotAllowed | Code::NotAdmitted | Code::CsrfToken => StatusCode::FORBIDDEN,
         Code::NoSuchObject => StatusCode::NOT_FOUND,
         Code::Conflict | Code::IdempotencyConflict | Code::ClusterInUse | Code::ProjectInUse => {
             StatusCode::CONFLICT

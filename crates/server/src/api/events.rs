@@ -2,11 +2,12 @@
 //! listener that comes back goes on behind the last one it saw.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Extensions, HeaderMap, Method, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
@@ -72,13 +73,15 @@ struct Listener {
 pub(crate) async fn listen(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
+    extensions: Extensions,
     job_id: Result<Path<String>, Refusal>,
 ) -> Response {
+    let peer = super::address::of(&extensions, &headers, &service.settings().trusted_proxies);
     let lang = super::gate::language(&headers);
     let is_behind_tls = service.settings().is_behind_tls;
     let request_id = super::gate::request_id();
     let listener = match job_id {
-        Ok(Path(job_id)) => listener(service, &headers, job_id, lang).await,
+        Ok(Path(job_id)) => listener(service, (&headers, peer), job_id, lang).await,
         Err(refusal) => Err(refusal),
     };
     let mut response = match listener {
@@ -103,11 +106,11 @@ async fn no_such_method(State(service): State<Arc<Service>>, headers: HeaderMap)
 
 async fn listener(
     service: Arc<Service>,
-    headers: &HeaderMap,
+    (headers, peer): (&HeaderMap, IpAddr),
     job_id: String,
     lang: Lang,
 ) -> Result<Listener, Refusal> {
-    let caller = super::gate::caller(&service, &Method::GET, headers).await?;
+    let caller = super::gate::caller(&service, &Method::GET, headers, peer).await?;
     let caller = caller.ok_or_else(|| vecferry_migrate::Problem::new(vecferry_migrate::Code::NotSignedIn))?;
     service.allow(&format!("{} events", caller.actor))?;
     job(&service, &caller, &job_id, Action::Look).await?;

@@ -1,12 +1,12 @@
 //! What every request passes before and after its handler: a number, bounds of size, time and rate, who calls, the audit
 //! log, and the language of a refusal.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -16,10 +16,11 @@ use vecferry_migrate::{Code, Lang, Problem};
 use vecferry_milvus::Secret;
 use vecferry_words::Told;
 
+use super::address::{self, Peer};
 use super::answer::Refusal;
-use crate::access::Caller;
+use crate::access::{Caller, Credential};
 use crate::secret::token;
-use crate::service::Service;
+use crate::service::{Service, too_many};
 use crate::settings::OidcSettings;
 use crate::tables::AuditRecord;
 
@@ -45,10 +46,6 @@ const SIGN_INS: [(Method, &str); 4] = [
 
 /// Characters of an address in the audit log.
 const OBJECT_CHARACTERS_MAX: usize = 500;
-
-/// The address that a request came from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) std::net::IpAddr);
 
 /// Lets requests through.
 pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
@@ -120,15 +117,14 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
             return closing(problem.with("detail_zh", "请求体未及时到达"));
         }
     };
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    let peer = peer.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
+    let peer = address::of(&parts.extensions, &parts.headers, &service.settings().trusted_proxies);
     parts.extensions.insert(Peer(peer));
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     // Whoever signs in needs no session, and a browser can't get rid of the cookie of one that is over.
     if SIGN_INS.iter().any(|(known, at)| *known == method && *at == path) {
         without_session(&mut parts.headers);
     }
-    let caller = match caller(&service, &method, &parts.headers).await {
+    let caller = match caller(&service, &method, &parts.headers, peer).await {
         Ok(caller) => caller.map(Arc::new),
         Err(refusal) => return refusal.into_response(),
     };
@@ -143,7 +139,7 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
     }
     // What takes too long goes on: an answer that nobody waits for is still done or not, and not half.
     let answered = tokio::spawn(next.run(Request::from_parts(parts, Body::from(body))).in_current_span());
-    let response = match tokio::time::timeout(limits.answer_wait_max, answered).await {
+    let mut response = match tokio::time::timeout(limits.answer_wait_max, answered).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             tracing::error!(%error, "the request failed");
@@ -154,26 +150,58 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
             Refusal::from(problem.with("detail_zh", "用时过长")).into_response()
         }
     };
-    if let Some(caller) = caller.filter(|_| method != Method::GET && method != Method::HEAD) {
-        // A way that does not exist is nothing that anybody did.
-        if let Some(pattern) = pattern {
-            let (object, outcome) = outcome(&response);
-            let entry = AuditRecord {
-                audit_id: String::new(),
-                at_ms: 0,
-                actor: caller.actor.to_string(),
-                action: format!("{method} {pattern}"),
-                object: object.unwrap_or_else(|| path.chars().take(OBJECT_CHARACTERS_MAX).collect()),
-                outcome,
-                address: peer.to_string(),
-                request_id,
-            };
-            if let Err(error) = service.tables().add_audit(&caller.org_id, entry).await {
-                tracing::error!(%error, "the audit log could not be written");
+    // A way that does not exist is nothing that anybody did.
+    let Some(pattern) = pattern.filter(|_| method != Method::GET && method != Method::HEAD) else {
+        return response;
+    };
+    let (object, outcome) = outcome(&response);
+    let mut entry = AuditRecord {
+        audit_id: String::new(),
+        at_ms: 0,
+        actor: String::new(),
+        action: format!("{method} {pattern}"),
+        object: object.unwrap_or_else(|| path.chars().take(OBJECT_CHARACTERS_MAX).collect()),
+        outcome,
+        address: peer.to_string(),
+        request_id,
+    };
+    match (caller, response.extensions_mut().remove::<Account>()) {
+        (Some(caller), _) => {
+            entry.actor = caller.actor.to_string();
+            recorded(service.tables().add_audit(&caller.org_id, entry).await);
+        }
+        (None, Some(Account(user_id))) => {
+            let recording = record_sign_in(service, user_id, entry);
+            match response.status().is_success() {
+                true => recording.await,
+                // Nobody waits for it: an answer that takes longer would tell that the account exists.
+                false => drop(tokio::spawn(recording.in_current_span())),
             }
         }
+        (None, None) => {}
     }
     response
+}
+
+fn recorded(result: Result<(), vecferry_store::Error>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "the audit log could not be written");
+    }
+}
+
+/// Records a sign-in in the organization of the account, or that it failed.
+async fn record_sign_in(service: Arc<Service>, user_id: String, mut entry: AuditRecord) {
+    if !service.records_sign_in(&user_id, &entry.outcome) {
+        tracing::warn!(%user_id, "too many sign-ins for the audit log");
+        return;
+    }
+    entry.actor = user_id;
+    match service.tables().organization_of(&entry.actor).await {
+        Ok(Some(org_id)) => recorded(service.tables().add_audit(&org_id, entry).await),
+        // Whoever left every organization is nobody's to watch.
+        Ok(None) => {}
+        Err(error) => recorded(Err(error)),
+    }
 }
 
 /// A body, if it is not too large. The rest of one that is too large is read and dropped, as far as that is bearable: a
@@ -202,13 +230,36 @@ fn closing(problem: Problem) -> Response {
     response
 }
 
+/// What a request shows to say who makes it.
+enum Shown<'a> {
+    Nothing,
+    /// Nothing that could be a credential.
+    Unreadable,
+    Key(Credential),
+    /// With the cookie that it stands in.
+    Session(Credential, &'a str),
+}
+
+fn shown(headers: &HeaderMap) -> Shown<'_> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let hash = token.and_then(|(_, token)| token::hash_of(token.trim()));
+        return hash.map_or(Shown::Unreadable, |hash| Shown::Key(Credential::Key(hash)));
+    }
+    let Some(cookie) = cookie(headers, SESSION_COOKIE) else { return Shown::Nothing };
+    let hash = token::hash_of(cookie);
+    hash.map_or(Shown::Unreadable, |hash| Shown::Session(Credential::Session(hash), cookie))
+}
+
 /// Who makes a request, where it says so. A credential that is no longer good is refused, also where none is needed.
 pub(super) async fn caller(
     service: &Service,
     method: &Method,
     headers: &HeaderMap,
+    address: IpAddr,
 ) -> Result<Option<Caller>, Refusal> {
-    let found = tokio::time::timeout(CALLER_WAIT_MAX, found(service, method, headers)).await;
+    let found = tokio::time::timeout(CALLER_WAIT_MAX, found(service, method, headers, address)).await;
     found.unwrap_or_else(|_| Err(store_is_silent(CALLER_WAIT_MAX)))
 }
 
@@ -219,24 +270,30 @@ pub(super) fn store_is_silent(waited: Duration) -> Refusal {
     Problem::new(Code::ServiceUnavailable).told("detail", told).into()
 }
 
-async fn found(service: &Service, method: &Method, headers: &HeaderMap) -> Result<Option<Caller>, Refusal> {
+async fn found(
+    service: &Service,
+    method: &Method,
+    headers: &HeaderMap,
+    address: IpAddr,
+) -> Result<Option<Caller>, Refusal> {
     let refused = || Refusal::from(Problem::new(Code::NotSignedIn));
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
-        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let hash = token.and_then(|(_, token)| token::hash_of(token.trim())).ok_or_else(refused)?;
-        return service.caller_of_key(&hash).await?.ok_or_else(refused).map(Some);
-    }
-    let Some(cookie) = cookie(headers, SESSION_COOKIE) else { return Ok(None) };
-    let hash = token::hash_of(cookie).ok_or_else(refused)?;
-    let caller = service.caller_of_session(&hash).await?.ok_or_else(refused)?;
-    if method != Method::GET && method != Method::HEAD {
+    let (credential, cookie) = match shown(headers) {
+        Shown::Nothing => return Ok(None),
+        Shown::Unreadable => return Err(refused()),
+        Shown::Key(credential) => (credential, None),
+        Shown::Session(credential, cookie) => (credential, Some(cookie)),
+    };
+    let (hash, known) = (credential.hash(), service.credentials());
+    known.check(hash, address, Instant::now()).map_err(too_many)?;
+    let Some(caller) = service.caller_of(&credential).await? else {
+        known.refused(hash, address, Instant::now());
+        return Err(refused());
+    };
+    known.accepted(hash);
+    if let Some(cookie) = cookie.filter(|_| method != Method::GET && method != Method::HEAD) {
         let shown = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !token::is_csrf_of(&Secret::new(cookie), shown) {
-            return Err(Refusal::bad_told(
-                "the request does not show the CSRF token of the session (`GET /v2/session`)",
-                "请求未带上会话的 CSRF 令牌（`GET /v2/session`）",
-            ));
+            return Err(Problem::new(Code::CsrfToken).into());
         }
     }
     Ok(Some(caller))
@@ -286,6 +343,10 @@ fn outcome(response: &Response) -> (Option<String>, String) {
     };
     (made, outcome)
 }
+
+/// Whose account a sign-in was for, for the audit log.
+#[derive(Clone, Debug)]
+pub(crate) struct Account(pub(crate) String);
 
 /// What a request made, for the audit log.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! The REST API, version 2: shapes as the cloud's documented API, so that scripts port by changing the host.
 
+mod address;
 mod answer;
 mod audit;
 mod clusters;

@@ -1,5 +1,6 @@
 //! To sign in and out, for people with a browser. Programs use API keys.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,9 +13,10 @@ use utoipa::ToSchema;
 use vecferry_migrate::{Code, Problem};
 use vecferry_milvus::Secret;
 
+use super::address::Peer;
 use super::answer::{Answer, Done, Refusal, Refused, Result, answer, done};
 use super::extract::{Body, Signed};
-use super::gate::{Peer, SESSION_COOKIE, cookie};
+use super::gate::{Account, SESSION_COOKIE, cookie};
 use crate::access::{Actor, Caller};
 use crate::secret::password;
 use crate::secret::token::{self, Token, TokenKind};
@@ -95,10 +97,33 @@ pub(crate) async fn sign_in(
     State(service): State<Arc<Service>>,
     Extension(Peer(peer)): Extension<Peer>,
     Body(SignIn { email, password }): Body<SignIn>,
+) -> Response {
+    let mut account = None;
+    let answered = by_password(&service, peer, (&email, password), &mut account).await;
+    told_of(answered, account)
+}
+
+/// The answer, with whose account it was for.
+fn told_of(answered: std::result::Result<Response, Refusal>, account: Option<Account>) -> Response {
+    let mut response = answered.into_response();
+    match account {
+        Some(account) => drop(response.extensions_mut().insert(account)),
+        // An address that belongs to no account is written nowhere: people type passwords there.
+        None => tracing::info!("no account was signed in to"),
+    }
+    response
+}
+
+async fn by_password(
+    service: &Service,
+    peer: IpAddr,
+    (email, password): (&str, String),
+    account: &mut Option<Account>,
 ) -> std::result::Result<Response, Refusal> {
     let email = email.trim().to_lowercase();
     service.sign_ins().check(&email, peer, Instant::now()).map_err(too_many)?;
     let user = service.tables().user_by_email(&email).await?;
+    *account = user.as_ref().map(|user| Account(user.user_id.clone()));
     let password = Secret::new(password);
     let hash = user.as_ref().and_then(|user| user.password.as_deref());
     let is_right = match hash {
@@ -110,7 +135,7 @@ pub(crate) async fn sign_in(
     match user.filter(|_| is_right) {
         Some(user) => {
             service.sign_ins().succeeded(&email, peer, Instant::now()).map_err(too_many)?;
-            begin(&service, user).await
+            begin(service, user).await
         }
         None => {
             service.sign_ins().failed(&email, peer, Instant::now()).map_err(too_many)?;
@@ -126,9 +151,20 @@ pub(crate) async fn sign_in_by_link(
     State(service): State<Arc<Service>>,
     Extension(Peer(peer)): Extension<Peer>,
     Body(SignInByLink { token }): Body<SignInByLink>,
+) -> Response {
+    let mut account = None;
+    let answered = by_link(&service, peer, &token, &mut account).await;
+    told_of(answered, account)
+}
+
+async fn by_link(
+    service: &Service,
+    peer: IpAddr,
+    token: &str,
+    account: &mut Option<Account>,
 ) -> std::result::Result<Response, Refusal> {
     service.sign_ins().check(&link_of(peer), peer, Instant::now()).map_err(too_many)?;
-    let user_id = match token::hash_of(&token) {
+    let user_id = match token::hash_of(token) {
         Some(hash) => service.tables().use_link(&hash).await?,
         None => None,
     };
@@ -140,11 +176,12 @@ pub(crate) async fn sign_in_by_link(
         service.sign_ins().failed(&link_of(peer), peer, Instant::now()).map_err(too_many)?;
         return Err(Problem::new(Code::NotSignedIn).into());
     };
-    begin(&service, user).await
+    *account = Some(Account(user.user_id.clone()));
+    begin(service, user).await
 }
 
 /// Links name no account: failures count by the address.
-fn link_of(peer: std::net::IpAddr) -> String {
+fn link_of(peer: IpAddr) -> String {
     format!("link {peer}")
 }
 
@@ -168,6 +205,7 @@ pub(super) async fn begun(
     let Some(caller) = service.caller_of_session(&token.hash).await? else {
         return Err(Problem::new(Code::NotSignedIn).into());
     };
+    service.credentials().accepted(&token.hash);
     Ok((caller, token.secret))
 }
 

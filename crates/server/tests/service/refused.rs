@@ -13,6 +13,7 @@ on_both_stores!(
     what_would_change_a_schema_is_refused,
     more_collections_than_a_job_takes_are_refused,
     addresses_that_may_not_be_called_are_refused,
+    an_address_in_no_allowed_network_is_refused,
     ways_that_do_not_exist_are_told_in_the_language_asked_for,
 );
 
@@ -42,8 +43,8 @@ async fn what_can_not_be_read_is_refused_and_nothing_is_written(place: Place) {
         "[]",
         "null",
         "{}",
-        r#"{"projectName": 1}"#,
         r#"["x"]"#,
+        r#"{"projectName": 1}"#,
         r#"{"projectName": null}"#,
         r#"{"projectName": ["x"]}"#,
         r#"{"projectName": "x", "colour": "red"}"#,
@@ -225,6 +226,8 @@ async fn addresses_that_may_not_be_called_are_refused(place: Place) {
     let target = server();
     let target_id = world.register(&world.project_id, "target", &target.uri()).await;
     let before = counts(&world.store).await;
+    let body_at =
+        |address: &str| json!({"projectId": world.project_id, "clusterName": "c", "connectAddress": address});
     for address in [
         "http://169.254.169.254",
         "http://169.254.169.254:80",
@@ -233,18 +236,19 @@ async fn addresses_that_may_not_be_called_are_refused(place: Place) {
         "http://0.0.0.0:19530",
         "http://2852039166:80",
     ] {
-        let body = json!({"projectId": world.project_id, "clusterName": "c", "connectAddress": address});
-        let answer = world.owner.post("/v2/clusters", body).await;
+        let answer = world.owner.post("/v2/clusters", body_at(address)).await;
         answer.assert_refused(400, "VF-0809");
         let mut body = everything("x", &target_id);
         body["source"] = json!({"endpoint": address, "token": "root:x"});
         world.owner.post(TO_EXISTING, body).await.assert_refused(400, "VF-0809");
     }
+    let answer = world.owner.post("/v2/clusters", body_at("http://169.254.169.254")).await;
+    let refused = answer.assert_refused(400, "VF-0809");
+    let told = "its address 169.254.169.254 is in the denied network 169.254.0.0/16";
+    assert!(text(&refused["message"]).contains(told), "{refused:#}");
     // Nobody is there, or it is no Milvus.
     let nobody = vecferry_testkit::free_port();
-    let body = json!({"projectId": world.project_id, "clusterName": "c",
-        "connectAddress": format!("http://127.0.0.1:{nobody}")});
-    let answer = world.owner.post("/v2/clusters", body).await;
+    let answer = world.owner.post("/v2/clusters", body_at(&format!("http://127.0.0.1:{nobody}"))).await;
     assert!(answer.code().starts_with("VF-01"), "{}", answer.text());
     for wrong in [
         json!({"connectAddress": "127.0.0.1:19530:1"}),
@@ -264,6 +268,23 @@ async fn addresses_that_may_not_be_called_are_refused(place: Place) {
         }
         let answer = world.owner.post("/v2/clusters", body).await;
         assert_eq!((answer.status, answer.code().as_str()), (400, "VF-0801"), "{wrong}: {}", answer.text());
+    }
+    assert_eq!(counts(&world.store).await, before);
+}
+
+async fn an_address_in_no_allowed_network_is_refused(place: Place) {
+    let mut settings = settings();
+    settings.networks.allow = vec!["10.0.0.0/8".parse().unwrap()];
+    let world = World::with(place, settings).await;
+    let before = counts(&world.store).await;
+    let body = json!({"projectId": world.project_id, "clusterName": "c", "connectAddress": "http://127.0.0.1:19530"});
+    for (language, told) in [
+        ("en", "may not connect to `127.0.0.1`: its address 127.0.0.1 is in no allowed network"),
+        ("zh", "本服务不允许连接 `127.0.0.1`：其地址 127.0.0.1 不属于任何允许连接的网段"),
+    ] {
+        let answer = world.owner.with("accept-language", language).post("/v2/clusters", body.clone()).await;
+        let refused = answer.assert_refused(400, "VF-0809");
+        assert!(text(&refused["message"]).contains(told), "{refused:#}");
     }
     assert_eq!(counts(&world.store).await, before);
 }

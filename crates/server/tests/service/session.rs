@@ -4,13 +4,17 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, PASSWORD, Running, World, settings, text};
 use crate::on_both_stores;
-use crate::place::{Place, change, counts, rows};
+use crate::place::{Place, change, counts, eventually, rows};
 
 on_both_stores!(
     the_first_start_gives_one_link_that_works_once,
     a_link_is_over_after_a_day,
     passwords_sign_in_and_nothing_tells_who_is_there,
     failures_are_slowed_down,
+    sign_ins_are_in_the_audit_log,
+    the_audit_log_takes_so_many_sign_ins,
+    an_address_that_shows_many_unknown_keys_has_to_wait,
+    trusted_proxies_tell_the_address_of_the_client,
     a_session_ends,
     a_session_needs_its_csrf_token,
     a_cookie_that_is_over_keeps_nobody_from_signing_in,
@@ -111,6 +115,130 @@ async fn failures_are_slowed_down(place: Place) {
     assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|wait| wait > 0), "{:?}", answer.headers);
 }
 
+/// Entries of the audit log about sign-ins, oldest first: actor, action, outcome and address.
+async fn sign_ins(world: &World) -> Vec<[String; 4]> {
+    let entries = world.owner.get("/v2/auditLogs").await.data();
+    let of = |entry: &Value| ["actor", "action", "outcome", "address"].map(|name| text(&entry[name]));
+    let entries = entries["entries"].as_array().unwrap().iter().rev().map(of);
+    entries.filter(|[_, action, ..]| action.starts_with("POST /v2/session")).collect()
+}
+
+async fn sign_ins_are_in_the_audit_log(place: Place) {
+    let world = World::start(place).await;
+    let nobody = &world.running.client;
+    let owner = text(&world.owner.get("/v2/session").await.data()["actor"]);
+    let entry =
+        |action: &str, outcome: &str| [owner.as_str(), action, outcome, "127.0.0.1"].map(str::to_owned);
+    let (by_link, by_password) = ("POST /v2/session/link", "POST /v2/session");
+    let mut expected = vec![entry(by_link, "done")];
+    assert_eq!(sign_ins(&world).await, expected);
+    set_password(&world.session, PASSWORD).await.data();
+    nobody.sign_in("Owner@localhost", PASSWORD).await.data();
+    expected.push(entry(by_password, "done"));
+    assert_eq!(sign_ins(&world).await, expected);
+
+    nobody.sign_in("owner@localhost", "wrong wrong wrong").await.assert_refused(401, "VF-0802");
+    expected.push(entry(by_password, "VF-0802"));
+    eventually("it is recorded", async || (sign_ins(&world).await == expected).then_some(())).await;
+    // People type their password where the address belongs.
+    nobody.sign_in("nobody-planted@localhost", "wrong wrong wrong").await.assert_refused(401, "VF-0802");
+    let wrong = json!({"token": "vfl_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"});
+    nobody.post("/v2/session/link", wrong).await.assert_refused(401, "VF-0802");
+    nobody.post("/v2/session", json!({"email": "owner@localhost"})).await.assert_refused(400, "VF-0801");
+    // What is recorded behind an answer would be there by then.
+    nobody.sign_in("owner@localhost", PASSWORD).await.data();
+    expected.push(entry(by_password, "done"));
+    assert_eq!(sign_ins(&world).await, expected);
+    let sql = "SELECT actor, action, object, outcome, address, request_id FROM audit";
+    for record in rows(&world.store, sql, &[]).await {
+        for column in 0..6 {
+            assert!(!record.text(column).unwrap().contains("planted"));
+        }
+    }
+    // Who may read it is an owner of the organization.
+    let service = &world.running.service;
+    let link = service.add_organization("Other", "Other Project", "other@localhost").await.unwrap();
+    let other = nobody.sign_in_by_link(link.reveal()).await;
+    let theirs = other.get("/v2/auditLogs").await.data();
+    assert_eq!(theirs["entries"].as_array().unwrap().len(), 1, "{theirs:#}");
+    assert_eq!(sign_ins(&world).await, expected);
+}
+
+async fn the_audit_log_takes_so_many_sign_ins(place: Place) {
+    let world = World::start(place).await;
+    let nobody = &world.running.client;
+    set_password(&world.session, PASSWORD).await.data();
+    let sign_ins = (0..40).map(|_| nobody.sign_in("owner@localhost", PASSWORD));
+    for answer in futures_util::future::join_all(sign_ins).await {
+        answer.data();
+    }
+    let sql = "SELECT count(*) FROM audit WHERE action LIKE 'POST /v2/session%'";
+    let count = rows(&world.store, sql, &[]).await[0].integer(0).unwrap();
+    // One more for each minute that it took.
+    assert!((30..35).contains(&count), "{count}");
+}
+
+/// A key that nobody has.
+fn unknown_key(number: usize) -> String {
+    format!("vfk_{number:043}")
+}
+
+async fn an_address_that_shows_many_unknown_keys_has_to_wait(place: Place) {
+    let mut settings = vecferry_server::Settings::default();
+    settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let world = World::with(place, settings).await;
+    let from = |client: &Client, address: &str| client.with("x-forwarded-for", address);
+    let (here, there) = ("198.51.100.1", "198.51.100.2");
+    let tried = async |number: usize, address: &str| {
+        from(&world.running.client.with_key(&unknown_key(number)), address).get("/v2/projects").await
+    };
+    let mut number = 0;
+    let refused = loop {
+        let answer = tried(number, here).await;
+        if answer.status == 429 {
+            break answer;
+        }
+        answer.assert_refused(401, "VF-0802");
+        number += 1;
+        assert!(number < 1000);
+    };
+    assert!(number >= 40, "{number}");
+    refused.assert_refused(429, "VF-0806");
+    assert_eq!(refused.header("retry-after"), "1");
+    let session = world.running.client.with("cookie", &format!("vecferry_session=vfs_{number:043}"));
+    from(&session, here).get("/v2/projects").await.assert_refused(429, "VF-0806");
+    let listener = from(&world.running.client.with_key(&unknown_key(number)), here);
+    listener.get("/v2/jobs/none/events").await.assert_refused(429, "VF-0806");
+    // Neither another address is concerned, nor whoever was let in lately, nor who shows nothing.
+    tried(number, there).await.assert_refused(401, "VF-0802");
+    from(&world.owner, here).get("/v2/projects").await.data();
+    from(&world.session, here).get("/v2/projects").await.data();
+    from(&world.running.client, here).get("/healthz").await.data();
+}
+
+async fn trusted_proxies_tell_the_address_of_the_client(place: Place) {
+    for (trusted, seen) in [(&[][..], "127.0.0.1"), (&["127.0.0.1", "10.0.0.0/8"], "198.51.100.7")] {
+        let mut settings = settings();
+        settings.trusted_proxies = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        let running = Running::start(&place, settings).await;
+        let email = format!("{seen}@localhost");
+        let link = running.service.add_organization("Org", "Project", &email).await.unwrap();
+        let client = running.client.with("x-forwarded-for", "192.0.2.1, 198.51.100.7, 10.1.1.1");
+        let answer = client.post("/v2/session/link", json!({"token": link.reveal()})).await;
+        let session = client.with_session_of(&answer);
+        let entries = session.get("/v2/auditLogs").await.data();
+        assert_eq!(entries["entries"][0]["address"], seen, "{entries:#}");
+        // Failed sign-ins count by it.
+        for _ in 0..5 {
+            client.sign_in("nobody@localhost", PASSWORD).await.assert_refused(401, "VF-0802");
+        }
+        let another = client.with("x-forwarded-for", "198.51.100.8");
+        let answer = another.sign_in("somebody@localhost", PASSWORD).await;
+        assert_eq!(answer.status, if trusted.is_empty() { 429 } else { 401 }, "{}", answer.text());
+        running.end().await;
+    }
+}
+
 async fn a_session_ends(place: Place) {
     let world = World::start(place).await;
     let nobody = &world.running.client;
@@ -151,9 +279,11 @@ async fn a_session_needs_its_csrf_token(place: Place) {
     ] {
         session.get("/v2/projects").await.data();
         let answer = session.post("/v2/projects", json!({"projectName": "forged"})).await;
-        answer.assert_refused(400, "VF-0801");
-        assert!(answer.text().contains("CSRF"), "{}", answer.text());
-        session.delete("/v2/session").await.assert_refused(400, "VF-0801");
+        let refused = answer.assert_refused(403, "VF-0820");
+        let told = "VF-0820: the request does not carry the CSRF token of its session";
+        assert!(text(&refused["message"]).starts_with(told), "{refused:#}");
+        assert_eq!(refused["code"], 10_820);
+        session.delete("/v2/session").await.assert_refused(403, "VF-0820");
     }
     assert_eq!(counts(&world.store).await, before);
     world.session.post("/v2/projects", json!({"projectName": "meant"})).await.data();
