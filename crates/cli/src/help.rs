@@ -190,6 +190,7 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
     ("", "tls_cert", "证书链（PEM）；每分钟以及收到 SIGHUP 时重新读取"),
     ("", "tls_key", "证书的私钥（PEM）"),
     ("", "behind_tls", "由服务前面的代理处理 TLS"),
+    ("", "trusted_proxies", "该网段（可重复）内的代理通过 X-Forwarded-For 给出客户端地址"),
     ("", "metrics_open", "无需 API 密钥即可查看 /metrics"),
     ("", "allow_network", "只连接该网段内的集群（可重复），例如 10.0.0.0/8"),
     ("", "deny_network", "不连接该网段内的集群（可重复）"),
@@ -206,6 +207,7 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
     ("", "checks", "同时进行的集群检查数 [默认值：8]"),
     ("", "cluster_interval", "两次查看已注册集群之间的秒数 [默认值：60]"),
     ("", "audit_days", "审计日志的保留天数 [默认值：400]"),
+    ("", "job_days", "已结束任务的保留天数，0 表示不限 [默认值：0]"),
     ("load", "job", "按源集群的加载状态，加载该任务复制的 Collection"),
 ];
 

@@ -49,11 +49,12 @@ pub(crate) struct Setting {
 }
 
 /// Settings that are no limits.
-const PLAIN: [(&str, Kind, Option<&str>); 12] = [
+const PLAIN: [(&str, Kind, Option<&str>); 13] = [
     ("listen", Kind::Text, Some("127.0.0.1:19777")),
     ("tls-cert", Kind::Text, None),
     ("tls-key", Kind::Text, None),
     ("behind-tls", Kind::Switch, Some("false")),
+    ("trusted-proxies", Kind::List, None),
     ("metrics-open", Kind::Switch, Some("false")),
     ("state-dir", Kind::Text, None),
     ("store", Kind::Database, None),

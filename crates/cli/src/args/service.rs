@@ -133,6 +133,9 @@ struct ListenerArgs {
     /// A proxy in front of the service terminates TLS
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     behind_tls: Option<String>,
+    /// Proxies in this network (repeatable) state client addresses in X-Forwarded-For
+    #[arg(long, value_name = "CIDR")]
+    trusted_proxies: Vec<String>,
     /// Show /metrics without an API key
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     metrics_open: Option<String>,
@@ -193,6 +196,9 @@ struct LimitArgs {
     /// Days for which entries of the audit log are kept [default: 400]
     #[arg(long, value_name = "DAYS")]
     audit_days: Option<String>,
+    /// Days for which ended jobs are kept, 0 for no limit [default: 0]
+    #[arg(long, value_name = "DAYS")]
+    job_days: Option<String>,
 }
 
 /// Values of a setting as they were typed, by the name of the setting.
@@ -230,6 +236,7 @@ impl ServiceArgs {
             one("tls-cert", listener.tls_cert.as_ref()),
             one("tls-key", listener.tls_key.as_ref()),
             one("behind-tls", listener.behind_tls.as_ref()),
+            ("trusted-proxies", listener.trusted_proxies.clone()),
             one("metrics-open", listener.metrics_open.as_ref()),
             ("allow-network", networks.allow_network.clone()),
             ("deny-network", networks.deny_network.clone()),
@@ -246,6 +253,7 @@ impl ServiceArgs {
             one("checks", limits.checks.as_ref()),
             one("cluster-interval", limits.cluster_interval.as_ref()),
             one("audit-days", limits.audit_days.as_ref()),
+            one("job-days", limits.job_days.as_ref()),
         ]);
         typed
     }

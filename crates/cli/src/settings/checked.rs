@@ -127,6 +127,7 @@ impl Checked {
                 deny: configuration.networks("deny-network")?,
             },
             is_behind_tls: is_behind_tls || tls.is_some(),
+            trusted_proxies: configuration.networks("trusted-proxies")?,
             are_metrics_open: configuration.switch("metrics-open")?,
             ..Settings::default()
         };
@@ -274,6 +275,22 @@ mod tests {
         let set = [("VECFERRY_SERVE_JOBS_TOTAL", "9"), ("VECFERRY_SERVE_AUDIT_DAYS", "1")];
         let settings = checked(&set).unwrap().settings;
         assert_eq!((settings.jobs.total_max, settings.audit_kept.as_secs()), (9, 86_400));
+        assert_eq!(settings.jobs_kept, None);
+        let kept = |days| checked(&[("VECFERRY_SERVE_JOB_DAYS", days)]).unwrap().settings.jobs_kept;
+        assert_eq!((kept("0"), kept("2")), (None, Some(std::time::Duration::from_secs(2 * 86_400))));
+    }
+
+    #[test]
+    fn no_proxy_is_trusted_unless_it_is_named() {
+        assert!(checked(&[]).unwrap().settings.trusted_proxies.is_empty());
+        let set = [("VECFERRY_SERVE_TRUSTED_PROXIES", "10.0.0.0/8, ::1")];
+        let trusted = checked(&set).unwrap().settings.trusted_proxies;
+        assert_eq!(trusted, ["10.0.0.0/8", "::1"].map(|network| network.parse().unwrap()));
+        let refused = checked(&[("VECFERRY_SERVE_TRUSTED_PROXIES", "proxy")]).err().unwrap();
+        assert!(
+            refused.starts_with("`VECFERRY_SERVE_TRUSTED_PROXIES`: `proxy` is not a network"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn positive(number: u64) -> NonZeroU32 {
 }
 
 /// All of them.
-pub(super) static LIMITS: [Limit; 13] = [
+pub(super) static LIMITS: [Limit; 14] = [
     Limit {
         name: "jobs-per-process",
         min: 0,
@@ -132,6 +132,16 @@ pub(super) static LIMITS: [Limit; 13] = [
         max: 36_500,
         get: |settings| settings.audit_kept.as_secs() / SECONDS_OF_A_DAY,
         set: |settings, number| settings.audit_kept = Duration::from_secs(number * SECONDS_OF_A_DAY),
+    },
+    Limit {
+        name: "job-days",
+        // For ever.
+        min: 0,
+        max: 36_500,
+        get: |settings| settings.jobs_kept.map_or(0, |kept| kept.as_secs() / SECONDS_OF_A_DAY),
+        set: |settings, number| {
+            settings.jobs_kept = (number > 0).then(|| Duration::from_secs(number * SECONDS_OF_A_DAY));
+        },
     },
 ];
 
