@@ -1,6 +1,5 @@
 //! Problems as the service words them.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -60,12 +59,16 @@ pub(crate) fn of_network(host: &str, error: network::Error) -> Problem {
         network::Error::NotAllowed { address, .. } => {
             denied(address, Told::both("in no allowed network", "不属于任何允许连接的网段"))
         }
-        network::Error::Unresolved { reason, .. } => Problem::new(Code::BadRequest).told(
-            "detail",
-            Told::both(
-                format!("the host `{host}` can't be resolved: {reason}"),
-                format!("无法解析主机 `{host}`：{reason}"),
-            ),
-        ),
+        network::Error::Unresolved { reason, .. } => {
+            Problem::new(Code::BadRequest).told("detail", unresolved(host, &reason))
+        }
     }
+}
+
+/// That a host has no address.
+pub(crate) fn unresolved(host: &str, reason: &str) -> Told {
+    Told::both(
+        format!("the host `{host}` can't be resolved: {reason}"),
+        format!("无法解析主机 `{host}`：{reason}"),
+    )
 }

@@ -1,7 +1,7 @@
 //! The service: its tables, its keys, and what runs in this process.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use vecferry_store::{Error as StoreError, ErrorKind, Store};
 use vecferry_words::Told;
 
 use crate::access::{Actor, Caller, Credential, OrganizationRole};
-use crate::network::Networks;
+use crate::network::{self, Networks};
 use crate::oidc::Oidc;
-use crate::problem::{of_network, of_store};
+use crate::problem::{of_network, of_store, unresolved};
 use crate::secret::keyring::{self, Keyring};
 use crate::secret::token::{Token, TokenKind};
 use crate::settings::Settings;
@@ -282,7 +282,7 @@ impl Service {
                 .with("side", ANY_CLUSTER)
                 .told("detail", unresolved(&host, &reason)),
             error @ (network::Error::Denied { .. } | network::Error::NotAllowed { .. }) => {
-                refused_address(endpoint.host(), error)
+                of_network(endpoint.host(), error)
             }
         })?;
         Ok(endpoint.at(addresses))

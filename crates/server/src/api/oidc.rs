@@ -15,9 +15,10 @@ use vecferry_migrate::{Code, Problem};
 use vecferry_store::ErrorKind;
 use vecferry_words::Told;
 
+use super::address::Peer;
 use super::answer::{Refusal, Refused};
 use super::extract::{Query, is_email, text};
-use super::gate::{Peer, cookie};
+use super::gate::cookie;
 use super::session::{begun, session_cookie};
 use crate::oidc::{FLOW_SECONDS, Flow, Identity, Oidc, Returned, not_begun};
 use crate::service::{Service, too_many};
