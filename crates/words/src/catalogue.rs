@@ -1179,10 +1179,10 @@ catalogue! {
            "请分成多个任务，每个任务最多 {max} 个 Collection";
     /// The address of a cluster is in a network that the service may not call.
     NetworkDenied 809 Refused
-        en "this service may not connect to `{host}`: its address {address} is in the network {network}"
-           "use a public address of the cluster, or ask the operator of the service to allow this network"
-        zh "本服务不允许连接 `{host}`：其地址 {address} 属于网段 {network}"
-           "请使用集群的公网地址，或请服务的运维人员允许访问该网段";
+        en "this service may not connect to `{host}`: its address {address} is {network}"
+           "use an address that is allowed, or ask the operator of the service to change the allowed networks"
+        zh "本服务不允许连接 `{host}`：其地址 {address} {network}"
+           "请使用允许连接的地址，或请服务的运维人员修改允许连接的网段";
     /// The store of the service does not answer.
     ServiceUnavailable 810 Refused
         en "the service's database does not answer: {detail}"
@@ -1267,6 +1267,12 @@ catalogue! {
            "try again later, or sign in with your password"
         zh "身份提供方 `{issuer}` 无法使用：{detail}"
            "请稍后重试，或使用密码登录";
+    /// A request with a session cookie does not show that it comes from a page of the service.
+    CsrfToken 824 Refused
+        en "the request does not carry the CSRF token of its session"
+           "read `csrfToken` from `GET /v2/session`, and send it in the header `X-CSRF-Token`"
+        zh "请求未携带其会话的 CSRF 令牌"
+           "请通过 `GET /v2/session` 读取 `csrfToken`，并在请求头 `X-CSRF-Token` 中发送";
 }
 
 #[cfg(test)]
