@@ -12,6 +12,7 @@ use vecferry_store::Error as StoreError;
 use vecferry_words::{Lang, Surface};
 
 use crate::problem::{document, of_store};
+use crate::secret::token::without_tokens;
 
 /// An answer that brings something.
 #[derive(Debug, Serialize, ToSchema)]
@@ -102,16 +103,18 @@ pub(crate) fn documents(value: &impl Serialize) -> std::result::Result<Value, Re
 impl Refusal {
     /// A request that can't be read.
     pub(crate) fn bad(detail: impl std::fmt::Display) -> Self {
-        Problem::new(Code::BadRequest).with("detail", detail).into()
+        Problem::new(Code::BadRequest).with("detail", without_tokens(&detail.to_string())).into()
     }
 
     /// The same, worded in both languages.
     pub(crate) fn bad_told(english: impl std::fmt::Display, chinese: impl std::fmt::Display) -> Self {
+        let (english, chinese) = (without_tokens(&english.to_string()), without_tokens(&chinese.to_string()));
         Problem::new(Code::BadRequest).with("detail", english).with("detail_zh", chinese).into()
     }
 
     /// Nothing of this kind has this ID, for this caller.
     pub(crate) fn absent((kind, kind_zh): (&'static str, &'static str), id: &str) -> Self {
+        let id = without_tokens(id);
         Problem::new(Code::NoSuchObject).with("kind", kind).with("kind_zh", kind_zh).with("id", id).into()
     }
 

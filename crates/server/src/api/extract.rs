@@ -112,7 +112,21 @@ pub(crate) fn read<Data: DeserializeOwned>(bytes: &[u8]) -> Result<Data, Refusal
     if !text.trim_start().starts_with('{') {
         return Err(Refusal::bad_told("the body is not a JSON object", "请求体不是 JSON 对象"));
     }
-    serde_json::from_str(text).map_err(Refusal::bad)
+    serde_json::from_str(text).map_err(|error| Refusal::bad(without_texts(&error.to_string())))
+}
+
+/// What is wrong with a body, without the texts that stand there: where something else belongs, it may be a credential.
+fn without_texts(told: &str) -> String {
+    for (before, instead) in [("invalid type: string ", "a text"), ("invalid value: string ", "this text")] {
+        if let (Some(rest), Some(end)) = (told.strip_prefix(before), told.rfind(", expected ")) {
+            let kept = before.trim_end_matches("string ");
+            return format!("{kept}{instead}{}", &rest[end - before.len()..]);
+        }
+    }
+    match (told.strip_prefix("unknown variant `"), told.rfind("`, expected ")) {
+        (Some(_), Some(end)) => format!("unknown value{}", &told[end + 1..]),
+        _ => told.to_owned(),
+    }
 }
 
 /// No store holds the character NUL in a text, so that nothing can be called so.
@@ -205,5 +219,46 @@ pub(crate) fn page_rows(asked: Option<i64>) -> Result<i64, Refusal> {
             format!("`pageSize` is {rows}, not from 1 to 100"),
             format!("`pageSize` 为 {rows}，不在 1 到 100 之间"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "it is only read")]
+    struct Asked {
+        name: Option<String>,
+        number: Option<u32>,
+        part: Option<std::collections::BTreeMap<String, String>>,
+        chosen: Option<Chosen>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    enum Chosen {
+        One,
+        Two,
+    }
+
+    #[test]
+    fn what_stands_in_the_wrong_place_is_not_told() {
+        for (body, told) in [
+            (
+                r#"{"part": "pl\"anted, expected x"}"#,
+                "invalid type: a text, expected a map at line 1 column 32",
+            ),
+            (r#"{"number": "planted"}"#, "invalid type: a text, expected u32 at line 1 column 20"),
+            (r#"{"chosen": "planted"}"#, "unknown value, expected `one` or `two` at line 1 column 20"),
+            (r#"{"name": ["planted"]}"#, "invalid type: sequence, expected a string at line 1 column 9"),
+            (r#"{"colour": "planted"}"#, "unknown field `colour`, expected one of"),
+        ] {
+            let refusal = read::<Asked>(body.as_bytes()).unwrap_err();
+            let problem = &refusal.problems()[0];
+            assert!(problem.to_string().contains(told), "{body}: {problem}");
+            assert!(!problem.to_string().contains("anted"), "{body}: {problem}");
+        }
     }
 }

@@ -160,7 +160,8 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
         at_ms: 0,
         actor: String::new(),
         action: format!("{method} {pattern}"),
-        object: object.unwrap_or_else(|| path.chars().take(OBJECT_CHARACTERS_MAX).collect()),
+        object: object
+            .unwrap_or_else(|| token::without_tokens(&path).chars().take(OBJECT_CHARACTERS_MAX).collect()),
         outcome,
         address: peer.to_string(),
         request_id,

@@ -90,6 +90,20 @@ pub fn hash_of(token: &str) -> Option<String> {
     TokenKind::of(token).map(|_| digest(token.as_bytes()))
 }
 
+/// A text that callers send, without the tokens in it: some paste a key where its ID belongs.
+pub fn without_tokens(text: &str) -> String {
+    let is_of_token = |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
+    let mut told = String::with_capacity(text.len());
+    for part in text.split_inclusive(|character| !is_of_token(character)) {
+        let word = part.trim_end_matches(|character| !is_of_token(character));
+        match TokenKind::of(word) {
+            Some(kind) => told.push_str(&format!("{}…{}", kind.prefix(), &part[word.len()..])),
+            None => told.push_str(part),
+        }
+    }
+    told
+}
+
 /// The value that forms of a session carry against cross-site request forgery. The session can't be told from it.
 pub fn csrf_of(session: &Secret) -> String {
     let digest = Sha256::new().chain_update(CSRF_DOMAIN).chain_update(session.reveal()).finalize();
@@ -194,5 +208,16 @@ mod tests {
     fn debug_shows_the_hint_only() {
         let token = Token::new(TokenKind::ApiKey).unwrap();
         assert_eq!(format!("{token:?}"), format!("Token {{ hint: {:?}, .. }}", token.hint));
+    }
+
+    #[test]
+    fn tokens_are_not_told() {
+        let token = Token::new(TokenKind::ApiKey).unwrap();
+        let key = token.secret.reveal();
+        let told = without_tokens(&format!("/v2/apiKeys/{key}/é?a={key}"));
+        assert_eq!(told, "/v2/apiKeys/vfk_…/é?a=vfk_…");
+        for plain in ["", "/", "/v2/apiKeys/key-0197b1e0", "vfk_x/…", "任务"] {
+            assert_eq!(without_tokens(plain), plain);
+        }
     }
 }
