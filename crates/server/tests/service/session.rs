@@ -279,11 +279,11 @@ async fn a_session_needs_its_csrf_token(place: Place) {
     ] {
         session.get("/v2/projects").await.data();
         let answer = session.post("/v2/projects", json!({"projectName": "forged"})).await;
-        let refused = answer.assert_refused(403, "VF-0820");
-        let told = "VF-0820: the request does not carry the CSRF token of its session";
+        let refused = answer.assert_refused(403, "VF-0824");
+        let told = "VF-0824: the request does not carry the CSRF token of its session";
         assert!(text(&refused["message"]).starts_with(told), "{refused:#}");
         assert_eq!(refused["code"], 10_820);
-        session.delete("/v2/session").await.assert_refused(403, "VF-0820");
+        session.delete("/v2/session").await.assert_refused(403, "VF-0824");
     }
     assert_eq!(counts(&world.store).await, before);
     world.session.post("/v2/projects", json!({"projectName": "meant"})).await.data();
