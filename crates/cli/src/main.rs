@@ -1,7 +1,7 @@
 //! The `vecferry` command line: it parses arguments, calls the migration library, and presents what comes back.
 //!
 //! It may not know how anything is copied or compared, and it never speaks to a server itself, except to write the
-//! sample data of `demo`. Every sentence for people is in [`text`], in `vecferry-report` or in the catalogue of
+//! sample data of `demo`, and to have a service do the work ([`remote`]). Every sentence for people is in [`text`], in `vecferry-report` or in the catalogue of
 //! problems.
 
 mod args;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use vecferry_migrate::event::{Bottleneck, Phase};
 use vecferry_report::{figures, harmless, labels};
 
-use super::answers::{Details, Progress};
+use super::answers::{Details, Job, Progress};
 use crate::output::{Output, Style};
 
 /// How often a plain line of progress is written.
@@ -111,40 +111,57 @@ impl Board {
 
     /// Shows what is new of a job.
     pub(super) fn show(&self, details: &Details) {
-        let now = Instant::now();
-        let mut shown = self.shown.borrow_mut();
-        let job = &details.job;
-        if shown.status != job.status {
-            shown.status.clone_from(&job.status);
-            self.tell(&Event::State { job_id: &job.job_id, state: &job.status }, || {
-                harmless(&labels::job_is(self.output.lang, &job.job_id, &job.status))
-            });
+        if self.output.quiet {
+            return;
         }
-        let Some(progress) = details.progress() else { return };
+        let mut shown = self.shown.borrow_mut();
+        // The end is told behind what led to it.
+        if !details.job.is_over() {
+            self.show_state(&mut shown, &details.job);
+        }
+        if let Some(progress) = details.progress() {
+            self.show_phases(&mut shown, &progress);
+            self.show_figures(&mut shown, &details.job.job_id, Figures::of(&progress), Instant::now());
+        }
+        if details.job.is_over() {
+            self.show_state(&mut shown, &details.job);
+        }
+    }
+
+    fn show_state(&self, shown: &mut Shown, job: &Job) {
+        if shown.status == job.status {
+            return;
+        }
+        shown.status.clone_from(&job.status);
+        self.tell(&Event::State { job_id: &job.job_id, state: &job.status }, || {
+            harmless(&labels::job_is(self.output.lang, &job.job_id, &job.status))
+        });
+    }
+
+    fn show_phases(&self, shown: &mut Shown, progress: &Progress) {
+        let lang = self.output.lang;
         for collection in &progress.collections {
-            let Some(phase) = collection.phase else { continue };
-            let name = &collection.collection;
+            let (name, Some(phase)) = (&collection.collection, collection.phase) else { continue };
             if shown.phases.insert(name.clone(), phase) != Some(phase) {
-                let lang = self.output.lang;
                 self.tell(&Event::Phase { collection: name, phase }, || {
                     harmless(&format!("{name}{}{}", labels::colon(lang), labels::phase(lang, phase)))
                 });
             }
         }
-        self.show_figures(&mut shown, &job.job_id, Figures::of(&progress), now);
     }
 
     /// A line at once.
     fn tell(&self, event: &Event<'_>, line: impl FnOnce() -> String) {
-        if self.output.quiet {
-        } else if self.output.json {
-            self.output.json_line(event);
-        } else {
-            self.note(&line());
+        match self.output.json {
+            true => self.output.json_line(event),
+            false => self.note(&line()),
         }
     }
 
     fn show_figures(&self, shown: &mut Shown, job_id: &str, figures: Figures, now: Instant) {
+        if figures.rows_total == 0 {
+            return;
+        }
         shown.samples.push_back((now, figures.rows_done));
         while shown.samples.len() > 2
             && shown.samples.get(1).is_some_and(|(time, _)| now.duration_since(*time) >= RATE_WINDOW)
@@ -152,25 +169,21 @@ impl Board {
             shown.samples.pop_front();
         }
         let rows_per_second = rate(&shown.samples, now);
-        let is_new = shown.figures.as_ref() != Some(&figures);
-        if self.output.quiet || figures.rows_total == 0 {
-        } else if self.output.json {
-            if is_new {
+        let line = self.line(&figures, rows_per_second);
+        if self.output.json {
+            if shown.figures.as_ref() != Some(&figures) {
                 self.output.json_line(&Event::Progress { job_id, figures: &figures, rows_per_second });
             }
         } else if let Some(bar) = &self.bar {
-            bar.set_message(self.line(&figures, rows_per_second));
+            bar.set_message(line);
             bar.tick();
-        } else {
-            let line = self.line(&figures, rows_per_second);
-            let is_due = shown
-                .line
-                .as_ref()
-                .is_none_or(|(said, time)| *said != line && now.duration_since(*time) >= LINES_INTERVAL);
-            if is_due {
-                self.output.note(&self.output.styled_note(Style::Dim, &line));
-                shown.line = Some((line, now));
-            }
+        } else if shown
+            .line
+            .as_ref()
+            .is_none_or(|(said, time)| *said != line && now.duration_since(*time) >= LINES_INTERVAL)
+        {
+            self.output.note(&self.output.styled_note(Style::Dim, &line));
+            shown.line = Some((line, now));
         }
         shown.figures = Some(figures);
     }

@@ -391,6 +391,11 @@ fn of_system() -> Vec<Certificate<'static>> {
     native.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect()
 }
 
+fn no_tls(error: &dyn std::error::Error) -> Told {
+    let said = Told::from(error.to_string());
+    said.behind("no TLS connection (see --server-ca): ", "无法建立 TLS 连接（参见 --server-ca）：")
+}
+
 /// Why nothing was answered.
 #[allow(clippy::wildcard_enum_match_arm, reason = "the library may add reasons; each says what it is")]
 fn worded(error: &ureq::Error) -> Told {
@@ -401,11 +406,11 @@ fn worded(error: &ureq::Error) -> Told {
         ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
             Told::both("nothing listens there", "该地址上没有服务在监听")
         }
-        ureq::Error::Io(error) => words_of(error),
-        ureq::Error::Rustls(error) => {
-            let said = Told::from(error.to_string());
-            said.behind("no TLS connection (see --server-ca): ", "无法建立 TLS 连接（参见 --server-ca）：")
+        ureq::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+            no_tls(error)
         }
+        ureq::Error::Io(error) => words_of(error),
+        ureq::Error::Rustls(error) => no_tls(error),
         other => Told::from(other.to_string()),
     }
 }
