@@ -56,6 +56,9 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Exit {
         if !foreign.is_empty() {
             return output.refuse(&foreign);
         }
+        if let Some(exit) = by_service(&output, &cli.command) {
+            return exit;
+        }
     }
     match &cli.command {
         Command::Completions { shell } => commands::completions::run(&output, *shell),
@@ -96,6 +99,39 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Exit {
             in_runtime(&output, async |signals| commands::load::run(&output, signals, args).await)
         }
     }
+}
+
+/// Has a service carry out the command, if it can.
+fn by_service(output: &Output, command: &Command) -> Option<Exit> {
+    Some(match command {
+        Command::Migrate(args) => {
+            in_runtime(output, async |signals| remote::migrate::run(output, signals, args).await)
+        }
+        Command::Jobs(args) => until_signaled(output, remote::jobs::list(output, args)),
+        Command::Status(args) => until_signaled(output, remote::jobs::status(output, args)),
+        Command::Rate(args) => until_signaled(output, remote::rate::run(output, args)),
+        Command::Report(args) => until_signaled(output, remote::jobs::report(output, args)),
+        Command::Resume(args) => {
+            in_runtime(output, async |signals| remote::resume::run(output, signals, args).await)
+        }
+        Command::Cancel(args) => {
+            in_runtime(output, async |signals| remote::cancel::run(output, signals, args).await)
+        }
+        Command::Load(args) => {
+            in_runtime(output, async |signals| remote::load::run(output, signals, args).await)
+        }
+        Command::Demo(_)
+        | Command::Plan(_)
+        | Command::Capacity(_)
+        | Command::Verify(_)
+        | Command::Serve(_)
+        | Command::Config(_)
+        | Command::Backup(_)
+        | Command::Restore(_)
+        | Command::Completions { .. }
+        | Command::Worker(_)
+        | Command::Sandbox => return None,
+    })
 }
 
 fn output(cli: &Cli) -> Output {

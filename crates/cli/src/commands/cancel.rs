@@ -10,7 +10,7 @@ use super::resume::endpoints;
 use crate::args::CancelArgs;
 use crate::output::Output;
 use crate::signals::Signals;
-use crate::{present, remote, state, text};
+use crate::{present, state, text};
 
 /// The answer for machines.
 #[derive(Serialize)]
@@ -23,9 +23,6 @@ struct Ended<'a> {
 
 /// Ends a job.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &CancelArgs) -> Exit {
-    if args.job.server.address().is_some() {
-        return remote::cancel::run(output, signals, args).await;
-    }
     let store = match state::store(&args.job.state).await {
         Ok(store) => store,
         Err(problem) => return output.refuse(&[problem]),

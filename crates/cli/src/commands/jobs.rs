@@ -13,7 +13,7 @@ use vecferry_store::{JobPage, JobRecord, JobState, JobSummary, Store};
 use crate::args::{JobName, JobsArgs, ReportArgs, StateArgs};
 use crate::output::Output;
 use crate::table::{Align, Table};
-use crate::{present, remote, state, text};
+use crate::{present, state, text};
 
 /// What one of these commands needs: an open store, or a refusal.
 async fn opened(args: &StateArgs) -> Result<Arc<dyn Store>, Vec<Problem>> {
@@ -34,9 +34,6 @@ pub(crate) fn shown(output: &Output, result: Result<(), Vec<Problem>>) -> Exit {
 
 /// Lists all jobs.
 pub(crate) async fn list(output: &Output, args: &JobsArgs) -> Exit {
-    if args.server.address().is_some() {
-        return remote::jobs::list(output, args).await;
-    }
     let result = async {
         let store = opened(&args.state).await?;
         let jobs = all_jobs(&*store).await?;
@@ -94,9 +91,6 @@ fn job_table(output: &Output, jobs: &[JobSummary]) -> Table {
 
 /// Shows how far a job is.
 pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
-    if args.server.address().is_some() {
-        return remote::jobs::status(output, args).await;
-    }
     let result = async {
         let store = opened(&args.state).await?;
         let job_id = state::job(&*store, &args.job).await.map_err(|problem| vec![problem])?;
@@ -182,9 +176,6 @@ pub(super) async fn recorded_report(
 
 /// Shows the report of a job.
 pub(crate) async fn report(output: &Output, args: &ReportArgs) -> Exit {
-    if args.job.server.address().is_some() {
-        return remote::jobs::report(output, args).await;
-    }
     let result = async {
         let store = opened(&args.job.state).await?;
         let (_, report) = recorded_report(&*store, &args.job.job).await?;

@@ -13,7 +13,7 @@ use crate::connection::{both, endpoint, reach};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::signals::Signals;
-use crate::{present, remote, state, text};
+use crate::{present, state, text};
 
 /// The last line of `--json`.
 #[derive(Serialize)]
@@ -24,9 +24,6 @@ struct Loaded {
 
 /// Loads as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &LoadArgs) -> Exit {
-    if args.server.address().is_some() {
-        return remote::load::run(output, signals, args).await;
-    }
     let request = match signals.unless_signaled(Box::pin(request(args))).await {
         Some(Ok(request)) => request,
         Some(Err(problems)) => return output.refuse(&problems),

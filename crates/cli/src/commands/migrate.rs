@@ -29,7 +29,7 @@ use crate::present::Place;
 use crate::progress::Progress;
 use crate::signals::Signals;
 use crate::text::{self, Severity};
-use crate::{present, remote, state};
+use crate::{present, state};
 
 /// The last line of `--json`.
 #[derive(Serialize)]
@@ -68,9 +68,6 @@ struct Event {
 
 /// Migrates as the arguments say.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateArgs) -> Exit {
-    if args.server.address().is_some() {
-        return remote::migrate::run(output, signals, args).await;
-    }
     let store = match state::store(&args.state).await {
         Ok(store) => store,
         Err(problem) => return output.refuse(&[problem]),

@@ -6,7 +6,7 @@ use vecferry_report::labels;
 
 use crate::args::RateArgs;
 use crate::output::Output;
-use crate::{remote, state};
+use crate::state;
 
 /// The answer for machines.
 #[derive(Serialize)]
@@ -19,9 +19,6 @@ struct Set<'a> {
 
 /// Limits the data rate of a job.
 pub(crate) async fn run(output: &Output, args: &RateArgs) -> Exit {
-    if args.server.address().is_some() {
-        return remote::rate::run(output, args).await;
-    }
     match set(args).await {
         Ok((max_rate, set)) => show(output, set.job_id.as_str(), max_rate, set.live),
         Err(problem) => output.refuse(&[problem]),

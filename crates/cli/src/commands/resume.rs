@@ -10,13 +10,10 @@ use crate::connection::{both, endpoint};
 use crate::output::{Output, Style};
 use crate::progress::Progress;
 use crate::signals::Signals;
-use crate::{remote, state, text};
+use crate::{state, text};
 
 /// Goes on with a job.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArgs) -> Exit {
-    if args.job.server.address().is_some() {
-        return remote::resume::run(output, signals, args).await;
-    }
     let store = state::store(&args.job.state).await.map_err(|problem| vec![problem]);
     let (max_rate, store) = match both(max_rate(&args.pace), store) {
         Ok(checked) => checked,
