@@ -8,18 +8,20 @@ use vecferry_report::typed::shell;
 /// Names the service, so that it need not be typed with every command.
 pub(crate) const SERVER_VARIABLE: &str = "VECFERRY_SERVER";
 
+/// Said with each option: what stands behind these ones is not about the service.
+const HEADING: &str = "Service";
+
 /// A service that does what is asked for, instead of this process.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Service")]
 pub(crate) struct ServerArgs {
     /// Let the service at this address do it; VECFERRY_API_KEY holds the API key
-    #[arg(long, value_name = "URL", env = SERVER_VARIABLE, value_hint = ValueHint::Url)]
+    #[arg(long, value_name = "URL", env = SERVER_VARIABLE, value_hint = ValueHint::Url, help_heading = HEADING)]
     server: Option<String>,
     /// File that holds the API key, instead of VECFERRY_API_KEY
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "server")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "server", help_heading = HEADING)]
     pub(crate) server_key_file: Option<PathBuf>,
     /// CA certificate of the service to trust (PEM)
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "server")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "server", help_heading = HEADING)]
     pub(crate) server_ca: Option<PathBuf>,
 }
 
