@@ -6,6 +6,7 @@
 pub(crate) mod checked;
 mod file;
 mod limits;
+pub(crate) mod oidc;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ use limits::LIMITS;
 pub(crate) const KEY_VARIABLE: &str = "VECFERRY_KEY";
 /// Begins the name of every other variable.
 const VARIABLE_PREFIX: &str = "VECFERRY_SERVE_";
+
+/// The setting that is the client secret itself.
+const OIDC_SECRET: &str = "oidc-client-secret";
 
 /// What a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +53,7 @@ pub(crate) struct Setting {
 }
 
 /// Settings that are no limits.
-const PLAIN: [(&str, Kind, Option<&str>); 13] = [
+const PLAIN: [(&str, Kind, Option<&str>); 20] = [
     ("listen", Kind::Text, Some("127.0.0.1:19777")),
     ("tls-cert", Kind::Text, None),
     ("tls-key", Kind::Text, None),
@@ -63,6 +67,13 @@ const PLAIN: [(&str, Kind, Option<&str>); 13] = [
     ("key", Kind::Secret, None),
     ("allow-network", Kind::List, None),
     ("deny-network", Kind::List, None),
+    ("oidc-issuer", Kind::Text, None),
+    ("oidc-client-id", Kind::Text, None),
+    ("oidc-client-secret-file", Kind::Text, None),
+    (OIDC_SECRET, Kind::Secret, None),
+    ("oidc-redirect-url", Kind::Text, None),
+    ("oidc-email-domain", Kind::List, None),
+    ("oidc-join", Kind::Text, None),
 ];
 
 /// All settings.
@@ -90,9 +101,9 @@ impl Setting {
         }
     }
 
-    /// Keys themselves are in no file of settings.
+    /// Keys and secrets themselves are in no file of settings.
     fn is_in_files(&self) -> bool {
-        self.name != "key"
+        !["key", OIDC_SECRET].contains(&self.name)
     }
 }
 
@@ -274,21 +285,24 @@ mod tests {
             ("VECFERRY_KEY", "planted"),
             ("VECFERRY_STORE", "postgres://me:planted@h/d"),
             ("VECFERRY_SERVE_KEY_COMMAND", "vault --token planted"),
+            ("VECFERRY_SERVE_OIDC_CLIENT_SECRET", "planted"),
         ];
         let read = values("", &variables, Vec::new()).unwrap();
         assert_eq!(origin(&read, "key"), (vec!["…".to_owned()], "VECFERRY_KEY".to_owned()));
         assert_eq!(origin(&read, "key-command").0, ["…"]);
+        assert_eq!(origin(&read, OIDC_SECRET).0, ["…"]);
         assert_eq!(origin(&read, "store").0, ["postgres://me@h/d"]);
     }
 
     #[test]
-    fn every_setting_is_an_option_except_the_keys_themselves() {
+    fn every_setting_is_an_option_except_secrets_themselves() {
         let root = crate::args::Cli::command();
         let serve = root.find_subcommand("serve").unwrap();
         let options: Vec<_> = serve.get_arguments().filter_map(clap::Arg::get_long).collect();
-        for setting in all().into_iter().filter(|setting| setting.name != "key") {
+        for setting in all().into_iter().filter(Setting::is_in_files) {
             assert!(options.contains(&setting.name), "{}", setting.name);
         }
+        assert!(["key", OIDC_SECRET].iter().all(|name| !options.contains(name)));
         // What help says is the default is what it is.
         for setting in all().into_iter().filter(|setting| !matches!(setting.kind, Kind::Switch)) {
             let Some(default) = &setting.default else { continue };

@@ -114,6 +114,8 @@ pub(crate) struct ServiceArgs {
     #[command(flatten)]
     networks: NetworkArgs,
     #[command(flatten)]
+    oidc: OidcArgs,
+    #[command(flatten)]
     limits: LimitArgs,
 }
 
@@ -151,6 +153,30 @@ struct NetworkArgs {
     /// Never connect to clusters in this network (repeatable)
     #[arg(long, value_name = "CIDR")]
     deny_network: Vec<String>,
+}
+
+/// Sign-in with an identity provider.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sign-in with OpenID Connect")]
+struct OidcArgs {
+    /// Identity provider: its issuer URL, e.g. https://id.example.com
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    oidc_issuer: Option<String>,
+    /// ID of this service at the identity provider
+    #[arg(long, value_name = "ID")]
+    oidc_client_id: Option<String>,
+    /// File with the client secret; or set VECFERRY_SERVE_OIDC_CLIENT_SECRET
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    oidc_client_secret_file: Option<String>,
+    /// Callback URL that browsers reach [default: on the address of --listen]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    oidc_redirect_url: Option<String>,
+    /// Accept only email addresses of this domain (repeatable)
+    #[arg(long, value_name = "DOMAIN")]
+    oidc_email_domain: Vec<String>,
+    /// Organization that unknown users join as members without projects
+    #[arg(long, value_name = "ORG_ID")]
+    oidc_join: Option<String>,
 }
 
 /// Limits of the service.
@@ -230,6 +256,7 @@ impl ServiceArgs {
     /// What was typed, as [`BaseArgs::typed`] gives it.
     pub(crate) fn typed(&self) -> Vec<Typed> {
         let (listener, networks, limits) = (&self.listener, &self.networks, &self.limits);
+        let oidc = &self.oidc;
         let mut typed = self.base.typed();
         typed.extend([
             one("listen", listener.listen.as_ref()),
@@ -240,6 +267,12 @@ impl ServiceArgs {
             one("metrics-open", listener.metrics_open.as_ref()),
             ("allow-network", networks.allow_network.clone()),
             ("deny-network", networks.deny_network.clone()),
+            one("oidc-issuer", oidc.oidc_issuer.as_ref()),
+            one("oidc-client-id", oidc.oidc_client_id.as_ref()),
+            one("oidc-client-secret-file", oidc.oidc_client_secret_file.as_ref()),
+            one("oidc-redirect-url", oidc.oidc_redirect_url.as_ref()),
+            ("oidc-email-domain", oidc.oidc_email_domain.clone()),
+            one("oidc-join", oidc.oidc_join.as_ref()),
             one("jobs-per-process", limits.jobs_per_process.as_ref()),
             one("jobs-total", limits.jobs_total.as_ref()),
             one("jobs-per-organization", limits.jobs_per_organization.as_ref()),

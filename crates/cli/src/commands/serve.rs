@@ -73,10 +73,11 @@ async fn serve(output: &Output, signals: &mut Signals, args: &ServiceArgs) -> Re
     let tls = certificates.as_ref().map(certificates::Loaded::server_config).transpose()?;
     let listener = listen(&checked.listen).await?;
     let address = listener.local_addr().map_err(|error| unusable(&checked.listen, &error))?;
-    let settings = Settings { metrics: Some(figures::start()?), ..checked.settings };
+    let url = url_of(address, tls.is_some());
+    let oidc = checked.oidc.map(|oidc| oidc.at(&url)).transpose()?;
+    let settings = Settings { metrics: Some(figures::start()?), oidc, ..checked.settings };
     let (store, service, link) = open(&checked.base, settings).await?;
     let hangups = certificates::hangups();
-    let url = url_of(address, tls.is_some());
     listening(output, &url, &store.place(), link.as_ref());
     tracing::info!(%address, is_tls = tls.is_some(), "listens");
 

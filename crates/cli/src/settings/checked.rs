@@ -10,6 +10,7 @@ use vecferry_server::network::{Cidr, Networks};
 use vecferry_server::secret::keyring::KeySource;
 
 use super::limits::{LIMITS, Limit};
+use super::oidc::Oidc;
 use super::{Configuration, KEY_VARIABLE, Value, invalid};
 use crate::args::StateArgs;
 
@@ -96,6 +97,8 @@ pub(crate) struct Checked {
     pub(crate) listen: Listen,
     /// Its own TLS.
     pub(crate) tls: Option<TlsFiles>,
+    /// Sign-in with an identity provider.
+    pub(crate) oidc: Option<Oidc>,
     /// Everything else.
     pub(crate) settings: Settings,
 }
@@ -135,7 +138,8 @@ impl Checked {
             let number = configuration.number(limit)?;
             (limit.set)(&mut settings, number);
         }
-        Ok(Self { base: Base::of(configuration)?, listen, tls, settings })
+        let oidc = Oidc::of(configuration, &listen, is_behind_tls)?;
+        Ok(Self { base: Base::of(configuration)?, listen, tls, oidc, settings })
     }
 }
 

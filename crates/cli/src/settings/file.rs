@@ -100,6 +100,7 @@ mod tests {
             ("listen = \"a\"\nlisten-on = 1", "/c.toml:2: `listen-on`: there is no such setting"),
             ("\n[tls]\ncert = 1", "/c.toml:2: `tls`: there is no such setting"),
             ("key = \"planted\"", "/c.toml:1: `key`: there is no such setting"),
+            ("oidc-client-secret = \"planted\"", "/c.toml:1: `oidc-client-secret`: there is no such setting"),
             ("jobs-total = \"3\"", "/c.toml:1: `jobs-total`: must be a decimal integer"),
             ("jobs-total = 0x10", "/c.toml:1: `jobs-total`: must be a decimal integer"),
             ("listen = 3", "/c.toml:1: `listen`: must be a string"),

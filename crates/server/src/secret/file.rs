@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Bytes of a text.
+const TEXT_BYTES_MAX: u64 = 16 << 10;
 /// What the group and others may do.
 const OTHERS: u32 = 0o077;
 
@@ -55,6 +57,19 @@ pub(crate) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
         mode if mode & OTHERS != 0 => Err(Error::Exposed { path: path.to_path_buf(), mode }),
         _ => Ok(()),
     })
+}
+
+/// The text of a file that holds a secret, without the space around it.
+///
+/// # Errors
+/// Others can read the file, or it is empty or no text.
+pub fn private_text(path: &Path) -> Result<String, Error> {
+    let text = String::from_utf8(read_private(path, TEXT_BYTES_MAX)?);
+    match text.as_deref().map(str::trim) {
+        Ok("") => Err(Error::unusable(path, io::Error::new(io::ErrorKind::InvalidData, "it is empty"))),
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => Err(Error::unusable(path, io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))),
+    }
 }
 
 /// Reads a file that holds no secret.
