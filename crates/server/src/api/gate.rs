@@ -385,3 +385,26 @@ pub(crate) async fn no_such_method() -> Refusal {
     let refusal = Refusal::bad_told("this address does not know the method", "该地址不支持此方法");
     refusal.with_status(StatusCode::METHOD_NOT_ALLOWED)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_session_is_taken_out_of_the_cookies() {
+        let kept = |cookies: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for cookie in cookies {
+                headers.append(header::COOKIE, HeaderValue::from_str(cookie).unwrap());
+            }
+            without_session(&mut headers);
+            let found = |name| cookie(&headers, name).map(str::to_owned);
+            (found(SESSION_COOKIE), found("vecferry_oidc"), found("other"))
+        };
+        let both = (None, Some("a".to_owned()), Some("b".to_owned()));
+        assert_eq!(kept(&["vecferry_oidc=a; vecferry_session=s; other=b"]), both);
+        assert_eq!(kept(&["vecferry_session=s; other=b", "vecferry_oidc=a;vecferry_session=t"]), both);
+        assert_eq!(kept(&["vecferry_session=s"]), (None, None, None));
+        assert_eq!(kept(&[]), (None, None, None));
+    }
+}

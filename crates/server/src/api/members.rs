@@ -18,7 +18,7 @@ use crate::service::Service;
 
 const KIND: (&str, &str) = ("user", "用户");
 /// Characters of an e-mail address.
-const EMAIL_CHARACTERS_MAX: usize = 254;
+pub(super) const EMAIL_CHARACTERS_MAX: usize = 254;
 
 /// The organization.
 #[derive(Debug, Serialize, ToSchema)]

@@ -19,6 +19,8 @@ use super::address::Peer;
 use super::answer::{Refusal, Refused};
 use super::extract::{Query, is_email, text};
 use super::gate::cookie;
+use super::members::EMAIL_CHARACTERS_MAX;
+use super::projects::NAME_CHARACTERS_MAX;
 use super::session::{begun, session_cookie};
 use crate::oidc::{FLOW_SECONDS, Flow, Identity, Oidc, Returned, not_begun};
 use crate::service::{Service, too_many};
@@ -31,7 +33,6 @@ const FLOW_COOKIE: &str = "vecferry_oidc";
 const FLOW_PATH: &str = "/v2/session/oidc";
 /// What it is encrypted for.
 const FLOW_PURPOSE: &str = "oidc sign-in";
-const NAME_CHARACTERS_MAX: usize = 100;
 
 /// What the browser is shown in the end. A redirect would still be a part of the way from the provider, and browsers show
 /// the session's cookie (`SameSite=Strict`) only on ways that begin here.
@@ -137,7 +138,10 @@ async fn user_of(
     identity: &Identity,
 ) -> Result<UserRecord, Refusal> {
     let (email, of_provider) = (&identity.email, (settings.issuer.as_str(), identity.subject.as_str()));
-    if !is_email(email) || !settings.is_of_domains(email) {
+    if text("email", email, EMAIL_CHARACTERS_MAX).is_err() || !is_email(email) {
+        return Err(not_admitted(email, Told::both("it is no e-mail address", "它不是邮箱地址")));
+    }
+    if !settings.is_of_domains(email) {
         let english = "addresses of this domain may not sign in with the identity provider";
         return Err(not_admitted(email, Told::both(english, "该域名的地址不能通过身份提供方登录")));
     }

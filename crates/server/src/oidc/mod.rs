@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use vecferry_migrate::{Code, Lang, Problem};
+use vecferry_milvus::Secret;
 use vecferry_words::Told;
 
 use crate::network::Networks;
@@ -92,7 +93,6 @@ impl Oidc {
         flow: &Flow,
     ) -> Result<String, Problem> {
         let metadata = self.metadata(networks).await?;
-        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(flow.verifier.reveal()));
         let query = Serializer::new(String::new())
             .append_pair("response_type", "code")
             .append_pair("client_id", &self.settings.client_id)
@@ -100,7 +100,7 @@ impl Oidc {
             .append_pair("scope", SCOPE)
             .append_pair("state", flow.state.reveal())
             .append_pair("nonce", flow.nonce.reveal())
-            .append_pair("code_challenge", &challenge)
+            .append_pair("code_challenge", &challenge(&flow.verifier))
             .append_pair("code_challenge_method", "S256")
             .finish();
         let endpoint = &metadata.authorization_endpoint;
@@ -302,6 +302,11 @@ impl Oidc {
     }
 }
 
+/// What the provider compares the verifier with (PKCE).
+fn challenge(verifier: &Secret) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.reveal()))
+}
+
 /// Credentials as HTTP has them.
 fn basic(pair: &str) -> Result<HeaderValue, Problem> {
     let value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair)));
@@ -348,4 +353,69 @@ fn answered_with(error: &str) -> Problem {
         format!("the identity provider answered `{error}`"),
         format!("身份提供方返回 `{error}`"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn metadata(methods: Value) -> Metadata {
+        let at = |path: &str| format!("https://id.example.com/{path}");
+        serde_json::from_value(json!({"issuer": "https://id.example.com", "authorization_endpoint": at("a"),
+            "token_endpoint": at("t"), "jwks_uri": at("k"), "token_endpoint_auth_methods_supported": methods}))
+        .unwrap()
+    }
+
+    async fn token_request(client_secret: Option<&str>, methods: Value) -> (Option<String>, String) {
+        let oidc = Oidc::new(OidcSettings {
+            issuer: "https://id.example.com".into(),
+            client_id: "the client".into(),
+            client_secret: client_secret.map(Secret::new),
+            redirect_url: "https://v.example.com/callback".into(),
+            email_domains: Vec::new(),
+            join: None,
+        });
+        let flow = Flow::new(0).unwrap();
+        let request = oidc.token_request(&metadata(methods), &flow, "the code").unwrap();
+        let shown =
+            request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
+        let body = http_body_util::BodyExt::collect(request.into_body()).await.unwrap().to_bytes();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        let common = format!(
+            "grant_type=authorization_code&code=the+code&redirect_uri=https%3A%2F%2Fv.example.com%2Fcallback&code_verifier={}",
+            flow.verifier.reveal()
+        );
+        (shown, body.strip_prefix(&common).unwrap().to_owned())
+    }
+
+    #[tokio::test]
+    async fn the_client_shows_its_secret_as_the_provider_takes_it() {
+        // `the+client:s%3Acret`: each part is encoded, so that the colon between them is the only one.
+        let basic = Some("Basic dGhlK2NsaWVudDpzJTNBY3JldA==".to_owned());
+        for methods in
+            [Value::Null, json!(["client_secret_post", "client_secret_basic"]), json!(["private_key_jwt"])]
+        {
+            assert_eq!(token_request(Some("s:cret"), methods).await, (basic.clone(), String::new()));
+        }
+        let form = (None, "&client_id=the+client&client_secret=s%3Acret".to_owned());
+        assert_eq!(token_request(Some("s:cret"), json!(["client_secret_post"])).await, form);
+        assert_eq!(token_request(None, Value::Null).await, (None, "&client_id=the+client".to_owned()));
+    }
+
+    /// The example of RFC 7636, appendix B.
+    #[test]
+    fn a_challenge_is_that_of_the_standard() {
+        let verifier = Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+        assert_eq!(challenge(&verifier), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    }
+
+    #[test]
+    fn endpoints_have_to_be_safe() {
+        let mut metadata = metadata(Value::Null);
+        assert!(metadata.is_safe());
+        metadata.userinfo_endpoint = Some("http://id.example.com/u".to_owned());
+        assert!(!metadata.is_safe());
+    }
 }

@@ -64,7 +64,7 @@ impl Invalid {
                 "ID 令牌的签名密钥不在身份提供方公布的密钥之中",
             ),
             Self::Signature => ("the signature of the ID token is not valid", "ID 令牌的签名无效"),
-            Self::Issuer => ("the ID token comes from another issuer", "ID 令牌来自其他签发方"),
+            Self::Issuer => ("the answer comes from another issuer", "应答来自其他签发方"),
             Self::Audience => ("the ID token is for another client", "ID 令牌不是签发给本服务的"),
             Self::Nonce => ("the ID token is for another sign-in", "ID 令牌不属于本次登录"),
             Self::Expired => ("the ID token has expired", "ID 令牌已过期"),

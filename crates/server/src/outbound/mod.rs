@@ -168,3 +168,58 @@ where
     // The connection may end with the answer.
     answered.await
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What a server that gives an answer is asked, and what comes of it.
+    async fn exchanged(
+        answer: &'static str,
+        bytes_max: usize,
+    ) -> (Result<(StatusCode, Bytes), Failure>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut said, mut part) = (Vec::new(), [0; 4096]);
+            while !String::from_utf8_lossy(&said).ends_with("\r\n\r\n") {
+                let count = stream.read(&mut part).await.unwrap();
+                assert!(count > 0, "the request ended early");
+                said.extend_from_slice(&part[..count]);
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(said).unwrap()
+        });
+        let address = Address::parse(&format!("http://id.example.com:{}/keys?a=b", at.port())).unwrap();
+        let request = Request::new(Full::default());
+        let answered = Client::new().exchange(&address, async { Ok(vec![at]) }, request, bytes_max).await;
+        (answered, serving.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_up_to_its_limit() {
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkeys";
+        let (answered, said) = exchanged(answer, 4).await;
+        assert_eq!(answered.unwrap(), (StatusCode::OK, Bytes::from_static(b"keys")));
+        let said = said.to_lowercase();
+        assert!(said.starts_with("get /keys?a=b http/1.1\r\n"), "{said}");
+        for line in ["host: id.example.com:", "user-agent: vecferry/", "connection: close\r\n"] {
+            assert!(said.contains(line), "{line}: {said}");
+        }
+        let (answered, _) = exchanged(answer, 3).await;
+        assert!(matches!(answered, Err(Failure::Http(_))), "{answered:?}");
+        let (answered, _) = exchanged("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", 0).await;
+        assert_eq!(answered.unwrap(), (StatusCode::OK, Bytes::new()));
+    }
+
+    #[test]
+    fn failures_are_told_in_both_languages() {
+        assert_eq!(Failure::Late.told(Lang::En), "no answer within 10 s");
+        assert_eq!(Failure::Late.told(Lang::Zh), "10 秒内无应答");
+        assert_eq!(Failure::Tls("x".into()).to_string(), "no TLS connection: x");
+    }
+}
