@@ -150,10 +150,10 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
             Refusal::from(problem.with("detail_zh", "用时过长")).into_response()
         }
     };
+    let account = response.extensions_mut().remove::<Account>();
+    let is_recorded = account.is_some() || (method != Method::GET && method != Method::HEAD);
     // A way that does not exist is nothing that anybody did.
-    let Some(pattern) = pattern.filter(|_| method != Method::GET && method != Method::HEAD) else {
-        return response;
-    };
+    let Some(pattern) = pattern.filter(|_| is_recorded) else { return response };
     let (object, outcome) = outcome(&response);
     let mut entry = AuditRecord {
         audit_id: String::new(),
@@ -166,7 +166,7 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
         address: peer.to_string(),
         request_id,
     };
-    match (caller, response.extensions_mut().remove::<Account>()) {
+    match (caller, account) {
         (Some(caller), _) => {
             entry.actor = caller.actor.to_string();
             recorded(service.tables().add_audit(&caller.org_id, entry).await);

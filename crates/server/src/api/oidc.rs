@@ -18,7 +18,7 @@ use vecferry_words::Told;
 use super::address::Peer;
 use super::answer::{Refusal, Refused};
 use super::extract::{Query, is_email, text};
-use super::gate::cookie;
+use super::gate::{Account, cookie};
 use super::members::EMAIL_CHARACTERS_MAX;
 use super::projects::NAME_CHARACTERS_MAX;
 use super::session::{begun, session_cookie};
@@ -80,8 +80,9 @@ pub(crate) async fn finish(
     let account = format!("oidc {peer}");
     service.sign_ins().check(&account, peer, Instant::now()).map_err(too_many)?;
     let mut response = match signed_in(&service, oidc, &headers, callback).await {
-        Ok(session) => {
+        Ok((session, account)) => {
             let mut response = Html(ARRIVED).into_response();
+            response.extensions_mut().insert(account);
             response.headers_mut().append(header::SET_COOKIE, session);
             response
         }
@@ -97,20 +98,21 @@ pub(crate) async fn finish(
     Ok(response)
 }
 
-/// The cookie of the session of whom the provider vouches for.
+/// The cookie of the session, and the account, of whom the provider vouches for.
 async fn signed_in(
     service: &Service,
     oidc: &Oidc,
     headers: &HeaderMap,
     Callback { code, state, iss, error }: Callback,
-) -> Result<HeaderValue, Refusal> {
+) -> Result<(HeaderValue, Account), Refusal> {
     let now_ms = service.tables().now_ms().await?;
     let flow = kept_flow(service, headers, now_ms).ok_or_else(not_begun)?;
     let returned = Returned { code, state, issuer: iss, error };
     let identity = oidc.identity(service.networks(), &flow, &returned, now_ms).await?;
     let user = user_of(service, oidc.settings(), &identity).await?;
+    let account = Account(user.user_id.clone());
     let (_, token) = begun(service, user).await?;
-    session_cookie(service, &token)
+    Ok((session_cookie(service, &token)?, account))
 }
 
 fn configured(service: &Service) -> Result<&Oidc, Refusal> {

@@ -134,6 +134,12 @@ async fn a_member_signs_in_and_is_known_by_the_subject_from_then_on(place: Place
     // Another address is still the same person.
     PROVIDER.set_user(&subject, &json!({"email": "married@example.com", "email_verified": true}));
     assert_eq!(signed_in(&world, &subject).await["actor"], user_id);
+    let logged = world.owner.get("/v2/auditLogs").await.data();
+    let entry =
+        logged["entries"].as_array().unwrap().iter().find(|entry| text(&entry["action"]).contains("oidc"));
+    let entry = entry.unwrap_or_else(|| panic!("{logged:#}"));
+    assert_eq!(entry["action"], "GET /v2/session/oidc/callback");
+    assert_eq!((&entry["actor"], &entry["outcome"]), (&json!(user_id), &json!("done")));
     let recorded = rows(&world.store, "SELECT issuer, subject, user_id FROM identities", &[]).await;
     assert_eq!(recorded.len(), 1);
     let recorded = [0, 1, 2].map(|column| recorded[0].text(column).unwrap());
