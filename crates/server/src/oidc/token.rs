@@ -275,8 +275,8 @@ impl Claims {
             return Err(Invalid::Nonce);
         }
         let now = now_ms as f64 / 1000.0;
-        // So that what is no number is over.
-        if !(self.exp + SKEW_SECONDS > now) {
+        let is_valid = self.exp + SKEW_SECONDS > now;
+        if !is_valid {
             return Err(Invalid::Expired);
         }
         if [self.iat, self.nbf].into_iter().flatten().any(|begin| begin > now + SKEW_SECONDS) {
