@@ -276,8 +276,9 @@ impl Oidc {
             let resolved = networks.resolve(host, address.port()).await;
             resolved.map_err(|error| of_network(host, error))
         };
-        let answer = self.client.exchange(&address, resolved, request, ANSWER_BYTES_MAX).await;
-        answer.map_err(|failure| {
+        // A sign-in makes several calls, of which each would be a part of its future.
+        let answer = Box::pin(self.client.exchange(&address, resolved, request, ANSWER_BYTES_MAX));
+        answer.await.map_err(|failure| {
             tracing::warn!(%failure, issuer = self.settings.issuer, "the identity provider is away");
             self.unusable(Told::both(failure.told(Lang::En), failure.told(Lang::Zh)))
         })
