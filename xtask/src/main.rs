@@ -2,6 +2,7 @@
 //!
 //! It may use Vecferry's crates and its binary, but nothing of Vecferry may depend on it.
 
+mod api_fuzz;
 mod bench;
 mod cargo;
 mod cases;
@@ -32,6 +33,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
+    /// Make up requests to the service from the description of its API, in every role, and look for answers that it does not have
+    ApiFuzz(api_fuzz::Arguments),
     /// Measure speed and memory on real servers
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -49,6 +52,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().chore {
+        Chore::ApiFuzz(arguments) => api_fuzz::run(&arguments),
         Chore::Bench(bench) => bench::run(&bench),
         Chore::Cases(arguments) => cases::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),

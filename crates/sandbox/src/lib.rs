@@ -26,7 +26,7 @@ mod supervisor;
 
 pub use certificates::Certificates;
 pub use error::Error;
-pub use packages::{install_oidc_provider, install_pymilvus};
+pub use packages::{install_oidc_provider, install_pymilvus, install_schemathesis};
 pub use postgres::PostgresServer;
 pub use protocol::{SandboxInfo, ServerInfo, SetupStep};
 pub use sandbox::Sandbox;

