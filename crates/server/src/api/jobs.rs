@@ -195,7 +195,8 @@ pub(crate) async fn details(
 /// The report of a job that began: as JSON, or as a page
 #[utoipa::path(get, path = "/v2/jobs/{jobId}/report", tag = "Jobs", operation_id = "showReport",
     params(("jobId" = String, Path, description = "The job"), ReportQuery), security(("apiKey" = []), ("session" = [])),
-    responses((status = 200, description = "The report", body = Object), (status = "default", body = Refused)))]
+    responses((status = 200, description = "The report: an envelope, or a page",
+            content((Object = "application/json"), (String = "text/html"))), (status = "default", body = Refused)))]
 pub(crate) async fn report(
     State(service): State<Arc<Service>>,
     Signed(caller): Signed,
