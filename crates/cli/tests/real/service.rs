@@ -1,6 +1,7 @@
 //! The service as a process between real servers: what its documents tell to type, roles, and jobs that outlive their
 //! process and their database.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
@@ -676,17 +677,47 @@ fn with(block: &str, values: &[(&str, &str)]) -> String {
     format!("{}\n\n{rest}\n", beginning.join("\n"))
 }
 
-/// Runs a script in an empty directory; what it printed.
+/// What the documents ask of `jq`, for machines that have Python only.
+const JQ: &str = r#"#!/usr/bin/env python3
+import json, re, sys
+document = json.load(sys.stdin)
+for path in sys.argv[-1].split(", "):
+    value = document
+    for name, at in re.findall(r"\.(\w+)|\[(\d+)\]", path):
+        value = value[int(at)] if at else value.get(name)
+    print(value if "-r" in sys.argv and isinstance(value, str) else json.dumps(value, indent=2))
+"#;
+
+fn is_installed(program: &str) -> bool {
+    Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success()
+}
+
+/// The search path, with a `jq` where there is none.
+fn search_path(directory: &Path) -> OsString {
+    assert!(is_installed("curl"), "the commands of the documents need `curl`: install it");
+    let path = std::env::var_os("PATH").unwrap();
+    if is_installed("jq") {
+        return path;
+    }
+    let jq = directory.join("jq");
+    fs::write(&jq, JQ).unwrap();
+    fs::set_permissions(jq, Permissions::from_mode(0o755)).unwrap();
+    std::env::join_paths([directory.to_owned()].into_iter().chain(std::env::split_paths(&path))).unwrap()
+}
+
+/// Runs a script in a new directory; what it printed.
 #[track_caller]
 fn typed(script: &str) -> String {
-    for program in ["curl", "jq"] {
-        let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap();
-        assert!(found.status.success(), "the commands of the documents need `{program}`: install it");
-    }
     let directory = tempfile::tempdir().unwrap();
+    let path = search_path(directory.path());
     let (out, err) = (directory.path().join("out"), directory.path().join("err"));
     let mut shell = Command::new("sh");
-    shell.args(["-eu", "-c", script]).current_dir(directory.path()).env("NO_PROXY", "*").stdin(Stdio::null());
+    shell
+        .args(["-eu", "-c", script])
+        .current_dir(directory.path())
+        .env("PATH", path)
+        .env("NO_PROXY", "*")
+        .stdin(Stdio::null());
     shell.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
     let mut shell = shell.spawn().unwrap();
     let printed = || [&out, &err].map(|file| fs::read_to_string(file).unwrap()).concat();
