@@ -1,7 +1,7 @@
 //! Secrets are planted in a real service, and looked for everywhere that somebody else may look: logs at their finest, the
 //! store, answers, events, reports, figures and the arguments of the process.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
@@ -44,7 +44,7 @@ impl Planted {
         forms.extend(written.map(|written: fn(u8) -> String| percent(secret, written).into_bytes()));
         if let Ok(text) = std::str::from_utf8(secret) {
             let json = Value::from(text).to_string();
-            forms.push(json[1..json.len() - 1].as_bytes().to_vec());
+            forms.push(json.as_bytes()[1..json.len() - 1].to_vec());
             forms.push(text.escape_default().to_string().into_bytes());
         }
         forms.extend(base64_within(secret).into_iter().map(String::into_bytes));

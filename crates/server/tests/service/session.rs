@@ -184,8 +184,8 @@ fn unknown_key(number: usize) -> String {
 }
 
 async fn an_address_that_shows_many_unknown_keys_has_to_wait(place: Place) {
-    let mut settings = vecferry_server::Settings::default();
-    settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let settings = vecferry_server::Settings { trusted_proxies, ..vecferry_server::Settings::default() };
     let world = World::with(place, settings).await;
     let from = |client: &Client, address: &str| client.with("x-forwarded-for", address);
     let (here, there) = ("198.51.100.1", "198.51.100.2");
