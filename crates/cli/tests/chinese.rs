@@ -92,7 +92,7 @@ fn unusable_records_of_jobs_are_explained_in_chinese() {
     let path = text.to_str().unwrap();
     for (arguments, says) in [
         (["jobs", "--store", "http://h"], "URL 无效：它没有以 `postgres://` 开头"),
-        (["jobs", "--store", "postgres://u@h/d?sslmode=most"], "`sslmode` 不是 disable"),
+        (["jobs", "--store", "postgres://u@h/d?sslmode=most"], "`sslmode` 不是 `disable`、`prefer`"),
         (["restore", "/nowhere/at/all", "--json"], "没有该文件"),
         (["backup", path, "--json"], "没有任务记录"),
     ] {

@@ -282,7 +282,7 @@ async fn a_session_needs_its_csrf_token(place: Place) {
         let refused = answer.assert_refused(403, "VF-0824");
         let told = "VF-0824: the request does not carry the CSRF token of its session";
         assert!(text(&refused["message"]).starts_with(told), "{refused:#}");
-        assert_eq!(refused["code"], 10_820);
+        assert_eq!(refused["code"], 10_824);
         session.delete("/v2/session").await.assert_refused(403, "VF-0824");
     }
     assert_eq!(counts(&world.store).await, before);

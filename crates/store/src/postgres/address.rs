@@ -164,7 +164,7 @@ impl Tls {
                 let known = "`disable`, `prefer`, `require`, `verify-ca` or `verify-full`";
                 return Err(invalid(
                     &format!("`sslmode` is not one of {known}"),
-                    &format!("`sslmode` 不是 {known} 之一"),
+                    "`sslmode` 不是 `disable`、`prefer`、`require`、`verify-ca`、`verify-full` 之一",
                 ));
             }
         };
