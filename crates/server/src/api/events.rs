@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vecferry_migrate::Lang;
@@ -41,6 +42,22 @@ pub(super) fn ways() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new().routes((listen.0, listen.1, listen.2.fallback(no_such_method)))
 }
 
+/// An event, as its lines are read.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "it describes what is sent as text")]
+pub(crate) struct SentEvent {
+    /// `job` or `step`.
+    #[schema(example = "step")]
+    event: String,
+    /// JSON.
+    data: String,
+    /// Of a step.
+    id: Option<String>,
+    /// Milliseconds until a browser that lost the connection comes back.
+    #[schema(value_type = Option<u32>)]
+    retry: Option<u32>,
+}
+
 /// A listener and what it was told.
 struct Listener {
     service: Arc<Service>,
@@ -67,7 +84,7 @@ struct Listener {
     ),
     security(("apiKey" = []), ("session" = [])),
     responses(
-        (status = 200, description = "Events", content_type = "text/event-stream", body = String),
+        (status = 200, description = "Events", content_type = "text/event-stream", body = SentEvent),
         (status = "default", body = Refused)
     ))]
 pub(crate) async fn listen(
