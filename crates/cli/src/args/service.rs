@@ -159,7 +159,7 @@ struct NetworkArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sign-in with OpenID Connect")]
 struct OidcArgs {
-    /// Identity provider: its issuer URL, e.g. https://id.example.com
+    /// Identity provider: its issuer URL, such as `https://id.example.com`
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     oidc_issuer: Option<String>,
     /// ID of this service at the identity provider

@@ -693,28 +693,67 @@ for path in sys.argv[-1].split(", "):
     print(value if "-r" in sys.argv and isinstance(value, str) else json.dumps(value, indent=2))
 "#;
 
+/// The same of `curl`.
+const CURL: &str = r#"#!/usr/bin/env python3
+import os, sys, urllib.error, urllib.request
+options, address = {"-H": []}, None
+arguments = iter(sys.argv[1:])
+for argument in arguments:
+    if argument == "-H":
+        options["-H"].append(next(arguments))
+    elif argument in ("-X", "-d", "-c", "-b"):
+        options[argument] = next(arguments)
+    elif argument != "-s":
+        address = argument
+data = options.get("-d")
+method = options.get("-X", "GET" if data is None else "POST")
+request = urllib.request.Request(address, data and data.encode(), method=method)
+request.add_header("Content-Type", "application/x-www-form-urlencoded")
+for header in options["-H"]:
+    request.add_header(*header.split(": ", 1))
+if os.path.exists(options.get("-b", "")):
+    request.add_header("Cookie", open(options["-b"]).read())
+try:
+    answer = urllib.request.urlopen(request)
+except urllib.error.HTTPError as refused:
+    answer = refused
+if "-c" in options:
+    set_cookies = answer.headers.get_all("Set-Cookie", [])
+    open(options["-c"], "w").write("; ".join(cookie.split(";")[0] for cookie in set_cookies))
+sys.stdout.write(answer.read().decode())
+"#;
+
+/// What the lines are run with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tools {
+    /// What is installed, as far as it is.
+    Installed,
+    /// Python only.
+    Python,
+}
+
 fn is_installed(program: &str) -> bool {
     Command::new("sh").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success()
 }
 
-/// The search path, with a `jq` where there is none.
-fn search_path(directory: &Path) -> OsString {
-    assert!(is_installed("curl"), "the commands of the documents need `curl`: install it");
+/// The search path, with the tools that are not there, or not wanted.
+fn search_path(directory: &Path, tools: Tools) -> OsString {
     let path = std::env::var_os("PATH").unwrap();
-    if is_installed("jq") {
-        return path;
+    for (program, text) in [("curl", CURL), ("jq", JQ)] {
+        if tools == Tools::Python || !is_installed(program) {
+            let file = directory.join(program);
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(file, Permissions::from_mode(0o755)).unwrap();
+        }
     }
-    let jq = directory.join("jq");
-    fs::write(&jq, JQ).unwrap();
-    fs::set_permissions(jq, Permissions::from_mode(0o755)).unwrap();
     std::env::join_paths([directory.to_owned()].into_iter().chain(std::env::split_paths(&path))).unwrap()
 }
 
 /// Runs a script in a new directory; what it printed.
 #[track_caller]
-fn typed(script: &str) -> String {
+fn typed(script: &str, tools: Tools) -> String {
     let directory = tempfile::tempdir().unwrap();
-    let path = search_path(directory.path());
+    let path = search_path(directory.path(), tools);
     let (out, err) = (directory.path().join("out"), directory.path().join("err"));
     let mut shell = Command::new("sh");
     shell
@@ -741,7 +780,7 @@ fn typed(script: &str) -> String {
     fs::read_to_string(out).unwrap()
 }
 
-fn lines_of_document_work(document: &str, name: &str) {
+fn lines_of_document_work(document: &str, name: &str, tools: Tools) {
     let mut oracle = oracle();
     oracle.run(&format!(r#"simple(source, "{name}", {ROWS}, load=False)"#));
     let directory = tempfile::tempdir().unwrap();
@@ -762,6 +801,7 @@ fn lines_of_document_work(document: &str, name: &str) {
             with(block(document, "first-migration"), &first_migration),
         ]
         .concat(),
+        tools,
     );
     assert!(printed.lines().any(|line| line == "SUCCESSFUL"), "{printed}");
 
@@ -781,6 +821,6 @@ fn lines_of_document_work(document: &str, name: &str) {
 
 #[test]
 fn the_lines_of_the_documents_work() {
-    lines_of_document_work(include_str!("../../../../docs/service.md"), "svc_lines");
-    lines_of_document_work(include_str!("../../../../docs/service.zh-CN.md"), "svc_lines_zh");
+    lines_of_document_work(include_str!("../../../../docs/service.md"), "svc_lines", Tools::Installed);
+    lines_of_document_work(include_str!("../../../../docs/service.zh-CN.md"), "svc_lines_zh", Tools::Python);
 }
