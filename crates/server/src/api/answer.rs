@@ -57,6 +57,7 @@ pub(crate) struct Refusal {
 
 /// The body of a refusal.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Refused {
     /// The kind of failure, as the cloud's API numbers it; where that has no number, 10000 and the number behind `VF-`.
     #[schema(example = 80000)]
