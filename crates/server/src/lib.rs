@@ -9,6 +9,7 @@
 
 mod access;
 mod api;
+mod example;
 mod hooks;
 mod jobs;
 pub mod metrics;
