@@ -1,0 +1,8 @@
+// Every screen of which pictures are taken. To add one: a name, and the path; `prepare` makes what it shows, once, and what it
+// returns is given to `path`. `signedIn: false` for what nobody needs to sign in for. `ready` waits for what comes later,
+// `act` opens what only a click shows.
+
+/** What every screen is given: `rest` (the owner), `org`, `project` (the first one, with both clusters). */
+export const screens = [
+  { name: "health", path: () => "/healthz", signedIn: false },
+];
