@@ -9,6 +9,7 @@
 
 mod access;
 mod api;
+mod console;
 mod hooks;
 mod jobs;
 pub mod metrics;
