@@ -104,7 +104,12 @@ pub(super) fn request_id() -> String {
 /// The pattern of the address, of which there are few, and not the address.
 fn matched(request: &Request) -> &'static str {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
-    super::PATHS.iter().chain(console::PATHS).find(|known| **known == path).copied().unwrap_or("other")
+    super::PATHS
+        .iter()
+        .copied()
+        .find(|known| *known == path)
+        .or_else(|| console::pattern(path))
+        .unwrap_or("other")
 }
 
 async fn passed(service: Arc<Service>, request: Request, next: Next, request_id: String) -> Response {

@@ -1,13 +1,31 @@
 //! Files that pages load, held in the program.
 
+use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use std::sync::LazyLock;
 
 use crate::api::{Path, Refusal};
+use crate::service::Service;
 
-const STYLE: &str = include_str!("../../assets/console.css");
+/// Its addresses.
+pub(super) const PATHS: &[&str] = &["/assets/{name}"];
+
+pub(super) fn ways() -> Router<Arc<Service>> {
+    Router::new().route("/assets/{name}", get(asset))
+}
+
+/// One file for the browser, by parts for whoever changes it.
+const STYLE: &str = concat!(
+    include_str!("../../assets/console.css"),
+    include_str!("../../assets/organization.css"),
+    include_str!("../../assets/clusters.css"),
+    include_str!("../../assets/wizard.css"),
+    include_str!("../../assets/migrations.css"),
+);
 const SCRIPT: &str = include_str!("../../assets/console.js");
 const ICON: &str = include_str!("../../assets/icon.svg");
 

@@ -6,8 +6,11 @@
 //! writes times as the viewer's zone has them. Without it everything works, only slower.
 
 mod assets;
+mod clusters;
+mod explain;
 mod form;
 mod frame;
+mod migrations;
 mod organization;
 mod page;
 mod preferences;
@@ -15,12 +18,12 @@ mod refused;
 mod setup;
 mod show;
 mod sign_in;
+mod wizard;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{HeaderMap, Method, header};
-use axum::routing::{get, post};
 
 pub(crate) use form::csrf_in;
 pub(crate) use frame::Look;
@@ -29,17 +32,23 @@ pub(crate) use refused::refused;
 
 use crate::service::Service;
 
-/// Addresses of the console, as they are written in metrics.
-pub(crate) const PATHS: &[&str] = &[
-    "/",
-    "/assets/{name}",
-    "/sign-in",
-    "/sign-out",
-    "/setup",
-    "/setup/account",
-    "/preferences",
-    "/o/{org}/projects",
+/// Addresses of the console, as they are written in metrics: each part knows its own.
+const PATHS: [&[&str]; 9] = [
+    assets::PATHS,
+    preferences::PATHS,
+    sign_in::PATHS,
+    setup::PATHS,
+    organization::PATHS,
+    explain::PATHS,
+    clusters::PATHS,
+    wizard::PATHS,
+    migrations::PATHS,
 ];
+
+/// The pattern of an address of the console.
+pub(crate) fn pattern(path: &str) -> Option<&'static str> {
+    PATHS.into_iter().flatten().copied().find(|known| *known == path)
+}
 
 /// Pages that need nobody to be signed in. A session that is over does not keep anybody from them.
 pub(crate) fn is_open(method: &Method, path: &str) -> bool {
@@ -55,18 +64,19 @@ pub(crate) fn is_asked(pattern: &str, headers: &HeaderMap) -> bool {
             .and_then(|value| value.to_str().ok())
             .is_some_and(|kinds| kinds.contains("text/html"))
     };
-    PATHS.contains(&pattern) || (pattern == "other" && wants_page())
+    self::pattern(pattern).is_some() || (pattern == "other" && wants_page())
 }
 
 /// All pages.
 pub(crate) fn router() -> Router<Arc<Service>> {
     Router::new()
-        .route("/", get(organization::home))
-        .route("/assets/{name}", get(assets::asset))
-        .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
-        .route("/sign-out", post(sign_in::sign_out))
-        .route("/setup", get(setup::page).post(setup::begin))
-        .route("/setup/account", get(setup::account).post(setup::save_account))
-        .route("/preferences", post(preferences::save))
-        .route("/o/{org}/projects", get(organization::projects).post(organization::create_project))
+        .merge(assets::ways())
+        .merge(preferences::ways())
+        .merge(sign_in::ways())
+        .merge(setup::ways())
+        .merge(organization::ways())
+        .merge(explain::ways())
+        .merge(clusters::ways())
+        .merge(wizard::ways())
+        .merge(migrations::ways())
 }

@@ -1,12 +1,23 @@
 //! Language and theme, as a browser keeps them.
 
+use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
+use axum::routing::post;
+use std::sync::Arc;
 use vecferry_words::Lang;
 
 use super::form::Form;
 use super::page::{Shown, see};
 use crate::api::{Refusal, cookie};
+use crate::service::Service;
+
+/// Its addresses.
+pub(super) const PATHS: &[&str] = &["/preferences"];
+
+pub(super) fn ways() -> Router<Arc<Service>> {
+    Router::new().route("/preferences", post(save))
+}
 
 const LANGUAGE_COOKIE: &str = "vecferry_language";
 const THEME_COOKIE: &str = "vecferry_theme";

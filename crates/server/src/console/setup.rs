@@ -2,8 +2,10 @@
 
 use askama::Template;
 use axum::Extension;
+use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::routing::get;
 use std::sync::Arc;
 
 use super::form::Form;
@@ -16,6 +18,15 @@ use crate::api::members::{OrganizationChange, change_organization};
 use crate::api::session::{self, AccountChange, NewPassword, SignInByLink};
 use crate::api::{Account, Body, Owner, Peer, Refusal, Signed};
 use crate::service::Service;
+
+/// Its addresses.
+pub(super) const PATHS: &[&str] = &["/setup", "/setup/account"];
+
+pub(super) fn ways() -> Router<Arc<Service>> {
+    Router::new()
+        .route("/setup", get(page).post(begin))
+        .route("/setup/account", get(account).post(save_account))
+}
 
 #[derive(Template)]
 #[template(path = "setup.html")]

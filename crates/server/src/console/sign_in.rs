@@ -2,9 +2,11 @@
 
 use askama::Template;
 use axum::Extension;
+use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use axum::routing::{get, post};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -16,6 +18,13 @@ use super::show::{Say, Trouble};
 use crate::api::session::{self, SignIn};
 use crate::api::{Account, Body, Peer, Query, Refusal, Signed};
 use crate::service::Service;
+
+/// Its addresses.
+pub(super) const PATHS: &[&str] = &["/sign-in", "/sign-out"];
+
+pub(super) fn ways() -> Router<Arc<Service>> {
+    Router::new().route("/sign-in", get(show).post(sign_in)).route("/sign-out", post(sign_out))
+}
 
 /// Where to go behind the sign-in.
 #[derive(Debug, Default, Deserialize)]

@@ -85,7 +85,7 @@ fn needs(operation: &str, is_session: bool) -> (Needs, u16) {
         | "listClusters" | "listJobs" | "listWebhooks" => (Needs::SignedIn, 200),
         // No provider is set.
         "signInByOidc" | "finishSignInByOidc" => (Needs::Nothing, 404),
-        "setPassword" => (Needs::SignedIn, if is_session { 200 } else { 400 }),
+        "setPassword" | "changeAccount" => (Needs::SignedIn, if is_session { 200 } else { 400 }),
         "changeOrganization" | "listUsers" | "inviteUser" | "createProject" | "listAuditLogs" => {
             (Needs::OwnOrganization, 200)
         }

@@ -1,20 +1,20 @@
-//! Pages of the organization: its projects.
+//! The projects of the organization, and the first page.
 
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use std::sync::Arc;
 
-use super::form::Form;
-use super::frame::{Frame, Place, Visit};
-use super::page::{Shown, page_with, see};
-use super::show::{Say, Trouble};
 use crate::access::Actor;
 use crate::api::projects::{self as api, After, Project, ProjectName};
 use crate::api::{Body, Owner, Path, Query, Refusal, Signed};
+use crate::console::form::Form;
+use crate::console::frame::{Frame, Place, Visit};
+use crate::console::page::{Shown, page_with, see};
+use crate::console::show::{Say, Trouble};
 
 /// The first page: whoever came by a link sets a password first.
-pub(crate) async fn home(visit: Visit) -> Shown {
+pub(super) async fn home(visit: Visit) -> Shown {
     if let Actor::User(user_id) = &visit.caller.actor
         && let Some(user) = visit.service.tables().user(user_id).await?
         && user.password.is_none()
@@ -36,7 +36,7 @@ struct ProjectsPage {
 }
 
 /// The projects that the caller sees.
-pub(crate) async fn projects(visit: Visit, Path(org): Path<String>) -> Shown {
+pub(super) async fn projects(visit: Visit, Path(org): Path<String>) -> Shown {
     visit.in_organization(&org)?;
     listed(&visit, None, "").await
 }
@@ -56,7 +56,7 @@ async fn listed(visit: &Visit, refusal: Option<&Refusal>, typed: &str) -> Shown 
 }
 
 /// Makes a project.
-pub(crate) async fn create_project(visit: Visit, owner: Owner, Path(org): Path<String>, form: Form) -> Shown {
+pub(super) async fn create_project(visit: Visit, owner: Owner, Path(org): Path<String>, form: Form) -> Shown {
     visit.in_organization(&org)?;
     let name = form.text("name").to_owned();
     let body = Body(ProjectName { project_name: name.clone() });
