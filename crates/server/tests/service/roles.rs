@@ -189,6 +189,7 @@ impl Scene {
             "signIn" => (vec![], Some(json!({"email": "signer@example.com", "password": PASSWORD}))),
             "signInByLink" => (vec![], Some(json!({"token": self.link(&self.signer).await}))),
             "setPassword" => (vec![], Some(json!({"newPassword": PASSWORD}))),
+            "changeAccount" => (vec![], Some(json!({"name": "Somebody"}))),
             "changeOrganization" => (vec![], Some(json!({"policyEdition": "zilliz-global"}))),
             "inviteUser" => {
                 let body = json!({"email": fresh_email, "name": "fresh", "organizationRole": "member"});
