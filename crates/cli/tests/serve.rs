@@ -188,7 +188,7 @@ fn the_first_start_prints_a_link_and_a_signal_ends_it() {
     let mut service = Service::start(directory.path(), &[]);
     assert_eq!(service.store, text(&directory.path().join("state")));
     let link = service.link.clone().unwrap();
-    let token = link.strip_prefix(&format!("http://{}/sign-in#", service.address)).unwrap();
+    let token = link.strip_prefix(&format!("http://{}/setup#", service.address)).unwrap();
     assert!(token.starts_with("vfl_"), "{token}");
     let key_file = directory.path().join("state/service.key");
     assert_eq!(fs::metadata(&key_file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -280,7 +280,7 @@ fn people_read_the_link_in_their_language() {
         assert!(records.ends_with(text(&state)), "{records}");
         if !link.is_empty() {
             assert!(stdout.next().unwrap().unwrap().starts_with(link));
-            assert!(stdout.next().unwrap().unwrap().contains("/sign-in#vfl_"));
+            assert!(stdout.next().unwrap().unwrap().contains("/setup#vfl_"));
         }
         assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
         assert_eq!(child.wait().unwrap().code(), Some(0));

@@ -10,6 +10,7 @@
 mod access;
 mod api;
 mod example;
+mod console;
 mod hooks;
 mod jobs;
 pub mod metrics;

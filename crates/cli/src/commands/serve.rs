@@ -195,7 +195,7 @@ fn url_of(address: SocketAddr, is_tls: bool) -> String {
 }
 
 fn link_of(url: &str, token: &Secret) -> String {
-    format!("{url}/sign-in#{}", token.reveal())
+    format!("{url}/setup#{}", token.reveal())
 }
 
 async fn add_organization(output: &Output, args: &OrganizationAddArgs) -> Result<Exit, Problem> {

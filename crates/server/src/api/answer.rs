@@ -50,9 +50,9 @@ pub(crate) fn done() -> Result<Done> {
 /// A request that was not carried out.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
-    problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
     /// Another status than the first problem's.
-    status: Option<StatusCode>,
+    pub(crate) status: Option<StatusCode>,
 }
 
 /// The body of a refusal.
@@ -61,15 +61,15 @@ pub(crate) struct Refusal {
 pub(crate) struct Refused {
     /// The kind of failure, as the cloud's API numbers it; where that has no number, 10000 and the number behind `VF-`.
     #[schema(example = 80000)]
-    code: u32,
+    pub(crate) code: u32,
     /// What is wrong, and what to do, in the language asked for by `Accept-Language` (English or Chinese).
-    message: String,
+    pub(crate) message: String,
     /// The request, for whoever reads the logs.
     #[serde(skip_serializing_if = "String::is_empty")]
-    request_id: String,
+    pub(crate) request_id: String,
     /// Everything that stands in the way, each with its `VF-` code and its texts in both languages.
     #[schema(value_type = Vec<Object>)]
-    problems: Vec<Value>,
+    pub(crate) problems: Vec<Value>,
 }
 
 impl From<Problem> for Refusal {

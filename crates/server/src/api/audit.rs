@@ -17,38 +17,38 @@ use crate::tables::AuditPage;
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditQuery {
     /// The cursor of the page before.
-    cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
     /// Entries of a page, 1 to 100.
-    page_size: Option<i64>,
+    pub(crate) page_size: Option<i64>,
     /// Only of this user or key.
-    actor: Option<String>,
+    pub(crate) actor: Option<String>,
     /// Only this action, as `POST /v2/migrations/toExisting`.
-    action: Option<String>,
+    pub(crate) action: Option<String>,
 }
 
 /// An entry.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditEntry {
-    audit_id: String,
-    time: String,
-    actor: String,
-    action: String,
-    object: String,
+    pub(crate) audit_id: String,
+    pub(crate) time: String,
+    pub(crate) actor: String,
+    pub(crate) action: String,
+    pub(crate) object: String,
     /// `done`, or the code of what stood in the way.
-    outcome: String,
-    address: String,
-    request_id: String,
+    pub(crate) outcome: String,
+    pub(crate) address: String,
+    pub(crate) request_id: String,
 }
 
 /// A page of entries, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AuditEntries {
-    entries: Vec<AuditEntry>,
+    pub(crate) entries: Vec<AuditEntry>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
 }
 
 /// Who did what; takes an Organization Owner

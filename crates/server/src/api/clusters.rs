@@ -31,33 +31,33 @@ const CERTIFICATE_CHARACTERS_MAX: usize = 65_536;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Cluster {
     #[schema(example = "vf-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a")]
-    cluster_id: String,
-    cluster_name: String,
-    description: String,
-    region_id: String,
-    project_id: String,
+    pub(crate) cluster_id: String,
+    pub(crate) cluster_name: String,
+    pub(crate) description: String,
+    pub(crate) region_id: String,
+    pub(crate) project_id: String,
     /// `Free`, `Serverless`, `Dedicated` or `self-hosted`.
     #[schema(example = "self-hosted")]
-    deployment_option: String,
+    pub(crate) deployment_option: String,
     /// The same.
-    plan: String,
-    cu_type: String,
-    cu_size: f64,
+    pub(crate) plan: String,
+    pub(crate) cu_type: String,
+    pub(crate) cu_size: f64,
     /// `RUNNING` or `ABNORMAL`.
     #[schema(example = "RUNNING")]
-    status: &'static str,
-    connect_address: String,
-    create_time: String,
+    pub(crate) status: &'static str,
+    pub(crate) connect_address: String,
+    pub(crate) create_time: String,
     /// The release of Milvus that it last said it runs.
-    version: String,
+    pub(crate) version: String,
     /// Whether a credential is recorded, encrypted.
-    has_credential: bool,
+    pub(crate) has_credential: bool,
     /// When it was looked at last.
-    look_time: String,
+    pub(crate) look_time: String,
     /// Why it did not answer then.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    trouble: Option<Value>,
+    pub(crate) trouble: Option<Value>,
 }
 
 fn shown(record: ClusterRecord) -> Cluster {
@@ -85,10 +85,10 @@ fn shown(record: ClusterRecord) -> Cluster {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Clusters {
-    count: i64,
-    current_page: i64,
-    page_size: i64,
-    clusters: Vec<Cluster>,
+    pub(crate) count: i64,
+    pub(crate) current_page: i64,
+    pub(crate) page_size: i64,
+    pub(crate) clusters: Vec<Cluster>,
 }
 
 /// Which page.
@@ -97,11 +97,11 @@ pub(crate) struct Clusters {
 #[into_params(parameter_in = Query)]
 pub(crate) struct ClustersQuery {
     /// Clusters of a page, 1 to 100; 10 where nothing is said.
-    page_size: Option<i64>,
+    pub(crate) page_size: Option<i64>,
     /// The first page is 1.
-    current_page: Option<i64>,
+    pub(crate) current_page: Option<i64>,
     /// Only of this project.
-    project_id: Option<String>,
+    pub(crate) project_id: Option<String>,
 }
 
 /// A cluster to be registered.
@@ -109,31 +109,31 @@ pub(crate) struct ClustersQuery {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ClusterRequest {
     #[schema(example = "proj-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a")]
-    project_id: String,
+    pub(crate) project_id: String,
     #[schema(example = "search, production")]
-    cluster_name: String,
+    pub(crate) cluster_name: String,
     #[serde(default)]
-    description: String,
+    pub(crate) description: String,
     /// `http[s]://host[:port]`.
     #[schema(example = "http://127.0.0.1:19530")]
-    connect_address: String,
+    pub(crate) connect_address: String,
     /// `user:password` or an API key. It is kept encrypted and never shown again.
     #[serde(default)]
     #[schema(format = Password)]
-    token: Option<String>,
+    pub(crate) token: Option<String>,
     /// Certificate authorities to trust besides the usual ones, PEM.
     #[serde(default)]
-    ca_certificate: Option<String>,
+    pub(crate) ca_certificate: Option<String>,
     /// `Free`, `Serverless`, `Dedicated` or `self-hosted`, where the address does not tell.
     #[serde(default)]
-    deployment_option: Option<String>,
+    pub(crate) deployment_option: Option<String>,
     #[serde(default)]
-    region_id: String,
+    pub(crate) region_id: String,
     /// `performance`, `capacity` or `tiered`.
     #[serde(default)]
-    cu_type: String,
+    pub(crate) cu_type: String,
     #[serde(default)]
-    cu_size: Option<f64>,
+    pub(crate) cu_size: Option<f64>,
 }
 
 /// Changes of a cluster; what is absent stays.
@@ -142,24 +142,24 @@ pub(crate) struct ClusterRequest {
 pub(crate) struct ClusterChange {
     #[serde(default)]
     #[schema(example = "search, old")]
-    cluster_name: Option<String>,
+    pub(crate) cluster_name: Option<String>,
     #[serde(default)]
-    description: Option<String>,
+    pub(crate) description: Option<String>,
     /// Another credential, which is tried first; empty for none.
     #[serde(default)]
     #[schema(format = Password)]
-    token: Option<String>,
+    pub(crate) token: Option<String>,
 }
 
 /// What was registered.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ClusterMade {
-    cluster_id: String,
-    version: String,
+    pub(crate) cluster_id: String,
+    pub(crate) version: String,
     /// The plan that was found out or said.
     #[schema(example = "self-hosted")]
-    deployment_option: String,
+    pub(crate) deployment_option: String,
 }
 
 /// A cluster that the caller sees, and with which an action is allowed.

@@ -33,11 +33,11 @@ const SELECTORS_MAX: usize = 1000;
 #[into_params(parameter_in = Query)]
 pub(crate) struct CollectionsQuery {
     /// Only of this database.
-    db_name: Option<String>,
+    pub(crate) db_name: Option<String>,
     /// The cursor of the page before.
-    cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
     /// Collections of a page, 1 to 1000; 100 where nothing is said.
-    page_size: Option<usize>,
+    pub(crate) page_size: Option<usize>,
 }
 
 /// A collection.
@@ -45,30 +45,30 @@ pub(crate) struct CollectionsQuery {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CollectionSeen {
     #[schema(example = "default")]
-    db_name: String,
+    pub(crate) db_name: String,
     #[schema(example = "products")]
-    collection_name: String,
+    pub(crate) collection_name: String,
     /// One line a field, then functions.
     #[schema(example = json!(["id Int64, primary key", "embedding FloatVector(dim=768)"]))]
-    schema: Vec<String>,
-    shards: i32,
-    aliases: Vec<String>,
+    pub(crate) schema: Vec<String>,
+    pub(crate) shards: i32,
+    pub(crate) aliases: Vec<String>,
     /// By the statistics of the cluster, which count deleted rows for a while.
-    rows: u64,
-    indexes: Vec<IndexSeen>,
+    pub(crate) rows: u64,
+    pub(crate) indexes: Vec<IndexSeen>,
     /// `loaded`, `loading` or `notLoaded`.
     #[schema(example = "loaded")]
-    load_state: &'static str,
+    pub(crate) load_state: &'static str,
 }
 
 /// An index.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct IndexSeen {
-    index_name: String,
-    field_name: String,
+    pub(crate) index_name: String,
+    pub(crate) field_name: String,
     /// `index_type`, `metric_type` …
-    params: std::collections::BTreeMap<String, String>,
+    pub(crate) params: std::collections::BTreeMap<String, String>,
 }
 
 /// A page of collections, by database and name.
@@ -76,11 +76,11 @@ pub(crate) struct IndexSeen {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CollectionsSeen {
     /// All databases that the cluster's credential sees.
-    databases: Vec<String>,
-    collections: Vec<CollectionSeen>,
+    pub(crate) databases: Vec<String>,
+    pub(crate) collections: Vec<CollectionSeen>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
 }
 
 /// What a registered cluster holds; it is asked now, with its credential
@@ -191,28 +191,28 @@ async fn described(client: &Client, name: &CollectionName) -> std::result::Resul
 pub(crate) struct CapacityAsked {
     /// A registered cluster.
     #[schema(example = "vf-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a")]
-    cluster_id: String,
+    pub(crate) cluster_id: String,
     /// `NAME`, `DB.NAME` or `DB.*`; absent: everything.
     #[serde(default)]
     #[schema(example = json!(["default.products"]))]
-    collections: Vec<String>,
+    pub(crate) collections: Vec<String>,
     /// What is left out, written the same.
     #[serde(default)]
-    exclude: Vec<String>,
+    pub(crate) exclude: Vec<String>,
     /// Whether only what the cluster's credential sees is meant.
     #[serde(default)]
-    visible_only: bool,
+    pub(crate) visible_only: bool,
 }
 
 /// What collections need.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CapacitySeen {
-    connect_address: String,
-    version: String,
+    pub(crate) connect_address: String,
+    pub(crate) version: String,
     /// Rows, bytes and compute units, and how long a copy takes.
     #[schema(value_type = Object)]
-    capacity: Value,
+    pub(crate) capacity: Value,
 }
 
 /// What the collections of a registered cluster need in Zilliz Cloud, by a sample of their rows; takes a Project Admin

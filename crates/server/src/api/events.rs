@@ -48,14 +48,14 @@ pub(super) fn ways() -> OpenApiRouter<Arc<Service>> {
 pub(crate) struct SentEvent {
     /// `job` or `step`.
     #[schema(example = "step")]
-    event: String,
+    pub(crate) event: String,
     /// JSON.
-    data: String,
+    pub(crate) data: String,
     /// Of a step.
-    id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Milliseconds until a browser that lost the connection comes back.
     #[schema(value_type = Option<u32>)]
-    retry: Option<u32>,
+    pub(crate) retry: Option<u32>,
 }
 
 /// A listener and what it was told.

@@ -197,8 +197,11 @@ pub(crate) fn optional_text(name: &str, value: &str, characters_max: usize) -> R
     Ok(value.to_owned())
 }
 
+/// Characters of an e-mail address.
+const EMAIL_CHARACTERS_MAX: usize = 254;
+
 /// Whether a text has the form of an e-mail address.
-pub(crate) fn is_email(email: &str) -> bool {
+fn is_email(email: &str) -> bool {
     match email.split_once('@') {
         Some((local, host)) => {
             !local.is_empty()
@@ -207,6 +210,17 @@ pub(crate) fn is_email(email: &str) -> bool {
                 && !host.contains('@')
         }
         None => false,
+    }
+}
+
+/// An e-mail address of a body.
+pub(crate) fn email(name: &str, value: &str) -> Result<String, Refusal> {
+    let email = text(name, value, EMAIL_CHARACTERS_MAX)?;
+    match is_email(&email) {
+        true => Ok(email),
+        false => {
+            Err(Refusal::bad_told(format!("`{name}` is no e-mail address"), format!("`{name}` 不是邮箱地址")))
+        }
     }
 }
 

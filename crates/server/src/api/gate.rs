@@ -19,6 +19,7 @@ use vecferry_words::Told;
 use super::address::{self, Peer};
 use super::answer::Refusal;
 use crate::access::{Caller, Credential};
+use crate::console;
 use crate::secret::token;
 use crate::service::{Service, too_many};
 use crate::settings::OidcSettings;
@@ -52,6 +53,8 @@ pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, 
     let request_id = request_id();
     let (method, path) = (request.method().clone(), matched(&request));
     let lang = language(request.headers());
+    let page = console::is_asked(path, request.headers())
+        .then(|| console::Look::of(request.headers(), request.uri()));
     let started = Instant::now();
     let span = tracing::info_span!("request", %request_id, %method, path);
     // Whoever hangs up does not stop what was asked for half-way, nor keep it from the audit log.
@@ -65,7 +68,10 @@ pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, 
     };
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         let closes = response.headers().get(header::CONNECTION).cloned();
-        response = refusal.in_language(lang, &request_id);
+        response = match page {
+            Some(look) => console::refused(&refusal, &method, look, &request_id),
+            None => refusal.in_language(lang, &request_id),
+        };
         if let Some(closes) = closes {
             response.headers_mut().insert(header::CONNECTION, closes);
         }
@@ -98,7 +104,12 @@ pub(super) fn request_id() -> String {
 /// The pattern of the address, of which there are few, and not the address.
 fn matched(request: &Request) -> &'static str {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
-    super::PATHS.iter().find(|known| **known == path).copied().unwrap_or("other")
+    super::PATHS
+        .iter()
+        .copied()
+        .find(|known| *known == path)
+        .or_else(|| console::pattern(path))
+        .unwrap_or("other")
 }
 
 async fn passed(service: Arc<Service>, request: Request, next: Next, request_id: String) -> Response {
@@ -121,8 +132,12 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
     parts.extensions.insert(Peer(peer));
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     // Whoever signs in needs no session, and a browser can't get rid of the cookie of one that is over.
-    if SIGN_INS.iter().any(|(known, at)| *known == method && *at == path) {
+    if SIGN_INS.iter().any(|(known, at)| *known == method && *at == path) || console::is_open(&method, &path)
+    {
         without_session(&mut parts.headers);
+    }
+    if let Some(shown) = console::csrf_in(&parts.headers, &body) {
+        show_csrf(&mut parts.headers, &shown);
     }
     let caller = match caller(&service, &method, &parts.headers, peer).await {
         Ok(caller) => caller.map(Arc::new),
@@ -300,6 +315,13 @@ async fn found(
     Ok(Some(caller))
 }
 
+/// A form shows in a field what a program shows in a header.
+fn show_csrf(headers: &mut HeaderMap, shown: &str) {
+    if let Ok(shown) = HeaderValue::from_str(shown) {
+        headers.entry(CSRF_HEADER).or_insert(shown);
+    }
+}
+
 /// Takes the session out of the cookies.
 fn without_session(headers: &mut HeaderMap) {
     let cookies: Vec<_> =
@@ -323,8 +345,11 @@ pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
     })
 }
 
-/// The language that is asked for; English where none is.
+/// The language that was chosen in the console, or is asked for; English where none is.
 pub(crate) fn language(headers: &HeaderMap) -> Lang {
+    if let Some(chosen) = console::language(headers) {
+        return chosen;
+    }
     let asked =
         headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match asked.trim_start().get(..2) {

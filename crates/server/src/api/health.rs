@@ -22,9 +22,9 @@ const READY_WAIT_MAX: Duration = Duration::from_secs(2);
 pub(crate) struct Health {
     /// `ok`.
     #[schema(example = "ok")]
-    status: &'static str,
+    pub(crate) status: &'static str,
     /// Its release.
-    version: &'static str,
+    pub(crate) version: &'static str,
 }
 
 fn health() -> Health {

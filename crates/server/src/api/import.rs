@@ -30,45 +30,45 @@ const IMPORTED_MAX: usize = 200;
 pub(crate) struct ImportRequest {
     /// The project that they are registered in.
     #[schema(example = "proj-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a")]
-    project_id: String,
+    pub(crate) project_id: String,
     /// An API key of Zilliz Cloud. It is kept encrypted as the credential of each cluster, and never shown again.
     #[schema(format = Password, example = "an API key")]
-    api_key: String,
+    pub(crate) api_key: String,
     /// Their IDs in the cloud; absent: all that the key sees.
     #[serde(default)]
     #[schema(example = json!(["in01-0197b1e0c2d37c0"]))]
-    cluster_ids: Option<Vec<String>>,
+    pub(crate) cluster_ids: Option<Vec<String>>,
 }
 
 /// What came of an import.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Imported {
-    imported: Vec<ClusterImported>,
-    skipped: Vec<ClusterSkipped>,
+    pub(crate) imported: Vec<ClusterImported>,
+    pub(crate) skipped: Vec<ClusterSkipped>,
 }
 
 /// A cluster that was registered.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ClusterImported {
-    cluster_id: String,
-    cloud_cluster_id: String,
-    cluster_name: String,
+    pub(crate) cluster_id: String,
+    pub(crate) cloud_cluster_id: String,
+    pub(crate) cluster_name: String,
     /// `Free`, `Serverless` or `Dedicated`.
     #[schema(example = "Dedicated")]
-    deployment_option: String,
+    pub(crate) deployment_option: String,
 }
 
 /// A cluster that was not.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ClusterSkipped {
-    cloud_cluster_id: String,
-    cluster_name: String,
+    pub(crate) cloud_cluster_id: String,
+    pub(crate) cluster_name: String,
     /// Why not.
     #[schema(value_type = Object)]
-    problem: Value,
+    pub(crate) problem: Value,
 }
 
 /// Register clusters of Zilliz Cloud by an API key; takes a Project Admin

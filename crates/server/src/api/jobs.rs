@@ -32,42 +32,42 @@ pub(crate) const KIND: (&str, &str) = ("job", "任务");
 #[into_params(parameter_in = Query)]
 pub(crate) struct JobsQuery {
     /// The cursor of the page before.
-    cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
     /// Jobs of a page, 1 to 100.
-    page_size: Option<i64>,
+    pub(crate) page_size: Option<i64>,
     /// Only into or out of clusters of this project.
-    project_id: Option<String>,
+    pub(crate) project_id: Option<String>,
     /// Only with this cluster on one side.
-    cluster_id: Option<String>,
+    pub(crate) cluster_id: Option<String>,
     /// Only in this state.
-    status: Option<String>,
+    pub(crate) status: Option<String>,
 }
 
 /// A page of jobs, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Jobs {
-    jobs: Vec<Job>,
+    pub(crate) jobs: Vec<Job>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
 }
 
 /// A job with its collections.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JobDetails {
-    job: Job,
+    pub(crate) job: Job,
     /// What was asked for.
     #[schema(value_type = Object)]
-    request: Value,
+    pub(crate) request: Value,
     /// Progress by collection, and every step that one entered; absent before the job began.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    progress: Option<Value>,
+    pub(crate) progress: Option<Value>,
     /// Everything that stood in the way.
     #[schema(value_type = Vec<Object>)]
-    problems: Value,
+    pub(crate) problems: Value,
 }
 
 /// To go on: a source that is not registered is given once more, for its credential was erased.
@@ -75,7 +75,7 @@ pub(crate) struct JobDetails {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ResumeRequest {
     #[serde(default)]
-    source: Option<Source>,
+    pub(crate) source: Option<Source>,
 }
 
 /// A limit of the data rate.
@@ -84,7 +84,7 @@ pub(crate) struct ResumeRequest {
 pub(crate) struct RateRequest {
     /// As `20MB/s`, `500KB/s` or `1000rows/s`; `none` for no limit.
     #[schema(example = "20MB/s")]
-    max_rate: String,
+    pub(crate) max_rate: String,
 }
 
 /// Which form of the report.
@@ -93,9 +93,9 @@ pub(crate) struct RateRequest {
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReportQuery {
     /// `json` or `html`.
-    format: Option<String>,
+    pub(crate) format: Option<String>,
     /// The language of the page: `en` or `zh`.
-    lang: Option<String>,
+    pub(crate) lang: Option<String>,
 }
 
 /// A job that the caller sees, and with which an action is allowed.

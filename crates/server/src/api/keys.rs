@@ -26,20 +26,20 @@ const DAYS_MAX: u32 = 3650;
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ApiKey {
-    key_id: String,
-    name: String,
+    pub(crate) key_id: String,
+    pub(crate) name: String,
     /// `personal` or `customized`.
     #[schema(example = "customized")]
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The last characters.
-    ending: String,
+    pub(crate) ending: String,
     /// Whose rights it has, for a personal one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    user_id: Option<String>,
-    created_by: String,
-    create_time: String,
+    pub(crate) user_id: Option<String>,
+    pub(crate) created_by: String,
+    pub(crate) create_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    expire_time: Option<String>,
+    pub(crate) expire_time: Option<String>,
 }
 
 fn shown(key: KeyRecord) -> ApiKey {
@@ -60,30 +60,30 @@ fn shown(key: KeyRecord) -> ApiKey {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ApiKeyRequest {
     #[schema(example = "deploy")]
-    name: String,
+    pub(crate) name: String,
     /// `personal`: it may what its maker may. `customized`: it may what is said here.
     #[schema(example = "customized")]
-    kind: String,
+    pub(crate) kind: String,
     /// For a customized key: `owner` for every right, which takes an Organization Owner. Otherwise absent.
     #[serde(default)]
-    organization_role: Option<String>,
+    pub(crate) organization_role: Option<String>,
     /// For a customized key: the roles in projects, by project ID. Takes a Project Admin of each.
     #[serde(default)]
     #[schema(example = json!({"proj-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a": "readOnly"}))]
-    project_roles: BTreeMap<String, String>,
+    pub(crate) project_roles: BTreeMap<String, String>,
     /// It is good for so long; absent: until it is revoked.
     #[serde(default)]
     #[schema(example = 90)]
-    valid_days: Option<u32>,
+    pub(crate) valid_days: Option<u32>,
 }
 
 /// A key was made.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ApiKeyMade {
-    key_id: String,
+    pub(crate) key_id: String,
     /// The key itself, which is shown only now.
-    api_key: String,
+    pub(crate) api_key: String,
 }
 
 /// The API keys that the caller may revoke: an Organization Owner all, others their own

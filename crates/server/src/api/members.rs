@@ -10,45 +10,49 @@ use vecferry_policy::Edition;
 use vecferry_store::ErrorKind;
 
 use super::answer::{Answer, Done, Refusal, Refused, Result, answer, done};
-use super::extract::{Body, Owner, Path, Query, Signed, is_email, text};
+use super::extract::{self, Body, Owner, Path, Query, Signed, text};
 use super::projects::{After, NAME_CHARACTERS_MAX, project};
 use crate::access::{Action, OrganizationRole, ProjectRole};
 use crate::secret::token::{Token, TokenKind};
 use crate::service::Service;
 
 const KIND: (&str, &str) = ("user", "用户");
-/// Characters of an e-mail address.
-pub(super) const EMAIL_CHARACTERS_MAX: usize = 254;
 
 /// The organization.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Organization {
-    organization_id: String,
+    pub(crate) organization_id: String,
+    #[schema(example = "Acme Search")]
+    pub(crate) organization_name: String,
     /// The name of the policy edition: which plans may be migrated to which, and how many collections go in one job.
     #[schema(example = "zilliz-cn")]
-    policy_edition: String,
+    pub(crate) policy_edition: String,
 }
 
 /// Changes of the organization.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct OrganizationChange {
+    #[serde(default)]
+    #[schema(example = "Acme Search")]
+    pub(crate) organization_name: Option<String>,
     /// The name of a built-in policy edition, or the JSON document of one's own.
+    #[serde(default)]
     #[schema(example = "zilliz-global")]
-    policy_edition: String,
+    pub(crate) policy_edition: Option<String>,
 }
 
 /// A member.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Member {
-    user_id: String,
-    email: String,
-    name: String,
+    pub(crate) user_id: String,
+    pub(crate) email: String,
+    pub(crate) name: String,
     /// `owner` or `member`.
     #[schema(example = "member")]
-    organization_role: &'static str,
+    pub(crate) organization_role: &'static str,
 }
 
 /// Somebody who is to be a member.
@@ -56,21 +60,21 @@ pub(crate) struct Member {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Invitation {
     #[schema(example = "bob@example.com")]
-    email: String,
+    pub(crate) email: String,
     #[schema(example = "Bob")]
-    name: String,
+    pub(crate) name: String,
     /// `owner` or `member`.
     #[schema(example = "member")]
-    organization_role: String,
+    pub(crate) organization_role: String,
 }
 
 /// A member was made, with a link.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Invited {
-    user_id: String,
+    pub(crate) user_id: String,
     /// Signs the user in once, within 24 hours (`POST /v2/session/link`). It is shown only now.
-    link_token: String,
+    pub(crate) link_token: String,
 }
 
 /// A role in the organization.
@@ -79,7 +83,7 @@ pub(crate) struct Invited {
 pub(crate) struct OrganizationRoleGiven {
     /// `owner` or `member`.
     #[schema(example = "owner")]
-    organization_role: String,
+    pub(crate) organization_role: String,
 }
 
 /// A role in a project.
@@ -88,17 +92,17 @@ pub(crate) struct OrganizationRoleGiven {
 pub(crate) struct ProjectRoleGiven {
     /// `admin`, `readWrite` or `readOnly`.
     #[schema(example = "admin")]
-    project_role: String,
+    pub(crate) project_role: String,
 }
 
 /// A member of a project.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProjectMember {
-    user_id: String,
+    pub(crate) user_id: String,
     /// `admin`, `readWrite` or `readOnly`.
     #[schema(example = "readOnly")]
-    project_role: &'static str,
+    pub(crate) project_role: &'static str,
 }
 
 fn organization_role(name: &str) -> std::result::Result<OrganizationRole, Refusal> {
@@ -134,20 +138,36 @@ pub(crate) async fn organization(
         Ok(own) => own.edition,
         Err(_) => edition,
     };
-    answer(Organization { organization_id: caller.org_id.clone(), policy_edition })
+    let organization_name = service.tables().organization_name(&caller.org_id).await?.unwrap_or_default();
+    answer(Organization { organization_id: caller.org_id.clone(), organization_name, policy_edition })
 }
 
-/// Change the policy edition; takes an Organization Owner
+/// Change the name or the policy edition of the organization; takes an Organization Owner
 #[utoipa::path(patch, path = "/v2/organization", tag = "Users", operation_id = "changeOrganization", request_body = OrganizationChange,
     security(("apiKey" = []), ("session" = [])),
     responses((status = 200, body = Answer<Done>), (status = "default", body = Refused)))]
 pub(crate) async fn change_organization(
     State(service): State<Arc<Service>>,
     Owner(caller): Owner,
-    Body(OrganizationChange { policy_edition }): Body<OrganizationChange>,
+    Body(OrganizationChange { organization_name, policy_edition }): Body<OrganizationChange>,
 ) -> Result<Done> {
-    if Edition::named(&policy_edition).is_none() {
-        Edition::read(&policy_edition).map_err(|error| {
+    let name = organization_name.as_deref();
+    let name = name.map(|name| text("organizationName", name, NAME_CHARACTERS_MAX)).transpose()?;
+    if let Some(edition) = &policy_edition {
+        known_edition(edition)?;
+    }
+    if let Some(name) = name {
+        service.tables().rename_organization(&caller.org_id, &name).await?;
+    }
+    if let Some(edition) = policy_edition {
+        service.tables().set_edition(&caller.org_id, &edition).await?;
+    }
+    done()
+}
+
+fn known_edition(policy_edition: &str) -> std::result::Result<(), Refusal> {
+    if Edition::named(policy_edition).is_none() {
+        Edition::read(policy_edition).map_err(|error| {
             let names: Vec<_> = Edition::names().collect();
             let names = names.join(", ");
             Refusal::bad_told(
@@ -156,8 +176,7 @@ pub(crate) async fn change_organization(
             )
         })?;
     }
-    service.tables().set_edition(&caller.org_id, &policy_edition).await?;
-    done()
+    Ok(())
 }
 
 /// The members of the organization; takes an Organization Owner
@@ -187,12 +206,9 @@ pub(crate) async fn invite(
     Owner(caller): Owner,
     Body(Invitation { email, name, organization_role: role }): Body<Invitation>,
 ) -> Result<Invited> {
-    let (email, name) =
-        (text("email", &email, EMAIL_CHARACTERS_MAX)?, text("name", &name, NAME_CHARACTERS_MAX)?);
+    let email = extract::email("email", &email)?;
+    let name = text("name", &name, NAME_CHARACTERS_MAX)?;
     let role = organization_role(&role)?;
-    if !is_email(&email) {
-        return Err(Refusal::bad_told("`email` is no e-mail address", "`email` 不是邮箱地址"));
-    }
     let token = Token::new(TokenKind::Link).map_err(Refusal::unavailable)?;
     let user_id = match service.tables().add_member(&caller.org_id, (&email, &name), role, &token.hash).await
     {

@@ -68,17 +68,17 @@ pub(crate) struct Source {
     /// A registered cluster.
     #[serde(default)]
     #[schema(example = "vf-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a")]
-    cluster_id: Option<String>,
+    pub(crate) cluster_id: Option<String>,
     /// The address of a cluster of another organization, `http[s]://host[:port]`.
     #[serde(default)]
-    endpoint: Option<String>,
+    pub(crate) endpoint: Option<String>,
     /// `user:password` or an API key for it. It is kept encrypted for the job, and erased at its end.
     #[serde(default)]
     #[schema(format = Password)]
-    token: Option<String>,
+    pub(crate) token: Option<String>,
     /// Certificate authorities to trust besides the usual ones, PEM.
     #[serde(default)]
-    ca_certificate: Option<String>,
+    pub(crate) ca_certificate: Option<String>,
 }
 
 /// Where to.
@@ -87,7 +87,7 @@ pub(crate) struct Source {
 pub(crate) struct Destination {
     /// A registered cluster.
     #[schema(example = "vf-0197b1e0c2d37c0f8a4b2f9f6f2f7c1b")]
-    cluster_id: String,
+    pub(crate) cluster_id: String,
 }
 
 /// A collection.
@@ -95,7 +95,7 @@ pub(crate) struct Destination {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CollectionNamed {
     #[schema(example = "products")]
-    collection_name: String,
+    pub(crate) collection_name: String,
 }
 
 /// Collections of one database.
@@ -105,13 +105,13 @@ pub(crate) struct DbCollections {
     /// Absent: the default database.
     #[serde(default)]
     #[schema(example = "default")]
-    db_name: Option<String>,
+    pub(crate) db_name: Option<String>,
     /// The database on the target; absent: of the same name.
     #[serde(default)]
-    dest_db_name: Option<String>,
+    pub(crate) dest_db_name: Option<String>,
     /// Absent: all of the database.
     #[serde(default)]
-    collections: Option<Vec<CollectionNamed>>,
+    pub(crate) collections: Option<Vec<CollectionNamed>>,
 }
 
 /// How it is done; everything has a default.
@@ -121,38 +121,38 @@ pub(crate) struct MigrationOptions {
     /// `none`, `count`, `sample` or `full`.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "full")]
-    verify: Option<VerifyLevel>,
+    pub(crate) verify: Option<VerifyLevel>,
     /// Keys that the server makes: `refuse`, `keep` or `regenerate`.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "keep")]
-    auto_id: Option<AutoId>,
+    pub(crate) auto_id: Option<AutoId>,
     /// Unloaded collections of the source: `temporary` or `never`.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "temporary")]
-    source_load: Option<SourceLoad>,
+    pub(crate) source_load: Option<SourceLoad>,
     /// Whether to wait until the indexes are built.
     #[serde(default)]
-    wait_index: bool,
+    pub(crate) wait_index: bool,
     /// Whether vectors get the index of the source instead of AUTOINDEX.
     #[serde(default)]
-    keep_index_params: bool,
+    pub(crate) keep_index_params: bool,
 }
 
 /// A migration into a cluster that exists.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct MigrationRequest {
-    source: Source,
-    destination: Destination,
+    pub(crate) source: Source,
+    pub(crate) destination: Destination,
     /// Absent: everything.
     #[serde(default)]
-    db_collections: Option<Vec<DbCollections>>,
+    pub(crate) db_collections: Option<Vec<DbCollections>>,
     #[serde(default)]
-    options: MigrationOptions,
+    pub(crate) options: MigrationOptions,
     /// When it starts, RFC 3339; absent: as soon as there is room. It is checked now and once more then, and refused if the
     /// check has changed.
     #[serde(default)]
-    start_time: Option<String>,
+    pub(crate) start_time: Option<String>,
 }
 
 /// The job that was made.
@@ -160,7 +160,7 @@ pub(crate) struct MigrationRequest {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JobMade {
     #[schema(example = "0197b1e0-c2d3-7c0f-8a4b-2f9f6f2f7c1a")]
-    job_id: String,
+    pub(crate) job_id: String,
 }
 
 /// What a check came to.
@@ -168,17 +168,17 @@ pub(crate) struct JobMade {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CheckOutcome {
     /// Whether the job can start.
-    passed: bool,
+    pub(crate) passed: bool,
     /// Every check: `id`, `outcome`, `facts` and `problems`, each with the way out.
     #[schema(value_type = Vec<Object>)]
-    checks: Value,
+    pub(crate) checks: Value,
     /// Everything that stands in the way.
     #[schema(value_type = Vec<Object>)]
-    refusals: Value,
+    pub(crate) refusals: Value,
     /// What would be done, collection by collection; absent where something stands in the way.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    plan: Option<Value>,
+    pub(crate) plan: Option<Value>,
 }
 
 /// A request that was understood, with both clusters.

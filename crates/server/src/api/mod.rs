@@ -1,24 +1,30 @@
 //! The REST API, version 2: shapes as the cloud's documented API, so that scripts port by changing the host.
 
 mod address;
-mod answer;
-mod audit;
-mod clusters;
-mod contents;
+pub(crate) mod answer;
+pub(crate) mod audit;
+pub(crate) mod clusters;
+pub(crate) mod contents;
 mod events;
-mod extract;
+pub(crate) mod extract;
 mod gate;
 mod health;
-mod import;
-mod jobs;
-mod keys;
-mod members;
-mod migrations;
+pub(crate) mod import;
+pub(crate) mod jobs;
+pub(crate) mod keys;
+pub(crate) mod members;
+pub(crate) mod migrations;
 mod oidc;
-mod projects;
-mod session;
-mod tasks;
-mod webhooks;
+pub(crate) mod projects;
+pub(crate) mod session;
+pub(crate) mod tasks;
+pub(crate) mod webhooks;
+
+pub(crate) use address::Peer;
+pub(crate) use answer::Refusal;
+pub(crate) use extract::{Body, Owner, Path, Query, Signed};
+pub(crate) use gate::{Account, SESSION_COOKIE, cookie, language};
+pub(crate) use projects::project;
 
 use std::sync::Arc;
 
@@ -117,7 +123,7 @@ fn ways() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
-        .routes(routes!(session::show, session::sign_in, session::sign_out))
+        .routes(routes!(session::show, session::sign_in, session::sign_out, session::change))
         .routes(routes!(session::sign_in_by_link))
         .routes(routes!(session::set_password))
         .routes(routes!(oidc::begin))
@@ -175,6 +181,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         async move { axum::Json((*document).clone()) }
     });
     let gated = router
+        .merge(crate::console::router())
         .route("/openapi.json", described)
         .route("/metrics", get(health::metrics))
         .fallback(gate::nowhere)

@@ -17,9 +17,8 @@ use vecferry_words::Told;
 
 use super::address::Peer;
 use super::answer::{Refusal, Refused};
-use super::extract::{Query, is_email, text};
+use super::extract::{self, Query, text};
 use super::gate::{Account, cookie};
-use super::members::EMAIL_CHARACTERS_MAX;
 use super::projects::NAME_CHARACTERS_MAX;
 use super::session::{begun, session_cookie};
 use crate::oidc::{FLOW_SECONDS, Flow, Identity, Oidc, Returned, not_begun};
@@ -44,13 +43,13 @@ const ARRIVED: &str = "<!doctype html><html><head><meta charset=\"utf-8\"><meta 
 #[into_params(parameter_in = Query)]
 pub(crate) struct Callback {
     /// What the provider gives a token for.
-    code: Option<String>,
+    pub(crate) code: Option<String>,
     /// What the sign-in began with.
-    state: Option<String>,
+    pub(crate) state: Option<String>,
     /// The provider.
-    iss: Option<String>,
+    pub(crate) iss: Option<String>,
     /// Why it signs nobody in.
-    error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// Begin to sign in with the identity provider: redirects to it
@@ -140,7 +139,7 @@ async fn user_of(
     identity: &Identity,
 ) -> Result<UserRecord, Refusal> {
     let (email, of_provider) = (&identity.email, (settings.issuer.as_str(), identity.subject.as_str()));
-    if text("email", email, EMAIL_CHARACTERS_MAX).is_err() || !is_email(email) {
+    if extract::email("email", email).is_err() {
         return Err(not_admitted(email, Told::both("it is no e-mail address", "它不是邮箱地址")));
     }
     if !settings.is_of_domains(email) {

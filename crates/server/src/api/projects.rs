@@ -23,15 +23,15 @@ pub(crate) const NAME_CHARACTERS_MAX: usize = 64;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Project {
     #[schema(example = "proj-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a")]
-    project_id: String,
+    pub(crate) project_id: String,
     #[schema(example = "Default Project")]
-    project_name: String,
+    pub(crate) project_name: String,
     /// Clusters that are registered in it.
-    instance_count: i64,
-    create_time: String,
+    pub(crate) instance_count: i64,
+    pub(crate) create_time: String,
     /// The caller's role: `admin`, `readWrite` or `readOnly`.
     #[schema(example = "admin")]
-    role: &'static str,
+    pub(crate) role: &'static str,
 }
 
 fn shown(caller: &Caller, record: ProjectRecord) -> Option<Project> {
@@ -62,7 +62,7 @@ pub(crate) async fn project(
 }
 
 /// Which page of a list.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct After {
@@ -76,14 +76,14 @@ pub(crate) struct After {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ProjectName {
     #[schema(example = "Search")]
-    project_name: String,
+    pub(crate) project_name: String,
 }
 
 /// What was made.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProjectMade {
-    project_id: String,
+    pub(crate) project_id: String,
 }
 
 /// The projects that the caller sees

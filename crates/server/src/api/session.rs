@@ -15,8 +15,9 @@ use vecferry_milvus::Secret;
 
 use super::address::Peer;
 use super::answer::{Answer, Done, Refusal, Refused, Result, answer, done};
-use super::extract::{Body, Signed};
+use super::extract::{Body, Signed, email, text};
 use super::gate::{Account, SESSION_COOKIE, cookie};
+use super::projects::NAME_CHARACTERS_MAX;
 use crate::access::{Actor, Caller};
 use crate::secret::password;
 use crate::secret::token::{self, Token, TokenKind};
@@ -56,9 +57,9 @@ fn session(caller: &Caller, secret: Option<&str>) -> Session {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct SignIn {
     #[schema(example = "alice@example.com")]
-    email: String,
+    pub(crate) email: String,
     #[schema(example = "correct horse battery staple", format = Password)]
-    password: String,
+    pub(crate) password: String,
 }
 
 /// A link that signs in once.
@@ -67,7 +68,24 @@ pub(crate) struct SignIn {
 pub(crate) struct SignInByLink {
     /// What stands behind `#` in the link.
     #[schema(example = "vfl_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
-    token: String,
+    pub(crate) token: String,
+}
+
+/// Changes of one's own account; what is absent stays.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct AccountChange {
+    #[serde(default)]
+    #[schema(example = "Alice")]
+    pub(crate) name: Option<String>,
+    /// With which one signs in.
+    #[serde(default)]
+    #[schema(example = "alice@example.com")]
+    pub(crate) email: Option<String>,
+    /// The present password, to change the address; not needed before one was set.
+    #[serde(default)]
+    #[schema(format = Password)]
+    pub(crate) current_password: String,
 }
 
 /// A new password.
@@ -76,10 +94,10 @@ pub(crate) struct SignInByLink {
 pub(crate) struct NewPassword {
     /// The present one; not needed before one was set.
     #[serde(default)]
-    current_password: String,
+    pub(crate) current_password: String,
     /// 12 to 256 characters.
     #[schema(example = "correct horse battery staple", format = Password)]
-    new_password: String,
+    pub(crate) new_password: String,
 }
 
 /// Who is signed in
@@ -213,8 +231,7 @@ pub(super) async fn begun(
 pub(super) fn session_cookie(service: &Service, token: &Secret) -> std::result::Result<HeaderValue, Refusal> {
     let secret = token.reveal();
     let secure = if service.settings().is_behind_tls { "; Secure" } else { "" };
-    let value =
-        format!("{SESSION_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age=43200{secure}");
+    let value = format!("{SESSION_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age=43200{secure}");
     HeaderValue::from_str(&value).map_err(Refusal::unavailable)
 }
 
@@ -229,10 +246,61 @@ pub(crate) async fn sign_out(
         service.tables().end_session(hash).await?;
     }
     let mut response = done()?.into_response();
-    let value = format!("{SESSION_COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    let value = format!("{SESSION_COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
     let value = HeaderValue::from_str(&value).map_err(Refusal::unavailable)?;
     response.headers_mut().insert(header::SET_COOKIE, value);
     Ok(response)
+}
+
+/// Change the name or the address of one's own account
+#[utoipa::path(patch, path = "/v2/session", tag = "Session", operation_id = "changeAccount", request_body = AccountChange,
+    security(("session" = [])),
+    responses((status = 200, body = Answer<Done>), (status = "default", body = Refused)))]
+pub(crate) async fn change(
+    State(service): State<Arc<Service>>,
+    Signed(caller): Signed,
+    Extension(Peer(peer)): Extension<Peer>,
+    Body(change): Body<AccountChange>,
+) -> Result<Done> {
+    let (_, user) = own_account(&service, &caller).await?;
+    let name = change.name.as_deref().map(|name| text("name", name, NAME_CHARACTERS_MAX)).transpose()?;
+    let address = change.email.as_deref().map(|given| email("email", given)).transpose()?;
+    let address = address.filter(|email| email.to_lowercase() != user.email);
+    if address.is_some() {
+        is_own(&service, peer, &user, change.current_password).await?;
+    }
+    let (email, name) = (address.unwrap_or(user.email), name.unwrap_or(user.name));
+    service.tables().change_user(&user.user_id, &email, &name).await?;
+    done()
+}
+
+/// The session of whoever changes their own account. Whoever only has a key must not lock its owner out.
+async fn own_account<'a>(
+    service: &Service,
+    caller: &'a Caller,
+) -> std::result::Result<(&'a str, UserRecord), Refusal> {
+    let (Some(session), Actor::User(user_id)) = (caller.session(), &caller.actor) else {
+        let refusal = "an account is changed in a session, not with an API key";
+        return Err(Refusal::bad_told(refusal, "账户须在会话中更改，不能使用 API 密钥"));
+    };
+    let user = service.tables().user(user_id).await?;
+    user.map(|user| (session, user)).ok_or_else(|| Problem::new(Code::NotSignedIn).into())
+}
+
+/// Refuses whoever does not know the present password, where there is one.
+async fn is_own(
+    service: &Service,
+    peer: IpAddr,
+    user: &UserRecord,
+    current: String,
+) -> std::result::Result<(), Refusal> {
+    let Some(hash) = &user.password else { return Ok(()) };
+    service.sign_ins().check(&user.email, peer, Instant::now()).map_err(too_many)?;
+    if password::verify(hash, &Secret::new(current)).await.map_err(Refusal::unavailable)? {
+        return Ok(());
+    }
+    service.sign_ins().failed(&user.email, peer, Instant::now()).map_err(too_many)?;
+    Err(Refusal::bad_told("the present password is another one", "当前密码不正确"))
 }
 
 /// Set the password; all other sessions of the user end
@@ -245,28 +313,14 @@ pub(crate) async fn set_password(
     Extension(Peer(peer)): Extension<Peer>,
     Body(NewPassword { current_password, new_password }): Body<NewPassword>,
 ) -> Result<Done> {
-    // Whoever only has a key must not lock its owner out.
-    let (Some(session), Actor::User(user_id)) = (caller.session(), &caller.actor) else {
-        let refusal = "a password is set in a session, not with an API key";
-        return Err(Refusal::bad_told(refusal, "密码须在会话中设置，不能使用 API 密钥"));
-    };
-    let Some(user) = service.tables().user(user_id).await? else {
-        return Err(Problem::new(Code::NotSignedIn).into());
-    };
+    let (session, user) = own_account(&service, &caller).await?;
     let new = Secret::new(new_password);
     if password::check(&new).is_err() {
         let problem = Problem::new(Code::WeakPassword).with("min", password::CHARACTERS_MIN);
         return Err(problem.with("max", password::CHARACTERS_MAX).into());
     }
-    if let Some(hash) = &user.password {
-        service.sign_ins().check(&user.email, peer, Instant::now()).map_err(too_many)?;
-        let is_right = password::verify(hash, &Secret::new(current_password)).await;
-        if !is_right.map_err(Refusal::unavailable)? {
-            service.sign_ins().failed(&user.email, peer, Instant::now()).map_err(too_many)?;
-            return Err(Refusal::bad_told("the present password is another one", "当前密码不正确"));
-        }
-    }
+    is_own(&service, peer, &user, current_password).await?;
     let hash = password::hash(&new).await.map_err(Refusal::unavailable)?;
-    service.tables().set_password(user_id, &hash, session).await?;
+    service.tables().set_password(&user.user_id, &hash, session).await?;
     done()
 }

@@ -27,10 +27,10 @@ use crate::tables::{MigrationRecord, MigrationSource, TaskRecord, TaskState};
 pub(crate) struct VerifyRequest {
     /// `count`, `sample` or `full`.
     #[schema(value_type = String, example = "sample")]
-    level: VerifyLevel,
+    pub(crate) level: VerifyLevel,
     /// For a source that is not registered, whose credential was erased. It is not kept.
     #[serde(default)]
-    source: Option<Source>,
+    pub(crate) source: Option<Source>,
 }
 
 /// A task was begun.
@@ -38,32 +38,32 @@ pub(crate) struct VerifyRequest {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TaskMade {
     #[schema(example = "task-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a")]
-    task_id: String,
+    pub(crate) task_id: String,
 }
 
 /// A task.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Task {
-    task_id: String,
-    job_id: String,
+    pub(crate) task_id: String,
+    pub(crate) job_id: String,
     /// `LOAD` or `VERIFY`.
     #[schema(example = "VERIFY")]
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     /// `IN_PROGRESS`, `SUCCESSFUL` or `FAILED`.
     #[schema(example = "SUCCESSFUL")]
-    status: &'static str,
-    create_time: String,
+    pub(crate) status: &'static str,
+    pub(crate) create_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    end_time: Option<String>,
-    created_by: String,
+    pub(crate) end_time: Option<String>,
+    pub(crate) created_by: String,
     /// Why it failed; for a comparison also what differs.
     #[schema(value_type = Vec<Object>)]
-    problems: Value,
+    pub(crate) problems: Value,
     /// What was loaded, or the report of the comparison.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    result: Option<Value>,
+    pub(crate) result: Option<Value>,
 }
 
 fn shown(record: TaskRecord) -> Task {

@@ -28,14 +28,14 @@ const URL_CHARACTERS_MAX: usize = 2048;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Webhook {
     #[schema(example = "hook-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a")]
-    webhook_id: String,
+    pub(crate) webhook_id: String,
     /// Absent where it is told of jobs in all projects.
     #[serde(skip_serializing_if = "Option::is_none")]
-    project_id: Option<String>,
+    pub(crate) project_id: Option<String>,
     #[schema(example = "https://ops.example.com/vecferry")]
-    url: String,
-    created_by: String,
-    create_time: String,
+    pub(crate) url: String,
+    pub(crate) created_by: String,
+    pub(crate) create_time: String,
 }
 
 fn shown(record: WebhookRecord) -> Webhook {
@@ -54,59 +54,59 @@ fn shown(record: WebhookRecord) -> Webhook {
 pub(crate) struct WebhookRequest {
     /// `http[s]://host[:port][/path]`, without name and password.
     #[schema(example = "https://ops.example.com/vecferry")]
-    url: String,
+    pub(crate) url: String,
     /// Only jobs into this project; absent: into all projects, which takes an Organization Owner.
     #[serde(default)]
     #[schema(example = "proj-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a")]
-    project_id: Option<String>,
+    pub(crate) project_id: Option<String>,
 }
 
 /// A webhook was made.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WebhookMade {
-    webhook_id: String,
+    pub(crate) webhook_id: String,
     /// What deliveries are signed with, which is shown only now. `Vecferry-Signature` is `t=<seconds>,v1=<signature>`: the
     /// signature is HMAC-SHA256 with this secret of the seconds, a dot and the body, in hexadecimal digits.
     #[schema(example = "vfw_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8")]
-    secret: String,
+    pub(crate) secret: String,
 }
 
 /// What was sent, or is to be.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Delivery {
-    delivery_id: String,
+    pub(crate) delivery_id: String,
     /// Absent for a test.
     #[serde(skip_serializing_if = "Option::is_none")]
-    job_id: Option<String>,
+    pub(crate) job_id: Option<String>,
     /// The state of the job that it tells; absent for a test.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "SUCCESSFUL")]
-    status: Option<&'static str>,
-    create_time: String,
-    attempts: i64,
+    pub(crate) status: Option<&'static str>,
+    pub(crate) create_time: String,
+    pub(crate) attempts: i64,
     /// Absent where it is not delivered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    delivery_time: Option<String>,
+    pub(crate) delivery_time: Option<String>,
     /// When it is sent next; absent where it is delivered or given up.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next_time: Option<String>,
+    pub(crate) next_time: Option<String>,
     /// Why the last attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    trouble: Option<String>,
+    pub(crate) trouble: Option<String>,
 }
 
 /// What came of a test.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TestOutcome {
-    delivery_id: String,
+    pub(crate) delivery_id: String,
     /// Whether it answered with a status of success.
-    delivered: bool,
+    pub(crate) delivered: bool,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    trouble: Option<String>,
+    pub(crate) trouble: Option<String>,
 }
 
 /// Whether the caller may have to do with webhooks of a project, or of all.

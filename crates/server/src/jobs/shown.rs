@@ -12,34 +12,34 @@ use crate::tables::{MigrationRecord, MigrationSource};
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Job {
     #[schema(example = "0197b1e0-c2d3-7c0f-8a4b-2f9f6f2f7c1a")]
-    job_id: String,
+    pub(crate) job_id: String,
     /// Always `MIGRATION`.
     #[schema(example = "MIGRATION")]
-    r#type: &'static str,
+    pub(crate) r#type: &'static str,
     /// `PENDING`, `IN_PROGRESS`, `CANCELING`, `SUCCESSFUL`, `FAILED` or `CANCELED`.
     #[schema(example = "IN_PROGRESS")]
-    status: &'static str,
+    pub(crate) status: &'static str,
     /// In percent; 100 only of a job that is successful.
     #[schema(example = "42")]
-    progress: String,
-    create_time: String,
+    pub(crate) progress: String,
+    pub(crate) create_time: String,
     /// When it is to start, or was to.
-    planned_start_time: String,
+    pub(crate) planned_start_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    start_time: Option<String>,
+    pub(crate) start_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    end_time: Option<String>,
+    pub(crate) end_time: Option<String>,
     /// Why it is not successful.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    project_id: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) project_id: String,
     /// Absent where the source is not registered.
     #[serde(skip_serializing_if = "Option::is_none")]
-    source_cluster_id: Option<String>,
-    source_address: String,
-    target_cluster_id: String,
-    target_address: String,
-    created_by: String,
+    pub(crate) source_cluster_id: Option<String>,
+    pub(crate) source_address: String,
+    pub(crate) target_cluster_id: String,
+    pub(crate) target_address: String,
+    pub(crate) created_by: String,
 }
 
 /// A job for a list.

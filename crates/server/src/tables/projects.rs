@@ -75,6 +75,18 @@ impl Tables {
         self.row(sql, [org_id.into()], |record| record.text(0)).await
     }
 
+    /// The name of an organization.
+    pub(crate) async fn organization_name(&self, org_id: &str) -> Result<Option<String>, Error> {
+        let sql = "SELECT name FROM organizations WHERE org_id = $1";
+        self.row(sql, [org_id.into()], |record| record.text(0)).await
+    }
+
+    /// Names an organization.
+    pub(crate) async fn rename_organization(&self, org_id: &str, name: &str) -> Result<(), Error> {
+        let sql = "UPDATE organizations SET name = $2 WHERE org_id = $1";
+        self.change([Change::new(sql, [org_id.into(), name.into()]).exactly(1)]).await.map(drop)
+    }
+
     /// Sets the policy edition of an organization.
     pub(crate) async fn set_edition(&self, org_id: &str, edition: &str) -> Result<(), Error> {
         let sql = "UPDATE organizations SET edition = $2 WHERE org_id = $1";

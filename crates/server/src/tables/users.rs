@@ -45,6 +45,13 @@ impl Tables {
         self.row(&sql, [user_id.into()], read).await
     }
 
+    /// Sets name and address. An address that somebody else has is [`vecferry_store::ErrorKind::Taken`].
+    pub(crate) async fn change_user(&self, user_id: &str, email: &str, name: &str) -> Result<(), Error> {
+        let sql = "UPDATE users SET email = $2, name = $3 WHERE user_id = $1";
+        let values = [user_id.into(), email.to_lowercase().into(), name.into()];
+        self.change([Change::new(sql, values).exactly(1)]).await.map(drop)
+    }
+
     /// Sets a password and ends all sessions of its owner but one.
     pub(crate) async fn set_password(
         &self,

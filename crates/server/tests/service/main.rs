@@ -8,6 +8,7 @@
 #![recursion_limit = "256"]
 
 mod client;
+mod console;
 mod events;
 mod flow;
 mod oidc;

@@ -126,7 +126,7 @@ async fn a_member_signs_in_and_is_known_by_the_subject_from_then_on(place: Place
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.text().contains("content=\"0;url=/\""), "{}", answer.text());
     let [session, ended] = &cookies(&answer)[..] else { panic!("{:?}", cookies(&answer)) };
-    for attribute in ["; HttpOnly", "; SameSite=Strict", "; Path=/", "; Max-Age=43200"] {
+    for attribute in ["; HttpOnly", "; SameSite=Lax", "; Path=/", "; Max-Age=43200"] {
         assert!(session.starts_with("vecferry_session=vfs_") && session.contains(attribute), "{session}");
     }
     assert!(ended.starts_with("vecferry_oidc=;") && ended.contains("Max-Age=0"), "{ended}");

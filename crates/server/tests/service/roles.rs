@@ -85,7 +85,7 @@ fn needs(operation: &str, is_session: bool) -> (Needs, u16) {
         | "listClusters" | "listJobs" | "listWebhooks" => (Needs::SignedIn, 200),
         // No provider is set.
         "signInByOidc" | "finishSignInByOidc" => (Needs::Nothing, 404),
-        "setPassword" => (Needs::SignedIn, if is_session { 200 } else { 400 }),
+        "setPassword" | "changeAccount" => (Needs::SignedIn, if is_session { 200 } else { 400 }),
         "changeOrganization" | "listUsers" | "inviteUser" | "createProject" | "listAuditLogs" => {
             (Needs::OwnOrganization, 200)
         }
@@ -189,6 +189,7 @@ impl Scene {
             "signIn" => (vec![], Some(json!({"email": "signer@example.com", "password": PASSWORD}))),
             "signInByLink" => (vec![], Some(json!({"token": self.link(&self.signer).await}))),
             "setPassword" => (vec![], Some(json!({"newPassword": PASSWORD}))),
+            "changeAccount" => (vec![], Some(json!({"name": "Somebody"}))),
             "changeOrganization" => (vec![], Some(json!({"policyEdition": "zilliz-global"}))),
             "inviteUser" => {
                 let body = json!({"email": fresh_email, "name": "fresh", "organizationRole": "member"});

@@ -82,7 +82,7 @@ async fn passwords_sign_in_and_nothing_tells_who_is_there(place: Place) {
     let answer = nobody.sign_in(" Owner@LocalHost ", PASSWORD).await;
     let cookie = answer.header("set-cookie");
     assert!(cookie.starts_with("vecferry_session=vfs_"), "{cookie}");
-    for attribute in ["; HttpOnly", "; SameSite=Strict", "; Path=/", "; Max-Age=43200"] {
+    for attribute in ["; HttpOnly", "; SameSite=Lax", "; Path=/", "; Max-Age=43200"] {
         assert!(cookie.contains(attribute), "{cookie}");
     }
     assert!(!cookie.contains("Secure"), "{cookie}");

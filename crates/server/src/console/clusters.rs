@@ -1,0 +1,14 @@
+//! Clusters of a project: their list, registration, and what a cluster holds.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::service::Service;
+
+/// Its addresses.
+pub(super) const PATHS: &[&str] = &[];
+
+pub(super) fn ways() -> Router<Arc<Service>> {
+    Router::new()
+}

@@ -1,0 +1,67 @@
+//! The projects of the organization, and the first page.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use std::sync::Arc;
+
+use crate::access::Actor;
+use crate::api::projects::{self as api, After, Project, ProjectName};
+use crate::api::{Body, Owner, Path, Query, Refusal, Signed};
+use crate::console::form::Form;
+use crate::console::frame::{Frame, Place, Visit};
+use crate::console::page::{Shown, page_with, see};
+use crate::console::show::{Say, Trouble};
+
+/// The first page: whoever came by a link sets a password first.
+pub(super) async fn home(visit: Visit) -> Shown {
+    if let Actor::User(user_id) = &visit.caller.actor
+        && let Some(user) = visit.service.tables().user(user_id).await?
+        && user.password.is_none()
+        && visit.service.oidc().is_none()
+    {
+        return see("/setup/account");
+    }
+    see(&format!("/o/{}/projects", visit.caller.org_id))
+}
+
+#[derive(Template)]
+#[template(path = "projects.html")]
+struct ProjectsPage {
+    frame: Frame,
+    t: Say,
+    projects: Vec<Project>,
+    typed: String,
+    troubles: Vec<Trouble>,
+}
+
+/// The projects that the caller sees.
+pub(super) async fn projects(visit: Visit, Path(org): Path<String>) -> Shown {
+    visit.in_organization(&org)?;
+    listed(&visit, None, "").await
+}
+
+async fn listed(visit: &Visit, refusal: Option<&Refusal>, typed: &str) -> Shown {
+    let signed = Signed(Arc::clone(&visit.caller));
+    let projects = api::list(State(Arc::clone(&visit.service)), signed, Query(After::default())).await?.data;
+    let problems = refusal.map(Refusal::problems).unwrap_or_default();
+    let page = ProjectsPage {
+        frame: visit.frame(Place::Projects).await?,
+        t: visit.t(),
+        projects,
+        typed: typed.to_owned(),
+        troubles: problems.iter().map(|problem| Trouble::of(problem, visit.lang())).collect(),
+    };
+    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+}
+
+/// Makes a project.
+pub(super) async fn create_project(visit: Visit, owner: Owner, Path(org): Path<String>, form: Form) -> Shown {
+    visit.in_organization(&org)?;
+    let name = form.text("name").to_owned();
+    let body = Body(ProjectName { project_name: name.clone() });
+    match api::create(State(Arc::clone(&visit.service)), owner, body).await {
+        Ok(made) => see(&format!("/p/{}/clusters", made.data.project_id)),
+        Err(refusal) => listed(&visit, Some(&refusal), &name).await,
+    }
+}

@@ -1,0 +1,46 @@
+//! What stands in the place of a page that can't be shown.
+
+use askama::Template;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use vecferry_migrate::Code;
+
+use super::frame::Look;
+use super::page::{page_with, see};
+use super::show::{Say, Trouble};
+use crate::api::Refusal;
+
+#[derive(Template)]
+#[template(path = "refused.html")]
+struct Refused {
+    look: Look,
+    t: Say,
+    title: &'static str,
+    troubles: Vec<Trouble>,
+    request_id: String,
+}
+
+/// The page of a refusal; whoever is not signed in is asked to.
+pub(crate) fn refused(refusal: &Refusal, method: &Method, look: Look, request_id: &str) -> Response {
+    let first = refusal.problems().first().map(|problem| problem.code);
+    if first == Some(Code::NotSignedIn) {
+        // A form is not sent again behind the sign-in: its page is.
+        let next = if *method == Method::GET { look.path.as_str() } else { "/" };
+        let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        if let Ok(response) = see(&format!("/sign-in?next={next}")) {
+            return response;
+        }
+    }
+    let status = refusal.status();
+    let t = look.t;
+    let title = match status {
+        StatusCode::NOT_FOUND => t.say("Not here", "页面不存在"),
+        StatusCode::FORBIDDEN => t.say("Not allowed", "没有权限"),
+        StatusCode::TOO_MANY_REQUESTS => t.say("Too many requests", "请求过多"),
+        StatusCode::SERVICE_UNAVAILABLE => t.say("Not available now", "暂时不可用"),
+        _ => t.say("This could not be done", "无法完成操作"),
+    };
+    let troubles = refusal.problems().iter().map(|problem| Trouble::of(problem, look.lang())).collect();
+    let page = Refused { t, title, troubles, request_id: request_id.to_owned(), look };
+    page_with(status, &page).unwrap_or_else(|_| status.into_response())
+}

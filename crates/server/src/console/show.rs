@@ -1,0 +1,58 @@
+//! How figures, times and problems are written on a page.
+
+use vecferry_migrate::Problem;
+use vecferry_words::{Lang, Surface};
+
+use crate::access::{OrganizationRole, ProjectRole};
+
+/// The language of a page, which its template picks texts with: `t.say("Clusters", "集群")`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Say(pub(crate) Lang);
+
+impl Say {
+    /// One of two texts.
+    pub(crate) fn say<'a>(&self, en: &'a str, zh: &'a str) -> &'a str {
+        self.0.pick(en, zh)
+    }
+
+    /// One of two texts in which `{}` stands for a value.
+    pub(crate) fn with(&self, en: &str, zh: &str, value: impl std::fmt::Display) -> String {
+        self.0.pick(en, zh).replacen("{}", &value.to_string(), 1)
+    }
+
+    /// A role in a project by its name.
+    pub(crate) fn role(&self, name: &str) -> &'static str {
+        let title = ProjectRole::of_name(name).map(ProjectRole::title);
+        title.map_or("", |(en, zh)| self.0.pick(en, zh))
+    }
+
+    /// A role in the organization by its name.
+    pub(crate) fn organization_role(&self, name: &str) -> &'static str {
+        let title = OrganizationRole::of_name(name).map(OrganizationRole::title);
+        title.map_or("", |(en, zh)| self.0.pick(en, zh))
+    }
+
+    /// The language as the `lang` attribute names it.
+    pub(crate) fn tag(&self) -> &'static str {
+        self.0.pick("en", "zh-CN")
+    }
+}
+
+/// A problem as a page shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    pub(crate) code: String,
+    pub(crate) what: String,
+    pub(crate) hint: String,
+}
+
+impl Trouble {
+    /// A problem in a language.
+    pub(crate) fn of(problem: &Problem, lang: Lang) -> Self {
+        Self {
+            code: problem.code.to_string(),
+            what: problem.what_on(Surface::Service, lang),
+            hint: problem.hint_on(Surface::Service, lang),
+        }
+    }
+}
