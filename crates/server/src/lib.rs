@@ -9,8 +9,8 @@
 
 mod access;
 mod api;
-mod example;
 mod console;
+mod example;
 mod hooks;
 mod jobs;
 pub mod metrics;
