@@ -4,5 +4,9 @@
 
 /** What every screen is given: `rest` (the owner), `org`, `project` (the first one, with both clusters). */
 export const screens = [
-  { name: "health", path: () => "/healthz", signedIn: false },
+  { name: "sign-in", path: () => "/sign-in", signedIn: false },
+  { name: "setup", path: () => "/setup", signedIn: false },
+  { name: "account", path: () => "/setup/account" },
+  { name: "projects", path: ({ org }) => `/o/${org}/projects` },
+  { name: "not-found", path: () => "/nowhere", status: 404 },
 ];
