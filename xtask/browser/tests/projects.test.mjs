@@ -46,3 +46,12 @@ inBrowser("another organization is not there", async ({ page }) => {
   await assertSeen(page.getByRole("link", { name: /^VF-\d{4}$/ }));
   await assertUsable(page);
 });
+
+inBrowser("on a phone the menu leads everywhere", { width: 375 }, async ({ page, rest }) => {
+  await open(page, `/o/${await rest.organization()}/projects`);
+  const clusters = page.getByRole("banner").getByRole("link", { name: "Clusters", exact: true });
+  assert.equal(await clusters.isVisible(), false);
+  await page.getByLabel("Menu").click();
+  await assertSeen(clusters);
+  await assertUsable(page);
+});
