@@ -9,9 +9,6 @@ use crate::service::Service;
 use crate::tables::{NewCluster, Tables, token_purpose};
 use crate::watch::{look, sight_of};
 
-/// Clusters that are looked through for one with the same name.
-const CLUSTERS_MAX: i64 = 1_000;
-
 impl Service {
     /// Registers a self-hosted cluster in the first project. Clusters there that have the same name are of an earlier start:
     /// they are removed, unless a job needs them.
@@ -34,11 +31,8 @@ impl Service {
             // Somebody removed them all: there is no place for it, and nothing is wrong.
             return Ok(());
         };
-        let projects = [project.project_id.clone()];
-        let page = (0, CLUSTERS_MAX);
-        let (_, clusters) = tables.clusters(&org_id, Some(&projects), page).await.map_err(failed)?;
-        for earlier in clusters.iter().filter(|cluster| cluster.name == name) {
-            tables.remove_cluster(&earlier.cluster_id).await.map_err(failed)?;
+        for earlier in tables.clusters_named(&project.project_id, name).await.map_err(failed)? {
+            tables.remove_cluster(&earlier).await.map_err(failed)?;
         }
         let cluster_id = Tables::new_cluster_id();
         let token = token.map(|token| self.seal(&token_purpose(&cluster_id), &token)).transpose()?;
