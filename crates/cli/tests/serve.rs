@@ -497,6 +497,69 @@ fn a_hangup_ends_nothing() {
     assert!(service.child.try_wait().unwrap().is_none());
 }
 
+/// Whether some file of the records holds these bytes.
+fn records_hold(state: &Path, bytes: &[u8]) -> bool {
+    let mut files = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+    files.any(|path| {
+        let is_key = path.ends_with("service.key");
+        let held = fs::read(path).unwrap_or_default();
+        !is_key && held.windows(bytes.len()).any(|part| part == bytes)
+    })
+}
+
+/// How what a key encrypted begins.
+fn sealed_by(key_id: &str) -> Vec<u8> {
+    let digits = |at: usize| u8::from_str_radix(&key_id[at..at + 2], 16).unwrap();
+    std::iter::once(1).chain((0..key_id.len()).step_by(2).map(digits)).collect()
+}
+
+#[test]
+fn new_keys_are_used_without_a_restart_and_bad_ones_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let (state, keys) = (path.join("state"), path.join("keys"));
+    let (old, new) = ("11".repeat(32), "22".repeat(32));
+    let write = |text: &str| {
+        fs::write(&keys, text).unwrap();
+        fs::set_permissions(&keys, Permissions::from_mode(0o600)).unwrap();
+    };
+    write(&old);
+    let mut service = Service::start(path, &["--key-file", text(&keys)]);
+    let key = service.api_key(service.link.clone().unwrap().split_once('#').unwrap().1);
+    let bearer = format!("Bearer {key}");
+    let webhook = json!({ "url": "http://127.0.0.1:9/hook" });
+    let made = service.ask("POST", "/v2/webhooks", &[("Authorization", bearer.as_str())], Some(&webhook));
+    assert_eq!(made.status, 200, "{}", made.body);
+    let (old_id, new_id) = ("02d449a31fbb267c", "9f72ea0cf49536e3");
+    assert!(records_hold(&state, &sealed_by(old_id)));
+
+    // A broken file, and one that others can read, change nothing.
+    let refusal = "the new keys can't be used: those before stay in use";
+    write("no key");
+    service.signal("-HUP");
+    within(|| service.log().contains(refusal).then_some(()));
+    assert!(service.log().contains("VF-0819"), "{}", service.log());
+    service.signal("-HUP");
+    within(|| service.log().contains("the new keys still can't be used").then_some(()));
+    assert_eq!(service.log().matches(refusal).count(), 1, "{}", service.log());
+
+    // What is stored is encrypted with the new key, which opens it also alone.
+    write(&format!("{new}\n{old}\n"));
+    service.signal("-HUP");
+    within(|| records_hold(&state, &sealed_by(new_id)).then_some(()));
+    assert!(
+        service.log().contains(&format!("the new keys are in use key=\"{new_id}\"")),
+        "{}",
+        service.log()
+    );
+    assert_eq!(service.get("/readyz", None).status, 200);
+    service.signal("-TERM");
+    assert_eq!(service.wait().code(), Some(0));
+    for key in [&old, &new] {
+        assert!(!service.log().contains(key.as_str()), "a key is in the log");
+    }
+}
+
 #[test]
 fn records_are_backed_up_while_the_service_runs_and_restored_elsewhere() {
     let directory = tempfile::tempdir().unwrap();

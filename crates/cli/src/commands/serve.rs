@@ -2,6 +2,8 @@
 
 mod certificates;
 mod figures;
+mod keys;
+mod reread;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,12 +12,12 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::{Exit, Problem, store_problem};
+use vecferry_migrate::{Exit, Problem};
 use vecferry_milvus::Secret;
-use vecferry_server::secret::keyring::{KeySource, Keyring};
 use vecferry_server::{Service, Settings};
 use vecferry_store::Store;
 
+use self::keys::Keys;
 use super::config;
 use crate::args::{OrganizationAction, OrganizationAddArgs, ServeAction, ServeArgs, ServiceArgs};
 use crate::output::Output;
@@ -24,8 +26,6 @@ use crate::settings::{Configuration, invalid};
 use crate::signals::Signals;
 use crate::{state, text};
 
-/// The file of the keys where nobody names one.
-const KEY_FILE: &str = "service.key";
 /// The owner of the organization that the first start makes.
 const FIRST_OWNER: &str = "owner@localhost";
 /// The project of an organization that is added.
@@ -76,12 +76,12 @@ async fn serve(output: &Output, signals: &mut Signals, args: &ServiceArgs) -> Re
     let url = url_of(address, tls.is_some());
     let oidc = checked.oidc.map(|oidc| oidc.at(&url)).transpose()?;
     let settings = Settings { metrics: Some(figures::start()?), oidc, ..checked.settings };
-    let (store, service, link) = open(&checked.base, settings).await?;
-    let hangups = certificates::hangups();
+    let Opened { store, service, keys, link } = open(&checked.base, settings).await?;
+    let hangups = reread::hangups();
     listening(output, &url, &store.place(), link.as_ref());
     tracing::info!(%address, is_tls = tls.is_some(), "listens");
 
-    let kept = tokio::spawn(certificates::keep(certificates, hangups));
+    let kept = tokio::spawn(reread::keep(Arc::clone(&service), certificates, keys, hangups));
     let cancel = CancellationToken::new();
     let serving = Box::pin(vecferry_server::serve(Arc::clone(&service), listener, tls));
     let bounded = async {
@@ -120,32 +120,20 @@ fn unusable(listen: &Listen, error: &std::io::Error) -> Problem {
     invalid(&listen.place, english, chinese)
 }
 
-/// The store, and the service in it.
-async fn open(
-    base: &Base,
-    settings: Settings,
-) -> Result<(Arc<dyn Store>, Arc<Service>, Option<Secret>), Problem> {
-    let store = state::store(&base.state).await?;
-    let keyring = keyring(base, &*store).await?;
-    let (service, link) = Service::open(Arc::clone(&store), keyring, settings).await?;
-    Ok((store, service, link))
+/// The service, and what it is opened with.
+struct Opened {
+    store: Arc<dyn Store>,
+    service: Arc<Service>,
+    keys: Keys,
+    /// Signs the first owner in, where the records are new.
+    link: Option<Secret>,
 }
 
-/// The keys: those of the settings, or those of the state directory, where a first start makes one.
-async fn keyring(base: &Base, store: &dyn Store) -> Result<Keyring, Problem> {
-    let unusable = |error: vecferry_server::secret::keyring::Error| {
-        invalid(&base.keys_place, error.to_string(), format!("无法使用密钥：{error}"))
-    };
-    if let Some(source) = &base.keys {
-        return Keyring::load(source).await.map_err(unusable);
-    }
-    let Some(directory) = store.directory() else {
-        // Refused before: a database without keys.
-        return Err(store_problem(store, "", &vecferry_store::Error::unreadable("no directory for keys")));
-    };
-    let path = directory.join(KEY_FILE);
-    Keyring::create_file(&path).await.map_err(unusable)?;
-    Keyring::load(&KeySource::File(path)).await.map_err(unusable)
+async fn open(base: &Base, settings: Settings) -> Result<Opened, Problem> {
+    let store = state::store(&base.state).await?;
+    let keys = Keys::of(base, &*store).await?;
+    let (service, link) = Service::open(Arc::clone(&store), keys.load().await?, settings).await?;
+    Ok(Opened { store, service, keys, link })
 }
 
 /// Tells where it listens. The link is on stdout only, and never in the log.
@@ -175,7 +163,7 @@ async fn add_organization(output: &Output, args: &OrganizationAddArgs) -> Result
     let configuration = Configuration::read(args.base.config.as_deref(), config::variable, typed)?;
     let checked = Checked::of(&configuration)?;
     let url = url_of(checked.listen.address, checked.tls.is_some());
-    let (_, service, first) = open(&checked.base, checked.settings).await?;
+    let Opened { service, link: first, .. } = open(&checked.base, checked.settings).await?;
     // The record is new: the first owner's link is shown here or never.
     if let Some(link) = first {
         added(output, ("Default Organization", FIRST_OWNER), &link_of(&url, &link));
