@@ -14,12 +14,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use vecferry_migrate::{Exit, Problem};
 use vecferry_milvus::Secret;
+use vecferry_server::traces::{Collector, Exporter};
 use vecferry_server::{Service, Settings};
 use vecferry_store::Store;
 
 use self::keys::Keys;
 use super::config;
-use crate::args::{OrganizationAction, OrganizationAddArgs, ServeAction, ServeArgs, ServiceArgs};
+use crate::args::{Command, OrganizationAction, OrganizationAddArgs, ServeAction, ServeArgs, ServiceArgs};
 use crate::output::Output;
 use crate::settings::checked::{Base, Checked, Listen};
 use crate::settings::{Configuration, invalid};
@@ -52,14 +53,28 @@ struct Added<'a> {
     sign_in_link: &'a str,
 }
 
+/// Where a service that is to run sends its traces. Settings that can't be used are told when it starts.
+pub(crate) fn collector(command: &Command) -> Option<Collector> {
+    let Command::Serve(args) = command else { return None };
+    if args.action.is_some() {
+        return None;
+    }
+    config::read(&args.service).ok()?.collector().ok()?
+}
+
 /// Runs the service until a signal, or does what is asked of its record.
-pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ServeArgs) -> Exit {
+pub(crate) async fn run(
+    output: &Output,
+    signals: &mut Signals,
+    args: &ServeArgs,
+    traces: Option<Exporter>,
+) -> Exit {
     let done = match &args.action {
         Some(ServeAction::Organization(args)) => {
             let OrganizationAction::Add(args) = &args.action;
             add_organization(output, args).await
         }
-        None => Box::pin(serve(output, signals, &args.service)).await,
+        None => Box::pin(serve(output, signals, &args.service, traces)).await,
     };
     match done {
         Ok(exit) => exit,
@@ -67,7 +82,12 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ServeArgs
     }
 }
 
-async fn serve(output: &Output, signals: &mut Signals, args: &ServiceArgs) -> Result<Exit, Problem> {
+async fn serve(
+    output: &Output,
+    signals: &mut Signals,
+    args: &ServiceArgs,
+    traces: Option<Exporter>,
+) -> Result<Exit, Problem> {
     let checked = Checked::of(&config::read(args)?)?;
     let certificates = checked.tls.as_ref().map(certificates::load).transpose()?;
     let tls = certificates.as_ref().map(certificates::Loaded::server_config).transpose()?;
@@ -82,8 +102,15 @@ async fn serve(output: &Output, signals: &mut Signals, args: &ServiceArgs) -> Re
     tracing::info!(%address, is_tls = tls.is_some(), "listens");
 
     let kept = tokio::spawn(reread::keep(Arc::clone(&service), certificates, keys, hangups));
-    let cancel = CancellationToken::new();
-    let serving = Box::pin(vecferry_server::serve(Arc::clone(&service), listener, tls));
+    let (cancel, served) = (CancellationToken::new(), CancellationToken::new());
+    let exported = traces.map(|traces| tokio::spawn(traces.run(served.clone())));
+    let serving = Box::pin(async {
+        vecferry_server::serve(Arc::clone(&service), listener, tls).await;
+        served.cancel();
+        if let Some(exported) = exported {
+            let _ = exported.await;
+        }
+    });
     let bounded = async {
         tokio::select! {
             () = serving => {}

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
-use tracing::Instrument;
+use tracing::{Instrument, field};
 use vecferry_migrate::{Code, Lang, Problem};
 use vecferry_milvus::Secret;
 use vecferry_words::Told;
@@ -53,7 +53,7 @@ pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, 
     let (method, path) = (request.method().clone(), matched(&request));
     let lang = language(request.headers());
     let started = Instant::now();
-    let span = tracing::info_span!("request", %request_id, %method, path);
+    let span = tracing::info_span!("request", %request_id, %method, path, status = field::Empty);
     // Whoever hangs up does not stop what was asked for half-way, nor keep it from the audit log.
     let work = passed(Arc::clone(&service), request, next, request_id.clone()).instrument(span.clone());
     let mut response = match tokio::spawn(work).await {
@@ -79,8 +79,9 @@ pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, 
     ];
     metrics::counter!("vecferry_http_requests_total", &labels).increment(1);
     metrics::histogram!("vecferry_http_request_seconds", "path" => path.to_owned()).record(seconds);
+    span.record("status", status);
     let _entered = span.enter();
-    tracing::debug!(status, seconds, "answered");
+    tracing::debug!(seconds, "answered");
     response
 }
 
