@@ -122,10 +122,12 @@ fn by_service(output: &Output, command: &Command) -> Option<Exit> {
         Command::Load(args) => {
             in_runtime(output, async |signals| remote::load::run(output, signals, args).await)
         }
+        Command::Verify(args) => {
+            in_runtime(output, async |signals| remote::verify::run(output, signals, args).await)
+        }
         Command::Demo(_)
         | Command::Plan(_)
         | Command::Capacity(_)
-        | Command::Verify(_)
         | Command::Serve(_)
         | Command::Config(_)
         | Command::Backup(_)
