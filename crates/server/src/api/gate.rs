@@ -124,6 +124,9 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
     // Whoever signs in needs no session, and a browser can't get rid of the cookie of one that is over.
     if SIGN_INS.iter().any(|(known, at)| *known == method && *at == path) {
         without_session(&mut parts.headers);
+        if let Err(refusal) = store_answers(&service).await {
+            return refusal.into_response();
+        }
     }
     let caller = match caller(&service, &method, &parts.headers, peer).await {
         Ok(caller) => caller.map(Arc::new),
@@ -263,6 +266,13 @@ pub(super) async fn caller(
 ) -> Result<Option<Caller>, Refusal> {
     let found = tokio::time::timeout(CALLER_WAIT_MAX, found(service, method, headers, address)).await;
     found.unwrap_or_else(|_| Err(store_is_silent(CALLER_WAIT_MAX)))
+}
+
+/// Whether the store answers whoever is to sign in: like every other caller, they hear within seconds that it does not.
+async fn store_answers(service: &Service) -> Result<(), Refusal> {
+    let looked = tokio::time::timeout(CALLER_WAIT_MAX, service.tables().first_organization()).await;
+    looked.map_err(|_| store_is_silent(CALLER_WAIT_MAX))??;
+    Ok(())
 }
 
 /// That the store did not answer in time.
