@@ -172,10 +172,10 @@ impl Command {
             Self::Cancel(args) => &args.job.server,
             Self::Report(args) => &args.job.server,
             Self::Load(args) => &args.server,
+            Self::Verify(args) => &args.server,
             Self::Demo(_)
             | Self::Plan(_)
             | Self::Capacity(_)
-            | Self::Verify(_)
             | Self::Serve(_)
             | Self::Config(_)
             | Self::Backup(_)
@@ -732,16 +732,41 @@ pub(crate) struct ReportArgs {
 /// `verify`
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
+    /// With --server: the successful job whose collections are compared again
+    #[arg(value_name = "JOB", requires = "server")]
+    pub(crate) job: Option<String>,
+    /// Source address: https://host:port, http://host:port, or a Zilliz Cloud cluster ID
+    #[arg(long, value_name = "URI", env = "VECFERRY_SOURCE", hide_env_values = true, value_hint = ValueHint::Url,
+          required_unless_present_any = ["job", "server"], help_heading = "Source")]
+    source: Option<String>,
     #[command(flatten)]
-    pub(crate) source: SourceArgs,
+    source_access: SourceAccess,
+    /// Target address: https://host:port, http://host:port, or a Zilliz Cloud cluster ID
+    #[arg(long, value_name = "URI", env = "VECFERRY_TARGET", hide_env_values = true, value_hint = ValueHint::Url,
+          required_unless_present_any = ["job", "server"], help_heading = "Target")]
+    target: Option<String>,
     #[command(flatten)]
-    pub(crate) target: TargetArgs,
+    target_access: TargetAccess,
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
     #[command(flatten)]
     pub(crate) comparison: ComparisonArgs,
     #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    #[command(flatten)]
     pub(crate) state: StateArgs,
+}
+
+impl VerifyArgs {
+    /// The source.
+    pub(crate) fn source(&self) -> ConnectionArgs<'_> {
+        self.source_access.at(self.source.as_deref().unwrap_or_default())
+    }
+
+    /// The target.
+    pub(crate) fn target(&self) -> ConnectionArgs<'_> {
+        self.target_access.at(self.target.as_deref().unwrap_or_default())
+    }
 }
 
 /// How a comparison runs.

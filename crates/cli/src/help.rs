@@ -31,6 +31,7 @@ static HEADINGS: &[(&str, &str)] = &[
     ("Listener", "监听"),
     ("Networks", "网络"),
     ("Sign-in with OpenID Connect", "通过 OpenID Connect 登录"),
+    ("Traces", "链路追踪"),
     ("Limits", "限制"),
     ("Service", "服务"),
 ];
@@ -202,6 +203,7 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
     ("", "oidc_redirect_url", "浏览器可访问的回调 URL [默认值：使用 --listen 的地址]"),
     ("", "oidc_email_domain", "只接受该域名的邮箱地址（可重复）"),
     ("", "oidc_join", "未知用户加入的组织，其成为成员，但没有项目"),
+    ("", "otlp_endpoint", "将链路追踪数据导出到该 Collector（OTLP over HTTP），例如 http://127.0.0.1:4318"),
     ("", "jobs_per_process", "本进程同时运行的任务数 [默认值：4]"),
     ("", "jobs_total", "所有进程同时运行的任务数 [默认值：64]"),
     ("", "jobs_per_organization", "每个组织同时运行的任务数 [默认值：16]"),
@@ -216,6 +218,7 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
     ("", "cluster_interval", "两次查看已注册集群之间的秒数 [默认值：60]"),
     ("", "audit_days", "审计日志的保留天数 [默认值：400]"),
     ("", "job_days", "已结束任务的保留天数，0 表示不限 [默认值：0]"),
+    ("verify", "job", "与 --server 一起使用：再次比较该成功任务的 Collection"),
     ("load", "job", "按源集群的加载状态，加载该任务复制的 Collection"),
 ];
 

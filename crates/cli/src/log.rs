@@ -2,28 +2,47 @@
 
 use std::io::{self, Write};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 use vecferry_migrate::{Code, Problem};
 use vecferry_report::acts;
+use vecferry_server::traces::SpanLayer;
 use vecferry_words::Told;
 
 use crate::args::{LogFormat, Shown};
 use crate::output::readable;
 
-/// Writes the log from now on, if that is asked for, or the command does so without being asked.
-pub(crate) fn start(shown: &Shown, default: Option<&str>) -> Result<(), Problem> {
+/// A part of the log.
+type Part = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Writes the log from now on, if that is asked for, or the command does so without being asked; and notes spans for a
+/// collector, if there is one.
+pub(crate) fn start(shown: &Shown, default: Option<&str>, spans: Option<SpanLayer>) -> Result<(), Problem> {
     let asked = shown.log.as_deref().filter(|filter| !filter.is_empty());
-    let Some(filter) = asked.or(default) else { return Ok(()) };
+    let mut parts = Vec::new();
+    if let Some(filter) = asked.or(default) {
+        parts.push(written(filter, shown.log_format)?);
+    }
+    // Each part has its own filter: a quiet log does not keep spans from the collector.
+    parts.extend(spans.map(|spans| spans.with_filter(filter_fn(SpanLayer::notes)).boxed()));
+    if !parts.is_empty() {
+        tracing_subscriber::registry().with(parts).init();
+    }
+    Ok(())
+}
+
+fn written(filter: &str, format: LogFormat) -> Result<Part, Problem> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         let told = Told::both(format!("--log {filter}: {error}"), format!("--log {filter} 无效：`{error}`"));
         Problem::new(Code::Arguments).told("detail", told)
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
-    match shown.log_format {
-        LogFormat::Text => log.with_writer(|| Readable).init(),
-        LogFormat::Json => log.json().with_writer(|| Escaped).init(),
-    }
-    Ok(())
+    let log = tracing_subscriber::fmt::layer().with_ansi(false);
+    Ok(match format {
+        LogFormat::Text => log.with_writer(|| Readable).with_filter(filter).boxed(),
+        LogFormat::Json => log.json().with_writer(|| Escaped).with_filter(filter).boxed(),
+    })
 }
 
 /// What the libraries log holds servers' messages.

@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use vecferry_migrate::Exit;
+use vecferry_server::traces;
 
 use crate::args::{Cli, Command, StateArgs};
 use crate::output::Output;
@@ -48,7 +49,8 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli, matches: &ArgMatches) -> Exit {
     let output = output(cli);
-    if let Err(problem) = log::start(&cli.shown, default_log(&cli.command)) {
+    let (spans, exporter) = commands::serve::collector(&cli.command).map(traces::to).unzip();
+    if let Err(problem) = log::start(&cli.shown, default_log(&cli.command), spans) {
         return output.refuse(&[problem]);
     }
     if cli.command.server().is_some() {
@@ -65,7 +67,7 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Exit {
         Command::Sandbox => commands::sandbox::run(),
         Command::Demo(_) => in_runtime(&output, async |signals| commands::demo::run(&output, signals).await),
         Command::Serve(args) => {
-            in_threads(&output, async |signals| commands::serve::run(&output, signals, args).await)
+            in_threads(&output, async |signals| commands::serve::run(&output, signals, args, exporter).await)
         }
         Command::Config(args) => commands::config::run(&output, args),
         Command::Backup(args) => commands::backup::backup(&output, args),
@@ -120,10 +122,12 @@ fn by_service(output: &Output, command: &Command) -> Option<Exit> {
         Command::Load(args) => {
             in_runtime(output, async |signals| remote::load::run(output, signals, args).await)
         }
+        Command::Verify(args) => {
+            in_runtime(output, async |signals| remote::verify::run(output, signals, args).await)
+        }
         Command::Demo(_)
         | Command::Plan(_)
         | Command::Capacity(_)
-        | Command::Verify(_)
         | Command::Serve(_)
         | Command::Config(_)
         | Command::Backup(_)

@@ -15,5 +15,7 @@ mod options;
 pub(crate) mod rate;
 mod request;
 pub(crate) mod resume;
+mod task;
+pub(crate) mod verify;
 
 pub(crate) use options::foreign_options;

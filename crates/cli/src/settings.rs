@@ -53,7 +53,7 @@ pub(crate) struct Setting {
 }
 
 /// Settings that are no limits.
-const PLAIN: [(&str, Kind, Option<&str>); 20] = [
+const PLAIN: [(&str, Kind, Option<&str>); 21] = [
     ("listen", Kind::Text, Some("127.0.0.1:19777")),
     ("tls-cert", Kind::Text, None),
     ("tls-key", Kind::Text, None),
@@ -74,6 +74,7 @@ const PLAIN: [(&str, Kind, Option<&str>); 20] = [
     ("oidc-redirect-url", Kind::Text, None),
     ("oidc-email-domain", Kind::List, None),
     ("oidc-join", Kind::Text, None),
+    ("otlp-endpoint", Kind::Text, None),
 ];
 
 /// All settings.

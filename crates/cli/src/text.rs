@@ -81,6 +81,10 @@ vecferry_words::sentences! {
     service_goes_on_loading
         "The service continues to load the collections."
         "服务将继续加载这些 Collection。";
+    /// Ctrl-C while clusters are compared.
+    service_goes_on_comparing
+        "The service continues to compare the clusters; its API shows the result among the tasks of the job."
+        "服务将继续比较两个集群；可通过其 API 在该任务的操作记录中查看结果。";
     /// Heading of a column.
     progress_column "progress" "进度";
 
@@ -296,6 +300,24 @@ pub(crate) fn service_is_away(lang: Lang, seconds: u64, why: &str) -> String {
 /// A service loads what a job copied, and nothing else.
 pub(crate) fn load_needs_job() -> Told {
     Told::both("--server needs --job", "--server 需要与 --job 一起使用")
+}
+
+/// `verify --server` without a job.
+pub(crate) fn verify_needs_job() -> Told {
+    Told::both(
+        "with --server, name the job whose collections are to be compared: vecferry verify JOB",
+        "使用 --server 时，请指定要比较其 Collection 的任务：vecferry verify JOB",
+    )
+}
+
+/// An API key that others on the way can read.
+pub(crate) fn key_is_readable(lang: Lang, host: &str) -> String {
+    lang.pick(
+        format!(
+            "warning: the API key is sent to {host} unencrypted (http://), and others on the way can read it; use https://"
+        ),
+        format!("警告：API 密钥以未加密的方式（http://）发送到 {host}，传输途中可能被他人读取；请使用 https://"),
+    )
 }
 
 /// Where the service listens.

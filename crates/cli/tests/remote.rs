@@ -503,6 +503,38 @@ fn another_command_limits_and_cancels_a_job_that_is_followed() {
 }
 
 #[test]
+fn a_finished_job_is_compared_again_and_then_removed() {
+    let world = World::registered();
+    world.source.add(&books("books"));
+    world.run(&migrate(&["--max-rate", "20MB/s"])).assert_code(0);
+    let job = world.only_job();
+    let job_id = job["jobId"].as_str().unwrap();
+    world.run(&["status", job_id]).assert_says(&["20MB/s"]);
+
+    let equal = world.run(&["verify", job_id, "--level", "full"]);
+    equal.assert_code(0);
+    equal.assert_says(&["default.books"]);
+    let equal = world.run(&["verify", job_id, "--level", "count", "--json"]);
+    equal.assert_code(0);
+    assert_eq!(equal.events().last().unwrap()["report"]["verified"], "count", "{}", equal.stdout);
+    world.target.delete(("default", "books"), "_default", &std::collections::BTreeSet::from([Key::Long(7)]));
+    let differs = world.run(&["verify", job_id, "--level", "full"]);
+    differs.assert_code(5);
+    differs.assert_says(&["default.books", "VF-04"]);
+    let nameless = world.run(&["verify"]);
+    nameless.assert_code(2);
+    nameless.assert_says(&["name the job whose collections are to be compared"]);
+    let foreign = world.run(&["verify", job_id, "--level", "full", "--repair", "--yes"]);
+    foreign.assert_code(2);
+    foreign.assert_says(&["`--repair` can't be used with --server"]);
+
+    let removed = world.run(&["cancel", job_id, "--clean"]);
+    removed.assert_code(0);
+    removed.assert_says(&[&format!("Job {job_id}: CANCELED"), "default.books"]);
+    assert!(world.target.names("default").0.is_empty());
+}
+
+#[test]
 fn a_service_that_is_away_for_a_moment_is_waited_for() {
     let mut held = Held::when_loading();
     let mut running = held.world.spawn(&migrate(&[]));
@@ -601,9 +633,9 @@ fn what_the_service_cannot_follow_is_refused_and_variables_are_left_alone() {
     refused.assert_code(2);
     refused
         .assert_says(&["`--exclude` can't be used with --server", "`--dry-run` can't be used with --server"]);
-    let refused = world.run(&["cancel", "0197", "--clean"]);
+    let refused = world.run(&["cancel", "0197", "--target-token", "t"]);
     refused.assert_code(2);
-    refused.assert_says(&["`--clean` can't be used with --server"]);
+    refused.assert_says(&["`--target-token` can't be used with --server"]);
     let mut here = vecferry(&["jobs", "--state-dir", "x"]);
     let refused = ended(here.env("VECFERRY_SERVER", &world.service.url));
     refused.assert_code(2);

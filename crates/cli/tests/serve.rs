@@ -497,6 +497,157 @@ fn a_hangup_ends_nothing() {
     assert!(service.child.try_wait().unwrap().is_none());
 }
 
+/// Whether some file of the records holds these bytes.
+fn records_hold(state: &Path, bytes: &[u8]) -> bool {
+    let mut files = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+    files.any(|path| {
+        let is_key = path.ends_with("service.key");
+        let held = fs::read(path).unwrap_or_default();
+        !is_key && held.windows(bytes.len()).any(|part| part == bytes)
+    })
+}
+
+/// How what a key encrypted begins.
+fn sealed_by(key_id: &str) -> Vec<u8> {
+    let digits = |at: usize| u8::from_str_radix(&key_id[at..at + 2], 16).unwrap();
+    std::iter::once(1).chain((0..key_id.len()).step_by(2).map(digits)).collect()
+}
+
+#[test]
+fn new_keys_are_used_without_a_restart_and_bad_ones_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let (state, keys) = (path.join("state"), path.join("keys"));
+    let (old, new) = ("11".repeat(32), "22".repeat(32));
+    let write = |text: &str| {
+        fs::write(&keys, text).unwrap();
+        fs::set_permissions(&keys, Permissions::from_mode(0o600)).unwrap();
+    };
+    write(&old);
+    let mut service = Service::start(path, &["--key-file", text(&keys)]);
+    let key = service.api_key(service.link.clone().unwrap().split_once('#').unwrap().1);
+    let bearer = format!("Bearer {key}");
+    let webhook = json!({ "url": "http://127.0.0.1:9/hook" });
+    let made = service.ask("POST", "/v2/webhooks", &[("Authorization", bearer.as_str())], Some(&webhook));
+    assert_eq!(made.status, 200, "{}", made.body);
+    let (old_id, new_id) = ("02d449a31fbb267c", "9f72ea0cf49536e3");
+    assert!(records_hold(&state, &sealed_by(old_id)));
+
+    // A broken file, and one that others can read, change nothing.
+    let refusal = "the new keys can't be used: those before stay in use";
+    write("no key");
+    service.signal("-HUP");
+    within(|| service.log().contains(refusal).then_some(()));
+    assert!(service.log().contains("VF-0819"), "{}", service.log());
+    service.signal("-HUP");
+    within(|| service.log().contains("the new keys still can't be used").then_some(()));
+    assert_eq!(service.log().matches(refusal).count(), 1, "{}", service.log());
+
+    // What is stored is encrypted with the new key, which opens it also alone.
+    write(&format!("{new}\n{old}\n"));
+    service.signal("-HUP");
+    within(|| records_hold(&state, &sealed_by(new_id)).then_some(()));
+    assert!(
+        service.log().contains(&format!("the new keys are in use key=\"{new_id}\"")),
+        "{}",
+        service.log()
+    );
+    assert_eq!(service.get("/readyz", None).status, 200);
+    service.signal("-TERM");
+    assert_eq!(service.wait().code(), Some(0));
+    for key in [&old, &new] {
+        assert!(!service.log().contains(key.as_str()), "a key is in the log");
+    }
+}
+
+/// A request that a collector was sent.
+struct Exported {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Exported {
+    fn of(stream: &mut TcpStream) -> Self {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let (mut head, mut line) = (String::new(), String::new());
+        while reader.read_line(&mut line).unwrap() > 2 {
+            head.push_str(&line.to_lowercase());
+            line.clear();
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let mut body = vec![0; length.parse().unwrap()];
+        reader.read_exact(&mut body).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        Self { head, body }
+    }
+
+    fn holds(&self, text: &str) -> bool {
+        self.body.windows(text.len()).any(|part| part == text.as_bytes())
+    }
+}
+
+#[test]
+fn spans_go_to_a_collector_and_hold_no_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let mut service = Service::start(directory.path(), &["--otlp-endpoint", &endpoint]);
+    let token = service.link.clone().unwrap().split_once('#').unwrap().1.to_owned();
+    let key = service.api_key(&token);
+    assert_eq!(service.get("/v2/projects", Some(&key)).status, 200);
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut exported = vec![Exported::of(&mut stream)];
+    // What is left at the end comes too.
+    assert_eq!(service.get("/healthz", None).status, 200);
+    service.signal("-TERM");
+    let collecting = std::thread::spawn(move || {
+        while !exported.iter().any(|exported| exported.holds("/healthz")) {
+            exported.push(Exported::of(&mut listener.accept().unwrap().0));
+        }
+        exported
+    });
+    assert_eq!(service.wait().code(), Some(0));
+    within(|| collecting.is_finished().then_some(()));
+    let exported = collecting.join().unwrap();
+    for exported in &exported {
+        assert!(exported.head.starts_with("post /v1/traces http/1.1\r\n"), "{}", exported.head);
+        assert!(exported.head.contains("content-type: application/x-protobuf"), "{}", exported.head);
+        for part in ["service.name", "vecferry", "service.instance.id", "request", "request_id", "status"] {
+            assert!(exported.holds(part), "{part}");
+        }
+        for secret in [&token, &key] {
+            assert!(!exported.holds(secret), "a secret is in a span");
+        }
+    }
+    assert!(exported.iter().any(|exported| exported.holds("/v2/session/link")));
+}
+
+#[test]
+fn a_collector_that_is_away_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    let mut service = Service::start(directory.path(), &["--otlp-endpoint", &endpoint]);
+    for _ in 0..20 {
+        assert_eq!(service.get("/healthz", None).status, 200);
+    }
+    let warning = "traces cannot be exported: spans are dropped meanwhile";
+    within(|| service.log().contains(warning).then_some(()));
+    assert_eq!(service.get("/readyz", None).status, 200);
+    let started = Instant::now();
+    service.signal("-TERM");
+    assert_eq!(service.wait().code(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(7), "{:?}", started.elapsed());
+    assert_eq!(service.log().matches(warning).count(), 1, "{}", service.log());
+
+    let mut serve = vecferry(&["serve", "--otlp-endpoint", "http://me:planted@127.0.0.1:4318"]);
+    let refused = ended(&mut serve);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("`--otlp-endpoint`: is not http[s]://HOST"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("planted"), "{}", refused.stderr);
+}
+
 #[test]
 fn records_are_backed_up_while_the_service_runs_and_restored_elsewhere() {
     let directory = tempfile::tempdir().unwrap();

@@ -25,6 +25,7 @@ mod settings;
 mod tables;
 mod throttle;
 mod tls;
+pub mod traces;
 mod watch;
 
 pub use api::openapi;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore};
@@ -42,7 +42,8 @@ const TASKS_MAX: usize = 4;
 /// The service, as one process runs it.
 pub struct Service {
     tables: Tables,
-    keyring: Keyring,
+    /// Replaced as a whole when the keys are read again.
+    keyring: RwLock<Arc<Keyring>>,
     settings: Settings,
     /// The name of this process among those that share the store.
     process: String,
@@ -60,6 +61,8 @@ pub struct Service {
     listeners: Arc<Semaphore>,
     /// A job may be there to be taken.
     pub(crate) wake: Notify,
+    /// Secrets are to be encrypted with a new key.
+    pub(crate) reseal: Notify,
     /// Nothing new begins.
     stop: CancellationToken,
     /// Renders what is counted.
@@ -99,7 +102,7 @@ impl Service {
         let requests = settings.requests;
         let service = Self {
             tables,
-            keyring,
+            keyring: RwLock::new(Arc::new(keyring)),
             process: format!("process-{}", uuid::Uuid::now_v7().simple()),
             resources: Resources::new(Limits::default()),
             sign_ins: SignIns::new(),
@@ -110,6 +113,7 @@ impl Service {
             tasks: Arc::new(Semaphore::new(TASKS_MAX)),
             listeners: Arc::new(Semaphore::new(requests.listeners_max)),
             wake: Notify::new(),
+            reseal: Notify::new(),
             stop: CancellationToken::new(),
             metrics: settings.metrics.clone(),
             oidc: settings.oidc.clone().map(Oidc::new),
@@ -135,8 +139,22 @@ impl Service {
         self.tables.store()
     }
 
-    pub(crate) fn keyring(&self) -> &Keyring {
-        &self.keyring
+    pub(crate) fn keyring(&self) -> Arc<Keyring> {
+        Arc::clone(&self.keyring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Uses other keys from now on: the first one encrypts, also what is stored already. What the former keys encrypted
+    /// still opens. Tells whether another key encrypts, or is there to decrypt, than before.
+    pub fn replace_keys(&self, keyring: Keyring) -> bool {
+        let mut current = self.keyring.write().unwrap_or_else(PoisonError::into_inner);
+        let keyring = keyring.after(&current);
+        if keyring.key_ids() == current.key_ids() {
+            return false;
+        }
+        *current = Arc::new(keyring);
+        drop(current);
+        self.reseal.notify_one();
+        true
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -307,12 +325,12 @@ impl Service {
 
     /// Encrypts a secret.
     pub(crate) fn seal(&self, purpose: &str, secret: &Secret) -> Result<Vec<u8>, Problem> {
-        self.keyring.seal(purpose, secret.reveal().as_bytes()).map_err(key_problem)
+        self.keyring().seal(purpose, secret.reveal().as_bytes()).map_err(key_problem)
     }
 
     /// Decrypts a secret.
     pub(crate) fn open_secret(&self, purpose: &str, sealed: &[u8]) -> Result<Secret, Problem> {
-        let plain = self.keyring.open(purpose, sealed).map_err(key_problem)?;
+        let plain = self.keyring().open(purpose, sealed).map_err(key_problem)?;
         let text = String::from_utf8(plain.to_vec());
         text.map(Secret::new).map_err(|_| Problem::new(Code::KeyMissing).with("key", "-"))
     }

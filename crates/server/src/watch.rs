@@ -98,6 +98,7 @@ async fn keep_in_order(service: Arc<Service>) {
         }
         tokio::select! {
             () = tokio::time::sleep(ORDER_INTERVAL) => {}
+            () = service.reseal.notified() => {}
             () = service.stopping().cancelled() => return,
         }
     }

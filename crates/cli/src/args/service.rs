@@ -119,7 +119,18 @@ pub(crate) struct ServiceArgs {
     #[command(flatten)]
     oidc: OidcArgs,
     #[command(flatten)]
+    traces: TraceArgs,
+    #[command(flatten)]
     limits: LimitArgs,
+}
+
+/// Where traces go.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Traces")]
+struct TraceArgs {
+    /// Export traces to this collector (OTLP over HTTP), such as `http://127.0.0.1:4318`
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    otlp_endpoint: Option<String>,
 }
 
 /// How the service is reached.
@@ -276,6 +287,7 @@ impl ServiceArgs {
             one("oidc-redirect-url", oidc.oidc_redirect_url.as_ref()),
             ("oidc-email-domain", oidc.oidc_email_domain.clone()),
             one("oidc-join", oidc.oidc_join.as_ref()),
+            one("otlp-endpoint", self.traces.otlp_endpoint.as_ref()),
             one("jobs-per-process", limits.jobs_per_process.as_ref()),
             one("jobs-total", limits.jobs_total.as_ref()),
             one("jobs-per-organization", limits.jobs_per_organization.as_ref()),

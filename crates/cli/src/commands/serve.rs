@@ -3,6 +3,8 @@
 mod certificates;
 mod demo;
 mod figures;
+mod keys;
+mod reread;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,23 +13,22 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::{Exit, Problem, store_problem};
+use vecferry_migrate::{Exit, Problem};
 use vecferry_milvus::Secret;
-use vecferry_server::secret::keyring::{KeySource, Keyring};
+use vecferry_server::traces::{Collector, Exporter};
 use vecferry_server::{Service, Settings};
 use vecferry_store::Store;
 
 use self::demo::Demonstration;
+use self::keys::Keys;
 use super::config;
-use crate::args::{OrganizationAction, OrganizationAddArgs, ServeAction, ServeArgs};
+use crate::args::{Command, OrganizationAction, OrganizationAddArgs, ServeAction, ServeArgs};
 use crate::output::Output;
 use crate::settings::checked::{Base, Checked, Listen};
 use crate::settings::{Configuration, invalid};
 use crate::signals::Signals;
 use crate::{state, text};
 
-/// The file of the keys where nobody names one.
-const KEY_FILE: &str = "service.key";
 /// The owner of the organization that the first start makes.
 const FIRST_OWNER: &str = "owner@localhost";
 /// The project of an organization that is added.
@@ -56,14 +57,28 @@ struct Added<'a> {
     sign_in_link: &'a str,
 }
 
+/// Where a service that is to run sends its traces. Settings that can't be used are told when it starts.
+pub(crate) fn collector(command: &Command) -> Option<Collector> {
+    let Command::Serve(args) = command else { return None };
+    if args.action.is_some() {
+        return None;
+    }
+    config::read(&args.service).ok()?.collector().ok()?
+}
+
 /// Runs the service until a signal, or does what is asked of its record.
-pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ServeArgs) -> Exit {
+pub(crate) async fn run(
+    output: &Output,
+    signals: &mut Signals,
+    args: &ServeArgs,
+    traces: Option<Exporter>,
+) -> Exit {
     let done = match &args.action {
         Some(ServeAction::Organization(args)) => {
             let OrganizationAction::Add(args) = &args.action;
             add_organization(output, args).await
         }
-        None => Box::pin(serve(output, signals, args)).await,
+        None => Box::pin(serve(output, signals, args, traces)).await,
     };
     match done {
         Ok(exit) => exit,
@@ -71,11 +86,16 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ServeArgs
     }
 }
 
-async fn serve(output: &Output, signals: &mut Signals, args: &ServeArgs) -> Result<Exit, Problem> {
+async fn serve(
+    output: &Output,
+    signals: &mut Signals,
+    args: &ServeArgs,
+    traces: Option<Exporter>,
+) -> Result<Exit, Problem> {
     let checked = Checked::of(&config::read(&args.service)?)?;
     match args.demo {
-        true => Box::pin(demo::run(output, signals, checked)).await,
-        false => Box::pin(run_service(output, signals, checked, None)).await,
+        true => Box::pin(demo::run(output, signals, checked, traces)).await,
+        false => Box::pin(run_service(output, signals, checked, (None, traces))).await,
     }
 }
 
@@ -83,7 +103,7 @@ async fn run_service(
     output: &Output,
     signals: &mut Signals,
     checked: Checked,
-    demonstration: Option<&Demonstration>,
+    (demonstration, traces): (Option<&Demonstration>, Option<Exporter>),
 ) -> Result<Exit, Problem> {
     let certificates = checked.tls.as_ref().map(certificates::load).transpose()?;
     let tls = certificates.as_ref().map(certificates::Loaded::server_config).transpose()?;
@@ -92,17 +112,24 @@ async fn run_service(
     let url = url_of(address, tls.is_some());
     let oidc = checked.oidc.map(|oidc| oidc.at(&url)).transpose()?;
     let settings = Settings { metrics: Some(figures::start()?), oidc, ..checked.settings };
-    let (store, service, link) = open(&checked.base, settings).await?;
+    let Opened { store, service, keys, link } = open(&checked.base, settings).await?;
     if let Some(demonstration) = demonstration {
         demonstration.register(&service).await?;
     }
-    let hangups = certificates::hangups();
+    let hangups = reread::hangups();
     listening(output, (&url, &store.place()), link.as_ref(), demonstration);
     tracing::info!(%address, is_tls = tls.is_some(), "listens");
 
-    let kept = tokio::spawn(certificates::keep(certificates, hangups));
-    let cancel = CancellationToken::new();
-    let serving = Box::pin(vecferry_server::serve(Arc::clone(&service), listener, tls));
+    let kept = tokio::spawn(reread::keep(Arc::clone(&service), certificates, keys, hangups));
+    let (cancel, served) = (CancellationToken::new(), CancellationToken::new());
+    let exported = traces.map(|traces| tokio::spawn(traces.run(served.clone())));
+    let serving = Box::pin(async {
+        vecferry_server::serve(Arc::clone(&service), listener, tls).await;
+        served.cancel();
+        if let Some(exported) = exported {
+            let _ = exported.await;
+        }
+    });
     let bounded = async {
         tokio::select! {
             () = serving => {}
@@ -139,32 +166,20 @@ fn unusable(listen: &Listen, error: &std::io::Error) -> Problem {
     invalid(&listen.place, english, chinese)
 }
 
-/// The store, and the service in it.
-async fn open(
-    base: &Base,
-    settings: Settings,
-) -> Result<(Arc<dyn Store>, Arc<Service>, Option<Secret>), Problem> {
-    let store = state::store(&base.state).await?;
-    let keyring = keyring(base, &*store).await?;
-    let (service, link) = Service::open(Arc::clone(&store), keyring, settings).await?;
-    Ok((store, service, link))
+/// The service, and what it is opened with.
+struct Opened {
+    store: Arc<dyn Store>,
+    service: Arc<Service>,
+    keys: Keys,
+    /// Signs the first owner in, where the records are new.
+    link: Option<Secret>,
 }
 
-/// The keys: those of the settings, or those of the state directory, where a first start makes one.
-async fn keyring(base: &Base, store: &dyn Store) -> Result<Keyring, Problem> {
-    let unusable = |error: vecferry_server::secret::keyring::Error| {
-        invalid(&base.keys_place, error.to_string(), format!("无法使用密钥：{error}"))
-    };
-    if let Some(source) = &base.keys {
-        return Keyring::load(source).await.map_err(unusable);
-    }
-    let Some(directory) = store.directory() else {
-        // Refused before: a database without keys.
-        return Err(store_problem(store, "", &vecferry_store::Error::unreadable("no directory for keys")));
-    };
-    let path = directory.join(KEY_FILE);
-    Keyring::create_file(&path).await.map_err(unusable)?;
-    Keyring::load(&KeySource::File(path)).await.map_err(unusable)
+async fn open(base: &Base, settings: Settings) -> Result<Opened, Problem> {
+    let store = state::store(&base.state).await?;
+    let keys = Keys::of(base, &*store).await?;
+    let (service, link) = Service::open(Arc::clone(&store), keys.load().await?, settings).await?;
+    Ok(Opened { store, service, keys, link })
 }
 
 /// Tells where it listens. The link is on stdout only, and never in the log.
@@ -203,7 +218,7 @@ async fn add_organization(output: &Output, args: &OrganizationAddArgs) -> Result
     let configuration = Configuration::read(args.base.config.as_deref(), config::variable, typed)?;
     let checked = Checked::of(&configuration)?;
     let url = url_of(checked.listen.address, checked.tls.is_some());
-    let (_, service, first) = open(&checked.base, checked.settings).await?;
+    let Opened { service, link: first, .. } = open(&checked.base, checked.settings).await?;
     // The record is new: the first owner's link is shown here or never.
     if let Some(link) = first {
         added(output, ("Default Organization", FIRST_OWNER), &link_of(&url, &link));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::{Code, Exit, Problem, RepairScope, VerifyRequest, store_problem, verify};
+use vecferry_migrate::{Code, Exit, Problem, RepairScope, Report, VerifyRequest, store_problem, verify};
 
 use crate::args::{ComparisonArgs, LevelArg, VerifyArgs};
 use crate::commands::migrate::{Finished, ask, selection};
@@ -37,12 +37,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &VerifyArg
     progress.end();
     match result {
         Some(Ok(report)) => {
-            if output.json {
-                present::problems(output, &report);
-                output.json_line(&Finished::new(&report));
-            } else {
-                present::comparison(output, &report);
-            }
+            show(output, &report);
             report.exit()
         }
         Some(Err(problems)) => output.refuse(&problems),
@@ -53,8 +48,18 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &VerifyArg
     }
 }
 
+/// Shows what a comparison came to.
+pub(crate) fn show(output: &Output, report: &Report) {
+    if output.json {
+        present::problems(output, report);
+        output.json_line(&Finished::new(report));
+    } else {
+        present::comparison(output, report);
+    }
+}
+
 async fn request(args: &VerifyArgs) -> Result<VerifyRequest, Vec<Problem>> {
-    let sides = (args.source.connection(), args.target.connection());
+    let sides = (args.source(), args.target());
     let (source, target) = tokio::join!(reach(&sides.0), reach(&sides.1));
     let ((source, target), (selection, target_dbs)) = both(both(source, target), selection(&args.selection))?;
     let (source, target) = (source.endpoint, target.endpoint);

@@ -126,3 +126,15 @@ pub(super) struct Task {
     #[serde(default)]
     pub(super) result: Option<Value>,
 }
+
+impl Task {
+    /// Whether nothing more happens.
+    pub(super) fn is_over(&self) -> bool {
+        ["SUCCESSFUL", "FAILED"].contains(&self.status.as_str())
+    }
+
+    /// Whether it came to its end.
+    pub(super) fn is_successful(&self) -> bool {
+        self.status == "SUCCESSFUL"
+    }
+}

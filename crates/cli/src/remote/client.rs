@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 use ureq::http::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE};
 use ureq::http::{HeaderValue, Method, Request, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use vecferry_migrate::{Code, Lang, Problem, words_of};
 use vecferry_milvus::Secret;
+use vecferry_report::harmless;
 use vecferry_words::Told;
 
 use crate::args::ServerArgs;
+use crate::output::Output;
+use crate::text;
 
 /// Holds the API key, so that it is on no command line.
 const KEY_VARIABLE: &str = "VECFERRY_API_KEY";
@@ -95,7 +98,7 @@ impl Message {
 
 impl Client {
     /// A client of the service that the arguments name. Nothing is sent yet.
-    pub(super) fn open(lang: Lang, args: &ServerArgs) -> Result<Self, Vec<Problem>> {
+    pub(super) fn open(output: &Output, args: &ServerArgs) -> Result<Self, Vec<Problem>> {
         let base = base(args.address().unwrap_or_default()).map_err(|problem| vec![problem])?;
         let authorization = key(args.server_key_file.as_deref()).map_err(|problem| vec![problem])?;
         let is_tls = base.starts_with("https:");
@@ -113,7 +116,10 @@ impl Client {
             let roots = RootCerts::new_with_certs(&[ca, of_system()].concat());
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         }
-        Ok(Self { base, authorization, agent: config.build().new_agent(), lang })
+        if let Some(host) = readable_by_others(&base) {
+            output.note(&text::key_is_readable(output.lang, &harmless(&host)));
+        }
+        Ok(Self { base, authorization, agent: config.build().new_agent(), lang: output.lang })
     }
 
     /// Asks for something.
@@ -151,8 +157,8 @@ impl Client {
     }
 
     /// Has something done of which only its end matters.
-    pub(super) async fn order(&self, path: &str) -> Result<(), Failure> {
-        self.post::<Value>(path, &json!({})).await.map(drop)
+    pub(super) async fn order(&self, path: &str, body: &Value) -> Result<(), Failure> {
+        self.post::<Value>(path, body).await.map(drop)
     }
 
     /// Sets something.
@@ -346,6 +352,19 @@ fn base(text: &str) -> Result<String, Problem> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
+/// The host of an address where others on the way read what is sent there: neither over TLS nor on this machine.
+fn readable_by_others(base: &str) -> Option<String> {
+    let uri = base.parse::<Uri>().ok()?;
+    if uri.scheme_str() == Some("https") {
+        return None;
+    }
+    let host = uri.host()?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_here = bare.eq_ignore_ascii_case("localhost")
+        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    (!is_here).then(|| host.to_owned())
+}
+
 /// The header that the API key goes into.
 fn key(file: Option<&Path>) -> Result<Secret, Problem> {
     let key = match file {
@@ -417,7 +436,19 @@ fn worded(error: &ureq::Error) -> Told {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn only_tls_or_this_machine_is_safe_for_a_key() {
+        for base in ["https://v.example.com", "http://127.0.0.1:9", "http://[::1]:9", "http://LOCALHOST/x"] {
+            assert_eq!(readable_by_others(base), None, "{base}");
+        }
+        for base in ["http://v.example.com:9", "http://10.0.0.1/x", "http://localhost.example.com"] {
+            assert!(readable_by_others(base).is_some(), "{base}");
+        }
+    }
 
     fn client() -> Client {
         Client {

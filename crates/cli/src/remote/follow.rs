@@ -124,7 +124,7 @@ async fn follow(
 
 /// Cancels a job. One that ended in between is as it is.
 pub(super) async fn canceled(client: &Client, job_id: &str) -> Result<(), Failure> {
-    match client.order(&format!("/v2/jobs/{job_id}/cancel")).await {
+    match client.order(&format!("/v2/jobs/{job_id}/cancel"), &json!({})).await {
         Err(failure) if failure.is_conflict() => Ok(()),
         done => done,
     }

@@ -21,7 +21,7 @@ const PAGE_JOBS: usize = 100;
 /// Lists the jobs that the caller sees.
 pub(crate) async fn list(output: &Output, args: &JobsArgs) -> Exit {
     let result = async {
-        let client = Client::open(output.lang, &args.server)?;
+        let client = Client::open(output, &args.server)?;
         let jobs = all_jobs(&client).await.map_err(Failure::problems)?;
         if output.json {
             output.json_line(&jobs.iter().map(summary).collect::<Vec<_>>());
@@ -89,7 +89,7 @@ fn job_table(output: &Output, jobs: &[Job]) -> Table {
 /// Shows how far a job is.
 pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
     let result = async {
-        let client = Client::open(output.lang, &args.server)?;
+        let client = Client::open(output, &args.server)?;
         let found = async { follow::details(&client, &find::job(&client, &args.job).await?).await };
         let details = found.await.map_err(Failure::problems)?;
         if output.json {
@@ -150,7 +150,7 @@ pub(crate) async fn report(output: &Output, args: &ReportArgs) -> Exit {
 }
 
 async fn reported(output: &Output, args: &ReportArgs) -> Result<(), Vec<Problem>> {
-    let client = Client::open(output.lang, &args.job.server)?;
+    let client = Client::open(output, &args.job.server)?;
     let found = async {
         let job_id = find::job(&client, &args.job.job).await?;
         let report = follow::report(&client, &job_id).await?;

@@ -34,7 +34,7 @@ struct Checked {
 
 /// Has a migration checked and carried out.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateArgs) -> Exit {
-    let (asked, client) = match both(Asked::of(args), Client::open(output.lang, &args.server)) {
+    let (asked, client) = match both(Asked::of(args), Client::open(output, &args.server)) {
         Ok(opened) => opened,
         Err(problems) => return output.refuse(&problems),
     };
@@ -61,7 +61,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         return exit;
     }
     let create = create(output, &client, &checked.body);
-    begin_and_follow(output, signals, &client, create, asked.max_rate.as_deref()).await
+    begin_and_follow(output, signals, &client, create, None).await
 }
 
 /// Has both clusters checked.

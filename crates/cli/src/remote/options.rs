@@ -29,9 +29,10 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("status", &["job"]),
     ("resume", &["job", "max_rate"]),
     ("rate", &["job", "rate"]),
-    ("cancel", &["job"]),
+    ("cancel", &["job", "clean"]),
     ("report", &["job", "html"]),
     ("load", &["job"]),
+    ("verify", &["job", "level"]),
 ];
 
 const ALWAYS: &[&str] = &[
@@ -119,14 +120,16 @@ mod tests {
             assert_eq!(foreign(&format!("{migrate} {option}")), [says]);
         }
         assert_eq!(foreign("vecferry migrate --server http://h --plan f").len(), 1);
-        assert_eq!(foreign("vecferry cancel --server http://h 01 --clean --target-token t").len(), 2);
+        assert_eq!(foreign("vecferry cancel --server http://h 01 --clean --target-token t").len(), 1);
+        assert_eq!(foreign("vecferry verify --server http://h 01 --level full --repair").len(), 1);
         assert_eq!(foreign("vecferry load --server http://h --job 01 --replicas 2").len(), 1);
         for line in [
             "jobs",
             "status 01",
             "resume 01 --max-rate none",
             "rate 01 none",
-            "cancel 01",
+            "cancel 01 --clean",
+            "verify 01 --level full",
             "report 01 --html f",
         ] {
             assert_eq!(foreign(&format!("vecferry {line} --server http://h")), [""; 0], "{line}");

@@ -21,7 +21,7 @@ pub(crate) async fn run(output: &Output, args: &RateArgs) -> Exit {
 /// What is wrong with the rate is said before the service is asked.
 async fn set(output: &Output, args: &RateArgs) -> Result<(String, Option<MaxRate>, bool), Vec<Problem>> {
     let max_rate = MaxRate::parse(&args.rate).map_err(|problem| vec![problem])?;
-    let client = Client::open(output.lang, &args.server)?;
+    let client = Client::open(output, &args.server)?;
     let set = async {
         let job_id = find::job(&client, &args.job).await?;
         client.put(&format!("/v2/jobs/{job_id}/rate"), &json!({ "maxRate": rate_text(max_rate) })).await?;

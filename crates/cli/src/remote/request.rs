@@ -17,15 +17,17 @@ pub(super) struct Asked {
     /// None is everything.
     databases: Option<Value>,
     options: Value,
-    /// The limit, if one is asked for, as the service takes it.
-    pub(super) max_rate: Option<String>,
 }
 
 impl Asked {
     /// What the arguments ask for, or everything that is wrong with them.
     pub(super) fn of(args: &MigrateArgs) -> Result<Self, Vec<Problem>> {
         let (databases, max_rate) = both(databases(&args.selection), max_rate(&args.pace))?;
-        Ok(Self { databases, options: options(&args.job), max_rate: max_rate.map(rate_text) })
+        let mut options = options(&args.job);
+        if let Some(max_rate) = max_rate.flatten() {
+            options["maxRate"] = json!(max_rate.to_string());
+        }
+        Ok(Self { databases, options })
     }
 
     /// The body of a request for it.

@@ -17,7 +17,7 @@ use crate::text;
 
 /// Goes on with a job.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArgs) -> Exit {
-    let (max_rate, client) = match both(max_rate(&args.pace), Client::open(output.lang, &args.job.server)) {
+    let (max_rate, client) = match both(max_rate(&args.pace), Client::open(output, &args.job.server)) {
         Ok(opened) => opened,
         Err(problems) => return output.refuse(&problems),
     };

@@ -8,6 +8,7 @@ use vecferry_milvus::Secret;
 use vecferry_server::Settings;
 use vecferry_server::network::{Cidr, Networks};
 use vecferry_server::secret::keyring::KeySource;
+use vecferry_server::traces::Collector;
 
 use super::limits::{LIMITS, Limit};
 use super::oidc::Oidc;
@@ -139,11 +140,30 @@ impl Checked {
             (limit.set)(&mut settings, number);
         }
         let oidc = Oidc::of(configuration, &listen, is_behind_tls)?;
+        configuration.collector()?;
         Ok(Self { base: Base::of(configuration)?, listen, tls, oidc, settings })
     }
 }
 
 impl Configuration {
+    /// Where traces go.
+    ///
+    /// # Errors
+    /// It is no address.
+    pub(crate) fn collector(&self) -> Result<Option<Collector>, Problem> {
+        let Some(value) = self.value("otlp-endpoint") else { return Ok(None) };
+        // It is not shown: a password in it is one of the reasons.
+        let told = || {
+            let english = "is not http[s]://HOST[:PORT][/PATH] without a user name and password";
+            (
+                english.to_owned(),
+                "不是 http[s]://HOST[:PORT][/PATH] 形式的地址，或包含用户名和密码".to_owned(),
+            )
+        };
+        let collector = Collector::parse(value.text().unwrap_or_default());
+        collector.map(Some).ok_or_else(|| value.refuse(told()))
+    }
+
     fn listen(&self) -> Result<Listen, Problem> {
         let Some(value) = self.value("listen") else {
             return Err(invalid("`listen`", "is empty".to_owned(), "为空".to_owned()));

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
-use tracing::Instrument;
+use tracing::{Instrument, field};
 use vecferry_migrate::{Code, Lang, Problem};
 use vecferry_milvus::Secret;
 use vecferry_words::Told;
@@ -56,7 +56,7 @@ pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, 
     let page = console::is_asked(path, request.headers())
         .then(|| console::Look::of(request.headers(), request.uri()));
     let started = Instant::now();
-    let span = tracing::info_span!("request", %request_id, %method, path);
+    let span = tracing::info_span!("request", %request_id, %method, path, status = field::Empty);
     // Whoever hangs up does not stop what was asked for half-way, nor keep it from the audit log.
     let work = passed(Arc::clone(&service), request, next, request_id.clone()).instrument(span.clone());
     let mut response = match tokio::spawn(work).await {
@@ -85,8 +85,9 @@ pub(crate) async fn pass(State(service): State<Arc<Service>>, request: Request, 
     ];
     metrics::counter!("vecferry_http_requests_total", &labels).increment(1);
     metrics::histogram!("vecferry_http_request_seconds", "path" => path.to_owned()).record(seconds);
+    span.record("status", status);
     let _entered = span.enter();
-    tracing::debug!(status, seconds, "answered");
+    tracing::debug!(seconds, "answered");
     response
 }
 
@@ -135,6 +136,9 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
     if SIGN_INS.iter().any(|(known, at)| *known == method && *at == path) || console::is_open(&method, &path)
     {
         without_session(&mut parts.headers);
+        if let Err(refusal) = store_answers(&service).await {
+            return refusal.into_response();
+        }
     }
     if let Some(shown) = console::csrf_in(&parts.headers, &body) {
         show_csrf(&mut parts.headers, &shown);
@@ -277,6 +281,13 @@ pub(super) async fn caller(
 ) -> Result<Option<Caller>, Refusal> {
     let found = tokio::time::timeout(CALLER_WAIT_MAX, found(service, method, headers, address)).await;
     found.unwrap_or_else(|_| Err(store_is_silent(CALLER_WAIT_MAX)))
+}
+
+/// Whether the store answers whoever is to sign in: like every other caller, they hear within seconds that it does not.
+async fn store_answers(service: &Service) -> Result<(), Refusal> {
+    let looked = tokio::time::timeout(CALLER_WAIT_MAX, service.tables().first_organization()).await;
+    looked.map_err(|_| store_is_silent(CALLER_WAIT_MAX))??;
+    Ok(())
 }
 
 /// That the store did not answer in time.

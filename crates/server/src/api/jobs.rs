@@ -78,6 +78,15 @@ pub(crate) struct ResumeRequest {
     pub(crate) source: Option<Source>,
 }
 
+/// How a job ends.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct CancelRequest {
+    /// Whether what the job created on the target is removed, also of a job that is at its end.
+    #[serde(default)]
+    clean: bool,
+}
+
 /// A limit of the data rate.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -241,18 +250,25 @@ pub(crate) async fn report(
     }
 }
 
-/// End a job that is not at its end; takes a Project Admin
+/// End a job; with `clean` remove what it created on the target, also after its end; takes a Project Admin
 #[utoipa::path(post, path = "/v2/jobs/{jobId}/cancel", tag = "Jobs", operation_id = "cancelJob",
+    request_body(content = Option<CancelRequest>, description = "Needed only to remove what the job created"),
     params(("jobId" = String, Path, description = "The job")), security(("apiKey" = []), ("session" = [])),
     responses((status = 200, body = Answer<Done>), (status = "default", body = Refused)))]
 pub(crate) async fn cancel(
     State(service): State<Arc<Service>>,
     Signed(caller): Signed,
     Path(job_id): Path<String>,
+    OptionalBody(CancelRequest { clean }): OptionalBody<CancelRequest>,
 ) -> Result<Done> {
     job(&service, &caller, &job_id, Action::Administer).await?;
     let open = [JobState::Pending, JobState::InProgress, JobState::Canceling];
-    if !service.tables().want(&job_id, Wanted::Cancel, &open).await? {
+    let ended = [JobState::Successful, JobState::Failed, JobState::Canceled];
+    let wanted = match clean {
+        true => service.tables().want(&job_id, Wanted::Clean, &[open, ended].concat()).await?,
+        false => service.tables().want(&job_id, Wanted::Cancel, &open).await?,
+    };
+    if !wanted {
         return Err(Refusal::conflict("the job is at its end", "任务已结束"));
     }
     service.wake.notify_one();

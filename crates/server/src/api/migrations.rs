@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use vecferry_migrate::problem::{Check, CheckId, Outcome};
 use vecferry_migrate::{AutoId, SourceLoad, VerifyLevel};
-use vecferry_migrate::{Code, MigrateRequest, Migration, PlanHints, PlanSummary, PreCheck, Problem};
+use vecferry_migrate::{Code, MaxRate, MigrateRequest, Migration, PlanHints, PlanSummary, PreCheck, Problem};
 use vecferry_policy::Edition;
 use vecferry_store::JobId;
 use vecferry_words::Told;
@@ -136,6 +136,10 @@ pub(crate) struct MigrationOptions {
     /// Whether vectors get the index of the source instead of AUTOINDEX.
     #[serde(default)]
     pub(crate) keep_index_params: bool,
+    /// Limit from the first row on: `20MB/s`, `500KB/s` or `1000rows/s`; absent or `none`: no limit.
+    #[serde(default)]
+    #[schema(example = "20MB/s")]
+    pub(crate) max_rate: Option<String>,
 }
 
 /// A migration into a cluster that exists.
@@ -288,6 +292,12 @@ fn options(given: &MigrationOptions) -> Options {
     }
 }
 
+/// The limit as text, if it is one.
+fn max_rate(given: &MigrationOptions) -> std::result::Result<Option<String>, Refusal> {
+    let parsed = given.max_rate.as_deref().map_or(Ok(None), MaxRate::parse)?;
+    Ok(parsed.map(|rate| rate.to_string()))
+}
+
 /// How to reach a source that is not registered.
 pub(crate) fn access(source: &Source) -> std::result::Result<Option<Access>, Refusal> {
     let Some(endpoint) = source.endpoint.as_deref() else {
@@ -336,6 +346,7 @@ async fn asked(
     let request = JobRequest {
         databases: given.db_collections.map(databases).transpose()?,
         options: options(&given.options),
+        max_rate: max_rate(&given.options)?,
     };
     let edition = edition(service, &caller.org_id).await?;
     not_too_many(request.named(), sides.target_plan.stated, &edition)?;

@@ -55,7 +55,7 @@ pub(crate) struct WebhookRequest {
     /// `http[s]://host[:port][/path]`, without name and password.
     #[schema(example = "https://ops.example.com/vecferry")]
     pub(crate) url: String,
-    /// Only jobs into this project; absent: into all projects, which takes an Organization Owner.
+    /// Only jobs into or out of clusters of this project; absent: of all projects, which takes an Organization Owner.
     #[serde(default)]
     #[schema(example = "proj-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a")]
     pub(crate) project_id: Option<String>,

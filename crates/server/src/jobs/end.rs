@@ -7,7 +7,7 @@ use vecferry_store::{Error as StoreError, ErrorKind, JobId};
 use super::queue::Again;
 use crate::problem::document;
 use crate::service::Service;
-use crate::tables::MigrationRecord;
+use crate::tables::{MigrationRecord, Wanted};
 
 /// How a job ended.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(super) struct End {
 pub(super) async fn end(
     service: &Service,
     record: &MigrationRecord,
+    tried: Wanted,
     ended: End,
 ) -> Result<Again, StoreError> {
     let End { state, problems } = ended;
@@ -34,8 +35,12 @@ pub(super) async fn end(
         | JobState::Canceled => percent(service, &JobId::from(record.job_id.as_str())).await?,
     };
     let (job_id, process) = (&record.job_id, service.process());
-    if !service.tables().record_end(job_id, process, state, (progress, reason)).await? {
-        tracing::warn!("another process has the job: its end is not recorded here");
+    let recorded = service.tables().record_end((job_id, process), tried, state, (progress, reason));
+    if !recorded.await? {
+        tracing::info!(
+            "the end is not recorded: what the job made is to be removed, or another process has it"
+        );
+        return Ok(Again::AtOnce);
     }
     tracing::info!(state = state.name(), "the job ended");
     metrics::counter!("vecferry_jobs_ended_total", "state" => state.name()).increment(1);

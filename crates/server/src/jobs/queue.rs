@@ -73,15 +73,19 @@ async fn held(service: Arc<Service>, taken: Taken) {
     };
     match done {
         Again::Never => {}
+        Again::AtOnce => release(&service, &job_id, Duration::ZERO).await,
         Again::Soon => {
             let after = if service.stopping().is_cancelled() { Duration::ZERO } else { AGAIN_AFTER };
-            let released = service.tables().release(&job_id, service.process(), milliseconds(after));
-            if let Err(error) = released.await {
-                tracing::debug!(%error, "the job is free when its time is over");
-            }
+            release(&service, &job_id, after).await;
         }
     }
     service.wake.notify_one();
+}
+
+async fn release(service: &Service, job_id: &str, after: Duration) {
+    if let Err(error) = service.tables().release(job_id, service.process(), milliseconds(after)).await {
+        tracing::debug!(%error, "the job is free when its time is over");
+    }
 }
 
 /// Whether a job is to be taken once more.
@@ -89,6 +93,8 @@ async fn held(service: Arc<Service>, taken: Taken) {
 pub(super) enum Again {
     /// It is at its end.
     Never,
+    /// Something else is wanted of it meanwhile.
+    AtOnce,
     /// It could not be worked on now.
     Soon,
 }
@@ -102,8 +108,9 @@ async fn hold(service: &Service, job_id: &str, canceled: &CancellationToken) {
         match tokio::time::timeout_at(said + SILENT_MAX, held).await {
             Ok(Ok(Some(wanted))) => {
                 said = tokio::time::Instant::now();
-                if wanted == Some(Wanted::Cancel) {
-                    canceled.cancel();
+                match wanted {
+                    Some(Wanted::Cancel | Wanted::Clean) => canceled.cancel(),
+                    Some(Wanted::Run) | None => {}
                 }
             }
             Ok(Ok(None)) | Err(_) => return,

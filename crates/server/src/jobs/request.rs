@@ -48,6 +48,9 @@ pub(crate) struct JobRequest {
     /// None is everything.
     pub(crate) databases: Option<Vec<Database>>,
     pub(crate) options: Options,
+    /// The limit that it begins with, as text; none is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_rate: Option<String>,
 }
 
 /// How to reach a source that is not registered. It is kept encrypted only.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use vecferry_migrate::event::{Event, Observer};
-use vecferry_migrate::{Code, JobState, Migration, PlanFile, PlanHints, Problem, Report, Resumed};
+use vecferry_migrate::{Code, JobState, MaxRate, Migration, PlanFile, PlanHints, Problem, Report, Resumed};
+use vecferry_milvus::Endpoint;
 use vecferry_policy::{Deployment, Edition, limits};
 use vecferry_store::{Error as StoreError, ErrorKind, JobId, JobRecord};
 
@@ -27,6 +28,7 @@ pub(super) async fn work(service: &Arc<Service>, taken: Taken, canceled: Cancell
     let done = match wanted {
         Wanted::Run => run(service, &record, canceled).await,
         Wanted::Cancel => cancel(service, &record).await,
+        Wanted::Clean => clean(service, &record).await,
     };
     match done {
         Ok(again) => again,
@@ -74,7 +76,7 @@ async fn run(
         }
         Err(Stopped::Refused(problems)) => End { state: JobState::Failed, problems },
     };
-    end(service, record, ended).await
+    end(service, record, Wanted::Run, ended).await
 }
 
 /// Whether a job did not end because of itself, but of the store: it goes on as soon as that is there again.
@@ -133,7 +135,10 @@ async fn carried_out(
                 Migration::resume(&**service.store(), &job_id, source, target).await
             }
             None => {
-                let migration = checked(service, record, &sides).await?;
+                let mut migration = checked(service, record, &sides).await?;
+                if let Some(max_rate) = max_rate(record).map_err(|problem| vec![problem])? {
+                    migration.set_max_rate(Some(max_rate));
+                }
                 Ok(Resumed::Ready(Box::new(migration.with_job_id(job_id))))
             }
         }
@@ -156,6 +161,17 @@ async fn carried_out(
     ran.await.map_err(Stopped::Refused)
 }
 
+/// What was asked for.
+fn request(record: &MigrationRecord) -> Result<JobRequest, Problem> {
+    serde_json::from_str(&record.request)
+        .map_err(|error| Problem::new(Code::ServiceUnavailable).with("detail", error))
+}
+
+/// The limit that a job begins with.
+fn max_rate(record: &MigrationRecord) -> Result<Option<MaxRate>, Problem> {
+    request(record)?.max_rate.as_deref().map_or(Ok(None), MaxRate::parse)
+}
+
 /// A new job, checked. One that was checked before has to come to the same.
 async fn checked(
     service: &Arc<Service>,
@@ -163,8 +179,7 @@ async fn checked(
     sides: &Sides,
 ) -> Result<Migration, Vec<Problem>> {
     let one = |problem| vec![problem];
-    let request: JobRequest = serde_json::from_str(&record.request)
-        .map_err(|error| one(Problem::new(Code::ServiceUnavailable).with("detail", error)))?;
+    let request = request(record).map_err(one)?;
     let edition = edition(service, &record.org_id).await.map_err(one)?;
     if let Some(planned) = &record.checks {
         return planned_before(planned, sides).await;
@@ -276,11 +291,18 @@ pub(crate) async fn cluster_side(
 async fn cancel(service: &Arc<Service>, record: &MigrationRecord) -> Result<Again, StoreError> {
     let job_id = JobId::from(record.job_id.as_str());
     let Some(of_engine) = engine_record(service, &job_id).await? else {
-        return end(service, record, End { state: JobState::Canceled, problems: Vec::new() }).await;
+        return end(service, record, Wanted::Cancel, End { state: JobState::Canceled, problems: Vec::new() })
+            .await;
     };
     // What is complete stays so.
     if of_engine.state == JobState::Successful {
-        return end(service, record, End { state: JobState::Successful, problems: Vec::new() }).await;
+        return end(
+            service,
+            record,
+            Wanted::Cancel,
+            End { state: JobState::Successful, problems: Vec::new() },
+        )
+        .await;
     }
     let (source, target) = match sides(service, record).await {
         Ok(sides) => (Some(sides.source), Some(sides.target)),
@@ -296,7 +318,61 @@ async fn cancel(service: &Arc<Service>, record: &MigrationRecord) -> Result<Agai
         Err(problems) if problems.iter().any(is_passing) => return Ok(Again::Soon),
         Err(problems) => (JobState::Canceled, problems),
     };
-    end(service, record, End { state, problems }).await
+    end(service, record, Wanted::Cancel, End { state, problems }).await
+}
+
+/// Removes from the target what a job made there, which ends it. As the command line does, it removes nothing before the
+/// target answers, and goes without the source of a job whose access to it was erased: that had been put back at the end.
+async fn clean(service: &Arc<Service>, record: &MigrationRecord) -> Result<Again, StoreError> {
+    let job_id = JobId::from(record.job_id.as_str());
+    let ended = |state, problems| end(service, record, Wanted::Clean, End { state, problems });
+    if engine_record(service, &job_id).await?.is_none() {
+        return ended(JobState::Canceled, Vec::new()).await;
+    }
+    let cleaned = match clean_sides(service, record).await {
+        Ok((source, target)) => {
+            let cleaned = vecferry_migrate::cancel(&**service.store(), &job_id, source, Some(target), true);
+            Box::pin(cleaned).await.map(drop)
+        }
+        Err(problem) => Err(vec![problem]),
+    };
+    if let Err(problems) = &cleaned
+        && problems.iter().any(is_passing)
+    {
+        return Ok(Again::Soon);
+    }
+    // What is recorded now is true, however far it came.
+    let Some(of_engine) = engine_record(service, &job_id).await? else {
+        return ended(JobState::Canceled, Vec::new()).await;
+    };
+    let state = if of_engine.state.is_open() { JobState::Canceled } else { of_engine.state };
+    let problems = match cleaned {
+        Ok(()) => reported(&of_engine),
+        Err(problems) => problems,
+    };
+    ended(state, problems).await
+}
+
+/// What the report of a job tells: after a clean-up, what was removed.
+fn reported(of_engine: &JobRecord) -> Vec<Problem> {
+    let report = of_engine.report.as_deref().and_then(|text| serde_json::from_str::<Report>(text).ok());
+    report.map(|report| report.problems).unwrap_or_default()
+}
+
+async fn clean_sides(
+    service: &Service,
+    record: &MigrationRecord,
+) -> Result<(Option<Endpoint>, Endpoint), Problem> {
+    match &record.source {
+        MigrationSource::Cluster { .. } | MigrationSource::Elsewhere { secret: Some(_) } => {
+            let Sides { source, target, .. } = sides(service, record).await?;
+            Ok((Some(source), target))
+        }
+        MigrationSource::Elsewhere { secret: None } => {
+            let target = cluster_side(service, &record.org_id, &record.target_cluster_id).await?;
+            Ok((None, target.0))
+        }
+    }
 }
 
 /// Records how far a job is, again and again.

@@ -82,7 +82,7 @@ impl Address {
     }
 
     /// With the query.
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 }

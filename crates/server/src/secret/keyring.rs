@@ -1,5 +1,5 @@
 //! Encryption of stored credentials. A keyring holds one or more keys: the first encrypts, all decrypt, so that a key is
-//! replaced while the service runs. What is sealed for one purpose can't be opened for another: a row that was copied over
+//! replaced while the service runs, which keeps the keys that it had until its end. What is sealed for one purpose can't be opened for another: a row that was copied over
 //! another row does not decrypt. The keyring does not know what it encrypts or where that is stored.
 
 mod create;
@@ -25,6 +25,8 @@ const VERSION: u8 = 1;
 const KEY_BYTES: usize = 32;
 const ID_BYTES: usize = 8;
 const NONCE_BYTES: usize = 12;
+/// Keys of former files that are kept, so that a file that changes for ever does not fill the memory.
+const FORMER_MAX: usize = 64;
 /// Version and key ID: authenticated with the purpose.
 const HEAD_BYTES: usize = 1 + ID_BYTES;
 
@@ -87,6 +89,7 @@ pub struct Keyring {
     others: Vec<Key>,
 }
 
+#[derive(Clone)]
 struct Key {
     id: [u8; ID_BYTES],
     cipher: Box<Aes256Gcm>,
@@ -177,6 +180,16 @@ impl Keyring {
     /// Whether it is encrypted with the key that encrypts now. What is not is opened and sealed again after a key was added.
     pub fn is_current(&self, sealed: &[u8]) -> bool {
         key_id(sealed).is_some_and(|id| id == self.first.id)
+    }
+
+    /// The same keys, and behind them those of a former keyring: a key that was taken out of the file too early, or is not
+    /// in it while the file is written, still decrypts until everything is sealed again.
+    #[must_use]
+    pub fn after(mut self, former: &Self) -> Self {
+        let known: Vec<_> = self.keys().map(|key| key.id).collect();
+        let former = former.keys().filter(|key| !known.contains(&key.id)).take(FORMER_MAX);
+        self.others.extend(former.cloned());
+        self
     }
 
     fn keys(&self) -> impl Iterator<Item = &Key> {
@@ -307,6 +320,16 @@ mod tests {
         assert_eq!(keyring(&[B]).open("p", &again).unwrap(), b"s");
         assert!(!both.is_current(b""));
         assert!(!both.is_current(&[&[2], &again[1..]].concat()), "another version");
+    }
+
+    #[test]
+    fn keys_that_are_gone_from_the_file_still_open() {
+        let sealed = keyring(&[A]).seal("p", b"s").unwrap();
+        let replaced = keyring(&[B]).after(&keyring(&[A]));
+        assert_eq!(replaced.open("p", &sealed).unwrap(), b"s");
+        assert!(keyring(&[B]).is_current(&replaced.seal("p", b"s").unwrap()));
+        assert_eq!(replaced.key_ids(), keyring(&[B, A]).key_ids());
+        assert_eq!(keyring(&[B, A]).after(&replaced).key_ids(), replaced.key_ids(), "a key is there twice");
     }
 
     #[test]

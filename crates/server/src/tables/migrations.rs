@@ -14,6 +14,8 @@ pub(crate) enum Wanted {
     Run,
     /// That it ends.
     Cancel,
+    /// That it ends, and that what it made on the target is removed.
+    Clean,
 }
 
 impl Wanted {
@@ -21,11 +23,12 @@ impl Wanted {
         match self {
             Self::Run => "run",
             Self::Cancel => "cancel",
+            Self::Clean => "clean",
         }
     }
 
     fn of_name(name: &str) -> Option<Self> {
-        [Self::Run, Self::Cancel].into_iter().find(|wanted| wanted.name() == name)
+        [Self::Run, Self::Cancel, Self::Clean].into_iter().find(|wanted| wanted.name() == name)
     }
 }
 
@@ -140,7 +143,7 @@ fn next() -> String {
     let target = held(" AND h.target_address = m.target_address");
     let source = held(" AND h.source_address = m.source_address");
     format!(
-        "SELECT {COLUMNS} FROM migrations m WHERE wanted IS NOT NULL AND held_until_ms < $1 AND (wanted = 'cancel' \
+        "SELECT {COLUMNS} FROM migrations m WHERE wanted IS NOT NULL AND held_until_ms < $1 AND (wanted IN ('cancel', 'clean') \
          OR (start_ms <= $1 AND {all} < $2 AND {organization} < $3 AND {target} < $4 AND {source} < $5)) \
          ORDER BY start_ms, job_id LIMIT 1"
     )
@@ -302,11 +305,12 @@ impl Tables {
         let names: Vec<_> = states.iter().map(|state| format!("'{}'", state.name())).collect();
         let state = match wanted {
             Wanted::Run => JobState::Pending,
-            Wanted::Cancel => JobState::Canceling,
+            Wanted::Cancel | Wanted::Clean => JobState::Canceling,
         };
         let now = self.now_ms().await?;
         let sql = format!(
-            "UPDATE migrations SET wanted = $2, state = $3, start_ms = CASE WHEN $2 = 'run' THEN $4 ELSE start_ms END \
+            "UPDATE migrations SET wanted = CASE WHEN wanted = 'clean' AND $2 = 'cancel' THEN wanted ELSE $2 END, \
+             state = $3, ended_ms = NULL, start_ms = CASE WHEN $2 = 'run' THEN $4 ELSE start_ms END \
              WHERE job_id = $1 AND state IN ({})",
             names.join(", ")
         );
@@ -409,19 +413,28 @@ impl Tables {
         self.change([Change::new(sql, [job_id.into(), holder.into(), percent.into()])]).await.map(drop)
     }
 
-    /// Records the end of a job. Access to a source elsewhere is erased with it.
+    /// Records the end of a job. Access to a source elsewhere is erased with it. One that is to be cleaned up is at its end
+    /// only when that was tried.
     pub(crate) async fn record_end(
         &self,
-        job_id: &str,
-        holder: &str,
+        (job_id, holder): (&str, &str),
+        tried: Wanted,
         state: JobState,
         (progress, reason): (i64, Option<String>),
     ) -> Result<bool, Error> {
         let now = self.now_ms().await?;
         let sql = "UPDATE migrations SET state = $3, progress = $4, reason = $5, ended_ms = $6, wanted = NULL, \
-            holder = NULL, held_until_ms = 0, source_secret = NULL WHERE job_id = $1 AND holder = $2";
-        let values =
-            [job_id.into(), holder.into(), state.name().into(), progress.into(), reason.into(), now.into()];
+            holder = NULL, held_until_ms = 0, source_secret = NULL WHERE job_id = $1 AND holder = $2 \
+            AND (wanted = $7 OR wanted <> 'clean')";
+        let values = [
+            job_id.into(),
+            holder.into(),
+            state.name().into(),
+            progress.into(),
+            reason.into(),
+            now.into(),
+            tried.name().into(),
+        ];
         self.change_state(job_id, now, Change::new(sql, values)).await
     }
 

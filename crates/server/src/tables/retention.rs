@@ -50,7 +50,7 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::super::webhooks::tests::on_both;
-    use super::super::{Begun, NewTask, Outcome, QueueLimits, TaskKind};
+    use super::super::{Begun, NewTask, Outcome, QueueLimits, TaskKind, Wanted};
     use super::*;
 
     async fn delivered(tables: &Tables) {
@@ -75,7 +75,9 @@ mod tests {
         assert!(tables.record_start("job", "me").await.unwrap());
         delivered(&tables).await;
         assert_eq!(tables.forget_ended(later, 500).await.unwrap(), 0, "it runs");
-        assert!(tables.record_end("job", "me", JobState::Successful, (100, None)).await.unwrap());
+        assert!(
+            tables.record_end(("job", "me"), Wanted::Run, JobState::Successful, (100, None)).await.unwrap()
+        );
         let task = NewTask {
             org_id: org_id.clone(),
             job_id: "job".into(),

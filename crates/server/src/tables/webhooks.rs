@@ -124,7 +124,7 @@ pub(super) fn state_told(job_id: &str, now_ms: i64) -> [Change; 2] {
             m.state, m.progress, m.reason, m.start_ms, m.started_ms, m.ended_ms, CAST($3 AS BIGINT), 0, \
             CAST($3 AS BIGINT) \
         FROM migrations m JOIN webhooks w ON w.org_id = m.org_id \
-            AND (w.project_id IS NULL OR w.project_id = m.project_id) \
+            AND (w.project_id IS NULL OR w.project_id = m.project_id OR w.project_id = m.source_project_id) \
         WHERE m.job_id = $1 AND (m.told IS NULL OR m.told <> m.state)";
     let values = [job_id.into(), new_id("dlv").into(), now_ms.into()];
     let noted = "UPDATE migrations SET told = state WHERE job_id = $1";
@@ -415,9 +415,13 @@ pub(crate) mod tests {
         let open = [JobState::InProgress, JobState::Canceling];
         assert!(tables.want("job", Wanted::Cancel, &open).await.unwrap());
         assert!(tables.want("job", Wanted::Cancel, &open).await.unwrap());
-        assert!(!tables.record_end("job", "another", JobState::Failed, (1, None)).await.unwrap());
+        assert!(
+            !tables.record_end(("job", "another"), Wanted::Run, JobState::Failed, (1, None)).await.unwrap()
+        );
         let reason = Some("[]".to_owned());
-        assert!(tables.record_end("job", "me", JobState::Canceled, (40, reason)).await.unwrap());
+        assert!(
+            tables.record_end(("job", "me"), Wanted::Run, JobState::Canceled, (40, reason)).await.unwrap()
+        );
         let expected = ["PENDING", "IN_PROGRESS", "CANCELING", "CANCELED"];
         assert_eq!(states(&tables, "hook-all").await, expected);
         assert_eq!(states(&tables, "hook-project").await, expected);
@@ -426,6 +430,43 @@ pub(crate) mod tests {
         let last = tables.deliveries("hook-all").await.unwrap().remove(0);
         assert_eq!((last.progress, last.reason.as_deref()), (40, Some("[]")));
         assert!(last.ended_ms.is_some());
+    }
+
+    #[tokio::test]
+    async fn webhooks_of_both_projects_are_told_once() {
+        on_both(webhooks_of_both_projects_are_told_once_on).await;
+    }
+
+    async fn webhooks_of_both_projects_are_told_once_on(tables: Tables, org_id: String) {
+        let job = tables.any_migration("job").await.unwrap().unwrap();
+        let told = async |job_id: &str, source_project: &str| {
+            let source = MigrationSource::Cluster {
+                cluster_id: job.target_cluster_id.clone(),
+                project_id: source_project.to_owned(),
+            };
+            let job = NewMigration {
+                job_id: job_id.into(),
+                org_id: org_id.clone(),
+                project_id: job.project_id.clone(),
+                source,
+                source_address: job.source_address.clone(),
+                target_cluster_id: job.target_cluster_id.clone(),
+                target_address: job.target_address.clone(),
+                request: "{}".into(),
+                created_by: "user".into(),
+                start_ms: 0,
+                checks: None,
+            };
+            tables.add_migration(job).await.unwrap();
+            let mut counts = Vec::new();
+            for webhook_id in ["hook-all", "hook-project", "hook-other", "hook-elsewhere"] {
+                let deliveries = tables.deliveries(webhook_id).await.unwrap();
+                counts.push(deliveries.iter().filter(|told| told.job_id.as_deref() == Some(job_id)).count());
+            }
+            counts
+        };
+        assert_eq!(told("between", "proj-other").await, [1, 1, 1, 0]);
+        assert_eq!(told("within", &job.project_id).await, [1, 1, 0, 0]);
     }
 
     #[tokio::test]

@@ -19,6 +19,8 @@ on_both_stores!(
     lists_are_filtered_and_come_in_pages,
     members_of_the_sources_project_see_the_job,
     a_canceled_job_goes_on,
+    what_a_job_made_is_removed_with_it,
+    a_limit_holds_from_the_first_row,
     access_to_a_source_elsewhere_is_erased,
     a_job_outlives_its_service,
     a_request_that_is_repeated_makes_one_job,
@@ -316,6 +318,67 @@ async fn a_canceled_job_goes_on(place: Place) {
     let job = world.wait_for(&job_id, "SUCCESSFUL").await;
     assert_eq!(job["progress"], "100");
     held.assert_arrived();
+}
+
+async fn what_a_job_made_is_removed_with_it(place: Place) {
+    let world = World::start(place).await;
+    let mut held = Held::when_loading();
+    let (source_id, target_id) = held.register(&world).await;
+    let job_id = world.owner.migrate(everything(&source_id, &target_id)).await;
+    let path = format!("/v2/jobs/{job_id}/cancel");
+    held.reached().await;
+    for body in [json!({"clean": "yes"}), json!({"colour": "red"})] {
+        world.owner.post(&path, body).await.assert_refused(400, "VF-0801");
+    }
+    // While it is under way: it ends, and is cleaned up behind that.
+    world.owner.post(&path, json!({"clean": true})).await.data();
+    // A plain cancellation takes nothing back of that.
+    let again = world.owner.post(&path, json!({})).await;
+    assert!([200, 409].contains(&again.status), "{}", again.text());
+    let job = world.wait_for(&job_id, "CANCELED").await;
+    assert!(text(&job["reason"]).contains("VF-0233"), "{job:#}");
+    assert!(job["endTime"].is_string(), "{job:#}");
+    assert!(held.target.names("default").0.is_empty());
+    held.release().await;
+
+    // It begins from scratch, and what is complete is removed too, but nothing that others made.
+    held.target.add(&books("others"));
+    world.owner.post(&format!("/v2/jobs/{job_id}/resume"), json!({})).await.data();
+    world.wait_for(&job_id, "SUCCESSFUL").await;
+    held.assert_arrived();
+    world.owner.post(&path, json!({})).await.assert_refused(409, "VF-0805");
+    world.owner.post(&path, json!({"clean": true})).await.data();
+    let job = world.wait_for(&job_id, "CANCELED").await;
+    assert!(text(&job["reason"]).contains("books"), "{job:#}");
+    assert_eq!(held.target.names("default").0, ["others"]);
+}
+
+async fn a_limit_holds_from_the_first_row(place: Place) {
+    let world = World::start(place).await;
+    let mut held = Held::when_loading();
+    let (source_id, target_id) = held.register(&world).await;
+    let body = |rate: &str| {
+        let mut body = everything(&source_id, &target_id);
+        body["options"] = json!({"maxRate": rate});
+        body
+    };
+    let refused = world.owner.post("/v2/migrations/toExisting", body("fast")).await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    refused.code();
+    let job_id = world.owner.migrate(body("20MB/s")).await;
+    held.reached().await;
+    let details = world.owner.get(&format!("/v2/jobs/{job_id}/details")).await.data();
+    assert_eq!(details["progress"]["max_rate"], "20MB/s", "{details:#}");
+    // One that was set later stays when the job goes on.
+    let path = format!("/v2/jobs/{job_id}");
+    world.owner.put(&format!("{path}/rate"), json!({"maxRate": "30MB/s"})).await.data();
+    world.owner.post(&format!("{path}/cancel"), json!({})).await.data();
+    world.wait_for(&job_id, "CANCELED").await;
+    held.release().await;
+    world.owner.post(&format!("{path}/resume"), json!({})).await.data();
+    world.wait_for(&job_id, "SUCCESSFUL").await;
+    let details = world.owner.get(&format!("{path}/details")).await.data();
+    assert_eq!(details["progress"]["max_rate"], "30MB/s", "{details:#}");
 }
 
 /// The encrypted access to the source of a job.

@@ -38,7 +38,12 @@ impl Place {
     }
 
     pub(crate) fn postgres() -> Self {
-        Self { store: Kind::Postgres(SERVER.create_database()), keys: tempfile::tempdir().unwrap() }
+        Self::postgres_of(&SERVER)
+    }
+
+    /// A database of a server that a test has for itself.
+    pub(crate) fn postgres_of(server: &Postgres) -> Self {
+        Self { store: Kind::Postgres(server.create_database()), keys: tempfile::tempdir().unwrap() }
     }
 
     /// Opens the store: each time with connections of its own, as another process would.

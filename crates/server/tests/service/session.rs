@@ -1,6 +1,10 @@
 //! Who is let in: links, sessions, passwords and API keys.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
+use vecferry_server::OidcSettings;
+use vecferry_testkit::Postgres;
 
 use crate::client::{Answer, Client, PASSWORD, Running, World, settings, text};
 use crate::on_both_stores;
@@ -57,6 +61,42 @@ async fn processes_that_start_at_the_same_time_make_one_organization() {
         let one = ["organizations", "users", "members", "projects", "links"];
         assert_eq!(made, one.map(|table| (table, 1)));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_signs_in_hears_soon_that_the_store_is_away() {
+    let server = Postgres::start();
+    let place = Place::postgres_of(&server);
+    let mut settings = settings();
+    settings.oidc = Some(OidcSettings {
+        issuer: "https://id.example.com".into(),
+        client_id: "vecferry".into(),
+        client_secret: None,
+        redirect_url: "https://v.example.com/v2/session/oidc/callback".into(),
+        email_domains: Vec::new(),
+        join: None,
+    });
+    let running = Running::start(&place, settings).await;
+    let link = json!({"token": running.link.clone().unwrap()});
+    server.stop_hard();
+    let begun = Instant::now();
+    let (password, by_link, oidc, back) = tokio::join!(
+        running.client.post("/v2/session", json!({"email": "owner@localhost", "password": PASSWORD})),
+        running.client.post("/v2/session/link", link.clone()),
+        running.client.get("/v2/session/oidc"),
+        running.client.get("/v2/session/oidc/callback?code=c&state=s"),
+    );
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    for answer in [password, by_link, oidc, back] {
+        answer.assert_refused(503, "VF-0810");
+    }
+    // The link was not used up.
+    server.start_again();
+    let mut signed_in = running.client.post("/v2/session/link", link.clone()).await;
+    while signed_in.status == 503 {
+        signed_in = running.client.post("/v2/session/link", link.clone()).await;
+    }
+    signed_in.data();
 }
 
 async fn a_link_is_over_after_a_day(place: Place) {

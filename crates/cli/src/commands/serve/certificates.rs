@@ -1,18 +1,13 @@
 //! The certificate of the listener, read again while the service runs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use vecferry_migrate::Problem;
 use vecferry_server::{CertificateError, Certificates};
 
 use crate::settings::checked::TlsFiles;
 use crate::settings::invalid;
-
-/// How often the files are looked at.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The certificate, and where it was set.
 pub(super) struct Loaded {
@@ -44,34 +39,9 @@ fn unusable(place: &str, error: &CertificateError) -> Problem {
     invalid(place, error.to_string(), format!("无法使用证书：{error}"))
 }
 
-/// Listens for SIGHUP, which from now on does not end the process. None where the system refuses to tell of it.
-pub(super) fn hangups() -> Option<Signal> {
-    signal(SignalKind::hangup()).ok()
-}
-
-/// Reads the certificate, if there is one, again every minute and on SIGHUP, until it is aborted.
-pub(super) async fn keep(loaded: Option<Loaded>, mut hangups: Option<Signal>) {
-    let mut told = None;
-    loop {
-        let hangup = async {
-            match hangups.as_mut() {
-                Some(hangups) => hangups.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = hangup => {}
-            () = tokio::time::sleep(RELOAD_INTERVAL) => {}
-        }
-        if let Some(loaded) = &loaded {
-            reload(&loaded.certificates, &mut told).await;
-        }
-    }
-}
-
 /// What is wrong is told once, and not every minute.
-async fn reload(certificates: &Arc<Certificates>, told: &mut Option<String>) {
-    let certificates = Arc::clone(certificates);
+pub(super) async fn reload(loaded: &Loaded, told: &mut Option<String>) {
+    let certificates = Arc::clone(&loaded.certificates);
     let reloaded = tokio::task::spawn_blocking(move || certificates.reload()).await;
     match reloaded {
         Ok(Ok(is_new)) => {

@@ -6,6 +6,7 @@ use vecferry_milvus::{Client, Secret};
 use vecferry_sandbox::{Sandbox, ServerInfo};
 use vecferry_server::Service;
 use vecferry_server::network::{Cidr, ParseCidrError};
+use vecferry_server::traces::Exporter;
 
 use super::run_service;
 use crate::commands::demo::{SOURCE, TARGET, endpoint, sample_problem, shop, start, step};
@@ -34,7 +35,12 @@ pub(super) struct Cluster<'a> {
 pub(super) struct Demonstration(Sandbox);
 
 /// Runs the service between two servers until a signal, and ends them.
-pub(super) async fn run(output: &Output, signals: &mut Signals, checked: Checked) -> Result<Exit, Problem> {
+pub(super) async fn run(
+    output: &Output,
+    signals: &mut Signals,
+    checked: Checked,
+    traces: Option<Exporter>,
+) -> Result<Exit, Problem> {
     let mut checked = checked;
     let directory = own_directory(&mut checked)?;
     allow_loopback(&mut checked)?;
@@ -43,7 +49,7 @@ pub(super) async fn run(output: &Output, signals: &mut Signals, checked: Checked
         Some(sandbox) => Demonstration(sandbox?),
         None => return Ok(Exit::Canceled),
     };
-    let exit = filled_and_served(output, signals, checked, &demonstration).await;
+    let exit = filled_and_served(output, signals, checked, (&demonstration, traces)).await;
     // Ends both servers and waits for that; it takes a moment.
     drop(tokio::task::spawn_blocking(move || drop(demonstration)).await);
     if !output.quiet {
@@ -59,7 +65,7 @@ async fn filled_and_served(
     output: &Output,
     signals: &mut Signals,
     checked: Checked,
-    demonstration: &Demonstration,
+    (demonstration, traces): (&Demonstration, Option<Exporter>),
 ) -> Result<Exit, Problem> {
     step(output, text::demo_filling(output.lang));
     let source = endpoint(&demonstration.0, SOURCE)?;
@@ -71,7 +77,7 @@ async fn filled_and_served(
         Some(filled) => filled.map_err(|error| sample_problem(&error))?,
         None => return Ok(Exit::Canceled),
     }
-    Box::pin(run_service(output, signals, checked, Some(demonstration))).await
+    Box::pin(run_service(output, signals, checked, (Some(demonstration), traces))).await
 }
 
 /// Where nothing says where the records are to be kept, they go with the demonstration. In a database they would stay
