@@ -421,8 +421,8 @@ fn told_or_said(said: Option<&str>, endpoint: &Endpoint) -> std::result::Result<
 fn deployment(said: Option<&str>, endpoint: &Endpoint) -> std::result::Result<Deployment, Refusal> {
     told_or_said(said, endpoint)?.ok_or_else(|| {
         Refusal::bad_told(
-            "the address does not tell the plan; give `deploymentOption`",
-            "从地址无法判断部署方式；请提供 `deploymentOption`",
+            "the address does not tell the plan: choose it (`deploymentOption`)",
+            "从地址无法判断部署方式，请选择（`deploymentOption`）",
         )
     })
 }
