@@ -105,6 +105,57 @@ function live(part) {
   if (part.querySelector("[data-over]")) { clearInterval(timer); source?.close(); }
 }
 
+/** What a part says where nothing came. */
+function missing(part, again) {
+  const note = document.createElement("p");
+  note.className = "note bad";
+  note.textContent = say("This could not be loaded. ", "无法加载。");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "btn";
+  button.textContent = say("Try again", "重试");
+  button.addEventListener("click", again);
+  note.append(button);
+  part.replaceChildren(note);
+}
+
+/** The text of a part; a whole page stands for a failure that is not the part's own. */
+async function partOf(answer) {
+  if (answer.redirected || answer.status === 401) { location.reload(); return ""; }
+  const text = await answer.text();
+  if (text.trimStart().toLowerCase().startsWith("<!doctype")) throw new Error(String(answer.status));
+  return text;
+}
+
+/** Parts that others are asked for, such as a cluster: they come after their page. */
+async function later(part) {
+  part.setAttribute("aria-busy", "true");
+  try {
+    part.innerHTML = await partOf(await fetch(part.dataset.load, { headers: { accept: "text/html" }, cache: "no-store" }));
+    prepare(part);
+  } catch {
+    missing(part, () => later(part));
+  }
+  part.removeAttribute("aria-busy");
+}
+
+/** Sends a form for the sake of one part of the page, so that nothing typed is lost. */
+async function into(form, button) {
+  if (button.getAttribute("aria-busy")) return;
+  const part = document.querySelector(button.dataset.into);
+  const fields = new URLSearchParams(new FormData(form));
+  fields.set("part", "1");
+  button.setAttribute("aria-busy", "true");
+  part.textContent = say("Asking …", "正在查询……");
+  try {
+    part.innerHTML = await partOf(await fetch(button.formAction, { method: "POST", headers: { accept: "text/html" }, body: fields }));
+    prepare(part);
+  } catch {
+    missing(part, () => into(form, button));
+  }
+  button.removeAttribute("aria-busy");
+}
+
 /** Lists that are filtered, and boxes that are checked together. */
 function lists(root) {
   for (const input of root.querySelectorAll("input[data-filter]")) {
@@ -175,6 +226,7 @@ function forms(root) {
   const every = root.matches?.("form") ? [root] : root.querySelectorAll("form");
   for (const form of every) {
     form.addEventListener("submit", (event) => {
+      if (event.submitter?.dataset.into) { event.preventDefault(); into(form, event.submitter); return; }
       if (form.dataset.sent) { event.preventDefault(); return; }
       zonedTimes(form);
       form.dataset.sent = "yes";
@@ -215,3 +267,4 @@ addEventListener("click", (event) => {
 prepare(document);
 oneTimeLink();
 for (const part of document.querySelectorAll("[data-live]")) live(part);
+for (const part of document.querySelectorAll("[data-load]")) later(part);

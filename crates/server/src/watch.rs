@@ -65,8 +65,18 @@ async fn look_at_next(service: &Service) -> Result<bool, StoreError> {
 /// # Errors
 /// Why it does not answer.
 pub(crate) async fn look(endpoint: &Endpoint) -> Result<String, Problem> {
-    match tokio::time::timeout(LOOK_MAX, version_of(endpoint)).await {
-        Ok(answered) => answered.map(|seen| seen.version.to_string()),
+    in_time(version_of(endpoint)).await.map(|seen| seen.version.to_string())
+}
+
+/// What a cluster answers, if it does so in the time that a look takes.
+///
+/// # Errors
+/// Why it does not answer.
+pub(crate) async fn in_time<Seen>(
+    asked: impl Future<Output = Result<Seen, Problem>>,
+) -> Result<Seen, Problem> {
+    match tokio::time::timeout(LOOK_MAX, asked).await {
+        Ok(answered) => answered,
         Err(_) => {
             let problem = Problem::new(vecferry_migrate::Code::ServiceUnavailable);
             let problem = problem.with("detail", format!("no answer within {} s", LOOK_MAX.as_secs()));

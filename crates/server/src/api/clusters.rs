@@ -1,13 +1,15 @@
 //! Clusters: registered by their address; imported ones are described by the control plane of Zilliz Cloud.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
+use vecferry_migrate::cluster::cluster_problem;
 use vecferry_migrate::{Code, Problem};
-use vecferry_milvus::{Endpoint, Secret};
+use vecferry_milvus::{Client, Endpoint, Secret};
 use vecferry_policy::deployment::{Facts, detect};
 use vecferry_policy::{CuType, Deployment};
 
@@ -17,7 +19,7 @@ use super::projects::{NAME_CHARACTERS_MAX, project};
 use crate::access::{Action, Caller};
 use crate::service::Service;
 use crate::tables::{ClusterRecord, NewCluster, Tables, token_purpose};
-use crate::watch::{look, sight_of};
+use crate::watch::{in_time, look, sight_of};
 
 /// What people call a cluster.
 pub(crate) const KIND: (&str, &str) = ("cluster", "集群");
@@ -60,7 +62,7 @@ pub(crate) struct Cluster {
     pub(crate) trouble: Option<Value>,
 }
 
-fn shown(record: ClusterRecord) -> Cluster {
+pub(crate) fn shown(record: ClusterRecord) -> Cluster {
     Cluster {
         cluster_id: record.cluster_id,
         cluster_name: record.name,
@@ -102,6 +104,8 @@ pub(crate) struct ClustersQuery {
     pub(crate) current_page: Option<i64>,
     /// Only of this project.
     pub(crate) project_id: Option<String>,
+    /// Only those whose name, address or ID has this in it.
+    pub(crate) search: Option<String>,
 }
 
 /// A cluster to be registered.
@@ -203,8 +207,10 @@ pub(crate) async fn list(
         None => caller.visible(),
     };
     let skipped = (current_page - 1) * page_size;
-    let found = service.tables().clusters(&caller.org_id, projects.as_deref(), (skipped, page_size)).await?;
-    let (count, clusters) = found;
+    let search =
+        optional_text("search", query.search.as_deref().unwrap_or_default(), ADDRESS_CHARACTERS_MAX)?;
+    let found = service.tables().clusters(&caller.org_id, projects.as_deref(), &search, (skipped, page_size));
+    let (count, clusters) = found.await?;
     answer(Clusters { count, current_page, page_size, clusters: clusters.into_iter().map(shown).collect() })
 }
 
@@ -235,10 +241,7 @@ pub(crate) async fn register(
     let address = text("connectAddress", &request.connect_address, ADDRESS_CHARACTERS_MAX)?;
     let region = optional_text("regionId", &request.region_id, NAME_CHARACTERS_MAX)?;
     let token = token("token", request.token.as_deref())?;
-    let ca_pem = request.ca_certificate.as_deref().map(str::trim).filter(|pem| !pem.is_empty());
-    if ca_pem.is_some_and(|pem| pem.len() > CERTIFICATE_CHARACTERS_MAX) {
-        return Err(Refusal::bad_told("`caCertificate` is too long", "`caCertificate` 过长"));
-    }
+    let ca_pem = ca_pem(request.ca_certificate.as_deref())?;
     let cu_type = cu_type(&request.cu_type)?;
     let cu_size = cu_size(request.cu_size)?;
     let endpoint = service.endpoint(&address, token.clone(), ca_pem).await?;
@@ -266,6 +269,89 @@ pub(crate) async fn register(
     answer(ClusterMade { cluster_id, version, deployment_option: deployment.to_string() })
 }
 
+/// A cluster to be tried.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ClusterTrial {
+    /// The project that it is meant for.
+    #[schema(example = "proj-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a")]
+    pub(crate) project_id: String,
+    /// `http[s]://host[:port]`.
+    #[schema(example = "http://127.0.0.1:19530")]
+    pub(crate) connect_address: String,
+    /// `user:password` or an API key. It is not kept.
+    #[serde(default)]
+    #[schema(format = Password)]
+    pub(crate) token: Option<String>,
+    /// Certificate authorities to trust besides the usual ones, PEM.
+    #[serde(default)]
+    pub(crate) ca_certificate: Option<String>,
+    /// `Free`, `Serverless`, `Dedicated` or `self-hosted`, where the address does not tell.
+    #[serde(default)]
+    pub(crate) deployment_option: Option<String>,
+}
+
+/// What a cluster showed when it was tried.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ClusterTried {
+    /// With its port.
+    pub(crate) connect_address: String,
+    pub(crate) version: String,
+    /// Its plan; absent where the address does not tell and none was said: registration takes it then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "self-hosted")]
+    pub(crate) deployment_option: Option<String>,
+    /// Databases that the credential sees.
+    pub(crate) databases: usize,
+    /// Collections in them.
+    pub(crate) collections: usize,
+    /// How long the cluster takes for one small question.
+    pub(crate) latency_ms: u64,
+}
+
+/// Try the connection to a cluster without registering it: nothing is recorded; takes a Project Admin
+#[utoipa::path(post, path = "/v2/clusters/test", tag = "Clusters", operation_id = "testCluster", request_body = ClusterTrial,
+    security(("apiKey" = []), ("session" = [])),
+    responses((status = 200, body = Answer<ClusterTried>), (status = "default", body = Refused)))]
+pub(crate) async fn test(
+    State(service): State<Arc<Service>>,
+    Signed(caller): Signed,
+    Body(trial): Body<ClusterTrial>,
+) -> Result<ClusterTried> {
+    project(&service, &caller, &trial.project_id, Action::Administer).await?;
+    let address = text("connectAddress", &trial.connect_address, ADDRESS_CHARACTERS_MAX)?;
+    let token = token("token", trial.token.as_deref())?;
+    let endpoint = service.endpoint(&address, token, ca_pem(trial.ca_certificate.as_deref())?).await?;
+    let deployment = told_or_said(trial.deployment_option.as_deref(), &endpoint)?;
+    let _permit = service.checks().try_acquire().map_err(|_| busy())?;
+    let tried =
+        in_time(async { tried(&endpoint, deployment).await.map_err(|error| cluster_problem(&error)) });
+    answer(Box::pin(tried).await?)
+}
+
+async fn tried(
+    endpoint: &Endpoint,
+    deployment: Option<Deployment>,
+) -> std::result::Result<ClusterTried, vecferry_milvus::Error> {
+    let client = Client::connect(endpoint.clone(), 1).await?;
+    let asked = Instant::now();
+    let databases = client.databases().await?;
+    let latency = asked.elapsed();
+    let mut collections = 0;
+    for db in &databases {
+        collections += client.collections(db).await?.len();
+    }
+    Ok(ClusterTried {
+        connect_address: endpoint.to_string(),
+        version: client.version().to_string(),
+        deployment_option: deployment.map(|deployment| deployment.to_string()),
+        databases: databases.len(),
+        collections,
+        latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
 /// Looks at a cluster, not at too many at once.
 async fn seen(service: &Service, endpoint: &Endpoint) -> std::result::Result<String, Refusal> {
     let _permit = service.checks().try_acquire().map_err(|_| busy())?;
@@ -289,6 +375,15 @@ pub(crate) fn token(name: &str, given: Option<&str>) -> std::result::Result<Opti
     Ok(given.map(Secret::new))
 }
 
+/// Certificate authorities, if any are given.
+fn ca_pem(given: Option<&str>) -> std::result::Result<Option<&str>, Refusal> {
+    let given = given.map(str::trim).filter(|pem| !pem.is_empty());
+    if given.is_some_and(|pem| pem.len() > CERTIFICATE_CHARACTERS_MAX) {
+        return Err(Refusal::bad_told("`caCertificate` is too long", "`caCertificate` 过长"));
+    }
+    Ok(given)
+}
+
 fn cu_type(given: &str) -> std::result::Result<String, Refusal> {
     if given.is_empty() || CuType::parse(given).is_some() {
         return Ok(given.to_owned());
@@ -307,8 +402,8 @@ fn cu_size(given: Option<f64>) -> std::result::Result<String, Refusal> {
     }
 }
 
-/// The plan: what the address shows, or else what is said.
-fn deployment(said: Option<&str>, endpoint: &Endpoint) -> std::result::Result<Deployment, Refusal> {
+/// The plan as the address shows it, or else as it is said; none where neither tells.
+fn told_or_said(said: Option<&str>, endpoint: &Endpoint) -> std::result::Result<Option<Deployment>, Refusal> {
     let stated = match said {
         None | Some("") => None,
         Some(said) => Some(Deployment::parse(said).ok_or_else(|| {
@@ -319,10 +414,15 @@ fn deployment(said: Option<&str>, endpoint: &Endpoint) -> std::result::Result<De
         })?),
     };
     let detected = detect(&Facts { host: endpoint.host(), stated, ..Facts::default() });
-    detected.map(|detected| detected.deployment).or(stated).ok_or_else(|| {
+    Ok(detected.map(|detected| detected.deployment).or(stated))
+}
+
+/// The plan: what the address shows, or else what is said.
+fn deployment(said: Option<&str>, endpoint: &Endpoint) -> std::result::Result<Deployment, Refusal> {
+    told_or_said(said, endpoint)?.ok_or_else(|| {
         Refusal::bad_told(
-            "the address does not tell the plan; give `deploymentOption`",
-            "从地址无法判断部署方式；请提供 `deploymentOption`",
+            "the address does not tell the plan: choose it (`deploymentOption`)",
+            "从地址无法判断部署方式，请选择（`deploymentOption`）",
         )
     })
 }

@@ -16,6 +16,7 @@ use vecferry_milvus::{Client, CollectionName, Error, ErrorKind, LoadState};
 use super::answer::{Answer, Refusal, Refused, Result, answer, documents};
 use super::clusters::{busy, cluster};
 use super::extract::{Body, Path, Query, Signed, text};
+use super::fields::{FieldSeen, FunctionSeen, fields, functions};
 use crate::access::Action;
 use crate::service::Service;
 
@@ -34,6 +35,10 @@ const SELECTORS_MAX: usize = 1000;
 pub(crate) struct CollectionsQuery {
     /// Only of this database.
     pub(crate) db_name: Option<String>,
+    /// Only the one of this name.
+    pub(crate) collection_name: Option<String>,
+    /// Only those whose name has this in it, whatever case its letters have.
+    pub(crate) search: Option<String>,
     /// The cursor of the page before.
     pub(crate) cursor: Option<String>,
     /// Collections of a page, 1 to 1000; 100 where nothing is said.
@@ -51,7 +56,13 @@ pub(crate) struct CollectionSeen {
     /// One line a field, then functions.
     #[schema(example = json!(["id Int64, primary key", "embedding FloatVector(dim=768)"]))]
     pub(crate) schema: Vec<String>,
+    /// The same, field by field.
+    pub(crate) fields: Vec<FieldSeen>,
+    pub(crate) functions: Vec<FunctionSeen>,
+    /// Whether rows may have fields that the schema does not name.
+    pub(crate) enable_dynamic_field: bool,
     pub(crate) shards: i32,
+    pub(crate) partitions: usize,
     pub(crate) aliases: Vec<String>,
     /// By the statistics of the cluster, which count deleted rows for a while.
     pub(crate) rows: u64,
@@ -102,11 +113,12 @@ pub(crate) async fn collections(
         ));
     }
     let after = query.cursor.as_deref().map(cursor_of).transpose()?;
+    let wanted = Wanted::of(query);
     let _permit = service.checks().try_acquire().map_err(|_| busy())?;
     let endpoint = service.endpoint_of(&record).await?;
     let seen = Box::pin(async {
         let client = Client::connect(endpoint, 1).await?;
-        page(&client, query.db_name.as_deref(), after, rows).await
+        page(&client, &wanted, after, rows).await
     });
     answer(seen.await.map_err(|error| cluster_problem(&error))?)
 }
@@ -119,16 +131,40 @@ fn cursor_of(text: &str) -> std::result::Result<(String, String), Refusal> {
         .ok_or_else(|| Refusal::bad_told("`cursor` is none of this list", "`cursor` 不是该列表的游标"))
 }
 
+/// Which collections are asked for.
+struct Wanted {
+    db: Option<String>,
+    name: Option<String>,
+    /// In small letters.
+    search: String,
+}
+
+impl Wanted {
+    fn of(query: CollectionsQuery) -> Self {
+        let search = query.search.unwrap_or_default().trim().to_lowercase();
+        Self { db: query.db_name, name: query.collection_name, search }
+    }
+
+    fn has_db(&self, name: &str) -> bool {
+        self.db.as_deref().is_none_or(|db| db == name)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.name.as_deref().is_none_or(|wanted| wanted == name)
+            && (self.search.is_empty() || name.to_lowercase().contains(&self.search))
+    }
+}
+
 async fn page(
     client: &Client,
-    db: Option<&str>,
+    wanted: &Wanted,
     after: Option<(String, String)>,
     rows: usize,
 ) -> std::result::Result<CollectionsSeen, Error> {
     let mut databases = client.databases().await?;
     databases.sort_unstable();
     let is_behind = |db: &String| after.as_ref().is_none_or(|(after_db, _)| db >= after_db);
-    let is_asked = |name: &&String| db.is_none_or(|db| *name == db) && is_behind(name);
+    let is_asked = |name: &&String| wanted.has_db(name) && is_behind(name);
     let mut names: Vec<CollectionName> = Vec::new();
     for db in databases.iter().filter(is_asked) {
         let mut of_db = client.collections(db).await?;
@@ -136,7 +172,8 @@ async fn page(
         let behind = |name: &String| {
             after.as_ref().is_none_or(|(after_db, after_name)| db != after_db || name > after_name)
         };
-        names.extend(of_db.into_iter().filter(behind).map(|name| CollectionName::new(db, name)));
+        let of_db = of_db.into_iter().filter(behind).filter(|name| wanted.has(name));
+        names.extend(of_db.map(|name| CollectionName::new(db, name)));
         // One more tells whether there is another page.
         if names.len() > rows {
             break;
@@ -168,6 +205,8 @@ async fn described(client: &Client, name: &CollectionName) -> std::result::Resul
     };
     let rows = client.row_estimate(name).await?;
     let aliases = client.aliases(&described).await?;
+    let partitions = client.partitions(name).await?.len();
+    let schema = described.schema.decoded();
     let indexes = indexes.into_iter().map(|index| IndexSeen {
         index_name: index.name,
         field_name: index.field,
@@ -177,6 +216,10 @@ async fn described(client: &Client, name: &CollectionName) -> std::result::Resul
         db_name: described.name.db.clone(),
         collection_name: described.name.name.clone(),
         schema: described.schema.outline(),
+        fields: fields(schema),
+        functions: functions(schema),
+        enable_dynamic_field: schema.enable_dynamic_field,
+        partitions,
         shards: described.shards,
         aliases,
         rows,

@@ -7,9 +7,9 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
-use vecferry_migrate::cluster::control_plane::{ListedCluster, list};
+use vecferry_migrate::cluster::control_plane::{CloudCluster, ListedCluster, list};
 use vecferry_migrate::{Code, Problem};
-use vecferry_milvus::Secret;
+use vecferry_milvus::{Endpoint, Secret};
 use vecferry_policy::deployment::{Facts, detect};
 
 use super::answer::{Answer, Refusal, Refused, Result, answer};
@@ -38,6 +38,97 @@ pub(crate) struct ImportRequest {
     #[serde(default)]
     #[schema(example = json!(["in01-0197b1e0c2d37c0"]))]
     pub(crate) cluster_ids: Option<Vec<String>>,
+}
+
+/// Whose clusters are to be listed.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ImportableRequest {
+    /// The project that they are meant for.
+    #[schema(example = "proj-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a")]
+    pub(crate) project_id: String,
+    /// An API key of Zilliz Cloud. It is not kept.
+    #[schema(format = Password, example = "an API key")]
+    pub(crate) api_key: String,
+}
+
+/// Clusters that a key sees.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Importable {
+    pub(crate) clusters: Vec<ClusterListed>,
+}
+
+/// A cluster of Zilliz Cloud, as its control plane lists it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ClusterListed {
+    pub(crate) cloud_cluster_id: String,
+    pub(crate) cluster_name: String,
+    pub(crate) region_id: String,
+    /// `Free`, `Serverless` or `Dedicated`; empty where nothing tells.
+    #[schema(example = "Dedicated")]
+    pub(crate) deployment_option: String,
+    pub(crate) cu_type: String,
+    pub(crate) cu_size: f64,
+    /// As the control plane writes it.
+    #[schema(example = "RUNNING")]
+    pub(crate) status: String,
+    /// Its public address; empty where it has none, and then it can't be registered.
+    pub(crate) connect_address: String,
+    /// Whether it is registered in the project already.
+    pub(crate) is_registered: bool,
+}
+
+/// The clusters of Zilliz Cloud that an API key sees, to choose from; takes a Project Admin
+#[utoipa::path(post, path = "/v2/clusters/importable", tag = "Clusters", operation_id = "listImportableClusters",
+    request_body = ImportableRequest, security(("apiKey" = []), ("session" = [])),
+    responses((status = 200, body = Answer<Importable>), (status = "default", body = Refused)))]
+pub(crate) async fn importable(
+    State(service): State<Arc<Service>>,
+    Signed(caller): Signed,
+    Body(request): Body<ImportableRequest>,
+) -> Result<Importable> {
+    project(&service, &caller, &request.project_id, Action::Administer).await?;
+    let key = api_key(&request.api_key)?;
+    let _permit = service.checks().try_acquire().map_err(|_| busy())?;
+    let listed = Box::pin(list(key.reveal(), service.settings().control_plane.as_deref())).await?;
+    let known = service.tables().addresses_in_project(&caller.org_id, &request.project_id).await?;
+    let clusters = listed.into_iter().map(|cluster| shown(cluster, &known)).collect();
+    answer(Importable { clusters })
+}
+
+fn shown(listed: ListedCluster, known: &BTreeSet<String>) -> ClusterListed {
+    let ListedCluster { name, address, cluster } = listed;
+    let endpoint = address.as_deref().and_then(|address| Endpoint::parse(address).ok());
+    let host = endpoint.as_ref().map(Endpoint::host).unwrap_or_default();
+    let deployment = detect(&facts(&cluster, host));
+    ClusterListed {
+        cluster_name: plain(&name, &cluster.id),
+        deployment_option: deployment.map(|found| found.deployment.to_string()).unwrap_or_default(),
+        is_registered: endpoint.is_some_and(|endpoint| known.contains(&endpoint.to_string())),
+        connect_address: address.unwrap_or_default(),
+        cloud_cluster_id: cluster.id,
+        region_id: cluster.region,
+        cu_type: cluster.cu_type,
+        cu_size: cluster.cu_size,
+        status: cluster.status,
+    }
+}
+
+/// What tells the plan of a cluster.
+fn facts<'a>(cluster: &'a CloudCluster, host: &'a str) -> Facts<'a> {
+    Facts {
+        deployment_option: Some(cluster.deployment_option.as_str()).filter(|option| !option.is_empty()),
+        cluster_id: Some(&cluster.id),
+        cu_size: Some(cluster.cu_size),
+        host,
+        stated: None,
+    }
+}
+
+fn api_key(given: &str) -> std::result::Result<Secret, Refusal> {
+    token("apiKey", Some(given))?.ok_or_else(|| Refusal::bad_told("`apiKey` is empty", "`apiKey` 为空"))
 }
 
 /// What came of an import.
@@ -83,8 +174,7 @@ pub(crate) async fn import(
     Body(request): Body<ImportRequest>,
 ) -> Result<Imported> {
     project(&service, &caller, &request.project_id, Action::Administer).await?;
-    let key = token("apiKey", Some(&request.api_key))?
-        .ok_or_else(|| Refusal::bad_told("`apiKey` is empty", "`apiKey` 为空"))?;
+    let key = api_key(&request.api_key)?;
     let _permit = service.checks().try_acquire().map_err(|_| busy())?;
     let listed = Box::pin(list(key.reveal(), service.settings().control_plane.as_deref())).await?;
     let chosen = chosen(listed, request.cluster_ids)?;
@@ -166,19 +256,13 @@ async fn register(
     if known.contains(&endpoint.to_string()) {
         return Err(Skipped::Told(told("it is registered in the project already", "该集群已在项目中注册")));
     }
-    let facts = Facts {
-        deployment_option: Some(cluster.deployment_option.as_str()).filter(|option| !option.is_empty()),
-        cluster_id: Some(&cluster.id),
-        cu_size: Some(cluster.cu_size),
-        host: endpoint.host(),
-        stated: None,
-    };
-    let deployment = detect(&facts).map(|detected| detected.deployment).ok_or_else(|| {
-        Skipped::Told(told(
-            "the control plane does not tell its plan; register it by its address",
-            "控制面未说明其部署方式；请按地址注册",
-        ))
-    })?;
+    let deployment =
+        detect(&facts(&cluster, endpoint.host())).map(|detected| detected.deployment).ok_or_else(|| {
+            Skipped::Told(told(
+                "the control plane does not tell its plan; register it by its address",
+                "控制面未说明其部署方式；请按地址注册",
+            ))
+        })?;
     let is_running = cluster.is_running();
     let cluster_id = Tables::new_cluster_id();
     let all = |problem: Problem| Skipped::All(problem.into());
@@ -226,8 +310,6 @@ fn plain(name: &str, id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use vecferry_migrate::cluster::control_plane::CloudCluster;
-
     use super::*;
 
     fn listed(id: &str) -> ListedCluster {

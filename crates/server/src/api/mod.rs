@@ -7,6 +7,7 @@ pub(crate) mod clusters;
 pub(crate) mod contents;
 mod events;
 pub(crate) mod extract;
+pub(crate) mod fields;
 mod gate;
 mod health;
 pub(crate) mod import;
@@ -61,6 +62,8 @@ pub(crate) const PATHS: &[&str] = &[
     "/v2/apiKeys/{keyId}",
     "/v2/auditLogs",
     "/v2/clusters",
+    "/v2/clusters/test",
+    "/v2/clusters/importable",
     "/v2/clusters/import",
     "/v2/clusters/{clusterId}",
     "/v2/clusters/{clusterId}/collections",
@@ -141,6 +144,8 @@ fn ways() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(audit::list))
         .routes(routes!(clusters::list, clusters::register))
         .routes(routes!(clusters::show, clusters::change, clusters::remove))
+        .routes(routes!(clusters::test))
+        .routes(routes!(import::importable))
         .routes(routes!(import::import))
         .routes(routes!(contents::collections))
         .routes(routes!(contents::estimate))

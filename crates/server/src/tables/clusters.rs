@@ -117,6 +117,19 @@ pub(crate) fn token_purpose(cluster_id: &str) -> String {
     format!("cluster/{cluster_id}/token")
 }
 
+/// The pattern of a text somewhere in another one, whatever case its letters have.
+fn holding(text: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for character in text.to_lowercase().chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
 impl Tables {
     /// An ID for a cluster that is not recorded yet.
     pub(crate) fn new_cluster_id() -> String {
@@ -155,11 +168,12 @@ impl Tables {
     }
 
     /// A page of an organization's clusters: how many there are, and those behind the first `skipped`. Only those of some
-    /// projects, where these are given.
+    /// projects, where these are given, and only those with a text in name, address or ID.
     pub(crate) async fn clusters(
         &self,
         org_id: &str,
         projects: Option<&[String]>,
+        search: &str,
         (skipped, rows): (i64, i64),
     ) -> Result<(i64, Vec<ClusterRecord>), Error> {
         let mut values: Vec<Value> = vec![org_id.into()];
@@ -172,6 +186,13 @@ impl Tables {
             values.extend(projects.iter().map(Value::from));
             let places: Vec<_> = (from..=values.len()).map(|place| format!("${place}")).collect();
             condition.push_str(&format!(" AND project_id IN ({})", places.join(", ")));
+        }
+        if !search.is_empty() {
+            values.push(holding(search).into());
+            let place = values.len();
+            let has = |column: &str| format!("LOWER({column}) LIKE ${place} ESCAPE '\\'");
+            let any: Vec<_> = ["name", "address", "cluster_id"].into_iter().map(has).collect();
+            condition.push_str(&format!(" AND ({})", any.join(" OR ")));
         }
         let count = format!("SELECT COUNT(*) FROM clusters WHERE {condition}");
         let count = self.row(&count, values.clone(), |record| record.integer(0)).await?;

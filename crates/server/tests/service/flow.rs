@@ -524,7 +524,7 @@ async fn a_request_that_is_repeated_makes_one_job(place: Place) {
 }
 
 /// The body of a job that starts in an hour.
-fn later(source_id: &str, target_id: &str) -> Value {
+pub(crate) fn later(source_id: &str, target_id: &str) -> Value {
     let start = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
     let mut body = everything(source_id, target_id);
     body["startTime"] = json!(start.to_string());

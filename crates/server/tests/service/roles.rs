@@ -98,10 +98,24 @@ fn needs(operation: &str, is_session: bool) -> (Needs, u16) {
         "showReport" => (Needs::Look, 409),
         // It did not begin, or is not successful.
         "setJobRate" | "loadJob" | "verifyJob" => (Needs::Administer, 409),
-        "renameProject" | "setProjectUser" | "removeProjectUser" | "registerCluster" | "changeCluster"
-        | "removeCluster" | "importClusters" | "estimateCapacity" | "migrateToExisting"
-        | "precheckMigration" | "cancelJob" | "resumeJob" | "createWebhook" | "removeWebhook"
-        | "listDeliveries" | "testWebhook" => (Needs::Administer, 200),
+        "renameProject"
+        | "setProjectUser"
+        | "removeProjectUser"
+        | "registerCluster"
+        | "testCluster"
+        | "listImportableClusters"
+        | "changeCluster"
+        | "removeCluster"
+        | "importClusters"
+        | "estimateCapacity"
+        | "migrateToExisting"
+        | "precheckMigration"
+        | "cancelJob"
+        | "resumeJob"
+        | "createWebhook"
+        | "removeWebhook"
+        | "listDeliveries"
+        | "testWebhook" => (Needs::Administer, 200),
         other => panic!("what does `{other}` take?"),
     }
 }
@@ -218,6 +232,13 @@ impl Scene {
                 let body = json!({"projectId": self.world.project_id, "clusterName": "fresh",
                     "connectAddress": self.source.uri()});
                 (vec![], Some(body))
+            }
+            "testCluster" => {
+                let body = json!({"projectId": self.world.project_id, "connectAddress": self.source.uri()});
+                (vec![], Some(body))
+            }
+            "listImportableClusters" => {
+                (vec![], Some(json!({"projectId": self.world.project_id, "apiKey": CLOUD_KEY})))
             }
             "showCluster" | "listCollections" => (vec![("clusterId", self.source_id.clone())], None),
             "estimateCapacity" => (vec![], Some(json!({"clusterId": self.source_id}))),
