@@ -12,7 +12,7 @@ const ARGUMENTS = [
   "--disable-sync",
 ];
 /** Whatever is waited for comes within this time. */
-const WAIT_MILLISECONDS = 15_000;
+const WAIT_MILLISECONDS = 30_000;
 
 export function launch() {
   const executablePath = process.env.VECFERRY_CHROMIUM ?? "/usr/bin/chromium";
