@@ -12,7 +12,7 @@ const ARGUMENTS = [
   "--disable-sync",
 ];
 /** Whatever is waited for comes within this time. */
-const WAIT_MILLISECONDS = 15_000;
+const WAIT_MILLISECONDS = 30_000;
 
 export function launch() {
   const executablePath = process.env.VECFERRY_CHROMIUM ?? "/usr/bin/chromium";
@@ -74,4 +74,37 @@ export async function seriousViolations(page) {
 /** How many pixels a page is wider than its window. */
 export function overflow(page) {
   return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+}
+
+/** What people can press or type into and what lies over each other, two a line; empty where all is well. */
+export function overlaps(page) {
+  return page.evaluate(() => {
+    const SELECTOR = "a[href], button, input:not([type=hidden]), select, textarea, summary";
+    // A few pixels are the rounding of lines.
+    const PIXELS = 4;
+    const isShown = (element) => element.checkVisibility({ visibilityProperty: true, opacityProperty: true });
+    // What opens over the page is meant to cover it, and what is clipped away is for screen readers.
+    const isFlat = (element) => {
+      for (let at = element; at && at !== document.body; at = at.parentElement) {
+        const { position, clipPath, clip } = getComputedStyle(at);
+        if (["absolute", "fixed", "sticky"].includes(position) || clipPath !== "none" || clip !== "auto") return false;
+      }
+      return true;
+    };
+    const things = [...document.querySelectorAll(SELECTOR)].filter((element) => isShown(element) && isFlat(element));
+    // A link that goes over two lines has two boxes, between which others are.
+    const boxes = things.map((element) => [...element.getClientRects()].filter(({ width, height }) => width > PIXELS && height > PIXELS));
+    const word = (element) => `${element.localName} "${(element.innerText || element.name || element.id || "").trim().slice(0, 40)}"`;
+    const cover = (a, b) =>
+      Math.min(a.right, b.right) - Math.max(a.left, b.left) > PIXELS && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > PIXELS;
+    const found = [];
+    for (const [first, one] of things.entries()) {
+      for (let second = first + 1; second < things.length && found.length < 10; second += 1) {
+        const other = things[second];
+        if (one.contains(other) || other.contains(one)) continue;
+        if (boxes[first].some((a) => boxes[second].some((b) => cover(a, b)))) found.push(`${word(one)} and ${word(other)} overlap`);
+      }
+    }
+    return found;
+  });
 }

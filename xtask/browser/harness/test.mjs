@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 
-import { launch, newContext, overflow, seriousViolations } from "./browser.mjs";
+import { launch, newContext, overflow, overlaps, seriousViolations } from "./browser.mjs";
 import { Rest } from "./service.mjs";
 
 let browser;
@@ -70,10 +70,11 @@ export async function open(page, path) {
   return response;
 }
 
-/** axe finds nothing serious, and nothing needs to be scrolled sideways. */
+/** axe finds nothing serious, nothing needs to be scrolled sideways, and nothing that is pressed lies over another. */
 export async function assertUsable(page) {
   assert.deepEqual(await seriousViolations(page), [], `not accessible: ${page.url()}`);
   assert.ok((await overflow(page)) <= 0, `wider than the window: ${page.url()}`);
+  assert.deepEqual(await overlaps(page), [], `covered: ${page.url()}`);
 }
 
 /** Waits until something is to be seen. */

@@ -48,6 +48,8 @@ inBrowser("another organization is not there", async ({ page }) => {
 });
 
 inBrowser("on a phone the menu leads everywhere", { width: 375 }, async ({ page, rest }) => {
+  // With more than one, the bar has a switch between them.
+  await rest.newProject(unique("another"));
   await open(page, `/o/${await rest.organization()}/projects`);
   const clusters = page.getByRole("banner").getByRole("link", { name: "Clusters", exact: true });
   assert.equal(await clusters.isVisible(), false);

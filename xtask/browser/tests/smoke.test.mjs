@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { overlaps } from "../harness/browser.mjs";
 import { asOwner, inBrowser, open } from "../harness/test.mjs";
 import { demo, url } from "../harness/service.mjs";
 
@@ -30,6 +31,14 @@ inBrowser("an error in the console is an offence", { signedIn: false, expected: 
   await page.evaluate(() => console.error("planted"));
   await told;
   assert.deepEqual(offences, ["console: planted"]);
+});
+
+inBrowser("what lies over another is noticed", { signedIn: false }, async ({ page }) => {
+  await open(page, "/sign-in");
+  assert.deepEqual(await overlaps(page), []);
+  const button = page.getByRole("button", { name: "Sign in", exact: true });
+  await button.evaluate((element) => Object.assign(element.style, { marginTop: "-60px" }));
+  assert.deepEqual(await overlaps(page), ['input "password" and button "Sign in" overlap']);
 });
 
 test("both clusters of the demonstration are there", async () => {
