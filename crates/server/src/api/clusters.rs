@@ -448,7 +448,9 @@ pub(crate) async fn change(
         Some(given) => {
             let token = token("token", Some(given))?;
             let endpoint = service.endpoint(&record.address, token.clone(), record.ca_pem.as_deref()).await?;
-            seen(&service, &endpoint).await?;
+            let version = seen(&service, &endpoint).await?;
+            // Whoever mends a credential need not wait for the next look.
+            service.tables().record_sight(&cluster_id, sight_of(Ok(version), "")).await?;
             Some(token.map(|token| service.seal(&token_purpose(&cluster_id), &token)).transpose()?)
         }
     };

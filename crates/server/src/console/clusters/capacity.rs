@@ -61,6 +61,8 @@ struct Row {
     bytes: String,
     row_bytes: String,
     sampled: String,
+    /// A collection that is not loaded is weighed by its schema.
+    is_sampled: bool,
 }
 
 /// The estimate alone.
@@ -150,10 +152,11 @@ fn of_report(report: &Value, t: Say) -> Estimate {
         bytes: size(&value["bytes"]),
         row_bytes: size(&value["row_bytes"]),
         sampled: count(&value["sampled_rows"]),
+        is_sampled: value["sampled_rows"].as_u64() > Some(0),
     };
     let units = |value: &Value| Units {
         kind: cu_type(value["cu_type"].as_str().unwrap_or_default(), t),
-        needed: format!("{:.2}", value["units"].as_f64().unwrap_or(0.0)),
+        needed: needed(value["units"].as_f64().unwrap_or(0.0)),
         size: value["size"].as_u64(),
     };
     Estimate {
@@ -169,4 +172,9 @@ fn of_report(report: &Value, t: Say) -> Estimate {
         again: String::new(),
         troubles: Vec::new(),
     }
+}
+
+/// Units with two places; a little is not nothing.
+fn needed(units: f64) -> String {
+    if units > 0.0 && units < 0.01 { "< 0.01".to_owned() } else { format!("{units:.2}") }
 }
