@@ -156,6 +156,12 @@ function copies(root) {
   }
 }
 
+/** What was shown once is not made once more by a reload: that shows the list. */
+function once() {
+  const made = document.querySelector("[data-once]");
+  if (made) history.replaceState(null, "", made.dataset.once);
+}
+
 /** Parts of forms that belong to one choice. */
 function choices(root) {
   for (const part of root.querySelectorAll("[data-when]")) {
@@ -213,5 +219,6 @@ addEventListener("click", (event) => {
 });
 
 prepare(document);
+once();
 oneTimeLink();
 for (const part of document.querySelectorAll("[data-live]")) live(part);

@@ -120,9 +120,22 @@ async fn of_account(visit: &Visit, refusal: Option<&Refusal>, form: &Form) -> Sh
 /// Sets what was given.
 pub(crate) async fn save_account(visit: Visit, Extension(peer): Extension<Peer>, form: Form) -> Shown {
     match saved(&visit, peer, &form).await {
-        Ok(()) => see("/"),
+        Ok(()) => see(&onward(&visit).await?),
         Err(refusal) => of_account(&visit, Some(&refusal), &form).await,
     }
+}
+
+/// Where an account leads: an owner who has no cluster yet begins with those.
+async fn onward(visit: &Visit) -> Result<String, Refusal> {
+    if visit.caller.is_owner() {
+        let projects = visit.service.tables().projects(&visit.caller.org_id, "").await?;
+        if let Some(project) =
+            projects.first().filter(|_| projects.iter().all(|project| project.clusters == 0))
+        {
+            return Ok(format!("/p/{}/clusters", project.project_id));
+        }
+    }
+    Ok("/".to_owned())
 }
 
 async fn saved(visit: &Visit, peer: Peer, form: &Form) -> Result<(), Refusal> {
