@@ -4,13 +4,12 @@ use askama::Template;
 use axum::Extension;
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::routing::get;
 use std::sync::Arc;
 
 use super::form::Form;
 use super::frame::{Look, Visit};
-use super::page::{Shown, page_with, see};
+use super::page::{Shown, page_of_form, see};
 use super::show::{Say, Trouble};
 use super::sign_in::arrived;
 use crate::access::Actor;
@@ -53,8 +52,7 @@ struct AccountPage {
 fn of_link(look: Look, refusal: Option<&Refusal>) -> Shown {
     let problems = refusal.map(Refusal::problems).unwrap_or_default();
     let troubles = problems.iter().map(|problem| Trouble::of(problem, look.lang())).collect();
-    let status = refusal.map_or(StatusCode::OK, Refusal::status);
-    page_with(status, &SetupPage { t: look.t, look, troubles })
+    page_of_form(refusal, &SetupPage { t: look.t, look, troubles })
 }
 
 /// Where a one-time link leads. What stands behind its `#` never leaves the browser by itself: the script puts it into the
@@ -114,7 +112,7 @@ async fn of_account(visit: &Visit, refusal: Option<&Refusal>, form: &Form) -> Sh
         organization: organization.map(|name| typed("organization", name)),
         troubles: problems.iter().map(|problem| Trouble::of(problem, visit.lang())).collect(),
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 /// Sets what was given.

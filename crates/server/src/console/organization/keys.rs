@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,13 +9,12 @@ use super::once::{Copied, Made, Site, once};
 use super::people::People;
 use super::{next_of, troubles};
 use crate::access::{Action, Actor};
-use crate::api::extract::time;
 use crate::api::keys::{self as api, ApiKey, ApiKeyMade, ApiKeyRequest};
 use crate::api::projects::{self, After, Project};
 use crate::api::{Body, Path, Query, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page_with, see};
+use crate::console::page::{Shown, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 
 struct KeyRow {
@@ -65,7 +63,7 @@ pub(super) async fn keys(visit: Visit, Path(org): Path<String>, Query(after): Qu
 async fn listed(visit: &Visit, after: After, refusal: Option<&Refusal>) -> Shown {
     let (service, signed) = (State(Arc::clone(&visit.service)), Signed(Arc::clone(&visit.caller)));
     let keys = api::list(service, signed, Query(after)).await?.data;
-    let now = time(visit.service.tables().now_ms().await?);
+    let now = visit.service.tables().now_ms().await?;
     let names: BTreeMap<_, _> =
         seen(visit).await?.into_iter().map(|project| (project.project_id, project.project_name)).collect();
     let people = keys.iter().flat_map(|key| [Some(key.created_by.as_str()), key.user_id.as_deref()]);
@@ -77,8 +75,11 @@ async fn listed(visit: &Visit, after: After, refusal: Option<&Refusal>) -> Shown
             .iter()
             .map(|(project_id, role)| (names.get(project_id).unwrap_or(project_id).clone(), *role))
             .collect(),
-        // Times of one form are ordered as their texts are.
-        is_over: key.expire_time.as_ref().is_some_and(|end| *end <= now),
+        is_over: key
+            .expire_time
+            .as_deref()
+            .and_then(|end| end.parse::<jiff::Timestamp>().ok())
+            .is_some_and(|end| end.as_millisecond() <= now),
         key,
     });
     let page = KeysPage {
@@ -89,7 +90,7 @@ async fn listed(visit: &Visit, after: After, refusal: Option<&Refusal>) -> Shown
         next,
         troubles: troubles(visit, refusal),
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 /// The projects that the caller sees.
@@ -129,7 +130,7 @@ async fn asked(visit: &Visit, form: Option<&Form>, refusal: Option<&Refusal>) ->
         choices: choices.collect(),
         troubles: troubles(visit, refusal),
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 /// The field of the role in a project.

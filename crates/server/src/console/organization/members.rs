@@ -15,7 +15,7 @@ use crate::api::projects::After;
 use crate::api::{Body, Owner, Path, Query, Refusal};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page_with, see};
+use crate::console::page::{Shown, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 
 /// A role in a project, with the name of that.
@@ -82,7 +82,7 @@ async fn listed(visit: &Visit, after: After, refusal: Option<&Refusal>) -> Shown
         next,
         troubles: troubles(visit, refusal),
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 /// The roles of members in projects, by user.
@@ -117,7 +117,7 @@ async fn asked(visit: &Visit, form: &Form, refusal: Option<&Refusal>) -> Shown {
         is_owner_chosen: form.text("role") == "owner",
         troubles: troubles(visit, refusal),
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 /// Makes somebody a member, and shows the link.

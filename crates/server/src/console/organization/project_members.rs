@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
 use std::sync::Arc;
 
 use super::troubles;
@@ -11,7 +10,7 @@ use crate::api::members::{self as api, ProjectMember, ProjectRoleGiven};
 use crate::api::{self as rest, Body, Path, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page_with, see};
+use crate::console::page::{Shown, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 use crate::tables::ProjectRecord;
 
@@ -48,7 +47,7 @@ async fn listed(visit: &Visit, project: ProjectRecord, form: &Form, refusal: Opt
         troubles: troubles(visit, refusal),
         project,
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 /// Gives somebody a role by the address of their mail.

@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
 use std::sync::Arc;
 use vecferry_policy::compatibility::Pair;
 use vecferry_policy::{Deployment, EDITION_DEFAULT, Edition, Outcome, limits};
@@ -12,7 +11,7 @@ use crate::api::members::{OrganizationChange, change_organization};
 use crate::api::{Body, Owner, Path, Refusal};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page_with, see};
+use crate::console::page::{Shown, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 
 /// The choice of a document of one's own.
@@ -112,7 +111,7 @@ async fn shown(visit: &Visit, form: Option<&Form>, refusal: Option<&Refusal>) ->
         document: typed("document", document),
         troubles: troubles(visit, refusal),
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 fn pretty(edition: &Edition) -> String {

@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vecferry_migrate::JobState;
@@ -18,7 +17,7 @@ use crate::api::webhooks::{self as api, Delivery, Webhook, WebhookMade, WebhookR
 use crate::api::{Body, Path, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page, page_with, see};
+use crate::console::page::{Shown, page, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 
 /// The choice of the whole organization.
@@ -119,7 +118,7 @@ async fn asked(visit: &Visit, form: &Form, refusal: Option<&Refusal>) -> Shown {
         projects: administered(visit).await?,
         troubles: troubles(visit, refusal),
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 /// Makes a webhook, and shows its secret.
