@@ -207,6 +207,12 @@ function copies(root) {
   }
 }
 
+/** What was shown once is not made once more by a reload: that shows the list. */
+function once() {
+  const made = document.querySelector("[data-once]");
+  if (made) history.replaceState(null, "", made.dataset.once);
+}
+
 /** Parts of forms that belong to one choice. */
 function choices(root) {
   for (const part of root.querySelectorAll("[data-when]")) {
@@ -265,6 +271,7 @@ addEventListener("click", (event) => {
 });
 
 prepare(document);
+once();
 oneTimeLink();
 for (const part of document.querySelectorAll("[data-live]")) live(part);
 for (const part of document.querySelectorAll("[data-load]")) later(part);

@@ -372,10 +372,13 @@ pub(crate) fn language(headers: &HeaderMap) -> Lang {
 /// What a request made, and how it came out.
 fn outcome(response: &Response) -> (Option<String>, String) {
     let refused = response.extensions().get::<Refusal>().and_then(|refusal| refusal.problems().first());
+    let told = response.extensions().get::<Stopped>().map(|stopped| stopped.0);
+    let refused = refused.map(|problem| problem.code).or(told);
     let made = response.extensions().get::<Made>().map(|made| made.0.clone());
     let outcome = match refused {
-        Some(problem) => problem.code.to_string(),
-        None if response.status().is_success() => "done".to_owned(),
+        Some(code) => code.to_string(),
+        // A form that was carried out leads on to a page.
+        None if response.status().is_success() || response.status().is_redirection() => "done".to_owned(),
         None => response.status().as_str().to_owned(),
     };
     (made, outcome)
@@ -384,6 +387,10 @@ fn outcome(response: &Response) -> (Option<String>, String) {
 /// Whose account a sign-in was for, for the audit log.
 #[derive(Clone, Debug)]
 pub(crate) struct Account(pub(crate) String);
+
+/// What stood in the way, where the answer is a page that tells it, for the audit log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopped(pub(crate) Code);
 
 /// What a request made, for the audit log.
 #[derive(Clone, Debug)]

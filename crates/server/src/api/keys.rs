@@ -36,19 +36,29 @@ pub(crate) struct ApiKey {
     /// Whose rights it has, for a personal one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) user_id: Option<String>,
+    /// `owner` for a customized key with every right; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "owner")]
+    pub(crate) organization_role: Option<&'static str>,
+    /// The roles of a customized key in projects, by project ID.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(example = json!({"proj-0197b1e0c2d37c0f8a4b2f9f6f2f7c1a": "readOnly"}))]
+    pub(crate) project_roles: BTreeMap<String, &'static str>,
     pub(crate) created_by: String,
     pub(crate) create_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expire_time: Option<String>,
 }
 
-fn shown(key: KeyRecord) -> ApiKey {
+fn shown(key: KeyRecord, project_roles: BTreeMap<String, &'static str>) -> ApiKey {
     ApiKey {
         key_id: key.key_id,
         name: key.name,
         kind: key.kind.name(),
         ending: key.ending,
         user_id: key.user_id,
+        organization_role: key.is_owner.then(|| OrganizationRole::Owner.name()),
+        project_roles,
         created_by: key.created_by,
         create_time: time(key.created_ms),
         expire_time: key.expires_ms.map(time),
@@ -96,7 +106,15 @@ pub(crate) async fn list(
 ) -> Result<Vec<ApiKey>> {
     let only = (!caller.is_owner()).then(|| caller.actor.to_string());
     let keys = service.tables().keys(&caller.org_id, only.as_deref(), &after).await?;
-    answer(keys.into_iter().map(shown).collect())
+    let mut roles: BTreeMap<String, BTreeMap<String, &'static str>> = BTreeMap::new();
+    for (key_id, project_id, role) in service.tables().grants(&caller.org_id).await? {
+        roles.entry(key_id).or_default().insert(project_id, role.name());
+    }
+    let shown = keys.into_iter().map(|key| {
+        let project_roles = roles.remove(&key.key_id).unwrap_or_default();
+        shown(key, project_roles)
+    });
+    answer(shown.collect())
 }
 
 /// Make an API key

@@ -100,6 +100,8 @@ pub(crate) struct ProjectRoleGiven {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProjectMember {
     pub(crate) user_id: String,
+    pub(crate) email: String,
+    pub(crate) name: String,
     /// `admin`, `readWrite` or `readOnly`.
     #[schema(example = "readOnly")]
     pub(crate) project_role: &'static str,
@@ -308,8 +310,13 @@ pub(crate) async fn of_project(
     Path(project_id): Path<String>,
 ) -> Result<Vec<ProjectMember>> {
     project(&service, &caller, &project_id, Action::Look).await?;
-    let roles = service.tables().project_roles(&project_id).await?;
-    let shown = roles.into_iter().map(|(user_id, role)| ProjectMember { user_id, project_role: role.name() });
+    let members = service.tables().project_members(&project_id).await?;
+    let shown = members.into_iter().map(|member| ProjectMember {
+        user_id: member.user_id,
+        email: member.email,
+        name: member.name,
+        project_role: member.role.name(),
+    });
     answer(shown.collect())
 }
 

@@ -1,14 +1,81 @@
 //! What a code means and what to do: the pages that codes link to.
 
-use std::sync::Arc;
-
+use askama::Template;
 use axum::Router;
+use axum::routing::get;
+use std::sync::Arc;
+use vecferry_words::{CATALOGUE, Entry, Lang, Surface};
 
+use super::frame::Look;
+use super::page::{Shown, page};
+use super::show::Say;
+use crate::api::{Path, Refusal};
 use crate::service::Service;
 
 /// Its addresses.
-pub(super) const PATHS: &[&str] = &[];
+pub(super) const PATHS: &[&str] = &["/errors", "/errors/{code}"];
 
 pub(super) fn ways() -> Router<Arc<Service>> {
-    Router::new()
+    Router::new().route("/errors", get(all)).route("/errors/{code}", get(one))
+}
+
+/// A code in one language.
+struct Told {
+    lang: Say,
+    what: String,
+    hint: String,
+}
+
+#[derive(Template)]
+#[template(path = "explain.html")]
+struct CodePage {
+    look: Look,
+    t: Say,
+    code: String,
+    exit: u8,
+    /// The page's own language first.
+    told: Vec<Told>,
+}
+
+#[derive(Template)]
+#[template(path = "explain_all.html")]
+struct CodesPage {
+    look: Look,
+    t: Say,
+    codes: Vec<(String, String)>,
+}
+
+/// Placeholders as a reader sees them.
+fn readable(template: &str) -> String {
+    template.replace('{', "‹").replace('}', "›")
+}
+
+fn told(entry: &Entry, lang: Lang) -> Told {
+    let text = entry.text(lang);
+    Told { lang: Say(lang), what: readable(text.what), hint: readable(text.hint_on(Surface::Service)) }
+}
+
+/// All codes.
+pub(super) async fn all(look: Look) -> Shown {
+    let lang = look.lang();
+    let codes = CATALOGUE.iter().map(|entry| (entry.code.to_string(), readable(entry.text(lang).what)));
+    page(&CodesPage { t: look.t, codes: codes.collect(), look })
+}
+
+/// One of them.
+pub(super) async fn one(look: Look, Path(code): Path<String>) -> Shown {
+    let entry = CATALOGUE.iter().find(|entry| entry.code.to_string().eq_ignore_ascii_case(&code));
+    let entry = entry.ok_or_else(|| Refusal::absent(("code", "代码"), &code))?;
+    let first = look.lang();
+    let second = match first {
+        Lang::En => Lang::Zh,
+        Lang::Zh => Lang::En,
+    };
+    page(&CodePage {
+        t: look.t,
+        code: entry.code.to_string(),
+        exit: entry.exit.code(),
+        told: [first, second].map(|lang| told(entry, lang)).into(),
+        look,
+    })
 }

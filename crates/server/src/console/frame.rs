@@ -24,6 +24,7 @@ const PROJECTS_SHOWN: usize = 30;
 pub(crate) enum Place {
     Migrations,
     Clusters,
+    ProjectMembers,
     Projects,
     Members,
     Keys,
@@ -41,6 +42,7 @@ impl Place {
         let name = match self {
             Self::Migrations => "migrations",
             Self::Clusters => "clusters",
+            Self::ProjectMembers => "project-members",
             Self::Projects => "projects",
             Self::Members => "members",
             Self::Keys => "keys",

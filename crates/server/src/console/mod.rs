@@ -53,7 +53,7 @@ pub(crate) fn pattern(path: &str) -> Option<&'static str> {
 /// Pages that need nobody to be signed in. A session that is over does not keep anybody from them.
 pub(crate) fn is_open(method: &Method, path: &str) -> bool {
     matches!(path, "/sign-in" | "/setup" | "/preferences")
-        || (*method == Method::GET && path.starts_with("/assets/"))
+        || (*method == Method::GET && (path.starts_with("/assets/") || path.starts_with("/errors")))
 }
 
 /// Whether an answer is for somebody who looks at pages, and not for a program.
@@ -64,7 +64,9 @@ pub(crate) fn is_asked(pattern: &str, headers: &HeaderMap) -> bool {
             .and_then(|value| value.to_str().ok())
             .is_some_and(|kinds| kinds.contains("text/html"))
     };
-    self::pattern(pattern).is_some() || (pattern == "other" && wants_page())
+    // The way by the identity provider belongs to the API, and browsers walk it.
+    let is_shared = pattern == "other" || pattern.starts_with("/v2/session/oidc");
+    self::pattern(pattern).is_some() || (is_shared && wants_page())
 }
 
 /// All pages.

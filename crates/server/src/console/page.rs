@@ -4,7 +4,7 @@ use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::api::Refusal;
+use crate::api::{Refusal, Stopped};
 
 /// What a page may load: what this service gives, and nothing that stands in the page itself.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -31,6 +31,16 @@ pub(crate) fn page_with(status: StatusCode, template: &impl Template) -> Shown {
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     ];
     Ok((status, headers, text).into_response())
+}
+
+/// The page of a form; where it was refused, with the status of that.
+pub(crate) fn page_of_form(refusal: Option<&Refusal>, template: &impl Template) -> Shown {
+    let Some(refusal) = refusal else { return page(template) };
+    let mut response = page_with(refusal.status(), template)?;
+    if let Some(problem) = refusal.problems().first() {
+        response.extensions_mut().insert(Stopped(problem.code));
+    }
+    Ok(response)
 }
 
 /// The way to another page, for a browser that has sent a form.

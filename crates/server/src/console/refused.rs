@@ -18,6 +18,8 @@ struct Refused {
     title: &'static str,
     troubles: Vec<Trouble>,
     request_id: String,
+    /// Whether it was a way to sign in.
+    is_sign_in: bool,
 }
 
 /// The page of a refusal; whoever is not signed in is asked to.
@@ -33,7 +35,11 @@ pub(crate) fn refused(refusal: &Refusal, method: &Method, look: Look, request_id
     }
     let status = refusal.status();
     let t = look.t;
+    let is_sign_in = look.path.starts_with("/v2/session/oidc");
+    // What the provider sent with the browser is nothing to come back to.
+    let look = if is_sign_in { Look { path: "/sign-in".to_owned(), ..look } } else { look };
     let title = match status {
+        _ if is_sign_in => t.say("You are not signed in", "未能登录"),
         StatusCode::NOT_FOUND => t.say("Not here", "页面不存在"),
         StatusCode::FORBIDDEN => t.say("Not allowed", "没有权限"),
         StatusCode::TOO_MANY_REQUESTS => t.say("Too many requests", "请求过多"),
@@ -41,6 +47,6 @@ pub(crate) fn refused(refusal: &Refusal, method: &Method, look: Look, request_id
         _ => t.say("This could not be done", "无法完成操作"),
     };
     let troubles = refusal.problems().iter().map(|problem| Trouble::of(problem, look.lang())).collect();
-    let page = Refused { t, title, troubles, request_id: request_id.to_owned(), look };
+    let page = Refused { t, title, troubles, request_id: request_id.to_owned(), is_sign_in, look };
     page_with(status, &page).unwrap_or_else(|_| status.into_response())
 }

@@ -4,13 +4,12 @@ use askama::Template;
 use axum::Extension;
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::routing::get;
 use std::sync::Arc;
 
 use super::form::Form;
 use super::frame::{Look, Visit};
-use super::page::{Shown, page_with, see};
+use super::page::{Shown, page_of_form, see};
 use super::show::{Say, Trouble};
 use super::sign_in::arrived;
 use crate::access::Actor;
@@ -53,8 +52,7 @@ struct AccountPage {
 fn of_link(look: Look, refusal: Option<&Refusal>) -> Shown {
     let problems = refusal.map(Refusal::problems).unwrap_or_default();
     let troubles = problems.iter().map(|problem| Trouble::of(problem, look.lang())).collect();
-    let status = refusal.map_or(StatusCode::OK, Refusal::status);
-    page_with(status, &SetupPage { t: look.t, look, troubles })
+    page_of_form(refusal, &SetupPage { t: look.t, look, troubles })
 }
 
 /// Where a one-time link leads. What stands behind its `#` never leaves the browser by itself: the script puts it into the
@@ -114,15 +112,28 @@ async fn of_account(visit: &Visit, refusal: Option<&Refusal>, form: &Form) -> Sh
         organization: organization.map(|name| typed("organization", name)),
         troubles: problems.iter().map(|problem| Trouble::of(problem, visit.lang())).collect(),
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 /// Sets what was given.
 pub(crate) async fn save_account(visit: Visit, Extension(peer): Extension<Peer>, form: Form) -> Shown {
     match saved(&visit, peer, &form).await {
-        Ok(()) => see("/"),
+        Ok(()) => see(&onward(&visit).await?),
         Err(refusal) => of_account(&visit, Some(&refusal), &form).await,
     }
+}
+
+/// Where an account leads: an owner who has no cluster yet begins with those.
+async fn onward(visit: &Visit) -> Result<String, Refusal> {
+    if visit.caller.is_owner() {
+        let projects = visit.service.tables().projects(&visit.caller.org_id, "").await?;
+        if let Some(project) =
+            projects.first().filter(|_| projects.iter().all(|project| project.clusters == 0))
+        {
+            return Ok(format!("/p/{}/clusters", project.project_id));
+        }
+    }
+    Ok("/".to_owned())
 }
 
 async fn saved(visit: &Visit, peer: Peer, form: &Form) -> Result<(), Refusal> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::form::Form;
 use super::frame::{Look, Visit};
-use super::page::{self, Shown, see};
+use super::page::{Shown, page_of_form, see};
 use super::preferences::back;
 use super::show::{Say, Trouble};
 use crate::api::session::{self, SignIn};
@@ -61,10 +61,7 @@ pub(crate) async fn page_of(
         troubles: problems.iter().map(|problem| Trouble::of(problem, lang)).collect(),
         look,
     };
-    match refusal {
-        None => page::page(&form),
-        Some(refusal) => page::page_with(refusal.status(), &form),
-    }
+    page_of_form(refusal, &form)
 }
 
 /// The page to sign in.

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use vecferry_store::{Change, Error, Record, Value};
 
 use super::members::project_role;
-use super::{PAGE_ROWS, Tables, new_id, unknown};
+use super::{PAGE_ROWS, Tables, new_id, places, unknown};
 use crate::access::ProjectRole;
+
+/// Roles of keys that are read at once.
+const GRANTS_MAX: i64 = 10_000;
 
 /// Whose rights a key has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +169,36 @@ impl Tables {
             "SELECT COUNT(*) FROM api_keys WHERE org_id = $1 AND kind = 'customized' AND revoked_ms IS NULL";
         let count = self.row(sql, [org_id.into()], |record| record.integer(0)).await?;
         Ok(count.unwrap_or(0))
+    }
+
+    /// The names of keys of an organization by their IDs, also of those that are revoked.
+    pub(crate) async fn key_names(
+        &self,
+        org_id: &str,
+        key_ids: &[String],
+    ) -> Result<BTreeMap<String, String>, Error> {
+        if key_ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let sql = format!(
+            "SELECT key_id, name FROM api_keys WHERE org_id = $1 AND key_id IN ({})",
+            places(2, key_ids.len())
+        );
+        let values = [org_id.into()].into_iter().chain(key_ids.iter().map(Value::from));
+        let names = self.rows(&sql, values, |record| Ok((record.text(0)?, record.text(1)?))).await?;
+        Ok(names.into_iter().collect())
+    }
+
+    /// What the customized keys of an organization may do in its projects, as key, project and role.
+    pub(crate) async fn grants(&self, org_id: &str) -> Result<Vec<(String, String, ProjectRole)>, Error> {
+        let sql = "SELECT g.key_id, g.project_id, g.role FROM key_grants g \
+            JOIN api_keys k ON k.key_id = g.key_id JOIN projects p ON p.project_id = g.project_id \
+            WHERE k.org_id = $1 AND k.revoked_ms IS NULL AND p.removed_ms IS NULL \
+            ORDER BY g.key_id, g.project_id LIMIT $2";
+        self.rows(sql, [org_id.into(), GRANTS_MAX.into()], |record| {
+            Ok((record.text(0)?, record.text(1)?, project_role(record, 2)?))
+        })
+        .await
     }
 
     /// What a customized key may do in which project.

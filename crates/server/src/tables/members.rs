@@ -18,6 +18,18 @@ pub(crate) struct MemberRecord {
     pub(crate) role: OrganizationRole,
 }
 
+/// A member of a project as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProjectMemberRecord {
+    pub(crate) user_id: String,
+    pub(crate) email: String,
+    pub(crate) name: String,
+    pub(crate) role: ProjectRole,
+}
+
+/// Roles in projects that are read at once.
+const ROLES_MAX: i64 = 10_000;
+
 /// What somebody may be in an organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Membership {
@@ -183,15 +195,32 @@ impl Tables {
         self.change(changes).await.map(drop)
     }
 
-    /// The roles of the members of a project, by user.
-    pub(crate) async fn project_roles(
+    /// The members of a project, by user.
+    pub(crate) async fn project_members(&self, project_id: &str) -> Result<Vec<ProjectMemberRecord>, Error> {
+        let sql = "SELECT u.user_id, u.email, u.name, m.role FROM project_members m \
+            JOIN users u ON u.user_id = m.user_id WHERE m.project_id = $1 ORDER BY u.user_id LIMIT $2";
+        self.rows(sql, [project_id.into(), ROLES_MAX.into()], |record| {
+            Ok(ProjectMemberRecord {
+                user_id: record.text(0)?,
+                email: record.text(1)?,
+                name: record.text(2)?,
+                role: project_role(record, 3)?,
+            })
+        })
+        .await
+    }
+
+    /// The roles that members of an organization have in its projects, as user, project and role.
+    pub(crate) async fn roles_in_projects(
         &self,
-        project_id: &str,
-    ) -> Result<BTreeMap<String, ProjectRole>, Error> {
-        let sql = "SELECT user_id, role FROM project_members WHERE project_id = $1 LIMIT $2";
-        let roles = self.rows(sql, [project_id.into(), 10_000.into()], |record| {
-            Ok((record.text(0)?, project_role(record, 1)?))
-        });
-        Ok(roles.await?.into_iter().collect())
+        org_id: &str,
+    ) -> Result<Vec<(String, String, ProjectRole)>, Error> {
+        let sql = "SELECT m.user_id, m.project_id, m.role FROM project_members m JOIN projects p \
+            ON p.project_id = m.project_id WHERE p.org_id = $1 AND p.removed_ms IS NULL \
+            ORDER BY m.user_id, m.project_id LIMIT $2";
+        self.rows(sql, [org_id.into(), ROLES_MAX.into()], |record| {
+            Ok((record.text(0)?, record.text(1)?, project_role(record, 2)?))
+        })
+        .await
     }
 }

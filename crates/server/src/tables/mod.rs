@@ -93,3 +93,9 @@ pub(crate) fn new_id(prefix: &str) -> String {
 pub(crate) fn unknown(column: &str, value: impl fmt::Display) -> Error {
     Error::unreadable(format!("`{value}` is no {column}"))
 }
+
+/// So many parameters of a statement, from a number on: `$2, $3, $4`.
+fn places(first: usize, count: usize) -> String {
+    let places: Vec<_> = (first..first + count).map(|place| format!("${place}")).collect();
+    places.join(", ")
+}

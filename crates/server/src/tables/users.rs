@@ -1,8 +1,10 @@
 //! People.
 
-use vecferry_store::{Change, Error, Record};
+use std::collections::BTreeMap;
 
-use super::Tables;
+use vecferry_store::{Change, Error, Record, Value};
+
+use super::{Tables, places};
 
 /// A person as recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,17 @@ impl Tables {
     pub(crate) async fn user_by_email(&self, email: &str) -> Result<Option<UserRecord>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM users WHERE email = $1");
         self.row(&sql, [email.to_lowercase().into()], read).await
+    }
+
+    /// The names of people by their IDs. Who is not recorded is not among them.
+    pub(crate) async fn user_names(&self, user_ids: &[String]) -> Result<BTreeMap<String, String>, Error> {
+        if user_ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let sql = format!("SELECT user_id, name FROM users WHERE user_id IN ({})", places(1, user_ids.len()));
+        let values = user_ids.iter().map(Value::from);
+        let names = self.rows(&sql, values, |record| Ok((record.text(0)?, record.text(1)?))).await?;
+        Ok(names.into_iter().collect())
     }
 
     /// A person.

@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
 use std::sync::Arc;
 
 use crate::access::Actor;
@@ -10,7 +9,7 @@ use crate::api::projects::{self as api, After, Project, ProjectName};
 use crate::api::{Body, Owner, Path, Query, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page_with, see};
+use crate::console::page::{Shown, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 
 /// The first page: whoever came by a link sets a password first.
@@ -52,7 +51,7 @@ async fn listed(visit: &Visit, refusal: Option<&Refusal>, typed: &str) -> Shown 
         typed: typed.to_owned(),
         troubles: problems.iter().map(|problem| Trouble::of(problem, visit.lang())).collect(),
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 /// Makes a project.

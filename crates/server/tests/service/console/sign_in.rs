@@ -1,6 +1,8 @@
 //! Who is let in, from the first link on.
 
-use super::{Browser, seen};
+use vecferry_server::{OidcSettings, Settings};
+
+use super::{Browser, between, seen};
 use crate::client::{PASSWORD, Running, World, settings};
 use crate::place::Place;
 
@@ -30,7 +32,9 @@ async fn the_first_link_leads_to_an_account_and_its_project() {
     // What was typed is kept, and nothing was changed.
     assert!(text.contains("the two passwords differ") && text.contains("value=\"Li Wei\""), "{text}");
     let saved = owner.submit("/setup/account", "/setup/account", &account(PASSWORD, PASSWORD)).await;
-    assert_eq!(seen(&saved), "/");
+    // There is nothing to migrate yet: clusters come first.
+    let clusters = seen(&saved);
+    assert!(clusters.starts_with("/p/proj-") && clusters.ends_with("/clusters"), "{clusters}");
     let projects = seen(&owner.get("/").await);
     let page = owner.page(&projects).await;
     assert!(page.contains("Acme &#60;Search&#62;") && page.contains("Default Project"), "{page}");
@@ -44,6 +48,11 @@ async fn the_first_link_leads_to_an_account_and_its_project() {
     let signed_in = browser.submit("/sign-in", "/sign-in", &right).await;
     assert_eq!(seen(&signed_in), "/");
     let again = browser.keeping(&signed_in);
+    let org = between(&projects, "/o/", "/").unwrap();
+    let log = again.page(&format!("/o/{org}/audit")).await;
+    // What was refused is in the log with its code.
+    assert!(log.contains("href=\"/errors/VF-0821\"") || log.contains("href=\"/errors/VF-0802\""), "{log}");
+    assert!(log.contains("Change the account") && !log.contains("Failed ("), "{log}");
     let out = again.submit(&projects, "/sign-out", &[]).await;
     assert_eq!(seen(&out), "/sign-in");
     assert_eq!(again.get(&projects).await.status, 303);
@@ -77,4 +86,55 @@ async fn language_and_theme_are_kept() {
     let absent = browser.get("/nothing/here").await;
     assert_eq!(absent.status, 404);
     assert!(absent.text().contains("页面不存在"), "{}", absent.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn codes_are_explained_to_everybody() {
+    let place = Place::sqlite();
+    let running = Running::start(&place, settings()).await;
+    let browser = Browser::of(&running.client.with("cookie", "vecferry_session=vfs_over"));
+    let page = browser.page("/errors/VF-0802").await;
+    let entry = vecferry_words::Code::NotSignedIn.entry();
+    assert!(page.contains("VF-0802") && page.contains("What happened"), "{page}");
+    // In both languages, with the hint for whoever uses the service.
+    for lang in [vecferry_words::Lang::En, vecferry_words::Lang::Zh] {
+        let text = entry.text(lang);
+        let told = [text.what, text.hint_on(vecferry_words::Surface::Service)];
+        let told = told.map(|told| told.replace('\'', "&#39;"));
+        assert!(told.iter().all(|told| page.contains(told)), "{lang:?}: {page}");
+    }
+    for entry in vecferry_words::CATALOGUE {
+        assert_eq!(browser.get(&format!("/errors/{}", entry.code)).await.status, 200, "{}", entry.code);
+    }
+    let all = browser.chinese().page("/errors").await;
+    assert!(all.contains("href=\"/errors/VF-0802\"") && all.contains("错误代码"), "{all}");
+    let absent = browser.get("/errors/VF-9999").await;
+    assert_eq!(absent.status, 404);
+    assert!(absent.text().contains("VF-9999"), "{}", absent.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browsers_see_a_page_where_a_provider_signs_nobody_in() {
+    let place = Place::sqlite();
+    let oidc = OidcSettings {
+        issuer: "http://127.0.0.1:1".to_owned(),
+        client_id: "vecferry".to_owned(),
+        client_secret: None,
+        redirect_url: format!("http://127.0.0.1:1{}", OidcSettings::CALLBACK),
+        email_domains: Vec::new(),
+        join: None,
+    };
+    let running = Running::start(&place, Settings { oidc: Some(oidc), ..settings() }).await;
+    let browser = Browser::of(&running.client);
+    assert!(browser.page("/sign-in").await.contains("href=\"/v2/session/oidc\""));
+    let callback = format!("{}?code=planted&state=planted", OidcSettings::CALLBACK);
+    for (path, status) in [("/v2/session/oidc", 503), (callback.as_str(), 401)] {
+        let answer = browser.chinese().get(path).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        let page = answer.text();
+        assert!(page.contains("未能登录") && page.contains("href=\"/sign-in\""), "{page}");
+        assert!(page.contains("href=\"/errors/VF-082") && !page.contains("planted"), "{page}");
+    }
+    // Programs are answered as ever.
+    assert!(running.client.get(&callback).await.code().starts_with("VF-082"));
 }
