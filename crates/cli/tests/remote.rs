@@ -503,6 +503,26 @@ fn another_command_limits_and_cancels_a_job_that_is_followed() {
 }
 
 #[test]
+fn a_killed_service_takes_its_jobs_up_at_once() {
+    let mut held = Held::when_loading();
+    let running = held.world.spawn(&migrate(&[]));
+    held.reached();
+    signal(&held.world.service.child, "-KILL");
+    within("the end of the service", || held.world.service.child.try_wait().unwrap());
+    held.release();
+    let address = held.world.service.address().to_owned();
+    let started = Instant::now();
+    held.world.service = Service::start(held.world.directory.path(), &address, &[]);
+    running.ended().assert_code(0);
+    // The claims of the dead process end after 15 s.
+    assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
+    assert_eq!(held.world.target.rows("default", "books"), held.world.source.rows("default", "books"));
+    // Only the file of the living process is left.
+    let files = fs::read_dir(held.world.directory.path().join("state/services")).unwrap();
+    assert_eq!(files.count(), 1);
+}
+
+#[test]
 fn a_finished_job_is_compared_again_and_then_removed() {
     let world = World::registered();
     world.source.add(&books("books"));

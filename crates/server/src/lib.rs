@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod network;
 mod oidc;
 mod outbound;
+mod presence;
 mod problem;
 pub mod secret;
 mod serve;

@@ -17,6 +17,7 @@ use vecferry_words::Told;
 use crate::access::{Actor, Caller, Credential, OrganizationRole};
 use crate::network::{self, Networks};
 use crate::oidc::Oidc;
+use crate::presence::Presence;
 use crate::problem::{of_network, of_store, unresolved};
 use crate::secret::keyring::{self, Keyring};
 use crate::secret::token::{Token, TokenKind};
@@ -47,6 +48,8 @@ pub struct Service {
     settings: Settings,
     /// The name of this process among those that share the store.
     process: String,
+    /// Shows others on this machine that the process lives.
+    _presence: Option<Presence>,
     resources: Resources,
     sign_ins: SignIns,
     /// Sign-ins of one account that the audit log takes.
@@ -100,10 +103,13 @@ impl Service {
             return Err(no_organization(org_id));
         }
         let requests = settings.requests;
+        let process = format!("process-{}", uuid::Uuid::now_v7().simple());
+        let presence = appear(&tables, &process).await;
         let service = Self {
             tables,
             keyring: RwLock::new(Arc::new(keyring)),
-            process: format!("process-{}", uuid::Uuid::now_v7().simple()),
+            process,
+            _presence: presence,
             resources: Resources::new(Limits::default()),
             sign_ins: SignIns::new(),
             recorded_sign_ins: RateLimit::every(SIGN_IN_RECORDED_EVERY, SIGN_INS_RECORDED),
@@ -363,6 +369,36 @@ fn no_organization(org_id: &str) -> Problem {
             format!("没有 ID 为 `{org_id}` 的组织；可用 `GET /v2/organization` 查看其 ID"),
         ),
     )
+}
+
+/// Shows that this process lives, where others can see that, and ends the claims of those that do not any more. It is a
+/// matter of seconds only: what can't be done is told, and the claims end with their time.
+async fn appear(tables: &Tables, process: &str) -> Option<Presence> {
+    let directory = tables.store().directory()?.to_owned();
+    let process = process.to_owned();
+    let looked = tokio::task::spawn_blocking(move || {
+        let presence = Presence::of(&directory, &process)?;
+        Ok::<_, std::io::Error>((presence, Presence::gone(&directory)?))
+    });
+    let (presence, gone) = match looked.await.map_err(std::io::Error::from).and_then(|seen| seen) {
+        Ok(seen) => seen,
+        Err(error) => {
+            tracing::warn!(%error, "processes that ended cannot be told from others: their jobs wait for 15 s");
+            return None;
+        }
+    };
+    for gone in gone {
+        match tables.release_all(&gone.process).await {
+            Ok(()) => {
+                tracing::debug!(process = gone.process, "the claims of a process that is gone ended");
+                if let Err(error) = gone.forget() {
+                    tracing::debug!(%error, "the file of a process that is gone stays");
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the claims of a process that is gone stay for their time"),
+        }
+    }
+    presence
 }
 
 /// Makes the first organization. Of several processes that start at once, one does.

@@ -393,6 +393,16 @@ impl Tables {
         self.change([Change::new(sql, [job_id.into(), holder.into(), free_at.into()])]).await.map(drop)
     }
 
+    /// Ends all claims of a process that is gone: its jobs may be taken at once, and its tasks have failed.
+    pub(crate) async fn release_all(&self, holder: &str) -> Result<(), Error> {
+        let now = self.now_ms().await?;
+        let jobs = "UPDATE migrations SET holder = NULL, held_until_ms = 0 WHERE holder = $1";
+        let tasks = "UPDATE tasks SET held_until_ms = $2 \
+            WHERE holder = $1 AND state = 'IN_PROGRESS' AND held_until_ms >= $2";
+        let tasks = Change::new(tasks, [holder.into(), now.saturating_sub(1).into()]);
+        self.change([Change::new(jobs, [holder.into()]), tasks]).await.map(drop)
+    }
+
     /// Records that the process that holds a job began to work on it.
     pub(crate) async fn record_start(&self, job_id: &str, holder: &str) -> Result<bool, Error> {
         let now = self.now_ms().await?;
