@@ -119,7 +119,8 @@ fn cursor_of(text: &str) -> std::result::Result<(String, String), Refusal> {
         .ok_or_else(|| Refusal::bad_told("`cursor` is none of this list", "`cursor` 不是该列表的游标"))
 }
 
-async fn page(
+/// A page of what a cluster holds.
+pub(crate) async fn page(
     client: &Client,
     db: Option<&str>,
     after: Option<(String, String)>,
