@@ -14,6 +14,7 @@ mod servers;
 
 use clap::Subcommand;
 
+pub(crate) use child::workspace;
 pub(crate) use copy::build;
 pub(crate) use data::{collection, flush};
 pub(crate) use servers::{Servers, Side};

@@ -4,6 +4,7 @@
 
 mod api_fuzz;
 mod bench;
+mod browser;
 mod cargo;
 mod cases;
 mod fuzz;
@@ -38,6 +39,8 @@ enum Chore {
     /// Measure speed and memory on real servers
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Test the console in a real browser, between two real servers
+    Browser(browser::Arguments),
     /// Migrate the collections of popular applications and of public reports, and compare them without Vecferry's code
     Cases(cases::Arguments),
     /// Read random and damaged bytes as answers, and look for panics and memory without bounds
@@ -46,6 +49,8 @@ enum Chore {
     Licences,
     /// Show that the modules of each crate import one way
     Modules,
+    /// Take pictures of the console's screens in both languages and themes, wide and narrow, into target/screenshots
+    Screenshots(browser::Arguments),
     /// Break everything a migration depends on, again and again, and look whether a row is lost or there twice
     Torture(torture::Arguments),
 }
@@ -54,10 +59,12 @@ fn main() -> ExitCode {
     let result = match Cli::parse().chore {
         Chore::ApiFuzz(arguments) => api_fuzz::run(&arguments),
         Chore::Bench(bench) => bench::run(&bench),
+        Chore::Browser(arguments) => browser::run(browser::What::Tests, &arguments),
         Chore::Cases(arguments) => cases::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Licences => licences::run(),
         Chore::Modules => modules::run(),
+        Chore::Screenshots(arguments) => browser::run(browser::What::Screenshots, &arguments),
         Chore::Torture(arguments) => torture::run(&arguments),
     };
     match result {

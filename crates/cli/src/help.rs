@@ -187,6 +187,7 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
     ("", "config", "TOML 设置文件；环境变量（VECFERRY_SERVE_…）和选项优先于它"),
     ("", "key_file", "保存加密凭证所用密钥的文件 [默认值：状态目录中的 service.key]"),
     ("", "key_command", "打印这些密钥的命令，由 `sh -c` 执行；也可将密钥放入环境变量 VECFERRY_KEY"),
+    ("", "demo", "试用：启动两个带示例数据的 Milvus 服务并注册；服务结束时全部清除"),
     ("", "listen", "监听的地址和端口 [默认值：127.0.0.1:19777]"),
     ("", "tls_cert", "证书链（PEM）；每分钟以及收到 SIGHUP 时重新读取"),
     ("", "tls_key", "证书的私钥（PEM）"),

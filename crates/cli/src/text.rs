@@ -102,6 +102,20 @@ vecferry_words::sentences! {
         "Credentials in it are encrypted: keep the key file of the service too, in another place."
         "其中的凭证已加密：请将服务的密钥文件也另外妥善保存。";
 
+    // The demonstration of the service.
+    /// First words.
+    service_demo_start
+        "This demonstration starts two real Milvus 2.3.5 servers on this machine, fills one with sample data and registers both in the service. It is for trying things out, not for production."
+        "本演示将在本机启动两个真实的 Milvus 2.3.5 服务，向其中一个写入示例数据，并将两者注册到本服务。仅供试用，不用于生产环境。";
+    /// Last words where the records were in a directory of the demonstration's own.
+    service_demo_ended
+        "The demonstration has ended; its records, both servers and their data have been removed."
+        "演示已结束；其记录、两个服务及其数据均已清除。";
+    /// Last words where the records are in a directory that was given.
+    service_demo_ended_records_stay
+        "The demonstration has ended; both servers and their data have been removed, the records of the service stay."
+        "演示已结束；两个服务及其数据均已清除，服务的记录仍然保留。";
+
     // The demo.
     /// First words of the demo.
     demo_start
@@ -297,6 +311,16 @@ pub(crate) fn sign_in_link(lang: Lang, email: &str, link: &str) -> String {
     lang.pick(
         format!("One-time sign-in link of {email} (it is not shown again):\n  {link}"),
         format!("{email} 的一次性登录链接（不会再次显示）：\n  {link}"),
+    )
+}
+
+/// The clusters of the demonstration: their names and addresses, and with what they let in.
+pub(crate) fn service_demo_clusters(lang: Lang, clusters: &[(&str, &str)], token: &str) -> String {
+    let listed: Vec<_> = clusters.iter().map(|(name, address)| format!("  {name}  {address}")).collect();
+    let listed = listed.join("\n");
+    lang.pick(
+        format!("Demonstration clusters, registered in the first project (credential {token}):\n{listed}\nCtrl-C ends everything."),
+        format!("演示集群，已注册到第一个项目（凭证 {token}）：\n{listed}\n按 Ctrl-C 结束全部。"),
     )
 }
 

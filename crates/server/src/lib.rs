@@ -10,6 +10,7 @@
 mod access;
 mod api;
 mod console;
+mod example;
 mod hooks;
 mod jobs;
 pub mod metrics;

@@ -14,6 +14,9 @@ pub(crate) struct ServeArgs {
     /// What to do besides running it.
     #[command(subcommand)]
     pub(crate) action: Option<ServeAction>,
+    /// Try it out: start two Milvus servers with sample data, and register them; all of it ends with the service
+    #[arg(long)]
+    pub(crate) demo: bool,
     /// Its settings.
     #[command(flatten)]
     pub(crate) service: ServiceArgs,

@@ -1,6 +1,7 @@
 //! `vecferry demo`: everything at once, on servers of its own.
 
-mod sample;
+pub(super) mod sample;
+pub(super) mod shop;
 
 use std::process::Command;
 
@@ -16,9 +17,9 @@ use crate::signals::Signals;
 use crate::text;
 
 /// Name of the server that is copied from.
-const SOURCE: &str = "source";
+pub(super) const SOURCE: &str = "source";
 /// Name of the server that is copied to.
-const TARGET: &str = "target";
+pub(super) const TARGET: &str = "target";
 
 /// Starts two servers, fills one, migrates, and ends them.
 pub(crate) async fn run(output: &Output, signals: &mut Signals) -> Exit {
@@ -51,14 +52,14 @@ fn stopped(output: &Output) -> Exit {
 }
 
 /// A line about where the demo is.
-fn step(output: &Output, line: &str) {
+pub(super) fn step(output: &Output, line: &str) {
     if !output.quiet {
         output.note(&output.styled_note(Style::Strong, line));
     }
 }
 
 /// Starts both servers. They live in a process of their own, which ends them when this one ends, however it does.
-async fn start(output: &Output) -> Result<Sandbox, Problem> {
+pub(super) async fn start(output: &Output) -> Result<Sandbox, Problem> {
     let program = std::env::current_exe().map_err(|error| problem(words_of(&error), text::run_again))?;
     let output = output.clone();
     let started = tokio::task::spawn_blocking(move || {
@@ -123,7 +124,8 @@ async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbo
     }
 }
 
-fn endpoint(sandbox: &Sandbox, name: &str) -> Result<Endpoint, Problem> {
+/// Where a server is, and how to be let in.
+pub(super) fn endpoint(sandbox: &Sandbox, name: &str) -> Result<Endpoint, Problem> {
     let server = sandbox.server(name).map_err(|error| of_sandbox(&error))?;
     let endpoint =
         Endpoint::parse(&server.uri).map_err(|error| problem(words_of(&error), text::run_again))?;
@@ -140,7 +142,8 @@ fn of_sandbox(error: &vecferry_sandbox::Error) -> Problem {
     problem(text::sandbox_failed(error), |lang| lang.pick(error.hint(), error.hint_in_chinese()))
 }
 
-fn sample_problem(error: &(dyn std::error::Error + 'static)) -> Problem {
+/// Why the sample data could not be written.
+pub(super) fn sample_problem(error: &(dyn std::error::Error + 'static)) -> Problem {
     let failed = text::demo_sample_failed;
     let detail = words_of(error).within(|told| failed(Lang::En, told), |told| failed(Lang::Zh, told));
     problem(detail, text::demo_sample_remedy)

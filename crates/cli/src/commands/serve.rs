@@ -1,6 +1,7 @@
 //! `vecferry serve`: the service in this process, and `vecferry serve organization`.
 
 mod certificates;
+mod demo;
 mod figures;
 
 use std::net::SocketAddr;
@@ -16,8 +17,9 @@ use vecferry_server::secret::keyring::{KeySource, Keyring};
 use vecferry_server::{Service, Settings};
 use vecferry_store::Store;
 
+use self::demo::Demonstration;
 use super::config;
-use crate::args::{OrganizationAction, OrganizationAddArgs, ServeAction, ServeArgs, ServiceArgs};
+use crate::args::{OrganizationAction, OrganizationAddArgs, ServeAction, ServeArgs};
 use crate::output::Output;
 use crate::settings::checked::{Base, Checked, Listen};
 use crate::settings::{Configuration, invalid};
@@ -41,6 +43,8 @@ struct Listening<'a> {
     store: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     sign_in_link: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    demo: Option<Vec<demo::Cluster<'a>>>,
 }
 
 /// An organization was added.
@@ -59,7 +63,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ServeArgs
             let OrganizationAction::Add(args) = &args.action;
             add_organization(output, args).await
         }
-        None => Box::pin(serve(output, signals, &args.service)).await,
+        None => Box::pin(serve(output, signals, args)).await,
     };
     match done {
         Ok(exit) => exit,
@@ -67,8 +71,20 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ServeArgs
     }
 }
 
-async fn serve(output: &Output, signals: &mut Signals, args: &ServiceArgs) -> Result<Exit, Problem> {
-    let checked = Checked::of(&config::read(args)?)?;
+async fn serve(output: &Output, signals: &mut Signals, args: &ServeArgs) -> Result<Exit, Problem> {
+    let checked = Checked::of(&config::read(&args.service)?)?;
+    match args.demo {
+        true => Box::pin(demo::run(output, signals, checked)).await,
+        false => Box::pin(run_service(output, signals, checked, None)).await,
+    }
+}
+
+async fn run_service(
+    output: &Output,
+    signals: &mut Signals,
+    checked: Checked,
+    demonstration: Option<&Demonstration>,
+) -> Result<Exit, Problem> {
     let certificates = checked.tls.as_ref().map(certificates::load).transpose()?;
     let tls = certificates.as_ref().map(certificates::Loaded::server_config).transpose()?;
     let listener = listen(&checked.listen).await?;
@@ -77,8 +93,11 @@ async fn serve(output: &Output, signals: &mut Signals, args: &ServiceArgs) -> Re
     let oidc = checked.oidc.map(|oidc| oidc.at(&url)).transpose()?;
     let settings = Settings { metrics: Some(figures::start()?), oidc, ..checked.settings };
     let (store, service, link) = open(&checked.base, settings).await?;
+    if let Some(demonstration) = demonstration {
+        demonstration.register(&service).await?;
+    }
     let hangups = certificates::hangups();
-    listening(output, &url, &store.place(), link.as_ref());
+    listening(output, (&url, &store.place()), link.as_ref(), demonstration);
     tracing::info!(%address, is_tls = tls.is_some(), "listens");
 
     let kept = tokio::spawn(certificates::keep(certificates, hangups));
@@ -149,15 +168,24 @@ async fn keyring(base: &Base, store: &dyn Store) -> Result<Keyring, Problem> {
 }
 
 /// Tells where it listens. The link is on stdout only, and never in the log.
-fn listening(output: &Output, url: &str, store: &str, link: Option<&Secret>) {
+fn listening(
+    output: &Output,
+    (url, store): (&str, &str),
+    link: Option<&Secret>,
+    demonstration: Option<&Demonstration>,
+) {
     let link = link.map(|token| link_of(url, token));
     if output.json {
         let sign_in_link = link.as_deref();
-        return output.json_line(&Listening { event: "listening", url, store, sign_in_link });
+        let demo = demonstration.map(Demonstration::clusters);
+        return output.json_line(&Listening { event: "listening", url, store, sign_in_link, demo });
     }
     output.result(&text::service_listening(output.lang, url, store));
     if let Some(link) = link {
         output.result(&text::sign_in_link(output.lang, FIRST_OWNER, &link));
+    }
+    if let Some(demonstration) = demonstration {
+        demonstration.show(output);
     }
 }
 

@@ -9,6 +9,7 @@ mod changed_source;
 mod claim;
 mod cloud;
 mod copy;
+mod demo;
 mod drift;
 mod faults;
 mod lite;

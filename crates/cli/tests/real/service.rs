@@ -41,7 +41,7 @@ fn until<Found>(what: &str, mut look: impl FnMut() -> Result<Found, String>) -> 
 }
 
 /// A running service. It is killed when this is dropped.
-struct Service {
+pub(crate) struct Service {
     child: Child,
     address: String,
     link: Option<String>,
@@ -50,7 +50,7 @@ struct Service {
 
 impl Service {
     /// Starts it on a free port; its state and its log are in the directory.
-    fn start(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(directory: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let log = directory.join("log");
         let stderr = OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut command = Command::new(PROGRAM);
@@ -96,9 +96,22 @@ impl Service {
     }
 
     /// The owner, who signs in by the link.
-    fn owner(&self) -> Client {
+    pub(crate) fn owner(&self) -> Client {
         let signed = self.client().post("/v2/session/link", json!({"token": self.token()}));
         self.client().with_session_of(&signed).with_new_key(json!({"name": "owner", "kind": "personal"}))
+    }
+
+    /// The ID of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to end, and waits until it has.
+    #[track_caller]
+    pub(crate) fn end(&mut self) {
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(asked.unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{}", fs::read_to_string(&self.log).unwrap());
     }
 
     /// Ends it as a crash would.
@@ -130,7 +143,7 @@ fn keys(directory: &Path) -> PathBuf {
 
 /// Somebody who asks a service.
 #[derive(Clone)]
-struct Client {
+pub(crate) struct Client {
     address: String,
     headers: Vec<(&'static str, String)>,
 }
@@ -142,7 +155,7 @@ impl Client {
     }
 
     /// The same, who asks another process.
-    fn at(&self, service: &Service) -> Self {
+    pub(crate) fn at(&self, service: &Service) -> Self {
         Self { address: service.address.clone(), headers: self.headers.clone() }
     }
 
@@ -161,7 +174,7 @@ impl Client {
         client.with("Authorization", &format!("Bearer {key}"))
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, None)
     }
 
@@ -212,7 +225,7 @@ impl Client {
     }
 
     #[track_caller]
-    fn migrate(&self, body: Value) -> String {
+    pub(crate) fn migrate(&self, body: Value) -> String {
         text(&self.post("/v2/migrations/toExisting", body).data()["jobId"])
     }
 
@@ -233,7 +246,7 @@ impl Client {
 
     /// Waits until a job ended, and asserts how.
     #[track_caller]
-    fn wait_for(&self, job: &str, status: &str) -> Value {
+    pub(crate) fn wait_for(&self, job: &str, status: &str) -> Value {
         let ended = until(&format!("the end of job {job}"), || {
             let answer = self.get(&format!("/v2/jobs/{job}"));
             let status = answer.json()["data"]["status"].clone();
@@ -264,7 +277,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 
-struct Answer {
+pub(crate) struct Answer {
     status: u16,
     head: String,
     body: String,
@@ -283,7 +296,7 @@ impl Answer {
     }
 
     #[track_caller]
-    fn data(&self) -> Value {
+    pub(crate) fn data(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.body);
         self.json()["data"].take()
     }

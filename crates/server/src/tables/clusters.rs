@@ -183,6 +183,12 @@ impl Tables {
         Ok((count.unwrap_or(0), self.rows(&sql, values, read).await?))
     }
 
+    /// The IDs of the clusters of a project that have a name.
+    pub(crate) async fn clusters_named(&self, project_id: &str, name: &str) -> Result<Vec<String>, Error> {
+        let sql = "SELECT cluster_id FROM clusters WHERE project_id = $1 AND name = $2 AND removed_ms IS NULL LIMIT 1000";
+        self.rows(sql, [project_id.into(), name.into()], |record| record.text(0)).await
+    }
+
     /// The addresses of the clusters that are registered in a project.
     pub(crate) async fn addresses_in_project(
         &self,

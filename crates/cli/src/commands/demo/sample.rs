@@ -27,23 +27,23 @@ const SENSOR_DIM: usize = 32;
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Numbers that look random and are the same every time.
-struct Numbers(StdRng);
+pub(super) struct Numbers(StdRng);
 
 impl Numbers {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self(StdRng::seed_from_u64(seed))
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.0.random_range(0..limit)
     }
 
     /// From -1 to 1.
-    fn float(&mut self) -> f32 {
+    pub(super) fn float(&mut self) -> f32 {
         self.0.random_range(-1.0..1.0)
     }
 
-    fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+    pub(super) fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
         let index = self.below(choices.len() as u64) as usize;
         choices.get(index).copied().unwrap_or_default()
     }
@@ -63,11 +63,7 @@ pub(super) async fn fill(client: &Client) -> Result<(), Error> {
     let mut numbers = Numbers::new(2);
     insert(client, &sensors, SENSORS, |first, count| sensor_columns(&mut numbers, first, count)).await?;
 
-    for handle in client.flush(DB_DEFAULT, &[books.name.clone(), sensors.name.clone()]).await? {
-        while !client.is_flushed(&handle).await? {
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-    }
+    flush(client, DB_DEFAULT, &[books.name.clone(), sensors.name.clone()]).await?;
     let vectors = [("index_type", "IVF_FLAT"), ("metric_type", "COSINE"), ("params", r#"{"nlist":64}"#)];
     client.create_index(&books, "embedding", "embedding_index", parameters(&vectors)).await?;
     let vectors =
@@ -76,14 +72,29 @@ pub(super) async fn fill(client: &Client) -> Result<(), Error> {
     client
         .create_index(&sensors, "station", "station_index", parameters(&[("index_type", "STL_SORT")]))
         .await?;
-    client.load_collection(&books, 1).await?;
-    while client.load_state(&books, None).await? != LoadState::Loaded {
+    load(client, &books).await
+}
+
+/// Has collections of a database stored.
+pub(super) async fn flush(client: &Client, database: &str, names: &[String]) -> Result<(), Error> {
+    for handle in client.flush(database, names).await? {
+        while !client.is_flushed(&handle).await? {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+    Ok(())
+}
+
+/// Loads a collection.
+pub(super) async fn load(client: &Client, name: &CollectionName) -> Result<(), Error> {
+    client.load_collection(name, 1).await?;
+    while client.load_state(name, None).await? != LoadState::Loaded {
         tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }
 
-async fn create(
+pub(super) async fn create(
     client: &Client,
     name: &CollectionName,
     description: &str,
@@ -98,9 +109,19 @@ async fn create(
     client.create_collection(&NewCollection::of_schema(name, schema)).await
 }
 
-async fn insert(
+pub(super) async fn insert(
     client: &Client,
     name: &CollectionName,
+    total: u64,
+    columns: impl FnMut(u64, u64) -> Vec<FieldData>,
+) -> Result<(), Error> {
+    insert_into(client, (name, None), total, columns).await
+}
+
+/// Inserts rows into a partition.
+pub(super) async fn insert_into(
+    client: &Client,
+    (name, partition): (&CollectionName, Option<&str>),
     total: u64,
     mut columns: impl FnMut(u64, u64) -> Vec<FieldData>,
 ) -> Result<(), Error> {
@@ -108,7 +129,7 @@ async fn insert(
     while first < total {
         let count = BATCH.min(total - first);
         let rows = Rows::of(&columns(first, count), count as usize);
-        client.write(name, None, &rows, WriteMode::Insert).await?;
+        client.write(name, partition, &rows, WriteMode::Insert).await?;
         first += count;
     }
     Ok(())
@@ -136,25 +157,25 @@ fn sensor_fields() -> Vec<FieldSchema> {
     ]
 }
 
-fn texts(name: &str, data: Vec<String>) -> FieldData {
+pub(super) fn texts(name: &str, data: Vec<String>) -> FieldData {
     scalars(name, DataType::VarChar, scalar_field::Data::StringData(StringArray { data }))
 }
 
-fn longs(name: &str, data: Vec<i64>) -> FieldData {
+pub(super) fn longs(name: &str, data: Vec<i64>) -> FieldData {
     scalars(name, DataType::Int64, scalar_field::Data::LongData(LongArray { data }))
 }
 
-fn json(name: &str, documents: &[serde_json::Value]) -> FieldData {
+pub(super) fn json(name: &str, documents: &[serde_json::Value]) -> FieldData {
     let data = documents.iter().map(|document| Bytes::from(document.to_string())).collect();
     scalars(name, DataType::Json, scalar_field::Data::JsonData(JsonArray { data }))
 }
 
 /// Keys that are no fields of the schema.
-fn dynamic(documents: &[serde_json::Value]) -> FieldData {
+pub(super) fn dynamic(documents: &[serde_json::Value]) -> FieldData {
     FieldData { is_dynamic: true, ..json(DYNAMIC_FIELD, documents) }
 }
 
-fn vectors(name: &str, dim: usize, rows: u64, numbers: &mut Numbers) -> FieldData {
+pub(super) fn vectors(name: &str, dim: usize, rows: u64, numbers: &mut Numbers) -> FieldData {
     let data = (0..rows as usize * dim).map(|_| numbers.float()).collect();
     float_vectors(name, dim, data)
 }
