@@ -29,6 +29,8 @@ use crate::tables::CheckRun;
 const CHECK_MAX: Duration = Duration::from_secs(600);
 /// A check that tells nothing for so long was left by its process.
 const SILENT_MS: i64 = 11 * 60 * 1000;
+/// After so long it can be begun again: the process may be gone that made it.
+const SLOW_MS: i64 = 60 * 1000;
 /// Passed checks that are shown at once.
 const PASSED_SHOWN: usize = 4;
 
@@ -48,6 +50,7 @@ pub(super) enum State {
     None,
     Running {
         begun_ms: i64,
+        is_slow: bool,
     },
     Refused {
         ended_ms: i64,
@@ -74,7 +77,10 @@ pub(super) fn state(at: &At, now_ms: i64) -> State {
         None if now_ms.saturating_sub(check.begun_ms) > SILENT_MS => {
             State::Refused { ended_ms: now_ms, problems: vec![crate::jobs::stopped()] }
         }
-        None => State::Running { begun_ms: check.begun_ms },
+        None => State::Running {
+            begun_ms: check.begun_ms,
+            is_slow: now_ms.saturating_sub(check.begun_ms) > SLOW_MS,
+        },
     }
 }
 
@@ -165,6 +171,7 @@ impl Estimate {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ChecksShown {
     is_running: bool,
+    is_slow: bool,
     is_none: bool,
     begun: String,
     ended: String,
@@ -184,9 +191,13 @@ impl ChecksShown {
     fn of(state: State, lang: Lang) -> Self {
         match state {
             State::None => Self { is_none: true, waiting: titles(lang), ..Self::default() },
-            State::Running { begun_ms } => {
-                Self { is_running: true, begun: time(begun_ms), waiting: titles(lang), ..Self::default() }
-            }
+            State::Running { begun_ms, is_slow } => Self {
+                is_running: true,
+                is_slow,
+                begun: time(begun_ms),
+                waiting: titles(lang),
+                ..Self::default()
+            },
             State::Refused { ended_ms, problems } => Self {
                 ended: time(ended_ms),
                 troubles: problems.iter().map(|problem| Trouble::of(problem, lang)).collect(),
@@ -219,8 +230,23 @@ impl ChecksShown {
         shown
     }
 
-    fn count(&self) -> usize {
-        self.failed.len() + self.warned.len() + self.passed.len() + self.passed_more.len()
+    /// How many checks came out how.
+    fn summary(&self, t: &Say) -> String {
+        let passed = self.passed.len() + self.passed_more.len();
+        let warnings = if self.warned.len() == 1 { "{} warning" } else { "{} warnings" };
+        let parts = [
+            (self.failed.len(), "{} failed", "{} 项未通过"),
+            (self.warned.len(), warnings, "{} 项警告"),
+            (passed, "{} passed", "{} 项通过"),
+        ];
+        let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
+        parts.map(|(count, en, zh)| t.with(en, zh, count)).collect::<Vec<_>>().join(labels::comma(t.0))
+    }
+
+    /// Whether another option is a way out of what failed.
+    fn asks_for_options(&self) -> bool {
+        let codes = [Code::AutoId, Code::SourceNotLoaded].map(|code| code.to_string());
+        self.failed.iter().flat_map(|item| &item.troubles).any(|trouble| codes.contains(&trouble.code))
     }
 }
 
@@ -236,6 +262,7 @@ struct CheckPage {
     head: Head,
     checks: ChecksShown,
     options: OptionsShown,
+    options_open: bool,
 }
 
 #[derive(Template)]
@@ -273,11 +300,13 @@ async fn checks(at: &At) -> Result<ChecksShown, Refusal> {
 
 /// The step, as far as the check is.
 pub(super) async fn shown(at: &At) -> Shown {
+    let checks = checks(at).await?;
     page(&CheckPage {
         frame: at.frame().await?,
         t: at.t(),
         head: at.head(Step::Check),
-        checks: checks(at).await?,
+        options_open: checks.asks_for_options(),
+        checks,
         options: OptionsShown::of(&at.draft.options),
     })
 }
@@ -303,7 +332,7 @@ pub(super) async fn begin(visit: Visit, Path(path): Path<(String, String)>) -> S
 /// Begins a check of what a draft holds now, if none is under way, and goes on to its page.
 pub(super) async fn begun(at: &At) -> Shown {
     let tables = at.visit.service.tables();
-    if let State::Running { .. } = state(at, tables.now_ms().await?) {
+    if let State::Running { is_slow: false, .. } = state(at, tables.now_ms().await?) {
         return at.to(Step::Check);
     }
     let Some(request) = at.draft.request(at.access()?.as_ref(), None) else { return at.to(Step::Target) };

@@ -6,7 +6,7 @@ use askama::Template;
 use vecferry_migrate::Problem;
 use vecferry_migrate::cluster::cluster_problem;
 use vecferry_milvus::Client;
-use vecferry_report::figures;
+use vecferry_report::{figures, labels};
 
 use super::draft::{Chosen, Source};
 use super::source::{limits, what};
@@ -46,13 +46,19 @@ pub(super) struct Group {
     pub(super) boxes: Vec<Offered>,
 }
 
+impl Group {
+    pub(super) fn count(&self, t: &Say) -> String {
+        labels::some_collections(t.0, self.boxes.len())
+    }
+}
+
 /// What the source holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CollectionsShown {
     pub(super) groups: Vec<Group>,
     pub(super) count: usize,
     /// Chosen before, and not there now.
-    pub(super) gone: Vec<String>,
+    pub(super) gone: Vec<Chosen>,
     /// Whether there are more than are shown.
     pub(super) is_cut: bool,
     pub(super) limit: Option<u64>,
@@ -124,13 +130,13 @@ async fn seen(at: &At) -> Result<(Vec<CollectionSeen>, bool), Refusal> {
 }
 
 fn grouped(at: &At, seen: Vec<CollectionSeen>, is_cut: bool) -> CollectionsShown {
-    let mut gone: Vec<_> = at.draft.collections.iter().map(Chosen::full).collect();
+    let mut gone = at.draft.collections.clone();
     let mut groups: Vec<Group> = Vec::new();
     let count = seen.len();
     for collection in seen {
         let full = format!("{}.{}", collection.db_name, collection.collection_name);
-        let is_chosen = gone.iter().any(|chosen| *chosen == full);
-        gone.retain(|chosen| *chosen != full);
+        let is_chosen = gone.iter().any(|chosen| chosen.full() == full);
+        gone.retain(|chosen| chosen.full() != full);
         let shown = Offered {
             name: collection.collection_name,
             rows: collection.rows,

@@ -47,6 +47,7 @@ struct Difference {
 #[derive(Clone, Debug)]
 struct Level {
     name: &'static str,
+    title: &'static str,
     text: &'static str,
     is_chosen: bool,
 }
@@ -78,6 +79,7 @@ struct ReviewPage {
     estimate: Option<Estimate>,
     levels: Vec<Level>,
     options: OptionsShown,
+    options_open: bool,
     keeps_indexes: bool,
     waits_for_indexes: bool,
     typed: Typed,
@@ -128,6 +130,12 @@ fn levels(chosen: VerifyLevel, lang: Lang) -> Vec<Level> {
         .map(|level| Level {
             name: labels::level(level),
             is_chosen: level == chosen,
+            title: match level {
+                VerifyLevel::None => lang.pick("None", "不校验"),
+                VerifyLevel::Count => lang.pick("Count", "行数"),
+                VerifyLevel::Sample => lang.pick("Sample", "抽样"),
+                VerifyLevel::Full => lang.pick("Full", "全量"),
+            },
             text: match level {
                 VerifyLevel::None => lang.pick(
                     "Only what was read and acknowledged is counted. Fastest, and least sure.",
@@ -193,6 +201,7 @@ pub(super) async fn shown(at: &At, refusal: Option<&Refusal>, form: Option<&Form
         estimate: Estimate::of(&checked, lang),
         levels: levels(form.and_then(level).unwrap_or(options.verify), lang),
         options: OptionsShown::of(options),
+        options_open: false,
         keeps_indexes: options.keep_index_params,
         waits_for_indexes: options.wait_index,
         typed: form.map(typed).unwrap_or_default(),

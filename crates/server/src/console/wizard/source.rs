@@ -6,6 +6,8 @@ use askama::Template;
 use axum::http::StatusCode;
 use vecferry_migrate::problem::Side;
 use vecferry_policy::Deployment;
+use vecferry_report::labels;
+use vecferry_words::Lang;
 
 use super::cluster::{Choice, administered, away, choice, named};
 use super::collections::{CollectionsShown, held};
@@ -44,6 +46,8 @@ struct WhatPage {
     head: Head,
     troubles: Vec<Trouble>,
     found: Option<Found>,
+    /// What a test of the connection counted.
+    holds: String,
     /// What the source holds, for browsers without scripts.
     shown: Option<CollectionsShown>,
 }
@@ -110,6 +114,16 @@ async fn project_names(service: &Service, org_id: &str) -> Result<BTreeMap<Strin
     Ok(projects.into_iter().map(|project| (project.project_id, project.name)).collect())
 }
 
+fn holds(found: &Found, lang: Lang) -> String {
+    let databases = match (lang, found.databases) {
+        (Lang::En, 1) => "1 database".to_owned(),
+        (Lang::En, count) => format!("{count} databases"),
+        (Lang::Zh, count) => format!("{count} 个 Database"),
+    };
+    let collections = usize::try_from(found.collections).unwrap_or(usize::MAX);
+    format!("{databases}{}{}", labels::comma(lang), labels::some_collections(lang, collections))
+}
+
 /// What of the cluster.
 pub(super) async fn what(at: &At, refusal: Option<&Refusal>, with_list: bool) -> Shown {
     let shown = match with_list {
@@ -125,6 +139,7 @@ pub(super) async fn what(at: &At, refusal: Option<&Refusal>, with_list: bool) ->
         t: at.t(),
         head: at.head(Step::Source),
         troubles: at.troubles(refusal),
+        holds: found.as_ref().map(|found| holds(found, at.visit.lang())).unwrap_or_default(),
         found,
         shown,
     };

@@ -157,7 +157,7 @@ async fn a_source_elsewhere_is_tried_and_its_credential_never_shown() {
     let right = [("endpoint", uri.as_str()), ("token", secret), ("certificate", "")];
     let found = seen(&scene.browser.submit(&page, &action, &right).await);
     let text = scene.browser.page(&found).await;
-    for part in ["Milvus 2.6.18", "1 databases", "2 collections", "self-hosted", "kept encrypted"] {
+    for part in ["Milvus 2.6.18", "1 database,", "2 collections", "self-hosted", "kept encrypted"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains(secret), "{text}");
