@@ -103,6 +103,8 @@ function live(part) {
     if (part.dataset.end === "reload") location.reload();
   }
   if (part.querySelector("[data-over]")) { clearInterval(timer); source?.close(); }
+  // What the page itself does not hold yet.
+  if ("now" in part.dataset) refresh();
 }
 
 /** What a part says where nothing came. */
@@ -163,12 +165,19 @@ function lists(root) {
     input.addEventListener("input", () => {
       const wanted = input.value.trim().toLowerCase();
       for (const row of rows()) row.hidden = wanted !== "" && !row.dataset.name.toLowerCase().includes(wanted);
+      for (const group of document.querySelectorAll(`${input.dataset.filter} fieldset:has([data-name])`)) {
+        group.hidden = !group.querySelector("[data-name]:not([hidden])");
+      }
     });
+    // A search sends no form.
+    input.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
   }
   for (const list of root.querySelectorAll("[data-choices]")) {
     const boxes = () => [...list.querySelectorAll("input[type=checkbox][name]")];
     const all = list.querySelector("[data-all]");
     const told = list.querySelector("[data-chosen]");
+    const groups = [...list.querySelectorAll("[data-group]")];
+    const shownOf = (group) => boxes().filter((box) => group.closest("fieldset").contains(box) && !box.closest("[hidden]"));
     const count = () => {
       const chosen = boxes().filter((box) => box.checked);
       const rows = chosen.reduce((sum, box) => sum + Number(box.dataset.rows || 0), 0);
@@ -186,7 +195,15 @@ function lists(root) {
         all.checked = shown.length > 0 && shown.every((box) => box.checked);
         all.indeterminate = !all.checked && shown.some((box) => box.checked);
       }
+      for (const group of groups) {
+        const shown = shownOf(group);
+        group.checked = shown.length > 0 && shown.every((box) => box.checked);
+        group.indeterminate = !group.checked && shown.some((box) => box.checked);
+      }
     };
+    for (const group of groups) {
+      group.addEventListener("change", () => { for (const box of shownOf(group)) box.checked = group.checked; });
+    }
     all?.addEventListener("change", () => {
       for (const box of boxes()) if (!box.closest("[hidden]")) box.checked = all.checked;
       count();
@@ -242,6 +259,7 @@ function forms(root) {
 }
 
 function prepare(root) {
+  for (const element of root.querySelectorAll("[data-scripted]")) element.hidden = false;
   localTimes(root);
   lists(root);
   copies(root);

@@ -159,6 +159,7 @@ async fn forget(service: &Service) -> Result<(), StoreError> {
     {
     }
     while !stopping.is_cancelled() && tables.forget_requests(now, ROWS_A_STEP).await? > 0 {}
+    while !stopping.is_cancelled() && tables.forget_drafts(now, ROWS_A_STEP).await? > 0 {}
     let Some(kept) = settings.jobs_kept else { return Ok(()) };
     while !stopping.is_cancelled() && tables.forget_ended(before(kept), ROWS_A_STEP).await? > 0 {}
     Ok(())

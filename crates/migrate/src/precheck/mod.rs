@@ -29,4 +29,6 @@ pub(crate) use probe::{probe_write, scratches};
 pub(crate) use room::{disk, memory, state_directory};
 pub(crate) use writers::writers;
 
+pub use plans::{not_running, pair_problem, plan_of};
+
 pub use crate::problem::{Check, CheckId, Outcome};

@@ -5,7 +5,7 @@ use vecferry_milvus::{Client, Endpoint, Error};
 use vecferry_policy::capacity::{MARGIN, size_for, units};
 use vecferry_policy::compatibility::{Outcome, Pair};
 use vecferry_policy::deployment::{Facts, detect};
-use vecferry_policy::{CuType, Deployment, Detected, FoundBy, Limits, limits};
+use vecferry_policy::{CuType, Deployment, Detected, Edition, FoundBy, Limits, limits};
 
 use super::list::{CheckList, fact_of};
 use crate::cluster::control_plane::CloudCluster;
@@ -19,18 +19,22 @@ const ROW_BYTES_MAX: f64 = 5e6;
 /// Longest message (`proxy.grpc.serverMaxRecvSize`).
 const MESSAGE_BYTES_MAX: f64 = 64.0 * 1024.0 * 1024.0;
 
-/// How one side is run, as far as that is known.
-fn detected(list: &mut CheckList, side: Side, endpoint: &Endpoint, hints: &PlanHints) -> Option<Detected> {
+/// How a cluster is run, as far as its host and what is known of it tell.
+pub fn plan_of(host: &str, hints: &PlanHints) -> Option<Detected> {
     let cloud = hints.cloud.as_ref();
-    let host = endpoint.host();
-    let facts = Facts {
+    detect(&Facts {
         deployment_option: cloud.map(|cluster| cluster.deployment_option.as_str()),
         cluster_id: cloud.map(|cluster| cluster.id.as_str()),
         cu_size: cloud.map(|cluster| cluster.cu_size),
         host,
         stated: hints.stated,
-    };
-    let Some(found) = detect(&facts) else {
+    })
+}
+
+/// How one side is run, as far as that is known.
+fn detected(list: &mut CheckList, side: Side, endpoint: &Endpoint, hints: &PlanHints) -> Option<Detected> {
+    let host = endpoint.host();
+    let Some(found) = plan_of(host, hints) else {
         list.fail(
             Problem::new(Code::PlanUnknown)
                 .with("side", side.name())
@@ -81,11 +85,19 @@ pub(crate) fn plan_pair(list: &mut CheckList, request: &MigrateRequest) -> Optio
     let target = detected(list, Side::Target, &request.target, &request.target_plan);
     let (source, target) = (source?.deployment, target?.deployment);
     list.passed_with(CheckId::PlanPair, &request.policy.edition);
-    match request.policy.pair(source, target) {
-        Some(pair) if pair.outcome == Outcome::Supported => {}
-        Some(pair) => list.fail(not_supported(pair, source, target, &request.policy.edition)),
+    if let Some(problem) = pair_problem(&request.policy, source, target) {
+        list.fail(problem);
+    }
+    Some(target)
+}
+
+/// Why a policy does not let clusters of two plans be migrated; none where it does.
+pub fn pair_problem(policy: &Edition, source: Deployment, target: Deployment) -> Option<Problem> {
+    match policy.pair(source, target) {
+        Some(pair) if pair.outcome == Outcome::Supported => None,
+        Some(pair) => Some(not_supported(pair, source, target, &policy.edition)),
         // Every edition that is read has all pairs.
-        None => list.fail(Problem::new(Code::Policy).with("policy", &request.policy.edition).told(
+        None => Some(Problem::new(Code::Policy).with("policy", &policy.edition).told(
             "detail",
             Told::both(
                 format!("no row for {source} to {target}"),
@@ -93,7 +105,6 @@ pub(crate) fn plan_pair(list: &mut CheckList, request: &MigrateRequest) -> Optio
             ),
         )),
     }
-    Some(target)
 }
 
 fn not_supported(pair: &Pair, source: Deployment, target: Deployment, edition: &str) -> Problem {
@@ -119,11 +130,16 @@ pub(crate) fn clusters(list: &mut CheckList, request: &MigrateRequest) {
             continue;
         };
         list.passed(CheckId::ClusterStatus, [fact_of(side, &cluster.status)]);
-        if !cluster.is_running() {
-            let problem = Problem::new(Code::ClusterNotRunning).with("side", side.name());
-            list.fail(problem.with("id", &cluster.id).with("status", &cluster.status));
+        if let Some(problem) = not_running(side, cluster) {
+            list.fail(problem);
         }
     }
+}
+
+/// That a cluster of the vendor does not run; none where it does.
+pub fn not_running(side: Side, cluster: &CloudCluster) -> Option<Problem> {
+    let problem = || Problem::new(Code::ClusterNotRunning).with("side", side.name());
+    (!cluster.is_running()).then(|| problem().with("id", &cluster.id).with("status", &cluster.status))
 }
 
 /// What is limited, in English and in Chinese.

@@ -132,7 +132,7 @@ fn cursor_of(text: &str) -> std::result::Result<(String, String), Refusal> {
 }
 
 /// Which collections are asked for.
-struct Wanted {
+pub(crate) struct Wanted {
     db: Option<String>,
     name: Option<String>,
     /// In small letters.
@@ -140,6 +140,11 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// All collections of one database, or of all.
+    pub(crate) fn all(db: Option<&str>) -> Self {
+        Self { db: db.map(str::to_owned), name: None, search: String::new() }
+    }
+
     fn of(query: CollectionsQuery) -> Self {
         let search = query.search.unwrap_or_default().trim().to_lowercase();
         Self { db: query.db_name, name: query.collection_name, search }
@@ -155,7 +160,8 @@ impl Wanted {
     }
 }
 
-async fn page(
+/// A page of what a cluster holds.
+pub(crate) async fn page(
     client: &Client,
     wanted: &Wanted,
     after: Option<(String, String)>,

@@ -168,7 +168,7 @@ pub(crate) struct JobMade {
 }
 
 /// What a check came to.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CheckOutcome {
     /// Whether the job can start.
@@ -270,7 +270,7 @@ fn databases(given: Vec<DbCollections>) -> std::result::Result<Vec<Database>, Re
 }
 
 /// A name of a database or a collection: never one that stands for several.
-fn name_of(field: &str, given: &str) -> std::result::Result<String, Refusal> {
+pub(crate) fn name_of(field: &str, given: &str) -> std::result::Result<String, Refusal> {
     let name = text(field, given, 255)?;
     if name.contains('*') || field != "collectionName" && name.contains('.') {
         return Err(Refusal::bad_told(
@@ -354,7 +354,6 @@ async fn asked(
 }
 
 async fn checked(service: &Service, asked: &Asked) -> std::result::Result<PreCheck, Refusal> {
-    let _permit = service.checks().try_acquire().map_err(|_| busy())?;
     let request: MigrateRequest = asked.request.to_engine(&asked.sides, asked.edition.clone())?;
     let directory = service.store().directory().map(std::path::Path::to_owned);
     let mut checked = Box::pin(Migration::check(request, directory.as_deref())).await;
@@ -386,11 +385,21 @@ pub(crate) async fn precheck(
     Signed(caller): Signed,
     body: axum::body::Bytes,
 ) -> Result<CheckOutcome> {
-    let asked = asked(&service, &caller, understood(&body)?).await?;
+    let _permit = service.checks().try_acquire().map_err(|_| busy())?;
+    answer(outcome(&service, &caller, &body).await?)
+}
+
+/// The same for a caller who has a permit for a check of clusters.
+pub(crate) async fn outcome(
+    service: &Service,
+    caller: &Caller,
+    body: &[u8],
+) -> std::result::Result<CheckOutcome, Refusal> {
+    let asked = asked(service, caller, understood(body)?).await?;
     let title = caller.title_in(&asked.target.project_id);
-    let checked = checked(&service, &asked).await?;
+    let checked = checked(service, &asked).await?;
     let plan = checked.migration.as_ref().map(|migration| PlanSummary::of(migration.plan()));
-    answer(CheckOutcome {
+    Ok(CheckOutcome {
         passed: checked.migration.is_some(),
         checks: documents(&with_role(checked.checks, title))?,
         refusals: documents(&checked.refusals)?,
@@ -473,6 +482,7 @@ async fn create(
     let checks = match is_later {
         false => None,
         true => {
+            let _permit = service.checks().try_acquire().map_err(|_| busy())?;
             let checked = checked(service, &asked).await?;
             let Some(migration) = checked.migration else { return Err(checked.refusals.into()) };
             Some(migration.plan_file()?.to_text())

@@ -9,6 +9,6 @@ mod task;
 
 pub(crate) use queue::work_off;
 pub(crate) use request::{Access, Database, JobRequest, Options, Sides, hints};
-pub(crate) use run::{cluster_side, edition, not_too_many};
+pub(crate) use run::{cluster_side, collections_max, edition, not_too_many};
 pub(crate) use shown::{Job, shown, time};
 pub(crate) use task::{Work, begin_task, stopped};

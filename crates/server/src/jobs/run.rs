@@ -210,6 +210,13 @@ async fn planned_before(planned: &str, sides: &Sides) -> Result<Migration, Vec<P
     })
 }
 
+/// Collections that one job takes; none is no limit.
+pub(crate) fn collections_max(target: Option<Deployment>, edition: &Edition) -> Option<u64> {
+    let plan = target.unwrap_or(Deployment::SelfHosted);
+    let of_plan = limits(plan.in_tables(), None).collections_per_job_max;
+    edition.collections_per_job_max.or(of_plan)
+}
+
 /// Whether as many collections go in one job.
 pub(crate) fn not_too_many(
     count: usize,
@@ -217,9 +224,7 @@ pub(crate) fn not_too_many(
     edition: &Edition,
 ) -> Result<(), Problem> {
     let plan = target.unwrap_or(Deployment::SelfHosted);
-    let of_plan = limits(plan.in_tables(), None).collections_per_job_max;
-    let max = edition.collections_per_job_max.or(of_plan);
-    match max {
+    match collections_max(target, edition) {
         Some(max) if count as u64 > max => Err(Problem::new(Code::TooManyCollections)
             .with("count", count)
             .with("max", max)

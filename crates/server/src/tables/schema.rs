@@ -1,7 +1,7 @@
 //! The versions of the tables. A version that was released is never changed: what comes later is a step of its own.
 
 /// SQL that both stores understand.
-pub(crate) const STEPS: [&str; 4] = [FIRST, SECOND, THIRD, FOURTH];
+pub(crate) const STEPS: [&str; 5] = [FIRST, SECOND, THIRD, FOURTH, DRAFTS];
 
 const FIRST: &str = r#"
 CREATE TABLE organizations (
@@ -228,4 +228,26 @@ CREATE UNIQUE INDEX identities_by_user ON identities (user_id, issuer);
 /// Members of the source's project see its jobs too.
 const FOURTH: &str = r#"
 CREATE INDEX migrations_by_source_project ON migrations (source_project_id, job_id);
+"#;
+
+/// Migrations that somebody prepares in the console.
+const DRAFTS: &str = r#"
+CREATE TABLE drafts (
+    draft_id TEXT COLLATE "C" PRIMARY KEY,
+    org_id TEXT COLLATE "C" NOT NULL,
+    project_id TEXT COLLATE "C" NOT NULL,
+    created_by TEXT COLLATE "C" NOT NULL,
+    content TEXT NOT NULL,
+    secret BYTEA,
+    changed_ms BIGINT NOT NULL,
+    check_run TEXT,
+    check_of TEXT,
+    check_begun_ms BIGINT,
+    check_ended_ms BIGINT,
+    check_result TEXT,
+    starting_by TEXT,
+    starting_ms BIGINT
+);
+CREATE INDEX drafts_by_person ON drafts (org_id, created_by, draft_id);
+CREATE INDEX drafts_by_time ON drafts (changed_ms);
 "#;

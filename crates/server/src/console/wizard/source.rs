@@ -1,0 +1,196 @@
+//! The first step: which cluster, and what of it.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::http::StatusCode;
+use vecferry_migrate::problem::Side;
+use vecferry_policy::Deployment;
+use vecferry_report::labels;
+use vecferry_words::Lang;
+
+use super::cluster::{Choice, administered, away, choice, named};
+use super::collections::{CollectionsShown, held};
+use super::draft::{Found, Source};
+use super::elsewhere::Typed;
+use super::{At, Head, Shows, Step, at};
+use crate::access::Action;
+use crate::api::clusters::cluster;
+use crate::api::{Path, Refusal};
+use crate::console::form::Form;
+use crate::console::frame::{Frame, Visit};
+use crate::console::page::{Shown, page_with};
+use crate::console::show::{Say, Trouble};
+use crate::jobs::{collections_max, edition};
+use crate::service::Service;
+use crate::tables::ProjectRecord;
+
+#[derive(Template)]
+#[template(path = "wizard_source.html")]
+struct SourcePage {
+    frame: Frame,
+    t: Say,
+    head: Head,
+    troubles: Vec<Trouble>,
+    is_elsewhere: bool,
+    choices: Vec<Choice>,
+    can_choose: bool,
+    typed: Typed,
+}
+
+#[derive(Template)]
+#[template(path = "wizard_what.html")]
+struct WhatPage {
+    frame: Frame,
+    t: Say,
+    head: Head,
+    troubles: Vec<Trouble>,
+    found: Option<Found>,
+    /// What a test of the connection counted.
+    holds: String,
+    /// What the source holds, for browsers without scripts.
+    shown: Option<CollectionsShown>,
+}
+
+/// The step, as it is now.
+pub(super) async fn shown(at: &At, shows: &Shows) -> Shown {
+    match (&at.draft.source, shows.change.is_some() || shows.from.is_some()) {
+        (Some(_), false) => what(at, None, shows.list.is_some()).await,
+        (Some(Source::Elsewhere(_)), true) => {
+            let is_elsewhere = shows.from.as_deref() != Some("here");
+            where_from(at, None, is_elsewhere, Typed::of(&at.draft)).await
+        }
+        (Some(Source::Cluster(_)) | None, _) => {
+            let is_elsewhere = shows.from.as_deref() == Some("elsewhere");
+            where_from(at, None, is_elsewhere, Typed::default()).await
+        }
+    }
+}
+
+/// Which cluster.
+pub(super) async fn where_from(
+    at: &At,
+    refusal: Option<&Refusal>,
+    is_elsewhere: bool,
+    typed: Typed,
+) -> Shown {
+    let choices = match is_elsewhere {
+        true => Vec::new(),
+        false => choices(at).await?,
+    };
+    let page = SourcePage {
+        frame: at.frame().await?,
+        t: at.t(),
+        head: at.head(Step::Source),
+        troubles: at.troubles(refusal),
+        is_elsewhere,
+        can_choose: choices.iter().any(|choice| choice.trouble.is_none()),
+        choices,
+        typed,
+    };
+    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+}
+
+async fn choices(at: &At) -> Result<Vec<Choice>, Refusal> {
+    let (service, lang) = (&at.visit.service, at.visit.lang());
+    let names = project_names(service, &at.visit.caller.org_id).await?;
+    let chosen = match &at.draft.source {
+        Some(Source::Cluster(named)) => Some(named.cluster_id.as_str()),
+        Some(Source::Elsewhere(_)) | None => None,
+    };
+    let records = administered(service, &at.visit.caller, None).await?;
+    let choices = records.into_iter().map(|record| {
+        let project = names.get(&record.project_id).cloned().unwrap_or_default();
+        let problem = away(&record, Side::Source);
+        choice(record, project, chosen, problem.as_ref(), lang)
+    });
+    let mut choices: Vec<_> = choices.collect();
+    choices.sort_by_key(|choice| choice.trouble.is_some());
+    Ok(choices)
+}
+
+async fn project_names(service: &Service, org_id: &str) -> Result<BTreeMap<String, String>, Refusal> {
+    let projects: Vec<ProjectRecord> = service.tables().projects(org_id, "").await?;
+    Ok(projects.into_iter().map(|project| (project.project_id, project.name)).collect())
+}
+
+fn holds(found: &Found, lang: Lang) -> String {
+    let databases = match (lang, found.databases) {
+        (Lang::En, 1) => "1 database".to_owned(),
+        (Lang::En, count) => format!("{count} databases"),
+        (Lang::Zh, count) => format!("{count} 个 Database"),
+    };
+    let collections = usize::try_from(found.collections).unwrap_or(usize::MAX);
+    format!("{databases}{}{}", labels::comma(lang), labels::some_collections(lang, collections))
+}
+
+/// What of the cluster.
+pub(super) async fn what(at: &At, refusal: Option<&Refusal>, with_list: bool) -> Shown {
+    let shown = match with_list {
+        true => Some(held(at).await?),
+        false => None,
+    };
+    let found = match &at.draft.source {
+        Some(Source::Elsewhere(found)) => Some(found.clone()),
+        Some(Source::Cluster(_)) | None => None,
+    };
+    let page = WhatPage {
+        frame: at.frame().await?,
+        t: at.t(),
+        head: at.head(Step::Source),
+        troubles: at.troubles(refusal),
+        holds: found.as_ref().map(|found| holds(found, at.visit.lang())).unwrap_or_default(),
+        found,
+        shown,
+    };
+    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+}
+
+/// Collections that a job takes whatever the target, and that one into a Free cluster takes.
+pub(super) async fn limits(at: &At) -> Result<(Option<u64>, Option<u64>), Refusal> {
+    let edition = edition(&at.visit.service, &at.visit.caller.org_id).await?;
+    let target = at.draft.target.as_ref().and_then(|target| Deployment::parse(&target.plan));
+    Ok((collections_max(target, &edition), collections_max(Some(Deployment::Free), &edition)))
+}
+
+/// Takes a cluster of the organization.
+pub(super) async fn choose(visit: Visit, Path(path): Path<(String, String)>, form: Form) -> Shown {
+    let mut at = match at(visit, path).await? {
+        Ok(at) => at,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    match chosen(&mut at, form.text("cluster")).await {
+        Ok(()) => at.to(Step::Source),
+        Err(refusal) => where_from(&at, Some(&refusal), false, Typed::default()).await,
+    }
+}
+
+async fn chosen(at: &mut At, cluster_id: &str) -> Result<(), Refusal> {
+    if cluster_id.is_empty() {
+        return Err(Refusal::bad_told("no cluster is chosen", "尚未选择集群"));
+    }
+    let record = cluster(&at.visit.service, &at.visit.caller, cluster_id, Action::Administer).await?;
+    if let Some(problem) = away(&record, Side::Source) {
+        return Err(problem.into());
+    }
+    let source = Some(Source::Cluster(named(&record)));
+    at.take_source(source, None);
+    at.keep().await
+}
+
+impl At {
+    /// Takes another source. What was chosen of the one before does not belong to it.
+    pub(super) fn take_source(&mut self, source: Option<Source>, secret: Option<Vec<u8>>) {
+        let place = |source: &Option<Source>| match source {
+            Some(Source::Cluster(named)) => Some(named.cluster_id.clone()),
+            Some(Source::Elsewhere(found)) => Some(found.address.clone()),
+            None => None,
+        };
+        if place(&self.draft.source) != place(&source) {
+            self.draft.collections.clear();
+            self.draft.target_dbs.clear();
+        }
+        self.draft.source = source;
+        self.record.secret = secret;
+    }
+}
