@@ -1,7 +1,7 @@
 //! The versions of the tables. A version that was released is never changed: what comes later is a step of its own.
 
 /// SQL that both stores understand.
-pub(crate) const STEPS: [&str; 4] = [FIRST, SECOND, THIRD, FOURTH];
+pub(crate) const STEPS: [&str; 5] = [FIRST, SECOND, THIRD, FOURTH, FIFTH];
 
 const FIRST: &str = r#"
 CREATE TABLE organizations (
@@ -228,4 +228,9 @@ CREATE UNIQUE INDEX identities_by_user ON identities (user_id, issuer);
 /// Members of the source's project see its jobs too.
 const FOURTH: &str = r#"
 CREATE INDEX migrations_by_source_project ON migrations (source_project_id, job_id);
+"#;
+
+/// What was looked at before a job's first write.
+const FIFTH: &str = r#"
+ALTER TABLE migrations ADD COLUMN looked_at TEXT;
 "#;
