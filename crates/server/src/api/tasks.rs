@@ -224,7 +224,12 @@ pub(crate) async fn list(
     Path(job_id): Path<String>,
 ) -> Result<Vec<Task>> {
     job(&service, &caller, &job_id, Action::Look).await?;
-    answer(service.tables().tasks(&job_id).await?.into_iter().map(shown).collect())
+    answer(of_job(&service, &job_id).await?)
+}
+
+/// The last tasks of a job that the caller sees.
+pub(crate) async fn of_job(service: &Service, job_id: &str) -> std::result::Result<Vec<Task>, Refusal> {
+    Ok(service.tables().tasks(job_id).await?.into_iter().map(shown).collect())
 }
 
 #[cfg(test)]
