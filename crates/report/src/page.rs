@@ -43,6 +43,39 @@ pub fn html(report: &Report, lang: Lang, record: Option<&str>) -> String {
     page.chars().map(harmless).collect()
 }
 
+/// How a job came out, as the head of the page says it.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The name of its color: `good`, `caution` or `bad`.
+    pub tone: &'static str,
+    /// A sign that says the same as the color.
+    pub sign: &'static str,
+    /// What it means for somebody who has read nothing else, sentence by sentence.
+    pub meaning: Vec<String>,
+    /// How it was verified.
+    pub proof: &'static str,
+    /// The proof that was asked for, where it is another.
+    pub asked_for: Option<&'static str>,
+}
+
+impl Verdict {
+    /// Of a report.
+    pub fn of(report: &Report, lang: Lang) -> Self {
+        let t = Labels::of(lang);
+        let tone = tone(report);
+        let done = report.collections.iter().filter(|collection| collection.phase == Phase::Done).count();
+        let proof =
+            if report.exit() == Exit::Different { t.proof_refuted } else { proof_name(t, report.verified) };
+        Self {
+            tone: tone.class(),
+            sign: tone.sign(),
+            meaning: meaning(lang, report, done),
+            proof,
+            asked_for: (report.verified != report.verify).then(|| proof_name(t, report.verify)),
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "report.html", whitespace = "minimize")]
 struct Page {
@@ -50,11 +83,8 @@ struct Page {
     job_id: String,
     version: String,
     seed: Option<u64>,
-    tone: Tone,
+    verdict: Verdict,
     state: &'static str,
-    meaning: Vec<String>,
-    proof: &'static str,
-    asked_for: Option<&'static str>,
     clusters: [Cluster; 2],
     started: Moment,
     ended: Moment,
@@ -235,15 +265,8 @@ impl Page {
             job_id: clean(report.job_id.as_str()),
             version: clean(&report.vecferry_version),
             seed: (report.verify == VerifyLevel::Sample).then_some(report.sample_seed),
-            tone: tone(report),
+            verdict: Verdict::of(report, lang),
             state: labels::state(lang, report.state),
-            meaning: meaning(lang, report, done),
-            proof: if report.exit() == Exit::Different {
-                t.proof_refuted
-            } else {
-                proof_name(t, report.verified)
-            },
-            asked_for: (report.verified != report.verify).then(|| proof_name(t, report.verify)),
             clusters: [cluster(t.source, &report.source), cluster(t.target, &report.target)],
             started: moment(&report.started_at),
             ended: moment(&report.ended_at),

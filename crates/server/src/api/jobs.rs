@@ -15,7 +15,7 @@ use vecferry_words::Lang;
 
 use super::answer::{Answer, Done, Refusal, Refused, Result, answer, documents, done};
 use super::clusters;
-use super::extract::{Body, OptionalBody, Path, Query, Signed, not_allowed, page_rows};
+use super::extract::{Body, OptionalBody, Path, Query, Signed, not_allowed, optional_text, page_rows};
 use super::migrations::{Source, access, sealed};
 use super::projects::project;
 use crate::access::{Action, Caller};
@@ -27,7 +27,7 @@ use crate::tables::{MigrationPage, MigrationRecord, MigrationSource, Wanted};
 pub(crate) const KIND: (&str, &str) = ("job", "任务");
 
 /// Which jobs.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct JobsQuery {
@@ -39,8 +39,10 @@ pub(crate) struct JobsQuery {
     pub(crate) project_id: Option<String>,
     /// Only with this cluster on one side.
     pub(crate) cluster_id: Option<String>,
-    /// Only in this state.
+    /// Only in this state, or in one of several with commas between them.
     pub(crate) status: Option<String>,
+    /// Only those whose ID, addresses or names of clusters hold this text.
+    pub(crate) search: Option<String>,
 }
 
 /// A page of jobs, newest first.
@@ -128,6 +130,47 @@ pub(crate) async fn job(
     Ok(record)
 }
 
+/// Characters of a search.
+const SEARCH_CHARACTERS_MAX: usize = 200;
+
+fn states(names: &str) -> std::result::Result<Vec<JobState>, Refusal> {
+    let state = |name: &str| {
+        JobState::of_name(name).ok_or_else(|| {
+            Refusal::bad_told(format!("`status` is `{name}`"), format!("`status` 为 `{name}`"))
+        })
+    };
+    names.split(',').map(state).collect()
+}
+
+/// A page of the jobs that a caller sees, and the cursor of the next one.
+pub(crate) async fn found(
+    service: &Service,
+    caller: &Caller,
+    query: JobsQuery,
+) -> std::result::Result<(Vec<MigrationRecord>, Option<String>), Refusal> {
+    let rows = page_rows(query.page_size)?;
+    let search = query.search.as_deref().map(|search| optional_text("search", search, SEARCH_CHARACTERS_MAX));
+    let projects = match query.project_id {
+        Some(project_id) => {
+            project(service, caller, &project_id, Action::Look).await?;
+            Some(vec![project_id])
+        }
+        None => caller.visible(),
+    };
+    let page = MigrationPage {
+        projects,
+        states: query.status.as_deref().map(states).transpose()?.unwrap_or_default(),
+        cluster_id: query.cluster_id,
+        search: search.transpose()?.filter(|search| !search.is_empty()),
+        before: query.cursor,
+        rows,
+    };
+    let records = service.tables().migrations(&caller.org_id, page).await?;
+    let is_full = i64::try_from(records.len()).is_ok_and(|count| count == rows);
+    let cursor = records.last().filter(|_| is_full).map(|last| last.job_id.clone());
+    Ok((records, cursor))
+}
+
 /// The jobs that the caller sees, newest first
 #[utoipa::path(get, path = "/v2/jobs", tag = "Jobs", operation_id = "listJobs", params(JobsQuery), security(("apiKey" = []), ("session" = [])),
     responses((status = 200, body = Answer<Jobs>), (status = "default", body = Refused)))]
@@ -137,29 +180,7 @@ pub(crate) async fn list(
     language: Language,
     Query(query): Query<JobsQuery>,
 ) -> Result<Jobs> {
-    let rows = page_rows(query.page_size)?;
-    let state = query.status.as_deref().map(|name| {
-        JobState::of_name(name).ok_or_else(|| {
-            Refusal::bad_told(format!("`status` is `{name}`"), format!("`status` 为 `{name}`"))
-        })
-    });
-    let projects = match query.project_id {
-        Some(project_id) => {
-            project(&service, &caller, &project_id, Action::Look).await?;
-            Some(vec![project_id])
-        }
-        None => caller.visible(),
-    };
-    let page = MigrationPage {
-        projects,
-        state: state.transpose()?,
-        cluster_id: query.cluster_id,
-        before: query.cursor,
-        rows,
-    };
-    let records = service.tables().migrations(&caller.org_id, page).await?;
-    let is_full = i64::try_from(records.len()).is_ok_and(|count| count == rows);
-    let cursor = records.last().filter(|_| is_full).map(|last| last.job_id.clone());
+    let (records, cursor) = found(&service, &caller, query).await?;
     answer(Jobs { jobs: records.iter().map(|record| shown(record, language.0)).collect(), cursor })
 }
 

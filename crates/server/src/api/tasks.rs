@@ -6,13 +6,14 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use vecferry_migrate::report::{FormerLoad, LoadExtent};
 use vecferry_migrate::{JobState, Report, VerifyLevel};
-use vecferry_milvus::Endpoint;
+use vecferry_milvus::{CollectionName, Endpoint};
 use vecferry_store::{ErrorKind, JobId};
 
 use super::answer::{Answer, Refusal, Refused, Result, answer};
 use super::clusters;
-use super::extract::{Body, Path, Signed, time};
+use super::extract::{Body, OptionalBody, Path, Signed, time};
 use super::jobs::job;
 use super::migrations::{Source, access};
 use crate::access::{Action, Caller};
@@ -31,6 +32,16 @@ pub(crate) struct VerifyRequest {
     /// For a source that is not registered, whose credential was erased. It is not kept.
     #[serde(default)]
     pub(crate) source: Option<Source>,
+}
+
+/// What of a job is to be loaded.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct LoadRequest {
+    /// Only these collections, by their names on the target, `db.name`; absent: all that the source had loaded.
+    #[serde(default)]
+    #[schema(example = json!(["default.products"]))]
+    pub(crate) collections: Option<Vec<String>>,
 }
 
 /// A task was begun.
@@ -114,18 +125,47 @@ async fn begun(service: &Arc<Service>, caller: &Caller, job_id: &str, work: Work
 
 /// Load on the target what the source had loaded, behind a successful job; takes a Project Admin
 #[utoipa::path(post, path = "/v2/jobs/{jobId}/load", tag = "Jobs", operation_id = "loadJob",
+    request_body(content = Option<LoadRequest>, description = "Absent: everything that the source had loaded"),
     params(("jobId" = String, Path, description = "The job")), security(("apiKey" = []), ("session" = [])),
     responses((status = 200, body = Answer<TaskMade>), (status = "default", body = Refused)))]
 pub(crate) async fn load(
     State(service): State<Arc<Service>>,
     Signed(caller): Signed,
     Path(job_id): Path<String>,
+    OptionalBody(request): OptionalBody<LoadRequest>,
 ) -> Result<TaskMade> {
     let record = job(&service, &caller, &job_id, Action::Administer).await?;
     let report = report_of(&service, &record).await?;
     let target = clusters::cluster(&service, &caller, &record.target_cluster_id, Action::Administer).await?;
     let target = service.endpoint_of(&target).await?;
-    begun(&service, &caller, &job_id, Work::Load { target, report }).await
+    let loads = match &request.collections {
+        None => report.former_loads(),
+        Some(names) => chosen(&report, names)?,
+    };
+    begun(&service, &caller, &job_id, Work::Load { target, loads }).await
+}
+
+/// The named collections of a job, as its source held them; one that it did not have loaded, whole.
+fn chosen(
+    report: &Report,
+    names: &[String],
+) -> std::result::Result<Vec<(CollectionName, FormerLoad)>, Refusal> {
+    let all = report.former_loads();
+    let one = |name: &String| {
+        let found = all.iter().find(|(known, _)| known.to_string() == *name);
+        let (known, former) = found.ok_or_else(|| {
+            Refusal::bad_told(
+                format!("the job did not copy `{name}` completely"),
+                format!("该任务没有完整复制 `{name}`"),
+            )
+        })?;
+        let former = match former.extent {
+            LoadExtent::Nothing => FormerLoad { extent: LoadExtent::Whole, ..former.clone() },
+            LoadExtent::Part | LoadExtent::Whole => former.clone(),
+        };
+        Ok((known.clone(), former))
+    };
+    names.iter().map(one).collect()
 }
 
 /// Compare source and target of a successful job once more; takes a Project Admin
@@ -184,7 +224,12 @@ pub(crate) async fn list(
     Path(job_id): Path<String>,
 ) -> Result<Vec<Task>> {
     job(&service, &caller, &job_id, Action::Look).await?;
-    answer(service.tables().tasks(&job_id).await?.into_iter().map(shown).collect())
+    answer(of_job(&service, &job_id).await?)
+}
+
+/// The last tasks of a job that the caller sees.
+pub(crate) async fn of_job(service: &Service, job_id: &str) -> std::result::Result<Vec<Task>, Refusal> {
+    Ok(service.tables().tasks(job_id).await?.into_iter().map(shown).collect())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use vecferry_migrate::event::{Event, Observer};
+use vecferry_migrate::problem::Check;
 use vecferry_migrate::{Code, JobState, MaxRate, Migration, PlanFile, PlanHints, Problem, Report, Resumed};
 use vecferry_milvus::Endpoint;
 use vecferry_policy::{Deployment, Edition, limits};
@@ -186,9 +187,19 @@ async fn checked(
     }
     let to_engine = request.to_engine(sides, edition.clone()).map_err(one)?;
     let directory = service.store().directory().map(std::path::Path::to_owned);
-    let migration = Box::pin(Migration::check(to_engine, directory.as_deref())).await.into_result()?;
+    let checked = Box::pin(Migration::check(to_engine, directory.as_deref())).await;
+    note_checks(service, record, &checked.checks).await;
+    let migration = checked.into_result()?;
     not_too_many(migration.plan().collections.len(), sides.target_plan.stated, &edition).map_err(one)?;
     Ok(migration)
+}
+
+/// Records what was looked at, for whoever asks later. The job does not depend on it.
+async fn note_checks(service: &Service, record: &MigrationRecord, checks: &[Check]) {
+    let Ok(checks) = serde_json::to_string(checks) else { return };
+    if let Err(error) = service.tables().record_checks(&record.job_id, checks).await {
+        tracing::debug!(%error, "the checks are not recorded");
+    }
 }
 
 /// The plan of the check at the time of creation, if it still holds.

@@ -1,20 +1,22 @@
 //! What is done with a finished job besides: its collections are loaded, or compared once more. A task runs in the process
 //! that was asked, for as long as that runs; it changes nothing that another process would have to go on with.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use vecferry_migrate::event::{Event, Observer};
-use vecferry_migrate::report::CollectionReport;
+use vecferry_migrate::event::{Event, Observer, Phase};
+use vecferry_migrate::report::{CollectionReport, FormerLoad, LoadExtent};
 use vecferry_migrate::{
     Code, LoadRequest, LoadWhat, Problem, RepairScope, Report, Selection, Surface, VerifyLevel,
     VerifyRequest, retell,
 };
-use vecferry_milvus::Endpoint;
+use vecferry_milvus::{CollectionName, Endpoint};
 use vecferry_store::Error as StoreError;
 
 use crate::problem::document;
@@ -30,7 +32,7 @@ const PER_ORGANIZATION_MAX: i64 = 4;
 /// What a task is to do.
 pub(crate) enum Work {
     /// Load what the source had loaded.
-    Load { target: Endpoint, report: Box<Report> },
+    Load { target: Endpoint, loads: Vec<(CollectionName, FormerLoad)> },
     /// Compare what the job copied.
     Verify { source: Endpoint, target: Endpoint, level: VerifyLevel, report: Box<Report> },
 }
@@ -67,7 +69,7 @@ pub(crate) async fn begin_task(
         let cancel = service.stopping().child_token();
         let done = async {
             tokio::select! {
-                end = worked(work, cancel.clone()) => end,
+                end = worked(&service, &id, work, cancel.clone()) => end,
                 () = hold(&service, &id) => failed(&[stopped()]),
                 () = service.stopping().cancelled() => failed(&[stopped()]),
             }
@@ -102,13 +104,23 @@ async fn hold(service: &Service, task_id: &str) {
 }
 
 /// The futures of the engine are large: they are boxed where they are made.
-fn worked(work: Work, cancel: CancellationToken) -> std::pin::Pin<Box<dyn Future<Output = TaskEnd> + Send>> {
+fn worked<'a>(
+    service: &'a Service,
+    task_id: &'a str,
+    work: Work,
+    cancel: CancellationToken,
+) -> std::pin::Pin<Box<dyn Future<Output = TaskEnd> + Send + 'a>> {
     Box::pin(async move {
         match work {
-            Work::Load { target, report } => {
-                let what = LoadWhat::AsOnSource(report.former_loads());
-                let request = LoadRequest { target, what, replicas: None };
-                match vecferry_migrate::load(request, Arc::new(Unobserved), cancel).await {
+            Work::Load { target, loads } => {
+                let total = loads.iter().filter(|(_, load)| load.extent != LoadExtent::Nothing).count();
+                let request = LoadRequest { target, what: LoadWhat::AsOnSource(loads), replicas: None };
+                let (observer, seen) = loaded_one_by_one();
+                let loaded = tokio::select! {
+                    loaded = vecferry_migrate::load(request, observer, cancel) => loaded,
+                    never = tell_loaded(service, task_id, total, seen) => match never {},
+                };
+                match loaded {
                     Ok(names) => {
                         let loaded: Vec<_> = names.iter().map(ToString::to_string).collect();
                         successful(&json!({ "collections": loaded }))
@@ -172,7 +184,45 @@ fn failed(problems: &[Problem]) -> TaskEnd {
     TaskEnd { state: TaskState::Failed, reason: Some(Value::Array(problems).to_string()), result: None }
 }
 
-/// Nobody watches a task.
+/// Tells each collection that is loaded.
+struct Loaded(UnboundedSender<String>);
+
+impl Observer for Loaded {
+    fn on_event(&self, event: Event) {
+        if let Event::Phase { collection, phase: Phase::Done } = event {
+            // Whoever listens ends with the task.
+            let _ = self.0.send(collection.to_string());
+        }
+    }
+}
+
+fn loaded_one_by_one() -> (Arc<dyn Observer>, UnboundedReceiver<String>) {
+    // One message a collection of a job: it needs no bound of its own.
+    let (sender, seen) = unbounded_channel();
+    (Arc::new(Loaded(sender)), seen)
+}
+
+/// Records how many are loaded, for whoever looks.
+async fn tell_loaded(
+    service: &Service,
+    task_id: &str,
+    total: usize,
+    mut seen: UnboundedReceiver<String>,
+) -> Infallible {
+    let mut loaded = Vec::new();
+    loop {
+        let result = json!({ "collections": loaded, "total": total }).to_string();
+        if let Err(error) = service.tables().record_task(task_id, result).await {
+            tracing::debug!(%error, "how far the task is was not recorded");
+        }
+        match seen.recv().await {
+            Some(name) => loaded.push(name),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Nobody watches a comparison.
 struct Unobserved;
 
 impl Observer for Unobserved {

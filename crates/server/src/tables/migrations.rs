@@ -1,6 +1,8 @@
 //! Migration jobs as the service knows them: whose they are, what was asked for, and which process has them. What the
 //! engine does is in the engine's own record, under the same ID.
 
+use std::collections::BTreeMap;
+
 use vecferry_migrate::JobState;
 use vecferry_store::{Change, Error, ErrorKind, Record, Value};
 
@@ -104,9 +106,12 @@ impl MigrationRecord {
 pub(crate) struct MigrationPage {
     /// Only those into or out of these projects.
     pub(crate) projects: Option<Vec<String>>,
-    pub(crate) state: Option<JobState>,
+    /// Only those in one of these states, where there are any.
+    pub(crate) states: Vec<JobState>,
     /// Only those with this cluster on one side.
     pub(crate) cluster_id: Option<String>,
+    /// Only those whose ID, addresses or names of clusters hold this.
+    pub(crate) search: Option<String>,
     /// Only older ones.
     pub(crate) before: Option<String>,
     pub(crate) rows: i64,
@@ -147,6 +152,26 @@ fn next() -> String {
          OR (start_ms <= $1 AND {all} < $2 AND {organization} < $3 AND {target} < $4 AND {source} < $5)) \
          ORDER BY start_ms, job_id LIMIT 1"
     )
+}
+
+/// Where a search looks.
+const SEARCHED: &str = concat!(
+    r"(job_id LIKE ? ESCAPE '\' OR lower(source_address) LIKE ? ESCAPE '\' ",
+    r"OR lower(target_address) LIKE ? ESCAPE '\' OR EXISTS (SELECT 1 FROM clusters c WHERE ",
+    r"(c.cluster_id = source_cluster_id OR c.cluster_id = target_cluster_id) AND lower(c.name) LIKE ? ESCAPE '\'))",
+);
+
+/// What holds a text somewhere.
+fn pattern(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in text.chars().flat_map(char::to_lowercase) {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
 }
 
 fn read(record: &Record) -> Result<MigrationRecord, Error> {
@@ -263,16 +288,20 @@ impl Tables {
     ) -> Result<Vec<MigrationRecord>, Error> {
         let mut values: Vec<Value> = vec![org_id.into()];
         let mut condition = "org_id = $1".to_owned();
+        if !page.states.is_empty() {
+            let names: Vec<_> = page.states.iter().map(|state| format!("'{}'", state.name())).collect();
+            condition.push_str(&format!(" AND state IN ({})", names.join(", ")));
+        }
         let mut and = |text: &str, value: Value| {
             values.push(value);
             condition.push_str(" AND ");
             condition.push_str(&text.replace('?', &format!("${}", values.len())));
         };
-        if let Some(state) = page.state {
-            and("state = ?", state.name().into());
-        }
         if let Some(cluster_id) = page.cluster_id {
             and("(source_cluster_id = ? OR target_cluster_id = ?)", cluster_id.into());
+        }
+        if let Some(search) = page.search {
+            and(SEARCHED, pattern(&search).into());
         }
         if let Some(before) = page.before {
             and("job_id < ?", before.into());
@@ -452,6 +481,56 @@ impl Tables {
     pub(crate) async fn set_source_secret(&self, job_id: &str, secret: Vec<u8>) -> Result<(), Error> {
         let sql = "UPDATE migrations SET source_secret = $2 WHERE job_id = $1";
         self.change([Change::new(sql, [job_id.into(), secret.into()]).exactly(1)]).await.map(drop)
+    }
+
+    /// Records what was looked at before a job's first write, as a JSON list of checks.
+    pub(crate) async fn record_checks(&self, job_id: &str, checks: String) -> Result<(), Error> {
+        let sql = "UPDATE migrations SET looked_at = $2 WHERE job_id = $1";
+        self.change([Change::new(sql, [job_id.into(), checks.into()])]).await.map(drop)
+    }
+
+    /// What was looked at before a job's first write.
+    pub(crate) async fn checks_of(&self, job_id: &str) -> Result<Option<String>, Error> {
+        let sql = "SELECT looked_at FROM migrations WHERE job_id = $1";
+        Ok(self.row(sql, [job_id.into()], |record| record.text_or_none(0)).await?.flatten())
+    }
+
+    /// Names of what jobs are about, by ID: clusters, also those that were removed, people and keys.
+    pub(crate) async fn names(
+        &self,
+        org_id: &str,
+        ids: impl IntoIterator<Item = &str>,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let mut ids: Vec<_> = ids.into_iter().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let places: Vec<_> = (2..ids.len() + 2).map(|place| format!("${place}")).collect();
+        let places = places.join(", ");
+        let sql = format!(
+            "SELECT cluster_id, name FROM clusters WHERE org_id = $1 AND cluster_id IN ({places}) \
+             UNION ALL SELECT key_id, name FROM api_keys WHERE org_id = $1 AND key_id IN ({places}) \
+             UNION ALL SELECT u.user_id, u.name FROM users u JOIN members m ON m.user_id = u.user_id \
+             WHERE m.org_id = $1 AND u.user_id IN ({places})"
+        );
+        let values = std::iter::once(org_id).chain(ids).map(Value::from);
+        let named = self.rows(&sql, values, |record| Ok((record.text(0)?, record.text(1)?))).await?;
+        Ok(named.into_iter().collect())
+    }
+
+    /// How many jobs of an organization are worked on out of a source and into a target, by their addresses.
+    pub(crate) async fn held_with(
+        &self,
+        org_id: &str,
+        (source, target): (&str, &str),
+    ) -> Result<(i64, i64), Error> {
+        let sql = "SELECT (SELECT COUNT(*) FROM migrations WHERE org_id = $1 AND holder IS NOT NULL AND source_address = $2), \
+            (SELECT COUNT(*) FROM migrations WHERE org_id = $1 AND holder IS NOT NULL AND target_address = $3)";
+        let values = [org_id.into(), source.into(), target.into()];
+        let held = self.row(sql, values, |record| Ok((record.integer(0)?, record.integer(1)?))).await?;
+        Ok(held.unwrap_or((0, 0)))
     }
 
     /// Jobs by state, for metrics: how many wait, and how many are held.

@@ -1,7 +1,7 @@
 //! The versions of the tables. A version that was released is never changed: what comes later is a step of its own.
 
 /// SQL that both stores understand.
-pub(crate) const STEPS: [&str; 5] = [FIRST, SECOND, THIRD, FOURTH, DRAFTS];
+pub(crate) const STEPS: [&str; 6] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH];
 
 const FIRST: &str = r#"
 CREATE TABLE organizations (
@@ -231,7 +231,7 @@ CREATE INDEX migrations_by_source_project ON migrations (source_project_id, job_
 "#;
 
 /// Migrations that somebody prepares in the console.
-const DRAFTS: &str = r#"
+const FIFTH: &str = r#"
 CREATE TABLE drafts (
     draft_id TEXT COLLATE "C" PRIMARY KEY,
     org_id TEXT COLLATE "C" NOT NULL,
@@ -250,4 +250,9 @@ CREATE TABLE drafts (
 );
 CREATE INDEX drafts_by_person ON drafts (org_id, created_by, draft_id);
 CREATE INDEX drafts_by_time ON drafts (changed_ms);
+"#;
+
+/// What was looked at before a job's first write.
+const SIXTH: &str = r#"
+ALTER TABLE migrations ADD COLUMN looked_at TEXT;
 "#;

@@ -169,6 +169,12 @@ impl Tables {
         Ok(held.first() == Some(&1))
     }
 
+    /// Records how far a task is, in the form of what it comes to.
+    pub(crate) async fn record_task(&self, task_id: &str, result: String) -> Result<(), Error> {
+        let sql = "UPDATE tasks SET result = $2 WHERE task_id = $1 AND state = 'IN_PROGRESS'";
+        self.change([Change::new(sql, [task_id.into(), result.into()])]).await.map(drop)
+    }
+
     /// Records how a task ended.
     pub(crate) async fn end_task(&self, task_id: &str, end: TaskEnd) -> Result<(), Error> {
         let now = self.now_ms().await?;

@@ -1,0 +1,104 @@
+//! What is done with a migration from its page.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use vecferry_migrate::VerifyLevel;
+
+use super::job::{Typed, address, refused};
+use super::record::Recorded;
+use crate::api::extract::OptionalBody;
+use crate::api::jobs::{self, RateRequest, ResumeRequest};
+use crate::api::migrations::Source;
+use crate::api::tasks::{self, LoadRequest, VerifyRequest};
+use crate::api::{Body, Path, Refusal, Signed};
+use crate::console::form::Form;
+use crate::console::frame::Visit;
+use crate::console::page::{Shown, see};
+use crate::tables::MigrationSource;
+
+type Ids = Path<(String, String)>;
+
+/// Goes back to the page; with what was refused, where it was.
+async fn back(
+    visit: &Visit,
+    (project_id, job_id): (&str, &str),
+    show: &str,
+    (done, typed): (Result<(), Refusal>, Typed),
+) -> Shown {
+    match done {
+        Ok(()) if show.is_empty() => see(&address(project_id, job_id)),
+        Ok(()) => see(&format!("{}?show={show}", address(project_id, job_id))),
+        Err(refusal) => refused(visit, (project_id, job_id), show, (&refusal, &typed)).await,
+    }
+}
+
+/// The service and the caller, as the API's functions take them.
+fn of(visit: &Visit) -> (State<Arc<crate::service::Service>>, Signed) {
+    (State(Arc::clone(&visit.service)), Signed(Arc::clone(&visit.caller)))
+}
+
+/// Ends a migration.
+pub(super) async fn cancel(visit: Visit, Path((project_id, job_id)): Ids) -> Shown {
+    Recorded::read(&visit, &project_id, &job_id).await?;
+    let (state, signed) = of(&visit);
+    let done = jobs::cancel(state, signed, Path(job_id.clone())).await.map(drop);
+    back(&visit, (&project_id, &job_id), "", (done, Typed::default())).await
+}
+
+/// Goes on with a migration.
+pub(super) async fn resume(visit: Visit, Path((project_id, job_id)): Ids, form: Form) -> Shown {
+    let recorded = Recorded::read(&visit, &project_id, &job_id).await?;
+    let (state, signed) = of(&visit);
+    let body = OptionalBody(ResumeRequest { source: source(&recorded, &form) });
+    let done = jobs::resume(state, signed, Path(job_id.clone()), body).await.map(drop);
+    back(&visit, (&project_id, &job_id), "", (done, Typed::default())).await
+}
+
+/// The source of another organization, with the credential that was erased at the end.
+fn source(recorded: &Recorded, form: &Form) -> Option<Source> {
+    match &recorded.record.source {
+        MigrationSource::Cluster { .. } => None,
+        MigrationSource::Elsewhere { .. } => Some(Source {
+            cluster_id: None,
+            endpoint: Some(recorded.record.source_address.clone()),
+            token: form.some("token"),
+            ca_certificate: form.some("ca"),
+        }),
+    }
+}
+
+/// Limits the rate of a migration, or lifts the limit.
+pub(super) async fn limit(visit: Visit, Path((project_id, job_id)): Ids, form: Form) -> Shown {
+    Recorded::read(&visit, &project_id, &job_id).await?;
+    let typed = form.text("rate").trim().to_owned();
+    let max_rate = if form.has("lift") { "none".to_owned() } else { typed.clone() };
+    let (state, signed) = of(&visit);
+    let done = jobs::set_rate(state, signed, Path(job_id.clone()), Body(RateRequest { max_rate })).await;
+    back(&visit, (&project_id, &job_id), "", (done.map(drop), Typed { rate: Some(typed) })).await
+}
+
+/// Loads what a migration copied: some collections, or all that the source had loaded.
+pub(super) async fn load(visit: Visit, Path((project_id, job_id)): Ids, form: Form) -> Shown {
+    Recorded::read(&visit, &project_id, &job_id).await?;
+    let chosen: Vec<_> = form.all("collection").map(str::to_owned).collect();
+    let collections = (!chosen.is_empty()).then_some(chosen);
+    let (state, signed) = of(&visit);
+    let body = OptionalBody(LoadRequest { collections });
+    let done = tasks::load(state, signed, Path(job_id.clone()), body).await.map(drop);
+    back(&visit, (&project_id, &job_id), "", (done, Typed::default())).await
+}
+
+/// Compares source and target once more.
+pub(super) async fn verify(visit: Visit, Path((project_id, job_id)): Ids, form: Form) -> Shown {
+    let recorded = Recorded::read(&visit, &project_id, &job_id).await?;
+    let level = match form.text("level") {
+        "count" => VerifyLevel::Count,
+        "full" => VerifyLevel::Full,
+        _ => VerifyLevel::Sample,
+    };
+    let (state, signed) = of(&visit);
+    let body = Body(VerifyRequest { level, source: source(&recorded, &form) });
+    let done = tasks::verify(state, signed, Path(job_id.clone()), body).await.map(drop);
+    back(&visit, (&project_id, &job_id), "verification", (done, Typed::default())).await
+}

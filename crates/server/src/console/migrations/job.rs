@@ -1,0 +1,196 @@
+//! One migration: how far it is, how it came out, and what can be done with it.
+
+use askama::Template;
+use vecferry_migrate::JobState;
+
+use super::part::{Part, Show, Wanted};
+use super::record::Recorded;
+use super::words::{self, Chip};
+use crate::api::{Path, Query, Refusal};
+use crate::console::frame::{Frame, Place, Visit};
+use crate::console::page::{Shown, page as shown, page_with};
+use crate::console::show::{Say, Trouble};
+use crate::jobs::time;
+
+/// A link to a part of the page.
+struct Tab {
+    name: &'static str,
+    word: &'static str,
+    mark: &'static str,
+}
+
+/// Who is between which clusters, and since when.
+struct Head {
+    job_id: String,
+    short: String,
+    source: String,
+    target: String,
+    chip: Chip,
+    relation: &'static str,
+    collections: String,
+    created: String,
+    started: Option<String>,
+    ended: Option<String>,
+    created_by: String,
+}
+
+/// What can be done with it.
+#[allow(clippy::struct_excessive_bools, reason = "each is a button")]
+struct Actions {
+    can_cancel: bool,
+    can_limit: bool,
+    can_resume: bool,
+    /// What was typed as a limit, or holds.
+    rate: String,
+    has_rate: bool,
+    has_begun: bool,
+}
+
+#[derive(Template)]
+#[template(path = "migration.html")]
+struct JobPage {
+    frame: Frame,
+    t: Say,
+    project_id: String,
+    head: Head,
+    tabs: Vec<Tab>,
+    actions: Actions,
+    query: String,
+    part: Part,
+    troubles: Vec<Trouble>,
+}
+
+#[derive(Template)]
+#[template(path = "migration_live.html")]
+struct PartOnly {
+    t: Say,
+    part: Part,
+}
+
+/// What a form that was refused held.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Typed {
+    pub(super) rate: Option<String>,
+}
+
+/// The page, or one of its parts.
+pub(super) async fn page(
+    visit: Visit,
+    Path((project_id, job_id)): Path<(String, String)>,
+    Query(wanted): Query<Wanted>,
+) -> Shown {
+    let page = read(&visit, (&project_id, &job_id), &wanted, (None, &Typed::default())).await?;
+    shown(&page)
+}
+
+/// What of it refreshes by itself.
+pub(super) async fn live(
+    visit: Visit,
+    Path((project_id, job_id)): Path<(String, String)>,
+    Query(wanted): Query<Wanted>,
+) -> Shown {
+    visit.project(&project_id).await?;
+    let recorded = Recorded::read(&visit, &project_id, &job_id).await?;
+    let part = Part::read(&visit, &address(&project_id, &job_id), &recorded, &wanted).await?;
+    shown(&PartOnly { t: visit.t(), part })
+}
+
+/// The page again, with why a form was refused.
+pub(super) async fn refused(
+    visit: &Visit,
+    ids: (&str, &str),
+    show: &str,
+    (refusal, typed): (&Refusal, &Typed),
+) -> Shown {
+    let wanted = Wanted { show: show.to_owned(), ..Wanted::default() };
+    let page = read(visit, ids, &wanted, (Some(refusal), typed)).await?;
+    page_with(refusal.status(), &page)
+}
+
+/// The address of a migration.
+pub(super) fn address(project_id: &str, job_id: &str) -> String {
+    format!("/p/{project_id}/migrations/{job_id}")
+}
+
+async fn read(
+    visit: &Visit,
+    (project_id, job_id): (&str, &str),
+    wanted: &Wanted,
+    (refusal, typed): (Option<&Refusal>, &Typed),
+) -> Result<JobPage, Refusal> {
+    let project = visit.project(project_id).await?;
+    let recorded = Recorded::read(visit, project_id, job_id).await?;
+    let part = Part::read(visit, &address(project_id, job_id), &recorded, wanted).await?;
+    let problems = refusal.map(Refusal::problems).unwrap_or_default();
+    Ok(JobPage {
+        frame: visit.frame_in(&project, Place::Migrations).await?,
+        t: visit.t(),
+        project_id: project_id.to_owned(),
+        head: Head::new(visit.t(), &recorded),
+        tabs: tabs(visit.t(), part.show),
+        actions: Actions::new(&recorded, part.may_act, typed),
+        query: query(wanted, part.show, recorded.record.state),
+        part,
+        troubles: problems.iter().map(|problem| Trouble::of(problem, visit.lang())).collect(),
+    })
+}
+
+/// The query of what refreshes by itself: the same part, and the state that the page around it shows.
+fn query(wanted: &Wanted, show: Show, state: JobState) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("show", show.name()).append_pair("was", state.name());
+    if wanted.page > 0 {
+        query.append_pair("page", &wanted.page.to_string());
+    }
+    if !wanted.name.is_empty() {
+        query.append_pair("name", &wanted.name);
+    }
+    query.finish()
+}
+
+fn tabs(t: Say, show: Show) -> Vec<Tab> {
+    let tab = |known: Show| Tab {
+        name: known.name(),
+        word: known.word(t.0),
+        mark: if known == show { "page" } else { "false" },
+    };
+    Show::ALL.into_iter().map(tab).collect()
+}
+
+impl Head {
+    fn new(t: Say, recorded: &Recorded) -> Self {
+        let record = &recorded.record;
+        let (source, target) = words::sides(record, &recorded.names);
+        let count = recorded.began.as_ref().map(|began| began.summary.collections_total);
+        Self {
+            job_id: record.job_id.clone(),
+            short: words::short(&record.job_id).to_owned(),
+            source,
+            target,
+            chip: words::chip(t, record, recorded.now_ms),
+            relation: words::relation(t, record),
+            collections: words::collections(t, record, count),
+            created: time(record.created_ms),
+            started: record.started_ms.map(time),
+            ended: record.ended_ms.filter(|_| !recorded.is_open()).map(time),
+            created_by: recorded.names.get(&record.created_by).unwrap_or(&record.created_by).clone(),
+        }
+    }
+}
+
+impl Actions {
+    fn new(recorded: &Recorded, may_act: bool, typed: &Typed) -> Self {
+        let state = recorded.record.state;
+        let set = recorded.began.as_ref().and_then(|began| began.summary.max_rate.clone());
+        Self {
+            can_cancel: may_act && matches!(state, JobState::Pending | JobState::InProgress),
+            can_limit: may_act
+                && recorded.began.is_some()
+                && matches!(state, JobState::Pending | JobState::InProgress),
+            can_resume: may_act && matches!(state, JobState::Failed | JobState::Canceled),
+            has_rate: set.is_some(),
+            rate: typed.rate.clone().or(set).unwrap_or_default(),
+            has_begun: recorded.began.is_some(),
+        }
+    }
+}

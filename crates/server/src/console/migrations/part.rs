@@ -1,0 +1,784 @@
+//! What a page about a migration shows, and what of it refreshes by itself.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use vecferry_migrate::event::{Bottleneck, Phase};
+use vecferry_migrate::{JobState, Problem, Report, VerifyLevel};
+use vecferry_report::page::Verdict;
+use vecferry_report::{figures, labels, phrases};
+use vecferry_words::Lang;
+
+use super::chart::{Chart, chart};
+use super::checks::Checks;
+use super::record::{Began, Line, Recorded};
+use super::verification::Comparison;
+use super::words;
+use crate::api::Refusal;
+use crate::api::tasks::{Task, of_job};
+use crate::console::frame::Visit;
+use crate::console::show::{Say, Trouble};
+use crate::jobs::time;
+
+/// Collections and events of the overview, and of a page of their own.
+const FEW: usize = 15;
+const FEW_EVENTS: usize = 8;
+const MANY: usize = 100;
+/// Problems that are shown; the report has all.
+const PROBLEMS_MAX: usize = 20;
+/// Collections that can be loaded one by one here.
+const LOADS_MAX: usize = 100;
+
+/// Which part, and which page of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Wanted {
+    pub(super) show: String,
+    pub(super) page: usize,
+    /// Part of a collection's name.
+    pub(super) name: String,
+    /// The state that the page around it shows.
+    pub(super) was: String,
+}
+
+/// The parts of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Show {
+    Overview,
+    Collections,
+    Events,
+    PreCheck,
+    Verification,
+    Report,
+}
+
+impl Show {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Overview, Self::Collections, Self::Events, Self::PreCheck, Self::Verification, Self::Report];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::Collections => "collections",
+            Self::Events => "events",
+            Self::PreCheck => "pre-check",
+            Self::Verification => "verification",
+            Self::Report => "report",
+        }
+    }
+
+    pub(super) fn word(self, lang: Lang) -> &'static str {
+        match self {
+            Self::Overview => lang.pick("Overview", "概览"),
+            Self::Collections => "Collection",
+            Self::Events => lang.pick("Events", "事件"),
+            Self::PreCheck => lang.pick("Pre-check", "预检"),
+            Self::Verification => lang.pick("Verification", "校验"),
+            Self::Report => lang.pick("Report", "报告"),
+        }
+    }
+
+    /// From its name; the overview where there is none of it.
+    pub(super) fn of_name(name: &str) -> Self {
+        Self::ALL.into_iter().find(|show| show.name() == name).unwrap_or(Self::Overview)
+    }
+}
+
+/// The part of the page that refreshes by itself.
+pub(super) struct Part {
+    /// The address of the migration.
+    pub(super) base: String,
+    pub(super) csrf: String,
+    pub(super) show: Show,
+    /// Whether nothing of it changes any more, or what stands around it has to change as well.
+    pub(super) is_over: bool,
+    pub(super) may_act: bool,
+    is_successful: bool,
+    pub(super) needs_source: bool,
+    pub(super) source_address: String,
+    pub(super) target_address: String,
+    pub(super) wait: Option<Wait>,
+    pub(super) band: Option<Band>,
+    pub(super) end: Option<End>,
+    pub(super) table: Option<Table>,
+    pub(super) chart: Option<Chart>,
+    pub(super) events: Option<Events>,
+    pub(super) checks: Option<Checks>,
+    pub(super) comparison: Option<Comparison>,
+    pub(super) loads: Option<Loads>,
+    pub(super) tasks: Vec<TaskLine>,
+    pub(super) facts: Option<Facts>,
+}
+
+/// What a migration waits for that has not begun.
+pub(super) struct Wait {
+    pub(super) told: String,
+    /// When it is to start.
+    pub(super) planned: Option<String>,
+}
+
+/// How far a migration is.
+pub(super) struct Band {
+    pub(super) percent: u64,
+    pub(super) left: Option<String>,
+    /// When everything can be searched.
+    pub(super) ready: Option<String>,
+    pub(super) rows: String,
+    pub(super) rows_total: String,
+    pub(super) byte_rate: String,
+    pub(super) row_rate: String,
+    pub(super) limited_by: String,
+    pub(super) max_rate: String,
+    pub(super) level: &'static str,
+    pub(super) verified: String,
+}
+
+/// How a migration came out.
+pub(super) struct End {
+    pub(super) tone: &'static str,
+    pub(super) sign: &'static str,
+    pub(super) word: &'static str,
+    pub(super) meaning: Vec<String>,
+    pub(super) proof: Option<String>,
+    pub(super) problems: Vec<Trouble>,
+    pub(super) more_problems: usize,
+    pub(super) warnings: Vec<Trouble>,
+    /// Whether everything arrived, so that applications may move.
+    pub(super) is_good: bool,
+    /// Whether it copied anything.
+    pub(super) has_begun: bool,
+    pub(super) has_report: bool,
+    /// Indexes that were not built yet.
+    pub(super) open_indexes: usize,
+}
+
+/// Collections of a migration.
+pub(super) struct Table {
+    pub(super) lines: Vec<Row>,
+    pub(super) count: String,
+    pub(super) name: String,
+    pub(super) is_part: bool,
+    pub(super) earlier: Option<String>,
+    pub(super) later: Option<String>,
+}
+
+/// A collection of a migration.
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) target: Option<String>,
+    pub(super) phase: &'static str,
+    pub(super) tone: &'static str,
+    pub(super) stages: Vec<Stage>,
+    pub(super) rows: u64,
+    pub(super) rows_total: u64,
+    pub(super) told_rows: String,
+    pub(super) bar: &'static str,
+    pub(super) time: String,
+}
+
+/// A stage of a collection: its mark, and the same in words.
+pub(super) struct Stage {
+    pub(super) mark: &'static str,
+    pub(super) told: String,
+}
+
+/// What happened, newest first.
+pub(super) struct Events {
+    pub(super) lines: Vec<EventLine>,
+    pub(super) is_part: bool,
+    pub(super) newer: Option<usize>,
+    pub(super) older: Option<usize>,
+}
+
+/// Something that happened.
+pub(super) struct EventLine {
+    pub(super) at: String,
+    at_ms: i64,
+    pub(super) name: Option<String>,
+    pub(super) told: String,
+}
+
+/// What can be loaded on the target.
+pub(super) struct Loads {
+    pub(super) lines: Vec<LoadLine>,
+    pub(super) more: usize,
+    /// How many the source had loaded, and how many of them are not loaded on the target.
+    pub(super) wanted: usize,
+    pub(super) left: usize,
+    /// What a task that is under way has loaded, of how many.
+    pub(super) under_way: Option<(usize, usize)>,
+    pub(super) troubles: Vec<Trouble>,
+}
+
+/// A collection that can be loaded.
+pub(super) struct LoadLine {
+    pub(super) name: String,
+    pub(super) is_loaded: bool,
+    pub(super) was_loaded: bool,
+}
+
+/// A comparison that was asked for later.
+pub(super) struct TaskLine {
+    pub(super) tone: &'static str,
+    pub(super) word: &'static str,
+    pub(super) at: String,
+    pub(super) level: &'static str,
+    pub(super) created_by: String,
+    pub(super) comparison: Option<Comparison>,
+    pub(super) problems: Vec<Trouble>,
+    pub(super) is_under_way: bool,
+}
+
+/// Figures of a report.
+pub(super) struct Facts {
+    pub(super) lines: Vec<(&'static str, String)>,
+    pub(super) started: String,
+    pub(super) ended: String,
+}
+
+impl Part {
+    /// A part of the page.
+    pub(super) async fn read(
+        visit: &Visit,
+        base: &str,
+        recorded: &Recorded,
+        wanted: &Wanted,
+    ) -> Result<Self, Refusal> {
+        let (t, show) = (visit.t(), Show::of_name(&wanted.show));
+        let record = &recorded.record;
+        let began = recorded.began.as_ref();
+        let tasks = match recorded.report() {
+            Some(_) => of_job(&visit.service, &record.job_id).await?,
+            None => Vec::new(),
+        };
+        let is_live = recorded.is_open() || tasks.iter().any(is_under_way);
+        let is_other = !wanted.was.is_empty() && wanted.was != record.state.name();
+        let is_overview = show == Show::Overview;
+        let mut part = Self {
+            base: base.to_owned(),
+            csrf: visit.csrf().to_owned(),
+            show,
+            is_over: !is_live || is_other,
+            may_act: recorded.may_act(visit),
+            is_successful: record.state == JobState::Successful,
+            needs_source: matches!(record.source, crate::tables::MigrationSource::Elsewhere { .. }),
+            source_address: record.source_address.clone(),
+            target_address: record.target_address.clone(),
+            wait: None,
+            band: None,
+            end: None,
+            table: None,
+            chart: None,
+            events: None,
+            checks: None,
+            comparison: None,
+            loads: None,
+            tasks: Vec::new(),
+            facts: None,
+        };
+        if recorded.is_open() {
+            part.wait = wait(visit, recorded).await?;
+            part.band = began
+                .filter(|_| record.state != JobState::Pending)
+                .map(|began| Band::new(t, recorded, began));
+        } else if is_overview || show == Show::Report {
+            part.end = Some(End::new(t, recorded));
+        }
+        match show {
+            Show::Overview => {
+                part.table = began.map(|began| Table::new(t, began, &Wanted::default(), FEW));
+                part.events = Some(Events::new(t, recorded, 0, FEW_EVENTS));
+                part.chart = began.and_then(|began| chart(t, &began.lines, &began.steps, until(recorded)));
+                part.loads = recorded
+                    .report()
+                    .filter(|_| record.state == JobState::Successful)
+                    .map(|report| Loads::new(t, report, &tasks));
+            }
+            Show::Collections => part.table = began.map(|began| Table::new(t, began, wanted, MANY)),
+            Show::Events => part.events = Some(Events::new(t, recorded, wanted.page, MANY)),
+            Show::PreCheck => part.checks = Checks::read(visit, recorded).await?,
+            Show::Verification => {
+                part.comparison = match (recorded.report(), began) {
+                    (Some(report), _) => Some(Comparison::of_report(t, report)),
+                    (None, Some(began)) => Some(Comparison::so_far(t, began)),
+                    (None, None) => None,
+                };
+                part.tasks = task_lines(visit, &tasks).await?;
+            }
+            Show::Report => part.facts = recorded.report().map(|report| Facts::new(t, report)),
+        }
+        Ok(part)
+    }
+
+    /// The ID of the migration, the last part of its address.
+    pub(super) fn job_id(&self) -> &str {
+        self.base.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whether a comparison can be asked for.
+    pub(super) fn may_verify(&self) -> bool {
+        self.may_act && self.is_successful && self.comparison.is_some() && self.is_over
+    }
+}
+
+fn is_under_way(task: &Task) -> bool {
+    task.status == "IN_PROGRESS"
+}
+
+/// Until when what has not ended is under way.
+fn until(recorded: &Recorded) -> i64 {
+    let last = recorded.began.as_ref().and_then(|began| began.steps.last()).map(|step| step.at_ms);
+    let ended = || recorded.record.ended_ms.or(last).unwrap_or(recorded.now_ms);
+    if recorded.is_open() { recorded.now_ms } else { ended() }
+}
+
+async fn wait(visit: &Visit, recorded: &Recorded) -> Result<Option<Wait>, Refusal> {
+    let (t, record) = (visit.t(), &recorded.record);
+    if record.state != JobState::Pending {
+        return Ok(None);
+    }
+    if words::is_scheduled(record, recorded.now_ms) {
+        let told = t.say(
+            "It was checked and will start at its time. It is checked once more then, and not started if something has changed.",
+            "已通过预检，将在预约时间开始。届时会再次预检，如有变化则不会开始。",
+        );
+        return Ok(Some(Wait { told: told.to_owned(), planned: Some(time(record.start_ms)) }));
+    }
+    let limits = visit.service.settings().jobs;
+    let addresses = (record.source_address.as_str(), record.target_address.as_str());
+    let (of_source, into_target) = visit.service.tables().held_with(&record.org_id, addresses).await?;
+    let told = if into_target >= i64::from(limits.per_target_max) {
+        t.with(
+            "It waits until another migration into the same target ends: {} run at once at most.",
+            "正在等待同一目标集群的其他迁移任务结束：最多同时运行 {} 个。",
+            limits.per_target_max,
+        )
+    } else if of_source >= i64::from(limits.per_source_max) {
+        t.with(
+            "It waits until another migration from the same source ends: {} run at once at most.",
+            "正在等待同一源集群的其他迁移任务结束：最多同时运行 {} 个。",
+            limits.per_source_max,
+        )
+    } else {
+        let told = t.say(
+            "It starts as soon as there is a free place; nothing has to be done.",
+            "有空闲名额后将自动开始，无需操作。",
+        );
+        told.to_owned()
+    };
+    Ok(Some(Wait { told, planned: None }))
+}
+
+impl Band {
+    fn new(t: Say, recorded: &Recorded, began: &Began) -> Self {
+        let summary = &began.summary;
+        let (rows, total) = (summary.rows_done, summary.rows_total.max(summary.rows_done));
+        let worked = summary.worked.as_secs_f64();
+        let left = words::seconds_left(rows, total, worked);
+        let left = left.filter(|_| recorded.record.state == JobState::InProgress);
+        let ready = left.map(|seconds| {
+            let seconds = seconds + began.index_seconds.unwrap_or(0.0);
+            time(recorded.now_ms.saturating_add((seconds.min(1e9) * 1000.0) as i64))
+        });
+        let compared = Comparison::so_far(t, began);
+        let max_rate = labels::max_rate(t.0, summary.max_rate.as_deref());
+        Self {
+            percent: if total == 0 { 0 } else { figures::percent(rows, total) },
+            left: left.map(|seconds| words::left(t, seconds)),
+            ready,
+            rows: figures::count(rows),
+            rows_total: figures::count(total),
+            byte_rate: figures::byte_rate(began.bytes(), worked),
+            row_rate: figures::count(figures::per_second(rows, worked)),
+            limited_by: limited_by(t, summary.bottleneck.as_deref().filter(|_| summary.live)),
+            max_rate,
+            level: level(t.0, recorded.level()),
+            verified: match t.0 {
+                Lang::En => format!(
+                    "{} of {} verified, {} differences",
+                    compared.compared,
+                    compared.count,
+                    figures::count(compared.differing)
+                ),
+                Lang::Zh => format!(
+                    "已校验 {} / {}，差异 {} 处",
+                    compared.compared,
+                    compared.count,
+                    figures::count(compared.differing)
+                ),
+            },
+        }
+    }
+}
+
+fn limited_by(t: Say, name: Option<&str>) -> String {
+    match name.and_then(Bottleneck::of_name) {
+        None => t.say("nothing so far", "暂无").to_owned(),
+        // The console has no options.
+        Some(Bottleneck::MaxRate) => t.say("the rate limit", "设定的限速").to_owned(),
+        Some(on) => labels::bottleneck(t.0, on).to_owned(),
+    }
+}
+
+/// A level of verification in a word.
+pub(super) fn level(lang: Lang, level: VerifyLevel) -> &'static str {
+    match level {
+        VerifyLevel::None => lang.pick("None", "不校验"),
+        VerifyLevel::Count => lang.pick("Row counts", "行数"),
+        VerifyLevel::Sample => lang.pick("Sample", "抽样"),
+        VerifyLevel::Full => lang.pick("Every row", "逐行"),
+    }
+}
+
+impl End {
+    fn new(t: Say, recorded: &Recorded) -> Self {
+        let (lang, state) = (t.0, recorded.record.state);
+        let report = recorded.report().filter(|report| report.state == state);
+        let verdict = report.map(|report| Verdict::of(report, lang));
+        let all = recorded.problems();
+        let troubles = |problems: &[Problem]| -> Vec<_> {
+            problems.iter().take(PROBLEMS_MAX).map(|problem| Trouble::of(problem, lang)).collect()
+        };
+        let (tone, sign) = match (&verdict, state) {
+            (Some(verdict), _) => (verdict.tone, verdict.sign),
+            (None, JobState::Canceled) => ("caution", "!"),
+            (None, _) => ("bad", "✕"),
+        };
+        let proof = verdict.as_ref().map(|verdict| match verdict.asked_for {
+            Some(level) => {
+                format!("{}{}{level}{}", verdict.proof, t.say(" (requested: ", "（要求："), t.say(")", "）"))
+            }
+            None => verdict.proof.to_owned(),
+        });
+        let open = report.iter().flat_map(|report| &report.collections).flat_map(|one| &one.indexes);
+        Self {
+            tone,
+            sign,
+            word: words::chip(t, &recorded.record, recorded.now_ms).word,
+            meaning: verdict.map_or_else(|| vec![not_begun(t, state).to_owned()], |verdict| verdict.meaning),
+            proof,
+            problems: troubles(&all),
+            more_problems: all.len().saturating_sub(PROBLEMS_MAX),
+            warnings: report.map(|report| troubles(&report.warnings)).unwrap_or_default(),
+            is_good: state == JobState::Successful,
+            has_begun: recorded.began.is_some(),
+            has_report: recorded.report().is_some(),
+            open_indexes: open.filter(|index| index.built_rows < index.total_rows).count(),
+        }
+    }
+}
+
+fn not_begun(t: Say, state: JobState) -> &'static str {
+    match state {
+        JobState::Canceled => {
+            t.say("It was canceled before anything was copied.", "任务在复制任何数据之前已取消。")
+        }
+        JobState::Pending
+        | JobState::InProgress
+        | JobState::Canceling
+        | JobState::Successful
+        | JobState::Failed => t.say(
+            "It did not begin: nothing was copied, and the source was only read.",
+            "任务未开始：没有复制任何数据，对源集群仅执行了读取。",
+        ),
+    }
+}
+
+impl Table {
+    fn new(t: Say, began: &Began, wanted: &Wanted, rows_max: usize) -> Self {
+        let name = wanted.name.trim().to_lowercase();
+        let is_wanted = |line: &&Line| name.is_empty() || line.name.to_lowercase().contains(&name);
+        let mut lines: Vec<_> = began.lines.iter().filter(is_wanted).collect();
+        lines.sort_by_key(|line| rank(line.phase));
+        let pages = lines.len().div_ceil(rows_max).max(1);
+        let page = wanted.page.min(pages - 1);
+        let link = |page: usize| {
+            let mut query = form_urlencoded::Serializer::new("show=collections".to_owned());
+            if !wanted.name.is_empty() {
+                query.append_pair("name", &wanted.name);
+            }
+            query.append_pair("page", &page.to_string()).finish()
+        };
+        let shown = lines.iter().skip(page * rows_max).take(rows_max);
+        Self {
+            lines: shown.map(|line| Row::new(t, line)).collect(),
+            count: figures::count(began.lines.len() as u64),
+            name: wanted.name.clone(),
+            is_part: lines.len() > rows_max,
+            earlier: page.checked_sub(1).map(link),
+            later: (page + 1 < pages).then(|| link(page + 1)),
+        }
+    }
+}
+
+/// What needs somebody comes first, then what moves.
+fn rank(phase: Phase) -> u8 {
+    match phase {
+        Phase::Failed => 0,
+        Phase::Canceled => 1,
+        Phase::LoadingSource
+        | Phase::Creating
+        | Phase::Copying
+        | Phase::Flushing
+        | Phase::Indexing
+        | Phase::Verifying => 2,
+        Phase::Waiting => 3,
+        Phase::Done => 4,
+    }
+}
+
+impl Row {
+    fn new(t: Say, line: &Line) -> Self {
+        let lang = t.0;
+        let (tone, bar) = match line.phase {
+            Phase::Failed => ("bad", "failed"),
+            Phase::Done => ("good", "done"),
+            Phase::Canceled | Phase::Waiting => ("idle", "waiting"),
+            Phase::LoadingSource
+            | Phase::Creating
+            | Phase::Copying
+            | Phase::Flushing
+            | Phase::Indexing
+            | Phase::Verifying => ("live", "moving"),
+        };
+        let total = line.rows_total.max(line.rows);
+        Self {
+            name: line.name.clone(),
+            target: (line.target != line.name).then(|| line.target.clone()),
+            phase: labels::phase(lang, line.phase),
+            tone,
+            stages: stages(t, line),
+            rows: line.rows,
+            rows_total: total.max(1),
+            told_rows: match line.phase {
+                Phase::Done => figures::count(line.rows),
+                _ if total == line.rows => figures::count(line.rows),
+                _ => labels::number_of(lang, &figures::count(line.rows), &figures::count(total)),
+            },
+            bar,
+            time: if line.worked_seconds > 0.0 {
+                words::took(lang, line.worked_seconds)
+            } else {
+                String::new()
+            },
+        }
+    }
+}
+
+/// Create, copy, index, verify, finish.
+fn stages(t: Say, line: &Line) -> Vec<Stage> {
+    let names = [
+        t.say("create", "创建"),
+        t.say("copy", "复制"),
+        t.say("index", "建索引"),
+        t.say("verify", "校验"),
+        t.say("finish", "完成"),
+    ];
+    let at = |phase: Phase| match phase {
+        Phase::Waiting | Phase::LoadingSource | Phase::Creating => 0,
+        Phase::Copying | Phase::Flushing => 1,
+        Phase::Indexing => 2,
+        Phase::Verifying => 3,
+        Phase::Done => 5,
+        Phase::Failed | Phase::Canceled => 4,
+    };
+    let now = at(line.reached);
+    let is_bad = matches!(line.phase, Phase::Failed | Phase::Canceled);
+    let stage = |(index, name): (usize, &str)| {
+        let (mark, word) = match index.cmp(&now) {
+            std::cmp::Ordering::Less => ("d", t.say("done", "已完成")),
+            std::cmp::Ordering::Equal if is_bad => ("x", labels::phase(t.0, line.phase)),
+            std::cmp::Ordering::Equal if line.phase == Phase::Waiting => ("w", t.say("waiting", "等待中")),
+            std::cmp::Ordering::Equal => ("n", t.say("in progress", "进行中")),
+            std::cmp::Ordering::Greater => ("w", t.say("waiting", "等待中")),
+        };
+        Stage { mark, told: format!("{name}{}{word}", labels::colon(t.0)) }
+    };
+    names.into_iter().enumerate().map(stage).collect()
+}
+
+impl Events {
+    fn new(t: Say, recorded: &Recorded, page: usize, events_max: usize) -> Self {
+        let record = &recorded.record;
+        let mut lines = Vec::new();
+        let mut add = |at_ms: i64, told: &str| {
+            lines.push(EventLine { at: time(at_ms), at_ms, name: None, told: told.to_owned() });
+        };
+        add(record.created_ms, t.say("Migration created", "已创建迁移任务"));
+        if let Some(at) = record.started_ms {
+            add(at, t.say("Migration started", "迁移任务开始"));
+        }
+        if let Some(at) = record.ended_ms.filter(|_| !recorded.is_open()) {
+            let word = words::chip(t, record, recorded.now_ms).word;
+            add(at, &t.with("Migration ended: {}", "迁移任务结束：{}", word));
+        }
+        let began = recorded.began.as_ref();
+        let of_name: BTreeMap<_, _> =
+            began.iter().flat_map(|began| &began.lines).map(|line| (line.name.as_str(), line)).collect();
+        for step in began.iter().flat_map(|began| &began.steps) {
+            let line = of_name.get(step.collection.as_str()).copied();
+            lines.push(EventLine {
+                at: step.at.clone(),
+                at_ms: step.at_ms,
+                name: Some(step.collection.clone()),
+                told: told(t, step.phase, line),
+            });
+        }
+        lines.sort_by_key(|line| Reverse(line.at_ms));
+        let pages = lines.len().div_ceil(events_max).max(1);
+        let page = page.min(pages - 1);
+        let is_part = lines.len() > events_max;
+        Self {
+            lines: lines.into_iter().skip(page * events_max).take(events_max).collect(),
+            is_part,
+            newer: page.checked_sub(1),
+            older: (page + 1 < pages).then_some(page + 1),
+        }
+    }
+}
+
+/// What it means that a collection entered a step.
+fn told(t: Say, phase: Phase, line: Option<&Line>) -> String {
+    let (en, zh) = match phase {
+        Phase::Waiting => ("waits for its turn", "等待中"),
+        Phase::LoadingSource => ("is loaded on the source", "正在源集群上加载"),
+        Phase::Creating => ("is created on the target", "正在目标集群上创建"),
+        Phase::Copying => ("rows are copied", "正在复制数据"),
+        Phase::Flushing => ("is flushed by the target", "目标集群正在落盘"),
+        Phase::Indexing => ("indexes are built", "正在建索引"),
+        Phase::Verifying => ("source and target are compared", "正在校验"),
+        Phase::Done => ("complete", "已完成"),
+        Phase::Failed => ("failed", "失败"),
+        Phase::Canceled => ("canceled", "已取消"),
+    };
+    let text = t.0.pick(en, zh);
+    match line.and_then(|line| line.report.as_ref()).filter(|_| phase == Phase::Done) {
+        Some(report) => {
+            let rows = labels::some_rows(t.0, report.rows);
+            let compared = report.verification.as_ref().map_or(0, |proof| proof.rows_compared);
+            let compared = match compared {
+                0 => String::new(),
+                rows => t.with(", {} compared bit for bit", "，逐位比对 {} 行", figures::count(rows)),
+            };
+            format!("{text}{}{rows}{compared}", labels::colon(t.0))
+        }
+        None => text.to_owned(),
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct LoadResult {
+    collections: Vec<String>,
+    #[serde(default)]
+    total: usize,
+}
+
+impl Loads {
+    fn new(t: Say, report: &Report, tasks: &[Task]) -> Self {
+        let of_load = || tasks.iter().filter(|task| task.kind == "LOAD");
+        let result = |task: &Task| -> LoadResult {
+            let result = task.result.clone().and_then(|result| serde_json::from_value(result).ok());
+            result.unwrap_or_default()
+        };
+        let done: std::collections::BTreeSet<String> =
+            of_load().flat_map(|task| result(task).collections).collect();
+        let mut lines: Vec<_> = report
+            .collections
+            .iter()
+            .filter(|one| one.phase == Phase::Done)
+            .map(|one| {
+                let name = one.target_name().to_string();
+                let was_loaded = one
+                    .source_load
+                    .as_ref()
+                    .is_some_and(|load| load.extent != vecferry_migrate::report::LoadExtent::Nothing);
+                LoadLine { is_loaded: one.loaded || done.contains(&name), was_loaded, name }
+            })
+            .collect();
+        let wanted = lines.iter().filter(|line| line.was_loaded).count();
+        let left = lines.iter().filter(|line| line.was_loaded && !line.is_loaded).count();
+        lines.sort_by_key(|line| (line.is_loaded, !line.was_loaded));
+        let more = lines.len().saturating_sub(LOADS_MAX);
+        lines.truncate(LOADS_MAX);
+        let under_way = of_load().find(|task| is_under_way(task)).map(|task| {
+            let LoadResult { collections, total } = result(task);
+            (collections.len(), total)
+        });
+        let failed = of_load().next().filter(|task| task.status == "FAILED");
+        Self {
+            lines,
+            more,
+            wanted,
+            left,
+            under_way,
+            troubles: failed.map(|task| troubles(t, task)).unwrap_or_default(),
+        }
+    }
+}
+
+fn troubles(t: Say, task: &Task) -> Vec<Trouble> {
+    let problems: Vec<Problem> = serde_json::from_value(task.problems.clone()).unwrap_or_default();
+    problems.iter().take(PROBLEMS_MAX).map(|problem| Trouble::of(problem, t.0)).collect()
+}
+
+async fn task_lines(visit: &Visit, tasks: &[Task]) -> Result<Vec<TaskLine>, Refusal> {
+    let tables = visit.service.tables();
+    let by = tasks.iter().map(|task| task.created_by.as_str());
+    let names = tables.names(&visit.caller.org_id, by).await?;
+    let t = visit.t();
+    let line = |task: &Task| {
+        let report: Option<Report> =
+            task.result.clone().and_then(|result| serde_json::from_value(result).ok());
+        let (tone, en, zh) = match task.status {
+            "IN_PROGRESS" => ("live", "In progress", "进行中"),
+            "SUCCESSFUL" => ("good", "Equal", "一致"),
+            _ if report.is_some() => ("bad", "Different", "不一致"),
+            _ => ("bad", "Failed", "失败"),
+        };
+        TaskLine {
+            tone,
+            word: t.0.pick(en, zh),
+            at: task.create_time.clone(),
+            level: report.as_ref().map_or("", |report| level(t.0, report.verify)),
+            created_by: names.get(&task.created_by).unwrap_or(&task.created_by).clone(),
+            problems: if report.is_some() { Vec::new() } else { troubles(t, task) },
+            comparison: report.map(|report| Comparison::of_report(t, &report)),
+            is_under_way: is_under_way(task),
+        }
+    };
+    Ok(tasks.iter().filter(|task| task.kind == "VERIFY").map(line).collect())
+}
+
+impl Facts {
+    fn new(t: Say, report: &Report) -> Self {
+        let lang = t.0;
+        let mut lines = vec![
+            (
+                t.0.pick("Duration", "总用时"),
+                format!(
+                    "{}{}",
+                    words::took(lang, report.seconds),
+                    labels::in_attempts(lang, report.attempts)
+                ),
+            ),
+            (t.0.pick("Rows", "行数"), figures::count(report.rows())),
+            (t.0.pick("Data", "数据量"), figures::size(report.bytes())),
+            (t.0.pick("Throughput", "吞吐量"), figures::byte_rate(report.bytes(), report.seconds)),
+            (t.0.pick("Source", "源集群"), format!("{} {}", report.source.address, report.source.version)),
+            (t.0.pick("Target", "目标集群"), format!("{} {}", report.target.address, report.target.version)),
+        ];
+        let waits = report.pace.as_ref().and_then(|pace| phrases::wait_shares(lang, pace));
+        lines.extend(waits.map(|waits| {
+            (
+                t.0.pick("The copy waited for", "复制的等待时间"),
+                waits.replace("--max-rate", t.say("rate limit", "限速")),
+            )
+        }));
+        if report.verify == VerifyLevel::Sample {
+            lines.push((t.0.pick("Sample seed", "抽样种子"), report.sample_seed.to_string()));
+        }
+        lines.push((t.0.pick("Vecferry version", "Vecferry 版本"), report.vecferry_version.clone()));
+        Self { lines, started: report.started_at.clone(), ended: report.ended_at.clone() }
+    }
+}

@@ -1,0 +1,175 @@
+//! States, names and times of migrations as the console words them.
+
+use std::collections::BTreeMap;
+
+use vecferry_migrate::JobState;
+use vecferry_report::labels;
+use vecferry_words::Lang;
+
+use crate::console::show::Say;
+use crate::jobs::JobRequest;
+use crate::tables::{MigrationRecord, MigrationSource};
+
+/// A state: a word, and the name of its color.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chip {
+    pub(super) word: &'static str,
+    pub(super) tone: &'static str,
+}
+
+/// The state of a job at a time. One that is to start later is not late.
+pub(super) fn chip(t: Say, record: &MigrationRecord, now_ms: i64) -> Chip {
+    let (tone, en, zh) = match record.state {
+        JobState::Pending if is_scheduled(record, now_ms) => ("idle", "Scheduled", "已预约"),
+        JobState::Pending => ("idle", "Waiting", "等待中"),
+        JobState::InProgress => ("live", "In progress", "进行中"),
+        JobState::Canceling => ("live", "Canceling", "取消中"),
+        JobState::Successful => ("good", "Successful", "成功"),
+        JobState::Failed => ("bad", "Failed", "失败"),
+        JobState::Canceled => ("idle", "Canceled", "已取消"),
+    };
+    Chip { word: t.0.pick(en, zh), tone }
+}
+
+/// Whether a job is to start at a later time.
+pub(super) fn is_scheduled(record: &MigrationRecord, now_ms: i64) -> bool {
+    record.state == JobState::Pending && record.start_ms > now_ms
+}
+
+/// Whether a job is not at its end.
+pub(super) fn is_open(state: JobState) -> bool {
+    match state {
+        JobState::Pending | JobState::InProgress | JobState::Canceling => true,
+        JobState::Successful | JobState::Failed | JobState::Canceled => false,
+    }
+}
+
+/// What a cluster is called: by its name, or by the host of its address.
+fn called(names: &BTreeMap<String, String>, cluster_id: Option<&str>, address: &str) -> String {
+    let name = cluster_id.and_then(|id| names.get(id));
+    name.cloned().unwrap_or_else(|| host(address).to_owned())
+}
+
+/// The host and port of an address.
+fn host(address: &str) -> &str {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+/// The names of both clusters of a job.
+pub(super) fn sides(record: &MigrationRecord, names: &BTreeMap<String, String>) -> (String, String) {
+    let source_id = match &record.source {
+        MigrationSource::Cluster { cluster_id, .. } => Some(cluster_id.as_str()),
+        MigrationSource::Elsewhere { .. } => None,
+    };
+    let source = called(names, source_id, &record.source_address);
+    (source, called(names, Some(&record.target_cluster_id), &record.target_address))
+}
+
+/// IDs of everything that is named of a job.
+pub(super) fn named(record: &MigrationRecord) -> impl Iterator<Item = &str> {
+    let source = match &record.source {
+        MigrationSource::Cluster { cluster_id, .. } => Some(cluster_id.as_str()),
+        MigrationSource::Elsewhere { .. } => None,
+    };
+    [record.target_cluster_id.as_str(), record.created_by.as_str()].into_iter().chain(source)
+}
+
+/// How far apart both clusters are.
+pub(super) fn relation(t: Say, record: &MigrationRecord) -> &'static str {
+    match &record.source {
+        MigrationSource::Cluster { project_id, .. } if *project_id == record.project_id => {
+            t.0.pick("same project", "同项目")
+        }
+        MigrationSource::Cluster { .. } => t.0.pick("other project", "跨项目"),
+        MigrationSource::Elsewhere { .. } => t.0.pick("other organization", "跨组织"),
+    }
+}
+
+/// How many collections a job is about: as recorded, or else as asked for.
+pub(super) fn collections(t: Say, record: &MigrationRecord, recorded: Option<u64>) -> String {
+    if let Some(count) = recorded.filter(|count| *count > 0) {
+        return labels::some_collections(t.0, usize::try_from(count).unwrap_or(usize::MAX));
+    }
+    let request: JobRequest = serde_json::from_str(&record.request).unwrap_or_default();
+    let is_named = |databases: &[crate::jobs::Database]| databases.iter().all(|db| db.collections.is_some());
+    match &request.databases {
+        Some(databases) if is_named(databases) => labels::some_collections(t.0, request.named()),
+        Some(_) | None => t.0.pick("all collections", "全部 Collection").to_owned(),
+    }
+}
+
+/// The part of an ID by which people tell jobs apart: its end, for it begins with the time.
+pub(super) fn short(job_id: &str) -> &str {
+    job_id.rsplit('-').next().unwrap_or(job_id)
+}
+
+/// How long something took, in two units at most.
+pub(super) fn took(lang: Lang, seconds: f64) -> String {
+    let seconds = if seconds.is_finite() { seconds.clamp(0.0, 1e10).round() as u64 } else { 0 };
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    let unit = |number: u64, en: &'static str, zh: &'static str| format!("{number} {}", lang.pick(en, zh));
+    let parts = match (days, hours, minutes) {
+        (0, 0, 0) => [unit(seconds, "s", "秒"), String::new()],
+        (0, 0, 1..10) => [unit(minutes, "min", "分"), unit(seconds % 60, "s", "秒")],
+        (0, 0, _) => [unit(minutes, "min", "分钟"), String::new()],
+        (0, _, _) => [unit(hours, "h", "小时"), unit(minutes, "min", "分")],
+        _ => [unit(days, "d", "天"), unit(hours, "h", "小时")],
+    };
+    parts.join(" ").trim_end().to_owned()
+}
+
+/// A time that is left, as coarse as it is known.
+pub(super) fn left(t: Say, seconds: f64) -> String {
+    if seconds < 60.0 {
+        return t.say("less than a minute left", "剩余不到 1 分钟").to_owned();
+    }
+    let time = took(t.0, (seconds / 60.0).ceil() * 60.0);
+    // Seconds would be more than anybody knows.
+    let time = time.strip_suffix(t.0.pick(" 0 s", " 0 秒")).unwrap_or(&time);
+    t.with("about {} left", "预计剩余 {}", time)
+}
+
+/// Seconds that are left at the pace so far, once that says something.
+pub(super) fn seconds_left(rows: u64, rows_total: u64, worked_seconds: f64) -> Option<f64> {
+    let is_known = rows > 0 && rows_total > rows && worked_seconds > 1.0;
+    is_known.then(|| worked_seconds * (rows_total - rows) as f64 / rows as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_get_coarser() {
+        for (seconds, en, zh) in [
+            (0.4, "0 s", "0 秒"),
+            (40.0, "40 s", "40 秒"),
+            (125.0, "2 min 5 s", "2 分 5 秒"),
+            (1800.0, "30 min", "30 分钟"),
+            (4320.0, "1 h 12 min", "1 小时 12 分"),
+            (90_000.0, "1 d 1 h", "1 天 1 小时"),
+            (f64::NAN, "0 s", "0 秒"),
+        ] {
+            assert_eq!((took(Lang::En, seconds).as_str(), took(Lang::Zh, seconds).as_str()), (en, zh));
+        }
+        assert_eq!(left(Say(Lang::En), 59.0), "less than a minute left");
+        assert_eq!(left(Say(Lang::En), 61.0), "about 2 min left");
+        assert_eq!(left(Say(Lang::Zh), 4320.0), "预计剩余 1 小时 12 分");
+    }
+
+    #[test]
+    fn what_is_left_is_only_told_when_something_is_known() {
+        assert_eq!(seconds_left(0, 10, 5.0), None);
+        assert_eq!(seconds_left(10, 10, 5.0), None);
+        assert_eq!(seconds_left(5, 10, 0.5), None);
+        assert_eq!(seconds_left(5, 20, 10.0), Some(30.0));
+    }
+
+    #[test]
+    fn clusters_without_a_name_are_called_by_their_host() {
+        let names = BTreeMap::from([("a".to_owned(), "search".to_owned())]);
+        assert_eq!(called(&names, Some("a"), "https://x:443"), "search");
+        assert_eq!(called(&names, None, "https://in01.example.com:443/"), "in01.example.com:443");
+    }
+}
