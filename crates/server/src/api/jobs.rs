@@ -86,7 +86,7 @@ pub(crate) struct ResumeRequest {
 pub(crate) struct CancelRequest {
     /// Whether what the job created on the target is removed, also of a job that is at its end.
     #[serde(default)]
-    clean: bool,
+    pub(crate) clean: bool,
 }
 
 /// A limit of the data rate.

@@ -32,8 +32,6 @@ pub(crate) enum Place {
     Audit,
     Settings,
     About,
-    /// Nowhere in the column.
-    Elsewhere,
 }
 
 impl Place {
@@ -50,7 +48,6 @@ impl Place {
             Self::Audit => "audit",
             Self::Settings => "settings",
             Self::About => "about",
-            Self::Elsewhere => "",
         };
         if name == entry { "page" } else { "false" }
     }

@@ -8,7 +8,7 @@ use vecferry_migrate::VerifyLevel;
 use super::job::{Typed, address, refused};
 use super::record::Recorded;
 use crate::api::extract::OptionalBody;
-use crate::api::jobs::{self, RateRequest, ResumeRequest};
+use crate::api::jobs::{self, CancelRequest, RateRequest, ResumeRequest};
 use crate::api::migrations::Source;
 use crate::api::tasks::{self, LoadRequest, VerifyRequest};
 use crate::api::{Body, Path, Refusal, Signed};
@@ -39,10 +39,11 @@ fn of(visit: &Visit) -> (State<Arc<crate::service::Service>>, Signed) {
 }
 
 /// Ends a migration.
-pub(super) async fn cancel(visit: Visit, Path((project_id, job_id)): Ids) -> Shown {
+pub(super) async fn cancel(visit: Visit, Path((project_id, job_id)): Ids, form: Form) -> Shown {
     Recorded::read(&visit, &project_id, &job_id).await?;
     let (state, signed) = of(&visit);
-    let done = jobs::cancel(state, signed, Path(job_id.clone())).await.map(drop);
+    let body = OptionalBody(CancelRequest { clean: form.has("clean") });
+    let done = jobs::cancel(state, signed, Path(job_id.clone()), body).await.map(drop);
     back(&visit, (&project_id, &job_id), "", (done, Typed::default())).await
 }
 

@@ -143,7 +143,7 @@ pub(super) async fn page(
     let part = part(&visit, &project_id, &filter).await?;
     let own = [project_id];
     let (_, clusters) =
-        visit.service.tables().clusters(&visit.caller.org_id, Some(&own), (0, CLUSTERS_MAX)).await?;
+        visit.service.tables().clusters(&visit.caller.org_id, Some(&own), "", (0, CLUSTERS_MAX)).await?;
     let page = Page {
         frame: visit.frame_in(&project, Place::Migrations).await?,
         t: visit.t(),

@@ -54,7 +54,8 @@ pub(super) async fn administered(
         Some(project_id) => Some(vec![project_id.to_owned()]),
         None => caller.visible(),
     };
-    let found = service.tables().clusters(&caller.org_id, projects.as_deref(), (0, CLUSTERS_MAX)).await?.1;
+    let found =
+        service.tables().clusters(&caller.org_id, projects.as_deref(), "", (0, CLUSTERS_MAX)).await?.1;
     Ok(found.into_iter().filter(|record| caller.may(Action::Administer, &record.project_id)).collect())
 }
 

@@ -257,11 +257,9 @@ struct NotAllowedPage {
 /// A page for whoever may look but not migrate.
 async fn not_allowed(visit: &Visit, project: &ProjectRecord) -> Shown {
     let tables = visit.service.tables();
-    let roles = tables.project_roles(&project.project_id).await?;
-    let mut admins = Vec::new();
-    for (user_id, _) in roles.into_iter().filter(|(_, role)| *role == ProjectRole::Admin).take(ADMINS_NAMED) {
-        admins.extend(tables.user(&user_id).await?.map(|user| user.name));
-    }
+    let members = tables.project_members(&project.project_id).await?.into_iter();
+    let admins = members.filter(|member| member.role == ProjectRole::Admin).take(ADMINS_NAMED);
+    let admins = admins.map(|member| member.name).collect();
     let (needs, role) = (Action::Administer.needs().title(), visit.caller.title_in(&project.project_id));
     let problem = Problem::new(Code::NotAllowed)
         .with("action", "a new migration")
