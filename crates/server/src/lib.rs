@@ -11,6 +11,7 @@ mod access;
 mod api;
 mod console;
 mod example;
+mod gate;
 mod hooks;
 mod jobs;
 pub mod metrics;

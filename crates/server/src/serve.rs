@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use crate::api;
+use crate::gate;
 use crate::service::Service;
 
 /// The headers of a request arrive within this time.
@@ -51,7 +51,7 @@ pub async fn serve(service: Arc<Service>, listener: TcpListener, tls: Option<Arc
 }
 
 async fn accept(service: &Arc<Service>, listener: TcpListener, tls: Option<Arc<ServerConfig>>) {
-    let router = api::router(Arc::clone(service));
+    let router = gate::router(Arc::clone(service));
     let tls = tls.map(TlsAcceptor::from);
     let connections = Arc::new(Semaphore::new(service.settings().requests.connections_max));
     let graceful = GracefulShutdown::new();

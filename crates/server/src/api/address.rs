@@ -16,7 +16,7 @@ const FORWARDED: &str = "x-forwarded-for";
 pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// The address that a request came from.
-pub(super) fn of(extensions: &Extensions, headers: &HeaderMap, trusted: &[Cidr]) -> IpAddr {
+pub(crate) fn of(extensions: &Extensions, headers: &HeaderMap, trusted: &[Cidr]) -> IpAddr {
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     client(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), headers, trusted).to_canonical()
 }

@@ -94,9 +94,9 @@ pub(crate) async fn listen(
     job_id: Result<Path<String>, Refusal>,
 ) -> Response {
     let peer = super::address::of(&extensions, &headers, &service.settings().trusted_proxies);
-    let lang = super::gate::language(&headers);
+    let lang = super::request::language(&headers);
     let is_behind_tls = service.settings().is_behind_tls;
-    let request_id = super::gate::request_id();
+    let request_id = super::request::request_id();
     let listener = match job_id {
         Ok(Path(job_id)) => listener(service, (&headers, peer), job_id, lang).await,
         Err(refusal) => Err(refusal),
@@ -108,16 +108,16 @@ pub(crate) async fn listen(
         }
         Err(refusal) => refusal.in_language(lang, &request_id),
     };
-    super::gate::secured(response.headers_mut(), &request_id, is_behind_tls);
+    super::request::secured(response.headers_mut(), &request_id, is_behind_tls);
     response
 }
 
 /// Nothing passes the gate here, so that it is answered as the gate does.
 async fn no_such_method(State(service): State<Arc<Service>>, headers: HeaderMap) -> Response {
-    let refusal = super::gate::no_such_method().await;
-    let request_id = super::gate::request_id();
-    let mut response = refusal.in_language(super::gate::language(&headers), &request_id);
-    super::gate::secured(response.headers_mut(), &request_id, service.settings().is_behind_tls);
+    let refusal = super::request::no_such_method().await;
+    let request_id = super::request::request_id();
+    let mut response = refusal.in_language(super::request::language(&headers), &request_id);
+    super::request::secured(response.headers_mut(), &request_id, service.settings().is_behind_tls);
     response
 }
 
@@ -127,7 +127,7 @@ async fn listener(
     job_id: String,
     lang: Lang,
 ) -> Result<Listener, Refusal> {
-    let caller = super::gate::caller(&service, &Method::GET, headers, peer).await?;
+    let caller = super::request::caller(&service, &Method::GET, headers, peer).await?;
     let caller = caller.ok_or_else(|| vecferry_migrate::Problem::new(vecferry_migrate::Code::NotSignedIn))?;
     service.allow(&format!("{} events", caller.actor))?;
     job(&service, &caller, &job_id, Action::Look).await?;

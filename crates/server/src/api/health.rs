@@ -46,7 +46,7 @@ pub(crate) async fn readyz(State(service): State<Arc<Service>>) -> Result<Health
         return Err(Refusal::unavailable("it is about to end"));
     }
     let looked = tokio::time::timeout(READY_WAIT_MAX, service.tables().first_organization()).await;
-    looked.map_err(|_| super::gate::store_is_silent(READY_WAIT_MAX))??;
+    looked.map_err(|_| super::request::store_is_silent(READY_WAIT_MAX))??;
     answer(health())
 }
 

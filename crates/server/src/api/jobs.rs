@@ -397,6 +397,6 @@ impl axum::extract::FromRequestParts<Arc<Service>> for Language {
         parts: &mut axum::http::request::Parts,
         _: &Arc<Service>,
     ) -> std::result::Result<Self, Self::Rejection> {
-        Ok(Self(super::gate::language(&parts.headers)))
+        Ok(Self(super::request::language(&parts.headers)))
     }
 }

@@ -20,7 +20,7 @@ use vecferry_words::Told;
 use super::answer::{Answer, Refusal, Refused, Result, answer, documents};
 use super::clusters::{busy, cluster, token};
 use super::extract::{Signed, read, text};
-use super::gate::Made;
+use super::request::Made;
 use crate::access::{Action, Caller};
 use crate::jobs::{Access, Database, JobRequest, Options, Sides, edition, hints, not_too_many};
 use crate::service::Service;

@@ -8,7 +8,6 @@ pub(crate) mod contents;
 mod events;
 pub(crate) mod extract;
 pub(crate) mod fields;
-mod gate;
 mod health;
 pub(crate) mod import;
 pub(crate) mod jobs;
@@ -17,20 +16,20 @@ pub(crate) mod members;
 pub(crate) mod migrations;
 mod oidc;
 pub(crate) mod projects;
+pub(crate) mod request;
 pub(crate) mod session;
 pub(crate) mod tasks;
 pub(crate) mod webhooks;
 
-pub(crate) use address::Peer;
+pub(crate) use address::{Peer, of as address_of};
 pub(crate) use answer::Refusal;
 pub(crate) use extract::{Body, Owner, Path, Query, Signed};
-pub(crate) use gate::{Account, Made, SESSION_COOKIE, Stopped, cookie, language};
 pub(crate) use projects::project;
+pub(crate) use request::{Account, LANGUAGE_COOKIE, Made, SESSION_COOKIE, Stopped, cookie, language};
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware;
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -116,7 +115,7 @@ impl utoipa::Modify for Security {
         let components = document.components.get_or_insert_default();
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("API key").build();
         components.add_security_scheme("apiKey", SecurityScheme::Http(bearer));
-        let cookie = ApiKey::Cookie(ApiKeyValue::new(gate::SESSION_COOKIE));
+        let cookie = ApiKey::Cookie(ApiKeyValue::new(SESSION_COOKIE));
         components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
     }
 }
@@ -177,23 +176,20 @@ fn documented(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenAp
     document
 }
 
-/// The API of a service.
-pub(crate) fn router(service: Arc<Service>) -> Router {
+/// The API, but for listeners.
+pub(crate) fn router() -> Router<Arc<Service>> {
     let (router, document) = ways().split_for_parts();
     let document = Arc::new(documented(document));
     let described = get(move || {
         let document = Arc::clone(&document);
         async move { axum::Json((*document).clone()) }
     });
-    let gated = router
-        .merge(crate::console::router())
-        .route("/openapi.json", described)
-        .route("/metrics", get(health::metrics))
-        .fallback(gate::nowhere)
-        .method_not_allowed_fallback(gate::no_such_method)
-        .layer(middleware::from_fn_with_state(Arc::clone(&service), gate::pass));
-    // Listeners stay for as long as they like, so that they pass no gate that waits for the end of an answer.
-    gated.merge(Router::from(events::ways())).with_state(service)
+    router.route("/openapi.json", described).route("/metrics", get(health::metrics))
+}
+
+/// Where listeners stay for as long as they like.
+pub(crate) fn listeners() -> Router<Arc<Service>> {
+    Router::from(events::ways())
 }
 
 #[cfg(test)]

@@ -27,7 +27,6 @@ use axum::http::{HeaderMap, Method, header};
 
 pub(crate) use form::csrf_in;
 pub(crate) use frame::Look;
-pub(crate) use preferences::language;
 pub(crate) use refused::refused;
 
 use crate::service::Service;

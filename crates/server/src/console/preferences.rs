@@ -5,11 +5,10 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use axum::routing::post;
 use std::sync::Arc;
-use vecferry_words::Lang;
 
 use super::form::Form;
 use super::page::{Shown, see};
-use crate::api::{Refusal, cookie};
+use crate::api::{LANGUAGE_COOKIE, Refusal, cookie};
 use crate::service::Service;
 
 /// Its addresses.
@@ -19,7 +18,6 @@ pub(super) fn ways() -> Router<Arc<Service>> {
     Router::new().route("/preferences", post(save))
 }
 
-const LANGUAGE_COOKIE: &str = "vecferry_language";
 const THEME_COOKIE: &str = "vecferry_theme";
 
 /// How a page looks; where nothing was chosen, as the system's setting says.
@@ -40,15 +38,6 @@ impl Theme {
 
     fn of_name(name: &str) -> Option<Self> {
         [Self::Light, Self::Dark].into_iter().find(|theme| theme.name() == name)
-    }
-}
-
-/// The language that was chosen in the console.
-pub(crate) fn language(headers: &HeaderMap) -> Option<Lang> {
-    match cookie(headers, LANGUAGE_COOKIE)? {
-        "zh" => Some(Lang::Zh),
-        "en" => Some(Lang::En),
-        _ => None,
     }
 }
 
