@@ -1,5 +1,6 @@
 //! Takes jobs that are to be worked on, as many at once as may be, and holds them while they are.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ const TICK: Duration = Duration::from_millis(500);
 const HELD: Duration = Duration::from_secs(15);
 /// How often a holder says that it is there, and sees what is wanted.
 const HOLD_INTERVAL: Duration = Duration::from_millis(500);
+/// A job that this process has, and takes once more, is held for so long by that.
+const AT_ITS_END: Duration = Duration::from_secs(1);
 /// A holder that can't reach the store for so long gives the job up, before another process may take it.
 const SILENT_MAX: Duration = Duration::from_secs(10);
 /// What could not be worked on is tried again after so long.
@@ -25,19 +28,31 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Works until the service ends. Jobs that are under way then are given back, for whichever process comes next.
 pub(crate) async fn work_off(service: Arc<Service>) {
     let mut working = JoinSet::new();
+    // Jobs of this process: when the clock is set forward, a claim may look as if its time were over.
+    let mut own = HashMap::new();
     let jobs_max = service.settings().jobs.per_process_max;
     while !service.stopping().is_cancelled() {
         let taken = if working.len() < jobs_max { take(&service).await } else { None };
         if let Some(taken) = taken {
             let job_id = taken.record.job_id.clone();
+            if own.values().any(|known| *known == job_id) {
+                // Should its work have ended just now, it is taken again soon.
+                let held = service.tables().hold(&job_id, service.process(), milliseconds(AT_ITS_END)).await;
+                tracing::debug!(%job_id, is_held = held.is_ok(), "the job is this process's own");
+                continue;
+            }
             let span = tracing::info_span!("service_job", %job_id);
-            working.spawn(held(Arc::clone(&service), taken).instrument(span));
+            let task = working.spawn(held(Arc::clone(&service), taken).instrument(span));
+            own.insert(task.id(), job_id);
             continue;
         }
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}
             () = service.wake.notified() => {}
-            Some(_) = working.join_next() => {}
+            Some(ended) = working.join_next_with_id() => {
+                let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+                own.remove(&id);
+            }
             () = service.stopping().cancelled() => {}
         }
     }

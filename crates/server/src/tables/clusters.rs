@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use vecferry_store::{Change, Error, Record, Value};
 
-use super::{Tables, new_id, unknown};
+use super::{CLOCK_STEP_MS, Tables, new_id, unknown};
 
 /// Whether a cluster answered when it was looked at last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,11 +289,14 @@ impl Tables {
         &self,
         before_ms: i64,
     ) -> Result<Option<ClusterRecord>, Error> {
+        // A look in the future: the clock was set back since.
         let sql = format!(
-            "SELECT {COLUMNS} FROM clusters WHERE removed_ms IS NULL AND looked_ms < $1 ORDER BY looked_ms LIMIT 1"
+            "SELECT {COLUMNS} FROM clusters WHERE removed_ms IS NULL AND (looked_ms < $1 OR looked_ms > $2) \
+             ORDER BY looked_ms LIMIT 1"
         );
-        let Some(cluster) = self.row(&sql, [before_ms.into()], read).await? else { return Ok(None) };
         let now = self.now_ms().await?;
+        let values = [before_ms.into(), now.saturating_add(CLOCK_STEP_MS).into()];
+        let Some(cluster) = self.row(&sql, values, read).await? else { return Ok(None) };
         let taken = Change::new(
             "UPDATE clusters SET looked_ms = $3 WHERE cluster_id = $1 AND looked_ms = $2",
             [(&cluster.cluster_id).into(), cluster.looked_ms.into(), now.into()],

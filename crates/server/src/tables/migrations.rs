@@ -7,7 +7,7 @@ use vecferry_migrate::JobState;
 use vecferry_store::{Change, Error, ErrorKind, Record, Value};
 
 use super::webhooks::state_told;
-use super::{Tables, unknown};
+use super::{CLOCK_STEP_MS, Tables, unknown};
 
 /// What somebody wants of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,18 +137,18 @@ const COLUMNS: &str = "job_id, org_id, project_id, source_project_id, source_clu
     source_address, target_cluster_id, target_address, request, state, wanted, progress, reason, checks, created_by, \
     created_ms, start_ms, started_ms, ended_ms, holder";
 
-/// The next job: one that is to end, which holds nobody up, or one that may start and for which there is room.
+/// The next job, which nobody holds: no claim ends further ahead than `$6`, unless the clock was set back since. It is one that is to end, which holds nobody up, or one that may start and for which there is room.
 fn next() -> String {
     let held = |of: &str| {
         format!(
-            "(SELECT COUNT(*) FROM migrations h WHERE h.holder IS NOT NULL AND h.held_until_ms >= $1{of})"
+            "(SELECT COUNT(*) FROM migrations h WHERE h.holder IS NOT NULL AND h.held_until_ms BETWEEN $1 AND $6{of})"
         )
     };
     let (all, organization) = (held(""), held(" AND h.org_id = m.org_id"));
     let target = held(" AND h.target_address = m.target_address");
     let source = held(" AND h.source_address = m.source_address");
     format!(
-        "SELECT {COLUMNS} FROM migrations m WHERE wanted IS NOT NULL AND held_until_ms < $1 AND (wanted IN ('cancel', 'clean') \
+        "SELECT {COLUMNS} FROM migrations m WHERE wanted IS NOT NULL AND held_until_ms NOT BETWEEN $1 AND $6 AND (wanted IN ('cancel', 'clean') \
          OR (start_ms <= $1 AND {all} < $2 AND {organization} < $3 AND {target} < $4 AND {source} < $5)) \
          ORDER BY start_ms, job_id LIMIT 1"
     )
@@ -358,12 +358,14 @@ impl Tables {
         let now = self.now_ms().await?;
         let turn = "SELECT turn FROM queue WHERE name = 'jobs'";
         let turn = self.row(turn, [], |record| record.integer(0)).await?.unwrap_or(0);
+        let claims_end = now.saturating_add(CLOCK_STEP_MS);
         let values = [
             now.into(),
             limits.jobs_max.into(),
             limits.per_organization_max.into(),
             limits.per_target_max.into(),
             limits.per_source_max.into(),
+            claims_end.into(),
         ];
         let Some(job) = self.row(&next(), values, read).await? else { return Ok(None) };
         let Some(wanted) = job.wanted else { return Ok(None) };
@@ -373,6 +375,7 @@ impl Tables {
             now.saturating_add(held_ms).into(),
             wanted.name().into(),
             now.into(),
+            claims_end.into(),
         ];
         // Counting and taking are one step: whoever took a job meanwhile had the turn.
         let taken = self
@@ -384,7 +387,7 @@ impl Tables {
                 .exactly(1),
                 Change::new(
                     "UPDATE migrations SET holder = $2, held_until_ms = $3 \
-                     WHERE job_id = $1 AND wanted = $4 AND held_until_ms < $5",
+                     WHERE job_id = $1 AND wanted = $4 AND held_until_ms NOT BETWEEN $5 AND $6",
                     values,
                 )
                 .exactly(1),

@@ -39,6 +39,9 @@ pub(crate) use webhooks::{DeliveryRecord, NewWebhook, Outcome, WebhookRecord, we
 /// Rows of a page, where nobody says how many.
 pub(crate) const PAGE_ROWS: i64 = 100;
 
+/// A time that lies further ahead than anything that holds or waits for so long tells that the clock was set back.
+pub(crate) const CLOCK_STEP_MS: i64 = 2 * 60 * 1000;
+
 /// The tables of the service in a store.
 #[derive(Clone, Debug)]
 pub(crate) struct Tables {

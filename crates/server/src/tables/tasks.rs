@@ -3,7 +3,7 @@
 
 use vecferry_store::{Change, Error, ErrorKind, Record, Value};
 
-use super::{PAGE_ROWS, Tables, new_id, unknown};
+use super::{CLOCK_STEP_MS, PAGE_ROWS, Tables, new_id, unknown};
 
 /// What a task does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,11 @@ pub(crate) struct TaskEnd {
 const COLUMNS: &str =
     "task_id, job_id, kind, state, reason, result, created_by, created_ms, ended_ms, held_until_ms";
 
+/// Whether a task is held at a time: no claim ends further ahead, unless the clock was set back since.
+fn is_held(until_ms: i64, now_ms: i64) -> bool {
+    (now_ms..=now_ms.saturating_add(CLOCK_STEP_MS)).contains(&until_ms)
+}
+
 /// As it is at a time: a task whose process was silent for too long has failed.
 fn read(record: &Record, now_ms: i64) -> Result<TaskRecord, Error> {
     let (kind, state) = (record.text(2)?, record.text(3)?);
@@ -111,9 +116,9 @@ fn read(record: &Record, now_ms: i64) -> Result<TaskRecord, Error> {
         created_ms: record.integer(7)?,
         ended_ms: record.integer_or_none(8)?,
     };
-    if task.state == TaskState::InProgress && held_until_ms < now_ms {
+    if task.state == TaskState::InProgress && !is_held(held_until_ms, now_ms) {
         task.state = TaskState::Failed;
-        task.ended_ms = Some(held_until_ms);
+        task.ended_ms = Some(held_until_ms.min(now_ms));
     }
     Ok(task)
 }
@@ -134,10 +139,16 @@ impl Tables {
             Change::new("UPDATE migrations SET told = told WHERE job_id = $1", [(&task.job_id).into()]);
         let has_room = Change::new(
             "UPDATE migrations SET told = told WHERE job_id = $1 AND NOT EXISTS (SELECT 1 FROM tasks t \
-             WHERE t.job_id = $1 AND t.kind = $2 AND t.state = 'IN_PROGRESS' AND t.held_until_ms >= $3) \
+             WHERE t.job_id = $1 AND t.kind = $2 AND t.state = 'IN_PROGRESS' AND t.held_until_ms BETWEEN $3 AND $5) \
              AND (SELECT COUNT(*) FROM tasks t WHERE t.org_id = migrations.org_id AND t.state = 'IN_PROGRESS' \
-                AND t.held_until_ms >= $3) < $4",
-            [(&task.job_id).into(), task.kind.name().into(), now.into(), per_organization_max.into()],
+                AND t.held_until_ms BETWEEN $3 AND $5) < $4",
+            [
+                (&task.job_id).into(),
+                task.kind.name().into(),
+                now.into(),
+                per_organization_max.into(),
+                now.saturating_add(CLOCK_STEP_MS).into(),
+            ],
         );
         let values: [Value; 8] = [
             (&task_id).into(),

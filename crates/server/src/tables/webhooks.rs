@@ -4,7 +4,7 @@
 use vecferry_migrate::JobState;
 use vecferry_store::{Change, Error, Record, Value};
 
-use super::{PAGE_ROWS, Tables, new_id, unknown};
+use super::{CLOCK_STEP_MS, PAGE_ROWS, Tables, new_id, unknown};
 
 /// A webhook to be recorded.
 #[derive(Clone, Debug)]
@@ -68,6 +68,8 @@ pub(crate) enum Outcome {
 const WEBHOOK_COLUMNS: &str = "webhook_id, org_id, project_id, url, secret, created_by, created_ms";
 const DELIVERY_COLUMNS: &str = "d.delivery_id, d.webhook_id, d.job_id, d.state, d.progress, d.reason, d.start_ms, \
     d.started_ms, d.ended_ms, d.made_ms, d.body, d.attempts, d.next_ms, d.delivered_ms, d.trouble";
+/// No attempt is further ahead, unless the clock was set back since. The first one is due whatever the clock says.
+const NEXT_MAX_MS: i64 = 60 * 60 * 1000 + CLOCK_STEP_MS;
 /// Webhooks with something to do that are looked at in one step.
 const DUE_MAX: i64 = 200;
 
@@ -193,9 +195,10 @@ impl Tables {
     /// Webhooks for which something is due, those that wait for longest first.
     pub(crate) async fn due_webhooks(&self) -> Result<Vec<String>, Error> {
         let now = self.now_ms().await?;
-        let sql = "SELECT webhook_id FROM deliveries WHERE next_ms <= $1 GROUP BY webhook_id \
-            ORDER BY MIN(next_ms) LIMIT $2";
-        self.rows(sql, [now.into(), DUE_MAX.into()], |record| record.text(0)).await
+        let sql = "SELECT webhook_id FROM deliveries WHERE next_ms > 0 \
+            AND (next_ms <= $1 OR attempts = 0 OR next_ms > $3) GROUP BY webhook_id ORDER BY MIN(next_ms) LIMIT $2";
+        let values = [now.into(), DUE_MAX.into(), now.saturating_add(NEXT_MAX_MS).into()];
+        self.rows(sql, values, |record| record.text(0)).await
     }
 
     /// Takes what is due for a webhook, for a time: other processes leave it alone then. What an earlier state of the same
@@ -207,12 +210,14 @@ impl Tables {
     ) -> Result<Option<(DeliveryRecord, WebhookRecord)>, Error> {
         let now = self.now_ms().await?;
         let sql = format!(
-            "SELECT {DELIVERY_COLUMNS} FROM deliveries d WHERE d.webhook_id = $1 AND d.next_ms <= $2 \
+            "SELECT {DELIVERY_COLUMNS} FROM deliveries d WHERE d.webhook_id = $1 AND d.next_ms > 0 \
+             AND (d.next_ms <= $2 OR d.attempts = 0 OR d.next_ms > $3) \
              AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.job_id = d.job_id AND e.webhook_id = d.webhook_id \
                 AND e.sequence < d.sequence AND e.next_ms IS NOT NULL) \
              ORDER BY d.next_ms, d.delivery_id LIMIT 1"
         );
-        let due = self.row(&sql, [webhook_id.into(), now.into()], read_delivery).await?;
+        let values = [webhook_id.into(), now.into(), now.saturating_add(NEXT_MAX_MS).into()];
+        let due = self.row(&sql, values, read_delivery).await?;
         let Some(mut delivery) = due else { return Ok(None) };
         let until = now.saturating_add(held_ms);
         let sql = "UPDATE deliveries SET next_ms = $3, attempts = attempts + 1 WHERE delivery_id = $1 AND next_ms = $2";

@@ -21,6 +21,8 @@ on_both_stores!(
     a_canceled_job_goes_on,
     what_a_job_made_is_removed_with_it,
     a_limit_holds_from_the_first_row,
+    a_clock_that_is_set_forward_interrupts_no_job,
+    a_clock_that_is_set_back_holds_nothing_up,
     access_to_a_source_elsewhere_is_erased,
     a_job_outlives_its_service,
     a_request_that_is_repeated_makes_one_job,
@@ -351,6 +353,44 @@ async fn what_a_job_made_is_removed_with_it(place: Place) {
     let job = world.wait_for(&job_id, "CANCELED").await;
     assert!(text(&job["reason"]).contains("books"), "{job:#}");
     assert_eq!(held.target.names("default").0, ["others"]);
+}
+
+async fn a_clock_that_is_set_forward_interrupts_no_job(place: Place) {
+    let world = World::start(place).await;
+    let mut held = Held::when_loading();
+    let (source_id, target_id) = held.register(&world).await;
+    let job_id = world.owner.migrate(everything(&source_id, &target_id)).await;
+    held.reached().await;
+    // The claim of the process that works on it seems to be over, again and again.
+    for _ in 0..150 {
+        let over = "UPDATE migrations SET held_until_ms = 1 WHERE job_id = $1";
+        change(&world.store, over, &[job_id.as_str().into()]).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    held.release().await;
+    world.wait_for(&job_id, "SUCCESSFUL").await;
+    let details = world.owner.get(&format!("/v2/jobs/{job_id}/details")).await.data();
+    assert_eq!(details["progress"]["attempts"], 1, "{details:#}");
+}
+
+/// A process that is gone seems to hold a job for an hour, and somebody looked at the clusters in an hour.
+async fn a_clock_that_is_set_back_holds_nothing_up(place: Place) {
+    let world = World::start(place).await;
+    let held = Held::start(true);
+    let (source_id, target_id) = held.register(&world).await;
+    let mut body = everything(&source_id, &target_id);
+    body["startTime"] = json!((jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3)).to_string());
+    let job_id = world.owner.migrate(body).await;
+    let ahead = world.store.now_ms().await.unwrap() + 60 * 60 * 1000;
+    let claimed = "UPDATE migrations SET holder = 'process-gone', held_until_ms = $2 WHERE job_id = $1";
+    change(&world.store, claimed, &[job_id.as_str().into(), ahead.into()]).await;
+    change(&world.store, "UPDATE clusters SET looked_ms = $1", &[ahead.into()]).await;
+    world.wait_for(&job_id, "SUCCESSFUL").await;
+    eventually("a look at the clusters", async || {
+        let looked = rows(&world.store, "SELECT MAX(looked_ms) FROM clusters", &[]).await;
+        (looked[0].integer(0).unwrap() < ahead).then_some(())
+    })
+    .await;
 }
 
 async fn a_limit_holds_from_the_first_row(place: Place) {

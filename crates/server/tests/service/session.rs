@@ -226,7 +226,9 @@ fn unknown_key(number: usize) -> String {
 
 async fn an_address_that_shows_many_unknown_keys_has_to_wait(place: Place) {
     let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
-    let settings = vecferry_server::Settings { trusted_proxies, ..vecferry_server::Settings::default() };
+    let mut settings = vecferry_server::Settings { trusted_proxies, ..vecferry_server::Settings::default() };
+    // The limit is reached, and lasts, also where the requests of the test take their time.
+    settings.requests.per_second = std::num::NonZeroU32::MIN;
     let world = World::with(place, settings).await;
     let from = |client: &Client, address: &str| client.with("x-forwarded-for", address);
     let (here, there) = ("198.51.100.1", "198.51.100.2");
