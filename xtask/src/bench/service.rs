@@ -18,6 +18,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::machine::Machine;
+use super::process::cpu_seconds;
 use crate::{Failure, output};
 use listeners::{Heard, Listeners};
 use load::{Pace, Way};
@@ -95,6 +96,8 @@ struct Report {
     load_average: f64,
     lines: Vec<Line>,
     memory: Memory,
+    /// CPU seconds of the service in a second.
+    cores_used: f64,
     jobs_run: usize,
     listens: usize,
     events: usize,
@@ -146,6 +149,7 @@ fn measure(scene: &Scene, arguments: &Arguments, machine: Machine) -> Result<Rep
             load_average: measured.samples.load_average(),
             lines: measured.lines,
             memory: measured.samples.memory(),
+            cores_used: measured.cores_used,
             jobs_run,
             listens: heard.opened,
             events: heard.events,
@@ -158,6 +162,7 @@ fn measure(scene: &Scene, arguments: &Arguments, machine: Machine) -> Result<Rep
 struct Measured {
     lines: Vec<Line>,
     samples: Samples,
+    cores_used: f64,
     heard: Heard,
     errors: Errors,
 }
@@ -171,7 +176,9 @@ async fn requests(scene: &Scene, arguments: &Arguments) -> Result<Measured, Fail
     output::note(&format!("{} listeners; requests begin", arguments.listeners));
     let (end, ended) = oneshot::channel();
     let samples = tokio::spawn(Samples::take(scene.pid(), ended));
+    let (begin, cpu) = (Instant::now(), cpu_seconds(scene.pid())?);
     let (lines, errors) = load::ask(&scene.address, ways(scene, size), arguments.pace()).await?;
+    let cores_used = (cpu_seconds(scene.pid())? - cpu) / begin.elapsed().as_secs_f64();
     // Whoever is told to end may have ended already.
     let _ = end.send(());
     let samples = samples.await??;
@@ -181,7 +188,7 @@ async fn requests(scene: &Scene, arguments: &Arguments) -> Result<Measured, Fail
     for job_id in &planned {
         scene.cancel(job_id)?;
     }
-    Ok(Measured { lines, samples, heard: listeners.end(begin).await, errors })
+    Ok(Measured { lines, samples, cores_used, heard: listeners.end(begin).await, errors })
 }
 
 /// What is asked for: lists as a page of a console and a script ask for them, with the most and the fewest results.
@@ -295,7 +302,8 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "\nresident memory in MiB: {first_tenth_mib:.1} in the first tenth of the time, {last_tenth_mib:.1} in the last, \
-             {max_mib:.1} at most ({samples} samples)"
+             {max_mib:.1} at most ({samples} samples); {:.2} CPU seconds in a second",
+            self.cores_used
         )?;
         writeln!(
             f,
