@@ -1,8 +1,8 @@
 //! Requests that Schemathesis makes up from the description of the API, by somebody in every role, to a service between two
 //! stand-in clusters. No answer may be a 5xx, or another one than is described, and none may be missing.
 
-mod http;
-mod scene;
+pub(crate) mod http;
+pub(crate) mod scene;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

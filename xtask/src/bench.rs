@@ -11,6 +11,7 @@ mod meter;
 mod process;
 mod report;
 mod servers;
+mod service;
 
 use clap::Subcommand;
 
@@ -30,6 +31,8 @@ pub(crate) enum Bench {
     Many(many::Arguments),
     /// Compare the time that a job is expected to take with the time it takes: one large collection, many small ones, both
     Estimate(estimate::Arguments),
+    /// Ask the service for its lists with many clusters, jobs and listeners, and watch its memory
+    Service(service::Arguments),
 }
 
 /// Runs a benchmark.
@@ -38,5 +41,6 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Copy(arguments) => copy::run(arguments),
         Bench::Many(arguments) => many::run(arguments),
         Bench::Estimate(arguments) => estimate::run(arguments),
+        Bench::Service(arguments) => service::run(arguments),
     }
 }

@@ -9,21 +9,21 @@ use crate::Failure;
 
 /// Whoever makes requests to the service.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     address: String,
     headers: Vec<(&'static str, String)>,
 }
 
 /// An answer that is no refusal.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     head: String,
     /// What it brings.
-    pub(super) data: Value,
+    pub(crate) data: Value,
 }
 
 impl Answer {
     /// The cookie that it sets.
-    pub(super) fn cookie(&self) -> Result<&str, Failure> {
+    pub(crate) fn cookie(&self) -> Result<&str, Failure> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         let cookie = lines.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
         let cookie = cookie.and_then(|(_, value)| value.split(';').next());
@@ -32,31 +32,31 @@ impl Answer {
 }
 
 impl Client {
-    pub(super) fn new(address: &str) -> Self {
+    pub(crate) fn new(address: &str) -> Self {
         Self { address: address.to_owned(), headers: Vec::new() }
     }
 
     /// Somebody who shows nothing.
-    pub(super) fn without_headers(&self) -> Self {
+    pub(crate) fn without_headers(&self) -> Self {
         Self::new(&self.address)
     }
 
     /// With one more header.
-    pub(super) fn with(&self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn with(&self, name: &'static str, value: &str) -> Self {
         let mut with = self.clone();
         with.headers.push((name, value.to_owned()));
         with
     }
 
-    pub(super) fn get(&self, path: &str) -> Result<Answer, Failure> {
+    pub(crate) fn get(&self, path: &str) -> Result<Answer, Failure> {
         self.send("GET", path, None)
     }
 
-    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
         self.send("POST", path, Some(body))
     }
 
-    pub(super) fn put(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
         self.send("PUT", path, Some(body))
     }
 
@@ -69,7 +69,7 @@ impl Client {
     }
 
     /// A document without an envelope.
-    pub(super) fn document(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) fn document(&self, path: &str) -> Result<Value, Failure> {
         Ok(self.exchange("GET", path, None)?.1)
     }
 
@@ -96,6 +96,6 @@ impl Client {
 }
 
 /// A text of an answer.
-pub(super) fn text(value: &Value) -> Result<String, Failure> {
+pub(crate) fn text(value: &Value) -> Result<String, Failure> {
     value.as_str().map(str::to_owned).ok_or_else(|| format!("{value} is no text").into())
 }

@@ -19,7 +19,7 @@ const JOB_MAX: Duration = Duration::from_secs(120);
 const SPARES: usize = 4;
 
 /// The process of a service, which ends when this is dropped.
-struct Process(Child);
+pub(crate) struct Process(pub(crate) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -47,7 +47,8 @@ pub(super) struct Scene {
     _stand_ins: [StandIn; 2],
 }
 
-fn started(program: &Path, state: &Path, more: &[&str]) -> Result<(Child, Vec<Value>), Failure> {
+/// Starts it, and returns what it prints until it listens or ends.
+pub(crate) fn started(program: &Path, state: &Path, more: &[&str]) -> Result<(Child, Vec<Value>), Failure> {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("VECFERRY_") {
@@ -70,13 +71,14 @@ fn started(program: &Path, state: &Path, more: &[&str]) -> Result<(Child, Vec<Va
     Ok((child, lines))
 }
 
-fn token(link: &Value) -> Result<String, Failure> {
+/// The token of a link.
+pub(crate) fn token(link: &Value) -> Result<String, Failure> {
     let link = text(link)?;
     Ok(link.split_once('#').ok_or("the link has no token")?.1.to_owned())
 }
 
 /// A session, with the headers that show it.
-fn session(nobody: &Client, token: &str) -> Result<(Client, Vec<String>), Failure> {
+pub(crate) fn session(nobody: &Client, token: &str) -> Result<(Client, Vec<String>), Failure> {
     let begun = nobody.post("/v2/session/link", &json!({"token": token}))?;
     let (cookie, csrf) = (begun.cookie()?.to_owned(), text(&begun.data["csrfToken"])?);
     let headers = vec![format!("Cookie: {cookie}"), format!("X-CSRF-Token: {csrf}")];
@@ -84,7 +86,7 @@ fn session(nobody: &Client, token: &str) -> Result<(Client, Vec<String>), Failur
 }
 
 /// A key of whoever has a session.
-fn key(session: &Client) -> Result<String, Failure> {
+pub(crate) fn key(session: &Client) -> Result<String, Failure> {
     let made = session.post("/v2/apiKeys", &json!({"name": "key", "kind": "personal"}))?;
     text(&made.data["apiKey"])
 }
@@ -201,13 +203,14 @@ fn filled(owner: &Client, stand_ins: &[StandIn; 2], callers: &mut Vec<Caller>) -
 }
 
 /// Somebody new, and the token of the link with which they sign in.
-fn user(owner: &Client, name: &str) -> Result<(String, String), Failure> {
+pub(crate) fn user(owner: &Client, name: &str) -> Result<(String, String), Failure> {
     let body = json!({"email": format!("{name}@example.com"), "name": name, "organizationRole": "member"});
     let invited = owner.post("/v2/users", &body)?.data;
     Ok((text(&invited["userId"])?, text(&invited["linkToken"])?))
 }
 
-fn wait_for(owner: &Client, job_id: &str) -> Result<(), Failure> {
+/// Waits until a job is successful.
+pub(crate) fn wait_for(owner: &Client, job_id: &str) -> Result<(), Failure> {
     let until = Instant::now() + JOB_MAX;
     loop {
         let job = owner.get(&format!("/v2/jobs/{job_id}"))?.data;

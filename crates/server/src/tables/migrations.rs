@@ -137,6 +137,10 @@ const COLUMNS: &str = "job_id, org_id, project_id, source_project_id, source_clu
     source_address, target_cluster_id, target_address, request, state, wanted, progress, reason, checks, created_by, \
     created_ms, start_ms, started_ms, ended_ms, holder";
 
+/// Of so many projects, each is looked for by itself. More of them have so many of the jobs of an organization that a page is
+/// full soon.
+const BRANCHED_PROJECTS_MAX: usize = 8;
+
 /// The next job, which nobody holds: no claim ends further ahead than `$6`, unless the clock was set back since. It is one that is to end, which holds nobody up, or one that may start and for which there is room.
 fn next() -> String {
     let held = |of: &str| {
@@ -201,6 +205,68 @@ fn read(record: &Record) -> Result<MigrationRecord, Error> {
         ended_ms: record.integer_or_none(19)?,
         holder: record.text_or_none(20)?,
     })
+}
+
+/// Values of a query, and their places in it.
+#[derive(Debug, Default)]
+struct Places(Vec<Value>);
+
+impl Places {
+    fn of(&mut self, value: impl Into<Value>) -> String {
+        self.0.push(value.into());
+        format!("${}", self.0.len())
+    }
+}
+
+/// The query for a page. Whoever asks for the jobs of a cluster or of few projects looks for each of them in an index of its
+/// own, in which the newest come first: one condition with `OR` would be looked for among all jobs of the organization.
+fn page_of_list(org_id: &str, page: &MigrationPage) -> (String, Vec<Value>) {
+    let mut places = Places::default();
+    let org = places.of(org_id);
+    let projects: Vec<_> = page.projects.iter().flatten().map(|id| places.of(id)).collect();
+    let mut more = String::new();
+    if !page.states.is_empty() {
+        let states: Vec<_> = page.states.iter().map(|state| places.of(state.name())).collect();
+        more.push_str(&format!(" AND state IN ({})", states.join(", ")));
+    }
+    if let Some(search) = &page.search {
+        let place = places.of(pattern(search));
+        more.push_str(&format!(" AND {}", SEARCHED.replace('?', &place)));
+    }
+    if let Some(before) = &page.before {
+        more.push_str(&format!(" AND job_id < {}", places.of(before)));
+    }
+    let of_cluster = page.cluster_id.as_ref().map(|cluster_id| places.of(cluster_id));
+    let branches: Vec<_> = match &of_cluster {
+        Some(cluster) => on_either_side(cluster, ["source_cluster_id", "target_cluster_id"]).into(),
+        None if projects.len() > BRANCHED_PROJECTS_MAX => Vec::new(),
+        None => {
+            projects.iter().flat_map(|id| on_either_side(id, ["project_id", "source_project_id"])).collect()
+        }
+    };
+    // What the branches say of projects already need not be said again.
+    if !projects.is_empty() && (of_cluster.is_some() || branches.is_empty()) {
+        let list = projects.join(", ");
+        more.push_str(&format!(" AND (project_id IN ({list}) OR source_project_id IN ({list}))"));
+    }
+    let end = format!("ORDER BY job_id DESC LIMIT {}", places.of(page.rows));
+    let found = if branches.is_empty() {
+        more
+    } else {
+        let branch = |(number, of): (usize, &String)| {
+            format!(
+                "SELECT job_id FROM (SELECT job_id FROM migrations WHERE {of}{more} {end}) AS branch_{number}"
+            )
+        };
+        let branches: Vec<_> = branches.iter().enumerate().map(branch).collect();
+        format!(" AND job_id IN ({})", branches.join(" UNION "))
+    };
+    (format!("SELECT {COLUMNS} FROM migrations WHERE org_id = {org}{found} {end}"), places.0)
+}
+
+/// Conditions that together find what has a value on one side or the other.
+fn on_either_side(value: &str, sides: [&str; 2]) -> [String; 2] {
+    sides.map(|side| format!("{side} = {value}"))
 }
 
 /// The purpose that the access to a source elsewhere is encrypted for.
@@ -286,41 +352,10 @@ impl Tables {
         org_id: &str,
         page: MigrationPage,
     ) -> Result<Vec<MigrationRecord>, Error> {
-        let mut values: Vec<Value> = vec![org_id.into()];
-        let mut condition = "org_id = $1".to_owned();
-        if !page.states.is_empty() {
-            let names: Vec<_> = page.states.iter().map(|state| format!("'{}'", state.name())).collect();
-            condition.push_str(&format!(" AND state IN ({})", names.join(", ")));
+        if page.projects.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(Vec::new());
         }
-        let mut and = |text: &str, value: Value| {
-            values.push(value);
-            condition.push_str(" AND ");
-            condition.push_str(&text.replace('?', &format!("${}", values.len())));
-        };
-        if let Some(cluster_id) = page.cluster_id {
-            and("(source_cluster_id = ? OR target_cluster_id = ?)", cluster_id.into());
-        }
-        if let Some(search) = page.search {
-            and(SEARCHED, pattern(&search).into());
-        }
-        if let Some(before) = page.before {
-            and("job_id < ?", before.into());
-        }
-        if let Some(projects) = page.projects {
-            if projects.is_empty() {
-                return Ok(Vec::new());
-            }
-            let from = values.len() + 1;
-            values.extend(projects.iter().map(Value::from));
-            let places: Vec<_> = (from..=values.len()).map(|place| format!("${place}")).collect();
-            let places = places.join(", ");
-            condition
-                .push_str(&format!(" AND (project_id IN ({places}) OR source_project_id IN ({places}))"));
-        }
-        values.push(page.rows.into());
-        let last = values.len();
-        let sql =
-            format!("SELECT {COLUMNS} FROM migrations WHERE {condition} ORDER BY job_id DESC LIMIT ${last}");
+        let (sql, values) = page_of_list(org_id, &page);
         self.rows(&sql, values, read).await
     }
 
@@ -542,5 +577,89 @@ impl Tables {
             (SELECT COUNT(*) FROM migrations WHERE holder IS NOT NULL)";
         let lengths = self.row(sql, [], |record| Ok((record.integer(0)?, record.integer(1)?))).await?;
         Ok(lengths.unwrap_or((0, 0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::webhooks::tests::on_both;
+    use super::*;
+
+    const JOBS: usize = 90;
+    const PROJECTS: usize = 12;
+
+    /// A job whose columns follow from its number.
+    fn numbered(org_id: &str, number: usize) -> Change {
+        let state = [JobState::Successful, JobState::Failed, JobState::Canceled][number % 3];
+        let (source_project, source_cluster) = match number % 4 {
+            0 => (None, None),
+            _ => (Some(project(number * 5)), Some(cluster(number * 7))),
+        };
+        // A tenth is of another organization, which has projects and clusters of its own.
+        let (org, of) = if number % 10 == 9 { ("org-other", "other-") } else { (org_id, "") };
+        let own = |id: String| format!("{of}{id}");
+        let values: [Value; 7] = [
+            format!("job-{number:03}").into(),
+            org.into(),
+            own(project(number)).into(),
+            source_project.map(own).into(),
+            source_cluster.map(own).into(),
+            own(cluster(number)).into(),
+            state.name().into(),
+        ];
+        Change::new(
+            "INSERT INTO migrations (job_id, org_id, project_id, source_project_id, source_cluster_id, \
+             target_cluster_id, state, source_address, target_address, request, created_by, created_ms, start_ms, \
+             progress, held_until_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, '', '', '{}', '', 0, 0, 0, 0)",
+            values,
+        )
+    }
+
+    fn project(number: usize) -> String {
+        format!("proj-{}", number % PROJECTS)
+    }
+
+    fn cluster(number: usize) -> String {
+        format!("vf-{}", number % 5)
+    }
+
+    fn is_on(page: &MigrationPage, job: &MigrationRecord) -> bool {
+        let source = match &job.source {
+            MigrationSource::Cluster { cluster_id, .. } => Some(cluster_id),
+            MigrationSource::Elsewhere { .. } => None,
+        };
+        let has = |wanted: &String| source == Some(wanted) || *wanted == job.target_cluster_id;
+        let sees = |projects: &Vec<String>| job.projects().any(|id| projects.iter().any(|seen| seen == id));
+        page.state.is_none_or(|state| state == job.state)
+            && page.cluster_id.as_ref().is_none_or(has)
+            && page.before.as_ref().is_none_or(|before| job.job_id < *before)
+            && page.projects.as_ref().is_none_or(sees)
+    }
+
+    #[tokio::test]
+    async fn a_page_has_the_newest_jobs_that_pass_all_filters() {
+        on_both(a_page_has_the_newest_jobs_that_pass_all_filters_on).await;
+    }
+
+    async fn a_page_has_the_newest_jobs_that_pass_all_filters_on(tables: Tables, org_id: String) {
+        tables.change((0..JOBS).map(|number| numbered(&org_id, number))).await.unwrap();
+        let all = MigrationPage { rows: 1000, ..MigrationPage::default() };
+        let all = tables.migrations(&org_id, all).await.unwrap();
+        assert_eq!(all.len(), JOBS * 9 / 10 + 1, "and the one that was there");
+        let some = |count: usize| Some((0..count).map(project).collect::<Vec<_>>());
+        for projects in [None, some(0), some(1), some(3), some(PROJECTS)] {
+            for state in [None, Some(JobState::Failed), Some(JobState::InProgress)] {
+                for cluster_id in [None, Some(cluster(2)), Some("vf-none".to_owned())] {
+                    for (before, rows) in [(None, 4), (Some("job-040".to_owned()), 100), (None, 1000)] {
+                        let (projects, cluster_id) = (projects.clone(), cluster_id.clone());
+                        let page = MigrationPage { projects, state, cluster_id, before, rows };
+                        let expected = all.iter().filter(|job| is_on(&page, job)).cloned();
+                        let expected: Vec<_> = expected.take(page.rows as usize).collect();
+                        let told = format!("{page:?}");
+                        assert_eq!(tables.migrations(&org_id, page).await.unwrap(), expected, "{told}");
+                    }
+                }
+            }
+        }
     }
 }

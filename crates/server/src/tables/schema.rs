@@ -1,7 +1,7 @@
 //! The versions of the tables. A version that was released is never changed: what comes later is a step of its own.
 
 /// SQL that both stores understand.
-pub(crate) const STEPS: [&str; 6] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH];
+pub(crate) const STEPS: [&str; 7] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH];
 
 const FIRST: &str = r#"
 CREATE TABLE organizations (
@@ -255,4 +255,16 @@ CREATE INDEX drafts_by_time ON drafts (changed_ms);
 /// What was looked at before a job's first write.
 const SIXTH: &str = r#"
 ALTER TABLE migrations ADD COLUMN looked_at TEXT;
+"#;
+
+/// Every filter of a list has an index: without one, a filter that few rows pass reads all of an organization.
+const SEVENTH: &str = r#"
+CREATE INDEX migrations_by_state ON migrations (org_id, state, job_id);
+CREATE INDEX migrations_by_project_state ON migrations (project_id, state, job_id);
+CREATE INDEX migrations_by_source_project_state ON migrations (source_project_id, state, job_id);
+CREATE INDEX migrations_by_source_cluster ON migrations (source_cluster_id, job_id, state);
+CREATE INDEX migrations_by_target_cluster ON migrations (target_cluster_id, job_id, state);
+CREATE INDEX clusters_by_project ON clusters (project_id, cluster_id);
+CREATE INDEX audit_by_actor ON audit (org_id, actor, audit_id);
+CREATE INDEX audit_by_action ON audit (org_id, action, audit_id);
 "#;
