@@ -23,7 +23,7 @@ pub(crate) mod webhooks;
 pub(crate) use address::Peer;
 pub(crate) use answer::Refusal;
 pub(crate) use extract::{Body, Owner, Path, Query, Signed};
-pub(crate) use gate::{Account, SESSION_COOKIE, Stopped, cookie, language};
+pub(crate) use gate::{Account, Made, SESSION_COOKIE, Stopped, cookie, language};
 pub(crate) use projects::project;
 
 use std::sync::Arc;
