@@ -55,7 +55,11 @@ impl AuditLogPage {
 
 /// What an address names by ID, the last one first.
 fn ids(object: &str) -> impl Iterator<Item = &str> {
-    let is_id = |part: &&str| part.rsplit('-').next().is_some_and(|digits| digits.len() == 32);
+    let is_id = |part: &&str| {
+        // A job's ID is written with hyphens; others have a prefix before one.
+        uuid::Uuid::try_parse(part).is_ok()
+            || part.rsplit('-').next().is_some_and(|digits| digits.len() == 32)
+    };
     object.rsplit('/').filter(is_id)
 }
 
