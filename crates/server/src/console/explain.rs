@@ -22,8 +22,8 @@ pub(super) fn ways() -> Router<Arc<Service>> {
 /// A code in one language.
 struct Told {
     lang: Say,
-    what: String,
-    hint: String,
+    what: Vec<(bool, String)>,
+    hint: Vec<(bool, String)>,
 }
 
 #[derive(Template)]
@@ -52,7 +52,13 @@ fn readable(template: &str) -> String {
 
 fn told(entry: &Entry, lang: Lang) -> Told {
     let text = entry.text(lang);
-    Told { lang: Say(lang), what: readable(text.what), hint: readable(text.hint_on(Surface::Service)) }
+    Told { lang: Say(lang), what: pieces(text.what), hint: pieces(text.hint_on(Surface::Service)) }
+}
+
+/// A text in its pieces: those between backticks are code.
+fn pieces(template: &str) -> Vec<(bool, String)> {
+    let pieces = template.split('`').enumerate();
+    pieces.map(|(place, piece)| (place % 2 == 1, readable(piece))).collect()
 }
 
 /// All codes.

@@ -47,15 +47,20 @@ impl AuditLogPage {
         deed(&entry.action).map(|(en, zh)| self.t.0.pick(en, zh))
     }
 
-    /// The name of whom it was done to.
-    fn object(&self, entry: &AuditEntry) -> Option<&str> {
-        ids(&entry.object).find_map(|id| self.people.known(id))
+    /// The ID of what it was done to; none where the address names nothing.
+    fn object<'a>(&self, entry: &'a AuditEntry) -> Option<&'a str> {
+        ids(&entry.object).find(|id| **id != self.frame.org_id)
     }
 }
 
-/// What may be an ID in an address, the last one first.
+/// What an address names by ID, the last one first.
 fn ids(object: &str) -> impl Iterator<Item = &str> {
-    object.rsplit('/').filter(|part| part.contains('-'))
+    let is_id = |part: &&str| {
+        // A job's ID is written with hyphens; others have a prefix before one.
+        uuid::Uuid::try_parse(part).is_ok()
+            || part.rsplit('-').next().is_some_and(|digits| digits.len() == 32)
+    };
+    object.rsplit('/').filter(is_id)
 }
 
 /// A page of the log.

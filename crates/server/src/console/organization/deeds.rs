@@ -55,18 +55,61 @@ const DEEDS: &[Deed] = &[
         &["POST /v2/webhooks/{webhookId}/test", "POST /o/{org}/webhooks/{webhook}/test"],
         ("Test a webhook", "测试 Webhook"),
     ),
-    (&["POST /v2/clusters"], ("Register a cluster", "注册集群")),
-    (&["POST /v2/clusters/import"], ("Import clusters", "导入集群")),
-    (&["PATCH /v2/clusters/{clusterId}"], ("Change a cluster", "修改集群")),
-    (&["DELETE /v2/clusters/{clusterId}"], ("Remove a cluster", "移除集群")),
+    (&["POST /v2/clusters", "POST /p/{project}/clusters/new"], ("Register a cluster", "注册集群")),
+    (&["POST /v2/clusters/import", "POST /p/{project}/clusters/cloud"], ("Import clusters", "导入集群")),
+    (
+        &["PATCH /v2/clusters/{clusterId}", "POST /p/{project}/clusters/{cluster}"],
+        ("Change a cluster", "修改集群"),
+    ),
+    (
+        &["DELETE /v2/clusters/{clusterId}", "POST /p/{project}/clusters/{cluster}/remove"],
+        ("Remove a cluster", "移除集群"),
+    ),
+    (&["POST /p/{project}/clusters/test"], ("Test the connection of a cluster", "测试集群连接")),
+    (
+        &["POST /p/{project}/clusters/cloud/found"],
+        ("List clusters of Zilliz Cloud", "列出 Zilliz Cloud 集群"),
+    ),
+    (
+        &[
+            "POST /p/{project}/migrations/new/{draft}/cluster",
+            "POST /p/{project}/migrations/new/{draft}/collections",
+            "POST /p/{project}/migrations/new/{draft}/options",
+            "POST /p/{project}/migrations/new/{draft}/target",
+        ],
+        ("Choose in a draft", "编辑迁移草稿"),
+    ),
+    (
+        &["POST /p/{project}/migrations/new/{draft}/elsewhere"],
+        ("Connect to a cluster for a draft", "为迁移草稿连接集群"),
+    ),
+    (&["POST /p/{project}/migrations/new/{draft}/discard"], ("Discard a draft", "丢弃迁移草稿")),
     (&["POST /v2/capacity"], ("Estimate capacity", "估算容量")),
-    (&["POST /v2/migrations/precheck"], ("Run a pre-check", "运行预检")),
-    (&["POST /v2/migrations/toExisting"], ("Create a migration", "创建迁移任务")),
-    (&["POST /v2/jobs/{jobId}/cancel"], ("Cancel a migration", "取消迁移任务")),
-    (&["POST /v2/jobs/{jobId}/resume"], ("Resume a migration", "恢复迁移任务")),
-    (&["PUT /v2/jobs/{jobId}/rate"], ("Change the rate limit", "修改限速")),
-    (&["POST /v2/jobs/{jobId}/load"], ("Load collections", "加载 Collection")),
-    (&["POST /v2/jobs/{jobId}/verify"], ("Verify", "校验")),
+    (
+        &["POST /v2/migrations/precheck", "POST /p/{project}/migrations/new/{draft}/check"],
+        ("Run a pre-check", "运行预检"),
+    ),
+    (
+        &["POST /v2/migrations/toExisting", "POST /p/{project}/migrations/new/{draft}/start"],
+        ("Create a migration", "创建迁移任务"),
+    ),
+    (
+        &["POST /v2/jobs/{jobId}/cancel", "POST /p/{project}/migrations/{job}/cancel"],
+        ("Cancel a migration", "取消迁移任务"),
+    ),
+    (
+        &["POST /v2/jobs/{jobId}/resume", "POST /p/{project}/migrations/{job}/resume"],
+        ("Resume a migration", "恢复迁移任务"),
+    ),
+    (
+        &["PUT /v2/jobs/{jobId}/rate", "POST /p/{project}/migrations/{job}/rate"],
+        ("Change the rate limit", "修改限速"),
+    ),
+    (
+        &["POST /v2/jobs/{jobId}/load", "POST /p/{project}/migrations/{job}/load"],
+        ("Load collections", "加载 Collection"),
+    ),
+    (&["POST /v2/jobs/{jobId}/verify", "POST /p/{project}/migrations/{job}/verify"], ("Verify", "校验")),
 ];
 
 #[cfg(test)]
@@ -77,9 +120,13 @@ mod tests {
     fn every_word_belongs_to_an_address() {
         for action in DEEDS.iter().flat_map(|(actions, _)| actions.iter()) {
             let (method, path) = action.split_once(' ').unwrap();
-            let of_console = crate::console::pattern(path).is_some() && matches!(method, "POST");
+            let of_console = method == "POST" && !path.starts_with("/v2/");
             assert!(of_console || crate::api::PATHS.contains(&path), "{action}");
+            // The pages of the organization are here; those of projects are other parts'.
+            let is_own = path.starts_with("/o/") || path.ends_with("/members");
+            assert!(!is_own || crate::console::pattern(path).is_some(), "{action}");
         }
         assert!(deed("POST /nowhere").is_none());
+        assert_eq!(deed("POST /v2/users").unwrap().0, "Invite a member");
     }
 }

@@ -217,6 +217,7 @@ async fn shown(visit: &Visit, Site(site): &Site, made: ApiKeyMade, name: &str) -
                     .to_owned(),
             },
         ],
+        object: made.key_id,
         list: format!("/o/{}/keys", visit.caller.org_id),
     };
     once(visit, Place::Keys, made).await

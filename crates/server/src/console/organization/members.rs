@@ -175,6 +175,7 @@ async fn linked(visit: &Visit, Site(site): &Site, invited: Invited, name: &str) 
                 )
                 .to_owned(),
         }],
+        object: invited.user_id,
         list: format!("/o/{}/members", visit.caller.org_id),
     };
     once(visit, Place::Members, made).await

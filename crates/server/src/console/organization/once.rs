@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 use std::sync::Arc;
 
-use crate::api::Refusal;
+use crate::api::{self, Refusal};
 use crate::console::frame::{Frame, Place, Visit};
 use crate::console::page::{Shown, page};
 use crate::console::show::Say;
@@ -27,6 +27,8 @@ pub(super) struct Made {
     pub(super) title: String,
     pub(super) told: String,
     pub(super) copied: Vec<Copied>,
+    /// The ID of what was made, for the audit log.
+    pub(super) object: String,
     /// The list that it belongs to, which a reload shows.
     pub(super) list: String,
 }
@@ -41,7 +43,10 @@ struct OncePage {
 
 /// The page of what was made. It is the answer to the form itself: no address ever holds a secret.
 pub(super) async fn once(visit: &Visit, place: Place, made: Made) -> Shown {
-    page(&OncePage { frame: visit.frame(place).await?, t: visit.t(), made })
+    let object = api::Made(made.object.clone());
+    let mut response = page(&OncePage { frame: visit.frame(place).await?, t: visit.t(), made })?;
+    response.extensions_mut().insert(object);
+    Ok(response)
 }
 
 /// The address of the service as the browser knows it.

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::api::Refusal;
 use crate::console::frame::Visit;
 
-/// Names of users and keys by their IDs.
+/// Names of users, keys and projects by their IDs.
 #[derive(Debug, Default)]
 pub(super) struct People(BTreeMap<String, String>);
 
 impl People {
-    /// Those with some of these IDs; what is no ID of a user or a key is passed over.
+    /// Those with some of these IDs; what is the ID of something else is passed over.
     pub(super) async fn of(visit: &Visit, ids: &[&str]) -> Result<Self, Refusal> {
         let ids: BTreeSet<&str> = ids.iter().copied().collect();
         let with = |prefix: &str| -> Vec<String> {
@@ -19,6 +19,10 @@ impl People {
         let tables = visit.service.tables();
         let mut names = tables.user_names(&with("user-")).await?;
         names.extend(tables.key_names(&visit.caller.org_id, &with("key-")).await?);
+        if ids.iter().any(|id| id.starts_with("proj-")) {
+            let projects = tables.projects(&visit.caller.org_id, "").await?.into_iter();
+            names.extend(projects.map(|project| (project.project_id, project.name)));
+        }
         Ok(Self(names))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::access::Actor;
 use crate::api::projects::{self as api, After, Project, ProjectName};
-use crate::api::{Body, Owner, Path, Query, Refusal, Signed};
+use crate::api::{Body, Made, Owner, Path, Query, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
 use crate::console::page::{Shown, page_of_form, see};
@@ -60,7 +60,11 @@ pub(super) async fn create_project(visit: Visit, owner: Owner, Path(org): Path<S
     let name = form.text("name").to_owned();
     let body = Body(ProjectName { project_name: name.clone() });
     match api::create(State(Arc::clone(&visit.service)), owner, body).await {
-        Ok(made) => see(&format!("/p/{}/clusters", made.data.project_id)),
+        Ok(made) => {
+            let mut response = see(&format!("/p/{}/clusters", made.data.project_id))?;
+            response.extensions_mut().insert(Made(made.data.project_id));
+            Ok(response)
+        }
         Err(refusal) => listed(&visit, Some(&refusal), &name).await,
     }
 }

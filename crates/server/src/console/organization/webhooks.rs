@@ -155,6 +155,7 @@ async fn shown(visit: &Visit, made: WebhookMade) -> Shown {
                 )
                 .to_owned(),
         }],
+        object: made.webhook_id,
         list,
     };
     once(visit, Place::Webhooks, made).await

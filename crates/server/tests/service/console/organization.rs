@@ -238,7 +238,7 @@ async fn the_audit_log_is_read_from_the_newest_on() {
     let (newest, older) = (page.find("Remove a member"), page.find("Give a role in a project"));
     assert!(newest.is_some() && newest < older, "{page}");
     // People by their names, also those who left.
-    assert!(page.contains(">bob<small>"), "{page}");
+    assert!(page.contains(">bob<small>") && page.contains("REST"), "{page}");
     let next = between(&page, "href=\"?cursor=", "\"").unwrap();
     let second = browser.page(&format!("{log}?cursor={next}")).await;
     assert!(second.contains("Invite a member") && !second.contains("Remove a member"), "{second}");
