@@ -29,7 +29,7 @@ const PARALLEL: usize = 8;
 const SELECTORS_MAX: usize = 1000;
 
 /// Which collections.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct CollectionsQuery {

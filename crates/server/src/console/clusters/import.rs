@@ -25,7 +25,7 @@ struct Choice {
     region: String,
     units: String,
     is_running: bool,
-    /// In the words of the control plane.
+    /// In the words of the control plane, where it is none of the usual ones.
     status: String,
     is_registered: bool,
     is_public: bool,
@@ -46,7 +46,7 @@ impl Choice {
             name: listed.cluster_name,
             region: listed.region_id,
             is_running,
-            status: listed.status,
+            status: status(listed.status, t),
             is_registered: listed.is_registered,
             is_public,
         }
@@ -54,6 +54,13 @@ impl Choice {
 
     fn can_be(&self) -> bool {
         self.is_public && !self.is_registered
+    }
+}
+
+fn status(name: String, t: Say) -> String {
+    match name.as_str() {
+        "SUSPENDED" => t.say("Suspended", "已挂起").to_owned(),
+        _ => name,
     }
 }
 

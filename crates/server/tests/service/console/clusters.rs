@@ -277,6 +277,8 @@ async fn clusters_of_the_cloud_are_found_and_imported() {
         cluster("in01-a", "https://127.0.0.1:19530"),
         cluster("in01-b", "https://127.0.0.1:19531"),
         cluster("in01-c", ""),
+        json!({"clusterId": "in01-d", "clusterName": "asleep", "cuSize": 2, "status": "SUSPENDED",
+            "connectAddress": "https://127.0.0.1:19532"}),
     ];
     let cloud =
         CloudStandIn::start(CloudOptions { key: "right-key".into(), clusters, ..CloudOptions::default() });
@@ -299,6 +301,8 @@ async fn clusters_of_the_cloud_are_found_and_imported() {
     let shown = send(&found, &key("right-key")).await.text();
     assert!(shown.contains("value=\"in01-a\" checked") && !shown.contains("right-key"), "{shown}");
     assert!(shown.contains(ESCAPED) && !shown.contains(HOSTILE), "{shown}");
+    // One that does not run can be chosen, and is not at first.
+    assert!(shown.contains("value=\"in01-d\">") && shown.contains("Suspended"), "{shown}");
     assert!(shown.contains("no public address") && shown.contains("Dedicated"), "{shown}");
     let nothing = send(&cloud_page, &key("right-key")).await;
     assert_eq!(nothing.status, 400);
