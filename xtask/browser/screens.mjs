@@ -8,5 +8,12 @@ export const screens = [
   { name: "setup", path: () => "/setup", signedIn: false },
   { name: "account", path: () => "/setup/account" },
   { name: "projects", path: ({ org }) => `/o/${org}/projects` },
+  { name: "wizard-source", path: ({ project }) => `/p/${project}/migrations/new` },
+  {
+    name: "wizard-collections",
+    prepare: async ({ rest, project }) => ({ from: await rest.cluster("demo-source", project) }),
+    path: ({ project, from }) => `/p/${project}/migrations/new?source=${from}`,
+    ready: (page) => page.locator("input[name=collection]").first().waitFor(),
+  },
   { name: "not-found", path: () => "/nowhere", status: 404 },
 ];

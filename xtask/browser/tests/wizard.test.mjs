@@ -28,7 +28,7 @@ async function toReview(page, db) {
   await page.getByLabel(/becomes$/).fill(db);
   await page.getByRole("button", { name: "Check this migration" }).click();
   await assertSeen(page.getByText("Nothing stands in the way."));
-  await page.getByRole("link", { name: "Review" }).click();
+  await page.getByRole("link", { name: "Review", exact: true }).click();
 }
 
 inBrowser("a migration is prepared and started", async ({ page, rest }) => {
@@ -105,6 +105,6 @@ inBrowser("it works without scripts", { javaScriptEnabled: false }, async ({ pag
   await page.getByRole("button", { name: "Check this migration" }).click();
   // The page reloads itself until the check is over.
   await assertSeen(page.getByText("Nothing stands in the way."));
-  await page.getByRole("link", { name: "Review" }).click();
+  await page.getByRole("link", { name: "Review", exact: true }).click();
   await assertSeen(page.getByRole("button", { name: "Start the migration" }));
 });
