@@ -7,7 +7,14 @@ use vecferry_testkit::stand_in::Key;
 use super::{Browser, seen};
 use crate::client::World;
 use crate::flow::{Held, books, everything, server};
+use crate::on_both_stores;
 use crate::place::{Place, eventually};
+
+on_both_stores!(
+    migrations_are_listed_and_filtered,
+    a_migration_is_watched_canceled_and_resumed,
+    what_arrived_is_loaded_one_by_one_or_at_once,
+);
 
 /// Texts of a page without its marks.
 fn told(page: &str) -> Vec<String> {
@@ -38,9 +45,8 @@ async fn job_between(world: &World, source: &StandIn, target: &StandIn) -> (Stri
     (target_id, job_id)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn migrations_are_listed_and_filtered() {
-    let world = World::start(Place::sqlite()).await;
+async fn migrations_are_listed_and_filtered(place: Place) {
+    let world = World::start(place).await;
     let browser = Browser::of(&world.session);
     let path = format!("/p/{}/migrations", world.project_id);
     let empty = browser.page(&path).await;
@@ -92,9 +98,8 @@ async fn migrations_are_listed_and_filtered() {
     assert!(!part.contains("<html") && part.contains("data-over") && part.contains(&failed_id), "{part}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_migration_is_watched_canceled_resumed_and_loaded() {
-    let world = World::start(Place::sqlite()).await;
+async fn a_migration_is_watched_canceled_and_resumed(place: Place) {
+    let world = World::start(place).await;
     let browser = Browser::of(&world.session);
     let mut held = Held::when_loading();
     let (source_id, target_id) = held.register(&world).await;
@@ -169,9 +174,8 @@ async fn a_migration_is_watched_canceled_resumed_and_loaded() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_arrived_is_loaded_one_by_one_or_at_once() {
-    let world = World::start(Place::sqlite()).await;
+async fn what_arrived_is_loaded_one_by_one_or_at_once(place: Place) {
+    let world = World::start(place).await;
     let browser = Browser::of(&world.session);
     let (source, target) = (server(), server());
     source.add(&books("books"));
