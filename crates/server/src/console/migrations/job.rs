@@ -22,7 +22,6 @@ struct Tab {
 /// Who is between which clusters, and since when.
 struct Head {
     job_id: String,
-    short: String,
     source: String,
     target: String,
     chip: Chip,
@@ -164,7 +163,6 @@ impl Head {
         let count = recorded.began.as_ref().map(|began| began.summary.collections_total);
         Self {
             job_id: record.job_id.clone(),
-            short: words::short(&record.job_id).to_owned(),
             source,
             target,
             chip: words::chip(t, record, recorded.now_ms),

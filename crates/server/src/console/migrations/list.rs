@@ -266,7 +266,7 @@ fn remark(t: Say, record: &MigrationRecord) -> Option<String> {
         }
         JobState::Successful => {
             let request: JobRequest = serde_json::from_str(&record.request).ok()?;
-            let level = vecferry_report::labels::level(request.options.verify);
+            let level = words::level(t.0, request.options.verify);
             Some(t.with("verified: {}", "校验：{}", level))
         }
         JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Canceled => None,

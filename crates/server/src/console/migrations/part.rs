@@ -71,7 +71,7 @@ impl Show {
     pub(super) fn word(self, lang: Lang) -> &'static str {
         match self {
             Self::Overview => lang.pick("Overview", "概览"),
-            Self::Collections => "Collection",
+            Self::Collections => lang.pick("Collections", "Collection"),
             Self::Events => lang.pick("Events", "事件"),
             Self::PreCheck => lang.pick("Pre-check", "预检"),
             Self::Verification => lang.pick("Verification", "校验"),
@@ -146,6 +146,7 @@ pub(super) struct End {
     pub(super) warnings: Vec<Trouble>,
     /// Whether everything arrived, so that applications may move.
     pub(super) is_good: bool,
+    pub(super) is_canceled: bool,
     /// Whether it copied anything.
     pub(super) has_begun: bool,
     pub(super) has_report: bool,
@@ -393,7 +394,7 @@ impl Band {
             row_rate: figures::count(figures::per_second(rows, worked)),
             limited_by: limited_by(t, summary.bottleneck.as_deref().filter(|_| summary.live)),
             max_rate,
-            level: level(t.0, recorded.level()),
+            level: words::level(t.0, recorded.level()),
             verified: match t.0 {
                 Lang::En => format!(
                     "{} of {} verified, {} differences",
@@ -418,16 +419,6 @@ fn limited_by(t: Say, name: Option<&str>) -> String {
         // The console has no options.
         Some(Bottleneck::MaxRate) => t.say("the rate limit", "设定的限速").to_owned(),
         Some(on) => labels::bottleneck(t.0, on).to_owned(),
-    }
-}
-
-/// A level of verification in a word.
-pub(super) fn level(lang: Lang, level: VerifyLevel) -> &'static str {
-    match level {
-        VerifyLevel::None => lang.pick("None", "不校验"),
-        VerifyLevel::Count => lang.pick("Row counts", "行数"),
-        VerifyLevel::Sample => lang.pick("Sample", "抽样"),
-        VerifyLevel::Full => lang.pick("Every row", "逐行"),
     }
 }
 
@@ -462,6 +453,7 @@ impl End {
             more_problems: all.len().saturating_sub(PROBLEMS_MAX),
             warnings: report.map(|report| troubles(&report.warnings)).unwrap_or_default(),
             is_good: state == JobState::Successful,
+            is_canceled: state == JobState::Canceled,
             has_begun: recorded.began.is_some(),
             has_report: recorded.report().is_some(),
             open_indexes: open.filter(|index| index.built_rows < index.total_rows).count(),
@@ -584,11 +576,13 @@ fn stages(t: Say, line: &Line) -> Vec<Stage> {
         Phase::Failed | Phase::Canceled => 4,
     };
     let now = at(line.reached);
-    let is_bad = matches!(line.phase, Phase::Failed | Phase::Canceled);
     let stage = |(index, name): (usize, &str)| {
         let (mark, word) = match index.cmp(&now) {
             std::cmp::Ordering::Less => ("d", t.say("done", "已完成")),
-            std::cmp::Ordering::Equal if is_bad => ("x", labels::phase(t.0, line.phase)),
+            std::cmp::Ordering::Equal if line.phase == Phase::Failed => ("x", labels::phase(t.0, line.phase)),
+            std::cmp::Ordering::Equal if line.phase == Phase::Canceled => {
+                ("c", labels::phase(t.0, line.phase))
+            }
             std::cmp::Ordering::Equal if line.phase == Phase::Waiting => ("w", t.say("waiting", "等待中")),
             std::cmp::Ordering::Equal => ("n", t.say("in progress", "进行中")),
             std::cmp::Ordering::Greater => ("w", t.say("waiting", "等待中")),
@@ -740,7 +734,7 @@ async fn task_lines(visit: &Visit, tasks: &[Task]) -> Result<Vec<TaskLine>, Refu
             tone,
             word: t.0.pick(en, zh),
             at: task.create_time.clone(),
-            level: report.as_ref().map_or("", |report| level(t.0, report.verify)),
+            level: report.as_ref().map_or("", |report| words::level(t.0, report.verify)),
             created_by: names.get(&task.created_by).unwrap_or(&task.created_by).clone(),
             problems: if report.is_some() { Vec::new() } else { troubles(t, task) },
             comparison: report.map(|report| Comparison::of_report(t, &report)),

@@ -6,6 +6,7 @@ use vecferry_report::{figures, labels};
 use vecferry_words::Lang;
 
 use super::record::Began;
+use super::words;
 use crate::console::show::{Say, Trouble};
 
 /// Collections of a page; the report has all.
@@ -117,8 +118,8 @@ impl Compared {
                 ("idle", 1, labels::verified_none(t.0).to_owned())
             }
             Some(proof) => {
-                let equal = t.say("equal", "一致");
-                ("good", 3, format!("{equal} ({})", labels::level(proof.level)))
+                let level = words::level(t.0, proof.level);
+                ("good", 3, t.with("equal ({})", "一致（{}）", level))
             }
         };
         let count = |of: fn(&Verification) -> u64| {

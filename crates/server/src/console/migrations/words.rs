@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use vecferry_migrate::JobState;
-use vecferry_report::labels;
+use vecferry_migrate::{JobState, VerifyLevel};
+use vecferry_report::{figures, labels};
 use vecferry_words::Lang;
 
 use crate::console::show::Say;
@@ -88,25 +88,45 @@ pub(super) fn relation(t: Say, record: &MigrationRecord) -> &'static str {
 
 /// How many collections a job is about: as recorded, or else as asked for.
 pub(super) fn collections(t: Say, record: &MigrationRecord, recorded: Option<u64>) -> String {
+    let some = |count: u64| match count {
+        1 => labels::some_collections(t.0, 1),
+        _ => t.with("{} collections", "{} 个 Collection", figures::count(count)),
+    };
     if let Some(count) = recorded.filter(|count| *count > 0) {
-        return labels::some_collections(t.0, usize::try_from(count).unwrap_or(usize::MAX));
+        return some(count);
     }
     let request: JobRequest = serde_json::from_str(&record.request).unwrap_or_default();
     let is_named = |databases: &[crate::jobs::Database]| databases.iter().all(|db| db.collections.is_some());
     match &request.databases {
-        Some(databases) if is_named(databases) => labels::some_collections(t.0, request.named()),
+        Some(databases) if is_named(databases) => some(request.named() as u64),
         Some(_) | None => t.0.pick("all collections", "全部 Collection").to_owned(),
     }
 }
 
+/// Characters of an ID that tell jobs apart.
+const SHORT: usize = 8;
+
 /// The part of an ID by which people tell jobs apart: its end, for it begins with the time.
 pub(super) fn short(job_id: &str) -> &str {
-    job_id.rsplit('-').next().unwrap_or(job_id)
+    job_id.len().checked_sub(SHORT).and_then(|from| job_id.get(from..)).unwrap_or(job_id)
+}
+
+/// A level of verification in a word.
+pub(super) fn level(lang: Lang, level: VerifyLevel) -> &'static str {
+    match level {
+        VerifyLevel::None => lang.pick("none", "不校验"),
+        VerifyLevel::Count => lang.pick("row counts", "行数"),
+        VerifyLevel::Sample => lang.pick("sample", "抽样"),
+        VerifyLevel::Full => lang.pick("every row", "逐行"),
+    }
 }
 
 /// How long something took, in two units at most.
 pub(super) fn took(lang: Lang, seconds: f64) -> String {
     let seconds = if seconds.is_finite() { seconds.clamp(0.0, 1e10).round() as u64 } else { 0 };
+    if seconds == 0 {
+        return lang.pick("under 1 s", "不到 1 秒").to_owned();
+    }
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     let unit = |number: u64, en: &'static str, zh: &'static str| format!("{number} {}", lang.pick(en, zh));
     let parts = match (days, hours, minutes) {
@@ -143,13 +163,13 @@ mod tests {
     #[test]
     fn times_get_coarser() {
         for (seconds, en, zh) in [
-            (0.4, "0 s", "0 秒"),
+            (0.4, "under 1 s", "不到 1 秒"),
             (40.0, "40 s", "40 秒"),
             (125.0, "2 min 5 s", "2 分 5 秒"),
             (1800.0, "30 min", "30 分钟"),
             (4320.0, "1 h 12 min", "1 小时 12 分"),
             (90_000.0, "1 d 1 h", "1 天 1 小时"),
-            (f64::NAN, "0 s", "0 秒"),
+            (f64::NAN, "under 1 s", "不到 1 秒"),
         ] {
             assert_eq!((took(Lang::En, seconds).as_str(), took(Lang::Zh, seconds).as_str()), (en, zh));
         }
