@@ -8,6 +8,20 @@ export const screens = [
   { name: "setup", path: () => "/setup", signedIn: false },
   { name: "account", path: () => "/setup/account" },
   { name: "projects", path: ({ org }) => `/o/${org}/projects` },
+  { name: "clusters", path: ({ project }) => `/p/${project}/clusters` },
+  {
+    name: "clusters-empty",
+    prepare: async ({ rest }) => ({ empty: await rest.newProject("Recommendations") }),
+    path: ({ empty }) => `/p/${empty}/clusters`,
+  },
+  { name: "cluster-new", path: ({ project }) => `/p/${project}/clusters/new` },
+  {
+    name: "cluster",
+    prepare: async ({ rest, project }) => ({ source: await rest.cluster("demo-source", project) }),
+    path: ({ project, source }) => `/p/${project}/clusters/${source}`,
+    ready: (page) => page.getByRole("link", { name: "products", exact: true }).waitFor(),
+  },
+  { name: "migrations-empty", path: ({ project }) => `/p/${project}/migrations` },
   { name: "wizard-source", path: ({ project }) => `/p/${project}/migrations/new` },
   {
     name: "wizard-collections",
