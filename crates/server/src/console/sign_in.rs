@@ -45,12 +45,7 @@ struct SignInPage {
 }
 
 /// The form.
-pub(crate) async fn page_of(
-    service: &Service,
-    look: Look,
-    (next, email): (&str, &str),
-    refusal: Option<&Refusal>,
-) -> Shown {
+fn page_of(service: &Service, look: Look, (next, email): (&str, &str), refusal: Option<&Refusal>) -> Shown {
     let lang = look.lang();
     let problems = refusal.map(Refusal::problems).unwrap_or_default();
     let form = SignInPage {
@@ -66,7 +61,7 @@ pub(crate) async fn page_of(
 
 /// The page to sign in.
 pub(crate) async fn show(State(service): State<Arc<Service>>, look: Look, next: Query<Next>) -> Shown {
-    page_of(&service, look, (&next.0.next, ""), None).await
+    page_of(&service, look, (&next.0.next, ""), None)
 }
 
 /// Signs in with a password.
@@ -81,7 +76,7 @@ pub(crate) async fn sign_in(
     let mut answered = session::sign_in(State(Arc::clone(&service)), Extension(peer), Body(given)).await;
     let account = answered.extensions_mut().remove::<Account>();
     let mut response = match answered.extensions_mut().remove::<Refusal>() {
-        Some(refusal) => page_of(&service, look, (&next, &email), Some(&refusal)).await?,
+        Some(refusal) => page_of(&service, look, (&next, &email), Some(&refusal))?,
         None => arrived(answered, back(&next))?,
     };
     // The audit log knows it from this.
