@@ -1,7 +1,7 @@
 //! Registered clusters as choices.
 
 use vecferry_migrate::precheck::{not_running, plan_of};
-use vecferry_migrate::{Problem, problem::Side};
+use vecferry_migrate::{Code, Problem, problem::Side};
 use vecferry_milvus::Endpoint;
 use vecferry_policy::Deployment;
 use vecferry_words::Lang;
@@ -69,6 +69,17 @@ pub(super) fn away(record: &ClusterRecord, side: Side) -> Option<Problem> {
     })
 }
 
+/// Why a cluster can't be chosen. The way out that is another database is none where a cluster is chosen.
+fn told(problem: &Problem, lang: Lang) -> Trouble {
+    let trouble = Trouble::of(problem, lang);
+    match problem.code == Code::SameCluster {
+        true => Trouble {
+            hint: lang.pick("choose another cluster", "请选择其他集群").to_owned(), ..trouble
+        },
+        false => trouble,
+    }
+}
+
 /// A cluster as a choice.
 pub(super) fn choice(
     record: ClusterRecord,
@@ -88,7 +99,7 @@ pub(super) fn choice(
         is_running: record.sight.status == ClusterStatus::Running,
         project,
         detail: detail.join(" · "),
-        trouble: problem.map(|problem| Trouble::of(problem, lang)),
+        trouble: problem.map(|problem| told(problem, lang)),
         id: record.cluster_id,
         name: record.name,
     }
