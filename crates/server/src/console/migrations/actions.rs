@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use vecferry_migrate::VerifyLevel;
 
-use super::job::{Typed, address, refused};
+use super::job::{address, refused};
+use super::part::Typed;
 use super::record::Recorded;
 use crate::api::extract::OptionalBody;
 use crate::api::jobs::{self, CancelRequest, RateRequest, ResumeRequest};
@@ -53,7 +54,8 @@ pub(super) async fn resume(visit: Visit, Path((project_id, job_id)): Ids, form: 
     let (state, signed) = of(&visit);
     let body = OptionalBody(ResumeRequest { source: source(&recorded, &form) });
     let done = jobs::resume(state, signed, Path(job_id.clone()), body).await.map(drop);
-    back(&visit, (&project_id, &job_id), "", (done, Typed::default())).await
+    let typed = Typed { form: "resume", ca: form.text("ca").to_owned(), ..Typed::default() };
+    back(&visit, (&project_id, &job_id), "", (done, typed)).await
 }
 
 /// The source of another organization, with the credential that was erased at the end.
@@ -72,11 +74,12 @@ fn source(recorded: &Recorded, form: &Form) -> Option<Source> {
 /// Limits the rate of a migration, or lifts the limit.
 pub(super) async fn limit(visit: Visit, Path((project_id, job_id)): Ids, form: Form) -> Shown {
     Recorded::read(&visit, &project_id, &job_id).await?;
-    let typed = form.text("rate").trim().to_owned();
-    let max_rate = if form.has("lift") { "none".to_owned() } else { typed.clone() };
+    let rate = form.text("rate").trim().to_owned();
+    let max_rate = if form.has("lift") { "none".to_owned() } else { rate.clone() };
     let (state, signed) = of(&visit);
     let done = jobs::set_rate(state, signed, Path(job_id.clone()), Body(RateRequest { max_rate })).await;
-    back(&visit, (&project_id, &job_id), "", (done.map(drop), Typed { rate: Some(typed) })).await
+    let typed = Typed { form: "limit", rate: Some(rate), ..Typed::default() };
+    back(&visit, (&project_id, &job_id), "", (done.map(drop), typed)).await
 }
 
 /// Loads what a migration copied: some collections, or all that the source had loaded.
@@ -101,5 +104,7 @@ pub(super) async fn verify(visit: Visit, Path((project_id, job_id)): Ids, form: 
     let (state, signed) = of(&visit);
     let body = Body(VerifyRequest { level, source: source(&recorded, &form) });
     let done = tasks::verify(state, signed, Path(job_id.clone()), body).await.map(drop);
-    back(&visit, (&project_id, &job_id), "verification", (done, Typed::default())).await
+    let (level, ca) = (form.text("level").to_owned(), form.text("ca").to_owned());
+    let typed = Typed { form: "verify", level, ca, ..Typed::default() };
+    back(&visit, (&project_id, &job_id), "verification", (done, typed)).await
 }

@@ -89,9 +89,10 @@ impl CheckLine {
         };
         let lang = t.0;
         let facts: Vec<_> = check.facts_in(lang).collect();
-        let facts = match check.outcome {
-            Outcome::Skipped if facts.is_empty() => labels::check_skipped(lang).to_owned(),
-            _ => facts.join(labels::comma(lang)),
+        let facts = if check.outcome == Outcome::Skipped && facts.is_empty() {
+            labels::check_skipped(lang).to_owned()
+        } else {
+            facts.join(labels::comma(lang))
         };
         Self {
             tone,

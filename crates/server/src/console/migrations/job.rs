@@ -3,7 +3,7 @@
 use askama::Template;
 use vecferry_migrate::JobState;
 
-use super::part::{Part, Show, Wanted};
+use super::part::{Part, Show, Typed, Wanted};
 use super::record::Recorded;
 use super::words::{self, Chip};
 use crate::api::{Path, Query, Refusal};
@@ -66,12 +66,6 @@ struct PartOnly {
     part: Part,
 }
 
-/// What a form that was refused held.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Typed {
-    pub(super) rate: Option<String>,
-}
-
 /// The page, or one of its parts.
 pub(super) async fn page(
     visit: Visit,
@@ -119,7 +113,8 @@ async fn read(
 ) -> Result<JobPage, Refusal> {
     let project = visit.project(project_id).await?;
     let recorded = Recorded::read(visit, project_id, job_id).await?;
-    let part = Part::read(visit, &address(project_id, job_id), &recorded, wanted).await?;
+    let mut part = Part::read(visit, &address(project_id, job_id), &recorded, wanted).await?;
+    part.typed = typed.clone();
     let problems = refusal.map(Refusal::problems).unwrap_or_default();
     Ok(JobPage {
         frame: visit.frame_in(&project, Place::Migrations).await?,

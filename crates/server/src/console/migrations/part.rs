@@ -85,11 +85,22 @@ impl Show {
     }
 }
 
+/// What a form that was refused held; never a credential.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Typed {
+    /// The form.
+    pub(super) form: &'static str,
+    pub(super) rate: Option<String>,
+    pub(super) level: String,
+    pub(super) ca: String,
+}
+
 /// The part of the page that refreshes by itself.
 pub(super) struct Part {
     /// The address of the migration.
     pub(super) base: String,
     pub(super) csrf: String,
+    pub(super) typed: Typed,
     pub(super) show: Show,
     /// Whether nothing of it changes any more, or what stands around it has to change as well.
     pub(super) is_over: bool,
@@ -259,6 +270,7 @@ impl Part {
         let mut part = Self {
             base: base.to_owned(),
             csrf: visit.csrf().to_owned(),
+            typed: Typed::default(),
             show,
             is_over: !is_live || is_other,
             may_act: recorded.may_act(visit),
@@ -543,10 +555,10 @@ impl Row {
             stages: stages(t, line),
             rows: line.rows,
             rows_total: total.max(1),
-            told_rows: match line.phase {
-                Phase::Done => figures::count(line.rows),
-                _ if total == line.rows => figures::count(line.rows),
-                _ => labels::number_of(lang, &figures::count(line.rows), &figures::count(total)),
+            told_rows: if line.phase == Phase::Done || total == line.rows {
+                figures::count(line.rows)
+            } else {
+                labels::number_of(lang, &figures::count(line.rows), &figures::count(total))
             },
             bar,
             time: if line.worked_seconds > 0.0 {

@@ -246,12 +246,18 @@ async fn a_source_elsewhere_is_given_again() {
     world.wait_for(&job_id, "CANCELED").await;
     held.release().await;
     let resume = format!("{path}/resume");
-    let bad = browser.submit(&path, &resume, &[("token", "plantedsecret\u{7}"), ("ca", "")]).await;
+    let bad = browser.submit(&path, &resume, &[("token", "plantedsecret\u{7}"), ("ca", "<my> ca")]).await;
     assert_eq!(bad.status, 400);
-    assert!(!bad.text().contains("plantedsecret"), "{}", bad.text());
+    let text = bad.text();
+    assert!(!text.contains("plantedsecret") && text.contains(">&#60;my&#62; ca</textarea>"), "{text}");
     assert_eq!(seen(&browser.submit(&path, &resume, &[("token", "root:plantedsecret")]).await), path);
     world.wait_for(&job_id, "SUCCESSFUL").await;
     held.assert_arrived();
+    let verify = [("level", "full"), ("token", "plantedsecret\u{7}")];
+    let bad = browser.submit(&format!("{path}?show=verification"), &format!("{path}/verify"), &verify).await;
+    assert_eq!(bad.status, 400);
+    let text = bad.text();
+    assert!(!text.contains("plantedsecret") && text.contains("value=\"full\" selected"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
