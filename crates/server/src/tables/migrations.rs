@@ -630,7 +630,7 @@ mod tests {
         };
         let has = |wanted: &String| source == Some(wanted) || *wanted == job.target_cluster_id;
         let sees = |projects: &Vec<String>| job.projects().any(|id| projects.iter().any(|seen| seen == id));
-        page.state.is_none_or(|state| state == job.state)
+        (page.states.is_empty() || page.states.contains(&job.state))
             && page.cluster_id.as_ref().is_none_or(has)
             && page.before.as_ref().is_none_or(|before| job.job_id < *before)
             && page.projects.as_ref().is_none_or(sees)
@@ -648,11 +648,13 @@ mod tests {
         assert_eq!(all.len(), JOBS * 9 / 10 + 1, "and the one that was there");
         let some = |count: usize| Some((0..count).map(project).collect::<Vec<_>>());
         for projects in [None, some(0), some(1), some(3), some(PROJECTS)] {
-            for state in [None, Some(JobState::Failed), Some(JobState::InProgress)] {
+            for states in [vec![], vec![JobState::Failed], vec![JobState::InProgress, JobState::Pending]] {
                 for cluster_id in [None, Some(cluster(2)), Some("vf-none".to_owned())] {
                     for (before, rows) in [(None, 4), (Some("job-040".to_owned()), 100), (None, 1000)] {
                         let (projects, cluster_id) = (projects.clone(), cluster_id.clone());
-                        let page = MigrationPage { projects, state, cluster_id, before, rows };
+                        let states = states.clone();
+                        let page =
+                            MigrationPage { projects, states, cluster_id, search: None, before, rows };
                         let expected = all.iter().filter(|job| is_on(&page, job)).cloned();
                         let expected: Vec<_> = expected.take(page.rows as usize).collect();
                         let told = format!("{page:?}");
