@@ -8,6 +8,7 @@ use vecferry_testkit::{CloudOptions, CloudStandIn, StandIn, english_in};
 use super::{Browser, between, seen};
 use crate::client::{World, settings};
 use crate::flow::{books, later, server};
+use crate::on_both_stores;
 use crate::place::Place;
 
 const HOSTILE: &str = "<b>\"&'";
@@ -137,9 +138,10 @@ async fn the_first_cluster_is_tried_registered_and_looked_into() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_list_is_searched_and_comes_in_pages() {
-    let world = World::start(Place::sqlite()).await;
+on_both_stores!(the_list_is_searched_and_comes_in_pages);
+
+async fn the_list_is_searched_and_comes_in_pages(place: Place) {
+    let world = World::start(place).await;
     let source = server();
     for number in 0..23 {
         world.register(&world.project_id, &format!("cluster {number:02} 100%"), &source.uri()).await;
