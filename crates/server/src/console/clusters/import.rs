@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
 
 use super::shown::{plan, trouble_in, troubles, units};
 use crate::api::import::{self as api, ClusterListed, ImportRequest, ImportableRequest};
 use crate::api::{Body, Path, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page, page_with, see};
+use crate::console::page::{Shown, page, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 use crate::tables::ProjectRecord;
 
@@ -139,21 +138,21 @@ async fn listed(
 /// Lists what the key sees. A script asks for the list alone.
 pub(super) async fn found(visit: Visit, Path(project): Path<String>, form: Form) -> Shown {
     let project = visit.project(&project).await?;
-    let (found, status) = match listed(&visit, &project.project_id, &form, None).await {
-        Ok(choices) => (Found { choices: Some(choices), ..Found::default() }, StatusCode::OK),
+    let (found, refusal) = match listed(&visit, &project.project_id, &form, None).await {
+        Ok(choices) => (Found { choices: Some(choices), ..Found::default() }, None),
         Err(refusal) if !visit.administers(&project.project_id) => return Err(refusal),
         Err(refusal) => {
             let told = troubles(&refusal, visit.t());
-            (Found { troubles: told, ..Found::default() }, refusal.status())
+            (Found { troubles: told, ..Found::default() }, Some(refusal))
         }
     };
     if form.has("part") {
-        return page_with(status, &FoundAlone { t: visit.t(), part: found });
+        return page_of_form(refusal.as_ref(), &FoundAlone { t: visit.t(), part: found });
     }
     let mut shown = CloudPage::of(&visit, &project).await?;
     shown.part = found;
     shown.was_secret = form.some("key").is_some();
-    page_with(status, &shown)
+    page_of_form(refusal.as_ref(), &shown)
 }
 
 /// Registers what was chosen.
@@ -196,7 +195,7 @@ pub(super) async fn import(visit: Visit, Path(project): Path<String>, form: Form
             }
             shown.troubles = troubles(&refusal, visit.t());
             shown.was_secret = form.some("key").is_some();
-            page_with(refusal.status(), &shown)
+            page_of_form(Some(&refusal), &shown)
         }
     }
 }

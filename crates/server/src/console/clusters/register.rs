@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
 
 use super::shown::{plan, troubles};
 use crate::api::clusters::{self as api, ClusterRequest, ClusterTrial, ClusterTried};
 use crate::api::{Body, Path, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page, page_with, see};
+use crate::console::page::{Shown, page, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 use crate::tables::ProjectRecord;
 
@@ -126,7 +125,7 @@ pub(super) async fn register(visit: Visit, Path(project): Path<String>, form: Fo
     let mut shown = NewPage::of(&visit, &project, Typed::of(&form)).await?;
     shown.troubles = troubles(&refusal, visit.t());
     shown.was_secret = form.some("token").is_some();
-    page_with(refusal.status(), &shown)
+    page_of_form(Some(&refusal), &shown)
 }
 
 fn request(project_id: &str, form: &Form) -> Result<ClusterRequest, Refusal> {
@@ -158,19 +157,19 @@ pub(super) async fn test(visit: Visit, Path(project): Path<String>, form: Form) 
     };
     let (state, signed) = (State(Arc::clone(&visit.service)), Signed(Arc::clone(&visit.caller)));
     let tried = Box::pin(api::test(state, signed, Body(trial))).await;
-    let (outcome, status) = match tried {
-        Ok(tried) => (Outcome { tried: Some(tried.data), ..Outcome::default() }, StatusCode::OK),
+    let (outcome, refusal) = match tried {
+        Ok(tried) => (Outcome { tried: Some(tried.data), ..Outcome::default() }, None),
         Err(refusal) if !visit.administers(&project.project_id) => return Err(refusal),
         Err(refusal) => {
             let told = troubles(&refusal, visit.t());
-            (Outcome { troubles: told, ..Outcome::default() }, refusal.status())
+            (Outcome { troubles: told, ..Outcome::default() }, Some(refusal))
         }
     };
     if form.has("part") {
-        return page_with(status, &Tried { t: visit.t(), part: outcome });
+        return page_of_form(refusal.as_ref(), &Tried { t: visit.t(), part: outcome });
     }
     let mut shown = NewPage::of(&visit, &project, Typed::of(&form)).await?;
     shown.part = outcome;
     shown.was_secret = form.some("token").is_some();
-    page_with(status, &shown)
+    page_of_form(refusal.as_ref(), &shown)
 }

@@ -11,7 +11,7 @@ use crate::api::clusters::{self as api, ClusterChange};
 use crate::api::{Body, Path, Query, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page, page_with, see};
+use crate::console::page::{Shown, page, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 
 #[derive(Template)]
@@ -82,7 +82,7 @@ pub(super) async fn change(visit: Visit, Path(address): Path<(String, String)>, 
             (shown.name, shown.description) =
                 (form.text("name").to_owned(), form.text("description").to_owned());
             (shown.troubles, shown.is_changing) = (troubles(&refusal, visit.t()), true);
-            page_with(refusal.status(), &shown)
+            page_of_form(Some(&refusal), &shown)
         }
     }
 }
@@ -96,7 +96,7 @@ pub(super) async fn remove(visit: Visit, Path(address): Path<(String, String)>, 
         Err(refusal) if !shown.may_change => Err(refusal),
         Err(refusal) => {
             shown.troubles = troubles(&refusal, visit.t());
-            page_with(refusal.status(), &shown)
+            page_of_form(Some(&refusal), &shown)
         }
     }
 }

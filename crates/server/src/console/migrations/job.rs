@@ -8,7 +8,7 @@ use super::record::Recorded;
 use super::words::{self, Chip};
 use crate::api::{Path, Query, Refusal};
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page as shown, page_with};
+use crate::console::page::{Shown, page as shown, page_of_form};
 use crate::console::show::{Say, Trouble};
 use crate::jobs::time;
 
@@ -39,6 +39,7 @@ struct Actions {
     can_cancel: bool,
     can_limit: bool,
     can_resume: bool,
+    can_clean: bool,
     /// What was typed as a limit, or holds.
     rate: String,
     has_rate: bool,
@@ -97,7 +98,7 @@ pub(super) async fn refused(
 ) -> Shown {
     let wanted = Wanted { show: show.to_owned(), ..Wanted::default() };
     let page = read(visit, ids, &wanted, (Some(refusal), typed)).await?;
-    page_with(refusal.status(), &page)
+    page_of_form(Some(refusal), &page)
 }
 
 /// The address of a migration.
@@ -181,6 +182,9 @@ impl Actions {
                 && recorded.began.is_some()
                 && matches!(state, JobState::Pending | JobState::InProgress),
             can_resume: may_act && matches!(state, JobState::Failed | JobState::Canceled),
+            can_clean: may_act
+                && recorded.began.is_some()
+                && matches!(state, JobState::Failed | JobState::Canceled),
             has_rate: set.is_some(),
             rate: typed.rate.clone().or(set).unwrap_or_default(),
             has_begun: recorded.began.is_some(),

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::body::Bytes;
 use axum::extract::State as AxumState;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 use vecferry_migrate::{CollectionSummary, VerifyLevel};
 use vecferry_report::{figures, labels};
 use vecferry_words::Lang;
@@ -14,7 +14,7 @@ use crate::api::migrations::to_existing;
 use crate::api::{Made, Path, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Visit};
-use crate::console::page::{Shown, page_with, see};
+use crate::console::page::{Shown, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 use crate::jobs::time;
 
@@ -58,6 +58,7 @@ struct Typed {
     is_later: bool,
     start_local: String,
     has_stopped: bool,
+    rate: String,
 }
 
 #[derive(Template)]
@@ -170,6 +171,7 @@ fn typed(form: &Form) -> Typed {
         is_later: form.text("when") == "later",
         start_local: form.text("start_local").to_owned(),
         has_stopped: form.has("stopped"),
+        rate: form.text("rate").to_owned(),
     }
 }
 
@@ -206,7 +208,7 @@ pub(super) async fn shown(at: &At, refusal: Option<&Refusal>, form: Option<&Form
         waits_for_indexes: options.wait_index,
         typed: form.map(typed).unwrap_or_default(),
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 /// The verification that a form asks for.
@@ -241,7 +243,10 @@ async fn started(at: &mut At, form: &Form) -> Shown {
         at.draft.options.verify = level;
     }
     let request = at.draft.request(at.access()?.as_ref(), start_time.as_deref());
-    let Some(request) = request else { return at.to(Step::Target) };
+    let Some(mut request) = request else { return at.to(Step::Target) };
+    if let Some(rate) = form.some("rate") {
+        request["options"]["maxRate"] = rate.into();
+    }
     let (tables, draft_id) = (at.visit.service.tables(), at.record.draft_id.as_str());
     if !tables.begin_start(draft_id, &at.visit.caller.actor.to_string()).await? {
         return Err(Refusal::conflict("somebody else is starting this migration", "其他人正在启动此迁移"));

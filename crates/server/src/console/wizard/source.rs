@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use axum::http::StatusCode;
 use vecferry_migrate::problem::Side;
 use vecferry_policy::Deployment;
 use vecferry_report::labels;
@@ -19,7 +18,7 @@ use crate::api::clusters::cluster;
 use crate::api::{Path, Refusal};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Visit};
-use crate::console::page::{Shown, page_with};
+use crate::console::page::{Shown, page_of_form};
 use crate::console::show::{Say, Trouble};
 use crate::jobs::{collections_max, edition};
 use crate::service::Service;
@@ -88,7 +87,7 @@ pub(super) async fn where_from(
         choices,
         typed,
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 async fn choices(at: &At) -> Result<Vec<Choice>, Refusal> {
@@ -143,7 +142,7 @@ pub(super) async fn what(at: &At, refusal: Option<&Refusal>, with_list: bool) ->
         found,
         shown,
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 /// Collections that a job takes whatever the target, and that one into a Free cluster takes.

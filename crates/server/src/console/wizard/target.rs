@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use axum::http::StatusCode;
 use vecferry_migrate::precheck::pair_problem;
 use vecferry_migrate::problem::Side;
 use vecferry_migrate::{Code, Problem};
@@ -18,7 +17,7 @@ use crate::api::migrations::name_of;
 use crate::api::{Path, Refusal};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Visit};
-use crate::console::page::{Shown, page_with};
+use crate::console::page::{Shown, page_of_form};
 use crate::console::show::{Say, Trouble};
 use crate::jobs::{edition, not_too_many};
 use crate::tables::ClusterRecord;
@@ -66,7 +65,7 @@ pub(super) async fn shown(at: &At, refusal: Option<&Refusal>, form: Option<&Form
         },
         databases,
     };
-    page_with(refusal.map_or(StatusCode::OK, Refusal::status), &page)
+    page_of_form(refusal, &page)
 }
 
 /// The field of a database.
