@@ -298,13 +298,15 @@ impl fmt::Display for Report {
             let met = if is_met { "met" } else { "missed" };
             writeln!(f, "| {name} | {requests} | {median_ms:.1} | {p99_ms:.1} | {max_ms:.1} | {met} |")?;
         }
-        let Memory { samples, first_tenth_mib, last_tenth_mib, max_mib } = self.memory;
+        let Memory { samples, first_tenth_mib, last_tenth_mib, max_mib, tenths_mib } = &self.memory;
         writeln!(
             f,
             "\nresident memory in MiB: {first_tenth_mib:.1} in the first tenth of the time, {last_tenth_mib:.1} in the last, \
              {max_mib:.1} at most ({samples} samples); {:.2} CPU seconds in a second",
             self.cores_used
         )?;
+        let tenths: Vec<_> = tenths_mib.iter().map(|mib| format!("{mib:.1}")).collect();
+        writeln!(f, "each tenth: {}", tenths.join(", "))?;
         writeln!(
             f,
             "listeners: {} connections, {} events; told of the end within {:.1} s; {} jobs ran meanwhile",

@@ -259,7 +259,8 @@ fn page_of_list(org_id: &str, page: &MigrationPage) -> (String, Vec<Value>) {
             )
         };
         let branches: Vec<_> = branches.iter().enumerate().map(branch).collect();
-        format!(" AND job_id IN ({})", branches.join(" UNION "))
+        // The limit tells a database without statistics that few are found, so that it looks for each of them.
+        format!(" AND job_id IN (SELECT job_id FROM ({}) AS found {end})", branches.join(" UNION "))
     };
     (format!("SELECT {COLUMNS} FROM migrations WHERE org_id = {org}{found} {end}"), places.0)
 }

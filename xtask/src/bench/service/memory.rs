@@ -19,7 +19,7 @@ pub(super) struct Samples {
 }
 
 /// Memory in MiB.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Memory {
     pub(super) samples: usize,
     /// Mean of the first tenth of the time.
@@ -27,6 +27,8 @@ pub(super) struct Memory {
     /// Mean of the last tenth of the time.
     pub(super) last_tenth_mib: f64,
     pub(super) max_mib: f64,
+    /// Means of about a tenth of the time each, from the first to the last.
+    pub(super) tenths_mib: Vec<f64>,
 }
 
 impl Samples {
@@ -55,6 +57,7 @@ impl Samples {
             first_tenth_mib: mean(self.bytes.get(..tenth).unwrap_or_default()),
             last_tenth_mib: mean(self.bytes.get(rest..).unwrap_or_default()),
             max_mib: mib(self.bytes.iter().max().copied().unwrap_or(0) as f64),
+            tenths_mib: self.bytes.chunks(tenth.max(1)).map(mean).collect(),
         }
     }
 
@@ -88,6 +91,7 @@ mod tests {
         let samples = Samples { bytes, loads: vec![1.0, 2.0] };
         let memory = samples.memory();
         assert_eq!((memory.first_tenth_mib, memory.last_tenth_mib, memory.max_mib), (1.5, 19.5, 20.0));
+        assert_eq!((memory.tenths_mib.len(), memory.tenths_mib[9]), (10, 19.5));
         assert_eq!((memory.samples, samples.load_average()), (20, 1.5));
         assert_eq!(Samples::default().memory().max_mib, 0.0);
     }
