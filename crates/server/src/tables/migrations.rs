@@ -654,8 +654,7 @@ mod tests {
                     for (before, rows) in [(None, 4), (Some("job-040".to_owned()), 100), (None, 1000)] {
                         let (projects, cluster_id) = (projects.clone(), cluster_id.clone());
                         let states = states.clone();
-                        let page =
-                            MigrationPage { projects, states, cluster_id, search: None, before, rows };
+                        let page = MigrationPage { projects, states, cluster_id, search: None, before, rows };
                         let expected = all.iter().filter(|job| is_on(&page, job)).cloned();
                         let expected: Vec<_> = expected.take(page.rows as usize).collect();
                         let told = format!("{page:?}");
