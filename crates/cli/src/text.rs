@@ -110,29 +110,29 @@ vecferry_words::sentences! {
     /// First words.
     service_demo_start
         "This demonstration starts two real Milvus 2.3.5 servers on this machine, fills one with sample data and registers both in the service. It is for trying things out, not for production."
-        "本演示将在本机启动两个真实的 Milvus 2.3.5 服务，向其中一个写入示例数据，并将两者注册到本服务。仅供试用，不用于生产环境。";
+        "本演示将在本机启动两个真实的 Milvus 2.3.5 实例，向其中一个写入示例数据，并将两者注册到本服务。仅供试用，不用于生产环境。";
     /// Last words where the records were in a directory of the demonstration's own.
     service_demo_ended
         "The demonstration has ended; its records, both servers and their data have been removed."
-        "演示已结束；其记录、两个服务及其数据均已清除。";
+        "演示已结束；其记录、两个 Milvus 实例及其数据均已清除。";
     /// Last words where the records are in a directory that was given.
     service_demo_ended_records_stay
         "The demonstration has ended; both servers and their data have been removed, the records of the service stay."
-        "演示已结束；两个服务及其数据均已清除，服务的记录仍然保留。";
+        "演示已结束；两个 Milvus 实例及其数据均已清除，服务的记录仍然保留。";
 
     // The demo.
     /// First words of the demo.
     demo_start
         "This demo starts two real Milvus 2.3.5 servers on this machine, fills one with sample data and migrates it to the other."
-        "本演示将在本机启动两个真实的 Milvus 2.3.5 服务，向其中一个写入示例数据，并迁移到另一个。";
+        "本演示将在本机启动两个真实的 Milvus 2.3.5 实例，向其中一个写入示例数据，并迁移到另一个。";
     /// Before the sample data is written.
     demo_filling "filling the source with sample data" "正在向源集群写入示例数据";
     /// Before the migration.
     demo_migrating "migrating" "开始迁移";
     /// Why the demo failed.
-    demo_failed "The demo failed; both servers and their data have been removed." "演示未成功；两个服务及其数据均已清除。";
+    demo_failed "The demo failed; both servers and their data have been removed." "演示未成功；两个 Milvus 实例及其数据均已清除。";
     /// The demo was stopped.
-    demo_stopped "The demo was stopped; both servers and their data have been removed." "演示已停止；两个服务及其数据均已清除。";
+    demo_stopped "The demo was stopped; both servers and their data have been removed." "演示已停止；两个 Milvus 实例及其数据均已清除。";
     /// What to do where the sample data can't be written.
     demo_sample_remedy
         "make sure that enough memory and disk are free, then run the demo again"

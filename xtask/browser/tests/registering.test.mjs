@@ -75,7 +75,7 @@ inBrowser("a wrong address is told, and the right one registers", async ({ page,
   assert.deepEqual(clusters.map(({ clusterName, connectAddress }) => [clusterName, connectAddress]), [["search, <i>staging</i>", demo.target]]);
   await open(page, `/p/${project}/clusters`);
   await assertSeen(page.getByRole("link", { name: "search, <i>staging</i>", exact: true }));
-  await assertSeen(page.getByText("One more, and a migration can start"));
+  await assertSeen(page.getByText("Register one more cluster"));
 });
 
 inBrowser("a connection is tested without registering", { expected: [/^4\d\d for POST .*\/clusters\/test$/] }, async ({ page, rest }) => {

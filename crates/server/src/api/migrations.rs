@@ -252,7 +252,7 @@ fn databases(given: Vec<DbCollections>) -> std::result::Result<Vec<Database>, Re
             Some(named) if named.is_empty() => {
                 return Err(Refusal::bad_told(
                     "`collections` is empty; leave it out for all of the database",
-                    "`collections` 为空；若要整个数据库，请省略它",
+                    "`collections` 为空；若要整个 Database，请省略它",
                 ));
             }
             Some(named) => {

@@ -39,8 +39,8 @@ pub(crate) fn refused(refusal: &Refusal, method: &Method, look: Look, request_id
     // What the provider sent with the browser is nothing to come back to.
     let look = if is_sign_in { Look { path: "/sign-in".to_owned(), ..look } } else { look };
     let title = match status {
-        _ if is_sign_in => t.say("You are not signed in", "未能登录"),
-        StatusCode::NOT_FOUND => t.say("Not here", "页面不存在"),
+        _ if is_sign_in => t.say("Sign-in failed", "未能登录"),
+        StatusCode::NOT_FOUND => t.say("Page not found", "页面不存在"),
         StatusCode::FORBIDDEN => t.say("Not allowed", "没有权限"),
         StatusCode::TOO_MANY_REQUESTS => t.say("Too many requests", "请求过多"),
         StatusCode::SERVICE_UNAVAILABLE => t.say("Not available now", "暂时不可用"),

@@ -310,7 +310,7 @@ impl FieldRow {
         let all = [
             (field.is_primary, t.0.pick("Primary key", "主键")),
             (field.auto_id, t.0.pick("Auto ID", "AutoID")),
-            (field.is_partition_key, t.0.pick("Partition key", "分区键")),
+            (field.is_partition_key, t.0.pick("Partition key", "Partition Key")),
             (field.is_clustering_key, t.0.pick("Clustering key", "聚类键")),
             (field.is_function_output, t.0.pick("Computed by a function", "由函数生成")),
         ];

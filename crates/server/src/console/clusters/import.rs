@@ -59,6 +59,9 @@ impl Choice {
 fn status(name: String, t: Say) -> String {
     match name.as_str() {
         "SUSPENDED" => t.say("Suspended", "已挂起").to_owned(),
+        "RESUMING" => t.say("Resuming", "恢复中").to_owned(),
+        "MODIFYING" => t.say("Modifying", "变更中").to_owned(),
+        "ABNORMAL" => t.say("Abnormal", "异常").to_owned(),
         _ => name,
     }
 }

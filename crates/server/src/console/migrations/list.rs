@@ -170,9 +170,9 @@ pub(super) async fn live(
 fn segments(t: Say, filter: &Filter) -> Vec<Segment> {
     let words = [
         ("", "All", "全部"),
-        ("running", "Running", "进行中"),
+        ("running", "Open", "未结束"),
         ("failed", "Failed", "失败"),
-        ("finished", "Finished", "已结束"),
+        ("finished", "Successful or canceled", "成功或已取消"),
     ];
     let known = words.iter().any(|(name, ..)| *name == filter.status);
     let one = |(name, en, zh): (&'static str, &'static str, &'static str)| Segment {

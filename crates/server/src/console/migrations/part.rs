@@ -363,14 +363,14 @@ async fn wait(visit: &Visit, recorded: &Recorded) -> Result<Option<Wait>, Refusa
     let (of_source, into_target) = visit.service.tables().held_with(&record.org_id, addresses).await?;
     let told = if into_target >= i64::from(limits.per_target_max) {
         t.with(
-            "It waits until another migration into the same target ends: {} run at once at most.",
-            "正在等待同一目标集群的其他迁移任务结束：最多同时运行 {} 个。",
+            "It waits for another migration into the same target to end (limit: {}).",
+            "正在等待同一目标集群的其他迁移任务结束（上限：{} 个）。",
             limits.per_target_max,
         )
     } else if of_source >= i64::from(limits.per_source_max) {
         t.with(
-            "It waits until another migration from the same source ends: {} run at once at most.",
-            "正在等待同一源集群的其他迁移任务结束：最多同时运行 {} 个。",
+            "It waits for another migration from the same source to end (limit: {}).",
+            "正在等待同一源集群的其他迁移任务结束（上限：{} 个）。",
             limits.per_source_max,
         )
     } else {

@@ -83,7 +83,7 @@ const DEEDS: &[Deed] = &[
         &["POST /p/{project}/migrations/new/{draft}/elsewhere"],
         ("Connect to a cluster for a draft", "为迁移草稿连接集群"),
     ),
-    (&["POST /p/{project}/migrations/new/{draft}/discard"], ("Discard a draft", "丢弃迁移草稿")),
+    (&["POST /p/{project}/migrations/new/{draft}/discard"], ("Discard a draft", "放弃迁移草稿")),
     (&["POST /v2/capacity"], ("Estimate capacity", "估算容量")),
     (
         &["POST /v2/migrations/precheck", "POST /p/{project}/migrations/new/{draft}/check"],
@@ -99,7 +99,7 @@ const DEEDS: &[Deed] = &[
     ),
     (
         &["POST /v2/jobs/{jobId}/resume", "POST /p/{project}/migrations/{job}/resume"],
-        ("Resume a migration", "恢复迁移任务"),
+        ("Resume a migration", "继续迁移任务"),
     ),
     (
         &["PUT /v2/jobs/{jobId}/rate", "POST /p/{project}/migrations/{job}/rate"],

@@ -78,7 +78,7 @@ fn title(t: Say, id: &str) -> &'static str {
 
 fn cell(t: Say, pair: &Pair) -> Cell {
     let (tone, word) = match pair.outcome {
-        Outcome::Supported => ("good", t.0.pick("Migrated", "支持迁移")),
+        Outcome::Supported => ("good", t.0.pick("Supported", "支持")),
         Outcome::Refused => ("idle", t.0.pick("Not allowed", "不支持")),
         Outcome::UpgradeInPlace => ("caution", t.0.pick("Upgrade in place", "原地升级")),
         Outcome::UpgradeToNew => ("caution", t.0.pick("Upgrade to a new cluster", "升级为新集群")),

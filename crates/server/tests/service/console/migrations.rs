@@ -66,7 +66,7 @@ async fn migrations_are_listed_and_filtered(place: Place) {
     let page = browser.page(&path).await;
     assert!(page.contains("&#60;b&#62;old&#60;/b&#62; &#38; &#34;best&#34; 100%"), "{page}");
     assert!(!page.contains("<b>old</b>"), "{page}");
-    for word in ["Successful", "Failed", "VF-0", "same project", "search-new", "Owner", "verified: sample"] {
+    for word in ["Successful", "Failed", "VF-0", "same project", "search-new", "Owner", "verified: row counts and a sample"] {
         assert!(page.contains(word), "{word}: {page}");
     }
     // Nothing of it changes any more.
@@ -168,7 +168,7 @@ async fn a_migration_is_watched_canceled_and_resumed(place: Place) {
     let checks = browser.page(&format!("{path}?show=pre-check")).await;
     assert!(checks.contains("source reachable") && checks.contains("0 failed"), "{checks}");
     let compared = browser.page(&format!("{path}?show=verification")).await;
-    assert!(compared.contains("equal (sample)"), "{compared}");
+    assert!(compared.contains("equal (row counts and a sample)"), "{compared}");
     for show in ["collections", "events", "pre-check", "verification", "report", "overview"] {
         assert_chinese(&browser.chinese().page(&format!("{path}?show={show}")).await);
     }

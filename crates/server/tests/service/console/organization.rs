@@ -131,7 +131,7 @@ async fn a_key_is_shown_once_and_revoked() {
     let dans = session.with_key(&key);
     dans.get("/v2/projects").await.data();
     let page = browser.page(&list).await;
-    assert!(page.contains(ESCAPED) && !page.contains(&key) && page.contains("What dan may"), "{page}");
+    assert!(page.contains(ESCAPED) && !page.contains(&key) && page.contains("Same as dan"), "{page}");
     let revoke = between(&page, &format!("action=\"{list}/"), "\"").unwrap().to_owned();
     let revoked = browser.submit(&list, &format!("{list}/{revoke}"), &[]).await;
     assert_eq!(seen(&revoked), list);
