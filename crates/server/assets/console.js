@@ -221,6 +221,8 @@ function copies(root) {
     button.addEventListener("click", async () => {
       await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent.trim());
       button.textContent = say("Copied", "已复制");
+      const announced = document.querySelector("[data-copied]");
+      if (announced) announced.textContent = button.textContent;
     });
   }
 }

@@ -1,7 +1,7 @@
 //! English in texts that are to be Chinese.
 
 /// Names of several words that are the same in both languages.
-const NAMES: &[&str] = &["Milvus Lite", "Zilliz Cloud", "Manage Cluster"];
+const NAMES: &[&str] = &["Milvus Lite", "Zilliz Cloud", "Manage Cluster", "Partition Key"];
 
 /// Runs of two or more English words. What stands in backticks or quotes is somebody else's, and so is what `others` lists:
 /// servers' and the system's words.

@@ -1258,9 +1258,9 @@ catalogue! {
     /// The identity provider vouches for somebody who may not use this service.
     NotAdmitted 822 Refused
         en "`{email}` cannot sign in to this service: {detail}"
-           "ask an owner of your organization to invite this address, or sign in with another account"
+           "ask an Organization Owner to invite this address, or sign in with another account"
         zh "`{email}` 无法登录本服务：{detail}"
-           "请让组织所有者邀请该地址，或使用其他账号登录";
+           "请让组织管理员邀请该地址，或使用其他账号登录";
     /// The identity provider can't be reached, or does not do what it should.
     IdentityProviderUnavailable 823 Refused
         en "the identity provider `{issuer}` cannot be used: {detail}"

@@ -14,7 +14,7 @@ pub(crate) struct ServeArgs {
     /// What to do besides running it.
     #[command(subcommand)]
     pub(crate) action: Option<ServeAction>,
-    /// Try it out: start two Milvus servers with sample data, and register them; all of it ends with the service
+    /// Try it out: start two Milvus servers, one with sample data, and register them; all of it is removed when the service ends
     #[arg(long)]
     pub(crate) demo: bool,
     /// Its settings.

@@ -11,8 +11,9 @@ pub fn number_of(lang: Lang, number: &str, total: &str) -> String {
 
 /// `about 1,000 rows`
 pub fn about_rows(lang: Lang, rows: u64) -> String {
-    let rows = figures::count(rows);
-    lang.pick(format!("about {rows} rows"), format!("约 {rows} 行"))
+    let number = figures::count(rows);
+    let noun = if rows == 1 { "row" } else { "rows" };
+    lang.pick(format!("about {number} {noun}"), format!("约 {number} 行"))
 }
 
 /// `12 rows`

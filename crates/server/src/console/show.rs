@@ -1,6 +1,6 @@
 //! How figures, times and problems are written on a page.
 
-use vecferry_migrate::Problem;
+use vecferry_migrate::{JobState, Problem};
 use vecferry_words::{Lang, Surface};
 
 use crate::access::{OrganizationRole, ProjectRole};
@@ -32,6 +32,18 @@ impl Say {
         title.map_or("", |(en, zh)| self.0.pick(en, zh))
     }
 
+    /// The state of a migration.
+    pub(crate) fn state(&self, state: JobState) -> &'static str {
+        match state {
+            JobState::Pending => self.0.pick("Waiting", "等待中"),
+            JobState::InProgress => self.0.pick("In progress", "进行中"),
+            JobState::Canceling => self.0.pick("Canceling", "取消中"),
+            JobState::Successful => self.0.pick("Successful", "成功"),
+            JobState::Failed => self.0.pick("Failed", "失败"),
+            JobState::Canceled => self.0.pick("Canceled", "已取消"),
+        }
+    }
+
     /// The language as the `lang` attribute names it.
     pub(crate) fn tag(&self) -> &'static str {
         self.0.pick("en", "zh-CN")
@@ -53,6 +65,44 @@ impl Trouble {
             code: problem.code.to_string(),
             what: problem.what_on(Surface::Service, lang),
             hint: problem.hint_on(Surface::Service, lang),
+        }
+    }
+}
+
+/// How long something took, in two units at most.
+pub(crate) fn took(lang: Lang, seconds: f64) -> String {
+    let seconds = if seconds.is_finite() { seconds.clamp(0.0, 1e10).round() as u64 } else { 0 };
+    if seconds == 0 {
+        return lang.pick("under 1 s", "不到 1 秒").to_owned();
+    }
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    let unit = |number: u64, en: &'static str, zh: &'static str| format!("{number} {}", lang.pick(en, zh));
+    let parts = match (days, hours, minutes) {
+        (0, 0, 0) => [unit(seconds, "s", "秒"), String::new()],
+        (0, 0, 1..10) => [unit(minutes, "min", "分"), unit(seconds % 60, "s", "秒")],
+        (0, 0, _) => [unit(minutes, "min", "分钟"), String::new()],
+        (0, _, _) => [unit(hours, "h", "小时"), unit(minutes, "min", "分")],
+        _ => [unit(days, "d", "天"), unit(hours, "h", "小时")],
+    };
+    parts.join(" ").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_get_coarser() {
+        for (seconds, en, zh) in [
+            (0.4, "under 1 s", "不到 1 秒"),
+            (40.0, "40 s", "40 秒"),
+            (125.0, "2 min 5 s", "2 分 5 秒"),
+            (1800.0, "30 min", "30 分钟"),
+            (4320.0, "1 h 12 min", "1 小时 12 分"),
+            (90_000.0, "1 d 1 h", "1 天 1 小时"),
+            (f64::NAN, "under 1 s", "不到 1 秒"),
+        ] {
+            assert_eq!((took(Lang::En, seconds).as_str(), took(Lang::Zh, seconds).as_str()), (en, zh));
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::api::contents::{self as api, CapacityAsked};
 use crate::api::{Body, Path, Query, Refusal, Signed};
 use crate::console::frame::{Frame, Place, Visit};
 use crate::console::page::{Shown, page};
-use crate::console::show::{Say, Trouble};
+use crate::console::show::{Say, Trouble, took};
 
 /// Collections that are shown one by one.
 const ROWS: usize = 200;
@@ -165,7 +165,7 @@ fn of_report(report: &Value, t: Say) -> Estimate {
         rows: count(&report["rows"]),
         bytes: size(&report["bytes"]),
         margin: format!("{:.0}", report["margin_percent"].as_f64().unwrap_or(0.0)),
-        seconds: report["duration"]["seconds"].as_f64().map(figures::seconds),
+        seconds: report["duration"]["seconds"].as_f64().map(|seconds| took(t.0, seconds)),
         units: list("units").iter().map(units).collect(),
         collections: list("collections").iter().take(ROWS).map(row).collect(),
         warnings: list("warnings").iter().map(|told| trouble_in(told, t)).collect(),

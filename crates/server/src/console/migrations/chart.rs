@@ -9,8 +9,7 @@ use vecferry_report::figures;
 use vecferry_words::Lang;
 
 use super::record::{Line, Step};
-use super::words;
-use crate::console::show::Say;
+use crate::console::show::{Say, took};
 
 /// Points of the line.
 const POINTS: usize = 60;
@@ -71,16 +70,16 @@ pub(super) fn chart(t: Say, lines: &[Line], steps: &[Step], until_ms: i64) -> Op
     let seconds = (end - begin) as f64 / 1000.0;
     let (least, most) = (figures::count(least.round() as u64), figures::count(most.round() as u64));
     let told = match t.0 {
-        Lang::En => format!("Rows a second over {}: from {least} to {most}", words::took(t.0, seconds)),
-        Lang::Zh => format!("{}内每秒行数：{least} 到 {most}", words::took(t.0, seconds)),
+        Lang::En => format!("Rows a second over {}: from {least} to {most}", took(t.0, seconds)),
+        Lang::Zh => format!("{}内每秒行数：{least} 到 {most}", took(t.0, seconds)),
     };
     Some(Chart {
         area: format!("0,{bottom} {line} {WIDTH},{bottom}"),
         line,
         most: short(t.0, top),
         half: short(t.0, top / 2.0),
-        middle: words::took(t.0, seconds / 2.0),
-        end: words::took(t.0, seconds),
+        middle: took(t.0, seconds / 2.0),
+        end: took(t.0, seconds),
         told,
     })
 }

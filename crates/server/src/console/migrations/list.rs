@@ -13,7 +13,7 @@ use crate::api::jobs::{JobsQuery, found};
 use crate::api::{Path, Query, Refusal};
 use crate::console::frame::{Frame, Place, Visit};
 use crate::console::page::{Shown, page as shown};
-use crate::console::show::Say;
+use crate::console::show::{Say, took};
 use crate::jobs::{JobRequest, time};
 use crate::tables::MigrationRecord;
 
@@ -251,7 +251,7 @@ impl Row {
             left: left.map(|seconds| words::left(t, seconds)),
             rows: summary.filter(|_| !is_running).map(|summary| figures::count(summary.rows_done)),
             started: record.started_ms.map(time),
-            duration: duration(record, summary, now_ms).map(|seconds| words::took(t.0, seconds)),
+            duration: duration(record, summary, now_ms).map(|seconds| took(t.0, seconds)),
             created_by: names.get(&record.created_by).unwrap_or(&record.created_by).clone(),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use vecferry_migrate::event::{Bottleneck, Phase};
-use vecferry_migrate::{JobState, Problem, Report, VerifyLevel};
+use vecferry_migrate::{Code, JobState, Problem, Report, VerifyLevel};
 use vecferry_report::page::Verdict;
 use vecferry_report::{figures, labels, phrases};
 use vecferry_words::Lang;
@@ -18,7 +18,7 @@ use super::words;
 use crate::api::Refusal;
 use crate::api::tasks::{Task, of_job};
 use crate::console::frame::Visit;
-use crate::console::show::{Say, Trouble};
+use crate::console::show::{Say, Trouble, took};
 use crate::jobs::time;
 
 /// Collections and events of the overview, and of a page of their own.
@@ -158,6 +158,8 @@ pub(super) struct End {
     /// Whether everything arrived, so that applications may move.
     pub(super) is_good: bool,
     pub(super) is_canceled: bool,
+    /// Whether what it created on the target was removed again.
+    pub(super) is_cleaned: bool,
     /// Whether it copied anything.
     pub(super) has_begun: bool,
     pub(super) has_report: bool,
@@ -407,21 +409,22 @@ impl Band {
             limited_by: limited_by(t, summary.bottleneck.as_deref().filter(|_| summary.live)),
             max_rate,
             level: words::level(t.0, recorded.level()),
-            verified: match t.0 {
-                Lang::En => format!(
-                    "{} of {} verified, {} differences",
-                    compared.compared,
-                    compared.count,
-                    figures::count(compared.differing)
-                ),
-                Lang::Zh => format!(
-                    "已校验 {} / {}，差异 {} 处",
-                    compared.compared,
-                    compared.count,
-                    figures::count(compared.differing)
-                ),
+            verified: match recorded.level() {
+                VerifyLevel::None => String::new(),
+                VerifyLevel::Count | VerifyLevel::Sample | VerifyLevel::Full => verified(t, &compared),
             },
         }
+    }
+}
+
+/// How many collections are verified, and what differs in them.
+fn verified(t: Say, compared: &Comparison) -> String {
+    let (of, count) = (compared.compared, compared.count);
+    let differing = figures::count(compared.differing);
+    match (t.0, compared.differing) {
+        (Lang::En, 1) => format!("{of} of {count} verified, 1 row differs"),
+        (Lang::En, _) => format!("{of} of {count} verified, {differing} rows differ"),
+        (Lang::Zh, _) => format!("已校验 {of} / {count}，{differing} 行不一致"),
     }
 }
 
@@ -466,6 +469,7 @@ impl End {
             warnings: report.map(|report| troubles(&report.warnings)).unwrap_or_default(),
             is_good: state == JobState::Successful,
             is_canceled: state == JobState::Canceled,
+            is_cleaned: all.iter().any(|problem| problem.code == Code::Cleaned),
             has_begun: recorded.began.is_some(),
             has_report: recorded.report().is_some(),
             open_indexes: open.filter(|index| index.built_rows < index.total_rows).count(),
@@ -561,11 +565,7 @@ impl Row {
                 labels::number_of(lang, &figures::count(line.rows), &figures::count(total))
             },
             bar,
-            time: if line.worked_seconds > 0.0 {
-                words::took(lang, line.worked_seconds)
-            } else {
-                String::new()
-            },
+            time: if line.worked_seconds > 0.0 { took(lang, line.worked_seconds) } else { String::new() },
         }
     }
 }
@@ -762,11 +762,7 @@ impl Facts {
         let mut lines = vec![
             (
                 t.0.pick("Duration", "总用时"),
-                format!(
-                    "{}{}",
-                    words::took(lang, report.seconds),
-                    labels::in_attempts(lang, report.attempts)
-                ),
+                format!("{}{}", took(lang, report.seconds), labels::in_attempts(lang, report.attempts)),
             ),
             (t.0.pick("Rows", "行数"), figures::count(report.rows())),
             (t.0.pick("Data", "数据量"), figures::size(report.bytes())),

@@ -6,7 +6,7 @@ use vecferry_migrate::{JobState, VerifyLevel};
 use vecferry_report::{figures, labels};
 use vecferry_words::Lang;
 
-use crate::console::show::Say;
+use crate::console::show::{Say, took};
 use crate::jobs::JobRequest;
 use crate::tables::{MigrationRecord, MigrationSource};
 
@@ -19,16 +19,14 @@ pub(super) struct Chip {
 
 /// The state of a job at a time. One that is to start later is not late.
 pub(super) fn chip(t: Say, record: &MigrationRecord, now_ms: i64) -> Chip {
-    let (tone, en, zh) = match record.state {
-        JobState::Pending if is_scheduled(record, now_ms) => ("idle", "Scheduled", "已预约"),
-        JobState::Pending => ("idle", "Waiting", "等待中"),
-        JobState::InProgress => ("live", "In progress", "进行中"),
-        JobState::Canceling => ("live", "Canceling", "取消中"),
-        JobState::Successful => ("good", "Successful", "成功"),
-        JobState::Failed => ("bad", "Failed", "失败"),
-        JobState::Canceled => ("idle", "Canceled", "已取消"),
+    let (tone, word) = match record.state {
+        JobState::Pending if is_scheduled(record, now_ms) => ("idle", t.0.pick("Scheduled", "已预约")),
+        JobState::Pending | JobState::Canceled => ("idle", t.state(record.state)),
+        JobState::InProgress | JobState::Canceling => ("live", t.state(record.state)),
+        JobState::Successful => ("good", t.state(record.state)),
+        JobState::Failed => ("bad", t.state(record.state)),
     };
-    Chip { word: t.0.pick(en, zh), tone }
+    Chip { word, tone }
 }
 
 /// Whether a job is to start at a later time.
@@ -116,27 +114,9 @@ pub(super) fn level(lang: Lang, level: VerifyLevel) -> &'static str {
     match level {
         VerifyLevel::None => lang.pick("none", "不校验"),
         VerifyLevel::Count => lang.pick("row counts", "行数"),
-        VerifyLevel::Sample => lang.pick("sample", "抽样"),
+        VerifyLevel::Sample => lang.pick("row counts and a sample", "行数与抽样"),
         VerifyLevel::Full => lang.pick("every row", "逐行"),
     }
-}
-
-/// How long something took, in two units at most.
-pub(super) fn took(lang: Lang, seconds: f64) -> String {
-    let seconds = if seconds.is_finite() { seconds.clamp(0.0, 1e10).round() as u64 } else { 0 };
-    if seconds == 0 {
-        return lang.pick("under 1 s", "不到 1 秒").to_owned();
-    }
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    let unit = |number: u64, en: &'static str, zh: &'static str| format!("{number} {}", lang.pick(en, zh));
-    let parts = match (days, hours, minutes) {
-        (0, 0, 0) => [unit(seconds, "s", "秒"), String::new()],
-        (0, 0, 1..10) => [unit(minutes, "min", "分"), unit(seconds % 60, "s", "秒")],
-        (0, 0, _) => [unit(minutes, "min", "分钟"), String::new()],
-        (0, _, _) => [unit(hours, "h", "小时"), unit(minutes, "min", "分")],
-        _ => [unit(days, "d", "天"), unit(hours, "h", "小时")],
-    };
-    parts.join(" ").trim_end().to_owned()
 }
 
 /// A time that is left, as coarse as it is known.
@@ -161,18 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_get_coarser() {
-        for (seconds, en, zh) in [
-            (0.4, "under 1 s", "不到 1 秒"),
-            (40.0, "40 s", "40 秒"),
-            (125.0, "2 min 5 s", "2 分 5 秒"),
-            (1800.0, "30 min", "30 分钟"),
-            (4320.0, "1 h 12 min", "1 小时 12 分"),
-            (90_000.0, "1 d 1 h", "1 天 1 小时"),
-            (f64::NAN, "under 1 s", "不到 1 秒"),
-        ] {
-            assert_eq!((took(Lang::En, seconds).as_str(), took(Lang::Zh, seconds).as_str()), (en, zh));
-        }
+    fn what_is_left_is_coarse() {
         assert_eq!(left(Say(Lang::En), 59.0), "less than a minute left");
         assert_eq!(left(Say(Lang::En), 61.0), "about 2 min left");
         assert_eq!(left(Say(Lang::Zh), 4320.0), "预计剩余 1 小时 12 分");

@@ -68,7 +68,9 @@ async fn added(visit: &Visit, project_id: &str, form: &Form) -> Result<(), Refus
     let user = visit.service.tables().user_by_email(&email).await?;
     let no_member = || {
         Refusal::bad_told(
-            format!("no member of the organization has the address `{email}`; an Organization Owner can invite them"),
+            format!(
+                "no member of the organization has the address `{email}`; an Organization Owner can invite them"
+            ),
             format!("组织中没有使用邮箱 `{email}` 的成员；可由组织管理员邀请"),
         )
     };

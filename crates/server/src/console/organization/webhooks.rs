@@ -5,7 +5,6 @@ use axum::extract::State;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vecferry_migrate::JobState;
-use vecferry_report::labels;
 
 use super::keys::{administered, seen};
 use super::once::{Copied, Made, once};
@@ -64,8 +63,8 @@ impl WebhookPage {
     /// What a delivery tells.
     fn event(&self, delivery: &Delivery) -> &'static str {
         match delivery.status.and_then(JobState::of_name) {
-            Some(state) => labels::state(self.t.0, state),
-            None => self.t.say("Test", "测试"),
+            Some(state) => self.t.state(state),
+            None => self.t.0.pick("Test", "测试"),
         }
     }
 

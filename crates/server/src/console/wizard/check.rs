@@ -19,7 +19,7 @@ use crate::api::{Path, Refusal};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Visit};
 use crate::console::page::{Shown, page};
-use crate::console::show::{Say, Trouble};
+use crate::console::show::{Say, Trouble, took};
 use crate::jobs::{Options, time};
 use crate::problem::document;
 use crate::service::Service;
@@ -159,8 +159,8 @@ impl Estimate {
         let duration = checked.plan.as_ref()?.duration.as_ref()?;
         let capacity = checked.checks.iter().find(|check| check.id == CheckId::Capacity);
         Some(Self {
-            copied: figures::seconds(duration.seconds),
-            searchable: duration.index_seconds.map(|index| figures::seconds(duration.seconds + index)),
+            copied: took(lang, duration.seconds),
+            searchable: duration.index_seconds.map(|index| took(lang, duration.seconds + index)),
             bytes: figures::size(duration.bytes),
             capacity: capacity.map(|check| Item::of(check, lang).facts).unwrap_or_default(),
         })

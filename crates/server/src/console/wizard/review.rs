@@ -82,6 +82,8 @@ struct ReviewPage {
     options: OptionsShown,
     options_open: bool,
     keeps_indexes: bool,
+    /// Whether the source loads collections for the copy.
+    loads_source: bool,
     waits_for_indexes: bool,
     typed: Typed,
 }
@@ -103,11 +105,23 @@ fn differences(collection: &CollectionSummary, lang: Lang) -> impl Iterator<Item
         Difference {
             collection: collection.target.clone(),
             why: why(&change.what, lang),
-            what,
+            what: setting(&change.what, lang).map_or(what, str::to_owned),
             source,
             target,
         }
     })
+}
+
+/// A setting of a collection that a plan names as Milvus does.
+fn setting(what: &str, lang: Lang) -> Option<&'static str> {
+    match what {
+        "shards_num" => Some(lang.pick("number of shards", "Shard 数")),
+        "consistency_level" => Some(lang.pick("consistency level", "一致性级别")),
+        "num_partitions" => {
+            Some(lang.pick("partitions of the partition key", "Partition Key 的 Partition 数"))
+        }
+        _ => None,
+    }
 }
 
 /// Why something differs, by what it is.
@@ -133,9 +147,9 @@ fn levels(chosen: VerifyLevel, lang: Lang) -> Vec<Level> {
             is_chosen: level == chosen,
             title: match level {
                 VerifyLevel::None => lang.pick("None", "不校验"),
-                VerifyLevel::Count => lang.pick("Count", "行数"),
-                VerifyLevel::Sample => lang.pick("Sample", "抽样"),
-                VerifyLevel::Full => lang.pick("Full", "全量"),
+                VerifyLevel::Count => lang.pick("Row counts", "行数"),
+                VerifyLevel::Sample => lang.pick("Row counts and a sample", "行数与抽样"),
+                VerifyLevel::Full => lang.pick("Every row", "逐行"),
             },
             text: match level {
                 VerifyLevel::None => lang.pick(
@@ -205,6 +219,7 @@ pub(super) async fn shown(at: &At, refusal: Option<&Refusal>, form: Option<&Form
         options: OptionsShown::of(options),
         options_open: false,
         keeps_indexes: options.keep_index_params,
+        loads_source: plan.collections.iter().any(|collection| collection.needs_load),
         waits_for_indexes: options.wait_index,
         typed: form.map(typed).unwrap_or_default(),
     };

@@ -111,7 +111,8 @@ async fn four_steps_lead_to_a_job() {
     assert!(check.contains(&format!("href=\"{draft}?step=review\"")), "{check}");
     let review = scene.browser.page(&format!("{draft}?step=review")).await;
     assert!(
-        review.contains("library.books") && review.contains("This copies <b>1 collection</b> with about 50 rows"),
+        review.contains("library.books")
+            && review.contains("This copies <b>1 collection</b> with about 50 rows"),
         "{review}"
     );
     // Until here only the draft was written.
