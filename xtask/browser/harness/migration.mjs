@@ -19,6 +19,7 @@ export const ENGLISH = {
   stopped: /^Writes to the source are stopped/,
   start: "Start the migration",
   inProgress: "In progress",
+  progress: "Progress",
   limit: "Limit rate…",
   noLimit: "No limit",
   result: "Result",
@@ -39,6 +40,7 @@ export const CHINESE = {
   stopped: /^已停止写入源集群/,
   start: "开始迁移",
   inProgress: "进行中",
+  progress: "进度",
   limit: "限速…",
   noLimit: "取消限速",
   result: "结果",
@@ -98,9 +100,11 @@ export async function jobOf(page) {
   return new URL(page.url()).pathname.split("/").at(-1);
 }
 
-/** The page of a job says by itself that it runs. */
+/** The page of a job says by itself that it runs, and how far it is. */
 export async function assertRuns(page, words) {
   await assertSeen(page.getByRole("main").getByText(words.inProgress, { exact: true }));
+  await assertSeen(page.getByRole("region", { name: words.progress, exact: true }));
+  await page.reload();
 }
 
 /** The page of a job says by itself that it succeeded. */

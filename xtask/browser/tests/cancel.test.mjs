@@ -16,7 +16,6 @@ async function limited({ page, rest, t }) {
   isWrittenBy(job);
   await assertRuns(page, ENGLISH);
   await until(async () => (await collectionsOf(db)).includes("products"), "products is created on the target");
-  await page.reload();
   return { job, db };
 }
 
