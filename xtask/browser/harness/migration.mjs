@@ -50,12 +50,16 @@ export const CHINESE = {
 /** So slow that no test sees the end of `products` before it lifts the limit, however slow the machine is. */
 export const SLOW = "2rows/s";
 
-/** A project of its own, with the source and the target of the demonstration registered as `old …` and `new …`. */
+/** A check, a job or a load may take as long where the machine is slow. */
+export const WORK_MILLISECONDS = 120_000;
+
+/** A project of its own, in which the two servers of the demonstration are registered: its ID, the source's ID and name. */
 export async function place(rest, name) {
   const project = await rest.newProject(unique(name));
-  const source = await rest.register(project, unique("old"), demo.source);
+  const sourceName = unique("old");
+  const source = await rest.register(project, sourceName, demo.source);
   await rest.register(project, unique("new"), demo.target);
-  return { project, source };
+  return { project, source, sourceName };
 }
 
 /** A database of the target that no other test writes to, and which is gone after the test, with what is in it. */
@@ -79,7 +83,7 @@ export async function toReview(page, words, db, seen = async () => {}) {
   await page.getByLabel(words.becomes).fill(db);
   await seen(page);
   await page.getByRole("button", { name: words.check }).click();
-  await assertSeen(page.getByText(words.fine));
+  await assertSeen(page.getByText(words.fine), WORK_MILLISECONDS);
   await seen(page);
   await page.getByRole("link", { name: words.review, exact: true }).click();
   await assertSeen(page.getByRole("heading", { name: words.toBeDone }));
@@ -102,15 +106,15 @@ export async function jobOf(page) {
 
 /** The page of a job says by itself that it runs, and how far it is. */
 export async function assertRuns(page, words) {
-  await assertSeen(page.getByRole("main").getByText(words.inProgress, { exact: true }));
-  await assertSeen(page.getByRole("region", { name: words.progress, exact: true }));
+  await assertSeen(page.getByRole("main").getByText(words.inProgress, { exact: true }), WORK_MILLISECONDS);
+  await assertSeen(page.getByRole("region", { name: words.progress, exact: true }), WORK_MILLISECONDS);
   await page.reload();
 }
 
 /** The page of a job says by itself that it succeeded. */
 export async function assertSuccessful(page, words) {
   const result = page.getByRole("region", { name: words.result, exact: true });
-  await assertSeen(result.getByRole("heading", { name: words.successful, exact: true }));
+  await assertSeen(result.getByRole("heading", { name: words.successful, exact: true }), WORK_MILLISECONDS);
   await assertSeen(page.getByRole("main").locator("p").getByText(words.successful, { exact: true }));
 }
 
@@ -140,7 +144,7 @@ export async function collectionsOf(db) {
 }
 
 /** Asks again until it is so. */
-export async function until(isSo, told, milliseconds = 60_000) {
+export async function until(isSo, told, milliseconds = WORK_MILLISECONDS) {
   const end = Date.now() + milliseconds;
   while (!(await isSo())) {
     if (Date.now() > end) throw new Error(`not in time: ${told}`);

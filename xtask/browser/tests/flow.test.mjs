@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { assertSeen, assertUsable, inBrowser, open, unique } from "../harness/test.mjs";
 import { demo } from "../harness/service.mjs";
 import {
-  CHINESE, ENGLISH, SLOW, assertRuns, assertSuccessful, liftLimit, milvus, start, targetDatabase, toReview,
+  CHINESE, ENGLISH, SLOW, WORK_MILLISECONDS, assertRuns, assertSuccessful, liftLimit, milvus, start, targetDatabase, toReview,
 } from "../harness/migration.mjs";
 
 const IN_ENGLISH = {
@@ -92,7 +92,7 @@ async function readReport(page, words) {
 
 async function loadAll(page, words) {
   await page.getByRole("button", { name: words.loadAll, exact: true }).click();
-  await assertSeen(page.getByText(words.loaded, { exact: true }));
+  await assertSeen(page.getByText(words.loaded, { exact: true }), WORK_MILLISECONDS);
   await page.getByText(words.one, { exact: true }).click();
   await assertSeen(page.getByRole("row", { name: /products/ }).getByText(words.isLoaded, { exact: true }));
   await assertUsable(page);
@@ -100,10 +100,11 @@ async function loadAll(page, words) {
 
 /** A row of the source is the nearest one to its own vector on the target. */
 async function assertFound(db) {
-  const query = { collectionName: "products", filter: "product_id >= 0", limit: 1, outputFields: ["product_id", "title", "embedding"] };
-  const { data: [wanted] } = await milvus(demo.source, "query", query);
-  const search = { dbName: db, collectionName: "products", vector: wanted.embedding, limit: 1, outputFields: ["product_id", "title"] };
-  const { data: hits } = await milvus(demo.target, "search", search);
+  const fields = ["product_id", "title"];
+  const query = { filter: "product_id >= 0", limit: 1, outputFields: [...fields, "embedding"] };
+  const { data: [wanted] } = await milvus(demo.source, "query", { collectionName: "products", ...query });
+  const search = { dbName: db, vector: wanted.embedding, limit: 1, outputFields: fields };
+  const { data: hits } = await milvus(demo.target, "search", { collectionName: "products", ...search });
   assert.deepEqual(hits.map(({ product_id, title }) => [product_id, title]), [[wanted.product_id, wanted.title]]);
 }
 

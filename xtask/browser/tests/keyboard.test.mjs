@@ -4,7 +4,9 @@ import assert from "node:assert/strict";
 
 import { assertSeen, inBrowser, open } from "../harness/test.mjs";
 import { OWNER, PASSWORD } from "../harness/service.mjs";
-import { ENGLISH, SLOW, assertRuns, assertSuccessful, jobOf, place, targetDatabase } from "../harness/migration.mjs";
+import {
+  ENGLISH, SLOW, WORK_MILLISECONDS, assertRuns, assertSuccessful, jobOf, place, targetDatabase,
+} from "../harness/migration.mjs";
 
 /** No page has more to tab through; a list of clusters has no more to choose from. */
 const PRESSES_MAX = 200;
@@ -46,7 +48,9 @@ async function tabTo(page, locator, key = "Tab") {
 /** Tabs to a group of radio buttons, and chooses one with the arrows. */
 async function choose(page, group, radio) {
   await assertSeen(radio);
-  const isIn = () => group.evaluate((element) => element.contains(document.activeElement) && document.activeElement.type === "radio");
+  const isIn = () => group.evaluate(
+    (element) => element.contains(document.activeElement) && document.activeElement.type === "radio",
+  );
   for (let presses = 0; !(await isIn()); presses += 1) {
     assert.ok(presses < PRESSES_MAX, `${group} is not reached: ${page.url()}`);
     await press(page, "Tab");
@@ -70,7 +74,7 @@ async function enter(page, locator) {
 }
 
 inBrowser("from the sign-in to the end of a migration with the keyboard", { signedIn: false }, async ({ page, rest, t }) => {
-  const { project } = await place(rest, "Keyboard");
+  const { project, sourceName } = await place(rest, "Keyboard");
   const { db, isWrittenBy } = targetDatabase(rest, t);
   const button = (name) => page.getByRole("button", { name, exact: true });
   const group = (name) => page.getByRole("group", { name, exact: true });
@@ -86,7 +90,7 @@ inBrowser("from the sign-in to the end of a migration with the keyboard", { sign
   assert.ok(await hasFocus(page.getByRole("link", { name: "New migration", exact: true })), "the navigation is skipped");
   await page.keyboard.press("Enter");
 
-  await choose(page, group("Source cluster"), page.getByRole("radio", { name: /^old / }).last());
+  await choose(page, group("Source cluster"), page.getByRole("radio", { name: new RegExp(`^${sourceName} `) }));
   await enter(page, button(ENGLISH.chooseCollections));
 
   const search = page.getByLabel("Search collections");
@@ -103,7 +107,7 @@ inBrowser("from the sign-in to the end of a migration with the keyboard", { sign
   await type(page, page.getByLabel(ENGLISH.becomes), db);
   await enter(page, button(ENGLISH.check));
 
-  await assertSeen(page.getByText(ENGLISH.fine));
+  await assertSeen(page.getByText(ENGLISH.fine), WORK_MILLISECONDS);
   await enter(page, page.getByRole("link", { name: ENGLISH.review, exact: true }));
 
   await choose(page, group("Verification"), page.getByRole("radio", { name: /full/ }));
