@@ -104,11 +104,11 @@ export async function jobOf(page) {
   return new URL(page.url()).pathname.split("/").at(-1);
 }
 
-/** The page of a job says by itself that it runs, and how far it is. */
+/** The page of a job says by itself that it runs, and how far it is; what can be done comes with it. */
 export async function assertRuns(page, words) {
   await assertSeen(page.getByRole("main").getByText(words.inProgress, { exact: true }), WORK_MILLISECONDS);
   await assertSeen(page.getByRole("region", { name: words.progress, exact: true }), WORK_MILLISECONDS);
-  await page.reload();
+  await assertSeen(page.getByText(words.limit, { exact: true }), WORK_MILLISECONDS);
 }
 
 /** The page of a job says by itself that it succeeded. */
