@@ -38,7 +38,7 @@ pub(super) struct Wanted {
     pub(super) page: usize,
     /// Part of a collection's name.
     pub(super) name: String,
-    /// The state that the page around it shows.
+    /// What the page around it shows, as [`Recorded::stand`].
     pub(super) was: String,
 }
 
@@ -270,7 +270,7 @@ impl Part {
             None => Vec::new(),
         };
         let is_live = recorded.is_open() || tasks.iter().any(is_under_way);
-        let is_other = !wanted.was.is_empty() && wanted.was != record.state.name();
+        let is_other = !wanted.was.is_empty() && wanted.was != recorded.stand();
         let is_overview = show == Show::Overview;
         let mut part = Self {
             base: base.to_owned(),
