@@ -39,7 +39,8 @@ function oneTimeLink() {
   if (!form || !token) return;
   history.replaceState(null, "", location.pathname);
   form.elements.token.value = token;
-  form.requestSubmit();
+  // Where somebody is signed in, a link alone does not put another account in their place.
+  if (form.dataset.link !== "ask") form.requestSubmit();
 }
 
 /** Puts new content into a live part; what was opened stays open, and the focus stays where it was. */
@@ -83,27 +84,43 @@ function live(part) {
       lost();
     } finally {
       fetching = false;
-      if (again) { again = false; setTimeout(refresh, 500); }
+      if (again && !over) { again = false; setTimeout(refresh, 1000); }
     }
   };
   const every = Number(part.dataset.every || 3) * 1000;
-  const timer = setInterval(() => { if (!document.hidden) refresh(); }, every);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+  let over = false;
   let source = null;
-  if (part.dataset.events) {
+  const timer = setInterval(() => { if (!document.hidden) refresh(); }, every);
+  // Browsers open few connections to one address: a page that nobody sees keeps none.
+  const listen = () => {
+    if (!part.dataset.events || source || over || document.hidden) return;
     source = new EventSource(part.dataset.events);
     source.addEventListener("job", refresh);
     source.addEventListener("step", refresh);
     source.onerror = lost;
     source.onopen = () => { if (note) note.hidden = true; };
+  };
+  const close = () => { source?.close(); source = null; };
+  const seen = () => {
+    if (over) return;
+    if (document.hidden) { close(); return; }
+    listen();
+    refresh();
+  };
+  document.addEventListener("visibilitychange", seen);
+  function quiet() {
+    over = true;
+    clearInterval(timer);
+    close();
+    document.removeEventListener("visibilitychange", seen);
   }
   function stop() {
-    clearInterval(timer);
-    source?.close();
+    quiet();
     // What stands around the part changes at the end as well: its heading, and what can be done.
     if (part.dataset.end === "reload") location.reload();
   }
-  if (part.querySelector("[data-over]")) { clearInterval(timer); source?.close(); }
+  if (part.querySelector("[data-over]")) quiet();
+  listen();
   // What the page itself does not hold yet.
   if ("now" in part.dataset) refresh();
 }

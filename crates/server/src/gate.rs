@@ -15,8 +15,8 @@ use tracing::{Instrument, field};
 use vecferry_migrate::{Code, Problem};
 
 use crate::api::request::{
-    Account, CALLER_WAIT_MAX, CSRF_HEADER, Made, Stopped, caller, language, no_such_method, nowhere,
-    request_id, secured, store_is_silent, without_session,
+    Account, CALLER_WAIT_MAX, CSRF_HEADER, HasSession, Made, SESSION_COOKIE, Stopped, caller, cookie,
+    language, no_such_method, nowhere, request_id, secured, store_is_silent, without_session,
 };
 use crate::api::{self, Peer, Refusal};
 use crate::console;
@@ -134,7 +134,12 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
     // Whoever signs in needs no session, and a browser can't get rid of the cookie of one that is over.
     let signs_in = SIGN_INS.iter().any(|(known, at)| *known == method && *at == path);
     if signs_in || console::is_open(&method, &path) {
+        parts.extensions.insert(HasSession(cookie(&parts.headers, SESSION_COOKIE).is_some()));
         without_session(&mut parts.headers);
+    }
+    // A page elsewhere must not sign anybody in: what they then enter would be somebody else's.
+    if signs_in && method == Method::POST && is_foreign(&parts.headers) {
+        return Refusal::from(Problem::new(Code::CsrfToken)).into_response();
     }
     if signs_in && let Err(refusal) = store_answers(&service).await {
         return refusal.into_response();
@@ -191,7 +196,7 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
         }
         (None, Some(Account(user_id))) => {
             let recording = record_sign_in(service, user_id, entry);
-            match response.status().is_success() {
+            match response.status().is_success() || response.status().is_redirection() {
                 true => recording.await,
                 // Nobody waits for it: an answer that takes longer would tell that the account exists.
                 false => drop(tokio::spawn(recording.in_current_span())),
@@ -254,6 +259,19 @@ async fn store_answers(service: &Service) -> Result<(), Refusal> {
     let looked = tokio::time::timeout(CALLER_WAIT_MAX, service.tables().first_organization()).await;
     looked.map_err(|_| store_is_silent(CALLER_WAIT_MAX))??;
     Ok(())
+}
+
+/// Whether a browser says that a page of another site makes the request. Programs say nothing of it.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text("sec-fetch-site"), text("origin")) {
+        (Some(site), _) => !matches!(site, "same-origin" | "none"),
+        (None, Some(origin)) => {
+            let host = origin.split_once("://").map(|(_, host)| host);
+            host.is_none() || host != text("host")
+        }
+        (None, None) => false,
+    }
 }
 
 /// A form shows in a field what a program shows in a header.

@@ -37,6 +37,8 @@ const FIRST_OWNER: &str = "owner@localhost";
 const SIGN_INS_RECORDED: NonZeroU32 = NonZeroU32::new(30).unwrap();
 const SIGN_IN_RECORDED_EVERY: Duration = Duration::from_secs(60);
 
+/// Checks of drafts in this process at once.
+const DRAFT_CHECKS_MAX: usize = 4;
 /// Tasks that take longer than a request, in this process at once.
 const TASKS_MAX: usize = 4;
 
@@ -58,6 +60,8 @@ pub struct Service {
     rate: RateLimit,
     /// Checks of clusters at once.
     checks: Semaphore,
+    /// Checks of drafts at once: they wait for their turn, and keep no other request waiting.
+    draft_checks: Semaphore,
     /// Tasks that take longer than a request, at once.
     tasks: Arc<Semaphore>,
     /// Listeners for events at once.
@@ -116,6 +120,7 @@ impl Service {
             credentials: Credentials::new(requests.per_second, requests.burst),
             rate: RateLimit::new(requests.per_second, requests.burst),
             checks: Semaphore::new(requests.checks_max),
+            draft_checks: Semaphore::new(DRAFT_CHECKS_MAX),
             tasks: Arc::new(Semaphore::new(TASKS_MAX)),
             listeners: Arc::new(Semaphore::new(requests.listeners_max)),
             wake: Notify::new(),
@@ -194,6 +199,10 @@ impl Service {
 
     pub(crate) fn checks(&self) -> &Semaphore {
         &self.checks
+    }
+
+    pub(crate) fn draft_checks(&self) -> &Semaphore {
+        &self.draft_checks
     }
 
     pub(crate) fn task_permits(&self) -> &Arc<Semaphore> {

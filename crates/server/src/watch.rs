@@ -9,7 +9,7 @@ use vecferry_store::Error as StoreError;
 
 use crate::problem::document;
 use crate::service::Service;
-use crate::tables::{ClusterStatus, Sight, token_purpose, webhook_purpose};
+use crate::tables::{ClusterStatus, Sight, draft_purpose, source_purpose, token_purpose, webhook_purpose};
 
 /// How often it is seen whether a cluster is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -124,6 +124,28 @@ async fn reseal(service: &Service) -> Result<(), StoreError> {
         for (cluster_id, old) in sealed {
             if let Some(new) = sealed_anew(service, &token_purpose(&cluster_id), &old) {
                 tables.reseal_token(&cluster_id, old, new).await?;
+            }
+        }
+    }
+    after.clear();
+    loop {
+        let sealed = tables.sealed_sources(&after, ROWS_A_STEP).await?;
+        let Some((last, _)) = sealed.last() else { break };
+        after.clone_from(last);
+        for (job_id, old) in sealed {
+            if let Some(new) = sealed_anew(service, &source_purpose(&job_id), &old) {
+                tables.reseal_source(&job_id, old, new).await?;
+            }
+        }
+    }
+    after.clear();
+    loop {
+        let sealed = tables.sealed_drafts(&after, ROWS_A_STEP).await?;
+        let Some((last, _)) = sealed.last() else { break };
+        after.clone_from(last);
+        for (draft_id, old) in sealed {
+            if let Some(new) = sealed_anew(service, &draft_purpose(&draft_id), &old) {
+                tables.reseal_draft(&draft_id, old, new).await?;
             }
         }
     }

@@ -7,6 +7,9 @@ import { after, test } from "node:test";
 import { launch, newContext, overflow, overlaps, seriousViolations } from "./browser.mjs";
 import { Rest } from "./service.mjs";
 
+/** How long a test takes at most; the whole of a file has a limit as well, in run.mjs. */
+const TEST_MILLISECONDS_MAX = 300_000;
+
 let browser;
 let owner;
 
@@ -33,7 +36,7 @@ export async function asOwner() {
 export function inBrowser(name, options, run) {
   if (typeof options === "function") return inBrowser(name, {}, options);
   const { signedIn = true, as = undefined, expected = [], ...look } = options;
-  return test(name, async (t) => {
+  return test(name, { timeout: TEST_MILLISECONDS_MAX }, async (t) => {
     const rest = await asOwner();
     browser ??= launch();
     browser = await browser;
@@ -77,9 +80,9 @@ export async function assertUsable(page) {
   assert.deepEqual(await overlaps(page), [], `covered: ${page.url()}`);
 }
 
-/** Waits until something is to be seen. */
-export async function assertSeen(locator) {
-  await locator.first().waitFor({ state: "visible" });
+/** Waits until something is to be seen; `milliseconds`: what takes longer than a page does. */
+export async function assertSeen(locator, milliseconds = undefined) {
+  await locator.first().waitFor({ state: "visible", timeout: milliseconds });
 }
 
 /** A name that no other test has. */

@@ -25,11 +25,11 @@ inBrowser("a one-time link signs in once, and a password is set", { signedIn: fa
   assert.equal(await page.getByLabel("Email").inputValue(), email);
 
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-  await page.getByLabel("The same once more").fill(`${PASSWORD}!`);
+  await page.getByLabel("Repeat the password").fill(`${PASSWORD}!`);
   await page.getByRole("button", { name: "Save" }).click();
   await assertSeen(page.getByRole("alert").getByText("the two passwords differ"));
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-  await page.getByLabel("The same once more").fill(PASSWORD);
+  await page.getByLabel("Repeat the password").fill(PASSWORD);
   await page.getByRole("button", { name: "Save" }).click();
   await page.waitForURL(isProjects);
 
@@ -119,7 +119,7 @@ inBrowser("an account gets another name", { as: async (rest) => Rest.signInByLin
   await open(page, "/setup/account");
   await page.getByLabel("Name").fill("Bob Example");
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-  await page.getByLabel("The same once more").fill(PASSWORD);
+  await page.getByLabel("Repeat the password").fill(PASSWORD);
   await page.getByRole("button", { name: "Save" }).click();
   await page.waitForURL(isProjects);
   await assertSeen(page.getByText("Account of Bob Example"));

@@ -10,7 +10,7 @@ inBrowser("a connection is tested, and nothing typed is lost", async ({ page, re
   await assertUsable(page);
   await page.getByRole("link", { name: "Register cluster" }).click();
   await page.getByLabel("Name").fill("search, production");
-  await page.getByLabel("Address").fill(demo.source);
+  await page.getByLabel("Address (endpoint)").fill(demo.source);
   await page.getByLabel("Credential").fill(demo.credential);
   await page.getByRole("button", { name: "Test connection" }).click();
   await assertSeen(page.getByText("Connected."));

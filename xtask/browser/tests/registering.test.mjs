@@ -53,17 +53,17 @@ inBrowser("a wrong address is told, and the right one registers", async ({ page,
   await open(page, `/p/${project}/clusters/new`);
   const register = page.getByRole("button", { name: "Register cluster" });
   await page.getByLabel("Name", { exact: true }).fill("search, <i>staging</i>");
-  await page.getByLabel("Address", { exact: true }).fill(NOBODY);
+  await page.getByLabel("Address (endpoint)", { exact: true }).fill(NOBODY);
   await page.getByLabel("Credential (optional)").fill(demo.credential);
   await register.click();
   const alert = page.getByRole("alert");
   await assertSeen(alert.getByRole("link", { name: CODE }));
-  assert.equal(await page.getByLabel("Address", { exact: true }).inputValue(), NOBODY);
+  assert.equal(await page.getByLabel("Address (endpoint)", { exact: true }).inputValue(), NOBODY);
   assert.equal(await page.getByLabel("Credential (optional)").inputValue(), "", "a credential is in no page");
   assert.ok(!(await page.content()).includes(demo.credential));
   await assertUsable(page);
 
-  await page.getByLabel("Address", { exact: true }).fill(demo.target);
+  await page.getByLabel("Address (endpoint)", { exact: true }).fill(demo.target);
   await page.getByLabel("Credential (optional)").fill("root:wrong");
   await register.click();
   await assertSeen(alert.getByRole("link", { name: CODE }));
@@ -82,10 +82,10 @@ inBrowser("a connection is tested without registering", { expected: [/^4\d\d for
   const project = await rest.newProject(unique("tested"));
   await open(page, `/p/${project}/clusters/new`);
   const tried = page.getByRole("status").filter({ has: page.locator("dl, [role=alert]") });
-  await page.getByLabel("Address", { exact: true }).fill(NOBODY);
+  await page.getByLabel("Address (endpoint)", { exact: true }).fill(NOBODY);
   await page.getByRole("button", { name: "Test connection" }).click();
   await assertSeen(tried.getByRole("link", { name: CODE }));
-  await page.getByLabel("Address", { exact: true }).fill(demo.source);
+  await page.getByLabel("Address (endpoint)", { exact: true }).fill(demo.source);
   await page.getByLabel("Credential (optional)").fill(demo.credential);
   await page.getByRole("button", { name: "Test connection" }).click();
   await assertSeen(tried.getByText("Connected."));
@@ -114,7 +114,7 @@ inBrowser("without scripts a cluster is registered too", { javaScriptEnabled: fa
   const project = await rest.newProject(unique("plain"));
   await open(page, `/p/${project}/clusters/new`);
   await page.getByLabel("Name", { exact: true }).fill("plain");
-  await page.getByLabel("Address", { exact: true }).fill(demo.target);
+  await page.getByLabel("Address (endpoint)", { exact: true }).fill(demo.target);
   await page.getByLabel("Credential (optional)").fill(demo.credential);
   await page.getByRole("button", { name: "Register cluster" }).click();
   assert.equal((await rest.get(`/v2/clusters?projectId=${project}`)).count, 1);

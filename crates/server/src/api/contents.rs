@@ -2,16 +2,19 @@
 //! caller waits, so that not too many are at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use vecferry_migrate::Selection;
 use vecferry_migrate::capacity::{CapacityRequest, capacity};
 use vecferry_migrate::cluster::cluster_problem;
+use vecferry_migrate::problem::ANY_CLUSTER;
+use vecferry_migrate::{Code, Problem, Selection};
 use vecferry_milvus::{Client, CollectionName, Error, ErrorKind, LoadState};
+use vecferry_words::Told;
 
 use super::answer::{Answer, Refusal, Refused, Result, answer, documents};
 use super::clusters::{busy, cluster};
@@ -23,6 +26,8 @@ use crate::service::Service;
 /// Collections of an answer.
 const COLLECTIONS_MAX: usize = 1000;
 const COLLECTIONS_DEFAULT: usize = 100;
+/// A cluster tells within this time what it holds.
+const ASK_MAX: Duration = Duration::from_secs(30);
 /// Collections that are asked about at once.
 const PARALLEL: usize = 8;
 /// Selectors of a request.
@@ -120,7 +125,16 @@ pub(crate) async fn collections(
         let client = Client::connect(endpoint, 1).await?;
         page(&client, &wanted, after, rows).await
     });
-    answer(seen.await.map_err(|error| cluster_problem(&error))?)
+    // A cluster that answers slowly, again and again, must not keep others from asking theirs.
+    let seen = tokio::time::timeout(ASK_MAX, seen).await.map_err(|_| silent(ASK_MAX))?;
+    answer(seen.map_err(|error| cluster_problem(&error))?)
+}
+
+/// That a cluster did not answer in time.
+pub(crate) fn silent(waited: Duration) -> Problem {
+    let seconds = waited.as_secs();
+    let told = Told::both(format!("no answer within {seconds} s"), format!("{seconds} 秒内无应答"));
+    Problem::new(Code::NoAnswer).with("side", ANY_CLUSTER).told("detail", told)
 }
 
 /// The last collection of a page: the first dot ends the database.

@@ -282,7 +282,10 @@ pub(crate) async fn cancel(
     Path(job_id): Path<String>,
     OptionalBody(CancelRequest { clean }): OptionalBody<CancelRequest>,
 ) -> Result<Done> {
-    job(&service, &caller, &job_id, Action::Administer).await?;
+    let record = job(&service, &caller, &job_id, Action::Administer).await?;
+    if clean && !record.state.is_open() && !has_begun(&service, &job_id).await? {
+        return Err(Refusal::conflict("the job created nothing", "任务没有创建任何内容"));
+    }
     let open = [JobState::Pending, JobState::InProgress, JobState::Canceling];
     let ended = [JobState::Successful, JobState::Failed, JobState::Canceled];
     let wanted = match clean {
@@ -294,6 +297,15 @@ pub(crate) async fn cancel(
     }
     service.wake.notify_one();
     done()
+}
+
+/// Whether a job came to the point where it may have created something.
+async fn has_begun(service: &Service, job_id: &str) -> std::result::Result<bool, Refusal> {
+    match service.store().job(&JobId::from(job_id)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::UnknownJob => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Go on with a job that failed or was canceled; takes a Project Admin

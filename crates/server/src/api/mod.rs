@@ -25,7 +25,9 @@ pub(crate) use address::{Peer, of as address_of};
 pub(crate) use answer::Refusal;
 pub(crate) use extract::{Body, Owner, Path, Query, Signed};
 pub(crate) use projects::project;
-pub(crate) use request::{Account, LANGUAGE_COOKIE, Made, SESSION_COOKIE, Stopped, cookie, language};
+pub(crate) use request::{
+    Account, HasSession, LANGUAGE_COOKIE, Made, SESSION_COOKIE, Stopped, cookie, language,
+};
 
 use std::sync::Arc;
 

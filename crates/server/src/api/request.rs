@@ -137,6 +137,10 @@ pub(crate) fn language(headers: &HeaderMap) -> Lang {
     }
 }
 
+/// Whether a browser that asks for an open page shows a session, good or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HasSession(pub(crate) bool);
+
 /// Whose account a sign-in was for, for the audit log.
 #[derive(Clone, Debug)]
 pub(crate) struct Account(pub(crate) String);

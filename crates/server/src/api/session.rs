@@ -287,6 +287,15 @@ async fn own_account<'a>(
     user.map(|user| (session, user)).ok_or_else(|| Problem::new(Code::NotSignedIn).into())
 }
 
+/// Refuses a password that is too short or too long.
+pub(crate) fn acceptable(password: &str) -> std::result::Result<(), Refusal> {
+    if password::check(&Secret::new(password)).is_ok() {
+        return Ok(());
+    }
+    let problem = Problem::new(Code::WeakPassword).with("min", password::CHARACTERS_MIN);
+    Err(problem.with("max", password::CHARACTERS_MAX).into())
+}
+
 /// Refuses whoever does not know the present password, where there is one.
 async fn is_own(
     service: &Service,
@@ -314,11 +323,8 @@ pub(crate) async fn set_password(
     Body(NewPassword { current_password, new_password }): Body<NewPassword>,
 ) -> Result<Done> {
     let (session, user) = own_account(&service, &caller).await?;
+    acceptable(&new_password)?;
     let new = Secret::new(new_password);
-    if password::check(&new).is_err() {
-        let problem = Problem::new(Code::WeakPassword).with("min", password::CHARACTERS_MIN);
-        return Err(problem.with("max", password::CHARACTERS_MAX).into());
-    }
     is_own(&service, peer, &user, current_password).await?;
     let hash = password::hash(&new).await.map_err(Refusal::unavailable)?;
     service.tables().set_password(&user.user_id, &hash, session).await?;

@@ -1,7 +1,7 @@
 //! Files that pages load, held in the program.
 
 use axum::Router;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
@@ -49,16 +49,20 @@ fn address(name: &str, content: &str) -> String {
 }
 
 /// A file.
-pub(crate) async fn asset(Path(name): Path<String>) -> Result<Response, Refusal> {
+///
+/// Only under the address with its own content's name is it kept: a process of another version may be asked for it as well.
+pub(crate) async fn asset(Path(name): Path<String>, uri: Uri) -> Result<Response, Refusal> {
     let (kind, content) = match name.as_str() {
         "console.css" => ("text/css; charset=utf-8", STYLE),
         "console.js" => ("text/javascript; charset=utf-8", SCRIPT),
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return Err(Refusal::absent(("file", "文件"), &name)),
     };
+    let is_own = uri.path_and_query().is_some_and(|asked| [style(), script()].contains(&asked.as_str()));
+    let kept = if is_own { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
+        (header::CACHE_CONTROL, HeaderValue::from_static(kept)),
     ];
     Ok((StatusCode::OK, headers, content).into_response())
 }

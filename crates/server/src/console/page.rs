@@ -27,6 +27,8 @@ pub(crate) fn page_with(status: StatusCode, template: &impl Template) -> Shown {
     };
     let text: String = text.chars().map(harmless).collect();
     let headers = [
+        // Forms of a page say where they come from, and nobody else learns it.
+        (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     ];

@@ -46,7 +46,8 @@ pub(crate) fn refused(refusal: &Refusal, method: &Method, look: Look, request_id
         StatusCode::SERVICE_UNAVAILABLE => t.say("Not available now", "暂时不可用"),
         _ => t.say("This could not be done", "无法完成操作"),
     };
-    let troubles = refusal.problems().iter().map(|problem| Trouble::of(problem, look.lang())).collect();
+    let troubles =
+        refusal.problems().iter().map(|problem| Trouble::of_request(problem, look.lang())).collect();
     let page = Refused { t, title, troubles, request_id: request_id.to_owned(), is_sign_in, look };
     page_with(status, &page).unwrap_or_else(|_| status.into_response())
 }

@@ -7,6 +7,8 @@ use axum::extract::State;
 use axum::routing::get;
 use std::sync::Arc;
 
+use vecferry_migrate::Code;
+
 use super::form::Form;
 use super::frame::{Look, Visit};
 use super::page::{Shown, page_of_form, see};
@@ -15,7 +17,7 @@ use super::sign_in::arrived;
 use crate::access::Actor;
 use crate::api::members::{OrganizationChange, change_organization};
 use crate::api::session::{self, AccountChange, NewPassword, SignInByLink};
-use crate::api::{Account, Body, Owner, Peer, Refusal, Signed};
+use crate::api::{Account, Body, HasSession, Owner, Peer, Refusal, Signed};
 use crate::service::Service;
 
 /// Its addresses.
@@ -32,6 +34,8 @@ pub(super) fn ways() -> Router<Arc<Service>> {
 struct SetupPage {
     look: Look,
     t: Say,
+    /// Somebody may be signed in in this browser: nobody else is without a word.
+    has_session: bool,
     troubles: Vec<Trouble>,
 }
 
@@ -49,16 +53,28 @@ struct AccountPage {
     troubles: Vec<Trouble>,
 }
 
-fn of_link(look: Look, refusal: Option<&Refusal>) -> Shown {
-    let problems = refusal.map(Refusal::problems).unwrap_or_default();
-    let troubles = problems.iter().map(|problem| Trouble::of(problem, look.lang())).collect();
-    page_of_form(refusal, &SetupPage { t: look.t, look, troubles })
+fn of_link(look: Look, has_session: bool, refusal: Option<&Refusal>) -> Shown {
+    let wrong = |code| Trouble {
+        code,
+        what: look
+            .t
+            .say("the link is invalid, expired or already used", "链接无效、已过期或已被使用")
+            .to_owned(),
+        hint: look.t.say("ask an Organization Owner for a new one", "请组织管理员生成新的链接").to_owned(),
+    };
+    let problems = refusal.map(Refusal::problems).unwrap_or_default().iter();
+    let troubles = problems.map(|problem| match problem.code == Code::NotSignedIn {
+        true => wrong(problem.code.to_string()),
+        false => Trouble::of(problem, look.lang()),
+    });
+    let troubles = troubles.collect();
+    page_of_form(refusal, &SetupPage { t: look.t, look, has_session, troubles })
 }
 
 /// Where a one-time link leads. What stands behind its `#` never leaves the browser by itself: the script puts it into the
 /// form.
-pub(crate) async fn page(look: Look) -> Shown {
-    of_link(look, None)
+pub(crate) async fn page(look: Look, Extension(HasSession(has_session)): Extension<HasSession>) -> Shown {
+    of_link(look, has_session, None)
 }
 
 /// Signs in with the link.
@@ -75,7 +91,7 @@ pub(crate) async fn begin(
     let mut answered = session::sign_in_by_link(State(service), Extension(peer), link).await;
     let account = answered.extensions_mut().remove::<Account>();
     let mut response = match answered.extensions_mut().remove::<Refusal>() {
-        Some(refusal) => of_link(look, Some(&refusal))?,
+        Some(refusal) => of_link(look, true, Some(&refusal))?,
         None => arrived(answered, "/setup/account")?,
     };
     if let Some(account) = account {
@@ -139,6 +155,10 @@ async fn onward(visit: &Visit) -> Result<String, Refusal> {
 async fn saved(visit: &Visit, peer: Peer, form: &Form) -> Result<(), Refusal> {
     if form.text("new_password") != form.text("repeated_password") {
         return Err(Refusal::bad_told("the two passwords differ", "两次输入的密码不一致"));
+    }
+    // What would be refused later is refused before anything is changed.
+    if !form.text("new_password").is_empty() {
+        session::acceptable(form.text("new_password"))?;
     }
     let service = || State(Arc::clone(&visit.service));
     let signed = || Signed(Arc::clone(&visit.caller));

@@ -1,6 +1,6 @@
 //! How figures, times and problems are written on a page.
 
-use vecferry_migrate::{JobState, Problem};
+use vecferry_migrate::{Code, JobState, Problem};
 use vecferry_words::{Lang, Surface};
 
 use crate::access::{OrganizationRole, ProjectRole};
@@ -59,8 +59,27 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
-    /// A problem in a language.
+    /// A problem in a language, on the page of the form that it is about: what programs are told of requests that can't be
+    /// read helps nobody there.
     pub(crate) fn of(problem: &Problem, lang: Lang) -> Self {
+        if problem.code != Code::BadRequest {
+            return Self::of_request(problem, lang);
+        }
+        let value =
+            |wanted: &str| problem.values.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+        let detail = match lang {
+            Lang::En => value("detail"),
+            Lang::Zh => value("detail_zh").or_else(|| value("detail")),
+        };
+        Self {
+            code: problem.code.to_string(),
+            what: detail.cloned().unwrap_or_default(),
+            hint: lang.pick("correct it below and send the form again", "请在下方修正后重新提交").to_owned(),
+        }
+    }
+
+    /// A problem in a language, as programs are told it.
+    pub(crate) fn of_request(problem: &Problem, lang: Lang) -> Self {
         Self {
             code: problem.code.to_string(),
             what: problem.what_on(Surface::Service, lang),

@@ -9,6 +9,8 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use std::sync::Arc;
+use vecferry_migrate::{Code, Problem};
+use vecferry_words::Lang;
 
 use super::form::Form;
 use super::frame::{Look, Visit};
@@ -44,6 +46,23 @@ struct SignInPage {
     troubles: Vec<Trouble>,
 }
 
+/// A refused sign-in. It does not tell which of both was wrong.
+fn trouble(problem: &Problem, lang: Lang) -> Trouble {
+    match problem.code == Code::NotSignedIn {
+        true => Trouble {
+            code: problem.code.to_string(),
+            what: lang.pick("the email or the password is wrong", "邮箱或密码不正确").to_owned(),
+            hint: lang
+                .pick(
+                    "try again, or ask an Organization Owner for a one-time link",
+                    "请重试，或请组织管理员生成一次性登录链接",
+                )
+                .to_owned(),
+        },
+        false => Trouble::of(problem, lang),
+    }
+}
+
 /// The form.
 fn page_of(service: &Service, look: Look, (next, email): (&str, &str), refusal: Option<&Refusal>) -> Shown {
     let lang = look.lang();
@@ -53,7 +72,7 @@ fn page_of(service: &Service, look: Look, (next, email): (&str, &str), refusal: 
         next: back(next).to_owned(),
         email: email.to_owned(),
         has_provider: service.oidc().is_some(),
-        troubles: problems.iter().map(|problem| Trouble::of(problem, lang)).collect(),
+        troubles: problems.iter().map(|problem| trouble(problem, lang)).collect(),
         look,
     };
     page_of_form(refusal, &form)

@@ -9,7 +9,7 @@ const KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// Drafts of one person in an organization; a new one takes the place of the oldest.
 const PER_PERSON_MAX: i64 = 20;
 /// A start that came to nothing for so long is not under way any more: its process ended.
-const STARTING_MS: i64 = 2 * 60 * 1000;
+const STARTING_MS: i64 = 12 * 60 * 1000;
 
 /// A draft to be made.
 #[derive(Clone, Debug)]
@@ -111,10 +111,17 @@ impl Tables {
         Ok(draft_id)
     }
 
-    /// A draft of a project.
-    pub(crate) async fn draft(&self, project_id: &str, draft_id: &str) -> Result<Option<DraftRecord>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM drafts WHERE draft_id = $1 AND project_id = $2");
-        self.row(&sql, [draft_id.into(), project_id.into()], read).await
+    /// A draft of a project, for the one who made it: it may name clusters that others do not see, and holds a credential.
+    pub(crate) async fn draft(
+        &self,
+        project_id: &str,
+        draft_id: &str,
+        created_by: &str,
+    ) -> Result<Option<DraftRecord>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM drafts WHERE draft_id = $1 AND project_id = $2 AND created_by = $3"
+        );
+        self.row(&sql, [draft_id.into(), project_id.into(), created_by.into()], read).await
     }
 
     /// Records another content, where it is still the one that was read: otherwise [`vecferry_store::ErrorKind::Unmet`].
@@ -141,6 +148,30 @@ impl Tables {
         Ok(run)
     }
 
+    /// Whether a check of a draft is the last one that was asked for.
+    pub(crate) async fn is_current_check(&self, draft_id: &str, run: &str) -> Result<bool, Error> {
+        let sql = "SELECT draft_id FROM drafts WHERE draft_id = $1 AND check_run = $2";
+        let found = self.row(sql, [draft_id.into(), run.into()], |record| record.text(0)).await?;
+        Ok(found.is_some())
+    }
+
+    /// Encrypted credentials of sources, behind a draft.
+    pub(crate) async fn sealed_drafts(
+        &self,
+        after: &str,
+        rows: i64,
+    ) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let sql = "SELECT draft_id, secret FROM drafts WHERE draft_id > $1 AND secret IS NOT NULL \
+            ORDER BY draft_id LIMIT $2";
+        self.rows(sql, [after.into(), rows.into()], |record| Ok((record.text(0)?, record.bytes(1)?))).await
+    }
+
+    /// Replaces an encrypted credential, if nobody else did meanwhile.
+    pub(crate) async fn reseal_draft(&self, draft_id: &str, old: Vec<u8>, new: Vec<u8>) -> Result<(), Error> {
+        let sql = "UPDATE drafts SET secret = $3 WHERE draft_id = $1 AND secret = $2";
+        self.change([Change::new(sql, [draft_id.into(), old.into(), new.into()])]).await.map(drop)
+    }
+
     /// Records what a check came to, if no other one began meanwhile.
     pub(crate) async fn end_check(&self, draft_id: &str, run: &str, result: &str) -> Result<(), Error> {
         let now = self.now_ms().await?;
@@ -150,11 +181,11 @@ impl Tables {
         self.change([Change::new(sql, values)]).await.map(drop)
     }
 
-    /// Reserves a draft for whoever starts it. Tells whether nobody else does.
+    /// Reserves a draft for one start, which may check for minutes. Tells whether none is under way.
     pub(crate) async fn begin_start(&self, draft_id: &str, actor: &str) -> Result<bool, Error> {
         let now = self.now_ms().await?;
         let sql = "UPDATE drafts SET starting_by = $2, starting_ms = $3 WHERE draft_id = $1 \
-            AND (starting_by IS NULL OR starting_by = $2 OR starting_ms < $4)";
+            AND (starting_by IS NULL OR starting_ms < $4)";
         let values = [draft_id.into(), actor.into(), now.into(), now.saturating_sub(STARTING_MS).into()];
         Ok(self.change([Change::new(sql, values)]).await?.first() == Some(&1))
     }
@@ -219,7 +250,7 @@ mod tests {
         for number in 0..PER_PERSON_MAX {
             tables.add_draft(draft(&org_id, &number.to_string())).await.unwrap();
         }
-        assert_eq!(tables.draft("project", &first).await.unwrap(), None, "the oldest made room");
+        assert_eq!(tables.draft("project", &first, "user").await.unwrap(), None, "the oldest made room");
         let now = tables.now_ms().await.unwrap();
         assert_eq!(tables.forget_drafts(now, 500).await.unwrap(), 0);
         assert_eq!(tables.forget_drafts(now + KEPT_MS + 1000, 500).await.unwrap(), PER_PERSON_MAX as u64);
@@ -232,19 +263,25 @@ mod tests {
 
     async fn two_tabs_do_not_overwrite_each_other_on(tables: Tables, org_id: String) {
         let id = tables.add_draft(draft(&org_id, "{}")).await.unwrap();
-        let mut seen = tables.draft("project", &id).await.unwrap().unwrap();
-        assert_eq!(tables.draft("another", &id).await.unwrap(), None);
+        let mut seen = tables.draft("project", &id, "user").await.unwrap().unwrap();
+        assert_eq!(tables.draft("another", &id, "user").await.unwrap(), None);
+        assert_eq!(tables.draft("project", &id, "another").await.unwrap(), None);
         seen.secret = Some(vec![1, 2]);
         tables.change_draft(&seen, "1").await.unwrap();
         assert_eq!(tables.change_draft(&seen, "2").await.unwrap_err().kind(), ErrorKind::Unmet);
+        let sealed = tables.sealed_drafts("", 10).await.unwrap();
+        assert_eq!(sealed, [(id.clone(), vec![1, 2])]);
+        tables.reseal_draft(&id, vec![9], vec![3]).await.unwrap();
         let run = tables.begin_check(&id, "a").await.unwrap();
+        assert!(tables.is_current_check(&id, &run).await.unwrap());
         let later = tables.begin_check(&id, "b").await.unwrap();
+        assert!(!tables.is_current_check(&id, &run).await.unwrap());
         tables.end_check(&id, &run, "late").await.unwrap();
-        let now = tables.draft("project", &id).await.unwrap().unwrap();
+        let now = tables.draft("project", &id, "user").await.unwrap().unwrap();
         assert_eq!((now.content.as_str(), now.secret.as_deref()), ("1", Some(&[1, 2][..])));
         assert_eq!(now.check.unwrap().ended, None, "that was another one");
         tables.end_check(&id, &later, "{}").await.unwrap();
-        let check = tables.draft("project", &id).await.unwrap().unwrap().check.unwrap();
+        let check = tables.draft("project", &id, "user").await.unwrap().unwrap().check.unwrap();
         assert_eq!((check.of.as_str(), check.ended.unwrap().1.as_str()), ("b", "{}"));
     }
 
@@ -256,7 +293,7 @@ mod tests {
     async fn one_person_starts_a_draft_on(tables: Tables, org_id: String) {
         let id = tables.add_draft(draft(&org_id, "{}")).await.unwrap();
         assert!(tables.begin_start(&id, "user").await.unwrap());
-        assert!(tables.begin_start(&id, "user").await.unwrap());
+        assert!(!tables.begin_start(&id, "user").await.unwrap(), "it is under way");
         assert!(!tables.begin_start(&id, "another").await.unwrap());
         tables.drop_start(&id).await.unwrap();
         assert!(tables.begin_start(&id, "another").await.unwrap());

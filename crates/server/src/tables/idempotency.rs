@@ -7,7 +7,7 @@ use super::Tables;
 /// Names are remembered so long.
 pub(super) const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1000;
 /// A request that made nothing for so long is not under way any more: its process ended.
-const UNDER_WAY_MS: i64 = 2 * 60 * 1000;
+const UNDER_WAY_MS: i64 = 12 * 60 * 1000;
 
 /// What became of an earlier request with the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]

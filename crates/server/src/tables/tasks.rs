@@ -189,7 +189,7 @@ impl Tables {
     /// Records how a task ended.
     pub(crate) async fn end_task(&self, task_id: &str, end: TaskEnd) -> Result<(), Error> {
         let now = self.now_ms().await?;
-        let sql = "UPDATE tasks SET state = $2, reason = $3, result = $4, ended_ms = $5 \
+        let sql = "UPDATE tasks SET state = $2, reason = $3, result = COALESCE($4, result), ended_ms = $5 \
             WHERE task_id = $1 AND state = 'IN_PROGRESS'";
         let values: [Value; 5] =
             [task_id.into(), end.state.name().into(), end.reason.into(), end.result.into(), now.into()];

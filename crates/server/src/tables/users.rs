@@ -41,13 +41,23 @@ impl Tables {
         self.row(&sql, [email.to_lowercase().into()], read).await
     }
 
-    /// The names of people by their IDs. Who is not recorded is not among them.
-    pub(crate) async fn user_names(&self, user_ids: &[String]) -> Result<BTreeMap<String, String>, Error> {
+    /// The names of people by their IDs. Only those who are members of an organization, or did something in it, are among
+    /// them.
+    pub(crate) async fn user_names(
+        &self,
+        org_id: &str,
+        user_ids: &[String],
+    ) -> Result<BTreeMap<String, String>, Error> {
         if user_ids.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let sql = format!("SELECT user_id, name FROM users WHERE user_id IN ({})", places(1, user_ids.len()));
-        let values = user_ids.iter().map(Value::from);
+        let sql = format!(
+            "SELECT user_id, name FROM users u WHERE user_id IN ({}) AND (EXISTS (SELECT 1 FROM members m \
+             WHERE m.org_id = $1 AND m.user_id = u.user_id) OR EXISTS (SELECT 1 FROM audit a \
+             WHERE a.org_id = $1 AND a.actor = u.user_id))",
+            places(2, user_ids.len())
+        );
+        let values = [Value::from(org_id)].into_iter().chain(user_ids.iter().map(Value::from));
         let names = self.rows(&sql, values, |record| Ok((record.text(0)?, record.text(1)?))).await?;
         Ok(names.into_iter().collect())
     }

@@ -124,16 +124,16 @@ async fn read(
         head: Head::new(visit.t(), &recorded),
         tabs: tabs(visit.t(), part.show),
         actions: Actions::new(&recorded, part.may_act, typed),
-        query: query(wanted, part.show, recorded.record.state),
+        query: query(wanted, part.show, &recorded.stand()),
         part,
         troubles: problems.iter().map(|problem| Trouble::of(problem, visit.lang())).collect(),
     })
 }
 
-/// The query of what refreshes by itself: the same part, and the state that the page around it shows.
-fn query(wanted: &Wanted, show: Show, state: JobState) -> String {
+/// The query of what refreshes by itself: the same part, and what the page around it shows.
+fn query(wanted: &Wanted, show: Show, stand: &str) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("show", show.name()).append_pair("was", state.name());
+    query.append_pair("show", show.name()).append_pair("was", stand);
     if wanted.page > 0 {
         query.append_pair("page", &wanted.page.to_string());
     }

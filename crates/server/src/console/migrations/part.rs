@@ -38,7 +38,7 @@ pub(super) struct Wanted {
     pub(super) page: usize,
     /// Part of a collection's name.
     pub(super) name: String,
-    /// The state that the page around it shows.
+    /// What the page around it shows, as [`Recorded::stand`].
     pub(super) was: String,
 }
 
@@ -263,11 +263,16 @@ impl Part {
         let record = &recorded.record;
         let began = recorded.began.as_ref();
         let tasks = match recorded.report() {
-            Some(_) => of_job(&visit.service, &record.job_id).await?,
+            // What was loaded or compared before a job went on says nothing of what it copied then.
+            Some(_) => {
+                let tasks = of_job(&visit.service, &record.job_id).await?.into_iter();
+                let since = record.ended_ms.map(time).unwrap_or_default();
+                tasks.filter(|task| is_since(&task.create_time, &since)).collect()
+            }
             None => Vec::new(),
         };
         let is_live = recorded.is_open() || tasks.iter().any(is_under_way);
-        let is_other = !wanted.was.is_empty() && wanted.was != record.state.name();
+        let is_other = !wanted.was.is_empty() && wanted.was != recorded.stand();
         let is_overview = show == Show::Overview;
         let mut part = Self {
             base: base.to_owned(),
@@ -437,6 +442,12 @@ fn limited_by(t: Say, name: Option<&str>) -> String {
     }
 }
 
+/// Whether a time is not before another, both as RFC 3339. What can't be read is not.
+fn is_since(at: &str, since: &str) -> bool {
+    let read = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    matches!((read(at), read(since)), (Some(at), Some(since)) if at >= since)
+}
+
 impl End {
     fn new(t: Say, recorded: &Recorded) -> Self {
         let (lang, state) = (t.0, recorded.record.state);
@@ -462,7 +473,10 @@ impl End {
             tone,
             sign,
             word: words::chip(t, &recorded.record, recorded.now_ms).word,
-            meaning: verdict.map_or_else(|| vec![not_begun(t, state).to_owned()], |verdict| verdict.meaning),
+            meaning: verdict.map_or_else(
+                || vec![without_report(t, recorded, state).to_owned()],
+                |verdict| verdict.meaning,
+            ),
             proof,
             problems: troubles(&all),
             more_problems: all.len().saturating_sub(PROBLEMS_MAX),
@@ -474,6 +488,17 @@ impl End {
             has_report: recorded.report().is_some(),
             open_indexes: open.filter(|index| index.built_rows < index.total_rows).count(),
         }
+    }
+}
+
+/// What is known of an end that no report tells of.
+fn without_report(t: Say, recorded: &Recorded, state: JobState) -> &'static str {
+    match recorded.began {
+        Some(_) => t.say(
+            "The last attempt ended before it could report. What was copied before is still on the target; it is not verified.",
+            "最近一次执行在生成报告之前结束。此前复制的数据仍在目标集群上，未经校验。",
+        ),
+        None => not_begun(t, state),
     }
 }
 

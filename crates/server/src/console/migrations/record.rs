@@ -121,6 +121,16 @@ impl Recorded {
         words::is_open(self.record.state)
     }
 
+    /// What the page around the part that refreshes depends on: the state, and whether there is anything yet that can be
+    /// limited or cleaned up. A migration is in progress a moment before the engine records it.
+    pub(super) fn stand(&self) -> String {
+        let state = self.record.state.name();
+        match self.began {
+            Some(_) => state.to_owned(),
+            None => format!("{state}.not-begun"),
+        }
+    }
+
     /// The report of its end.
     pub(super) fn report(&self) -> Option<&Report> {
         let report = self.began.as_ref().and_then(|began| began.report.as_ref());

@@ -17,7 +17,7 @@ impl People {
             ids.iter().filter(|id| id.starts_with(prefix)).map(|id| (*id).to_owned()).collect()
         };
         let tables = visit.service.tables();
-        let mut names = tables.user_names(&with("user-")).await?;
+        let mut names = tables.user_names(&visit.caller.org_id, &with("user-")).await?;
         names.extend(tables.key_names(&visit.caller.org_id, &with("key-")).await?);
         if ids.iter().any(|id| id.starts_with("proj-")) {
             let projects = tables.projects(&visit.caller.org_id, "").await?.into_iter();

@@ -10,7 +10,7 @@ use tracing::Instrument;
 use vecferry_migrate::problem::{Check, CheckId, Outcome};
 use vecferry_migrate::{Code, PlanSummary, Problem};
 use vecferry_report::{figures, labels};
-use vecferry_words::Lang;
+use vecferry_words::{Lang, Told};
 
 use super::{At, Head, Step, at};
 use crate::access::Caller;
@@ -23,8 +23,11 @@ use crate::console::show::{Say, Trouble, took};
 use crate::jobs::{Options, time};
 use crate::problem::document;
 use crate::service::Service;
-use crate::tables::CheckRun;
 
+/// What a check found counts for so long.
+const GOOD_MS: i64 = 60 * 60 * 1000;
+/// Whether a check is still wanted is looked at so often.
+const SUPERSEDED_LOOK: Duration = Duration::from_secs(2);
 /// A check takes so long at most, with its wait for a turn.
 const CHECK_MAX: Duration = Duration::from_secs(600);
 /// A check that tells nothing for so long was left by its process.
@@ -73,6 +76,8 @@ pub(super) fn state(at: &At, now_ms: i64) -> State {
         return State::None;
     };
     match &check.ended {
+        // Clusters change: what was seen long ago is not what will be done.
+        Some((ended_ms, _)) if now_ms.saturating_sub(*ended_ms) > GOOD_MS => State::None,
         Some((ended_ms, result)) => ended(*ended_ms, result),
         None if now_ms.saturating_sub(check.begun_ms) > SILENT_MS => {
             State::Refused { ended_ms: now_ms, problems: vec![crate::jobs::stopped()] }
@@ -85,9 +90,13 @@ pub(super) fn state(at: &At, now_ms: i64) -> State {
 }
 
 fn ended(ended_ms: i64, result: &str) -> State {
-    let unread = |detail: &str| State::Refused {
-        ended_ms,
-        problems: vec![Problem::new(Code::ServiceUnavailable).with("detail", detail)],
+    let unread = |error: &str| {
+        tracing::warn!(%error, "the result of a check can't be read");
+        let told = Told::both("the stored result can't be read; check again", "无法读取预检结果，请重新检查");
+        State::Refused {
+            ended_ms,
+            problems: vec![Problem::new(Code::ServiceUnavailable).told("detail", told)],
+        }
     };
     match serde_json::from_str(result) {
         Ok(Kept::Refused(problems)) => {
@@ -113,15 +122,10 @@ fn ended(ended_ms: i64, result: &str) -> State {
 }
 
 /// Whether what was chosen can be started.
-pub(super) fn has_passed(at: &At) -> bool {
-    match at.record.check.as_ref() {
-        Some(CheckRun { of, ended: Some((ended_ms, result)), .. }) if *of == at.draft.hash() => {
-            match ended(*ended_ms, result) {
-                State::Done(checked) => checked.plan.is_some(),
-                State::None | State::Running { .. } | State::Refused { .. } => false,
-            }
-        }
-        Some(_) | None => false,
+pub(super) fn has_passed(at: &At, now_ms: i64) -> bool {
+    match state(at, now_ms) {
+        State::Done(checked) => checked.plan.is_some(),
+        State::None | State::Running { .. } | State::Refused { .. } => false,
     }
 }
 
@@ -342,7 +346,10 @@ pub(super) async fn begun(at: &At) -> Shown {
     let (service, caller) = (Arc::clone(&at.visit.service), Arc::clone(&at.visit.caller));
     let span = tracing::info_span!("check", %draft_id);
     let task = async move {
-        let kept = checked(&service, &caller, body).await;
+        let kept = tokio::select! {
+            kept = checked(&service, &caller, body) => kept,
+            () = superseded(&service, &draft_id, &run) => return,
+        };
         let result = serde_json::to_string(&kept).unwrap_or_default();
         if let Err(error) = service.tables().end_check(&draft_id, &run, &result).await {
             tracing::warn!(%error, "what a check came to is not recorded");
@@ -352,11 +359,22 @@ pub(super) async fn begun(at: &At) -> Shown {
     at.to(Step::Check)
 }
 
+/// Waits until nobody wants a check any more: its draft is gone, or another check was asked for.
+async fn superseded(service: &Service, draft_id: &str, run: &str) {
+    loop {
+        tokio::time::sleep(SUPERSEDED_LOOK).await;
+        // A store that is away says nothing about it.
+        if matches!(service.tables().is_current_check(draft_id, run).await, Ok(false)) {
+            return;
+        }
+    }
+}
+
 /// Makes the check when it has a turn.
 async fn checked(service: &Service, caller: &Caller, body: String) -> Kept {
     let refused = |problem: &Problem| Kept::Refused(vec![document(problem)]);
     let made = Box::pin(async {
-        let _permit = service.checks().acquire().await.map_err(Refusal::unavailable)?;
+        let _permit = service.draft_checks().acquire().await.map_err(Refusal::unavailable)?;
         outcome(service, caller, body.as_bytes()).await
     });
     tokio::select! {
@@ -364,10 +382,7 @@ async fn checked(service: &Service, caller: &Caller, body: String) -> Kept {
             Ok(Ok(outcome)) => Kept::Outcome(outcome),
             Ok(Err(refusal)) => Kept::Refused(refusal.problems().iter().map(document).collect()),
             Err(_) => {
-                let minutes = CHECK_MAX.as_secs() / 60;
-                let problem = Problem::new(Code::BadRequest);
-                let problem = problem.with("detail", format!("the check took more than {minutes} minutes"));
-                refused(&problem.with("detail_zh", format!("预检超过 {minutes} 分钟")))
+                refused(&crate::api::contents::silent(CHECK_MAX))
             }
         },
         () = service.stopping().cancelled() => refused(&crate::jobs::stopped()),

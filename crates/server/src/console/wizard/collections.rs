@@ -13,7 +13,7 @@ use super::source::{limits, what};
 use super::{At, Step, at};
 use crate::access::Action;
 use crate::api::clusters::{busy, cluster};
-use crate::api::contents::{CollectionSeen, Wanted, page as held_page};
+use crate::api::contents::{CollectionSeen, Wanted, page as held_page, silent};
 use crate::api::migrations::name_of;
 use crate::api::{Path, Refusal};
 use crate::console::form::Form;
@@ -118,13 +118,7 @@ async fn seen(at: &At) -> Result<(Vec<CollectionSeen>, bool), Refusal> {
         held_page(&client, &Wanted::all(None), None, COLLECTIONS_MAX).await
     };
     let told = tokio::time::timeout(ASK_MAX, Box::pin(asked)).await;
-    let told = told.map_err(|_| {
-        let seconds = ASK_MAX.as_secs();
-        Refusal::bad_told(
-            format!("the cluster did not tell within {seconds} s what it holds"),
-            format!("集群在 {seconds} 秒内未返回其内容"),
-        )
-    })?;
+    let told = told.map_err(|_| silent(ASK_MAX))?;
     let told = told.map_err(|error| -> Problem { cluster_problem(&error) })?;
     Ok((told.collections, told.cursor.is_some()))
 }

@@ -11,6 +11,7 @@ use super::draft::{Draft, Found, Source};
 use super::source::where_from;
 use super::{Step, at};
 use crate::api::clusters::busy;
+use crate::api::contents::silent;
 use crate::api::migrations::{Source as Asked, access};
 use crate::api::{Path, Refusal};
 use crate::console::form::Form;
@@ -81,13 +82,7 @@ async fn tested(service: &Service, asked: &Asked) -> Result<(Access, Found), Ref
     let endpoint = service.endpoint(&access.address, access.secret(), access.ca_pem.as_deref()).await?;
     let at_ms = service.tables().now_ms().await?;
     let tested = tokio::time::timeout(TEST_MAX, Box::pin(contents(&endpoint))).await;
-    let (version, databases, collections) = tested.map_err(|_| {
-        let seconds = TEST_MAX.as_secs();
-        Refusal::bad_told(
-            format!("the cluster did not answer within {seconds} s"),
-            format!("集群在 {seconds} 秒内未应答"),
-        )
-    })??;
+    let (version, databases, collections) = tested.map_err(|_| silent(TEST_MAX))??;
     let plan = plan_of(endpoint.host(), &PlanHints::default()).map(|found| found.deployment.to_string());
     let access = Access { address: endpoint.to_string(), ..access };
     let found = Found {

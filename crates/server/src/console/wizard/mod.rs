@@ -134,6 +134,8 @@ pub(super) struct At {
     pub(super) project: ProjectRecord,
     pub(super) record: DraftRecord,
     draft: Draft,
+    /// When it was read.
+    now_ms: i64,
 }
 
 impl At {
@@ -187,7 +189,7 @@ impl At {
             Step::Source
         } else if self.draft.target.is_none() {
             Step::Target
-        } else if check::has_passed(self) {
+        } else if check::has_passed(self, self.now_ms) {
             Step::Review
         } else {
             Step::Check
@@ -226,7 +228,8 @@ pub(super) async fn at(
         return Ok(Err(not_allowed(&visit, &project).await?));
     }
     let tables = visit.service.tables();
-    let Some(record) = tables.draft(&project.project_id, &draft_id).await? else {
+    let Some(record) = tables.draft(&project.project_id, &draft_id, &visit.caller.actor.to_string()).await?
+    else {
         let of = (visit.caller.org_id.as_str(), project.project_id.as_str());
         return match tables.job_of_draft(of, &request_name(&draft_id)).await? {
             Some(job_id) => Ok(Err(see(&format!("/p/{}/migrations/{job_id}", project.project_id))?)),
@@ -234,7 +237,8 @@ pub(super) async fn at(
         };
     };
     let draft = serde_json::from_str(&record.content).map_err(Refusal::unavailable)?;
-    Ok(Ok(At { visit, project, record, draft }))
+    let now_ms = visit.service.tables().now_ms().await?;
+    Ok(Ok(At { visit, project, record, draft, now_ms }))
 }
 
 /// The name of the request that starts a draft: whoever sends it twice gets the same job.

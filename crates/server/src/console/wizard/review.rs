@@ -68,6 +68,7 @@ struct ReviewPage {
     t: Say,
     head: Head,
     troubles: Vec<Trouble>,
+    version: String,
     checked: String,
     collections: String,
     rows: String,
@@ -205,6 +206,7 @@ pub(super) async fn shown(at: &At, refusal: Option<&Refusal>, form: Option<&Form
         t: at.t(),
         head: at.head(Step::Review),
         troubles: at.troubles(refusal),
+        version: version(at),
         checked: time(*ended_ms),
         collections: labels::some_collections(lang, plan.collections.len()),
         rows: labels::about_rows(lang, rows),
@@ -243,9 +245,21 @@ pub(super) async fn start(visit: Visit, Path(path): Path<(String, String)>, form
     }
 }
 
+/// What the page shows: a start of something else, chosen in another tab, is refused.
+fn version(at: &At) -> String {
+    let run = at.record.check.as_ref().map(|check| check.run.as_str());
+    format!("{} {}", at.draft.hash(), run.unwrap_or_default())
+}
+
 async fn started(at: &mut At, form: &Form) -> Shown {
-    if !super::check::has_passed(at) {
+    if !super::check::has_passed(at, at.now_ms) {
         return at.to(Step::Check);
+    }
+    if form.text("of") != version(at) {
+        return Err(Refusal::conflict(
+            "something was chosen or checked anew since this page was shown; review it once more",
+            "此页面显示之后选择或预检已变化；请重新确认",
+        ));
     }
     let start_time = start_time(form)?;
     if !form.has("stopped") {
@@ -264,7 +278,10 @@ async fn started(at: &mut At, form: &Form) -> Shown {
     }
     let (tables, draft_id) = (at.visit.service.tables(), at.record.draft_id.as_str());
     if !tables.begin_start(draft_id, &at.visit.caller.actor.to_string()).await? {
-        return Err(Refusal::conflict("somebody else is starting this migration", "其他人正在启动此迁移"));
+        return Err(Refusal::conflict(
+            "this migration is being started; wait a moment",
+            "此迁移正在启动，请稍候",
+        ));
     }
     match sent(at, request.to_string()).await {
         Ok(made) => {

@@ -46,8 +46,11 @@ impl Browser {
     pub(crate) async fn submit(&self, page: &str, action: &str, fields: &[(&str, &str)]) -> Answer {
         let shown = self.page(page).await;
         assert!(shown.contains(&format!("action=\"{action}\"")), "{page} has no form to {action}: {shown}");
-        let csrf = between(&shown, "name=\"csrf\" value=\"", "\"").unwrap_or_default().to_owned();
-        let fields: Vec<_> = [("csrf", csrf.as_str())].into_iter().chain(fields.iter().copied()).collect();
+        let hidden = hidden(&shown, action);
+        let given = |name: &str| fields.iter().any(|(given, _)| *given == name);
+        let kept = hidden.iter().filter(|(name, _)| !given(name));
+        let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
+        let fields: Vec<_> = kept.chain(fields.iter().copied()).collect();
         self.post(action, &fields).await
     }
 
@@ -85,6 +88,17 @@ fn assert_harmless(path: &str, answer: &Answer) {
             assert!(!text.contains(inline), "{path} has {inline}: {text}");
         }
     }
+}
+
+/// The hidden fields of the form of a page, which a browser sends as they are.
+fn hidden(page: &str, action: &str) -> Vec<(String, String)> {
+    let form = page.split("<form").find(|form| form.contains(&format!("action=\"{action}\"")));
+    let form = form.and_then(|form| form.split("</form>").next()).unwrap_or_default();
+    let inputs = form.split("<input type=\"hidden\" ").skip(1).filter_map(|input| {
+        let name = between(input, "name=\"", "\"")?;
+        Some((name.to_owned(), between(input, "value=\"", "\"")?.to_owned()))
+    });
+    inputs.collect()
 }
 
 /// Where an answer sends the browser.

@@ -138,3 +138,41 @@ async fn browsers_see_a_page_where_a_provider_signs_nobody_in() {
     // Programs are answered as ever.
     assert!(running.client.get(&callback).await.code().starts_with("VF-082"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_elsewhere_signs_nobody_in() {
+    let place = Place::sqlite();
+    let running = Running::start(&place, settings()).await;
+    let token = running.link.clone().unwrap();
+    for (name, value) in
+        [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example"), ("origin", "null")]
+    {
+        let browser = Browser::of(&running.client.with(name, value));
+        let refused = browser.post("/setup", &[("token", &token)]).await;
+        assert_eq!((refused.status, refused.header("set-cookie")), (403, ""), "{name}: {value}");
+        let fields = [("email", "owner@localhost"), ("password", PASSWORD)];
+        assert_eq!(browser.post("/sign-in", &fields).await.status, 403, "{name}: {value}");
+    }
+    let browser = Browser::of(&running.client);
+    assert!(!browser.page("/setup").await.contains("data-link=\"ask\""));
+    let arrived = browser.post("/setup", &[("token", &token)]).await;
+    let owner = browser.keeping(&arrived);
+    // Where somebody is signed in, a link does not put another account in their place by itself.
+    assert!(owner.page("/setup").await.contains("data-link=\"ask\""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_account_is_not_half_changed() {
+    let world = World::start(Place::sqlite()).await;
+    let browser = Browser::of(&world.session);
+    let weak = [
+        ("name", "Changed"),
+        ("email", "changed@example.com"),
+        ("new_password", "short"),
+        ("repeated_password", "short"),
+    ];
+    let refused = browser.submit("/setup/account", "/setup/account", &weak).await;
+    assert_eq!(refused.status, 400);
+    let members = world.owner.get("/v2/users").await.data();
+    assert_eq!(members[0]["name"], "Owner", "{members:#}");
+}

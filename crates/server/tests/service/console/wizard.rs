@@ -306,3 +306,26 @@ fn visible(html: &str) -> String {
         .collect::<Vec<_>>()
         .join(" ")
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_the_page_shows_is_started() {
+    let scene = Scene::start().await;
+    let draft = scene.checked().await;
+    let shown = scene.browser.page(&format!("{draft}?step=review")).await;
+    // Another tab chooses otherwise, and that passes its check as well.
+    let options = [("auto_id", "keep"), ("source_load", "temporary"), ("keep_index_params", "1")];
+    let next = scene.send(&draft, "review", "options", &options).await;
+    assert_eq!(next, format!("{draft}?step=check"));
+    scene.over(&draft).await;
+    let value = |name: &str| between(&shown, &format!("name=\"{name}\" value=\""), "\"").unwrap();
+    let stale =
+        [("csrf", value("csrf")), ("of", value("of")), ("verify", "full"), ("when", "now"), ("stopped", "1")];
+    let refused = scene.browser.post(&format!("{draft}/start"), &stale).await;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert!(refused.text().contains("review it once more"), "{}", refused.text());
+    let jobs = scene.world.owner.get("/v2/jobs").await.data();
+    assert_eq!(jobs["jobs"].as_array().unwrap().len(), 0, "{jobs:#}");
+    let fresh = [("verify", "full"), ("when", "now"), ("stopped", "1")];
+    let job = scene.send(&draft, "review", "start", &fresh).await;
+    assert!(job.starts_with(&format!("/p/{}/migrations/", scene.project())), "{job}");
+}
