@@ -47,6 +47,20 @@ export class Rest {
     });
   }
 
+  /** The answer of the console, for what only it has; with fields a form is sent. A redirect is not followed. */
+  async visit(path, fields = undefined) {
+    const body = fields && new URLSearchParams([["csrf", this.session.csrf], ...fields]);
+    const answer = await fetch(this.url + path, {
+      method: fields ? "POST" : "GET",
+      headers: { Cookie: `${COOKIE}=${this.session.secret}`, Accept: "text/html" },
+      body,
+      redirect: "manual",
+      signal: AbortSignal.timeout(REQUEST_MILLISECONDS_MAX),
+    });
+    if (answer.status >= 400) throw new Error(`${path}: ${answer.status}`);
+    return answer;
+  }
+
   /** What an answer brings; a refusal is thrown. */
   async ask(method, path, body) {
     const answer = await this.answer(method, path, body);
