@@ -6,6 +6,8 @@ import { Rest, demo } from "./harness/service.mjs";
 /** Slow enough that it still runs when the last picture is taken. */
 const SLOW = "1rows/s";
 const SOON_MILLISECONDS = 8_000;
+/** Collections of the drafts, with the rows that the page shows. */
+const CHOSEN = { products: 1_200, support_articles: 600 };
 
 /** What several screens show is made once, by the first of them. */
 function once(make) {
@@ -69,16 +71,16 @@ async function draft(rest, database, collections) {
   const { projectId, source, target } = await place({ rest });
   const begun = await rest.visit(`/p/${projectId}/migrations/new?source=${source}`);
   const path = new URL(begun.headers.get("location"), rest.url).pathname;
-  const chosen = collections.map((name) => ["collection", `0 default.${name}`]);
+  const chosen = Object.entries(collections).map(([name, rows]) => ["collection", `${rows} default.${name}`]);
   await rest.visit(`${path}/collections`, chosen);
   await rest.visit(`${path}/target`, [["cluster", target], ["databases", "rename"], ["database default", database]]);
   return { path };
 }
 
-const goodDraft = once(({ rest }) => draft(rest, "next", ["products", "support_articles"]));
+const goodDraft = once(({ rest }) => draft(rest, "next", CHOSEN));
 const badDraft = once(async ({ rest }) => {
   await jobs({ rest });
-  return draft(rest, "production", ["products", "support_articles"]);
+  return draft(rest, "production", CHOSEN);
 });
 
 const webhook = once(async ({ rest }) => {
