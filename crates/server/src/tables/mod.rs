@@ -25,7 +25,7 @@ use vecferry_store::{Change, Error, Record, Store, Value};
 
 pub(crate) use audit::{AuditPage, AuditRecord};
 pub(crate) use clusters::{ClusterRecord, ClusterStatus, NewCluster, Sight, token_purpose};
-pub(crate) use drafts::{CheckRun, DraftRecord, NewDraft, draft_purpose};
+pub(crate) use drafts::{DraftRecord, NewDraft, draft_purpose};
 pub(crate) use idempotency::{Answered, Begun};
 pub(crate) use keys::{KeyGrant, KeyKind, KeyRecord, NewKey};
 pub(crate) use migrations::{
