@@ -69,18 +69,19 @@ for (const [lang, locale] of Object.entries(LANGUAGES)) {
   for (const colorScheme of THEMES) {
     for (const width of WIDTHS) {
       const look = { locale, colorScheme, width, height: HEIGHT };
-      const inside = await newContext(browser, { ...look, rest });
-      const outside = await newContext(browser, look);
+      // One context for each who looks; nobody is one of them.
+      const contexts = new Map();
       for (const screen of made) {
-        const { context, offences } = screen.signedIn === false ? outside : inside;
+        const who = screen.signedIn === false ? undefined : (screen.as?.(screen.given) ?? rest);
+        if (!contexts.has(who)) contexts.set(who, await newContext(browser, { ...look, rest: who }));
+        const { context, offences } = contexts.get(who);
         const file = `${screen.name}.${lang}.${colorScheme}.${width}.png`;
         const failed = await take(context, screen, file).catch((error) => [String(error).split("\n")[0]]);
         const troubles = [...failed, ...offences.splice(0)];
         pictures.push({ name: screen.name, file, width, trouble: troubles.join("; ") });
         for (const trouble of troubles) console.error(`${file}: ${trouble}`);
       }
-      await inside.context.close();
-      await outside.context.close();
+      for (const { context } of contexts.values()) await context.close();
     }
   }
 }

@@ -75,6 +75,7 @@ pub(crate) fn run(what: What, arguments: &Arguments) -> Result<(), Failure> {
     let mut command = Command::new("node");
     command.arg(sources.join("run.mjs")).arg(what.name()).args(&arguments.only);
     command.envs(service.variables()?);
+    command.env("VECFERRY_PROGRAM", &program);
     command.env("VECFERRY_BROWSER_PACKAGES", packages);
     command.env("VECFERRY_CHROMIUM", CHROMIUM);
     command.env("VECFERRY_FAILURES", &failures);

@@ -203,7 +203,7 @@ function lists(root) {
         const limit = Number(told.dataset.limit || 0);
         const numbers = new Intl.NumberFormat(lang);
         told.textContent = say(
-          `${numbers.format(chosen.length)} chosen, about ${numbers.format(rows)} rows`,
+          `${numbers.format(chosen.length)} selected, about ${numbers.format(rows)} rows`,
           `已选 ${numbers.format(chosen.length)} 个，约 ${numbers.format(rows)} 行`,
         ) + (limit ? say(` (at most ${limit})`, `（最多 ${limit} 个）`) : "");
         told.classList.toggle("over", limit > 0 && chosen.length > limit);

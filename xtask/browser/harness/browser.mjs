@@ -25,8 +25,9 @@ export function launch() {
  */
 export async function newContext(browser, options = {}) {
   const { locale = "en-US", colorScheme = "light", width = 1280, height = 800, rest, javaScriptEnabled = true } = options;
+  const at = rest?.url ?? url;
   const context = await browser.newContext({
-    baseURL: url,
+    baseURL: at,
     locale,
     colorScheme,
     javaScriptEnabled,
@@ -37,7 +38,7 @@ export async function newContext(browser, options = {}) {
   context.setDefaultTimeout(WAIT_MILLISECONDS);
   if (rest) await context.addCookies([rest.cookie()]);
   const offences = [];
-  await context.route((address) => !isOwn(address.href), (route) => {
+  await context.route((address) => !isOwn(address.href, at), (route) => {
     offences.push(`request to elsewhere: ${route.request().url()}`);
     return route.abort();
   });
@@ -55,8 +56,8 @@ export async function newContext(browser, options = {}) {
   return { context, offences };
 }
 
-function isOwn(address) {
-  return address === url || address.startsWith(`${url}/`) || /^(about|blob|data):/.test(address);
+function isOwn(address, at) {
+  return address === at || address.startsWith(`${at}/`) || /^(about|blob|data):/.test(address);
 }
 
 /** Violations of the rules of axe that are serious or critical, one a line; empty where all is well. */

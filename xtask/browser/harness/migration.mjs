@@ -12,7 +12,7 @@ export const ENGLISH = {
   useOtherNames: "Use other names",
   becomes: /becomes$/,
   check: "Check this migration",
-  fine: "Nothing stands in the way.",
+  fine: "Ready to migrate.",
   review: "Review",
   toBeDone: "What will be done",
   atMost: /^Maximum write rate/,

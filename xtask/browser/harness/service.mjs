@@ -14,19 +14,22 @@ export const demo = {
 
 const COOKIE = "vecferry_session";
 const REQUEST_MILLISECONDS_MAX = 60_000;
+const ENDS = ["SUCCESSFUL", "FAILED", "CANCELED"];
 
 /** Somebody who makes requests. Without a session it is nobody. */
 export class Rest {
-  constructor(session = undefined) {
+  constructor(session = undefined, at = url) {
     this.session = session;
+    this.url = at;
   }
 
-  static async signInByLink(token) {
-    return begun(await new Rest().answer("POST", "/v2/session/link", { token }));
+  /** With the token of a one-time link; `at` is the address of a service of one's own. */
+  static async signInByLink(token, at = url) {
+    return begun(await new Rest(undefined, at).answer("POST", "/v2/session/link", { token }), at);
   }
 
   static async signIn(email = OWNER, password = PASSWORD) {
-    return begun(await new Rest().answer("POST", "/v2/session", { email, password }));
+    return begun(await new Rest().answer("POST", "/v2/session", { email, password }), url);
   }
 
   /** The answer as it is. */
@@ -36,12 +39,26 @@ export class Rest {
       headers.Cookie = `${COOKIE}=${this.session.secret}`;
       headers["X-CSRF-Token"] = this.session.csrf;
     }
-    return fetch(url + path, {
+    return fetch(this.url + path, {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: AbortSignal.timeout(REQUEST_MILLISECONDS_MAX),
     });
+  }
+
+  /** The answer of the console, for what only it has; with fields a form is sent. A redirect is not followed. */
+  async visit(path, fields = undefined) {
+    const body = fields && new URLSearchParams([["csrf", this.session.csrf], ...fields]);
+    const answer = await fetch(this.url + path, {
+      method: fields ? "POST" : "GET",
+      headers: { Cookie: `${COOKIE}=${this.session.secret}`, Accept: "text/html" },
+      body,
+      redirect: "manual",
+      signal: AbortSignal.timeout(REQUEST_MILLISECONDS_MAX),
+    });
+    if (answer.status >= 400) throw new Error(`${path}: ${answer.status}`);
+    return answer;
   }
 
   /** What an answer brings; a refusal is thrown. */
@@ -74,7 +91,7 @@ export class Rest {
 
   /** The cookie that makes a browser this somebody. */
   cookie() {
-    return { name: COOKIE, value: this.session.secret, url, httpOnly: true, sameSite: "Strict" };
+    return { name: COOKIE, value: this.session.secret, url: this.url, httpOnly: true, sameSite: "Strict" };
   }
 
   /** The ID of the organization. */
@@ -100,15 +117,42 @@ export class Rest {
     return found.clusterId;
   }
 
-  /** Registers a server of the demonstration in a project: the ID of the cluster. */
-  async register(projectId, name, connectAddress = demo.source) {
-    const body = { projectId, clusterName: name, connectAddress, token: demo.credential };
+  /** Registers a server of the demonstration in a project, as one of its plan or of another: the ID of the cluster. */
+  async register(projectId, name, connectAddress = demo.source, deploymentOption = undefined) {
+    const body = { projectId, clusterName: name, connectAddress, token: demo.credential, deploymentOption };
     return (await this.post("/v2/clusters", body)).clusterId;
   }
 
   /** Somebody new: their ID, and the token of the one-time link with which they sign in. */
   async invite(email, name, organizationRole = "member") {
     return this.post("/v2/users", { email, name, organizationRole });
+  }
+
+  /** Migrates collections of the default database into another one: the ID of the job. */
+  async migrate(source, target, collections, destDbName, options = {}) {
+    const named = collections.map((collectionName) => ({ collectionName }));
+    const { jobId } = await this.post("/v2/migrations/toExisting", {
+      source: { clusterId: source },
+      destination: { clusterId: target },
+      dbCollections: [{ dbName: "default", destDbName, collections: named }],
+      options,
+    });
+    return jobId;
+  }
+
+  /** The job when it is over, which it must be with this status. */
+  async ended(jobId, status = "SUCCESSFUL") {
+    const job = await this.until(`/v2/jobs/${jobId}`, (seen) => ENDS.includes(seen.status));
+    if (job.status !== status) throw new Error(`${jobId} is ${JSON.stringify(job)}`);
+    return job;
+  }
+
+  /** Removes what a job created on its target, whatever became of the job. */
+  async clean(jobId, destDbName) {
+    const { targetClusterId } = await this.get(`/v2/jobs/${jobId}`);
+    await this.post(`/v2/jobs/${jobId}/cancel`, { clean: true });
+    const isGone = ({ collections }) => collections.every(({ dbName }) => dbName !== destDbName);
+    await this.until(`/v2/clusters/${targetClusterId}/collections`, isGone);
   }
 
   /** Asks until the answer is what is waited for. */
@@ -123,10 +167,10 @@ export class Rest {
   }
 }
 
-async function begun(answer) {
+async function begun(answer, at) {
   const told = await answer.json();
   if (told.code !== 0) throw new Error(`not signed in: ${answer.status} ${JSON.stringify(told)}`);
   const cookies = answer.headers.getSetCookie().map((cookie) => cookie.split(";")[0]);
   const secret = cookies.find((cookie) => cookie.startsWith(`${COOKIE}=`)).slice(COOKIE.length + 1);
-  return new Rest({ secret, csrf: told.data.csrfToken });
+  return new Rest({ secret, csrf: told.data.csrfToken }, at);
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 
 import { launch, newContext, overflow, overlaps, seriousViolations } from "./browser.mjs";
+import { OwnService } from "./own_service.mjs";
 import { Rest } from "./service.mjs";
 
 /** How long a test takes at most; the whole of a file has a limit as well, in run.mjs. */
@@ -28,23 +29,25 @@ export async function asOwner() {
  *
  * Options: `locale` ("en-US", "zh-CN"), `colorScheme`, `width`, `height`, `javaScriptEnabled`; `signedIn: false` for nobody,
  * `as` for somebody else than the owner (a `Rest`, or what makes one of the owner's); `expected`: texts or patterns of
- * offences that belong to the test.
+ * offences that belong to the test; `ownService`: a service of the test's own, without `--demo`, that it may kill.
  *
- * The test is given `{ page, context, offences, rest, t }`: `rest` is the owner, whether or not the page is signed in as the
- * owner; `offences` are the texts of what the pages did so far.
+ * The test is given `{ page, context, offences, rest, service, t }`: `rest` is the owner, whether or not the page is signed in
+ * as the owner; `offences` are the texts of what the pages did so far; `service` is its own service, or nothing.
  */
 export function inBrowser(name, options, run) {
   if (typeof options === "function") return inBrowser(name, {}, options);
-  const { signedIn = true, as = undefined, expected = [], ...look } = options;
+  const { signedIn = true, as = undefined, expected = [], ownService = false, ...look } = options;
   return test(name, { timeout: TEST_MILLISECONDS_MAX }, async (t) => {
-    const rest = await asOwner();
+    const service = ownService ? await OwnService.start() : undefined;
+    if (service) t.after(() => service.end());
+    const rest = service ? await service.owner() : await asOwner();
     browser ??= launch();
     browser = await browser;
     const somebody = typeof as === "function" ? await as(rest) : as;
     const { context, offences } = await newContext(browser, { ...look, rest: signedIn ? (somebody ?? rest) : undefined });
     const page = await context.newPage();
     try {
-      await run({ page, context, offences, rest, t });
+      await run({ page, context, offences, rest, service, t });
       const isExpected = (offence) => expected.some((known) => (known.test ? known.test(offence) : offence.includes(known)));
       assert.deepEqual(offences.filter((offence) => !isExpected(offence)), [], "the pages did what none may do");
     } catch (error) {
@@ -83,6 +86,11 @@ export async function assertUsable(page) {
 /** Waits until something is to be seen; `milliseconds`: what takes longer than a page does. */
 export async function assertSeen(locator, milliseconds = undefined) {
   await locator.first().waitFor({ state: "visible", timeout: milliseconds });
+}
+
+/** A database on the target that no other test writes to. */
+export function uniqueDatabase(name = "shop") {
+  return unique(name).replaceAll(/\W/g, "_");
 }
 
 /** A name that no other test has. */

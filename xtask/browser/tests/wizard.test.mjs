@@ -21,13 +21,13 @@ async function toReview(page, db) {
   await page.getByLabel("Search collections").fill("product");
   const box = page.getByRole("checkbox", { name: /^products/ });
   await box.check();
-  await assertSeen(page.getByText(/^1 chosen/));
+  await assertSeen(page.getByText(/^1 selected/));
   await page.getByRole("button", { name: "Choose the target" }).click();
   await page.getByRole("radio", { name: /^new / }).check();
   await page.getByLabel("Use other names").check();
   await page.getByLabel(/becomes$/).fill(db);
   await page.getByRole("button", { name: "Check this migration" }).click();
-  await assertSeen(page.getByText("Nothing stands in the way."));
+  await assertSeen(page.getByText("Ready to migrate."));
   await page.getByRole("link", { name: "Review", exact: true }).click();
 }
 
@@ -57,13 +57,13 @@ inBrowser("a source elsewhere is tried first", async ({ page, rest }) => {
   await page.getByRole("link", { name: "From another organization" }).click();
   await assertUsable(page);
   await page.getByLabel("Endpoint").fill("http://127.0.0.1:1");
-  await page.getByLabel("API key, or user:password").fill("root:wrong");
+  await page.getByLabel("user:password, or an API key").fill("root:wrong");
   await page.getByRole("button", { name: "Test the connection" }).click();
   await assertSeen(page.getByRole("alert"));
   assert.equal(await page.getByLabel("Endpoint").inputValue(), "http://127.0.0.1:1");
-  assert.equal(await page.getByLabel("API key, or user:password").inputValue(), "");
+  assert.equal(await page.getByLabel("user:password, or an API key").inputValue(), "");
   await page.getByLabel("Endpoint").fill(demo.source);
-  await page.getByLabel("API key, or user:password").fill(demo.credential);
+  await page.getByLabel("user:password, or an API key").fill(demo.credential);
   await page.getByRole("button", { name: "Test the connection" }).click();
   await assertSeen(page.getByText("Connected"));
   await assertSeen(page.getByRole("checkbox", { name: /^products/ }));
@@ -104,7 +104,7 @@ inBrowser("it works without scripts", { javaScriptEnabled: false }, async ({ pag
   await page.getByLabel(/becomes$/).fill(database());
   await page.getByRole("button", { name: "Check this migration" }).click();
   // The page reloads itself until the check is over.
-  await assertSeen(page.getByText("Nothing stands in the way."));
+  await assertSeen(page.getByText("Ready to migrate."));
   await page.getByRole("link", { name: "Review", exact: true }).click();
   await assertSeen(page.getByRole("button", { name: "Start the migration" }));
 });

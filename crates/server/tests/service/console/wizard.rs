@@ -106,7 +106,7 @@ async fn four_steps_lead_to_a_job() {
         [("cluster", scene.target_id.as_str()), ("databases", "rename"), ("database default", "library")];
     assert_eq!(scene.send(&draft, "target", "target", &fields).await, format!("{draft}?step=check"));
     let part = scene.over(&draft).await;
-    assert!(part.contains("Nothing stands in the way.") && part.contains("source reachable"), "{part}");
+    assert!(part.contains("Ready to migrate.") && part.contains("source reachable"), "{part}");
     let check = scene.browser.page(&format!("{draft}?step=check")).await;
     assert!(check.contains(&format!("href=\"{draft}?step=review\"")), "{check}");
     let review = scene.browser.page(&format!("{draft}?step=review")).await;
@@ -158,7 +158,7 @@ async fn a_source_elsewhere_is_tried_and_its_credential_never_shown() {
     let right = [("endpoint", uri.as_str()), ("token", secret), ("certificate", "")];
     let found = seen(&scene.browser.submit(&page, &action, &right).await);
     let text = scene.browser.page(&found).await;
-    for part in ["Milvus 2.6.18", "1 database,", "2 collections", "self-hosted", "kept encrypted"] {
+    for part in ["Milvus 2.6.18", "1 database,", "2 collections", "self-hosted", "stored encrypted"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains(secret), "{text}");
@@ -170,7 +170,7 @@ async fn a_source_elsewhere_is_tried_and_its_credential_never_shown() {
     assert!(part.contains("value=\"50 default.books\""), "{part}");
     scene.choose(&draft, &["50 default.books", "50 default.others"]).await;
     scene.send(&draft, "target", "target", &[("cluster", &scene.target_id), ("databases", "keep")]).await;
-    assert!(scene.over(&draft).await.contains("Nothing stands in the way."));
+    assert!(scene.over(&draft).await.contains("Ready to migrate."));
     let start = [("verify", "sample"), ("when", "now"), ("stopped", "1")];
     let job = scene.send(&draft, "review", "start", &start).await;
     scene.world.wait_for(job.rsplit('/').next().unwrap(), "SUCCESSFUL").await;
@@ -182,7 +182,10 @@ async fn what_stands_in_the_way_is_told_and_nothing_is_lost() {
     scene.target.add(&books("books"));
     let draft = scene.checked().await;
     let part = scene.over(&draft).await;
-    assert!(part.contains("It can&#39;t start as it is.") && part.contains("href=\"/errors/VF-02"), "{part}");
+    assert!(
+        part.contains("The migration can&#39;t start yet.") && part.contains("href=\"/errors/VF-02"),
+        "{part}"
+    );
     let check = scene.browser.page(&format!("{draft}?step=check")).await;
     assert!(check.contains("<button class=\"btn main\" disabled>Review</button>"), "{check}");
     // There is no way around it.
@@ -200,7 +203,7 @@ async fn what_stands_in_the_way_is_told_and_nothing_is_lost() {
     let fields =
         [("cluster", scene.target_id.as_str()), ("databases", "rename"), ("database default", "other")];
     scene.send(&draft, "target", "target", &fields).await;
-    assert!(scene.over(&draft).await.contains("Nothing stands in the way."));
+    assert!(scene.over(&draft).await.contains("Ready to migrate."));
     let bad = [("cluster", scene.target_id.as_str()), ("databases", "rename"), ("database default", "a.*")];
     let refused =
         scene.browser.submit(&format!("{draft}?step=target"), &format!("{draft}/target"), &bad).await;
@@ -220,7 +223,7 @@ async fn what_stands_in_the_way_is_told_and_nothing_is_lost() {
     // Other options are checked before the start.
     let other = [("auto_id", "keep"), ("source_load", "never"), ("keep_index_params", "1")];
     assert_eq!(scene.send(&draft, "review", "options", &other).await, format!("{draft}?step=check"));
-    assert!(scene.over(&draft).await.contains("Nothing stands in the way."));
+    assert!(scene.over(&draft).await.contains("Ready to migrate."));
     let kept = scene.browser.page(&review).await;
     assert!(kept.contains("Indexes keep the types and parameters of the source."), "{kept}");
     assert_eq!(scene.drafts().await, 1);
