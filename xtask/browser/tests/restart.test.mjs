@@ -5,7 +5,7 @@ import { assertSeen, inBrowser, open, uniqueDatabase } from "../harness/test.mjs
 import { demo } from "../harness/service.mjs";
 
 /** Slow enough that the job still runs when the service is killed. */
-const SLOW = "60rows/s";
+const SLOW = "20rows/s";
 
 // While nobody listens, the page's requests fail: the browser tells so in its console.
 const expected = [/^console: .*net::ERR_/];
