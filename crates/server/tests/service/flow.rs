@@ -558,7 +558,7 @@ async fn a_request_that_is_repeated_makes_one_job(place: Place) {
     let sql = "UPDATE idempotency SET job_id = 'none' WHERE name = 'many'";
     change(&world.store, sql, &[]).await;
     create("many", body.clone()).await.assert_refused(409, "VF-0805");
-    let sql = "UPDATE idempotency SET at_ms = at_ms - 700000 WHERE name = 'many'";
+    let sql = "UPDATE idempotency SET at_ms = at_ms - 800000 WHERE name = 'many'";
     change(&world.store, sql, &[]).await;
     create("many", body).await.data();
 }

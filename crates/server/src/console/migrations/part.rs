@@ -673,12 +673,12 @@ impl Events {
 fn told(t: Say, phase: Phase, line: Option<&Line>) -> String {
     let (en, zh) = match phase {
         Phase::Waiting => ("waits for its turn", "等待中"),
-        Phase::LoadingSource => ("is loaded on the source", "正在源集群上加载"),
-        Phase::Creating => ("is created on the target", "正在目标集群上创建"),
-        Phase::Copying => ("rows are copied", "正在复制数据"),
-        Phase::Flushing => ("is flushed by the target", "目标集群正在落盘"),
-        Phase::Indexing => ("indexes are built", "正在建索引"),
-        Phase::Verifying => ("source and target are compared", "正在校验"),
+        Phase::LoadingSource => ("is being loaded on the source", "正在源集群上加载"),
+        Phase::Creating => ("is being created on the target", "正在目标集群上创建"),
+        Phase::Copying => ("rows are being copied", "正在复制数据"),
+        Phase::Flushing => ("is being flushed by the target", "目标集群正在落盘"),
+        Phase::Indexing => ("indexes are being built", "正在建索引"),
+        Phase::Verifying => ("source and target are being compared", "正在校验"),
         Phase::Done => ("complete", "已完成"),
         Phase::Failed => ("failed", "失败"),
         Phase::Canceled => ("canceled", "已取消"),
