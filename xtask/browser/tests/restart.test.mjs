@@ -24,10 +24,12 @@ inBrowser("a page goes on after the service was killed", { ownService: true, exp
     await open(page, `/p/${project}/migrations/${jobId}`);
     // Some rows are written, and not all.
     await assertSeen(page.getByRole("region", { name: "Progress" }).getByText(/^[1-9]\d?% copied$/));
+    // The page may have loaded itself anew once, when the job began.
+    const before = loads;
     await service.kill();
     const note = page.getByText(/^Reconnecting, last update \d\d:\d\d:\d\d$/);
     await assertSeen(note);
-    assert.equal(loads, 1);
+    assert.equal(loads, before);
 
     await service.startAgain();
     await note.waitFor({ state: "hidden" });
@@ -39,7 +41,7 @@ inBrowser("a page goes on after the service was killed", { ownService: true, exp
     await assertSeen(result);
     await assertSeen(page.getByRole("main").getByText("Successful", { exact: true }));
     await assertSeen(result.getByText(/bit for bit/));
-    assert.ok(loads <= 2, `${loads} loads`);
+    assert.ok(loads <= before + 1, `${loads} loads, ${before} before`);
     const { collections } = await rest.get(`/v2/clusters/${target}/collections`);
     const copied = collections.find(({ dbName }) => dbName === database);
     assert.equal(copied.rows, 600);
