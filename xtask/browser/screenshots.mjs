@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { launch, newContext, overflow, overlaps } from "./harness/browser.mjs";
+import { launch, newContext, overflow, overlaps, seriousViolations } from "./harness/browser.mjs";
 import { Rest } from "./harness/service.mjs";
 import { screens } from "./screens.mjs";
 
@@ -40,7 +40,7 @@ async function take(context, screen, file) {
     const wider = await overflow(page);
     const isRefused = response.status() >= 400 && response.status() !== screen.status;
     const troubles = [...(isRefused ? [`status ${response.status()}`] : []), ...(wider > 0 ? [`${wider} px too wide`] : [])];
-    return [...troubles, ...(await overlaps(page))];
+    return [...troubles, ...(await overlaps(page)), ...(await seriousViolations(page))];
   } finally {
     await page.close();
   }
