@@ -9,7 +9,7 @@ use vecferry_store::Error as StoreError;
 
 use crate::problem::document;
 use crate::service::Service;
-use crate::tables::{ClusterStatus, Sight, draft_purpose, source_purpose, token_purpose, webhook_purpose};
+use crate::tables::{ClusterStatus, Sealed, Sight};
 
 /// How often it is seen whether a cluster is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -116,50 +116,20 @@ async fn keep_in_order(service: Arc<Service>) {
 
 async fn reseal(service: &Service) -> Result<(), StoreError> {
     let tables = service.tables();
-    let mut after = String::new();
-    loop {
-        let sealed = tables.sealed_tokens(&after, ROWS_A_STEP).await?;
-        let Some((last, _)) = sealed.last() else { break };
-        after.clone_from(last);
-        for (cluster_id, old) in sealed {
-            if let Some(new) = sealed_anew(service, &token_purpose(&cluster_id), &old) {
-                tables.reseal_token(&cluster_id, old, new).await?;
+    for what in Sealed::ALL {
+        let mut after = String::new();
+        loop {
+            let sealed = tables.sealed(what, &after, ROWS_A_STEP).await?;
+            let Some((last, _)) = sealed.last() else { break };
+            after.clone_from(last);
+            for (id, old) in sealed {
+                if let Some(new) = sealed_anew(service, &what.purpose(&id), &old) {
+                    tables.reseal(what, &id, old, new).await?;
+                }
             }
         }
     }
-    after.clear();
-    loop {
-        let sealed = tables.sealed_sources(&after, ROWS_A_STEP).await?;
-        let Some((last, _)) = sealed.last() else { break };
-        after.clone_from(last);
-        for (job_id, old) in sealed {
-            if let Some(new) = sealed_anew(service, &source_purpose(&job_id), &old) {
-                tables.reseal_source(&job_id, old, new).await?;
-            }
-        }
-    }
-    after.clear();
-    loop {
-        let sealed = tables.sealed_drafts(&after, ROWS_A_STEP).await?;
-        let Some((last, _)) = sealed.last() else { break };
-        after.clone_from(last);
-        for (draft_id, old) in sealed {
-            if let Some(new) = sealed_anew(service, &draft_purpose(&draft_id), &old) {
-                tables.reseal_draft(&draft_id, old, new).await?;
-            }
-        }
-    }
-    after.clear();
-    loop {
-        let sealed = tables.sealed_webhooks(&after, ROWS_A_STEP).await?;
-        let Some((last, _)) = sealed.last() else { return Ok(()) };
-        after.clone_from(last);
-        for (webhook_id, old) in sealed {
-            if let Some(new) = sealed_anew(service, &webhook_purpose(&webhook_id), &old) {
-                tables.reseal_webhook(&webhook_id, old, new).await?;
-            }
-        }
-    }
+    Ok(())
 }
 
 /// The same secret, encrypted with the current key; none where it is already.

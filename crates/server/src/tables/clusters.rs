@@ -311,26 +311,4 @@ impl Tables {
             [cluster_id.into(), sight.status.name().into(), sight.version.into(), sight.trouble.into()];
         self.change([Change::new(sql, values)]).await.map(drop)
     }
-
-    /// Credentials of clusters behind one of them, for another key: their IDs and what is encrypted.
-    pub(crate) async fn sealed_tokens(
-        &self,
-        after: &str,
-        rows: i64,
-    ) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let sql = "SELECT cluster_id, token FROM clusters WHERE token IS NOT NULL AND cluster_id > $1 \
-            ORDER BY cluster_id LIMIT $2";
-        self.rows(sql, [after.into(), rows.into()], |record| Ok((record.text(0)?, record.bytes(1)?))).await
-    }
-
-    /// Replaces an encrypted credential, if nobody else did meanwhile.
-    pub(crate) async fn reseal_token(
-        &self,
-        cluster_id: &str,
-        old: Vec<u8>,
-        new: Vec<u8>,
-    ) -> Result<(), Error> {
-        let sql = "UPDATE clusters SET token = $3 WHERE cluster_id = $1 AND token = $2";
-        self.change([Change::new(sql, [cluster_id.into(), old.into(), new.into()])]).await.map(drop)
-    }
 }

@@ -155,23 +155,6 @@ impl Tables {
         Ok(found.is_some())
     }
 
-    /// Encrypted credentials of sources, behind a draft.
-    pub(crate) async fn sealed_drafts(
-        &self,
-        after: &str,
-        rows: i64,
-    ) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let sql = "SELECT draft_id, secret FROM drafts WHERE draft_id > $1 AND secret IS NOT NULL \
-            ORDER BY draft_id LIMIT $2";
-        self.rows(sql, [after.into(), rows.into()], |record| Ok((record.text(0)?, record.bytes(1)?))).await
-    }
-
-    /// Replaces an encrypted credential, if nobody else did meanwhile.
-    pub(crate) async fn reseal_draft(&self, draft_id: &str, old: Vec<u8>, new: Vec<u8>) -> Result<(), Error> {
-        let sql = "UPDATE drafts SET secret = $3 WHERE draft_id = $1 AND secret = $2";
-        self.change([Change::new(sql, [draft_id.into(), old.into(), new.into()])]).await.map(drop)
-    }
-
     /// Records what a check came to, if no other one began meanwhile.
     pub(crate) async fn end_check(&self, draft_id: &str, run: &str, result: &str) -> Result<(), Error> {
         let now = self.now_ms().await?;
@@ -227,6 +210,7 @@ impl Tables {
 mod tests {
     use vecferry_store::ErrorKind;
 
+    use super::super::sealed::Sealed;
     use super::super::webhooks::tests::on_both;
     use super::*;
 
@@ -269,9 +253,9 @@ mod tests {
         seen.secret = Some(vec![1, 2]);
         tables.change_draft(&seen, "1").await.unwrap();
         assert_eq!(tables.change_draft(&seen, "2").await.unwrap_err().kind(), ErrorKind::Unmet);
-        let sealed = tables.sealed_drafts("", 10).await.unwrap();
+        let sealed = tables.sealed(Sealed::Drafts, "", 10).await.unwrap();
         assert_eq!(sealed, [(id.clone(), vec![1, 2])]);
-        tables.reseal_draft(&id, vec![9], vec![3]).await.unwrap();
+        tables.reseal(Sealed::Drafts, &id, vec![9], vec![3]).await.unwrap();
         let run = tables.begin_check(&id, "a").await.unwrap();
         assert!(tables.is_current_check(&id, &run).await.unwrap());
         let later = tables.begin_check(&id, "b").await.unwrap();

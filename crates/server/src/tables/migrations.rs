@@ -516,23 +516,6 @@ impl Tables {
         self.change_state(job_id, now, Change::new(sql, values)).await
     }
 
-    /// Encrypted access to sources, behind a job.
-    pub(crate) async fn sealed_sources(
-        &self,
-        after: &str,
-        rows: i64,
-    ) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let sql = "SELECT job_id, source_secret FROM migrations WHERE job_id > $1 AND source_secret IS NOT NULL \
-            ORDER BY job_id LIMIT $2";
-        self.rows(sql, [after.into(), rows.into()], |record| Ok((record.text(0)?, record.bytes(1)?))).await
-    }
-
-    /// Replaces an encrypted access, if nobody else did meanwhile.
-    pub(crate) async fn reseal_source(&self, job_id: &str, old: Vec<u8>, new: Vec<u8>) -> Result<(), Error> {
-        let sql = "UPDATE migrations SET source_secret = $3 WHERE job_id = $1 AND source_secret = $2";
-        self.change([Change::new(sql, [job_id.into(), old.into(), new.into()])]).await.map(drop)
-    }
-
     /// Gives a job access to its source elsewhere again.
     pub(crate) async fn set_source_secret(&self, job_id: &str, secret: Vec<u8>) -> Result<(), Error> {
         let sql = "UPDATE migrations SET source_secret = $2 WHERE job_id = $1";

@@ -13,6 +13,7 @@ mod migrations;
 mod projects;
 mod retention;
 mod schema;
+mod sealed;
 mod sessions;
 mod tasks;
 mod users;
@@ -32,6 +33,7 @@ pub(crate) use migrations::{
     MigrationPage, MigrationRecord, MigrationSource, NewMigration, QueueLimits, Taken, Wanted, source_purpose,
 };
 pub(crate) use projects::ProjectRecord;
+pub(crate) use sealed::Sealed;
 pub(crate) use tasks::{NewTask, TaskEnd, TaskKind, TaskRecord, TaskState};
 pub(crate) use users::UserRecord;
 pub(crate) use webhooks::{DeliveryRecord, NewWebhook, Outcome, WebhookRecord, webhook_purpose};

@@ -287,28 +287,6 @@ impl Tables {
     pub(crate) fn new_test_id() -> String {
         new_id("dlv")
     }
-
-    /// Secrets of webhooks behind one of them, for another key: their IDs and what is encrypted.
-    pub(crate) async fn sealed_webhooks(
-        &self,
-        after: &str,
-        rows: i64,
-    ) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let sql =
-            "SELECT webhook_id, secret FROM webhooks WHERE webhook_id > $1 ORDER BY webhook_id LIMIT $2";
-        self.rows(sql, [after.into(), rows.into()], |record| Ok((record.text(0)?, record.bytes(1)?))).await
-    }
-
-    /// Replaces an encrypted secret, if nobody else did meanwhile.
-    pub(crate) async fn reseal_webhook(
-        &self,
-        webhook_id: &str,
-        old: Vec<u8>,
-        new: Vec<u8>,
-    ) -> Result<(), Error> {
-        let sql = "UPDATE webhooks SET secret = $3 WHERE webhook_id = $1 AND secret = $2";
-        self.change([Change::new(sql, [webhook_id.into(), old.into(), new.into()])]).await.map(drop)
-    }
 }
 
 #[cfg(test)]
