@@ -10,6 +10,7 @@ mod copy_job;
 mod dispatch;
 mod doubt;
 mod error;
+mod histogram;
 mod limits;
 mod lost_writers;
 mod pace;
