@@ -11,7 +11,7 @@ use crate::cluster::inventory;
 use crate::cluster::row_size::{FieldSize, RowSize, row_sizes};
 use crate::cluster::visible;
 use crate::plan::Plan;
-use crate::plan::estimate::{self, Circumstances, DurationEstimate, Part};
+use crate::plan::estimate::{self, Circumstances, DurationEstimate, Part, Sampling};
 use crate::problem::{Code, Problem, Side};
 use crate::request::{Selection, VerifyLevel};
 
@@ -82,8 +82,9 @@ pub async fn capacity(request: CapacityRequest) -> Result<(Cluster, CapacityRepo
     let visible = visible::check(&source, Side::Source, &request.selection, request.visible_only).await?;
     let names = inventory::select(&source, Side::Source, &request.selection).await?;
     let failed = |error: vecferry_milvus::Error| vec![refusal(Side::Source, &error)];
-    let found = inventory::read(&source, &names).await.map_err(failed)?;
-    let sizes = row_sizes(&source, &found).await.map_err(failed)?;
+    let now = inventory::as_of_now(&source).await.map_err(failed)?;
+    let found = inventory::read(&source, &names, now).await.map_err(failed)?;
+    let sizes = row_sizes(&source, &found, now).await.map_err(failed)?;
     let both = || found.iter().zip(&sizes);
     let parts: Vec<_> = both()
         .map(|(found, size)| Part {
@@ -102,7 +103,8 @@ pub async fn capacity(request: CapacityRequest) -> Result<(Cluster, CapacityRepo
         one_machine: false,
         verify: VerifyLevel::Sample,
     };
-    let duration = estimate::estimate(&source, &parts, circumstances).await.map_err(failed)?;
+    let duration =
+        estimate::estimate(&source, &parts, circumstances, Sampling::thorough(now)).await.map_err(failed)?;
     let collections =
         both().map(|(found, size)| (found.described.name.to_string(), found.rows_estimate, size));
     let mut report = report(collections, Some(duration));

@@ -12,6 +12,7 @@ pub mod capacity;
 pub mod cluster;
 mod copy;
 pub mod event;
+mod flat_index;
 mod job;
 pub mod metrics;
 pub mod plan;

@@ -436,6 +436,25 @@ impl Client {
         self.command("CreateIndex", &name.db, &request).await
     }
 
+    /// Takes an index away, by its name; one that is not there is none any more. The collection must not be loaded.
+    pub async fn drop_index(
+        &self,
+        name: &CollectionName,
+        field: &str,
+        index_name: &str,
+    ) -> Result<(), Error> {
+        let request = pb::DropIndexRequest {
+            db_name: name.db.clone(),
+            collection_name: name.name.clone(),
+            field_name: field.to_owned(),
+            index_name: index_name.to_owned(),
+        };
+        match self.command("DropIndex", &name.db, &request).await {
+            Err(error) if error.kind() == ErrorKind::IndexNotFound => Ok(()),
+            answer => answer,
+        }
+    }
+
     /// Whether a collection, or one of its partitions, answers queries.
     pub async fn load_state(
         &self,

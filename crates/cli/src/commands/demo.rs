@@ -99,11 +99,11 @@ async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbo
     }
     step(output, text::demo_migrating(lang));
     let request = MigrateRequest::new(source, target);
-    let migration = match migrate::prepare(output, signals, migrate::Task::New(Box::new(request)), None).await
-    {
-        Ok(migration) => migration,
-        Err(exit) => return exit,
-    };
+    let migration =
+        match migrate::prepare(output, signals, migrate::Task::New(Box::new(request)), None, true).await {
+            Ok(migration) => migration,
+            Err(exit) => return exit,
+        };
     // The servers end with the demo, so that its job is nothing to remember.
     let directory = match tempfile::tempdir() {
         Ok(directory) => directory,

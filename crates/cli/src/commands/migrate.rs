@@ -82,7 +82,8 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
     };
     let files = args.target(None).files;
     let target = task.target().clone();
-    let mut migration = match prepare(output, signals, task, store.directory()).await {
+    let begins = args.yes && !args.dry_run;
+    let mut migration = match prepare(output, signals, task, store.directory(), begins).await {
         Ok(migration) => migration,
         Err(exit) => return exit,
     };
@@ -244,8 +245,12 @@ impl Task {
         }
     }
 
-    async fn prepare(self, state_dir: Option<&Path>) -> Result<Migration, Vec<Problem>> {
+    /// With `begins`, nobody looks at what was found before the job begins.
+    async fn prepare(self, state_dir: Option<&Path>, begins: bool) -> Result<Migration, Vec<Problem>> {
         match self {
+            Self::New(request) if begins => {
+                Migration::check_and_begin(*request, state_dir).await.into_result()
+            }
             Self::New(request) => Migration::check(*request, state_dir).await.into_result(),
             Self::Planned(planned) => {
                 let Planned { file, source, target, row_tolerance_percent } = *planned;
@@ -438,18 +443,19 @@ fn target_dbs(texts: &[String]) -> Result<BTreeMap<String, String>, Problem> {
     Ok(target_dbs)
 }
 
-/// Checks both clusters and shows the plan.
+/// Checks both clusters and shows the plan. With `begins`, the job begins without a question.
 pub(crate) async fn prepare(
     output: &Output,
     signals: &mut Signals,
     task: Task,
     state_dir: Option<&Path>,
+    begins: bool,
 ) -> Result<Migration, Exit> {
     if !output.quiet {
         output.note(&output.styled_note(Style::Dim, text::checking(output.lang)));
     }
     let migration = match signals
-        .unless_signaled(Box::pin(Progress::while_preparing(output, task.prepare(state_dir))))
+        .unless_signaled(Box::pin(Progress::while_preparing(output, task.prepare(state_dir, begins))))
         .await
     {
         Some(Ok(migration)) => migration,

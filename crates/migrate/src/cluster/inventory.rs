@@ -130,9 +130,12 @@ async fn all_of(client: &Client, db: &str) -> Result<Vec<CollectionName>, Error>
     Ok(names.into_iter().map(|name| CollectionName::new(db, name)).collect())
 }
 
-/// Reads everything about some collections. Rows are counted as of the beginning.
-pub(crate) async fn read(client: &Client, names: &[CollectionName]) -> Result<Vec<Found>, Error> {
-    let now = as_of_now(client).await?;
+/// Reads everything about some collections. Rows are counted as of a moment.
+pub(crate) async fn read(
+    client: &Client,
+    names: &[CollectionName],
+    now: Consistency,
+) -> Result<Vec<Found>, Error> {
     let one = |name| async move { read_described(client, client.describe(name).await?, now).await };
     let reads: Vec<_> = names.iter().map(one).collect();
     stream::iter(reads).buffered(DESCRIBE_PARALLEL).try_collect().await

@@ -264,8 +264,8 @@ async fn poll_until_loaded(
         }
         None => None,
     };
-    let (mut waiting, mut moved) = (Waiting::begin(), Instant::now());
-    let (mut poll, mut most) = (LOAD_POLL, 0);
+    let (started, mut waiting, mut moved) = (Instant::now(), Waiting::begin(), Instant::now());
+    let mut most = 0;
     loop {
         let state = repeat(cancel, || state_of(client, name, partitions)).await?;
         let rows = match state {
@@ -304,8 +304,9 @@ async fn poll_until_loaded(
             );
             return Err(found(ErrorKind::NotLoaded, "LoadCollection", told));
         }
+        // A load is noticed late by a tenth of its time at most.
+        let poll = (started.elapsed() / 10).clamp(LOAD_POLL, LOAD_POLL_MAX);
         waiting.during(&awaited, sleep(poll, cancel)).await;
-        poll = (poll * 5 / 4).min(LOAD_POLL_MAX);
     }
 }
 

@@ -8,7 +8,7 @@ use vecferry_milvus::wire::values::{Value, column};
 use vecferry_milvus::{Client, Consistency, Error, ErrorKind, Query, RowSelection};
 use vecferry_policy::capacity::Load;
 
-use crate::cluster::inventory::{self, Found};
+use crate::cluster::inventory::Found;
 
 /// Rows that are looked at.
 const SAMPLE_ROWS_MAX: u32 = 100;
@@ -71,15 +71,28 @@ impl RowSize {
         Load { rows, row_bytes: self.bytes(), vector_bytes: self.vector_bytes() }
     }
 
+    /// Rows that fill so many bytes on the wire, by those that were looked at; 0 where these are too few to tell.
+    pub(crate) fn rows_in(&self, bytes: usize) -> usize {
+        let is_known = self.sampled_rows >= SAMPLED_ROWS_MIN && self.wire_bytes > 0.0;
+        // The cast saturates.
+        if is_known { (bytes as f64 / self.wire_bytes) as usize } else { 0 }
+    }
+
     /// Bytes of a row on the wire, as far as that is known.
     pub(crate) fn wire_bytes_or_guess(&self) -> f64 {
         if self.wire_bytes > 0.0 { self.wire_bytes } else { self.bytes() }
     }
 }
 
-/// Looks at some rows of every collection.
-pub(crate) async fn row_sizes(source: &Client, found: &[Found]) -> Result<Vec<RowSize>, Error> {
-    let now = inventory::as_of_now(source).await?;
+/// Fewer rows say little about the others.
+const SAMPLED_ROWS_MIN: u64 = 32;
+
+/// Looks at some rows of every collection, as of a moment.
+pub(crate) async fn row_sizes(
+    source: &Client,
+    found: &[Found],
+    now: Consistency,
+) -> Result<Vec<RowSize>, Error> {
     let sizes: Vec<_> = found.iter().map(|found| row_size(source, found, now)).collect();
     stream::iter(sizes).buffered(SAMPLES_PARALLEL).try_collect().await
 }

@@ -1,6 +1,7 @@
 //! What all splits of a collection share: both clusters, how rows are read and written, and who is told.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::FieldSpec;
@@ -45,6 +46,8 @@ pub(crate) struct CopyJob {
     /// How far a split is divided that turns out to be too large.
     pub(crate) limits: SplitLimits,
     pub(crate) page_bytes_target: usize,
+    /// Rows that a page of that size had, so that a split need not find out anew; 0 while that is not known.
+    pub(crate) page_rows: AtomicUsize,
     /// Which rows are compared later, by partition.
     pub(crate) sample: SampleRule,
     /// Rows that the target does not take.

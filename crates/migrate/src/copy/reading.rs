@@ -1,5 +1,7 @@
 //! Pages of the source: read when there is room for them, as large as the target and the pace let them be.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use vecferry_milvus::wire::Page;
 use vecferry_milvus::{ErrorKind, KeyRange, Query};
@@ -28,6 +30,7 @@ impl CopyJob {
         let page = self.read_page(partition, range, size).await?;
         share.resize(page.bytes, &self.budget);
         size.came(page.rows, page.bytes);
+        self.page_rows.store(size.wanted(), Ordering::Relaxed);
         Ok((page, share))
     }
 

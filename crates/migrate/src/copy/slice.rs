@@ -1,6 +1,7 @@
 //! One slice of one split: the split is claimed, what an earlier claim may have sent is sent again, and the rest is copied
 //! until it ends or the time is up.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -66,6 +67,7 @@ impl CopyJob {
         let started = Instant::now();
         let mut range = range_of(split.cursor.as_deref().or(split.after.as_deref()), split.until.as_deref())?;
         let mut size = PageSize::new(&self.columns, self.page_bytes_target);
+        size.at_least(self.page_rows.load(Ordering::Relaxed));
         let mut copied = Copied { claim, split, place: Place::of(split) };
         if let Some(intent) = split.intent.as_ref().filter(|intent| Some(*intent) != split.cursor.as_ref()) {
             let intent = key_of(intent)?;

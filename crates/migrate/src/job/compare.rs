@@ -35,8 +35,9 @@ async fn pairs(request: &VerifyRequest) -> Result<Compared, Vec<Problem>> {
     let (source, target) = connect_both(&request.source, &request.target).await?;
     let visible = visible::check(&source, Side::Source, &request.selection, request.visible_only).await?;
     let names = inventory::select(&source, Side::Source, &request.selection).await?;
-    let found =
-        inventory::read(&source, &names).await.map_err(|error| vec![refusal(Side::Source, &error)])?;
+    let of_source = |error: vecferry_milvus::Error| vec![refusal(Side::Source, &error)];
+    let now = inventory::as_of_now(&source).await.map_err(of_source)?;
+    let found = inventory::read(&source, &names, now).await.map_err(of_source)?;
     let target_name = |name: &CollectionName| {
         let db = request.target_dbs.get(&name.db).unwrap_or(&name.db);
         CollectionName::new(db, &name.name)

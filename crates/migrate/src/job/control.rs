@@ -14,6 +14,7 @@ use super::writers;
 use crate::cluster::connect::connect;
 use crate::cluster::retry::repeat;
 use crate::event::{Event, Phase};
+use crate::flat_index;
 use crate::plan::stored::read_plan;
 use crate::plan::{Plan, PlannedCollection};
 use crate::problem::{Code, Problem, Side, Told, Worded, words_of};
@@ -308,6 +309,11 @@ pub(super) async fn clean_up(
     let own = claim.own().find(record).await.map_err(failed)?;
     if let Some(own) = &own {
         writers::close_all(store, attempt, target, &own.name, record.position).await?;
+        if own.name == planned.target && !record.done {
+            let never = CancellationToken::new();
+            let removed = flat_index::remove(target, planned, attempt.job_id(), &never).await;
+            removed.map_err(failed)?;
+        }
     }
     if !clean {
         return Ok(None);

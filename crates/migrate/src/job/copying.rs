@@ -2,6 +2,7 @@
 //! a worker's.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, CollectionName, Consistency};
@@ -86,6 +87,7 @@ impl Copying {
             pace: Arc::clone(&self.pace),
             limits,
             page_bytes_target: self.tuning.page_bytes_target,
+            page_rows: AtomicUsize::new(planned.size.rows_in(self.tuning.page_bytes_target)),
             sample: SampleRule::default(),
             refusals,
             observer: Arc::clone(&self.observer),

@@ -1,6 +1,8 @@
 //! The last look of a job at both sides. What was complete early, perhaps for an attempt of days ago, must still be there
 //! on the target, and must still be what the source holds.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, stream};
 use vecferry_milvus::{CollectionName, Error};
 use vecferry_store::Position;
@@ -24,28 +26,38 @@ use crate::target;
 /// Collections that are looked at once more at the end, at once.
 const LOOKS_PARALLEL: usize = 8;
 
+/// What was begun so short a time ago need not be looked at again.
+const LOOK_AGE_MAX: Duration = Duration::from_secs(5);
+
 /// Collections that are named of those that came.
 const NAMED_MAX: usize = 10;
 
 impl Job {
     /// Looks at every complete collection once more, and records what it saw as facts.
     pub(super) async fn look_at_end(&self, plan: &Plan, ended: &mut [Ended]) {
+        // While others were copied behind it, much may have happened.
+        let is_alone = plan.collections.len() == 1;
         let complete = ended.iter_mut().zip(&plan.collections).enumerate();
         let looks: Vec<_> = complete
             .filter(|(_, (ended, _))| ended.report.phase == Phase::Done)
-            .map(|(index, (ended, planned))| self.look_once_more(Position::of_index(index), planned, ended))
+            .map(|(index, (ended, planned))| {
+                if !is_alone {
+                    ended.looked_at = None;
+                }
+                self.look_once_more(Position::of_index(index), planned, ended)
+            })
             .collect();
         stream::iter(looks).buffer_unordered(LOOKS_PARALLEL).collect::<Vec<()>>().await;
     }
 
     async fn look_once_more(&self, position: Position, planned: &PlannedCollection, ended: &mut Ended) {
         let looks = async {
-            [self.still_there(position, planned).await, self.source_stayed(position, planned, ended).await]
+            tokio::join!(self.still_there(position, planned), self.source_stayed(position, planned, ended))
         };
-        let looks = self.watched(planned, looks).await;
+        let (there, stayed) = Box::pin(self.watched(planned, looks)).await;
         let evidence = &mut ended.report.evidence;
-        (evidence.there_at_end, evidence.source_looked_at_end) = (looks[0].is_ok(), looks[1].is_ok());
-        let found: Vec<_> = looks.into_iter().filter_map(Result::err).collect();
+        (evidence.there_at_end, evidence.source_looked_at_end) = (there.is_ok(), stayed.is_ok());
+        let found: Vec<_> = [there, stayed].into_iter().filter_map(Result::err).collect();
         if !found.is_empty() {
             ended.report.phase = Phase::Failed;
             ended.problems.extend(found);
@@ -182,24 +194,36 @@ impl Job {
         planned: &PlannedCollection,
         ended: &mut Ended,
     ) -> Result<(), Problem> {
+        let mut found = match ended.looked_at {
+            // Its counts, its definition and its stored segments were looked at behind the copy, a moment ago.
+            Some(looked) if looked.elapsed() <= LOOK_AGE_MAX => Vec::new(),
+            Some(_) | None => self.changes_since(position, planned, ended).await?,
+        };
+        found.extend(self.seen_before(position).await?);
+        if self.request.allow_drift {
+            let is_new = |problem: &Problem| ended.warnings.iter().all(|known| known.code != problem.code);
+            let new: Vec<_> = found.into_iter().filter(is_new).collect();
+            ended.warnings.extend(new);
+            return Ok(());
+        }
+        found.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// What changed on the source since the collection was complete.
+    async fn changes_since(
+        &self,
+        position: Position,
+        planned: &PlannedCollection,
+        ended: &mut Ended,
+    ) -> Result<Vec<Problem>, Problem> {
         let failed = |error: vecferry_milvus::Error| {
             let problem = Problem::new(Code::SourceFailed).with("collection", &planned.source);
             problem.told("detail", words_of(&error))
         };
         let before = ended.report.evidence.source_after.clone().unwrap_or_default();
-        let now = if !planned.readable {
-            CountedRows {
-                whole: self.rows_of_unreadable(planned).await.map_err(failed)?,
-                ..CountedRows::default()
-            }
-        } else if planned.needs_load {
-            before.clone()
-        } else {
-            let reader =
-                reader(Side::Source, &self.source, &planned.described, &planned.described, &self.cancel);
-            let reader = reader.fresh().await.map_err(failed)?;
-            reader.count_all(&planned.partitions).await.map_err(failed)?
-        };
+        let (now, written) =
+            tokio::join!(self.rows_at_end(planned, &before), self.written_since(position, planned, ended));
+        let now = now.map_err(failed)?;
         let changes = drift::changes_of_source(&self.source, planned, &now).await.map_err(failed)?;
         let mut found = Vec::new();
         if !changes.is_empty() {
@@ -214,15 +238,25 @@ impl Job {
                     .told("checks", Told::both("row counts at the end of the job", "任务结束时的行数")),
             );
         }
-        found.extend(self.written_since(position, planned, ended).await?);
-        found.extend(self.seen_before(position).await?);
-        if self.request.allow_drift {
-            let is_new = |problem: &Problem| ended.warnings.iter().all(|known| known.code != problem.code);
-            let new: Vec<_> = found.into_iter().filter(is_new).collect();
-            ended.warnings.extend(new);
-            return Ok(());
+        found.extend(written?);
+        Ok(found)
+    }
+
+    /// Rows of the source at the end; those of before where it would have to be loaded to count them.
+    async fn rows_at_end(
+        &self,
+        planned: &PlannedCollection,
+        before: &CountedRows,
+    ) -> Result<CountedRows, Error> {
+        if !planned.readable {
+            let whole = self.rows_of_unreadable(planned).await?;
+            return Ok(CountedRows { whole, ..CountedRows::default() });
         }
-        found.into_iter().next().map_or(Ok(()), Err)
+        if planned.needs_load {
+            return Ok(before.clone());
+        }
+        let reader = reader(Side::Source, &self.source, &planned.described, &planned.described, &self.cancel);
+        reader.fresh().await?.count_all(&planned.partitions).await
     }
 
     /// Whether rows of the source were written after the collection was complete, by its stored segments.

@@ -3,11 +3,12 @@
 use super::clock::Clock;
 use super::duplicates::refuse_duplicates;
 use crate::cluster::connect::{connect, on_one_machine, product, refusal};
+use crate::cluster::inventory::as_of_now;
 use crate::cluster::waits::shown;
 use crate::copy::Dispatcher;
 use crate::copy::{Limits, Resources};
 use crate::event::Awaited;
-use crate::plan::estimate::{self, Circumstances, StepCosts};
+use crate::plan::estimate::{self, Circumstances, Sampling, StepCosts};
 use crate::plan::file::{PlanFile, outdated};
 use crate::plan::{Plan, PlannedCollection};
 use crate::precheck::{self, Check, CheckId, CheckList};
@@ -18,8 +19,9 @@ use crate::request::{Duplicates, MigrateRequest};
 use crate::tuning::Tuning;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio_util::sync::CancellationToken;
-use vecferry_milvus::{Client, CollectionName, Endpoint};
+use vecferry_milvus::{Client, CollectionName, Consistency, Endpoint};
 use vecferry_policy::{Product, limits};
 use vecferry_store::{JobId, JobRecord};
 
@@ -44,6 +46,8 @@ pub struct Migration {
     pub(super) dispatcher: Option<Arc<dyn Dispatcher>>,
     /// Another limit of the data rate than the recorded one.
     pub(super) max_rate: Option<Option<MaxRate>>,
+    /// When the rows of the plan were counted, if the job's first counts are to be compared with them.
+    pub(super) counted_at: Option<Instant>,
 }
 
 /// What the pre-check came to.
@@ -73,16 +77,37 @@ impl Migration {
     pub async fn check(request: MigrateRequest, state_dir: Option<&Path>) -> PreCheck {
         let mut list = CheckList::default();
         let checked = async {
-            let migration = Box::pin(Self::checked(request, state_dir, &mut list)).await?;
+            let migration =
+                Box::pin(Self::checked(request, state_dir, Sampling::thorough, &mut list)).await?;
             let asked = precheck::writers(&mut list, &migration.source, &migration.plan);
             let asked = shown(Awaited::Check { check: CheckId::Writers }, asked).await;
             asked.map_err(|error| vec![refusal(Side::Source, &error)])?;
             Ok(migration)
         };
-        let migration = match Box::pin(checked).await {
+        let checked = Box::pin(checked).await;
+        Self::pre_check(checked, list)
+    }
+
+    /// [`Migration::check`] for a job that is begun at once: nobody waits to see whether rows arrive at the source. The
+    /// job's own first counts are compared with those of the check, and its report warns where they differ.
+    pub async fn check_and_begin(request: MigrateRequest, state_dir: Option<&Path>) -> PreCheck {
+        let mut list = CheckList::default();
+        let checked = async {
+            let mut migration =
+                Box::pin(Self::checked(request, state_dir, Sampling::brief, &mut list)).await?;
+            let looked = precheck::writers_at_start(&mut list, &migration.source, &migration.plan).await;
+            looked.map_err(|error| vec![refusal(Side::Source, &error)])?;
+            migration.counted_at = Some(Instant::now());
+            Ok(migration)
+        };
+        let checked = Box::pin(checked).await;
+        Self::pre_check(checked, list)
+    }
+
+    fn pre_check(checked: Result<Self, Vec<Problem>>, mut list: CheckList) -> PreCheck {
+        let migration = match checked {
             Ok(migration) => Some(migration),
             Err(problems) => {
-                let problems: Vec<Problem> = problems;
                 problems.into_iter().for_each(|problem| list.fail(problem));
                 None
             }
@@ -105,7 +130,7 @@ impl Migration {
     /// Every reason for which the job can't start, all at once.
     pub async fn prepare(request: MigrateRequest) -> Result<Self, Vec<Problem>> {
         let mut list = CheckList::default();
-        let mut migration = Box::pin(Self::checked(request, None, &mut list)).await?;
+        let mut migration = Box::pin(Self::checked(request, None, Sampling::brief, &mut list)).await?;
         let refusals = list.refusals();
         let kept = [Code::VisibleOnly, Code::TargetMayNotHold];
         let kept = list.warnings().into_iter().filter(|warning| kept.contains(&warning.code));
@@ -116,6 +141,7 @@ impl Migration {
     async fn checked(
         request: MigrateRequest,
         state_dir: Option<&Path>,
+        sampling: fn(Consistency) -> Sampling,
         list: &mut CheckList,
     ) -> Result<Self, Vec<Problem>> {
         list.not_applicable(CheckId::Role);
@@ -140,9 +166,10 @@ impl Migration {
         list.passed_with(CheckId::SourceReachable, source.version().to_string());
         list.passed_with(CheckId::TargetReachable, target.version().to_string());
         let job_id = JobId::generate();
-        let checked = precheck::check(&request, &source, &target, list).await;
-        let mut plan = rbac::add(&request, &source, &target, job_id.as_str(), checked).await?;
         let asking = |side: Side| move |error: vecferry_milvus::Error| vec![refusal(side, &error)];
+        let now = as_of_now(&source).await.map_err(asking(Side::Source))?;
+        let checked = precheck::check(&request, &source, &target, now, list).await;
+        let mut plan = rbac::add(&request, &source, &target, job_id.as_str(), checked).await?;
         precheck::clock_skew(list, Side::Source, &source).await.map_err(asking(Side::Source))?;
         precheck::clock_skew(list, Side::Target, &target).await.map_err(asking(Side::Target))?;
         match request.target_plan.cu() {
@@ -174,7 +201,7 @@ impl Migration {
             verify: request.verify,
         };
         let parts = estimate::parts(&plan);
-        let estimate = estimate::estimate(&source, &parts, circumstances);
+        let estimate = estimate::estimate(&source, &parts, circumstances, sampling(now));
         let estimate = shown(Awaited::Check { check: CheckId::Duration }, estimate).await;
         let estimate = estimate.map_err(asking(Side::Source))?;
         list.passed(CheckId::Duration, [estimate.fact()]);
@@ -199,6 +226,7 @@ impl Migration {
             resources: Resources::new(Limits::default()),
             dispatcher: None,
             max_rate: None,
+            counted_at: None,
         })
     }
 

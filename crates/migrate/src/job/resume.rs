@@ -78,6 +78,7 @@ impl Migration {
             resources: Resources::new(Limits::default()),
             dispatcher: None,
             max_rate: None,
+            counted_at: None,
         })))
     }
 }

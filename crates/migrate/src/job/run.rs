@@ -73,6 +73,8 @@ pub(crate) struct Job {
     pub(super) tuning: Tuning,
     /// Who copies splits, if not this process.
     pub(super) dispatcher: Option<Arc<dyn Dispatcher>>,
+    /// When the rows of the plan were counted, if that is to tell whether somebody writes.
+    pub(super) counted_at: Option<Instant>,
 }
 
 /// What a collection's part of a job came to.
@@ -81,6 +83,10 @@ pub(crate) struct Ended {
     pub(crate) report: CollectionReport,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
+    /// When its source was begun to be looked at for the last time; none if that was an earlier attempt, or rows of it
+    /// were read after that.
+    #[serde(skip)]
+    pub(crate) looked_at: Option<Instant>,
 }
 
 impl Job {

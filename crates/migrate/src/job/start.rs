@@ -124,6 +124,7 @@ impl Migration {
             cancel,
             tuning: self.tuning,
             dispatcher: self.dispatcher,
+            counted_at: self.counted_at,
             request: self.request,
             source: self.source,
             target: self.target,

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::wire::Page;
-use vecferry_milvus::{Client, Collection, Error, ErrorKind, Query, RowSelection};
+use vecferry_milvus::{Client, Collection, Consistency, Error, ErrorKind, Query, RowSelection};
 use vecferry_policy::Product;
 
-use crate::cluster::inventory::as_of_now;
 use crate::cluster::row_size::RowSize;
 use crate::event::Bottleneck;
 use crate::plan::Plan;
@@ -143,6 +142,27 @@ impl Part<'_> {
     }
 }
 
+/// How the source's rate is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sampling {
+    /// As of when rows are read.
+    pub(crate) now: Consistency,
+    /// The part of the largest collection that may be read for it.
+    pub(crate) share_max: f64,
+}
+
+impl Sampling {
+    /// For somebody who is going to plan with it.
+    pub(crate) fn thorough(now: Consistency) -> Self {
+        Self { now, share_max: 1.0 }
+    }
+
+    /// For a job that begins at once, and tells its real rate soon.
+    pub(crate) fn brief(now: Consistency) -> Self {
+        Self { now, share_max: 0.02 }
+    }
+}
+
 /// The collections of a plan.
 pub(crate) fn parts(plan: &Plan) -> Vec<Part<'_>> {
     plan.collections
@@ -162,8 +182,9 @@ pub(crate) async fn estimate(
     source: &Client,
     parts: &[Part<'_>],
     circumstances: Circumstances,
+    sampling: Sampling,
 ) -> Result<DurationEstimate, Error> {
-    let measured = measure(source, parts).await?;
+    let measured = measure(source, parts, sampling).await?;
     Ok(from_rates(parts, measured, circumstances))
 }
 
@@ -249,11 +270,13 @@ pub(crate) async fn index_cores(target: &Client) -> Result<Option<u64>, Error> {
 }
 
 /// Bytes a second of the source: the first pages of the largest collection that is loaded, several at once.
-async fn measure(source: &Client, parts: &[Part<'_>]) -> Result<Option<f64>, Error> {
+async fn measure(source: &Client, parts: &[Part<'_>], sampling: Sampling) -> Result<Option<f64>, Error> {
     let loaded = parts.iter().filter(|part| part.is_loaded);
     let largest = loaded.max_by(|one, other| one.bytes().total_cmp(&other.bytes()));
     let Some(part) = largest.filter(|part| part.bytes() >= MEASURED_BYTES_MIN) else { return Ok(None) };
-    let rows = (PAGE_BYTES / part.size.wire_bytes_or_guess()).clamp(1.0, PAGE_ROWS_MAX) as u32;
+    let page_bytes =
+        (part.bytes() * sampling.share_max / (READERS + 1) as f64).clamp(MEASURED_BYTES_MIN, PAGE_BYTES);
+    let rows = (page_bytes / part.size.wire_bytes_or_guess()).clamp(1.0, PAGE_ROWS_MAX) as u32;
     let names: Vec<_> = part.described.schema.columns().into_iter().map(|column| column.name).collect();
     let key = part.described.schema.key_field().map(|field| field.name.clone()).unwrap_or_default();
     let query = Query {
@@ -263,7 +286,7 @@ async fn measure(source: &Client, parts: &[Part<'_>]) -> Result<Option<f64>, Err
         columns: &names,
         partition: None,
         rows_max: Some(rows),
-        consistency: as_of_now(source).await?,
+        consistency: sampling.now,
     };
     let read = async || {
         let answer = source.query(&query).await?;

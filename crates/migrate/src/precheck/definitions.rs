@@ -1,6 +1,6 @@
 //! Every collection of the source against what the target can hold, and the plan that follows. Finds all refusals at once.
 
-use vecferry_milvus::{Client, CollectionName, Error};
+use vecferry_milvus::{Client, CollectionName, Consistency, Error};
 use vecferry_policy::Product;
 
 use super::fields::names_of_fields;
@@ -22,10 +22,13 @@ use crate::problem::{CheckId, Code, Exit, Problem, Side, Told};
 use crate::request::MigrateRequest;
 
 /// Checks a request against both clusters and makes the plan.
+///
+/// `now` is the moment as of which the source's rows are counted and looked at.
 pub(crate) async fn check(
     request: &MigrateRequest,
     source: &Client,
     target: &Client,
+    now: Consistency,
     list: &mut CheckList,
 ) -> Result<Plan, Vec<Problem>> {
     release(list, source, target)?;
@@ -33,9 +36,9 @@ pub(crate) async fn check(
     let names = inventory::select(source, Side::Source, &request.selection).await?;
     list.passed_with(CheckId::Selection, names.len().to_string());
     different_servers(list, request, (source, target), &names).await?;
-    let found = read(list, request, source, &names).await?;
+    let found = read(list, request, source, &names, now).await?;
     let mut checks = Checks::new(request, source, target);
-    let collections = checks.collections(&found).await.map_err(of_source)?;
+    let collections = checks.collections(&found, now).await.map_err(of_source)?;
     load_states(list, &collections);
     list.passed(CheckId::Schema, []);
     json_texts_not_told(source, &found).into_iter().for_each(|problem| list.warn(CheckId::Schema, problem));
@@ -97,8 +100,9 @@ async fn read(
     request: &MigrateRequest,
     source: &Client,
     names: &[CollectionName],
+    now: Consistency,
 ) -> Result<Vec<Found>, Vec<Problem>> {
-    let read = shown(Awaited::Check { check: CheckId::RowCounts }, inventory::read(source, names));
+    let read = shown(Awaited::Check { check: CheckId::RowCounts }, inventory::read(source, names, now));
     let found = read.await.map_err(of_source)?;
     // Everything that a copy reads was asked for by now.
     list.passed(CheckId::Privileges, []);
@@ -140,12 +144,16 @@ impl<'a> Checks<'a> {
         Self { request, source, target, product: product(target), follows_source, problems, doubts }
     }
 
-    async fn collections(&mut self, found: &[Found]) -> Result<Vec<PlannedCollection>, Error> {
+    async fn collections(
+        &mut self,
+        found: &[Found],
+        now: Consistency,
+    ) -> Result<Vec<PlannedCollection>, Error> {
         let mut collections = Vec::new();
         for found in found {
             collections.push(self.collection(found).await?);
         }
-        let sizes = shown(Awaited::Check { check: CheckId::MessageSize }, row_sizes(self.source, found));
+        let sizes = shown(Awaited::Check { check: CheckId::MessageSize }, row_sizes(self.source, found, now));
         for (planned, size) in collections.iter_mut().zip(sizes.await?) {
             planned.size = size;
         }

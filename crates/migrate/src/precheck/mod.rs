@@ -27,7 +27,7 @@ pub(crate) use list::CheckList;
 pub(crate) use plans::{clusters, compute_units, message_sizes, plan_pair, within_limits};
 pub(crate) use probe::{probe_write, scratches};
 pub(crate) use room::{disk, memory, state_directory};
-pub(crate) use writers::writers;
+pub(crate) use writers::{arriving, writers, writers_at_start};
 
 pub use plans::{not_running, pair_problem, plan_of};
 

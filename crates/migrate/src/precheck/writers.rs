@@ -20,16 +20,7 @@ const COUNTS_PARALLEL: usize = 8;
 
 /// Counts what is loaded, twice, and names what changed.
 pub(crate) async fn writers(list: &mut CheckList, source: &Client, plan: &Plan) -> Result<(), Error> {
-    let readable = || plan.collections.iter().filter(|planned| planned.readable);
-    // One stands for all: what a server does not have or a user may not do is rarely another thing for the next one.
-    // Whether a flush is allowed shows only when there is one, and a plan does nothing.
-    if let Some(planned) = readable().next()
-        && let Some(call) = UnseenWrites::SegmentsNotTold.missing_call()
-        && let Err(error) = source.list_stored_segments(&planned.source).await
-        && matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied)
-    {
-        list.warn(CheckId::Writers, not_to_be_seen(readable().count(), call));
-    }
+    updates_seen(list, source, plan).await?;
     let loaded = plan.collections.iter().filter(|planned| planned.answers());
     let collections: Vec<_> = loaded.map(|planned| (&planned.source, planned.described.id)).collect();
     if collections.is_empty() {
@@ -49,10 +40,42 @@ pub(crate) async fn writers(list: &mut CheckList, source: &Client, plan: &Plan) 
         // Compaction removes what was deleted long ago: only more rows in the segments say that somebody writes.
         let grew = before.1.zip(after.1).is_some_and(|(before, after)| after > before);
         if before.0 != after.0 || grew {
-            let problem = Problem::new(Code::WritesArriving).with("collection", name);
-            let problem = problem.with("before", before.0).with("after", after.0);
-            list.warn(CheckId::Writers, problem.with("seconds", format!("{seconds:.0}")));
+            list.warn(CheckId::Writers, arriving(name, before.0, after.0, begin.elapsed()));
         }
+    }
+    Ok(())
+}
+
+/// For a job that begins at once: its first counts are the second look.
+pub(crate) async fn writers_at_start(
+    list: &mut CheckList,
+    source: &Client,
+    plan: &Plan,
+) -> Result<(), Error> {
+    updates_seen(list, source, plan).await?;
+    let fact = Told::both("compared when the copy begins", "复制开始时比较");
+    list.passed(CheckId::Writers, [fact]);
+    Ok(())
+}
+
+/// Rows arrive at the source.
+pub(crate) fn arriving(name: &CollectionName, before: u64, after: u64, apart: Duration) -> Problem {
+    let problem = Problem::new(Code::WritesArriving).with("collection", name);
+    let problem = problem.with("before", before).with("after", after);
+    problem.with("seconds", format!("{:.0}", apart.as_secs_f64().max(1.0)))
+}
+
+/// Whether updates of rows will be seen.
+async fn updates_seen(list: &mut CheckList, source: &Client, plan: &Plan) -> Result<(), Error> {
+    let readable = || plan.collections.iter().filter(|planned| planned.readable);
+    // One stands for all: what a server does not have or a user may not do is rarely another thing for the next one.
+    // Whether a flush is allowed shows only when there is one, and a plan does nothing.
+    if let Some(planned) = readable().next()
+        && let Some(call) = UnseenWrites::SegmentsNotTold.missing_call()
+        && let Err(error) = source.list_stored_segments(&planned.source).await
+        && matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied)
+    {
+        list.warn(CheckId::Writers, not_to_be_seen(readable().count(), call));
     }
     Ok(())
 }

@@ -51,6 +51,11 @@ impl PageSize {
         self.rows.min(self.rows_max)
     }
 
+    /// Rows that would fill a page, whatever a limited rate allows.
+    pub(crate) fn wanted(&self) -> usize {
+        self.rows as usize
+    }
+
     /// No more rows and bytes than that, until told otherwise.
     pub(crate) fn limit(&mut self, (rows_max, bytes_max): (u32, usize)) {
         // Rows that were asked for under the former limit in bytes may be too many now.

@@ -105,7 +105,7 @@ async fn a_collection_that_somebody_makes_while_the_job_makes_its_own_is_not_tak
 async fn killed(source: &StandIn, target: &StandIn, gate: &Gate, state: &TempDir) -> JobId {
     let migration = Migration::prepare(request(source, target)).await.unwrap();
     let store = sqlite::open(state.path()).unwrap();
-    gate.open(Some((20, Stop::After)));
+    gate.open(Some((26, Stop::After)));
     tokio::select! {
         biased;
         () = gate.stopped() => {}

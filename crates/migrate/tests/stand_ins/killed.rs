@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::{AutoId, JobState, Migration, Report, Resumed, Tuning, VerifyLevel};
+use vecferry_migrate::{AutoId, JobState, Migration, Report, Resumed, Tuning, VerifyLevel, cancel};
 use vecferry_milvus::proto::schema::{DataType, FieldSchema};
 use vecferry_milvus::schema::field;
 use vecferry_store::{JobPage, Store, sqlite};
@@ -54,8 +54,12 @@ struct Scene {
 
 impl Scene {
     fn new(generated: &Generated, seed: u64) -> Self {
+        Self::of(Version::V2_6, generated, seed)
+    }
+
+    fn of(version: Version, generated: &Generated, seed: u64) -> Self {
         let gate = Gate::new();
-        let options = |seed| Options { short_pages: false, ..Options::awkward(Version::V2_6, seed) };
+        let options = |seed| Options { short_pages: false, ..Options::awkward(version, seed) };
         let source = StandIn::start_behind(options(seed), gate.clone());
         let target = StandIn::start_behind(options(seed + 1), gate.clone());
         source.add(generated);
@@ -115,7 +119,14 @@ impl Scene {
             self.loaded,
             "{context}: the source's load state"
         );
+        let kinds = index_types(&self.target);
+        assert_eq!(kinds, ["AUTOINDEX"], "{context}: the target's indexes");
     }
+}
+
+fn index_types(server: &StandIn) -> Vec<String> {
+    let indexes = server.definition("default", "books").indexes;
+    indexes.into_values().map(|params| params["index_type"].clone()).collect()
 }
 
 /// Drops the work as soon as the record was committed so often, before the work sees it.
@@ -191,6 +202,44 @@ async fn killed_after_any_commit_of_the_record() {
         let commits = kill_at_every(text_keys, Kill::Commit).await;
         assert!(commits > 20, "only {commits} commits");
     }
+}
+
+/// A 2.3 is loaded while it is copied to, by an index of which nothing may be left, wherever the job is killed; a
+/// cancellation of the dead job takes it away as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_where_the_target_is_loaded_early() {
+    let generated = Generated { loaded: true, ..books(false) };
+    let (mut most, mut left) = (0, 0);
+    for at in (1..).step_by(2) {
+        let stop = if at % 4 == 1 { Stop::Before } else { Stop::After };
+        let scene = Scene::of(Version::V2_3, &generated, at);
+        let context = format!("call {at}, {stop:?}");
+        let ended = Box::pin(scene.attempt(Kill::Call(at, stop))).await;
+        let is_over = ended.is_some();
+        if !is_over && scene.target.names("default") == ["books"] {
+            let is_flat = index_types(&scene.target) == ["FLAT"];
+            left += usize::from(is_flat);
+            if is_flat && at % 3 == 0 {
+                scene.gate.open(None);
+                let store = sqlite::open(scene.state.path()).unwrap();
+                let job_id = store.jobs(JobPage::newest()).await.unwrap()[0].job_id.clone();
+                let (source, target) = (Some(endpoint(&scene.source)), Some(endpoint(&scene.target)));
+                cancel(&*store, &job_id, source, target, false).await.unwrap();
+                assert_eq!(index_types(&scene.target), [""; 0], "{context}");
+                assert!(!scene.target.is_loaded("default", "books"), "{context}");
+            }
+        }
+        let report = match ended {
+            Some(report) => report,
+            None => Box::pin(scene.attempt(Kill::Never)).await.unwrap(),
+        };
+        scene.check(&report, &context);
+        if is_over {
+            break;
+        }
+        most = at;
+    }
+    assert!(most > 60 && left > 20, "{most} calls, {left} times with an index that was to be taken away");
 }
 
 /// Any write of a dead attempt arrives while a later one is at work.

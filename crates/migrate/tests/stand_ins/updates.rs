@@ -13,7 +13,7 @@ use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::generate::plain;
 use vecferry_testkit::stand_in::{Key, Options, Value, Version};
 
-use super::{Silent, endpoint, request};
+use super::{Silent, assert_arrived, endpoint, request};
 
 const AT: (&str, &str) = ("default", "books");
 
@@ -221,4 +221,24 @@ async fn compaction_alone_is_no_write() {
     let report = migrated(&source, &target, VerifyLevel::Count, state.path(), observer, cancel).await;
     assert_eq!(report.state, JobState::Successful, "{:#?}", report.problems);
     assert_eq!(codes(&report.warnings), ["VF-0434"]);
+}
+
+/// A job that begins at once compares its own first counts with those of its check.
+#[tokio::test]
+async fn rows_that_leave_between_check_and_copy_are_told_of_and_the_others_arrive() {
+    for leave in [false, true] {
+        let (source, target) = servers(Version::V2_5);
+        let state = tempfile::tempdir().unwrap();
+        let checked = Migration::check_and_begin(request(&source, &target), Some(state.path())).await;
+        let migration = checked.into_result().unwrap();
+        if leave {
+            source.delete(AT, "_default", &(0..3).map(Key::Long).collect());
+        }
+        let store = sqlite::open(state.path()).unwrap();
+        let report = migration.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap();
+        assert_eq!(report.state, JobState::Successful, "{:?}", codes(&report.problems));
+        assert_arrived(&source, &target, "books", "what was there when the copy began");
+        let told: Vec<_> = report.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(told.iter().any(|text| text.contains("50 rows, then 47 rows")), leave, "{told:?}");
+    }
 }

@@ -1,7 +1,8 @@
 //! The collection on the target: created as the plan says, and still so at the end.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::{Stop, Work};
-use crate::event::Phase;
 use crate::job::claim::Claim;
 use crate::job::run::replaced;
 use crate::plan::Change;
@@ -14,12 +15,11 @@ use vecferry_milvus::schema::Difference;
 
 impl<'a> Work<'a> {
     /// Makes the collection, or finds the one that an earlier attempt made, and stops before the first row if it is not
-    /// what was planned.
-    pub(super) async fn create(&mut self) -> Result<Collection, Stop> {
-        self.enter(Phase::Creating);
+    /// what was planned. `created` tells that there is one, also after a failure.
+    pub(super) async fn create(&self, created: &AtomicBool) -> Result<Collection, Stop> {
         let job = self.job;
         let own = self.claim().make(&job.cancel).await?;
-        self.report.created = true;
+        created.store(true, Ordering::Relaxed);
         let made = target::create_partitions(&job.target, self.planned, &job.cancel).await;
         let made = made.map_err(|error| self.target_failed(error))?;
         if made.id != own.id {

@@ -1,15 +1,17 @@
 //! One collection of a job, from loading the source to the aliases of the target.
 
 mod definition;
+mod early;
 mod rows;
 mod source;
 mod verified;
 
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use tokio::sync::SemaphorePermit;
 use tracing::Instrument;
-use vecferry_milvus::{ErrorKind, Key};
+use vecferry_milvus::{Collection, ErrorKind, Key};
 use vecferry_store::{JobId, Position};
 
 use crate::cluster::connect::{denied, of_server};
@@ -25,6 +27,10 @@ use crate::report::new_report;
 use crate::request::{OnBadRow, VerifyLevel};
 use crate::target::{self, RefusedIndex};
 use crate::verify::Expected;
+
+use early::Early;
+use source::Looked;
+use verified::flush_target;
 
 pub(super) use rows::copy_problem;
 
@@ -78,6 +84,8 @@ pub(super) async fn migrate(job: &Job, position: Position, planned: &PlannedColl
         problems: Vec::new(),
         warnings: Vec::new(),
         refused_indexes: Vec::new(),
+        writes_looked_for: None,
+        early: None,
     };
     let stop = match job.store.collection(job.attempt.job_id(), position).await {
         _ if job.cancel.is_cancelled() => Err(Stop::Canceled),
@@ -97,9 +105,11 @@ pub(super) async fn migrate(job: &Job, position: Position, planned: &PlannedColl
             Phase::Failed
         }
     };
+    work.end_early().await;
     work.enter(phase);
     work.report.seconds = job.times.end_collection(position);
-    Ended { report: work.report, problems: work.problems, warnings: work.warnings }
+    let looked_at = work.writes_looked_for;
+    Ended { report: work.report, problems: work.problems, warnings: work.warnings, looked_at }
 }
 
 /// Counts the target of a collection that an earlier attempt completed: much may have happened since.
@@ -116,6 +126,8 @@ pub(super) async fn count_again(job: &Job, planned: &PlannedCollection, ended: &
         problems: Vec::new(),
         warnings: Vec::new(),
         refused_indexes: Vec::new(),
+        writes_looked_for: None,
+        early: None,
     };
     work.enter(Phase::Verifying);
     match work.count_again(ended.report.rows).await {
@@ -176,6 +188,10 @@ struct Work<'a> {
     warnings: Vec<Problem>,
     /// Indexes that the target refused in this attempt.
     refused_indexes: Vec<RefusedIndex>,
+    /// When the source was begun to be looked at behind the copy, if nothing of it was read after that.
+    writes_looked_for: Option<Instant>,
+    /// The target is loaded while rows are copied to it.
+    early: Option<Early<'a>>,
 }
 
 /// A source collection that is loaded for this job, and the right to have it so.
@@ -228,20 +244,22 @@ impl<'a> Work<'a> {
             // Whatever may still be on its way finds neither the name that it was sent to nor the collection.
             super::control::clean_up(&self.claim(), &record, true).await?;
             self.report = new_report(self.planned);
+            (self.writes_looked_for, self.early) = (None, None);
             times += 1;
         }
     }
 
-    /// The stages of a collection, one after the other.
+    /// The stages of a collection. Source and target are asked side by side where neither waits for what the other says.
     async fn run_once(&mut self) -> Result<(), Stop> {
-        let made = self.create().instrument(stage("create")).await?;
+        let (made, looked) = self.begin().await?;
+        self.load_early().await?;
         let (expected, held) = if self.planned.readable {
-            self.read_source(&made).instrument(stage("copy")).await?
+            self.copy_and_store(&made, looked).await?
         } else {
             self.look_at_unreadable().instrument(stage("look_at_unreadable")).await?;
             (Expected::default(), None)
         };
-        let verified = self.store_and_prove(&made, &expected).instrument(stage("verify")).await;
+        let verified = self.prove_and_index(&made, &expected).instrument(stage("verify")).await;
         if let Some(held) = held {
             self.release_source(held).instrument(stage("release_source")).await;
         }
@@ -251,9 +269,58 @@ impl<'a> Work<'a> {
         self.leave().instrument(stage("leave")).await
     }
 
+    /// The collection is made while the source is looked at, if that is loaded and no earlier attempt left anything.
+    async fn begin(&mut self) -> Result<(Collection, Option<Looked>), Stop> {
+        let job = self.job;
+        let record = job.store.collection(job.attempt.job_id(), self.position).await;
+        let record = record.map_err(|error| self.store_failed(error))?;
+        self.enter(Phase::Creating);
+        let created = AtomicBool::new(false);
+        let is_fresh = !record.creation_intended && !record.removal_intended && record.target_id.is_none();
+        let (made, looked) = {
+            let make = self.create(&created).instrument(stage("create"));
+            if is_fresh && self.planned.readable && !self.planned.needs_load {
+                let (made, looked) =
+                    tokio::join!(make, self.look_at_loaded().instrument(stage("look_at_source")));
+                (made, Some(looked))
+            } else {
+                (make.await, None)
+            }
+        };
+        self.report.created |= created.into_inner();
+        let made = made?;
+        Ok((made, looked.transpose()?))
+    }
+
+    /// The rows are copied; then the target stores them while the source is asked what the target must hold.
+    async fn copy_and_store(
+        &mut self,
+        made: &Collection,
+        looked: Option<Looked>,
+    ) -> Result<(Expected, Option<Held<'a>>), Stop> {
+        let (copied, held) = self.copy_source(made, looked).instrument(stage("copy")).await?;
+        let rows = self.report.rows;
+        if rows > 0 {
+            self.enter(Phase::Flushing);
+        }
+        let (job, planned) = (self.job, self.planned);
+        let stored = async {
+            if rows > 0 { flush_target(job, planned).instrument(stage("flush")).await } else { Ok(()) }
+        };
+        let (asked, stored) =
+            tokio::join!(self.ask_and_release(copied, held).instrument(stage("ask_source")), stored);
+        let asked = asked?;
+        stored.map_err(|error| self.target_failed(error))?;
+        self.stop_if_canceled()?;
+        Ok(asked)
+    }
+
     /// What changed on the source, and whether the target's definition is the planned one.
     async fn look_again(&mut self) -> Result<(), Stop> {
-        self.look_for_writes().await?;
+        if self.writes_looked_for.is_none() {
+            let writes = self.writes_since_copy().await?;
+            self.tell_writes(writes);
+        }
         self.check_definition().await?;
         self.report.evidence.definition_compared = true;
         Ok(())

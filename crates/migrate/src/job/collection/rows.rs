@@ -1,5 +1,6 @@
 //! The rows of a collection on their way: splits, writers, and rows that the target refuses.
 
+use super::source::Looked;
 use super::{PartCopied, QUARANTINED_NAMED, Stop, Work, source_problem, target_problem};
 use crate::cluster::retry::DENIED_MAX;
 use crate::copy::{
@@ -50,12 +51,7 @@ impl<'a> Work<'a> {
     }
 
     /// Copies all splits that are not complete. Returns what all attempts together read of each part.
-    pub(super) async fn copy(
-        &mut self,
-        made: &Collection,
-        source: &Reader,
-        before: &[u64],
-    ) -> Result<Vec<PartCopied>, Stop> {
+    pub(super) async fn copy(&mut self, made: &Collection, looked: &Looked) -> Result<Vec<PartCopied>, Stop> {
         self.enter(Phase::Copying);
         let job = self.job;
         let started = Instant::now();
@@ -65,7 +61,7 @@ impl<'a> Work<'a> {
         let outcome = if is_copied && self.quarantined().await?.is_empty() {
             self.close_left_writers(made).await
         } else {
-            self.copy_splits(made, source, before).await
+            self.copy_splits(made, looked).await
         };
         self.report.copy_seconds = job.times.end_copy(self.position);
         self.job.copied_since(started);
@@ -76,14 +72,9 @@ impl<'a> Work<'a> {
         Ok(copied)
     }
 
-    pub(super) async fn copy_splits(
-        &mut self,
-        made: &Collection,
-        source: &Reader,
-        before: &[u64],
-    ) -> Result<(), Stop> {
-        let job = self.job;
-        let splits = self.splits(source, before).await?;
+    async fn copy_splits(&mut self, made: &Collection, looked: &Looked) -> Result<(), Stop> {
+        let (job, source, before) = (self.job, &looked.now, &looked.before.counts);
+        let splits = self.splits(looked).await?;
         let writer = self.open_writer(made).await?;
         let opened = target::open_write_alias(&job.target, made, &writer, &job.cancel);
         let opened = opened.await.map_err(|error| self.target_failed(error))?;
@@ -164,15 +155,9 @@ impl<'a> Work<'a> {
         Ok(closed.await?)
     }
 
-    /// The splits that are not complete; planned now if no attempt has done so yet.
-    pub(super) async fn splits(&self, source: &Reader, before: &[u64]) -> Result<Vec<SplitId>, Stop> {
-        let job = self.job;
-        let record = job.store.collection(job.attempt.job_id(), self.position).await;
-        let planned = if record.map_err(|error| self.store_failed(error))?.splits_planned {
-            Vec::new()
-        } else {
-            self.plan_splits(source, before).await?
-        };
+    /// The splits that are not complete.
+    async fn splits(&self, looked: &Looked) -> Result<Vec<SplitId>, Stop> {
+        let (job, planned) = (self.job, looked.splits.clone());
         let splits = job.store.plan_splits(&job.attempt, self.position, planned).await;
         let splits = splits.map_err(|error| self.store_failed(error))?;
         let rows: u64 = splits.iter().map(|split| split.progress.rows_written).sum();
@@ -181,6 +166,19 @@ impl<'a> Work<'a> {
             job.observer.on_event(Event::Resumed { collection: self.planned.source.clone(), rows, bytes });
         }
         Ok(splits.into_iter().filter(|split| !split.done).map(|split| split.split_id).collect())
+    }
+
+    /// How the collection is divided; none if an earlier attempt has recorded that.
+    pub(super) async fn unplanned_splits(
+        &self,
+        source: &Reader,
+        before: &[u64],
+    ) -> Result<Vec<NewSplit>, Stop> {
+        let record = self.job.store.collection(self.job.attempt.job_id(), self.position).await;
+        match record.map_err(|error| self.store_failed(error))?.splits_planned {
+            true => Ok(Vec::new()),
+            false => self.plan_splits(source, before).await,
+        }
     }
 
     /// Divides the parts into key ranges, so that a large one is read and written by several at once.

@@ -13,17 +13,40 @@ use crate::job::finding::Finding;
 use crate::job::writes::Look;
 use crate::plan::Keys;
 use crate::plan::properties::PROPERTY_TTL;
+use crate::precheck::arriving;
 use crate::problem::{Code, Problem, Side, Told, words_of};
 use crate::problem::{does_not_fit, partitions_disagree};
 use crate::read::range_of;
 use crate::read::reader;
 use crate::read::{Part, Reader};
 use crate::report::new_verification;
-use crate::report::{CopiedRows, CountedRows};
+use crate::report::{CopiedRows, CountedRows, Writes};
 use crate::request::{Duplicates, VerifyLevel};
 use crate::verify::Expected;
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 use vecferry_milvus::{Collection, Error, Flavor};
+use vecferry_store::NewSplit;
+
+/// Counts of the check that are older say nothing about who writes now.
+const COMPARED_MAX: Duration = Duration::from_secs(60);
+
+/// A source that is loaded, and what it held before the first row of it was read.
+pub(super) struct Looked {
+    reader: Reader,
+    /// Reads what was there at the look.
+    pub(super) now: Reader,
+    pub(super) before: Holding,
+    /// How it is divided; none if an earlier attempt has recorded that.
+    pub(super) splits: Vec<NewSplit>,
+}
+
+/// A source that was copied: what it held before, and what was read of each part.
+pub(super) struct Copied {
+    reader: Reader,
+    before: Holding,
+    parts: Vec<PartCopied>,
+}
 
 impl<'a> Work<'a> {
     /// A collection that cannot be read, for want of an index, was planned because it holds no rows. It must hold none at
@@ -44,12 +67,12 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Loads the source if need be, copies, and asks the source what the target must hold. Puts the source back, unless
-    /// every row of it is to be compared: then that is left to the caller.
-    pub(super) async fn read_source(
+    /// Loads the source if need be, and copies. Puts the source back if that fails; if not, it is still needed.
+    pub(super) async fn copy_source(
         &mut self,
         made: &Collection,
-    ) -> Result<(Expected, Option<Held<'a>>), Stop> {
+        looked: Option<Looked>,
+    ) -> Result<(Copied, Option<Held<'a>>), Stop> {
         // Held until the source is released again: the permit is what bounds the loads.
         let permits = match self.planned.needs_load {
             true => {
@@ -63,16 +86,44 @@ impl<'a> Work<'a> {
             false => None,
         };
         self.stop_if_canceled()?;
-        let result = self.load_and_copy(made).await;
+        let result = self.load_and_copy(made, looked).await;
         let held = permits.map(|permits| Held { _permits: permits });
+        match (result, held) {
+            (Ok(copied), held) => Ok((copied, held)),
+            (Err(stop), held) => {
+                if let Some(held) = held {
+                    self.release_source(held).await;
+                }
+                Err(stop)
+            }
+        }
+    }
+
+    /// Asks the source what the target must hold. Puts it back, unless every row of it is to be compared: then that is left
+    /// to the caller.
+    pub(super) async fn ask_and_release(
+        &mut self,
+        copied: Copied,
+        held: Option<Held<'a>>,
+    ) -> Result<(Expected, Option<Held<'a>>), Stop> {
+        let began = Instant::now();
+        let result = self.ask_source(copied).await;
         let is_needed = result.is_ok() && self.compares_every_row();
-        match held {
+        let kept = match held {
             Some(held) if !is_needed => {
                 self.release_source(held).await;
-                result.map(|expected| (expected, None))
+                None
             }
-            held => result.map(|expected| (expected, held)),
+            held => held,
+        };
+        let expected = result?;
+        if self.job.request.verify == VerifyLevel::None {
+            // Nobody reads it again, and what is left to be done takes a moment.
+            let writes = self.writes_since_copy().await?;
+            self.tell_writes(writes);
+            self.writes_looked_for = Some(began);
         }
+        Ok((expected, kept))
     }
 
     /// Whether the source is read once more for the proof. Without keys no row can be picked out.
@@ -101,27 +152,45 @@ impl<'a> Work<'a> {
         drop(held);
     }
 
-    pub(super) async fn load_and_copy(&mut self, made: &Collection) -> Result<Expected, Stop> {
-        let source = &self.job.source;
-        if self.planned.needs_load {
-            self.enter(Phase::LoadingSource);
-            let name = &self.planned.source;
-            let stored = repeat(&self.job.cancel, || stored_rows(source, name)).await;
-            let stored = stored.map_err(|error| self.source_failed(error))?;
-            let rows = stored.unwrap_or(self.planned.rows_estimate);
-            let needed = memory_estimate(&self.planned.described, rows);
-            let free = repeat(&self.job.cancel, || free_memory(source)).await;
-            let free = free.map_err(|error| self.source_failed(error))?;
-            if let Some(free) = free.filter(|free| needed > *free) {
-                return Err(does_not_fit(&self.planned.source, Side::Source, needed, free).into());
+    async fn load_and_copy(&mut self, made: &Collection, looked: Option<Looked>) -> Result<Copied, Stop> {
+        let looked = match looked {
+            Some(looked) => looked,
+            None => {
+                if self.planned.needs_load {
+                    self.load_source().await?;
+                }
+                self.look_at_loaded().await?
             }
-            let loaded = self
-                .planned
-                .load
-                .complete(source, Side::Source, &self.planned.source, &self.job.cancel)
-                .await;
-            loaded.map_err(|error| self.source_not_complete(error))?;
-        } else {
+        };
+        self.tell_writes_arriving(&looked.before);
+        let parts = self.copy(made, &looked).await?;
+        let Looked { reader, before, .. } = looked;
+        Ok(Copied { reader, before, parts })
+    }
+
+    /// Loads the source.
+    async fn load_source(&mut self) -> Result<(), Stop> {
+        let source = &self.job.source;
+        self.enter(Phase::LoadingSource);
+        let name = &self.planned.source;
+        let stored = repeat(&self.job.cancel, || stored_rows(source, name)).await;
+        let stored = stored.map_err(|error| self.source_failed(error))?;
+        let rows = stored.unwrap_or(self.planned.rows_estimate);
+        let needed = memory_estimate(&self.planned.described, rows);
+        let free = repeat(&self.job.cancel, || free_memory(source)).await;
+        let free = free.map_err(|error| self.source_failed(error))?;
+        if let Some(free) = free.filter(|free| needed > *free) {
+            return Err(does_not_fit(&self.planned.source, Side::Source, needed, free).into());
+        }
+        let loaded =
+            self.planned.load.complete(source, Side::Source, &self.planned.source, &self.job.cancel).await;
+        loaded.map_err(|error| self.source_not_complete(error))
+    }
+
+    /// What the loaded source holds before the first row of it is read.
+    pub(super) async fn look_at_loaded(&self) -> Result<Looked, Stop> {
+        let source = &self.job.source;
+        if !self.planned.needs_load {
             let complete =
                 wait_until_complete(source, Side::Source, &self.planned.source, &self.job.cancel).await;
             complete.map_err(|error| self.source_not_complete(error))?;
@@ -132,9 +201,19 @@ impl<'a> Work<'a> {
         let now = reader.clone().fresh().await.map_err(|error| self.source_failed(error))?;
         let before = self.rows_before(&now).await?;
         self.refuse_ghosts(&before)?;
-        let copied = self.copy(made, &now, &before.counts).await?;
-        let reader = reader.fresh().await.map_err(|error| self.source_failed(error))?;
-        self.ask_source(&reader, copied, &before).await
+        let splits = self.unplanned_splits(&now, &before.counts).await?;
+        Ok(Looked { reader, now, before, splits })
+    }
+
+    /// Rows that came between the check and the copy are copied; but whoever wrote them may go on.
+    fn tell_writes_arriving(&mut self, before: &Holding) {
+        let Some(apart) = self.job.counted_at.map(|counted| counted.elapsed()) else { return };
+        let is_comparable = self.planned.answers() && apart <= COMPARED_MAX;
+        if let Some(whole) =
+            before.whole.filter(|whole| is_comparable && *whole != self.planned.rows_estimate)
+        {
+            self.warnings.push(arriving(&self.planned.source, self.planned.rows_estimate, whole, apart));
+        }
     }
 
     /// Rows of each part before the first attempt read the first one.
@@ -187,22 +266,26 @@ impl<'a> Work<'a> {
         look.map(Some).map_err(|error| self.source_failed(error))
     }
 
-    /// Looks, when everything else is done, whether rows of the source were written since before the copy.
-    pub(super) async fn look_for_writes(&mut self) -> Result<(), Stop> {
+    /// Looks whether rows of the source were written since before the copy; none where that can't be told from a record.
+    pub(super) async fn writes_since_copy(&self) -> Result<Option<Writes>, Stop> {
         let job = self.job;
         let record = job.store.collection(job.attempt.job_id(), self.position).await;
         let recorded = record.map_err(|error| self.store_failed(error))?.source_counts;
-        let (Some(recorded), true) = (recorded, self.report.drift.is_some()) else { return Ok(()) };
+        let (Some(recorded), true) = (recorded, self.report.drift.is_some()) else { return Ok(None) };
         let before = Holding::read(&recorded).map_err(|error| self.store_failed(error))?;
         let writes = drift::writes_since(job, &self.planned.source, &before).await;
         self.stop_if_canceled()?;
-        let writes = writes.map_err(|error| self.source_failed(error))?;
-        let Some(report) = &mut self.report.drift else { return Ok(()) };
+        writes.map(Some).map_err(|error| self.source_failed(error))
+    }
+
+    /// What was found of that.
+    pub(super) fn tell_writes(&mut self, writes: Option<Writes>) {
+        let (Some(writes), Some(report)) = (writes, &mut self.report.drift) else { return };
         if !drift::add_writes(report, writes) {
-            return Ok(());
+            return;
         }
         let problem = drift::problem(&self.planned.source, report);
-        if job.request.allow_drift {
+        if self.job.request.allow_drift {
             self.warnings.push(problem);
         } else {
             self.problems.push(problem);
@@ -210,7 +293,6 @@ impl<'a> Work<'a> {
                 verification.passed = false;
             }
         }
-        Ok(())
     }
 
     /// Repeated keys of a collection that had to be loaded first; the pre-check looks at the others.
@@ -257,17 +339,14 @@ impl<'a> Work<'a> {
 
     /// Asks the source, while it is still loaded, what the target must hold, and finds out why it may count more rows
     /// than it returned.
-    pub(super) async fn ask_source(
-        &mut self,
-        reader: &Reader,
-        copied: Vec<PartCopied>,
-        before: &Holding,
-    ) -> Result<Expected, Stop> {
+    async fn ask_source(&mut self, copied: Copied) -> Result<Expected, Stop> {
+        let Copied { reader, before, parts } = copied;
+        let reader = &reader.fresh().await.map_err(|error| self.source_failed(error))?;
         let mut finding = Finding::new(&self.planned.source);
-        let after = self.look_for_drift(reader, before, &mut finding).await?;
+        let after = self.look_for_drift(reader, &before, &mut finding).await?;
         let mut expected = Expected::default();
         let is_proved = self.job.request.verify != VerifyLevel::None;
-        for ((copied, counted), before) in copied.into_iter().zip(after).zip(&before.counts) {
+        for ((copied, counted), before) in parts.into_iter().zip(after).zip(&before.counts) {
             let partition = copied.partition.clone();
             let explained = finding
                 .explain(reader, partition.as_deref(), copied.rows_read, counted)

@@ -7,11 +7,13 @@ use crate::cluster::retry::{repeat, unless_canceled};
 use crate::cluster::waits::shown;
 use crate::copy::{CopyJob, Refusals, SettleError, settle_doubts};
 use crate::event::{Awaited, Phase};
+use crate::flat_index;
 use crate::job::drift;
 use crate::job::every_row;
+use crate::job::run::Job;
 use crate::job::{differences, without_keys};
-use crate::plan::Keys;
 use crate::plan::splits::split_limits;
+use crate::plan::{Keys, PlannedCollection};
 use crate::problem::does_not_fit;
 use crate::problem::{Code, Problem, Side, Told, Worded, words_of};
 use crate::read::range_of;
@@ -21,45 +23,81 @@ use crate::report::CountedRows;
 use crate::report::new_verification;
 use crate::request::VerifyLevel;
 use crate::target;
-use crate::verify::Expected;
+use crate::verify::{Expected, Outcome};
+use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Collection, CollectionName, Error, Flavor, LoadState};
 use vecferry_store::Right;
 
+/// The target stores the rows; collections that are ready at the same time are flushed in one call.
+pub(super) async fn flush_target(job: &Job, planned: &PlannedCollection) -> Result<(), Error> {
+    let (target, name, cancel) = (&job.target, &planned.target, &job.cancel);
+    let call = |names: Vec<String>| async move { flush::begin_flush(target, &name.db, &names, cancel).await };
+    let handle = job.flushes.flush(name, call).await?;
+    flush::wait_until_flushed(target, Side::Target, name, &handle, cancel).await
+}
+
 impl<'a> Work<'a> {
-    /// The target stores what it took, begins its indexes, and is compared with the source.
-    pub(super) async fn store_and_prove(
+    /// The target is compared with the source, and begins its indexes: behind the comparison where it can be loaded
+    /// without them.
+    pub(super) async fn prove_and_index(
         &mut self,
         made: &Collection,
         expected: &Expected,
     ) -> Result<(), Stop> {
-        if self.report.rows > 0 {
-            self.enter(Phase::Flushing);
-            self.flush().await.map_err(|error| self.target_failed(error))?;
-        }
-        self.stop_if_canceled()?;
-        self.enter(Phase::Indexing);
-        let refused = target::create_indexes(&self.job.target, self.planned, &self.job.cancel).await;
-        self.refused_indexes = refused.map_err(|error| self.target_failed(error))?;
-        self.stop_if_canceled()?;
-        let doubts = self.job.store.doubts(self.job.attempt.job_id(), self.position).await;
+        let job = self.job;
+        let doubts = job.store.doubts(job.attempt.job_id(), self.position).await;
         let in_doubt = !doubts.map_err(|error| self.store_failed(error))?.is_empty();
-        if in_doubt || self.job.request.verify != VerifyLevel::None {
+        let is_proved = in_doubt || job.request.verify != VerifyLevel::None;
+        if in_doubt {
+            // Rows are written and taken away before they are compared.
+            self.end_early().await;
+        }
+        if is_proved && (self.early.is_some() || self.create_flat_indexes().await?) {
             self.enter(Phase::Verifying);
-            self.prove(made, expected).await?;
+            let proved = self.prove(made, expected).await;
+            self.enter(Phase::Indexing);
+            // Whatever came of it: the target is not left with what was made to compare it.
+            let never = CancellationToken::new();
+            let indexed = self.create_indexes(&never).await;
+            self.early = None;
+            proved?;
+            indexed?;
+        } else {
+            self.enter(Phase::Indexing);
+            self.create_indexes(&job.cancel).await?;
+            self.stop_if_canceled()?;
+            if is_proved {
+                self.enter(Phase::Verifying);
+                self.prove(made, expected).await?;
+            }
         }
         if self.problems.is_empty() {
-            self.report.evidence.verified = Some(self.job.request.verify);
+            self.report.evidence.verified = Some(job.request.verify);
         }
         Ok(())
     }
 
-    /// The target stores the rows; collections that are ready at the same time are flushed in one call.
-    pub(super) async fn flush(&self) -> Result<(), Error> {
-        let (target, name, cancel) = (&self.job.target, &self.planned.target, &self.job.cancel);
-        let call =
-            |names: Vec<String>| async move { flush::begin_flush(target, &name.db, &names, cancel).await };
-        let handle = self.job.flushes.flush(name, call).await?;
-        flush::wait_until_flushed(target, Side::Target, name, &handle, cancel).await
+    /// Tells whether the target can be loaded with indexes for which nothing is built. Whoever waits for the planned ones
+    /// has them built as early as can be.
+    async fn create_flat_indexes(&self) -> Result<bool, Stop> {
+        let job = self.job;
+        if job.request.wait_index || self.report.rows == 0 {
+            return Ok(false);
+        }
+        let made = flat_index::create(&job.target, self.planned, job.attempt.job_id(), &job.cancel).await;
+        self.stop_if_canceled()?;
+        made.map_err(|error| self.target_failed(error))
+    }
+
+    async fn create_indexes(&mut self, cancel: &CancellationToken) -> Result<(), Stop> {
+        let (target, planned) = (&self.job.target, self.planned);
+        let indexed = async {
+            flat_index::remove(target, planned, self.job.attempt.job_id(), cancel).await?;
+            target::create_indexes(target, planned, cancel).await
+        };
+        let refused = indexed.await;
+        self.refused_indexes = refused.map_err(|error| self.target_failed(error))?;
+        Ok(())
     }
 
     pub(super) fn not_verified(&self, error: impl Worded) -> Stop {
@@ -101,9 +139,20 @@ impl<'a> Work<'a> {
             memory_estimate(&self.planned.described, self.report.rows),
             self.job.limits,
         );
-        let _turn = self.turn_of_target(units).await?;
-        self.stop_if_canceled()?;
-        let outcome = self.load_and_compare(made, expected).await;
+        let early = if self.early.is_some() { self.compare_early(made, expected).await } else { Ok(None) };
+        let outcome = match early {
+            Ok(None) => {
+                if self.early.is_some() {
+                    self.release_target(&made.name).await?;
+                    self.early = None;
+                }
+                let _turn = self.turn_of_target(units).await?;
+                self.stop_if_canceled()?;
+                self.load_and_compare(made, expected).await
+            }
+            Ok(Some(outcome)) => Ok(outcome),
+            Err(stop) => Err(stop),
+        };
         let release = self.release_target(&made.name).await;
         let mut outcome = outcome?;
         release?;
@@ -121,13 +170,18 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    pub(super) async fn load_and_compare(
+    async fn load_and_compare(&mut self, made: &Collection, expected: &Expected) -> Result<Outcome, Stop> {
+        self.load_target(made, self.report.rows).await?;
+        self.compare_loaded(made, expected).await
+    }
+
+    /// Compares the target, which is loaded.
+    pub(super) async fn compare_loaded(
         &mut self,
         made: &Collection,
         expected: &Expected,
-    ) -> Result<crate::verify::Outcome, Stop> {
+    ) -> Result<Outcome, Stop> {
         let target = &self.job.target;
-        self.load_target(made, self.report.rows).await?;
         let of_target =
             reader(Side::Target, target, made, &self.planned.described, &self.job.cancel).fresh().await;
         let of_target = of_target.map_err(|error| self.not_verified(error))?;
@@ -137,7 +191,7 @@ impl<'a> Work<'a> {
         let copy = copying.of(self.position, self.planned, &of_target, made.name.clone(), limits, refusals);
         self.settle(&copy, &of_target, made).await?;
         if self.job.request.verify == VerifyLevel::None {
-            return Ok(crate::verify::Outcome::default());
+            return Ok(Outcome::default());
         }
         let mut of_target = of_target.fresh().await.map_err(|error| self.not_verified(error))?;
         let mut outcome = crate::verify::compare(&of_target, &self.planned.source, expected)

@@ -97,7 +97,7 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
         drift: None,
         evidence,
     };
-    Ended { report, problems, warnings }
+    Ended { report, problems, warnings, looked_at: None }
 }
 
 /// Compares the rows in the way that fits the collection, and tells whether that was by their keys.
