@@ -26,9 +26,8 @@ pub(crate) const WRITES_MAX: usize = 4;
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a new partition may be unknown.
 const NEW_PARTITION_MAX: Duration = Duration::from_secs(20);
-/// Few cells: the index is only there because a collection without one can't be loaded.
-const INDEX: [(&str, &str); 3] =
-    [("index_type", "IVF_FLAT"), ("metric_type", "L2"), ("params", r#"{"nlist":16}"#)];
+/// Nothing to build: the index is only there because a collection without one can't be loaded.
+const INDEX: [(&str, &str); 2] = [("index_type", "FLAT"), ("metric_type", "L2")];
 
 /// A collection by its name.
 pub(crate) fn collection(name: &str) -> CollectionName {
