@@ -5,6 +5,7 @@ mod copy;
 mod data;
 mod direct;
 mod estimate;
+mod latency;
 mod machine;
 mod many;
 mod meter;
@@ -34,6 +35,8 @@ pub(crate) enum Bench {
     Estimate(estimate::Arguments),
     /// Copy one collection with the log on, and show where each second goes: by phase, call and CPU
     Profile(profile::Arguments),
+    /// Copy one collection directly and over a long way, and compare the rates
+    Latency(latency::Arguments),
     /// Ask the service for its lists with many clusters, jobs and listeners, and watch its memory
     Service(service::Arguments),
 }
@@ -45,6 +48,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Many(arguments) => many::run(arguments),
         Bench::Estimate(arguments) => estimate::run(arguments),
         Bench::Profile(arguments) => profile::run(arguments),
+        Bench::Latency(arguments) => latency::run(arguments),
         Bench::Service(arguments) => service::run(arguments),
     }
 }
