@@ -123,7 +123,13 @@ pub(crate) async fn finish(writes: &mut JoinSet<Result<(), vecferry_milvus::Erro
 
 /// Flushes a collection and waits for it.
 pub(crate) async fn flush(client: &Client, name: &CollectionName) -> Result<(), Failure> {
-    for handle in client.flush(&name.db, std::slice::from_ref(&name.name)).await? {
+    flush_all(client, &name.db, &[name]).await
+}
+
+/// Flushes collections of a database in one call and waits for all of them.
+pub(crate) async fn flush_all(client: &Client, db: &str, names: &[&CollectionName]) -> Result<(), Failure> {
+    let names: Vec<_> = names.iter().map(|name| name.name.clone()).collect();
+    for handle in client.flush(db, &names).await? {
         while !client.is_flushed(&handle).await? {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
@@ -131,9 +137,14 @@ pub(crate) async fn flush(client: &Client, name: &CollectionName) -> Result<(), 
     Ok(())
 }
 
+/// Has an index built; whoever needs it waits for it.
+pub(crate) async fn index(client: &Client, name: &CollectionName) -> Result<(), Failure> {
+    Ok(client.create_index(name, VECTOR_FIELD, "embedding_index", parameters(&INDEX)).await?)
+}
+
 /// Indexes and loads a collection.
 pub(crate) async fn load(client: &Client, name: &CollectionName) -> Result<(), Failure> {
-    client.create_index(name, VECTOR_FIELD, "embedding_index", parameters(&INDEX)).await?;
+    index(client, name).await?;
     // Loaded earlier, the server would exchange segments while it is measured.
     while client.indexes(name).await?.iter().any(|index| index.indexed_rows < index.total_rows) {
         tokio::time::sleep(POLL_INTERVAL).await;
