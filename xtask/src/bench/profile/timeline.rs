@@ -77,12 +77,14 @@ pub(super) fn spans(marks: &Marks, calls: &[Call]) -> Vec<Span> {
         .map(|call| call.end)
         .filter(|end| first_page.is_some_and(|first| *end <= first))
         .max_by(f64::total_cmp);
+    // The stage looks before it says that rows are on their way.
+    let copying = of_stage("copy").map(|call| call.begin).chain(phase("copying")).min_by(f64::total_cmp);
     let verified = of_stage("verify").map(|call| call.end).max_by(f64::total_cmp);
     let begins = [
         ("check", Some(marks.begin)),
         ("probe and start", marks.planned),
         ("create", phase("creating")),
-        ("look at the source", phase("copying")),
+        ("look at the source", copying),
         ("plan of the splits", looked),
         ("copy", first_page),
         ("second look at the source", last_page),
@@ -148,7 +150,7 @@ fn calls_within(span: &Span, calls: &[Call], times: &[f64]) -> (Vec<Calls>, f64)
             bytes: 0,
         });
         kind.seconds += call.end.min(span.end) - call.begin.max(span.begin);
-        if call.end < span.end {
+        if call.end > span.begin && call.end <= span.end {
             kind.number += 1;
             kind.bytes += call.bytes;
         }
@@ -204,7 +206,7 @@ mod tests {
         let phases = [("creating", 2.0), ("copying", 3.0), ("flushing", 8.0), ("indexing", 9.0)];
         let phases = phases.into_iter().map(|(name, at)| (name.to_owned(), at)).collect();
         let calls = vec![
-            call(3.0, 3.5, Server::Source, "Flush", "copy"),
+            call(2.5, 3.5, Server::Source, "Flush", "copy"),
             call(3.5, 4.0, Server::Source, "Query", "copy"),
             call(4.0, 6.0, Server::Source, "Query", "copy/split"),
             call(5.0, 7.0, Server::Target, "Insert", "copy/split"),
@@ -223,7 +225,7 @@ mod tests {
             ("check", 1.0),
             ("probe and start", 1.5),
             ("create", 2.0),
-            ("look at the source", 3.0),
+            ("look at the source", 2.5),
             ("plan of the splits", 3.5),
             ("copy", 4.0),
             ("second look at the source", 7.0),
@@ -249,5 +251,8 @@ mod tests {
         assert!((copy.source_cpu_seconds - 3.0).abs() < 1e-9 && (copy.target_cpu_seconds - 1.5).abs() < 1e-9);
         let flush = phases.iter().find(|phase| phase.name == "flush").unwrap();
         assert_eq!((flush.calls.len(), flush.seconds_without_calls), (1, 0.5));
+        // What ends a part belongs to it.
+        let index = phases.iter().find(|phase| phase.name == "index").unwrap();
+        assert_eq!(index.calls.iter().map(|kind| kind.number).sum::<u64>(), 1);
     }
 }
