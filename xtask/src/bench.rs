@@ -5,10 +5,12 @@ mod copy;
 mod data;
 mod direct;
 mod estimate;
+mod latency;
 mod machine;
 mod many;
 mod meter;
 mod process;
+mod profile;
 mod report;
 mod servers;
 mod service;
@@ -31,6 +33,10 @@ pub(crate) enum Bench {
     Many(many::Arguments),
     /// Compare the time that a job is expected to take with the time it takes: one large collection, many small ones, both
     Estimate(estimate::Arguments),
+    /// Copy one collection with the log on, and show where each second goes: by phase, call and CPU
+    Profile(profile::Arguments),
+    /// Copy one collection directly and over a long way, and compare the rates
+    Latency(latency::Arguments),
     /// Ask the service for its lists with many clusters, jobs and listeners, and watch its memory
     Service(service::Arguments),
 }
@@ -41,6 +47,8 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Copy(arguments) => copy::run(arguments),
         Bench::Many(arguments) => many::run(arguments),
         Bench::Estimate(arguments) => estimate::run(arguments),
+        Bench::Profile(arguments) => profile::run(arguments),
+        Bench::Latency(arguments) => latency::run(arguments),
         Bench::Service(arguments) => service::run(arguments),
     }
 }

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::HeaderValue;
@@ -94,6 +94,7 @@ impl Transport {
     ) -> Result<Bytes, Error> {
         let span = tracing::debug_span!("call", method = call, server = %self.endpoint, db);
         async {
+            let begin = Instant::now();
             let answer = match tokio::time::timeout(timeout, self.exchange(call, db, message)).await {
                 Ok(answer) => answer,
                 Err(_) => {
@@ -101,9 +102,10 @@ impl Transport {
                     Err(Error::own(ErrorKind::Timeout, call, Finding::NoResponse { seconds }))
                 }
             };
+            let milliseconds = begin.elapsed().as_secs_f64() * 1e3;
             match &answer {
-                Ok(answer) => tracing::trace!(bytes = answer.len(), "answered"),
-                Err(error) => tracing::debug!(%error, "failed"),
+                Ok(answer) => tracing::trace!(bytes = answer.len(), milliseconds, "answered"),
+                Err(error) => tracing::debug!(%error, milliseconds, "failed"),
             }
             answer
         }

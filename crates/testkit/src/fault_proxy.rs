@@ -15,6 +15,7 @@
 //! both sides. A call suffers at most one fault.
 
 mod board;
+mod delay;
 mod fault;
 mod relay;
 mod reply;
@@ -59,6 +60,12 @@ pub struct Armed {
 impl FaultProxy {
     /// Starts a proxy in front of `http://HOST:PORT`, which need not run yet.
     pub fn start(upstream_uri: &str) -> Self {
+        Self::start_with_delay(upstream_uri, Duration::ZERO)
+    }
+
+    /// The same, as far away that everything its clients send and receive arrives so much later, in either direction. The
+    /// rate is not limited by that. That a connection is made is not delayed.
+    pub fn start_with_delay(upstream_uri: &str, delay: Duration) -> Self {
         let upstream = authority(upstream_uri);
         let board = Arc::new(Board::default());
         let (commands, inbox) = tokio::sync::mpsc::unbounded_channel();
@@ -68,7 +75,7 @@ impl FaultProxy {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
                 let port = reserved_port();
-                let relay = Relay::new(&port, upstream, seen);
+                let relay = Relay::new(&port, upstream, delay, seen);
                 started.send(port.local_addr().expect("its number")).expect("the caller waits");
                 relay.run(inbox).await;
             });

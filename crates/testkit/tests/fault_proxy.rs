@@ -158,6 +158,38 @@ fn a_delayed_call_arrives_late() {
 }
 
 #[test]
+fn a_far_server_answers_late_and_no_slower() {
+    let delay = Duration::from_millis(50);
+    let upstream = Upstream::start();
+    let proxy = FaultProxy::start_with_delay(&upstream.uri(), delay);
+    let caller = Caller::connect(&proxy.uri());
+    let begin = Instant::now();
+    assert_eq!(caller.call("Insert", b"rows").unwrap().body, framed(b"rows"));
+    assert!(begin.elapsed() >= 2 * delay);
+
+    // 96 chunks each way. Were each delayed on its own, they would take 9.6 s.
+    let message = (0..=255_u8).collect::<Vec<_>>().repeat(2 << 12);
+    let begin = Instant::now();
+    let calls = [(); 3].map(|()| caller.start("Insert", &message));
+    for call in calls {
+        assert!(caller.finish(call).unwrap().body == framed(&message));
+    }
+    assert!(begin.elapsed() < 100 * delay, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_network_cut_breaks_connections_to_a_far_server_too() {
+    let upstream = Upstream::start();
+    let proxy = FaultProxy::start_with_delay(&upstream.uri(), Duration::from_millis(20));
+    let caller = Caller::connect(&proxy.uri());
+    caller.call("Insert", b"rows").unwrap();
+    proxy.refuse_all(true);
+    assert!(caller.closes_within(SOON));
+    proxy.refuse_all(false);
+    assert_eq!(Caller::connect(&proxy.uri()).call("Insert", b"next").unwrap().body, framed(b"next"));
+}
+
+#[test]
 fn a_half_open_call_is_applied_and_answered_on_release_only() {
     let setup = Setup::new();
     let fault = setup.arm(Fault::HalfOpen);

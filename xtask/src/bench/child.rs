@@ -1,4 +1,4 @@
-//! Legs that another program walks: Vecferry, and the usual script.
+//! Legs that another program walks: Vecferry, the usual script, and the tuned one.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use clap::Args;
 use serde::Deserialize;
 
 use super::meter::{Leg, Meter};
@@ -17,24 +18,67 @@ use crate::Failure;
 /// How often a child's memory is looked at. The kernel keeps the peak, so only its last moments could be missed.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
+/// The `vecferry` that is measured
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Program {
+    /// A `vecferry` that is built already; without it, one is built as it is released
+    #[arg(long)]
+    program: Option<PathBuf>,
+}
+
+impl Program {
+    /// Where it is, built if it was not given.
+    pub(crate) fn path(&self) -> Result<PathBuf, Failure> {
+        match &self.program {
+            Some(program) => Ok(program.canonicalize()?),
+            None => super::build(),
+        }
+    }
+}
+
+/// A job for one collection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Migration<'a> {
+    /// A `vecferry`.
+    pub(crate) program: &'a Path,
+    /// The collection.
+    pub(crate) collection: &'a str,
+    /// How its rows are verified.
+    pub(crate) verify: &'a str,
+    /// Rows that it holds.
+    pub(crate) rows: usize,
+}
+
+impl Migration<'_> {
+    /// `vecferry migrate` with these addresses of source and target.
+    pub(crate) fn command(&self, servers: &Servers, uris: [&str; 2], state: &Path) -> Command {
+        let (source, target) = (servers.info(Side::Source), servers.info(Side::Target));
+        let mut command = Command::new(self.program);
+        command.args(["migrate", "--yes", "--json", "--lang", "en", "--verify", self.verify]);
+        command.args(["--collection", self.collection, "--source", uris[0], "--target", uris[1]]);
+        command.arg("--state-dir").arg(state);
+        command.env("VECFERRY_SOURCE_TOKEN", source.token.as_deref().unwrap_or_default());
+        command.env("VECFERRY_TARGET_TOKEN", target.token.as_deref().unwrap_or_default());
+        command
+    }
+}
+
 /// Runs `vecferry migrate` for one collection; its report must name as many rows as expected.
-pub(crate) fn vecferry(
+pub(crate) fn vecferry(servers: &Servers, migration: &Migration<'_>) -> Result<Leg, Failure> {
+    let uris = [Side::Source, Side::Target].map(|side| servers.info(side).uri.as_str());
+    vecferry_at(servers, migration, uris)
+}
+
+/// The same by other ways to the servers.
+pub(crate) fn vecferry_at(
     servers: &Servers,
-    program: &Path,
-    collection: &str,
-    verify: &str,
-    rows: usize,
+    migration: &Migration<'_>,
+    uris: [&str; 2],
 ) -> Result<Leg, Failure> {
-    let state = tempfile::tempdir()?;
-    let (source, target) = (servers.info(Side::Source), servers.info(Side::Target));
-    let mut command = Command::new(program);
-    command.args(["migrate", "--yes", "--json", "--lang", "en", "--verify", verify]);
-    command.args(["--collection", collection, "--source", &source.uri, "--target", &target.uri]);
-    command.arg("--state-dir").arg(state.path());
+    let (state, rows) = (tempfile::tempdir()?, migration.rows);
+    let mut command = migration.command(servers, uris, state.path());
     // The plan, for people; what went wrong stands in the last line of its output too.
     command.stderr(Stdio::null());
-    command.env("VECFERRY_SOURCE_TOKEN", source.token.as_deref().unwrap_or_default());
-    command.env("VECFERRY_TARGET_TOKEN", target.token.as_deref().unwrap_or_default());
     let (mut flush, mut moved) = ((None, None), None);
     let leg = run(servers, command, |line, meter| {
         moved = Moved::read(line).or(moved);
@@ -109,7 +153,7 @@ impl Moved {
 }
 
 /// The phase that a line of `--json` says a collection enters.
-fn phase(line: &str) -> Option<String> {
+pub(crate) fn phase(line: &str) -> Option<String> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
     if line.get("event")?.as_str()? != "phase" {
         return None;
@@ -117,21 +161,44 @@ fn phase(line: &str) -> Option<String> {
     line.get("phase")?.as_str().map(str::to_owned)
 }
 
-/// What the usual script says in the end.
+/// A program that is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Script {
+    /// pymilvus, `query_iterator` and `insert`.
+    Usual,
+    /// Raw messages in several processes.
+    Tuned,
+}
+
+impl Script {
+    fn path(self) -> PathBuf {
+        workspace().join(match self {
+            Self::Usual => "bench/usual_script.py",
+            Self::Tuned => "bench/tuned_script.py",
+        })
+    }
+}
+
+/// What a script says in the end.
 #[derive(Debug, Deserialize)]
 struct Said {
     rows: u64,
     pymilvus: String,
 }
 
-/// Runs the usual script for one collection; it must report as many rows as expected. Returns also the version of
-/// pymilvus: its speed depends much on it.
-pub(crate) fn script(servers: &Servers, collection: &str, rows: u64) -> Result<(Leg, String), Failure> {
+/// Runs a script for one collection; it must report as many rows as expected. Returns also the version of pymilvus: its
+/// speed depends much on it.
+pub(crate) fn script(
+    servers: &Servers,
+    script: Script,
+    collection: &str,
+    rows: u64,
+) -> Result<(Leg, String), Failure> {
     let pymilvus: PathBuf = servers.pymilvus().ok_or("pymilvus was not asked for")?;
     let (source, target) = (servers.info(Side::Source), servers.info(Side::Target));
     let mut command = Command::new("python3");
     // What it warns of is of no use here.
-    command.args(["-W", "ignore"]).arg(workspace().join("bench/usual_script.py"));
+    command.args(["-W", "ignore"]).arg(script.path());
     command.args([&source.uri, &target.uri, collection]);
     command.env("PYTHONPATH", pymilvus);
     command.env("SOURCE_TOKEN", source.token.as_deref().unwrap_or_default());
@@ -213,11 +280,11 @@ fn follow(
     Ok(last)
 }
 
-/// Most memory that a process occupied before it ended.
+/// Most memory that a process and its children occupied before it ended.
 fn watch(pid: u32, ended: &AtomicBool) -> Option<u64> {
     let mut peak = None;
     while !ended.load(Ordering::Relaxed) {
-        peak = peak.max(process::peak_memory(pid));
+        peak = peak.max(process::peak_memory_with_children(pid));
         thread::sleep(POLL_INTERVAL);
     }
     peak
@@ -256,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_script_is_where_it_is_looked_for() {
-        assert!(workspace().join("bench/usual_script.py").is_file());
+    fn the_scripts_are_where_they_are_looked_for() {
+        assert!(Script::Usual.path().is_file() && Script::Tuned.path().is_file());
     }
 }

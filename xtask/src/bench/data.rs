@@ -26,9 +26,8 @@ pub(crate) const WRITES_MAX: usize = 4;
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a new partition may be unknown.
 const NEW_PARTITION_MAX: Duration = Duration::from_secs(20);
-/// Few cells: the index is only there because a collection without one can't be loaded.
-const INDEX: [(&str, &str); 3] =
-    [("index_type", "IVF_FLAT"), ("metric_type", "L2"), ("params", r#"{"nlist":16}"#)];
+/// Nothing to build: the index is only there because a collection without one can't be loaded.
+const INDEX: [(&str, &str); 2] = [("index_type", "FLAT"), ("metric_type", "L2")];
 
 /// A collection by its name.
 pub(crate) fn collection(name: &str) -> CollectionName {
@@ -124,7 +123,13 @@ pub(crate) async fn finish(writes: &mut JoinSet<Result<(), vecferry_milvus::Erro
 
 /// Flushes a collection and waits for it.
 pub(crate) async fn flush(client: &Client, name: &CollectionName) -> Result<(), Failure> {
-    for handle in client.flush(&name.db, std::slice::from_ref(&name.name)).await? {
+    flush_all(client, &name.db, &[name]).await
+}
+
+/// Flushes collections of a database in one call and waits for all of them.
+pub(crate) async fn flush_all(client: &Client, db: &str, names: &[&CollectionName]) -> Result<(), Failure> {
+    let names: Vec<_> = names.iter().map(|name| name.name.clone()).collect();
+    for handle in client.flush(db, &names).await? {
         while !client.is_flushed(&handle).await? {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
@@ -132,9 +137,14 @@ pub(crate) async fn flush(client: &Client, name: &CollectionName) -> Result<(), 
     Ok(())
 }
 
+/// Has an index built; whoever needs it waits for it.
+pub(crate) async fn index(client: &Client, name: &CollectionName) -> Result<(), Failure> {
+    Ok(client.create_index(name, VECTOR_FIELD, "embedding_index", parameters(&INDEX)).await?)
+}
+
 /// Indexes and loads a collection.
 pub(crate) async fn load(client: &Client, name: &CollectionName) -> Result<(), Failure> {
-    client.create_index(name, VECTOR_FIELD, "embedding_index", parameters(&INDEX)).await?;
+    index(client, name).await?;
     // Loaded earlier, the server would exchange segments while it is measured.
     while client.indexes(name).await?.iter().any(|index| index.indexed_rows < index.total_rows) {
         tokio::time::sleep(POLL_INTERVAL).await;

@@ -12,9 +12,9 @@ use tokio::runtime::Runtime;
 use vecferry_milvus::CollectionName;
 use vecferry_sandbox::ServerKind;
 
-use super::data;
 use super::machine::Machine;
 use super::servers::{Servers, Side};
+use super::{child, data};
 use crate::{Failure, output};
 
 /// How far an expected time may be off.
@@ -39,6 +39,8 @@ pub(crate) struct Arguments {
     /// How the rows are verified
     #[arg(long, default_value = "sample", value_parser = ["none", "count", "sample", "full"])]
     verify: String,
+    #[command(flatten)]
+    program: child::Program,
     /// Print one JSON object instead of the table
     #[arg(long)]
     json: bool,
@@ -76,7 +78,7 @@ struct Report {
 /// Measures and prints.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let machine = Machine::read()?;
-    let program = super::build()?;
+    let program = arguments.program.path()?;
     let servers = Servers::start_of(ServerKind::Milvus235, &program, false)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bench = Bench { arguments, program, servers, runtime };
@@ -147,7 +149,7 @@ impl Bench<'_> {
         let mut command = self.command("plan", state);
         command.args(["--verify", &self.arguments.verify, "--collection", &format!("{db}.*")]).args(more);
         command.arg("--output").arg(file);
-        super::child::lines_of(command, |_| {})?;
+        child::lines_of(command, |_| {})?;
         let plan: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
         let seconds = plan.pointer("/plan/duration/seconds").and_then(Value::as_f64);
         seconds.ok_or_else(|| "the plan expects no time".into())
@@ -158,7 +160,7 @@ impl Bench<'_> {
         let mut command = self.command("migrate", state);
         command.arg("--yes").arg("--plan").arg(file);
         let mut seconds = None;
-        super::child::lines_of(command, |line| {
+        child::lines_of(command, |line| {
             let Ok(line) = serde_json::from_str::<Value>(line) else { return };
             seconds = line.pointer("/report/seconds").and_then(Value::as_f64).or(seconds);
         })?;

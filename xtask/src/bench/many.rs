@@ -1,5 +1,7 @@
 //! `cargo xtask bench many`: whether time grows faster than the number of collections or partitions.
 
+mod minimum;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,10 +15,11 @@ use tokio::runtime::Runtime;
 use vecferry_milvus::{CollectionName, DB_DEFAULT};
 use vecferry_sandbox::ServerKind;
 
-use super::data;
 use super::machine::Machine;
 use super::servers::{Servers, Side};
+use super::{child, data};
 use crate::{Failure, output};
+use minimum::Flushes;
 
 /// Dimension of the vectors: what is measured is not the rows.
 const DIM: usize = 8;
@@ -24,6 +27,8 @@ const DIM: usize = 8;
 const MAKERS: usize = 8;
 /// Most time a collection (or partition), in times of the one where there are fewest.
 const GROWTH_MAX: f64 = 1.5;
+/// Most seconds each, for so many collections of a Milvus 2.3.5.
+const SECONDS_EACH_MAX: (u32, f64) = (100, 0.7);
 
 /// How many collections
 #[derive(Debug, Args)]
@@ -40,9 +45,15 @@ pub(crate) struct Arguments {
     /// The same with a milvus-lite 3.2.2
     #[arg(long, value_delimiter = ',', default_values_t = [100, 1000])]
     lite_partitions: Vec<u32>,
+    /// Collections that a client which does nothing else makes on the Milvus 2.3.5, to see what the server itself needs; 0
+    /// leaves that out
+    #[arg(long, default_value_t = 100)]
+    minimum: u32,
     /// Rows of each collection, and of each partition
     #[arg(long, default_value_t = 20)]
     rows: u32,
+    #[command(flatten)]
+    program: child::Program,
     /// Print one JSON object instead of the table
     #[arg(long)]
     json: bool,
@@ -90,18 +101,28 @@ struct Line {
     growth: f64,
 }
 
+/// What the server itself needs.
+#[derive(Clone, Debug, Serialize)]
+struct Minimum {
+    flushes: Flushes,
+    number: u32,
+    seconds: f64,
+    seconds_each: f64,
+}
+
 #[derive(Debug, Serialize)]
 struct Report {
     machine: Machine,
     rows_each: u32,
     lines: Vec<Line>,
+    minimum: Vec<Minimum>,
 }
 
 /// Measures and prints.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let machine = Machine::read()?;
-    let program = super::build()?;
-    let mut lines = Vec::new();
+    let program = arguments.program.path()?;
+    let (mut lines, mut minimum) = (Vec::new(), Vec::new());
     for (what, numbers) in [
         (What::Collections, &arguments.collections),
         (What::LiteCollections, &arguments.lite_collections),
@@ -112,10 +133,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let numbers: Vec<_> = numbers.iter().copied().filter(|number| *number > 0).collect();
         if !numbers.is_empty() {
             let bench = Bench::start(what, &program, arguments.rows)?;
+            if what == What::Collections && arguments.minimum > 0 {
+                minimum = bench.minimum(arguments.minimum)?;
+            }
             lines.extend(bench.lines(&numbers)?);
         }
     }
-    let report = Report { machine, rows_each: arguments.rows, lines };
+    let report = Report { machine, rows_each: arguments.rows, lines, minimum };
     output::result(&if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_string() });
     let grown = report.lines.iter().filter(|line| line.growth > GROWTH_MAX).count();
     if grown == 0 {
@@ -169,6 +193,21 @@ impl Bench {
         Ok(lines)
     }
 
+    /// Measured first, on a target that holds nothing else, and removed again.
+    fn minimum(&self, number: u32) -> Result<Vec<Minimum>, Failure> {
+        let size = minimum::Size { collections: number, rows: self.rows, dim: DIM };
+        let measure = |flushes: Flushes| {
+            self.servers.wait_until_idle()?;
+            let seconds = self.runtime.block_on(async {
+                let client = self.servers.connect(Side::Target).await?;
+                minimum::measure(&client, size, flushes).await
+            })?;
+            output::note(&format!("server alone, flushed {}: {number} in {seconds:.1} s", flushes.title()));
+            Ok(Minimum { flushes, number, seconds, seconds_each: seconds / f64::from(number) })
+        };
+        Flushes::ALL.into_iter().map(measure).collect()
+    }
+
     async fn make_collections(&self, db: &str, number: u32) -> Result<(), Failure> {
         let client = self.servers.connect(Side::Source).await?;
         client.create_database(db, Vec::new()).await?;
@@ -214,7 +253,7 @@ impl Bench {
         command.env("VECFERRY_TARGET_TOKEN", target.token.as_deref().unwrap_or_default());
         let begin = Instant::now();
         let (mut planned, mut moved) = (None, 0);
-        super::child::lines_of(command, |line| {
+        child::lines_of(command, |line| {
             let Ok(line) = serde_json::from_str::<Value>(line) else { return };
             if line["event"] == "plan" {
                 planned = Some(begin.elapsed().as_secs_f64());
@@ -251,6 +290,25 @@ impl fmt::Display for Report {
                 line.growth
             )?;
         }
+        if !self.minimum.is_empty() {
+            writeln!(
+                f,
+                "\n| server alone, flushed          | number | seconds | seconds each |\n\
+                 |--------------------------------|-------:|--------:|-------------:|"
+            )?;
+        }
+        for line in &self.minimum {
+            let (title, each) = (line.flushes.title(), line.seconds_each);
+            writeln!(f, "| {title:<30} | {:>6} | {:>7.1} | {each:>12.3} |", line.number, line.seconds)?;
+        }
+        let (number, most) = SECONDS_EACH_MAX;
+        let job = self.lines.iter().find(|line| line.what == What::Collections && line.number == number);
+        let verdict = match job {
+            Some(job) if job.seconds_each <= most => "met",
+            Some(_) => "missed",
+            None => "not measured",
+        };
+        writeln!(f, "\n{verdict:<12}  {number} collections on 2.3.5, at most {most} s each")?;
         writeln!(f, "\naim: no more than {GROWTH_MAX} times as long for each as the first of its kind")
     }
 }

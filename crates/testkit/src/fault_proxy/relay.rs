@@ -14,12 +14,14 @@ use hyper::client::conn::http2::SendRequest;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use super::board::{Board, Held, Stage};
+use super::delay::line;
 use super::fault::{Answer, Cut, Fault, Garbage, emptied};
 use super::reply::{ReleaseError, Reply, fabricated, oversize, success};
 use super::upstream::{
@@ -47,6 +49,8 @@ pub(super) struct Relay {
     listener: Option<TcpListener>,
     connections: JoinSet<()>,
     upstream: Authority,
+    /// How long whatever a client sends or receives is on its way.
+    delay: Duration,
     board: Arc<Board>,
 }
 
@@ -67,9 +71,10 @@ enum Ending {
 
 impl Relay {
     /// A proxy that listens beside the socket that reserves the port.
-    pub(super) fn new(port: &TcpSocket, upstream: Authority, board: Arc<Board>) -> Self {
+    pub(super) fn new(port: &TcpSocket, upstream: Authority, delay: Duration, board: Arc<Board>) -> Self {
         let address = port.local_addr().expect("its number");
-        Self { address, listener: Some(listen(address)), connections: JoinSet::new(), upstream, board }
+        let listener = Some(listen(address));
+        Self { address, listener, connections: JoinSet::new(), upstream, delay, board }
     }
 
     /// Runs until it is told to stop.
@@ -78,7 +83,8 @@ impl Relay {
             let command = tokio::select! {
                 command = inbox.recv() => command,
                 stream = accept(self.listener.as_ref()) => {
-                    self.connections.spawn(serve(stream, self.upstream.clone(), Arc::clone(&self.board)));
+                    let (upstream, board) = (self.upstream.clone(), Arc::clone(&self.board));
+                    self.connections.spawn(serve(stream, self.delay, upstream, board));
                     continue;
                 }
                 Some(_) = self.connections.join_next() => continue,
@@ -146,13 +152,34 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// One connection, until either side ends it or a fault breaks it.
-async fn serve(stream: TcpStream, upstream: Authority, board: Arc<Board>) {
-    // Without upstream the client finds its connection closed.
-    let Ok((sender, driver)) = connect(&upstream).await else { return };
+/// One connection, near or far.
+async fn serve(stream: TcpStream, delay: Duration, upstream: Authority, board: Arc<Board>) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    if delay.is_zero() {
+        return speak(stream, upstream, board).await;
+    }
+    let (far_end, carrying) = line(stream, delay);
+    let spoken = async {
+        speak(far_end, upstream, board).await;
+        // What was said last is still on its way.
+        pending::<()>().await;
+    };
+    tokio::select! {
+        () = carrying => {}
+        () = spoken => {}
+    }
+}
+
+/// One connection, until either side ends it or a fault breaks it.
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    upstream: Authority,
+    board: Arc<Board>,
+) {
+    // Without upstream the client finds its connection closed.
+    let Ok((sender, driver)) = connect(&upstream).await else { return };
     let link = Arc::new(Link { sender, upstream, board, broken: Notify::new() });
     let calls = Arc::clone(&link);
     let client = Builder::new(TokioExecutor::new())
