@@ -726,7 +726,9 @@ impl Service {
         let mut catalog = self.shared.catalog();
         let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
         if table.partitions.iter().any(|partition| partition.loaded) {
-            return Err(Refusal::other("vector index cannot be dropped on loaded collection"));
+            return Err(Refusal::other(
+                "index cannot be dropped, collection is loaded, please release it first",
+            ));
         }
         table.indexes.retain(|index| index.name != request.index_name);
         Ok(())
