@@ -87,6 +87,12 @@ impl Caller {
         }
     }
 
+    /// The projects in which something may be changed; none where that is so in all of the organization.
+    pub(crate) fn administered(&self) -> Option<Vec<String>> {
+        let is_administered = |project_id: &String| self.may(Action::Administer, project_id);
+        self.visible().map(|projects| projects.into_iter().filter(is_administered).collect())
+    }
+
     /// What the caller is in a project, as people say it.
     pub(crate) fn title_in(&self, project_id: &str) -> (&'static str, &'static str) {
         match (self.role, self.projects.get(project_id)) {
@@ -117,7 +123,10 @@ mod tests {
             assert!(!member.may(Action::Look, "q"));
             assert_eq!(member.visible(), Some(vec!["p".to_owned()]));
         }
-        assert_eq!(owner.visible(), None);
+        assert_eq!((owner.visible(), owner.administered()), (None, None));
+        let roles = [("p", ProjectRole::ReadWrite), ("q", ProjectRole::Admin)];
+        let member = caller(OrganizationRole::Member, &roles);
+        assert_eq!(member.administered(), Some(vec!["q".to_owned()]));
     }
 
     #[test]

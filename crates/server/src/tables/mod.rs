@@ -32,7 +32,7 @@ pub(crate) use keys::{KeyGrant, KeyKind, KeyRecord, NewKey};
 pub(crate) use migrations::{
     MigrationPage, MigrationRecord, MigrationSource, NewMigration, QueueLimits, Taken, Wanted, source_purpose,
 };
-pub(crate) use projects::ProjectRecord;
+pub(crate) use projects::{ProjectPage, ProjectRecord};
 pub(crate) use sealed::Sealed;
 pub(crate) use tasks::{NewTask, TaskEnd, TaskKind, TaskRecord, TaskState};
 pub(crate) use users::UserRecord;

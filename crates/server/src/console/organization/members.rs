@@ -67,7 +67,7 @@ pub(super) async fn members(
 async fn listed(visit: &Visit, after: After, refusal: Option<&Refusal>) -> Shown {
     let owner = Owner(Arc::clone(&visit.caller));
     let members = api::list(State(Arc::clone(&visit.service)), owner, Query(after)).await?.data;
-    let mut roles = roles(visit).await?;
+    let mut roles = roles(visit, &members).await?;
     let next = next_of(&members, |member| &member.user_id);
     let actor = visit.caller.actor.to_string();
     let rows = members.into_iter().map(|member| MemberRow {
@@ -85,17 +85,15 @@ async fn listed(visit: &Visit, after: After, refusal: Option<&Refusal>) -> Shown
     page_of_form(refusal, &page)
 }
 
-/// The roles of members in projects, by user.
-async fn roles(visit: &Visit) -> Result<BTreeMap<String, Vec<InProject>>, Refusal> {
+/// The roles of some members in projects, by user.
+async fn roles(visit: &Visit, members: &[Member]) -> Result<BTreeMap<String, Vec<InProject>>, Refusal> {
     let (tables, org_id) = (visit.service.tables(), &visit.caller.org_id);
-    let names: BTreeMap<_, _> = tables
-        .projects(org_id, "")
-        .await?
-        .into_iter()
-        .map(|project| (project.project_id, project.name))
-        .collect();
+    let mut given = tables.roles_in_projects(org_id).await?;
+    given.retain(|(user_id, ..)| members.iter().any(|member| member.user_id == *user_id));
+    let names = tables.project_names(org_id, given.iter().map(|(_, project_id, _)| project_id.as_str()));
+    let names = names.await?;
     let mut roles: BTreeMap<String, Vec<InProject>> = BTreeMap::new();
-    for (user_id, project_id, role) in tables.roles_in_projects(org_id).await? {
+    for (user_id, project_id, role) in given {
         let name = names.get(&project_id).unwrap_or(&project_id).clone();
         roles.entry(user_id).or_default().push(InProject { project_id, name, role });
     }

@@ -4,18 +4,61 @@ use vecferry_migrate::precheck::{not_running, plan_of};
 use vecferry_migrate::{Code, Problem, problem::Side};
 use vecferry_milvus::Endpoint;
 use vecferry_policy::Deployment;
+use vecferry_report::figures;
 use vecferry_words::Lang;
 
 use super::draft::{Named, plan_title};
-use crate::access::{Action, Caller};
+use crate::access::Caller;
 use crate::api::Refusal;
-use crate::console::show::Trouble;
+use crate::console::show::{Say, Trouble};
 use crate::jobs::hints;
 use crate::service::Service;
 use crate::tables::{ClusterRecord, ClusterStatus};
 
-/// Clusters that are offered.
-const CLUSTERS_MAX: i64 = 500;
+/// Clusters that are offered at once.
+const CLUSTERS_MAX: i64 = 200;
+
+/// The clusters that a step offers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Offered {
+    pub(super) choices: Vec<Choice>,
+    /// What was searched for.
+    pub(super) find: String,
+    /// How many there are.
+    pub(super) count: i64,
+}
+
+impl Offered {
+    /// Whether there are more than are shown.
+    pub(super) fn is_cut(&self) -> bool {
+        self.count > CLUSTERS_MAX
+    }
+
+    /// Whether clusters are searched for among all of them, and not only among those on the page.
+    pub(super) fn has_search(&self) -> bool {
+        self.is_cut() || !self.find.is_empty()
+    }
+
+    /// Whether there is none at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.choices.is_empty() && self.find.is_empty()
+    }
+
+    /// Whether one of them can be chosen.
+    pub(super) fn can_choose(&self) -> bool {
+        self.choices.iter().any(|choice| choice.trouble.is_none())
+    }
+
+    /// That only some are shown.
+    pub(super) fn cut(&self, t: Say) -> String {
+        let (shown, count) =
+            (figures::count(self.choices.len() as u64), figures::count(self.count.unsigned_abs()));
+        match t.0 {
+            Lang::En => format!("The first {shown} of {count} clusters are shown: search for the others."),
+            Lang::Zh => format!("共 {count} 个集群，仅显示前 {shown} 个：请搜索其他集群。"),
+        }
+    }
+}
 
 /// A cluster that can be chosen, or why it can't.
 #[derive(Clone, Debug)]
@@ -44,19 +87,20 @@ pub(super) fn plan(record: &ClusterRecord) -> Option<Deployment> {
     plan_of(endpoint.host(), &hints(record)).map(|detected| detected.deployment)
 }
 
-/// Clusters of some projects in which the caller may migrate; of all of them where none is named.
+/// The first clusters in which the caller may migrate, and how many there are: of one project, or of all of them where none
+/// is named.
 pub(super) async fn administered(
     service: &Service,
     caller: &Caller,
     project_id: Option<&str>,
-) -> Result<Vec<ClusterRecord>, Refusal> {
+    find: &str,
+) -> Result<(i64, Vec<ClusterRecord>), Refusal> {
     let projects = match project_id {
         Some(project_id) => Some(vec![project_id.to_owned()]),
-        None => caller.visible(),
+        None => caller.administered(),
     };
-    let found =
-        service.tables().clusters(&caller.org_id, projects.as_deref(), "", (0, CLUSTERS_MAX)).await?.1;
-    Ok(found.into_iter().filter(|record| caller.may(Action::Administer, &record.project_id)).collect())
+    let found = service.tables().clusters(&caller.org_id, projects.as_deref(), find, (0, CLUSTERS_MAX));
+    Ok(found.await?)
 }
 
 /// Why a cluster can't be one side of a migration now.

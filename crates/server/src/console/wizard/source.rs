@@ -1,14 +1,12 @@
 //! The first step: which cluster, and what of it.
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use vecferry_migrate::problem::Side;
 use vecferry_policy::Deployment;
 use vecferry_report::labels;
 use vecferry_words::Lang;
 
-use super::cluster::{Choice, administered, away, choice, named};
+use super::cluster::{Offered, administered, away, choice, named};
 use super::collections::{CollectionsShown, held};
 use super::draft::{Found, Source};
 use super::elsewhere::Typed;
@@ -21,8 +19,6 @@ use crate::console::frame::{Frame, Visit};
 use crate::console::page::{Shown, page_of_form};
 use crate::console::show::{Say, Trouble};
 use crate::jobs::{collections_max, edition};
-use crate::service::Service;
-use crate::tables::ProjectRecord;
 
 #[derive(Template)]
 #[template(path = "wizard_source.html")]
@@ -32,8 +28,9 @@ struct SourcePage {
     head: Head,
     troubles: Vec<Trouble>,
     is_elsewhere: bool,
-    choices: Vec<Choice>,
-    can_choose: bool,
+    offered: Offered,
+    /// Where clusters are searched for.
+    fields: &'static [(&'static str, &'static str)],
     typed: Typed,
 }
 
@@ -53,15 +50,16 @@ struct WhatPage {
 
 /// The step, as it is now.
 pub(super) async fn shown(at: &At, shows: &Shows) -> Shown {
+    let find = shows.find.as_deref().unwrap_or_default();
     match (&at.draft.source, shows.change.is_some() || shows.from.is_some()) {
         (Some(_), false) => what(at, None, shows.list.is_some()).await,
         (Some(Source::Elsewhere(_)), true) => {
             let is_elsewhere = shows.from.as_deref() != Some("here");
-            where_from(at, None, is_elsewhere, Typed::of(&at.draft)).await
+            where_from(at, None, (is_elsewhere, find), Typed::of(&at.draft)).await
         }
         (Some(Source::Cluster(_)) | None, _) => {
             let is_elsewhere = shows.from.as_deref() == Some("elsewhere");
-            where_from(at, None, is_elsewhere, Typed::default()).await
+            where_from(at, None, (is_elsewhere, find), Typed::default()).await
         }
     }
 }
@@ -70,12 +68,12 @@ pub(super) async fn shown(at: &At, shows: &Shows) -> Shown {
 pub(super) async fn where_from(
     at: &At,
     refusal: Option<&Refusal>,
-    is_elsewhere: bool,
+    (is_elsewhere, find): (bool, &str),
     typed: Typed,
 ) -> Shown {
-    let choices = match is_elsewhere {
-        true => Vec::new(),
-        false => choices(at).await?,
+    let offered = match is_elsewhere {
+        true => Offered::default(),
+        false => offered(at, find).await?,
     };
     let page = SourcePage {
         frame: at.frame().await?,
@@ -83,21 +81,22 @@ pub(super) async fn where_from(
         head: at.head(Step::Source),
         troubles: at.troubles(refusal),
         is_elsewhere,
-        can_choose: choices.iter().any(|choice| choice.trouble.is_none()),
-        choices,
+        offered,
+        fields: &[("step", "source"), ("change", "source"), ("from", "here")],
         typed,
     };
     page_of_form(refusal, &page)
 }
 
-async fn choices(at: &At) -> Result<Vec<Choice>, Refusal> {
+async fn offered(at: &At, find: &str) -> Result<Offered, Refusal> {
     let (service, lang) = (&at.visit.service, at.visit.lang());
-    let names = project_names(service, &at.visit.caller.org_id).await?;
+    let (count, records) = administered(service, &at.visit.caller, None, find.trim()).await?;
+    let projects = records.iter().map(|record| record.project_id.as_str());
+    let names = service.tables().project_names(&at.visit.caller.org_id, projects).await?;
     let chosen = match &at.draft.source {
         Some(Source::Cluster(named)) => Some(named.cluster_id.as_str()),
         Some(Source::Elsewhere(_)) | None => None,
     };
-    let records = administered(service, &at.visit.caller, None).await?;
     let choices = records.into_iter().map(|record| {
         let project = names.get(&record.project_id).cloned().unwrap_or_default();
         let problem = away(&record, Side::Source);
@@ -105,12 +104,7 @@ async fn choices(at: &At) -> Result<Vec<Choice>, Refusal> {
     });
     let mut choices: Vec<_> = choices.collect();
     choices.sort_by_key(|choice| choice.trouble.is_some());
-    Ok(choices)
-}
-
-async fn project_names(service: &Service, org_id: &str) -> Result<BTreeMap<String, String>, Refusal> {
-    let projects: Vec<ProjectRecord> = service.tables().projects(org_id, "").await?;
-    Ok(projects.into_iter().map(|project| (project.project_id, project.name)).collect())
+    Ok(Offered { choices, find: find.trim().to_owned(), count })
 }
 
 fn holds(found: &Found, lang: Lang) -> String {
@@ -160,7 +154,7 @@ pub(super) async fn choose(visit: Visit, Path(path): Path<(String, String)>, for
     };
     match chosen(&mut at, form.text("cluster")).await {
         Ok(()) => at.to(Step::Source),
-        Err(refusal) => where_from(&at, Some(&refusal), false, Typed::default()).await,
+        Err(refusal) => where_from(&at, Some(&refusal), (false, form.text("find")), Typed::default()).await,
     }
 }
 

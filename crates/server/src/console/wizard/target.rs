@@ -8,7 +8,7 @@ use vecferry_migrate::problem::Side;
 use vecferry_migrate::{Code, Problem};
 use vecferry_policy::Edition;
 
-use super::cluster::{Choice, administered, away, choice, named, plan};
+use super::cluster::{Offered, administered, away, choice, named, plan};
 use super::draft::Source;
 use super::{At, Head, Step, at, check};
 use crate::access::Action;
@@ -36,15 +36,16 @@ struct TargetPage {
     t: Say,
     head: Head,
     troubles: Vec<Trouble>,
-    choices: Vec<Choice>,
-    can_choose: bool,
+    offered: Offered,
+    /// Where clusters are searched for.
+    fields: &'static [(&'static str, &'static str)],
     databases: Vec<Renamed>,
     is_renamed: bool,
 }
 
 /// The step; after a refusal with what was typed.
-pub(super) async fn shown(at: &At, refusal: Option<&Refusal>, form: Option<&Form>) -> Shown {
-    let choices = choices(at, form).await?;
+pub(super) async fn shown(at: &At, find: &str, refusal: Option<&Refusal>, form: Option<&Form>) -> Shown {
+    let offered = offered(at, find.trim(), form).await?;
     let target_db = |db: &str| match form {
         Some(form) => form.text(&field(db)).to_owned(),
         None => at.draft.target_dbs.get(db).cloned().unwrap_or_default(),
@@ -57,8 +58,8 @@ pub(super) async fn shown(at: &At, refusal: Option<&Refusal>, form: Option<&Form
         t: at.t(),
         head: at.head(Step::Target),
         troubles: at.troubles(refusal),
-        can_choose: choices.iter().any(|choice| choice.trouble.is_none()),
-        choices,
+        offered,
+        fields: &[("step", "target")],
         is_renamed: match form {
             Some(form) => form.text("databases") == "rename",
             None => databases.iter().any(|renamed| !renamed.target_db.is_empty()),
@@ -73,7 +74,7 @@ fn field(db: &str) -> String {
     format!("database {db}")
 }
 
-async fn choices(at: &At, form: Option<&Form>) -> Result<Vec<Choice>, Refusal> {
+async fn offered(at: &At, find: &str, form: Option<&Form>) -> Result<Offered, Refusal> {
     let (service, visit) = (&at.visit.service, &at.visit);
     let edition = edition(service, &visit.caller.org_id).await?;
     let source_address = source_address(at).await?;
@@ -81,14 +82,14 @@ async fn choices(at: &At, form: Option<&Form>) -> Result<Vec<Choice>, Refusal> {
         Some(form) => Some(form.text("cluster")),
         None => at.draft.target.as_ref().map(|target| target.cluster_id.as_str()),
     };
-    let records = administered(service, &visit.caller, Some(&at.project.project_id)).await?;
+    let (count, records) = administered(service, &visit.caller, Some(&at.project.project_id), find).await?;
     let choices = records.into_iter().map(|record| {
         let problem = refused(at, &record, &edition, &source_address);
         choice(record, String::new(), chosen, problem.as_ref(), visit.lang())
     });
     let mut choices: Vec<_> = choices.collect();
     choices.sort_by_key(|choice| choice.trouble.is_some());
-    Ok(choices)
+    Ok(Offered { choices, find: find.to_owned(), count })
 }
 
 async fn source_address(at: &At) -> Result<String, Refusal> {
@@ -125,7 +126,7 @@ pub(super) async fn choose(visit: Visit, Path(path): Path<(String, String)>, for
     }
     match chosen(&mut at, &form).await {
         Ok(()) => check::begun(&at).await,
-        Err(refusal) => shown(&at, Some(&refusal), Some(&form)).await,
+        Err(refusal) => shown(&at, form.text("find"), Some(&refusal), Some(&form)).await,
     }
 }
 
