@@ -9,7 +9,7 @@ use vecferry_words::Lang;
 use super::cluster::{Offered, administered, away, choice, named};
 use super::collections::{CollectionsShown, held};
 use super::draft::{Found, Source};
-use super::elsewhere::Typed;
+use super::elsewhere::{DATABASES_MAX, Typed};
 use super::{At, Head, Shows, Step, at};
 use crate::access::Action;
 use crate::api::clusters::cluster;
@@ -30,7 +30,7 @@ struct SourcePage {
     is_elsewhere: bool,
     offered: Offered,
     /// Where clusters are searched for.
-    fields: &'static [(&'static str, &'static str)],
+    fields: Vec<(&'static str, &'static str)>,
     typed: Typed,
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn where_from(
         troubles: at.troubles(refusal),
         is_elsewhere,
         offered,
-        fields: &[("step", "source"), ("change", "source"), ("from", "here")],
+        fields: vec![("step", "source"), ("change", "source"), ("from", "here")],
         typed,
     };
     page_of_form(refusal, &page)
@@ -107,6 +107,7 @@ async fn offered(at: &At, find: &str) -> Result<Offered, Refusal> {
     Ok(Offered { choices, find: find.trim().to_owned(), count })
 }
 
+/// What a test of the connection counted: all databases, and the collections of the first of them.
 fn holds(found: &Found, lang: Lang) -> String {
     let databases = match (lang, found.databases) {
         (Lang::En, 1) => "1 database".to_owned(),
@@ -114,7 +115,13 @@ fn holds(found: &Found, lang: Lang) -> String {
         (Lang::Zh, count) => format!("{count} 个 Database"),
     };
     let collections = usize::try_from(found.collections).unwrap_or(usize::MAX);
-    format!("{databases}{}{}", labels::comma(lang), labels::some_collections(lang, collections))
+    let collections = labels::some_collections(lang, collections);
+    let is_cut = usize::try_from(found.databases).is_ok_and(|count| count > DATABASES_MAX);
+    match (lang, is_cut) {
+        (Lang::En | Lang::Zh, false) => format!("{databases}{}{collections}", labels::comma(lang)),
+        (Lang::En, true) => format!("{databases}; {collections} in the first {DATABASES_MAX} of them"),
+        (Lang::Zh, true) => format!("{databases}；其中前 {DATABASES_MAX} 个共有 {collections}"),
+    }
 }
 
 /// What of the cluster.
@@ -185,5 +192,36 @@ impl At {
         }
         self.draft.source = source;
         self.record.secret = secret;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_counted_is_not_told_as_counted() {
+        let found = |databases, collections| Found {
+            address: "https://source".into(),
+            version: "2.6.0".into(),
+            plan: String::new(),
+            databases,
+            collections,
+            at_ms: 0,
+            has_credential: false,
+            has_certificate: false,
+        };
+        for (databases, en, zh) in [
+            (1, "1 database, 3 collections", "1 个 Database，3 个 Collection"),
+            (200, "200 databases, 3 collections", "200 个 Database，3 个 Collection"),
+            (
+                201,
+                "201 databases; 3 collections in the first 200 of them",
+                "201 个 Database；其中前 200 个共有 3 个 Collection",
+            ),
+        ] {
+            let found = found(databases, 3);
+            assert_eq!((holds(&found, Lang::En).as_str(), holds(&found, Lang::Zh).as_str()), (en, zh));
+        }
     }
 }

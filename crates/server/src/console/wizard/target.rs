@@ -8,7 +8,7 @@ use vecferry_migrate::problem::Side;
 use vecferry_migrate::{Code, Problem};
 use vecferry_policy::Edition;
 
-use super::cluster::{Offered, administered, away, choice, named, plan};
+use super::cluster::{Choice, Offered, administered, away, choice, named, plan};
 use super::draft::Source;
 use super::{At, Head, Step, at, check};
 use crate::access::Action;
@@ -38,7 +38,7 @@ struct TargetPage {
     troubles: Vec<Trouble>,
     offered: Offered,
     /// Where clusters are searched for.
-    fields: &'static [(&'static str, &'static str)],
+    fields: Vec<(&'static str, &'static str)>,
     databases: Vec<Renamed>,
     is_renamed: bool,
 }
@@ -59,7 +59,7 @@ pub(super) async fn shown(at: &At, find: &str, refusal: Option<&Refusal>, form: 
         head: at.head(Step::Target),
         troubles: at.troubles(refusal),
         offered,
-        fields: &[("step", "target")],
+        fields: vec![("step", "target")],
         is_renamed: match form {
             Some(form) => form.text("databases") == "rename",
             None => databases.iter().any(|renamed| !renamed.target_db.is_empty()),
@@ -84,8 +84,11 @@ async fn offered(at: &At, find: &str, form: Option<&Form>) -> Result<Offered, Re
     };
     let (count, records) = administered(service, &visit.caller, Some(&at.project.project_id), find).await?;
     let choices = records.into_iter().map(|record| {
-        let problem = refused(at, &record, &edition, &source_address);
-        choice(record, String::new(), chosen, problem.as_ref(), visit.lang())
+        let is_source = record.address == source_address;
+        let problem = refused(at, &record, &edition);
+        let choice = choice(record, String::new(), chosen, problem.as_ref(), visit.lang());
+        let note = is_source.then(|| renames_only(visit.t())).or(choice.note);
+        Choice { note, ..choice }
     });
     let mut choices: Vec<_> = choices.collect();
     choices.sort_by_key(|choice| choice.trouble.is_some());
@@ -104,11 +107,16 @@ async fn source_address(at: &At) -> Result<String, Refusal> {
     }
 }
 
+/// What is to be known of the source as the target.
+fn renames_only(t: Say) -> &'static str {
+    t.0.pick(
+        "This is the source itself: choose it only to copy into databases with other names.",
+        "该集群就是源集群：仅可复制到其他名称的 Database。",
+    )
+}
+
 /// Why a cluster can't take what was chosen. Only what is known without asking it: the pre-check asks.
-fn refused(at: &At, record: &ClusterRecord, edition: &Edition, source_address: &str) -> Option<Problem> {
-    if record.address == source_address {
-        return Some(Problem::new(Code::SameCluster).with("detail", &record.address));
-    }
+fn refused(at: &At, record: &ClusterRecord, edition: &Edition) -> Option<Problem> {
     let plan = plan(record);
     let of_pair = || pair_problem(edition, at.draft.source_plan()?, plan?);
     let of_number = || not_too_many(at.draft.collections.len(), plan, edition).err();
@@ -141,7 +149,7 @@ async fn chosen(at: &mut At, form: &Form) -> Result<(), Refusal> {
         return Err(Refusal::absent(crate::api::clusters::KIND, cluster_id));
     }
     let edition = edition(&visit.service, &visit.caller.org_id).await?;
-    if let Some(problem) = refused(at, &record, &edition, &source_address(at).await?) {
+    if let Some(problem) = refused(at, &record, &edition) {
         return Err(problem.into());
     }
     let mut target_dbs = BTreeMap::new();
@@ -153,6 +161,11 @@ async fn chosen(at: &mut At, form: &Form) -> Result<(), Refusal> {
                 target_dbs.insert(db.to_owned(), target_db);
             }
         }
+    }
+    // As the pre-check does; that also knows a server by what it says of itself.
+    let keeps_a_name = at.draft.databases().into_iter().any(|db| !target_dbs.contains_key(db));
+    if keeps_a_name && record.address == source_address(at).await? {
+        return Err(Problem::new(Code::SameCluster).with("detail", &record.address).into());
     }
     at.draft.target = Some(named(&record));
     at.draft.target_dbs = target_dbs;
