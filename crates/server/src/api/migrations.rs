@@ -17,10 +17,9 @@ use vecferry_policy::Edition;
 use vecferry_store::JobId;
 use vecferry_words::Told;
 
-use super::answer::{Answer, Refusal, Refused, Result, answer, documents};
+use super::answer::{Answer, Made, Refusal, Refused, Result, answer, documents};
 use super::clusters::{busy, cluster, token};
 use super::extract::{Signed, read, text};
-use super::request::Made;
 use crate::access::{Action, Caller};
 use crate::jobs::{Access, Database, JobRequest, Options, Sides, edition, hints, not_too_many};
 use crate::service::Service;
@@ -462,7 +461,7 @@ pub(crate) async fn to_existing(
 
 fn made(job_id: &str) -> std::result::Result<Response, Refusal> {
     let mut response = answer(JobMade { job_id: job_id.to_owned() })?.into_response();
-    response.extensions_mut().insert(Made(job_id.to_owned()));
+    response.extensions_mut().insert(Made { id: job_id.to_owned(), name: None });
     Ok(response)
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vecferry_migrate::{Code, Problem};
 
-use super::answer::{Answer, Done, Refusal, Refused, Result, answer, done};
+use super::answer::{Answer, Done, Made, Refusal, Refused, Result, answer, answer_made, done};
 use super::extract::{Body, Owner, Path, Query, Signed, not_allowed, optional_text, text, time};
 use crate::access::{Action, Caller};
 use crate::service::Service;
@@ -127,7 +127,8 @@ pub(crate) async fn create(
 ) -> Result<ProjectMade> {
     let name = text("projectName", &project_name, NAME_CHARACTERS_MAX)?;
     let project_id = service.tables().add_project(&caller.org_id, &name).await?;
-    answer(ProjectMade { project_id })
+    let made = Made::named(&project_id, &name);
+    answer_made(ProjectMade { project_id }, made)
 }
 
 /// A project

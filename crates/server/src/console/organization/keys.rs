@@ -12,7 +12,7 @@ use super::{next_of, troubles};
 use crate::access::Actor;
 use crate::api::keys::{self as api, ApiKey, ApiKeyMade, ApiKeyRequest};
 use crate::api::projects::After;
-use crate::api::{Body, Path, Query, Refusal, Signed};
+use crate::api::{Answer, Body, Path, Query, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, ProjectLink, Visit};
 use crate::console::page::{Shown, page_of_form, see};
@@ -138,7 +138,7 @@ pub(super) async fn create(visit: Visit, Path(org): Path<String>, site: Site, fo
     }
 }
 
-async fn created(visit: &Visit, form: &Form) -> Result<ApiKeyMade, Refusal> {
+async fn created(visit: &Visit, form: &Form) -> Result<Answer<ApiKeyMade>, Refusal> {
     let valid_days = form.some("days").map(|days| days.parse::<u32>()).transpose().map_err(|_| {
         Refusal::bad_told(
             format!("`{}` is no number of days", form.text("days")),
@@ -171,11 +171,11 @@ async fn created(visit: &Visit, form: &Form) -> Result<ApiKeyMade, Refusal> {
         _ => {}
     }
     let (service, signed) = (State(Arc::clone(&visit.service)), Signed(Arc::clone(&visit.caller)));
-    Ok(api::create(service, signed, Body(request)).await?.data)
+    api::create(service, signed, Body(request)).await
 }
 
-async fn shown(visit: &Visit, Site(site): &Site, made: ApiKeyMade, name: &str) -> Shown {
-    let t = visit.t();
+async fn shown(visit: &Visit, Site(site): &Site, answer: Answer<ApiKeyMade>, name: &str) -> Shown {
+    let (t, made) = (visit.t(), answer.data);
     let try_it = format!("curl -H \"Authorization: Bearer {}\" {site}/v2/projects", made.api_key);
     let made = Made {
         title: t.with("API key {}", "API 密钥 {}", name),
@@ -206,7 +206,7 @@ async fn shown(visit: &Visit, Site(site): &Site, made: ApiKeyMade, name: &str) -
                     .to_owned(),
             },
         ],
-        object: made.key_id,
+        object: answer.made,
         list: format!("/o/{}/keys", visit.caller.org_id),
     };
     once(visit, Place::Keys, made).await

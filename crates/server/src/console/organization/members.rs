@@ -12,7 +12,7 @@ use super::{next_of, troubles};
 use crate::access::ProjectRole;
 use crate::api::members::{self as api, Invitation, Invited, Member, OrganizationRoleGiven};
 use crate::api::projects::After;
-use crate::api::{Body, Owner, Path, Query, Refusal};
+use crate::api::{Answer, Body, Owner, Path, Query, Refusal};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
 use crate::console::page::{Shown, page_of_form, see};
@@ -133,7 +133,7 @@ pub(super) async fn invite(
         organization_role: form.text("role").to_owned(),
     };
     match api::invite(State(Arc::clone(&visit.service)), owner, Body(invitation)).await {
-        Ok(invited) => linked(&visit, &site, invited.data, form.text("name").trim()).await,
+        Ok(invited) => linked(&visit, &site, invited, form.text("name").trim()).await,
         Err(refusal) => asked(&visit, &form, Some(&refusal)).await,
     }
 }
@@ -146,14 +146,14 @@ pub(super) async fn link(
     site: Site,
 ) -> Shown {
     visit.in_organization(&org)?;
-    let linked_user = api::link(State(Arc::clone(&visit.service)), owner, Path(user_id)).await?.data;
-    let people = People::of(&visit, &[&linked_user.user_id]).await?;
-    let name = people.name(&linked_user.user_id).to_owned();
+    let linked_user = api::link(State(Arc::clone(&visit.service)), owner, Path(user_id)).await?;
+    let people = People::of(&visit, &[&linked_user.data.user_id]).await?;
+    let name = people.name(&linked_user.data.user_id).to_owned();
     linked(&visit, &site, linked_user, &name).await
 }
 
-async fn linked(visit: &Visit, Site(site): &Site, invited: Invited, name: &str) -> Shown {
-    let t = visit.t();
+async fn linked(visit: &Visit, Site(site): &Site, answer: Answer<Invited>, name: &str) -> Shown {
+    let (t, invited) = (visit.t(), answer.data);
     let made = Made {
         title: t.with("Sign-in link for {}", "{} 的登录链接", name),
         told: t
@@ -173,7 +173,7 @@ async fn linked(visit: &Visit, Site(site): &Site, invited: Invited, name: &str) 
                 )
                 .to_owned(),
         }],
-        object: invited.user_id,
+        object: answer.made,
         list: format!("/o/{}/members", visit.caller.org_id),
     };
     once(visit, Place::Members, made).await

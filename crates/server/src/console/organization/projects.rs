@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::next_of;
 use crate::access::Actor;
 use crate::api::projects::{self as api, Project, ProjectName, ProjectsQuery};
-use crate::api::{Body, Made, Owner, Path, Query, Refusal, Signed};
+use crate::api::{Body, Owner, Path, Query, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page_of_form, see};
+use crate::console::page::{Shown, having_made, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 
 /// The first page: whoever came by a link sets a password first.
@@ -96,11 +96,7 @@ pub(super) async fn create_project(visit: Visit, owner: Owner, Path(org): Path<S
     let name = form.text("name").to_owned();
     let body = Body(ProjectName { project_name: name.clone() });
     match api::create(State(Arc::clone(&visit.service)), owner, body).await {
-        Ok(made) => {
-            let mut response = see(&format!("/p/{}/clusters", made.data.project_id))?;
-            response.extensions_mut().insert(Made(made.data.project_id));
-            Ok(response)
-        }
+        Ok(made) => having_made(see(&format!("/p/{}/clusters", made.data.project_id)), made.made),
         Err(refusal) => listed(&visit, ProjectsQuery::default(), Some(&refusal), &name).await,
     }
 }

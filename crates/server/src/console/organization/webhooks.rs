@@ -11,7 +11,7 @@ use super::people::People;
 use super::troubles;
 use crate::api::jobs::Language;
 use crate::api::webhooks::{self as api, Delivery, Webhook, WebhookMade, WebhookRequest};
-use crate::api::{Body, Path, Query, Refusal, Signed};
+use crate::api::{Answer, Body, Path, Query, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
 use crate::console::page::{Shown, page, page_of_form, see};
@@ -126,13 +126,13 @@ pub(super) async fn create(visit: Visit, Path(org): Path<String>, form: Form) ->
     let request = WebhookRequest { url: form.text("url").to_owned(), project_id };
     let (service, signed) = (State(Arc::clone(&visit.service)), Signed(Arc::clone(&visit.caller)));
     match api::create(service, signed, Body(request)).await {
-        Ok(made) => shown(&visit, made.data).await,
+        Ok(made) => shown(&visit, made).await,
         Err(refusal) => asked(&visit, form.text("search"), &form, Some(&refusal)).await,
     }
 }
 
-async fn shown(visit: &Visit, made: WebhookMade) -> Shown {
-    let t = visit.t();
+async fn shown(visit: &Visit, answer: Answer<WebhookMade>) -> Shown {
+    let (t, made) = (visit.t(), answer.data);
     let list = format!("/o/{}/webhooks/{}", visit.caller.org_id, made.webhook_id);
     let made = Made {
         title: t.say("Webhook created", "Webhook 已创建").to_owned(),
@@ -153,7 +153,7 @@ async fn shown(visit: &Visit, made: WebhookMade) -> Shown {
                 )
                 .to_owned(),
         }],
-        object: made.webhook_id,
+        object: answer.made,
         list,
     };
     once(visit, Place::Webhooks, made).await

@@ -286,7 +286,7 @@ async fn started(at: &mut At, form: &Form) -> Shown {
     match sent(at, request.to_string()).await {
         Ok(made) => {
             tables.remove_draft(draft_id).await?;
-            let mut response = see(&format!("/p/{}/migrations/{}", at.project.project_id, made.0))?;
+            let mut response = see(&format!("/p/{}/migrations/{}", at.project.project_id, made.id))?;
             // The audit log names the job.
             response.extensions_mut().insert(made);
             Ok(response)
