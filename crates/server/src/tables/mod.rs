@@ -30,7 +30,8 @@ pub(crate) use drafts::{DraftRecord, NewDraft, draft_purpose};
 pub(crate) use idempotency::{Answered, Begun};
 pub(crate) use keys::{KeyGrant, KeyKind, KeyRecord, NewKey};
 pub(crate) use migrations::{
-    MigrationPage, MigrationRecord, MigrationSource, NewMigration, QueueLimits, Taken, Wanted, source_purpose,
+    Along, MigrationPage, MigrationRecord, MigrationSource, NewMigration, QueueLimits, Taken, Wanted,
+    source_purpose,
 };
 pub(crate) use projects::{ProjectPage, ProjectRecord};
 pub(crate) use sealed::Sealed;

@@ -298,7 +298,7 @@ pub(crate) mod tests {
     use vecferry_store::postgres::PostgresStore;
     use vecferry_testkit::Postgres;
 
-    use super::super::{MigrationSource, NewCluster, NewMigration, QueueLimits, Sight, Wanted};
+    use super::super::{Along, MigrationSource, NewCluster, NewMigration, QueueLimits, Sight, Wanted};
     use super::*;
     use crate::tables::{ClusterStatus, ProjectPage};
 
@@ -356,7 +356,7 @@ pub(crate) mod tests {
             start_ms: 0,
             checks: None,
         };
-        tables.add_migration(job).await.unwrap();
+        tables.add_migration(job, Along::default()).await.unwrap();
         (tables, org_id)
     }
 
@@ -440,7 +440,7 @@ pub(crate) mod tests {
                 start_ms: 0,
                 checks: None,
             };
-            tables.add_migration(job).await.unwrap();
+            tables.add_migration(job, Along::default()).await.unwrap();
             let mut counts = Vec::new();
             for webhook_id in ["hook-all", "hook-project", "hook-other", "hook-elsewhere"] {
                 let deliveries = tables.deliveries(webhook_id).await.unwrap();
