@@ -556,7 +556,7 @@ catalogue! {
     PlanPair 219 Refused
         en "migration from {source} to {target} is not supported: {reason} (policy {policy})"
            "choose a target plan that the policy allows (Dedicated accepts Serverless and Dedicated), or another policy with --policy"
-        zh "不支持从 {source} 迁移到 {target}：{reason_zh}（策略 {policy}）"
+        zh "不支持“{source}”到“{target}”的迁移：{reason_zh}（策略 {policy}）"
            "请选择策略允许的目标集群（Dedicated 可接收 Serverless 和 Dedicated）；可用 --policy 指定其他策略"
         service "choose a target plan that the policy allows (Dedicated accepts Serverless and Dedicated), or another policy"
                 "请选择策略允许的目标集群（Dedicated 可接收 Serverless 和 Dedicated），或选择其他策略";
@@ -564,13 +564,13 @@ catalogue! {
     PlanUpgrade 220 Refused
         en "migration from {source} to {target} is not supported: {reason} (policy {policy})"
            "upgrade the cluster in place with Manage Cluster (管理集群) in the Zilliz Cloud console"
-        zh "不支持从 {source} 迁移到 {target}：{reason_zh}（策略 {policy}）"
+        zh "不支持“{source}”到“{target}”的迁移：{reason_zh}（策略 {policy}）"
            "请在 Zilliz Cloud 控制台的“管理集群”中原地升级该集群";
     /// A Free cluster is upgraded to a new Dedicated one by the vendor.
     PlanUpgradeNew 221 Refused
         en "migration from {source} to {target} is not supported: {reason} (policy {policy})"
            "upgrade with Manage Cluster (管理集群) in the Zilliz Cloud console: it creates a new cluster and copies the data"
-        zh "不支持从 {source} 迁移到 {target}：{reason_zh}（策略 {policy}）"
+        zh "不支持“{source}”到“{target}”的迁移：{reason_zh}（策略 {policy}）"
            "请在 Zilliz Cloud 控制台的“管理集群”中升级：它会创建新集群并复制数据";
     /// The plan of a cluster can't be detected.
     PlanUnknown 222 Refused
