@@ -349,7 +349,14 @@ async fn what_a_job_made_is_removed_with_it(place: Place) {
     world.wait_for(&job_id, "SUCCESSFUL").await;
     held.assert_arrived();
     world.owner.post(&path, json!({})).await.assert_refused(409, "VF-0805");
-    world.owner.post(&path, json!({"clean": true})).await.data();
+    // A result is removed only by whoever names the job once more.
+    for body in [json!({"clean": true}), json!({"clean": true, "confirm": "yes"})] {
+        let refused = world.owner.post(&path, body).await;
+        refused.assert_refused(409, "VF-0805");
+        assert!(refused.text().contains("the 1 collection with 50 rows"), "{}", refused.text());
+    }
+    held.assert_arrived();
+    world.owner.post(&path, json!({"clean": true, "confirm": job_id})).await.data();
     let job = world.wait_for(&job_id, "CANCELED").await;
     assert!(text(&job["reason"]).contains("books"), "{job:#}");
     assert_eq!(held.target.names("default").0, ["others"]);
