@@ -1273,6 +1273,12 @@ catalogue! {
            "read `csrfToken` from `GET /v2/session`, and send it in the header `X-CSRF-Token`"
         zh "请求未携带其会话的 CSRF 令牌"
            "请通过 `GET /v2/session` 读取 `csrfToken`，并在请求头 `X-CSRF-Token` 中发送";
+    /// Whoever scheduled a job has not the right to start it when its time has come.
+    RightLost 825 Refused
+        en "the scheduled job did not start, because whoever created it no longer has the right to: {detail}"
+           "nothing was written; a Project Admin of its projects can start it again, or schedule a new one"
+        zh "定时任务未启动，因为其创建者已无权启动：{detail}"
+           "尚未写入任何内容；请由相关项目的项目管理员重新启动，或新建定时任务";
 }
 
 #[cfg(test)]

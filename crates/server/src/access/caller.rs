@@ -23,6 +23,21 @@ impl fmt::Display for Actor {
     }
 }
 
+/// What somebody may do in an organization, whether or not they make a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rights {
+    pub(crate) role: OrganizationRole,
+    pub(crate) projects: BTreeMap<String, ProjectRole>,
+}
+
+impl Rights {
+    /// Whether something may be done in a project.
+    pub(crate) fn may(&self, action: Action, project_id: &str) -> bool {
+        let role = self.projects.get(project_id);
+        self.role == OrganizationRole::Owner || role.is_some_and(|role| *role >= action.needs())
+    }
+}
+
 /// Whoever makes a request, within one organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {

@@ -153,7 +153,7 @@ pub(crate) struct MigrationRequest {
     #[serde(default)]
     pub(crate) options: MigrationOptions,
     /// When it starts, RFC 3339; absent: as soon as there is room. It is checked now and once more then, and refused if the
-    /// check has changed.
+    /// check has changed, or if whoever created it has not the right to any more.
     #[serde(default)]
     pub(crate) start_time: Option<String>,
 }

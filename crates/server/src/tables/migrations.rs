@@ -374,7 +374,8 @@ impl Tables {
         self.rows(&sql, values, read).await
     }
 
-    /// Says what is wanted of a job that is in one of some states. Tells whether it was.
+    /// Says what is wanted of a job that is in one of some states. Tells whether it was. A job that is to go on was started by
+    /// whoever says so, and not by its time.
     pub(crate) async fn want(
         &self,
         job_id: &str,
@@ -389,7 +390,8 @@ impl Tables {
         let now = self.now_ms().await?;
         let sql = format!(
             "UPDATE migrations SET wanted = CASE WHEN wanted = 'clean' AND $2 = 'cancel' THEN wanted ELSE $2 END, \
-             state = $3, ended_ms = NULL, start_ms = CASE WHEN $2 = 'run' THEN $4 ELSE start_ms END \
+             state = $3, ended_ms = NULL, start_ms = CASE WHEN $2 = 'run' THEN $4 ELSE start_ms END, \
+             started_ms = CASE WHEN $2 = 'run' AND started_ms IS NULL THEN $4 ELSE started_ms END \
              WHERE job_id = $1 AND state IN ({})",
             names.join(", ")
         );

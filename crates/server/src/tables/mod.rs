@@ -28,7 +28,7 @@ pub(crate) use audit::{AuditPage, AuditRecord};
 pub(crate) use clusters::{ClusterRecord, ClusterStatus, NewCluster, Sight, token_purpose};
 pub(crate) use drafts::{DraftRecord, NewDraft, draft_purpose};
 pub(crate) use idempotency::{Answered, Begun};
-pub(crate) use keys::{KeyGrant, KeyKind, KeyRecord, NewKey};
+pub(crate) use keys::{KEY_PREFIX, KeyGrant, KeyKind, KeyRecord, NewKey};
 pub(crate) use migrations::{
     Along, MigrationPage, MigrationRecord, MigrationSource, NewMigration, QueueLimits, Taken, Wanted,
     source_purpose,
