@@ -6,7 +6,7 @@ use vecferry_policy::Deployment;
 
 use crate::problem::of_store;
 use crate::service::Service;
-use crate::tables::{NewCluster, Tables, token_purpose};
+use crate::tables::{NewCluster, ProjectPage, Tables, token_purpose};
 use crate::watch::{look, sight_of};
 
 impl Service {
@@ -26,7 +26,10 @@ impl Service {
         let failed = |error: vecferry_store::Error| of_store(&error);
         let tables = self.tables();
         let org_id = tables.first_organization().await.map_err(failed)?.unwrap_or_default();
-        let projects = tables.projects(&org_id, "").await.map_err(failed)?;
+        let projects = tables
+            .projects(&org_id, ProjectPage { rows: 1, ..ProjectPage::default() })
+            .await
+            .map_err(failed)?;
         let Some(project) = projects.into_iter().next() else {
             // Somebody removed them all: there is no place for it, and nothing is wrong.
             return Ok(());

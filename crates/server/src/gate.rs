@@ -15,10 +15,10 @@ use tracing::{Instrument, field};
 use vecferry_migrate::{Code, Problem};
 
 use crate::api::request::{
-    Account, CALLER_WAIT_MAX, CSRF_HEADER, HasSession, Made, SESSION_COOKIE, Stopped, caller, cookie,
-    language, no_such_method, nowhere, request_id, secured, store_is_silent, without_session,
+    Account, CALLER_WAIT_MAX, CSRF_HEADER, HasSession, SESSION_COOKIE, Stopped, caller, cookie, language,
+    no_such_method, nowhere, request_id, secured, store_is_silent, without_session,
 };
-use crate::api::{self, Peer, Refusal};
+use crate::api::{self, Made, Peer, Refusal};
 use crate::console;
 use crate::secret::token;
 use crate::service::Service;
@@ -38,7 +38,7 @@ const SIGN_INS: [(Method, &str); 6] = [
     (Method::POST, "/setup"),
 ];
 
-/// Characters of an address in the audit log.
+/// Characters of an address or a name in the audit log.
 const OBJECT_CHARACTERS_MAX: usize = 500;
 
 /// Everything that a service answers.
@@ -177,14 +177,19 @@ async fn passed(service: Arc<Service>, request: Request, next: Next, request_id:
     let is_recorded = account.is_some() || (method != Method::GET && method != Method::HEAD);
     // A way that does not exist is nothing that anybody did.
     let Some(pattern) = pattern.filter(|_| is_recorded) else { return response };
-    let (object, outcome) = outcome(&response);
+    let (made, outcome) = outcome(&response);
+    let cut = |text: &str| text.chars().take(OBJECT_CHARACTERS_MAX).collect::<String>();
+    let (object, object_name) = match made {
+        Some(made) => (made.id, made.name.as_deref().map(cut)),
+        None => (cut(&token::without_tokens(&path)), None),
+    };
     let mut entry = AuditRecord {
         audit_id: String::new(),
         at_ms: 0,
         actor: String::new(),
         action: format!("{method} {pattern}"),
-        object: object
-            .unwrap_or_else(|| token::without_tokens(&path).chars().take(OBJECT_CHARACTERS_MAX).collect()),
+        object,
+        object_name,
         outcome,
         address: peer.to_string(),
         request_id,
@@ -282,11 +287,11 @@ fn show_csrf(headers: &mut HeaderMap, shown: &str) {
 }
 
 /// What a request made, and how it came out.
-fn outcome(response: &Response) -> (Option<String>, String) {
+fn outcome(response: &Response) -> (Option<Made>, String) {
     let refused = response.extensions().get::<Refusal>().and_then(|refusal| refusal.problems().first());
     let told = response.extensions().get::<Stopped>().map(|stopped| stopped.0);
     let refused = refused.map(|problem| problem.code).or(told);
-    let made = response.extensions().get::<Made>().map(|made| made.0.clone());
+    let made = response.extensions().get::<Made>().cloned();
     let outcome = match refused {
         Some(code) => code.to_string(),
         // A form that was carried out leads on to a page.

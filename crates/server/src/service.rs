@@ -14,7 +14,7 @@ use vecferry_milvus::{Endpoint, Secret, Tls};
 use vecferry_store::{Error as StoreError, ErrorKind, Store};
 use vecferry_words::Told;
 
-use crate::access::{Actor, Caller, Credential, OrganizationRole};
+use crate::access::{Actor, Caller, Credential, OrganizationRole, Rights};
 use crate::network::{self, Networks};
 use crate::oidc::Oidc;
 use crate::presence::Presence;
@@ -22,7 +22,7 @@ use crate::problem::{of_network, of_store, unresolved};
 use crate::secret::keyring::{self, Keyring};
 use crate::secret::token::{Token, TokenKind};
 use crate::settings::Settings;
-use crate::tables::{ClusterRecord, Tables, token_purpose};
+use crate::tables::{ClusterRecord, KEY_PREFIX, Tables, token_purpose};
 use crate::throttle::{Credentials, RateLimit, RetryAfter, SignIns};
 
 /// The organization that the first start makes.
@@ -275,6 +275,19 @@ impl Service {
             }
             None => Ok(None),
         }
+    }
+
+    /// The rights that a user or a key has now, by its ID; none for who is no member any more, or whose key ended.
+    pub(crate) async fn rights_of(&self, org_id: &str, actor: &str) -> Result<Option<Rights>, StoreError> {
+        if !actor.starts_with(KEY_PREFIX) {
+            let membership = self.tables.membership(org_id, actor).await?;
+            return Ok(membership.map(|found| Rights { role: found.role, projects: found.projects }));
+        }
+        let now = self.tables.now_ms().await?;
+        let key = self.tables.key(org_id, actor).await?;
+        let Some(key) = key.filter(|key| key.expires_ms.is_none_or(|end| end > now)) else { return Ok(None) };
+        let role = if key.is_owner { OrganizationRole::Owner } else { OrganizationRole::Member };
+        Ok(Some(Rights { role, projects: self.tables.key_roles(actor).await? }))
     }
 
     async fn caller_of_user(

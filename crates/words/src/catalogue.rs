@@ -556,7 +556,7 @@ catalogue! {
     PlanPair 219 Refused
         en "migration from {source} to {target} is not supported: {reason} (policy {policy})"
            "choose a target plan that the policy allows (Dedicated accepts Serverless and Dedicated), or another policy with --policy"
-        zh "不支持从 {source} 迁移到 {target}：{reason_zh}（策略 {policy}）"
+        zh "不支持“{source}”到“{target}”的迁移：{reason_zh}（策略 {policy}）"
            "请选择策略允许的目标集群（Dedicated 可接收 Serverless 和 Dedicated）；可用 --policy 指定其他策略"
         service "choose a target plan that the policy allows (Dedicated accepts Serverless and Dedicated), or another policy"
                 "请选择策略允许的目标集群（Dedicated 可接收 Serverless 和 Dedicated），或选择其他策略";
@@ -564,13 +564,13 @@ catalogue! {
     PlanUpgrade 220 Refused
         en "migration from {source} to {target} is not supported: {reason} (policy {policy})"
            "upgrade the cluster in place with Manage Cluster (管理集群) in the Zilliz Cloud console"
-        zh "不支持从 {source} 迁移到 {target}：{reason_zh}（策略 {policy}）"
+        zh "不支持“{source}”到“{target}”的迁移：{reason_zh}（策略 {policy}）"
            "请在 Zilliz Cloud 控制台的“管理集群”中原地升级该集群";
     /// A Free cluster is upgraded to a new Dedicated one by the vendor.
     PlanUpgradeNew 221 Refused
         en "migration from {source} to {target} is not supported: {reason} (policy {policy})"
            "upgrade with Manage Cluster (管理集群) in the Zilliz Cloud console: it creates a new cluster and copies the data"
-        zh "不支持从 {source} 迁移到 {target}：{reason_zh}（策略 {policy}）"
+        zh "不支持“{source}”到“{target}”的迁移：{reason_zh}（策略 {policy}）"
            "请在 Zilliz Cloud 控制台的“管理集群”中升级：它会创建新集群并复制数据";
     /// The plan of a cluster can't be detected.
     PlanUnknown 222 Refused
@@ -1273,6 +1273,12 @@ catalogue! {
            "read `csrfToken` from `GET /v2/session`, and send it in the header `X-CSRF-Token`"
         zh "请求未携带其会话的 CSRF 令牌"
            "请通过 `GET /v2/session` 读取 `csrfToken`，并在请求头 `X-CSRF-Token` 中发送";
+    /// Whoever scheduled a job has not the right to start it when its time has come.
+    RightLost 825 Refused
+        en "the scheduled job did not start, because whoever created it no longer has the right to: {detail}"
+           "nothing was written; a Project Admin of its projects can start it again, or schedule a new one"
+        zh "定时任务未启动，因为其创建者已无权启动：{detail}"
+           "尚未写入任何内容；请由相关项目的项目管理员重新启动，或新建定时任务";
 }
 
 #[cfg(test)]

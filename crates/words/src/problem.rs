@@ -246,6 +246,47 @@ mod tests {
         }
     }
 
+    fn is_chinese(character: char) -> bool {
+        ('\u{4e00}'..='\u{9fff}').contains(&character)
+    }
+
+    /// Where a Chinese word stands at a Latin one without a space.
+    fn unspaced(text: &str) -> Option<String> {
+        let is_latin = |character: char| character.is_ascii_alphanumeric() || character == '`';
+        let characters: Vec<_> = text.chars().collect();
+        let found = characters.windows(2).find(|pair| {
+            is_chinese(pair[0]) && is_latin(pair[1]) || is_latin(pair[0]) && is_chinese(pair[1])
+        });
+        found.map(|pair| pair.iter().collect())
+    }
+
+    #[test]
+    fn a_space_stands_between_chinese_and_latin_words() {
+        for entry in CATALOGUE {
+            for text in
+                [Some(entry.zh.what), Some(entry.zh.hint), entry.zh.service_hint].into_iter().flatten()
+            {
+                assert_eq!(unspaced(text), None, "{:?}: {text}", entry.code);
+            }
+        }
+        assert_eq!(unspaced("迁移到Free"), Some("到F".to_owned()));
+    }
+
+    #[test]
+    fn plans_are_named_without_spaces_between_chinese_words() {
+        for code in [Code::PlanPair, Code::PlanUpgrade, Code::PlanUpgradeNew] {
+            let problem = Problem::new(code)
+                .with("source", "self-hosted")
+                .with("source_zh", "自建")
+                .with("target", "Free")
+                .with("reason", "no")
+                .with("reason_zh", "否")
+                .with("policy", "own");
+            let told = problem.what(Lang::Zh);
+            assert_eq!(told, "不支持“自建”到“Free”的迁移：否（策略 own）");
+        }
+    }
+
     #[test]
     fn codes_are_unique_and_complete() {
         let numbers: BTreeSet<_> = CATALOGUE.iter().map(|entry| entry.number).collect();

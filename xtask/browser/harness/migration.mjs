@@ -67,7 +67,7 @@ export function targetDatabase(rest, t) {
   const db = unique("shop").replaceAll(/\W/g, "_");
   const jobs = [];
   t.after(async () => {
-    for (const job of jobs) await rest.post(`/v2/jobs/${job}/cancel`, { clean: true });
+    for (const job of jobs) await rest.post(`/v2/jobs/${job}/cancel`, { clean: true, confirm: job });
     await until(async () => (await collectionsOf(db)).length === 0, `${db} is empty`);
   });
   return { db, isWrittenBy: (job) => jobs.push(job) };

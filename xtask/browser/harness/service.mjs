@@ -150,7 +150,7 @@ export class Rest {
   /** Removes what a job created on its target, whatever became of the job. */
   async clean(jobId, destDbName) {
     const { targetClusterId } = await this.get(`/v2/jobs/${jobId}`);
-    await this.post(`/v2/jobs/${jobId}/cancel`, { clean: true });
+    await this.post(`/v2/jobs/${jobId}/cancel`, { clean: true, confirm: jobId });
     const isGone = ({ collections }) => collections.every(({ dbName }) => dbName !== destDbName);
     await this.until(`/v2/clusters/${targetClusterId}/collections`, isGone);
   }

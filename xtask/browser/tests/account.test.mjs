@@ -100,11 +100,26 @@ inBrowser("the theme is the system's until another is chosen", { signedIn: false
   const light = await background(page);
   assert.notEqual(light, dark);
   await assertUsable(page);
-  await page.getByRole("button", { name: "Dark" }).click();
   await page.getByRole("button", { name: "System colors" }).click();
   await assertSeen(page.getByRole("button", { name: "Light" }));
+  assert.equal(await background(page), dark);
   await page.emulateMedia({ colorScheme: "light" });
   assert.equal(await background(page), light);
+});
+
+inBrowser("each press of the theme's button changes what is seen", { signedIn: false }, async ({ page }) => {
+  await open(page, "/sign-in");
+  const button = page.locator(".preferences button[name=theme]:visible");
+  for (const colorScheme of ["light", "dark", "light"]) {
+    await page.emulateMedia({ colorScheme });
+    for (let press = 0; press < 3; press += 1) {
+      const before = await background(page);
+      assert.equal(await button.count(), 1);
+      await button.click();
+      await page.waitForLoadState();
+      assert.notEqual(await background(page), before, `press ${press + 1} in a ${colorScheme} system`);
+    }
+  }
 });
 
 inBrowser("signing in works on a phone", { signedIn: false, locale: "zh-CN", width: 375 }, async ({ page }) => {

@@ -43,8 +43,14 @@ inBrowser("pairs that the policy refuses are told", async ({ page, rest }) => {
   await toTarget(page, project, dedicated);
   await assertRefused(page, "target Serverless", "VF-0219", /lower than the source's/);
   await assertRefused(page, "target Free", "VF-0219", /lower than the source's/);
-  await assertRefused(page, "source dedicated", "VF-0204", /the same cluster/);
   assert.equal(await page.getByRole("radio", { name: /^target Dedicated / }).isEnabled(), true);
+  // The source takes databases with other names only.
+  const source = page.getByRole("radio", { name: /^source dedicated / });
+  await source.check();
+  await page.getByRole("button", { name: "Check this migration" }).click();
+  await assertSeen(page.getByRole("link", { name: "VF-0204" }));
+  await assertSeen(page.getByText("or another target database"));
+  assert.equal(await source.isChecked(), true);
   await assertUsable(page);
 
   await toTarget(page, project, free);

@@ -50,7 +50,7 @@ async fn end(
     if is_over && !args.clean {
         return Ok((found, Vec::new()));
     }
-    let body = if args.clean { json!({ "clean": true }) } else { json!({}) };
+    let body = if args.clean { json!({ "clean": true, "confirm": job_id.as_str() }) } else { json!({}) };
     client.order(&format!("/v2/jobs/{job_id}/cancel"), &body).await.map_err(Failure::problems)?;
     loop {
         let look = async || details(client, &job_id).await;

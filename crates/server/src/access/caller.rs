@@ -23,6 +23,21 @@ impl fmt::Display for Actor {
     }
 }
 
+/// What somebody may do in an organization, whether or not they make a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rights {
+    pub(crate) role: OrganizationRole,
+    pub(crate) projects: BTreeMap<String, ProjectRole>,
+}
+
+impl Rights {
+    /// Whether something may be done in a project.
+    pub(crate) fn may(&self, action: Action, project_id: &str) -> bool {
+        let role = self.projects.get(project_id);
+        self.role == OrganizationRole::Owner || role.is_some_and(|role| *role >= action.needs())
+    }
+}
+
 /// Whoever makes a request, within one organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
@@ -87,6 +102,12 @@ impl Caller {
         }
     }
 
+    /// The projects in which something may be changed; none where that is so in all of the organization.
+    pub(crate) fn administered(&self) -> Option<Vec<String>> {
+        let is_administered = |project_id: &String| self.may(Action::Administer, project_id);
+        self.visible().map(|projects| projects.into_iter().filter(is_administered).collect())
+    }
+
     /// What the caller is in a project, as people say it.
     pub(crate) fn title_in(&self, project_id: &str) -> (&'static str, &'static str) {
         match (self.role, self.projects.get(project_id)) {
@@ -117,7 +138,10 @@ mod tests {
             assert!(!member.may(Action::Look, "q"));
             assert_eq!(member.visible(), Some(vec!["p".to_owned()]));
         }
-        assert_eq!(owner.visible(), None);
+        assert_eq!((owner.visible(), owner.administered()), (None, None));
+        let roles = [("p", ProjectRole::ReadWrite), ("q", ProjectRole::Admin)];
+        let member = caller(OrganizationRole::Member, &roles);
+        assert_eq!(member.administered(), Some(vec!["q".to_owned()]));
     }
 
     #[test]

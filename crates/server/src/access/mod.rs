@@ -3,5 +3,5 @@
 mod caller;
 mod roles;
 
-pub(crate) use caller::{Actor, Caller, Credential};
+pub(crate) use caller::{Actor, Caller, Credential, Rights};
 pub(crate) use roles::{Action, OrganizationRole, ProjectRole};

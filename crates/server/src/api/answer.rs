@@ -14,6 +14,20 @@ use vecferry_words::{Lang, Surface};
 use crate::problem::{document, of_store};
 use crate::secret::token::without_tokens;
 
+/// What a request made, for the audit log: its ID, and its name where it has one.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) id: String,
+    pub(crate) name: Option<String>,
+}
+
+impl Made {
+    /// Something with a name.
+    pub(crate) fn named(id: &str, name: &str) -> Self {
+        Self { id: id.to_owned(), name: Some(name.to_owned()) }
+    }
+}
+
 /// An answer that brings something.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Answer<Data: ToSchema> {
@@ -22,11 +36,19 @@ pub(crate) struct Answer<Data: ToSchema> {
     pub(crate) code: u32,
     /// What was asked for.
     pub(crate) data: Data,
+    /// What was made, for the audit log.
+    #[serde(skip)]
+    pub(crate) made: Option<Made>,
 }
 
 impl<Data: Serialize + ToSchema> IntoResponse for Answer<Data> {
-    fn into_response(self) -> Response {
-        Json(self).into_response()
+    fn into_response(mut self) -> Response {
+        let made = self.made.take();
+        let mut response = Json(self).into_response();
+        if let Some(made) = made {
+            response.extensions_mut().insert(made);
+        }
+        response
     }
 }
 
@@ -35,7 +57,12 @@ pub(crate) type Result<Data> = std::result::Result<Answer<Data>, Refusal>;
 
 /// An answer with some data.
 pub(crate) fn answer<Data: ToSchema>(data: Data) -> Result<Data> {
-    Ok(Answer { code: 0, data })
+    Ok(Answer { code: 0, data, made: None })
+}
+
+/// An answer to a request that made something.
+pub(crate) fn answer_made<Data: ToSchema>(data: Data, made: Made) -> Result<Data> {
+    Ok(Answer { code: 0, data, made: Some(made) })
 }
 
 /// Nothing but that it was done.

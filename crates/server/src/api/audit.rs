@@ -34,7 +34,11 @@ pub(crate) struct AuditEntry {
     pub(crate) time: String,
     pub(crate) actor: String,
     pub(crate) action: String,
+    /// The ID of what was made, or the address of what it was done to.
     pub(crate) object: String,
+    /// The name with which it was made; absent for everything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) object_name: Option<String>,
     /// `done`, or the code of what stood in the way.
     pub(crate) outcome: String,
     pub(crate) address: String,
@@ -70,6 +74,7 @@ pub(crate) async fn list(
         actor: record.actor,
         action: record.action,
         object: record.object,
+        object_name: record.object_name,
         outcome: record.outcome,
         address: record.address,
         request_id: record.request_id,

@@ -13,7 +13,7 @@ use vecferry_milvus::{Client, Endpoint, Secret};
 use vecferry_policy::deployment::{Facts, detect};
 use vecferry_policy::{CuType, Deployment};
 
-use super::answer::{Answer, Done, Refusal, Refused, Result, answer, done};
+use super::answer::{Answer, Done, Made, Refusal, Refused, Result, answer, answer_made, done};
 use super::extract::{Body, Path, Query, Signed, optional_text, text, time};
 use super::projects::{NAME_CHARACTERS_MAX, project};
 use crate::access::{Action, Caller};
@@ -249,6 +249,7 @@ pub(crate) async fn register(
     let version = seen(&service, &endpoint).await?;
     let cluster_id = Tables::new_cluster_id();
     let sealed = token.map(|token| service.seal(&token_purpose(&cluster_id), &token)).transpose()?;
+    let made = Made::named(&cluster_id, &name);
     let cluster = NewCluster {
         cluster_id: cluster_id.clone(),
         org_id: caller.org_id.clone(),
@@ -266,7 +267,7 @@ pub(crate) async fn register(
         sight: sight_of(Ok(version.clone()), ""),
     };
     service.tables().add_cluster(cluster).await?;
-    answer(ClusterMade { cluster_id, version, deployment_option: deployment.to_string() })
+    answer_made(ClusterMade { cluster_id, version, deployment_option: deployment.to_string() }, made)
 }
 
 /// A cluster to be tried.

@@ -12,7 +12,7 @@ use vecferry_migrate::{Code, Problem};
 use vecferry_milvus::{Endpoint, Secret};
 use vecferry_policy::deployment::{Facts, detect};
 
-use super::answer::{Answer, Refusal, Refused, Result, answer};
+use super::answer::{Answer, Made, Refusal, Refused, Result, answer, answer_made};
 use super::clusters::{busy, token};
 use super::extract::{Body, Signed};
 use super::projects::{NAME_CHARACTERS_MAX, project};
@@ -139,6 +139,9 @@ pub(crate) struct Imported {
     pub(crate) skipped: Vec<ClusterSkipped>,
 }
 
+/// Clusters that the audit log names of one import.
+const MADE_MAX: usize = 10;
+
 /// A cluster that was registered.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -191,7 +194,18 @@ pub(crate) async fn import(
             Err(Skipped::All(refusal)) => return Err(refusal),
         }
     }
-    answer(answered)
+    match made(&answered.imported) {
+        Some(made) => answer_made(answered, made),
+        None => answer(answered),
+    }
+}
+
+/// What was registered, for the audit log; the first of many.
+fn made(imported: &[ClusterImported]) -> Option<Made> {
+    let ids: Vec<_> = imported.iter().take(MADE_MAX).map(|cluster| cluster.cluster_id.as_str()).collect();
+    let names = imported.iter().take(MADE_MAX).map(|cluster| cluster.cluster_name.as_str());
+    let names: Vec<_> = names.chain((imported.len() > MADE_MAX).then_some("…")).collect();
+    (!ids.is_empty()).then(|| Made::named(&ids.join(","), &names.join(", ")))
 }
 
 /// Those that were asked for, all of which have to be there.

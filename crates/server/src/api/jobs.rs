@@ -10,6 +10,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use vecferry_migrate::{Code, JobState, MaxRate, Problem, Report, Status, set_max_rate};
 use vecferry_milvus::Endpoint;
+use vecferry_report::figures;
 use vecferry_store::{ErrorKind, JobId};
 use vecferry_words::Lang;
 
@@ -87,6 +88,10 @@ pub(crate) struct CancelRequest {
     /// Whether what the job created on the target is removed, also of a job that is at its end.
     #[serde(default)]
     pub(crate) clean: bool,
+    /// To remove what a job migrated that is `SUCCESSFUL`: its job ID once more, as the confirmation.
+    #[serde(default)]
+    #[schema(example = "0197b1e0-c2d3-7c0f-8a4b-2f9f6f2f7c1a")]
+    pub(crate) confirm: Option<String>,
 }
 
 /// A limit of the data rate.
@@ -280,23 +285,49 @@ pub(crate) async fn cancel(
     State(service): State<Arc<Service>>,
     Signed(caller): Signed,
     Path(job_id): Path<String>,
-    OptionalBody(CancelRequest { clean }): OptionalBody<CancelRequest>,
+    OptionalBody(CancelRequest { clean, confirm }): OptionalBody<CancelRequest>,
 ) -> Result<Done> {
     let record = job(&service, &caller, &job_id, Action::Administer).await?;
     if clean && !record.state.is_open() && !has_begun(&service, &job_id).await? {
         return Err(Refusal::conflict("the job created nothing", "任务没有创建任何内容"));
     }
-    let open = [JobState::Pending, JobState::InProgress, JobState::Canceling];
-    let ended = [JobState::Successful, JobState::Failed, JobState::Canceled];
+    let mut states = vec![JobState::Pending, JobState::InProgress, JobState::Canceling];
+    let is_confirmed = confirm.as_deref() == Some(job_id.as_str());
     let wanted = match clean {
-        true => service.tables().want(&job_id, Wanted::Clean, &[open, ended].concat()).await?,
-        false => service.tables().want(&job_id, Wanted::Cancel, &open).await?,
+        true => {
+            states.extend([JobState::Failed, JobState::Canceled]);
+            states.extend(is_confirmed.then_some(JobState::Successful));
+            service.tables().want(&job_id, Wanted::Clean, &states).await?
+        }
+        false => service.tables().want(&job_id, Wanted::Cancel, &states).await?,
     };
+    if !wanted && clean {
+        // It may have become successful only now, while somebody meant to stop it.
+        return Err(not_confirmed(&service, &record).await?);
+    }
     if !wanted {
         return Err(Refusal::conflict("the job is at its end", "任务已结束"));
     }
     service.wake.notify_one();
     done()
+}
+
+/// That a job was successful, and what would be removed if that was confirmed.
+async fn not_confirmed(service: &Service, record: &MigrationRecord) -> std::result::Result<Refusal, Refusal> {
+    let summary = service.store().summary(&JobId::from(record.job_id.as_str())).await?;
+    let (collections, rows) = (summary.collections_total, figures::count(summary.rows_done));
+    let (count, target) = (figures::count(collections), &record.target_address);
+    let english = if collections == 1 { "collection" } else { "collections" };
+    Ok(Refusal::conflict(
+        format!(
+            "the job was successful: `clean` removes the {count} {english} with {rows} rows that it migrated to {target}; \
+             confirm that with the job ID in `confirm`"
+        ),
+        format!(
+            "任务已成功：`clean` 会删除它迁移到 {target} 的 {count} 个 Collection（共 {rows} 行）；\
+             如确需删除，请在 `confirm` 中填写任务 ID"
+        ),
+    ))
 }
 
 /// Whether a job came to the point where it may have created something.

@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::answer::{Answer, Done, Refusal, Refused, Result, answer, done};
+use super::answer::{Answer, Done, Made, Refusal, Refused, Result, answer, answer_made, done};
 use super::extract::{Body, Path, Query, Signed, not_allowed, text, time};
 use super::members::project_role;
 use super::projects::{After, NAME_CHARACTERS_MAX, project};
@@ -139,6 +139,7 @@ pub(crate) async fn create(
     };
     let expires_ms = expires_ms(&service, request.valid_days).await?;
     let token = Token::new(TokenKind::ApiKey).map_err(Refusal::unavailable)?;
+    let made_as = name.clone();
     let key = NewKey {
         org_id: caller.org_id.clone(),
         user_id,
@@ -150,7 +151,8 @@ pub(crate) async fn create(
         expires_ms,
     };
     let key_id = service.tables().add_key(key).await?;
-    answer(ApiKeyMade { key_id, api_key: token.secret.reveal().to_owned() })
+    let made = Made::named(&key_id, &made_as);
+    answer_made(ApiKeyMade { key_id, api_key: token.secret.reveal().to_owned() }, made)
 }
 
 async fn expires_ms(service: &Service, days: Option<u32>) -> std::result::Result<Option<i64>, Refusal> {

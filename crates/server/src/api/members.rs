@@ -9,7 +9,7 @@ use vecferry_milvus::Secret;
 use vecferry_policy::Edition;
 use vecferry_store::ErrorKind;
 
-use super::answer::{Answer, Done, Refusal, Refused, Result, answer, done};
+use super::answer::{Answer, Done, Made, Refusal, Refused, Result, answer, answer_made, done};
 use super::extract::{self, Body, Owner, Path, Query, Signed, text};
 use super::projects::{After, NAME_CHARACTERS_MAX, project};
 use crate::access::{Action, OrganizationRole, ProjectRole};
@@ -222,7 +222,8 @@ pub(crate) async fn invite(
         }
         Err(error) => return Err(error.into()),
     };
-    answer(Invited { user_id, link_token: token.secret.reveal().to_owned() })
+    let made = Made::named(&user_id, &name);
+    answer_made(Invited { user_id, link_token: token.secret.reveal().to_owned() }, made)
 }
 
 /// Who has an address and belongs to no organization any more, and so may be invited again.

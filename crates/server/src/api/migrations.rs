@@ -17,14 +17,13 @@ use vecferry_policy::Edition;
 use vecferry_store::JobId;
 use vecferry_words::Told;
 
-use super::answer::{Answer, Refusal, Refused, Result, answer, documents};
+use super::answer::{Answer, Made, Refusal, Refused, Result, answer, documents};
 use super::clusters::{busy, cluster, token};
 use super::extract::{Signed, read, text};
-use super::request::Made;
 use crate::access::{Action, Caller};
 use crate::jobs::{Access, Database, JobRequest, Options, Sides, edition, hints, not_too_many};
 use crate::service::Service;
-use crate::tables::{Answered, Begun, ClusterRecord, MigrationSource, NewMigration, source_purpose};
+use crate::tables::{Along, Answered, Begun, ClusterRecord, MigrationSource, NewMigration, source_purpose};
 
 /// Names of collections in a request.
 const NAMES_MAX: usize = 10_000;
@@ -154,7 +153,7 @@ pub(crate) struct MigrationRequest {
     #[serde(default)]
     pub(crate) options: MigrationOptions,
     /// When it starts, RFC 3339; absent: as soon as there is room. It is checked now and once more then, and refused if the
-    /// check has changed.
+    /// check has changed, or if whoever created it has not the right to any more.
     #[serde(default)]
     pub(crate) start_time: Option<String>,
 }
@@ -430,17 +429,40 @@ pub(crate) async fn to_existing(
             Some(text("Idempotency-Key", value, NAME_CHARACTERS_MAX)?)
         }
     };
-    let job_id = JobId::generate();
     let Some(name) = name else {
-        create(&service, &caller, given, &job_id).await?;
+        let job_id = JobId::generate();
+        create(&service, &caller, given, (&job_id, Along::default())).await?;
         return made(job_id.as_str());
     };
+    made(&requested(&service, &caller, given, &body, (&name, None)).await?)
+}
+
+/// The job of a draft, which is removed with its creation. Started twice it is the same job.
+pub(crate) async fn of_draft(
+    service: &Service,
+    caller: &Caller,
+    body: &[u8],
+    (name, draft_id): (&str, &str),
+) -> std::result::Result<Made, Refusal> {
+    let job_id = requested(service, caller, understood(body)?, body, (name, Some(draft_id))).await?;
+    Ok(Made { id: job_id, name: None })
+}
+
+/// The job of a request that has a name.
+async fn requested(
+    service: &Service,
+    caller: &Caller,
+    given: MigrationRequest,
+    body: &[u8],
+    (name, draft_id): (&str, Option<&str>),
+) -> std::result::Result<String, Refusal> {
+    let job_id = JobId::generate();
     let actor = caller.actor.to_string();
-    let of = (caller.org_id.as_str(), actor.as_str(), name.as_str());
-    let hash = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let of = (caller.org_id.as_str(), actor.as_str(), name);
+    let hash = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     match service.tables().begin_request(of, &hash, job_id.as_str()).await? {
         Begun::First => {}
-        Begun::Again(Answered::Job(job_id)) => return made(&job_id),
+        Begun::Again(Answered::Job(job_id)) => return Ok(job_id),
         Begun::Again(Answered::Another) => {
             return Err(Problem::new(Code::IdempotencyConflict).with("key", name).into());
         }
@@ -451,10 +473,13 @@ pub(crate) async fn to_existing(
             ));
         }
     }
-    match create(&service, &caller, given, &job_id).await {
-        Ok(()) => made(job_id.as_str()),
+    match create(service, caller, given, (&job_id, Along { request: Some(of), draft_id })).await {
+        Ok(()) => Ok(job_id.to_string()),
         Err(refusal) => {
-            service.tables().drop_request(of).await?;
+            // Where this fails, the name is free a few minutes later.
+            if let Err(error) = service.tables().drop_request(of, job_id.as_str()).await {
+                tracing::warn!(%error, "the name of a request that made nothing stays for a while");
+            }
             Err(refusal)
         }
     }
@@ -462,7 +487,7 @@ pub(crate) async fn to_existing(
 
 fn made(job_id: &str) -> std::result::Result<Response, Refusal> {
     let mut response = answer(JobMade { job_id: job_id.to_owned() })?.into_response();
-    response.extensions_mut().insert(Made(job_id.to_owned()));
+    response.extensions_mut().insert(Made { id: job_id.to_owned(), name: None });
     Ok(response)
 }
 
@@ -470,7 +495,7 @@ async fn create(
     service: &Service,
     caller: &Caller,
     given: MigrationRequest,
-    job_id: &JobId,
+    (job_id, along): (&JobId, Along<'_>),
 ) -> std::result::Result<(), Refusal> {
     let now = service.tables().now_ms().await?;
     let start_ms = match given.start_time.as_deref() {
@@ -511,7 +536,7 @@ async fn create(
         start_ms,
         checks,
     };
-    service.tables().add_migration(job).await?;
+    service.tables().add_migration(job, along).await?;
     service.wake.notify_one();
     Ok(())
 }

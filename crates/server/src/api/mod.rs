@@ -22,12 +22,10 @@ pub(crate) mod tasks;
 pub(crate) mod webhooks;
 
 pub(crate) use address::{Peer, of as address_of};
-pub(crate) use answer::Refusal;
+pub(crate) use answer::{Answer, Made, Refusal};
 pub(crate) use extract::{Body, Owner, Path, Query, Signed};
 pub(crate) use projects::project;
-pub(crate) use request::{
-    Account, HasSession, LANGUAGE_COOKIE, Made, SESSION_COOKIE, Stopped, cookie, language,
-};
+pub(crate) use request::{Account, HasSession, LANGUAGE_COOKIE, SESSION_COOKIE, Stopped, cookie, language};
 
 use std::sync::Arc;
 

@@ -7,16 +7,19 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use vecferry_migrate::{Code, Problem};
 
-use super::answer::{Answer, Done, Refusal, Refused, Result, answer, done};
-use super::extract::{Body, Owner, Path, Query, Signed, not_allowed, text, time};
+use super::answer::{Answer, Done, Made, Refusal, Refused, Result, answer, answer_made, done};
+use super::extract::{Body, Owner, Path, Query, Signed, not_allowed, optional_text, text, time};
 use crate::access::{Action, Caller};
 use crate::service::Service;
-use crate::tables::ProjectRecord;
+use crate::tables::{ProjectPage, ProjectRecord};
 
 /// What people call a project.
 pub(crate) const KIND: (&str, &str) = ("project", "项目");
 /// Characters of a name.
 pub(crate) const NAME_CHARACTERS_MAX: usize = 64;
+
+/// Characters of what is searched for.
+const SEARCH_CHARACTERS_MAX: usize = 200;
 
 /// A project, as the cloud's API shows it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -71,6 +74,19 @@ pub(crate) struct After {
     pub(crate) after: String,
 }
 
+/// Which projects.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ProjectsQuery {
+    /// The last one of the page before.
+    #[serde(default)]
+    pub(crate) after: String,
+    /// Only those with this text in the name or ID, in upper or lower case.
+    #[serde(default)]
+    pub(crate) search: String,
+}
+
 /// A name.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -86,15 +102,17 @@ pub(crate) struct ProjectMade {
     pub(crate) project_id: String,
 }
 
-/// The projects that the caller sees
-#[utoipa::path(get, path = "/v2/projects", tag = "Projects", operation_id = "listProjects", params(After), security(("apiKey" = []), ("session" = [])),
+/// The projects that the caller sees, 100 a page
+#[utoipa::path(get, path = "/v2/projects", tag = "Projects", operation_id = "listProjects", params(ProjectsQuery), security(("apiKey" = []), ("session" = [])),
     responses((status = 200, body = Answer<Vec<Project>>), (status = "default", body = Refused)))]
 pub(crate) async fn list(
     State(service): State<Arc<Service>>,
     Signed(caller): Signed,
-    Query(After { after }): Query<After>,
+    Query(ProjectsQuery { after, search }): Query<ProjectsQuery>,
 ) -> Result<Vec<Project>> {
-    let projects = service.tables().projects(&caller.org_id, &after).await?;
+    let search = optional_text("search", &search, SEARCH_CHARACTERS_MAX)?;
+    let page = ProjectPage { only: caller.visible(), search, after, ..ProjectPage::default() };
+    let projects = service.tables().projects(&caller.org_id, page).await?;
     answer(projects.into_iter().filter_map(|project| shown(&caller, project)).collect())
 }
 
@@ -109,7 +127,8 @@ pub(crate) async fn create(
 ) -> Result<ProjectMade> {
     let name = text("projectName", &project_name, NAME_CHARACTERS_MAX)?;
     let project_id = service.tables().add_project(&caller.org_id, &name).await?;
-    answer(ProjectMade { project_id })
+    let made = Made::named(&project_id, &name);
+    answer_made(ProjectMade { project_id }, made)
 }
 
 /// A project

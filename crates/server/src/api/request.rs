@@ -149,10 +149,6 @@ pub(crate) struct Account(pub(crate) String);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopped(pub(crate) Code);
 
-/// What a request made, for the audit log.
-#[derive(Clone, Debug)]
-pub(crate) struct Made(pub(crate) String);
-
 /// Headers that keep browsers from guessing, framing and remembering.
 pub(crate) fn secured(headers: &mut HeaderMap, request_id: &str, is_behind_tls: bool) {
     let fixed = [

@@ -6,7 +6,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::answer::{Answer, Done, Refusal, Refused, Result, answer, done};
+use super::answer::{Answer, Done, Made, Refusal, Refused, Result, answer, answer_made, done};
 use super::clusters::busy;
 use super::extract::{Body, Path, Signed, not_allowed, text, time};
 use super::jobs::Language;
@@ -189,7 +189,9 @@ pub(crate) async fn create(
         created_by: caller.actor.to_string(),
     };
     service.tables().add_webhook(webhook).await?;
-    answer(WebhookMade { webhook_id, secret: token.secret.reveal().to_owned() })
+    // The rest of an address may be a secret.
+    let made = Made::named(&webhook_id, address.host());
+    answer_made(WebhookMade { webhook_id, secret: token.secret.reveal().to_owned() }, made)
 }
 
 /// Remove a webhook, and what is still to be delivered to it; takes an Organization Owner, or a Project Admin of its project

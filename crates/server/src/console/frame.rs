@@ -14,10 +14,10 @@ use crate::access::{Action, Actor, Caller};
 use crate::api::{self, Refusal, SESSION_COOKIE, Signed, cookie};
 use crate::secret::token;
 use crate::service::Service;
-use crate::tables::ProjectRecord;
+use crate::tables::{ProjectPage, ProjectRecord};
 
-/// Projects that the switch in the bar lists.
-const PROJECTS_SHOWN: usize = 30;
+/// Projects that the switch in the bar lists; all of them are on a page of their own.
+const PROJECTS_SHOWN: i64 = 30;
 
 /// Where in the console a page belongs, for the column at the side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +141,8 @@ pub(crate) struct Frame {
     /// The project that the page belongs to, or the one that was there first.
     pub(crate) project: Option<ProjectLink>,
     pub(crate) projects: Vec<ProjectLink>,
+    /// Whether there are more than these.
+    pub(crate) has_more_projects: bool,
 }
 
 impl Visit {
@@ -191,12 +193,9 @@ impl Visit {
         let tables = self.service.tables();
         let org_id = &self.caller.org_id;
         let org_name = tables.organization_name(org_id).await?.unwrap_or_default();
-        let projects = tables.projects(org_id, "").await?;
-        let seen = projects.into_iter().filter(|project| self.caller.may(Action::Look, &project.project_id));
-        let projects: Vec<_> = seen
-            .take(PROJECTS_SHOWN)
-            .map(|project| ProjectLink { id: project.project_id, name: project.name })
-            .collect();
+        let only = self.caller.visible();
+        let page = ProjectPage { only, rows: PROJECTS_SHOWN + 1, ..ProjectPage::default() };
+        let (projects, has_more_projects) = switched(tables.projects(org_id, page).await?, project.as_ref());
         let who = match &self.caller.actor {
             Actor::User(user_id) => tables.user(user_id).await?.map(|user| user.name),
             Actor::Key(key_id) => Some(key_id.clone()),
@@ -213,8 +212,23 @@ impl Visit {
             org_name,
             project: project.or_else(|| projects.first().cloned()),
             projects,
+            has_more_projects,
         })
     }
+}
+
+/// What the switch lists of the projects that were found, and whether that is not all. The one where somebody is stands first
+/// where it would not be there at all.
+fn switched(found: Vec<ProjectRecord>, here: Option<&ProjectLink>) -> (Vec<ProjectLink>, bool) {
+    let shown = usize::try_from(PROJECTS_SHOWN).unwrap_or(usize::MAX);
+    let has_more = found.len() > shown;
+    let links = found.into_iter().take(shown);
+    let links = links.map(|project| ProjectLink { id: project.project_id, name: project.name });
+    let mut links: Vec<_> = links.collect();
+    if let Some(here) = here.filter(|here| links.iter().all(|link| link.id != here.id)) {
+        links.insert(0, here.clone());
+    }
+    (links, has_more)
 }
 
 /// The first letters of the first two words of a name.

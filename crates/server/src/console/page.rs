@@ -4,7 +4,7 @@ use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::api::{Refusal, Stopped};
+use crate::api::{Made, Refusal, Stopped};
 
 /// What a page may load: what this service gives, and nothing that stands in the page itself.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -41,6 +41,15 @@ pub(crate) fn page_of_form(refusal: Option<&Refusal>, template: &impl Template) 
     let mut response = page_with(refusal.status(), template)?;
     if let Some(problem) = refusal.problems().first() {
         response.extensions_mut().insert(Stopped(problem.code));
+    }
+    Ok(response)
+}
+
+/// An answer that tells the audit log what was made.
+pub(crate) fn having_made(shown: Shown, made: Option<Made>) -> Shown {
+    let mut response = shown?;
+    if let Some(made) = made {
+        response.extensions_mut().insert(made);
     }
     Ok(response)
 }

@@ -19,6 +19,7 @@ use crate::api::members::{OrganizationChange, change_organization};
 use crate::api::session::{self, AccountChange, NewPassword, SignInByLink};
 use crate::api::{Account, Body, HasSession, Owner, Peer, Refusal, Signed};
 use crate::service::Service;
+use crate::tables::ProjectPage;
 
 /// Its addresses.
 pub(super) const PATHS: &[&str] = &["/setup", "/setup/account"];
@@ -142,10 +143,10 @@ pub(crate) async fn save_account(visit: Visit, Extension(peer): Extension<Peer>,
 /// Where an account leads: an owner who has no cluster yet begins with those.
 async fn onward(visit: &Visit) -> Result<String, Refusal> {
     if visit.caller.is_owner() {
-        let projects = visit.service.tables().projects(&visit.caller.org_id, "").await?;
-        if let Some(project) =
-            projects.first().filter(|_| projects.iter().all(|project| project.clusters == 0))
-        {
+        let (tables, org_id) = (visit.service.tables(), &visit.caller.org_id);
+        let first = tables.projects(org_id, ProjectPage { rows: 1, ..ProjectPage::default() }).await?;
+        let (clusters, _) = tables.clusters(org_id, None, "", (0, 1)).await?;
+        if let Some(project) = first.first().filter(|_| clusters == 0) {
             return Ok(format!("/p/{}/clusters", project.project_id));
         }
     }

@@ -110,6 +110,40 @@ pub(crate) fn took(lang: Lang, seconds: f64) -> String {
 mod tests {
     use super::*;
 
+    /// All templates, by their names.
+    fn templates() -> Vec<(String, String)> {
+        let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/templates"))];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => {
+                        found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()))
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_space_stands_between_chinese_and_latin_words_of_templates() {
+        let is_chinese = |character: char| ('\u{4e00}'..='\u{9fff}').contains(&character);
+        let is_latin = |character: char| character.is_ascii_alphanumeric();
+        let templates = templates();
+        assert!(templates.len() > 40);
+        for (name, text) in templates {
+            let characters: Vec<_> = text.chars().collect();
+            for pair in characters.windows(2) {
+                let stands_apart =
+                    !(is_chinese(pair[0]) && is_latin(pair[1]) || is_latin(pair[0]) && is_chinese(pair[1]));
+                assert!(stands_apart, "{name}: {}{}", pair[0], pair[1]);
+            }
+        }
+    }
+
     #[test]
     fn times_get_coarser() {
         for (seconds, en, zh) in [

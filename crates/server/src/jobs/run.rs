@@ -10,13 +10,15 @@ use vecferry_migrate::{Code, JobState, MaxRate, Migration, PlanFile, PlanHints, 
 use vecferry_milvus::Endpoint;
 use vecferry_policy::{Deployment, Edition, limits};
 use vecferry_store::{Error as StoreError, ErrorKind, JobId, JobRecord};
+use vecferry_words::Told;
 
 use super::end::{End, end};
 use super::queue::Again;
 use super::request::{Access, JobRequest, Sides, hints};
+use crate::access::Action;
 use crate::problem::of_store;
 use crate::service::Service;
-use crate::tables::{MigrationRecord, MigrationSource, Taken, Wanted, source_purpose};
+use crate::tables::{KEY_PREFIX, MigrationRecord, MigrationSource, Taken, Wanted, source_purpose};
 
 /// A start at a time is tried for so long where a cluster can't be reached.
 const START_RETRIED_MS: i64 = 10 * 60 * 1000;
@@ -55,9 +57,16 @@ async fn run(
     record: &MigrationRecord,
     canceled: CancellationToken,
 ) -> Result<Again, StoreError> {
+    // Nobody asks at the time of the start; a job that goes on was started by whoever said so.
+    let is_by_time = record.checks.is_some() && record.started_ms.is_none();
+    let lost = if is_by_time { lost_right(service, record).await? } else { None };
     if !service.tables().record_start(&record.job_id, service.process()).await? {
         // It was canceled in between.
         return Ok(Again::Soon);
+    }
+    if let Some(problem) = lost {
+        let ended = End { state: JobState::Failed, problems: vec![problem] };
+        return end(service, record, Wanted::Run, ended).await;
     }
     tracing::info!("the job is worked on");
     let watched = watch_progress(service, &record.job_id);
@@ -78,6 +87,33 @@ async fn run(
         Err(Stopped::Refused(problems)) => End { state: JobState::Failed, problems },
     };
     end(service, record, Wanted::Run, ended).await
+}
+
+/// Why whoever created a job may not start it any more; none where they may.
+async fn lost_right(service: &Service, record: &MigrationRecord) -> Result<Option<Problem>, StoreError> {
+    let who = &record.created_by;
+    let lost = |english: String, chinese: String| {
+        Some(Problem::new(Code::RightLost).told("detail", Told::both(english, chinese)))
+    };
+    let Some(rights) = service.rights_of(&record.org_id, who).await? else {
+        return Ok(match who.starts_with(KEY_PREFIX) {
+            true => lost(
+                format!("the API key `{who}` was revoked or has expired"),
+                format!("API 密钥 `{who}` 已被撤销或已过期"),
+            ),
+            false => lost(
+                format!("`{who}` is no longer a member of the organization"),
+                format!("`{who}` 已不是组织成员"),
+            ),
+        });
+    };
+    let denied = record.projects().find(|project_id| !rights.may(Action::Administer, project_id));
+    Ok(denied.and_then(|project_id| {
+        lost(
+            format!("`{who}` is no longer Project Admin in the project `{project_id}`"),
+            format!("`{who}` 已不是项目 `{project_id}` 的项目管理员"),
+        )
+    }))
 }
 
 /// Whether a job did not end because of itself, but of the store: it goes on as soon as that is there again.

@@ -13,6 +13,8 @@ pub(crate) struct AuditRecord {
     pub(crate) actor: String,
     pub(crate) action: String,
     pub(crate) object: String,
+    /// The name with which it was made, where it was.
+    pub(crate) object_name: Option<String>,
     /// `done`, or the code of what stood in the way.
     pub(crate) outcome: String,
     pub(crate) address: String,
@@ -28,13 +30,30 @@ pub(crate) struct AuditPage {
     pub(crate) rows: i64,
 }
 
+/// The column of an object: an ID or address, which has no space, and behind one the name.
+fn column(object: &str, name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("{object} {name}"),
+        None => object.to_owned(),
+    }
+}
+
+fn of_column(column: &str) -> (String, Option<String>) {
+    match column.split_once(' ') {
+        Some((object, name)) => (object.to_owned(), Some(name.to_owned())),
+        None => (column.to_owned(), None),
+    }
+}
+
 fn read(record: &Record) -> Result<AuditRecord, Error> {
+    let (object, object_name) = of_column(&record.text(4)?);
     Ok(AuditRecord {
         audit_id: record.text(0)?,
         at_ms: record.integer(1)?,
         actor: record.text(2)?,
         action: record.text(3)?,
-        object: record.text(4)?,
+        object,
+        object_name,
         outcome: record.text(5)?,
         address: record.text(6)?,
         request_id: record.text(7)?,
@@ -47,7 +66,8 @@ impl Tables {
         let now = self.now_ms().await?;
         let sql = "INSERT INTO audit (audit_id, org_id, at_ms, actor, action, object, outcome, address, request_id) \
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-        let AuditRecord { actor, action, object, outcome, address, request_id, .. } = entry;
+        let AuditRecord { actor, action, object, object_name, outcome, address, request_id, .. } = entry;
+        let object = column(&object, object_name.as_deref());
         let texts = [actor, action, object, outcome, address, request_id];
         let mut values: Vec<Value> = vec![new_id("audit").into(), org_id.into(), now.into()];
         values.extend(texts.into_iter().map(Value::from));

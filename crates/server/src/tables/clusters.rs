@@ -118,7 +118,7 @@ pub(crate) fn token_purpose(cluster_id: &str) -> String {
 }
 
 /// The pattern of a text somewhere in another one, whatever case its letters have.
-fn holding(text: &str) -> String {
+pub(super) fn holding(text: &str) -> String {
     let mut pattern = "%".to_owned();
     for character in text.to_lowercase().chars() {
         if matches!(character, '%' | '_' | '\\') {

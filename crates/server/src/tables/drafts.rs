@@ -181,8 +181,7 @@ impl Tables {
 
     /// Removes a draft with its secret.
     pub(crate) async fn remove_draft(&self, draft_id: &str) -> Result<(), Error> {
-        let sql = "DELETE FROM drafts WHERE draft_id = $1";
-        self.change([Change::new(sql, [draft_id.into()])]).await.map(drop)
+        self.change([removed(draft_id)]).await.map(drop)
     }
 
     /// The job that a draft of a project became, for as long as the names of requests are remembered.
@@ -204,6 +203,11 @@ impl Tables {
         let changed = self.change([Change::new(sql, [before.into(), rows.into()])]).await?;
         Ok(changed.first().copied().unwrap_or(0))
     }
+}
+
+/// That a draft is removed, with its secret.
+pub(super) fn removed(draft_id: &str) -> Change {
+    Change::new("DELETE FROM drafts WHERE draft_id = $1", [draft_id.into()])
 }
 
 #[cfg(test)]

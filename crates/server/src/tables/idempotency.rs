@@ -78,9 +78,108 @@ impl Tables {
         }
     }
 
-    /// Gives a name free again whose request made nothing.
-    pub(crate) async fn drop_request(&self, (org_id, caller, name): (&str, &str, &str)) -> Result<(), Error> {
-        let sql = "DELETE FROM idempotency WHERE org_id = $1 AND caller = $2 AND name = $3";
-        self.change([Change::new(sql, [org_id.into(), caller.into(), name.into()])]).await.map(drop)
+    /// Gives a name free again whose request made nothing. It stays where the request made the job after all, and its answer
+    /// was lost, or where another request took it over.
+    pub(crate) async fn drop_request(
+        &self,
+        (org_id, caller, name): (&str, &str, &str),
+        job_id: &str,
+    ) -> Result<(), Error> {
+        let sql = "DELETE FROM idempotency WHERE org_id = $1 AND caller = $2 AND name = $3 AND job_id = $4 \
+            AND NOT EXISTS (SELECT 1 FROM migrations m WHERE m.job_id = $4)";
+        let values = [org_id.into(), caller.into(), name.into(), job_id.into()];
+        self.change([Change::new(sql, values)]).await.map(drop)
+    }
+}
+
+/// That a name is still reserved for a job, as a part of the transaction that makes the job: a request that took so long that
+/// another one took over its name makes none.
+pub(super) fn still_reserved((org_id, caller, name): (&str, &str, &str), job_id: &str) -> Change {
+    let sql = "UPDATE idempotency SET job_id = job_id WHERE org_id = $1 AND caller = $2 AND name = $3 AND job_id = $4";
+    Change::new(sql, [org_id.into(), caller.into(), name.into(), job_id.into()]).exactly(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::webhooks::tests::on_both;
+    use super::super::{Along, MigrationSource, NewDraft, NewMigration};
+    use super::*;
+
+    /// The job that is there under another ID.
+    async fn another(tables: &Tables, job_id: &str) -> NewMigration {
+        let known = tables.any_migration("job").await.unwrap().unwrap();
+        NewMigration {
+            job_id: job_id.into(),
+            org_id: known.org_id,
+            project_id: known.project_id,
+            source: MigrationSource::Elsewhere { secret: None },
+            source_address: known.source_address,
+            target_cluster_id: known.target_cluster_id,
+            target_address: known.target_address,
+            request: "{}".into(),
+            created_by: "user".into(),
+            start_ms: 0,
+            checks: None,
+        }
+    }
+
+    async fn is_there(tables: &Tables, job_id: &str) -> bool {
+        tables.any_migration(job_id).await.unwrap().is_some()
+    }
+
+    #[tokio::test]
+    async fn a_name_and_its_job_are_recorded_together() {
+        on_both(a_name_and_its_job_are_recorded_together_on).await;
+    }
+
+    async fn a_name_and_its_job_are_recorded_together_on(tables: Tables, org_id: String) {
+        let of = (org_id.as_str(), "user", "name");
+        let along = || Along { request: Some(of), draft_id: None };
+        // A request that takes too long loses its name to the next one, and makes nothing.
+        assert_eq!(tables.begin_request(of, "hash", "slow").await.unwrap(), Begun::First);
+        let sql = "UPDATE idempotency SET at_ms = at_ms - $1";
+        tables.change([Change::new(sql, [(UNDER_WAY_MS + 1000).into()])]).await.unwrap();
+        assert_eq!(tables.begin_request(of, "hash", "fast").await.unwrap(), Begun::First);
+        let refused = tables.add_migration(another(&tables, "slow").await, along()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unmet);
+        assert!(!is_there(&tables, "slow").await);
+        // Nor does its end give the name free that is not its own any more.
+        tables.drop_request(of, "slow").await.unwrap();
+        let under_way = Begun::Again(Answered::Unfinished);
+        assert_eq!(tables.begin_request(of, "hash", "third").await.unwrap(), under_way);
+        tables.add_migration(another(&tables, "fast").await, along()).await.unwrap();
+        // An answer of the store that was lost looks like a failure: the name still leads to the job.
+        tables.drop_request(of, "fast").await.unwrap();
+        let made = Begun::Again(Answered::Job("fast".into()));
+        assert_eq!(tables.begin_request(of, "hash", "third").await.unwrap(), made);
+    }
+
+    #[tokio::test]
+    async fn a_draft_becomes_one_job_or_stays() {
+        on_both(a_draft_becomes_one_job_or_stays_on).await;
+    }
+
+    async fn a_draft_becomes_one_job_or_stays_on(tables: Tables, org_id: String) {
+        let draft = NewDraft {
+            org_id: org_id.clone(),
+            project_id: "project".into(),
+            created_by: "user".into(),
+            content: "{}".into(),
+        };
+        let draft_id = tables.add_draft(draft).await.unwrap();
+        let along = |name| Along { request: Some(name), draft_id: Some(&draft_id) };
+        let of = (org_id.as_str(), "user", "console");
+        let lost = tables.add_migration(another(&tables, "first").await, along(of)).await;
+        assert_eq!(lost.unwrap_err().kind(), ErrorKind::Unmet, "the name is not reserved");
+        assert!(tables.draft("project", &draft_id, "user").await.unwrap().is_some());
+        assert_eq!(tables.begin_request(of, "hash", "first").await.unwrap(), Begun::First);
+        tables.add_migration(another(&tables, "first").await, along(of)).await.unwrap();
+        assert_eq!(tables.draft("project", &draft_id, "user").await.unwrap(), None);
+        // Nothing is made of a draft that was discarded.
+        let of = (org_id.as_str(), "user", "again");
+        assert_eq!(tables.begin_request(of, "hash", "second").await.unwrap(), Begun::First);
+        let gone = tables.add_migration(another(&tables, "second").await, along(of)).await;
+        assert_eq!(gone.unwrap_err().kind(), ErrorKind::Unmet);
+        assert!(!is_there(&tables, "second").await);
     }
 }

@@ -8,6 +8,8 @@ use super::members::project_role;
 use super::{PAGE_ROWS, Tables, new_id, places, unknown};
 use crate::access::ProjectRole;
 
+/// What the ID of a key begins with; those of people begin otherwise.
+pub(crate) const KEY_PREFIX: &str = "key-";
 /// Roles of keys that are read at once.
 const GRANTS_MAX: i64 = 10_000;
 

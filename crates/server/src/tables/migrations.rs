@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use vecferry_migrate::JobState;
 use vecferry_store::{Change, Error, ErrorKind, Record, Value};
 
+use super::drafts::removed;
+use super::idempotency::still_reserved;
 use super::webhooks::state_told;
 use super::{CLOCK_STEP_MS, Tables, unknown};
 
@@ -61,6 +63,15 @@ pub(crate) struct NewMigration {
     pub(crate) start_ms: i64,
     /// What the check came to, for a start at a later time.
     pub(crate) checks: Option<String>,
+}
+
+/// What is recorded along with a job, in one transaction: none of it is without the others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Along<'a> {
+    /// The name of the request that makes it: organization, caller and name.
+    pub(crate) request: Option<(&'a str, &'a str, &'a str)>,
+    /// The draft that it was, which is removed.
+    pub(crate) draft_id: Option<&'a str>,
 }
 
 /// A job as recorded.
@@ -276,8 +287,9 @@ pub(crate) fn source_purpose(job_id: &str) -> String {
 }
 
 impl Tables {
-    /// Records a job that is to run, if its clusters still are registered: otherwise [`ErrorKind::Unmet`].
-    pub(crate) async fn add_migration(&self, job: NewMigration) -> Result<(), Error> {
+    /// Records a job that is to run, if its clusters still are registered, its request still has its name and its draft is
+    /// still there: otherwise [`ErrorKind::Unmet`].
+    pub(crate) async fn add_migration(&self, job: NewMigration, along: Along<'_>) -> Result<(), Error> {
         let now = self.now_ms().await?;
         let (cluster_id, source_project, secret) = match job.source {
             MigrationSource::Cluster { cluster_id, project_id } => (Some(cluster_id), Some(project_id), None),
@@ -291,6 +303,8 @@ impl Tables {
         let job_id = job.job_id.clone();
         let mut changes = vec![touched(&job.target_cluster_id)];
         changes.extend(cluster_id.as_deref().map(touched));
+        changes.extend(along.request.map(|of| still_reserved(of, &job_id)));
+        changes.extend(along.draft_id.map(|draft_id| removed(draft_id).exactly(1)));
         let values: [Value; 16] = [
             job.job_id.into(),
             job.org_id.into(),
@@ -360,7 +374,8 @@ impl Tables {
         self.rows(&sql, values, read).await
     }
 
-    /// Says what is wanted of a job that is in one of some states. Tells whether it was.
+    /// Says what is wanted of a job that is in one of some states. Tells whether it was. A job that is to go on was started by
+    /// whoever says so, and not by its time.
     pub(crate) async fn want(
         &self,
         job_id: &str,
@@ -375,7 +390,8 @@ impl Tables {
         let now = self.now_ms().await?;
         let sql = format!(
             "UPDATE migrations SET wanted = CASE WHEN wanted = 'clean' AND $2 = 'cancel' THEN wanted ELSE $2 END, \
-             state = $3, ended_ms = NULL, start_ms = CASE WHEN $2 = 'run' THEN $4 ELSE start_ms END \
+             state = $3, ended_ms = NULL, start_ms = CASE WHEN $2 = 'run' THEN $4 ELSE start_ms END, \
+             started_ms = CASE WHEN $2 = 'run' AND started_ms IS NULL THEN $4 ELSE started_ms END \
              WHERE job_id = $1 AND state IN ({})",
             names.join(", ")
         );

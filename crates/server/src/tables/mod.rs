@@ -28,11 +28,12 @@ pub(crate) use audit::{AuditPage, AuditRecord};
 pub(crate) use clusters::{ClusterRecord, ClusterStatus, NewCluster, Sight, token_purpose};
 pub(crate) use drafts::{DraftRecord, NewDraft, draft_purpose};
 pub(crate) use idempotency::{Answered, Begun};
-pub(crate) use keys::{KeyGrant, KeyKind, KeyRecord, NewKey};
+pub(crate) use keys::{KEY_PREFIX, KeyGrant, KeyKind, KeyRecord, NewKey};
 pub(crate) use migrations::{
-    MigrationPage, MigrationRecord, MigrationSource, NewMigration, QueueLimits, Taken, Wanted, source_purpose,
+    Along, MigrationPage, MigrationRecord, MigrationSource, NewMigration, QueueLimits, Taken, Wanted,
+    source_purpose,
 };
-pub(crate) use projects::ProjectRecord;
+pub(crate) use projects::{ProjectPage, ProjectRecord};
 pub(crate) use sealed::Sealed;
 pub(crate) use tasks::{NewTask, TaskEnd, TaskKind, TaskRecord, TaskState};
 pub(crate) use users::UserRecord;

@@ -1,11 +1,14 @@
 //! Organizations and their projects.
 
-use vecferry_store::{Change, Error, Record};
+use std::collections::{BTreeMap, BTreeSet};
 
+use vecferry_store::{Change, Error, Record, Value};
+
+use super::clusters::holding;
 use super::members::added_member;
 use super::sessions::added_link;
 use super::users::added_user;
-use super::{PAGE_ROWS, Tables, new_id};
+use super::{PAGE_ROWS, Tables, new_id, places};
 use crate::access::OrganizationRole;
 
 /// A project as recorded.
@@ -18,6 +21,27 @@ pub(crate) struct ProjectRecord {
     /// Clusters that are registered in it.
     pub(crate) clusters: i64,
 }
+
+/// Which projects of an organization, in the order in which they were made.
+#[derive(Clone, Debug)]
+pub(crate) struct ProjectPage {
+    /// Only these, where they are given: those that somebody sees.
+    pub(crate) only: Option<Vec<String>>,
+    /// Only those with this text in the name or ID.
+    pub(crate) search: String,
+    /// Only those behind this one.
+    pub(crate) after: String,
+    pub(crate) rows: i64,
+}
+
+impl Default for ProjectPage {
+    fn default() -> Self {
+        Self { only: None, search: String::new(), after: String::new(), rows: PAGE_ROWS }
+    }
+}
+
+/// Names that one query asks for.
+const NAMES_PER_QUERY: usize = 500;
 
 const COLUMNS: &str = "p.project_id, p.org_id, p.name, p.created_ms, \
     (SELECT COUNT(*) FROM clusters c WHERE c.project_id = p.project_id AND c.removed_ms IS NULL)";
@@ -100,13 +124,52 @@ impl Tables {
         Ok(project_id)
     }
 
-    /// The projects of an organization, not more than a page, behind one of them.
-    pub(crate) async fn projects(&self, org_id: &str, after: &str) -> Result<Vec<ProjectRecord>, Error> {
+    /// A page of the projects of an organization.
+    pub(crate) async fn projects(
+        &self,
+        org_id: &str,
+        page: ProjectPage,
+    ) -> Result<Vec<ProjectRecord>, Error> {
+        let mut values: Vec<Value> = vec![org_id.into(), page.after.into(), page.rows.into()];
+        let mut more = String::new();
+        if let Some(only) = page.only {
+            if only.is_empty() {
+                return Ok(Vec::new());
+            }
+            more.push_str(&format!(" AND p.project_id IN ({})", places(values.len() + 1, only.len())));
+            values.extend(only.into_iter().map(Value::from));
+        }
+        if !page.search.is_empty() {
+            values.push(holding(&page.search).into());
+            let place = values.len();
+            let has = |column: &str| format!("LOWER(p.{column}) LIKE ${place} ESCAPE '\\'");
+            more.push_str(&format!(" AND ({} OR {})", has("name"), has("project_id")));
+        }
         let sql = format!(
-            "SELECT {COLUMNS} FROM projects p WHERE p.org_id = $1 AND p.removed_ms IS NULL AND p.project_id > $2 \
+            "SELECT {COLUMNS} FROM projects p WHERE p.org_id = $1 AND p.removed_ms IS NULL AND p.project_id > $2{more} \
              ORDER BY p.project_id LIMIT $3"
         );
-        self.rows(&sql, [org_id.into(), after.into(), PAGE_ROWS.into()], read).await
+        self.rows(&sql, values, read).await
+    }
+
+    /// The names of projects of an organization by their IDs, also of those that are removed.
+    pub(crate) async fn project_names<'a>(
+        &self,
+        org_id: &str,
+        project_ids: impl IntoIterator<Item = &'a str>,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let project_ids: BTreeSet<_> = project_ids.into_iter().collect();
+        let project_ids: Vec<_> = project_ids.into_iter().collect();
+        let mut names = BTreeMap::new();
+        for some in project_ids.chunks(NAMES_PER_QUERY) {
+            let places = places(2, some.len());
+            let sql = format!(
+                "SELECT project_id, name FROM projects WHERE org_id = $1 AND project_id IN ({places})"
+            );
+            let values = [Value::from(org_id)].into_iter().chain(some.iter().map(|id| Value::from(*id)));
+            names.extend(self.rows(&sql, values, |record| Ok((record.text(0)?, record.text(1)?))).await?);
+        }
+        Ok(names)
     }
 
     /// A project of an organization.

@@ -298,9 +298,9 @@ pub(crate) mod tests {
     use vecferry_store::postgres::PostgresStore;
     use vecferry_testkit::Postgres;
 
-    use super::super::{MigrationSource, NewCluster, NewMigration, QueueLimits, Sight, Wanted};
+    use super::super::{Along, MigrationSource, NewCluster, NewMigration, QueueLimits, Sight, Wanted};
     use super::*;
-    use crate::tables::ClusterStatus;
+    use crate::tables::{ClusterStatus, ProjectPage};
 
     static SERVER: LazyLock<Postgres> = LazyLock::new(Postgres::start);
 
@@ -320,7 +320,7 @@ pub(crate) mod tests {
         let tables = Tables::open(store).await.unwrap();
         tables.add_organization(("org", "project"), ("o@example.com", "O"), "link").await.unwrap();
         let org_id = tables.first_organization().await.unwrap().unwrap();
-        let project_id = tables.projects(&org_id, "").await.unwrap().remove(0).project_id;
+        let project_id = tables.projects(&org_id, ProjectPage::default()).await.unwrap().remove(0).project_id;
         let cluster_id = Tables::new_cluster_id();
         let cluster = NewCluster {
             cluster_id: cluster_id.clone(),
@@ -356,7 +356,7 @@ pub(crate) mod tests {
             start_ms: 0,
             checks: None,
         };
-        tables.add_migration(job).await.unwrap();
+        tables.add_migration(job, Along::default()).await.unwrap();
         (tables, org_id)
     }
 
@@ -440,7 +440,7 @@ pub(crate) mod tests {
                 start_ms: 0,
                 checks: None,
             };
-            tables.add_migration(job).await.unwrap();
+            tables.add_migration(job, Along::default()).await.unwrap();
             let mut counts = Vec::new();
             for webhook_id in ["hook-all", "hook-project", "hook-other", "hook-elsewhere"] {
                 let deliveries = tables.deliveries(webhook_id).await.unwrap();

@@ -28,6 +28,7 @@ on_both_stores!(
     a_request_that_is_repeated_makes_one_job,
     a_job_starts_at_its_time,
     a_job_whose_check_has_changed_does_not_start,
+    a_job_whose_creator_lost_the_right_does_not_start,
     a_start_waits_for_a_cluster_that_can_not_be_reached,
     a_start_does_not_wait_for_a_cluster_for_ever,
     a_canceled_job_that_waits_ends,
@@ -349,7 +350,14 @@ async fn what_a_job_made_is_removed_with_it(place: Place) {
     world.wait_for(&job_id, "SUCCESSFUL").await;
     held.assert_arrived();
     world.owner.post(&path, json!({})).await.assert_refused(409, "VF-0805");
-    world.owner.post(&path, json!({"clean": true})).await.data();
+    // A result is removed only by whoever names the job once more.
+    for body in [json!({"clean": true}), json!({"clean": true, "confirm": "yes"})] {
+        let refused = world.owner.post(&path, body).await;
+        refused.assert_refused(409, "VF-0805");
+        assert!(refused.text().contains("the 1 collection with 50 rows"), "{}", refused.text());
+    }
+    held.assert_arrived();
+    world.owner.post(&path, json!({"clean": true, "confirm": job_id})).await.data();
     let job = world.wait_for(&job_id, "CANCELED").await;
     assert!(text(&job["reason"]).contains("books"), "{job:#}");
     assert_eq!(held.target.names("default").0, ["others"]);
@@ -619,6 +627,55 @@ async fn a_job_whose_check_has_changed_does_not_start(place: Place) {
     let details = world.owner.get(&format!("/v2/jobs/{job_id}/details")).await.data();
     assert_eq!(details["problems"][0]["code"], "VF-0818", "{details:#}");
     assert!(target.names("default").0.is_empty(), "nothing was written");
+}
+
+async fn a_job_whose_creator_lost_the_right_does_not_start(place: Place) {
+    let world = World::start(place).await;
+    let (source, target) = (server(), server());
+    source.add(&books("books"));
+    let (source_id, target_id) = world.register_both(&source, &target).await;
+    let (member_id, member) = world.member("member", "member").await;
+    world.give(&world.project_id, &member_id, "admin").await;
+    let role =
+        json!({"name": "ci", "kind": "customized", "projectRoles": {world.project_id.as_str(): "admin"}});
+    let made = world.owner.post("/v2/apiKeys", role).await.data();
+    let key = world.owner.with_key(made["apiKey"].as_str().unwrap());
+    let body = later(&source_id, &target_id);
+    let of_member = member.migrate(body.clone()).await;
+    let of_key = key.migrate(body.clone()).await;
+    let canceled = member.migrate(body.clone()).await;
+    member.post(&format!("/v2/jobs/{canceled}/cancel"), json!({})).await.data();
+    world.wait_for(&canceled, "CANCELED").await;
+    world.owner.delete(&format!("/v2/apiKeys/{}", text(&made["keyId"]))).await.data();
+    is_due(&world, &of_key).await;
+    let job = world.wait_for(&of_key, "FAILED").await;
+    assert!(text(&job["reason"]).contains("was revoked or has expired"), "{job:#}");
+    assert_eq!(codes_of(&world, &of_key).await, ["VF-0825"]);
+
+    // Another role, and none at all.
+    world.give(&world.project_id, &member_id, "readOnly").await;
+    is_due(&world, &of_member).await;
+    let job = world.wait_for(&of_member, "FAILED").await;
+    assert!(text(&job["reason"]).contains("no longer Project Admin"), "{job:#}");
+    world.give(&world.project_id, &member_id, "admin").await;
+    let of_stranger = member.migrate(body).await;
+    world.owner.delete(&format!("/v2/users/{member_id}")).await.data();
+    is_due(&world, &of_stranger).await;
+    let job = world.wait_for(&of_stranger, "FAILED").await;
+    assert!(text(&job["reason"]).starts_with("VF-0825: "), "{job:#}");
+    assert!(text(&job["reason"]).contains("no longer a member"), "{job:#}");
+    assert!(target.names("default").0.is_empty(), "nothing was written");
+    let path = format!("/v2/jobs/{of_stranger}");
+    let chinese = world.owner.with("accept-language", "zh-CN").get(&path).await.data();
+    assert!(text(&chinese["reason"]).contains("已不是组织成员"), "{chinese:#}");
+
+    // Whoever has the right starts them all the same, also what never came to its time.
+    world.owner.post(&format!("/v2/jobs/{of_stranger}/resume"), json!({})).await.data();
+    world.wait_for(&of_stranger, "SUCCESSFUL").await;
+    assert_arrived(&source, &target, "books");
+    target.remove("default", "books");
+    world.owner.post(&format!("/v2/jobs/{canceled}/resume"), json!({})).await.data();
+    world.wait_for(&canceled, "SUCCESSFUL").await;
 }
 
 /// What ended a job.

@@ -11,7 +11,7 @@ use crate::api::import::{self as api, ClusterListed, ImportRequest, ImportableRe
 use crate::api::{Body, Path, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page, page_of_form, see};
+use crate::console::page::{Shown, having_made, page, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 use crate::tables::ProjectRecord;
 
@@ -177,7 +177,9 @@ pub(super) async fn import(visit: Visit, Path(project): Path<String>, form: Form
     let mut shown = CloudPage::of(&visit, &project).await?;
     match imported {
         Ok(imported) if imported.data.skipped.is_empty() => {
-            see(&format!("/p/{}/clusters?imported={}", project.project_id, imported.data.imported.len()))
+            let count = imported.data.imported.len();
+            let to = format!("/p/{}/clusters?imported={count}", project.project_id);
+            having_made(see(&to), imported.made)
         }
         Ok(imported) => {
             let registered = imported.data.imported.into_iter();
@@ -188,7 +190,7 @@ pub(super) async fn import(visit: Visit, Path(project): Path<String>, form: Form
                 trouble: trouble_in(&cluster.problem, visit.t()),
             });
             shown.skipped = skipped.collect();
-            page(&shown)
+            having_made(page(&shown), imported.made)
         }
         Err(refusal) if !visit.administers(&project.project_id) => Err(refusal),
         Err(refusal) => {

@@ -10,7 +10,7 @@ use crate::api::clusters::{self as api, ClusterRequest, ClusterTrial, ClusterTri
 use crate::api::{Body, Path, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page, page_of_form, see};
+use crate::console::page::{Shown, having_made, page, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 use crate::tables::ProjectRecord;
 
@@ -116,7 +116,10 @@ pub(super) async fn register(visit: Visit, Path(project): Path<String>, form: Fo
         Err(refusal) => Err(refusal),
     };
     let refusal = match registered {
-        Ok(made) => return see(&format!("/p/{}/clusters/{}", project.project_id, made.data.cluster_id)),
+        Ok(made) => {
+            let to = format!("/p/{}/clusters/{}", project.project_id, made.data.cluster_id);
+            return having_made(see(&to), made.made);
+        }
         Err(refusal) => refusal,
     };
     if !visit.administers(&project.project_id) {

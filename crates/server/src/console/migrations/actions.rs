@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use vecferry_migrate::VerifyLevel;
+use vecferry_migrate::{JobState, VerifyLevel};
 
 use super::job::{address, refused};
 use super::part::Typed;
 use super::record::Recorded;
+use super::words;
 use crate::api::extract::OptionalBody;
 use crate::api::jobs::{self, CancelRequest, RateRequest, ResumeRequest};
 use crate::api::migrations::Source;
@@ -41,11 +42,35 @@ fn of(visit: &Visit) -> (State<Arc<crate::service::Service>>, Signed) {
 
 /// Ends a migration.
 pub(super) async fn cancel(visit: Visit, Path((project_id, job_id)): Ids, form: Form) -> Shown {
-    Recorded::read(&visit, &project_id, &job_id).await?;
-    let (state, signed) = of(&visit);
-    let body = OptionalBody(CancelRequest { clean: form.has("clean") });
-    let done = jobs::cancel(state, signed, Path(job_id.clone()), body).await.map(drop);
+    let recorded = Recorded::read(&visit, &project_id, &job_id).await?;
+    let clean = form.has("clean");
+    let confirm = if clean { confirmed(&recorded, &form) } else { Ok(None) };
+    let done = match confirm {
+        Ok(confirm) => {
+            let (state, signed) = of(&visit);
+            let body = OptionalBody(CancelRequest { clean, confirm });
+            jobs::cancel(state, signed, Path(job_id.clone()), body).await.map(drop)
+        }
+        Err(refusal) => Err(refusal),
+    };
     back(&visit, (&project_id, &job_id), "", (done, Typed::default())).await
+}
+
+/// What confirms that the result of a migration is removed: of one that was successful, the name of its target.
+fn confirmed(recorded: &Recorded, form: &Form) -> Result<Option<String>, Refusal> {
+    if recorded.record.state != JobState::Successful {
+        return Ok(None);
+    }
+    let (_, target) = words::sides(&recorded.record, &recorded.names);
+    if form.text("confirm").trim() == target {
+        return Ok(Some(recorded.record.job_id.clone()));
+    }
+    Err(Refusal::bad_told(
+        format!(
+            "the migration was successful, and nothing was removed: to remove its result, type the name of the target, `{target}`"
+        ),
+        format!("该迁移任务已成功，尚未删除任何内容：如需删除迁移结果，请输入目标集群的名称 `{target}`"),
+    ))
 }
 
 /// Goes on with a migration.

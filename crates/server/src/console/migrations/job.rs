@@ -2,6 +2,7 @@
 
 use askama::Template;
 use vecferry_migrate::JobState;
+use vecferry_report::{figures, labels};
 
 use super::part::{Part, Show, Typed, Wanted};
 use super::record::Recorded;
@@ -40,6 +41,8 @@ struct Actions {
     can_limit: bool,
     can_resume: bool,
     can_clean: bool,
+    /// What a clean-up removes of a migration that was successful, which asks for a confirmation.
+    destroys: Option<String>,
     /// What was typed as a limit, or holds.
     rate: String,
     has_rate: bool,
@@ -123,7 +126,7 @@ async fn read(
         project_id: project_id.to_owned(),
         head: Head::new(visit.t(), &recorded),
         tabs: tabs(visit.t(), part.show),
-        actions: Actions::new(&recorded, part.may_act, typed),
+        actions: Actions::new(visit.t(), &recorded, part.may_act, typed),
         query: query(wanted, part.show, &recorded.stand()),
         part,
         troubles: problems.iter().map(|problem| Trouble::of(problem, visit.lang())).collect(),
@@ -172,8 +175,18 @@ impl Head {
     }
 }
 
+/// What a migration made on its target: `3 collections, 1,200 rows`.
+fn destroyed(t: Say, recorded: &Recorded) -> String {
+    let summary = recorded.began.as_ref().map(|began| &began.summary);
+    let (collections, rows) =
+        summary.map_or((0, 0), |summary| (summary.collections_total, summary.rows_done));
+    let collections = labels::some_collections(t.0, usize::try_from(collections).unwrap_or(usize::MAX));
+    let rows = t.with("{} rows", "{} 行", figures::count(rows));
+    format!("{collections}{}{rows}", labels::comma(t.0))
+}
+
 impl Actions {
-    fn new(recorded: &Recorded, may_act: bool, typed: &Typed) -> Self {
+    fn new(t: Say, recorded: &Recorded, may_act: bool, typed: &Typed) -> Self {
         let state = recorded.record.state;
         let set = recorded.began.as_ref().and_then(|began| began.summary.max_rate.clone());
         Self {
@@ -184,7 +197,8 @@ impl Actions {
             can_resume: may_act && matches!(state, JobState::Failed | JobState::Canceled),
             can_clean: may_act
                 && recorded.began.is_some()
-                && matches!(state, JobState::Failed | JobState::Canceled),
+                && matches!(state, JobState::Successful | JobState::Failed | JobState::Canceled),
+            destroys: (state == JobState::Successful).then(|| destroyed(t, recorded)),
             has_rate: set.is_some(),
             rate: typed.rate.clone().or(set).unwrap_or_default(),
             has_begun: recorded.began.is_some(),

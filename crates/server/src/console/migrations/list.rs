@@ -130,6 +130,8 @@ struct Page {
     query: String,
     segments: Vec<Segment>,
     clusters: Vec<(String, String)>,
+    /// How many clusters the filter does not offer.
+    more_clusters: i64,
     part: Part,
 }
 
@@ -142,14 +144,22 @@ pub(super) async fn page(
     let project = visit.project(&project_id).await?;
     let part = part(&visit, &project_id, &filter).await?;
     let own = [project_id];
-    let (_, clusters) =
-        visit.service.tables().clusters(&visit.caller.org_id, Some(&own), "", (0, CLUSTERS_MAX)).await?;
+    let tables = visit.service.tables();
+    let (count, clusters) = tables.clusters(&visit.caller.org_id, Some(&own), "", (0, CLUSTERS_MAX)).await?;
+    let mut clusters: Vec<_> =
+        clusters.into_iter().map(|cluster| (cluster.cluster_id, cluster.name)).collect();
+    let is_known = filter.cluster.is_empty() || clusters.iter().any(|(id, _)| *id == filter.cluster);
+    if !is_known && let Some(cluster) = tables.cluster(&visit.caller.org_id, &filter.cluster).await? {
+        let is_own = cluster.project_id == project.project_id;
+        clusters.extend(is_own.then_some((cluster.cluster_id, cluster.name)));
+    }
     let page = Page {
         frame: visit.frame_in(&project, Place::Migrations).await?,
         t: visit.t(),
         query: filter.with("", ""),
         segments: segments(visit.t(), &filter),
-        clusters: clusters.into_iter().map(|cluster| (cluster.cluster_id, cluster.name)).collect(),
+        more_clusters: (count - CLUSTERS_MAX).max(0),
+        clusters,
         filter,
         part,
     };

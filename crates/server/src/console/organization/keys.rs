@@ -5,15 +5,16 @@ use axum::extract::State;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::offered::{Found, Offered, offered};
 use super::once::{Copied, Made, Site, once};
 use super::people::People;
 use super::{next_of, troubles};
-use crate::access::{Action, Actor};
+use crate::access::Actor;
 use crate::api::keys::{self as api, ApiKey, ApiKeyMade, ApiKeyRequest};
-use crate::api::projects::{self, After, Project};
-use crate::api::{Body, Path, Query, Refusal, Signed};
+use crate::api::projects::After;
+use crate::api::{Answer, Body, Path, Query, Refusal, Signed};
 use crate::console::form::Form;
-use crate::console::frame::{Frame, Place, Visit};
+use crate::console::frame::{Frame, Place, ProjectLink, Visit};
 use crate::console::page::{Shown, page_of_form, see};
 use crate::console::show::{Say, Trouble};
 
@@ -38,7 +39,7 @@ struct KeysPage {
 
 /// A project in the form, with the role that was chosen.
 struct Choice {
-    project: Project,
+    project: ProjectLink,
     role: String,
 }
 
@@ -51,6 +52,7 @@ struct KeyPage {
     kind: String,
     days: String,
     choices: Vec<Choice>,
+    offered: Offered,
     troubles: Vec<Trouble>,
 }
 
@@ -64,8 +66,8 @@ async fn listed(visit: &Visit, after: After, refusal: Option<&Refusal>) -> Shown
     let (service, signed) = (State(Arc::clone(&visit.service)), Signed(Arc::clone(&visit.caller)));
     let keys = api::list(service, signed, Query(after)).await?.data;
     let now = visit.service.tables().now_ms().await?;
-    let names: BTreeMap<_, _> =
-        seen(visit).await?.into_iter().map(|project| (project.project_id, project.project_name)).collect();
+    let granted = keys.iter().flat_map(|key| key.project_roles.keys().map(String::as_str));
+    let names = visit.service.tables().project_names(&visit.caller.org_id, granted).await?;
     let people = keys.iter().flat_map(|key| [Some(key.created_by.as_str()), key.user_id.as_deref()]);
     let people = People::of(visit, &people.flatten().collect::<Vec<_>>()).await?;
     let next = next_of(&keys, |key| &key.key_id);
@@ -93,30 +95,20 @@ async fn listed(visit: &Visit, after: After, refusal: Option<&Refusal>) -> Shown
     page_of_form(refusal, &page)
 }
 
-/// The projects that the caller sees.
-pub(super) async fn seen(visit: &Visit) -> Result<Vec<Project>, Refusal> {
-    let (service, signed) = (State(Arc::clone(&visit.service)), Signed(Arc::clone(&visit.caller)));
-    Ok(projects::list(service, signed, Query(After::default())).await?.data)
-}
-
-/// Those in which the caller may change something.
-pub(super) async fn administered(visit: &Visit) -> Result<Vec<Project>, Refusal> {
-    let projects = seen(visit).await?.into_iter();
-    Ok(projects.filter(|project| visit.caller.may(Action::Administer, &project.project_id)).collect())
-}
-
 /// The form of a key.
-pub(super) async fn form(visit: Visit, Path(org): Path<String>) -> Shown {
+pub(super) async fn form(visit: Visit, Path(org): Path<String>, Query(found): Query<Found>) -> Shown {
     visit.in_organization(&org)?;
-    asked(&visit, None, None).await
+    asked(&visit, &found.search, None, None).await
 }
 
-async fn asked(visit: &Visit, form: Option<&Form>, refusal: Option<&Refusal>) -> Shown {
+async fn asked(visit: &Visit, search: &str, form: Option<&Form>, refusal: Option<&Refusal>) -> Shown {
     let typed = |field: &str, otherwise: &str| form.map_or(otherwise, |form| form.text(field)).to_owned();
-    let choices = administered(visit)
-        .await?
+    let chosen = form.iter().flat_map(|form| form.beginning_with(ROLE_FIELD));
+    let chosen: Vec<_> = chosen.filter(|(_, role)| !role.is_empty()).map(|(id, _)| id.to_owned()).collect();
+    let mut offered = offered(visit, search, &chosen).await?;
+    let choices = std::mem::take(&mut offered.projects)
         .into_iter()
-        .map(|project| Choice { role: typed(&field_of(&project.project_id), ""), project });
+        .map(|project| Choice { role: typed(&format!("{ROLE_FIELD}{}", project.id), ""), project });
     let kind = match visit.caller.actor {
         Actor::User(_) => "personal",
         Actor::Key(_) => "customized",
@@ -128,26 +120,25 @@ async fn asked(visit: &Visit, form: Option<&Form>, refusal: Option<&Refusal>) ->
         kind: typed("kind", kind),
         days: typed("days", "90"),
         choices: choices.collect(),
+        offered,
         troubles: troubles(visit, refusal),
     };
     page_of_form(refusal, &page)
 }
 
-/// The field of the role in a project.
-fn field_of(project_id: &str) -> String {
-    format!("role-{project_id}")
-}
+/// What the field of the role in a project begins with; its ID follows.
+const ROLE_FIELD: &str = "role-";
 
 /// Makes a key, and shows it.
 pub(super) async fn create(visit: Visit, Path(org): Path<String>, site: Site, form: Form) -> Shown {
     visit.in_organization(&org)?;
     match created(&visit, &form).await {
         Ok(made) => shown(&visit, &site, made, form.text("name").trim()).await,
-        Err(refusal) => asked(&visit, Some(&form), Some(&refusal)).await,
+        Err(refusal) => asked(&visit, form.text("search"), Some(&form), Some(&refusal)).await,
     }
 }
 
-async fn created(visit: &Visit, form: &Form) -> Result<ApiKeyMade, Refusal> {
+async fn created(visit: &Visit, form: &Form) -> Result<Answer<ApiKeyMade>, Refusal> {
     let valid_days = form.some("days").map(|days| days.parse::<u32>()).transpose().map_err(|_| {
         Refusal::bad_told(
             format!("`{}` is no number of days", form.text("days")),
@@ -167,11 +158,9 @@ async fn created(visit: &Visit, form: &Form) -> Result<ApiKeyMade, Refusal> {
             request.organization_role = Some("owner".to_owned());
         }
         "customized" => {
-            for project in administered(visit).await? {
-                if let Some(role) = form.some(&field_of(&project.project_id)) {
-                    request.project_roles.insert(project.project_id, role);
-                }
-            }
+            // Whether the caller may give them is decided where keys are made.
+            let chosen = form.beginning_with(ROLE_FIELD).filter(|(_, role)| !role.is_empty());
+            request.project_roles.extend(chosen.map(|(id, role)| (id.to_owned(), role.to_owned())));
             if request.project_roles.is_empty() {
                 return Err(Refusal::bad_told(
                     "a customized key takes a role in at least one project",
@@ -182,11 +171,11 @@ async fn created(visit: &Visit, form: &Form) -> Result<ApiKeyMade, Refusal> {
         _ => {}
     }
     let (service, signed) = (State(Arc::clone(&visit.service)), Signed(Arc::clone(&visit.caller)));
-    Ok(api::create(service, signed, Body(request)).await?.data)
+    api::create(service, signed, Body(request)).await
 }
 
-async fn shown(visit: &Visit, Site(site): &Site, made: ApiKeyMade, name: &str) -> Shown {
-    let t = visit.t();
+async fn shown(visit: &Visit, Site(site): &Site, answer: Answer<ApiKeyMade>, name: &str) -> Shown {
+    let (t, made) = (visit.t(), answer.data);
     let try_it = format!("curl -H \"Authorization: Bearer {}\" {site}/v2/projects", made.api_key);
     let made = Made {
         title: t.with("API key {}", "API 密钥 {}", name),
@@ -217,7 +206,7 @@ async fn shown(visit: &Visit, Site(site): &Site, made: ApiKeyMade, name: &str) -
                     .to_owned(),
             },
         ],
-        object: made.key_id,
+        object: answer.made,
         list: format!("/o/{}/keys", visit.caller.org_id),
     };
     once(visit, Place::Keys, made).await

@@ -12,7 +12,7 @@ use super::{next_of, troubles};
 use crate::access::ProjectRole;
 use crate::api::members::{self as api, Invitation, Invited, Member, OrganizationRoleGiven};
 use crate::api::projects::After;
-use crate::api::{Body, Owner, Path, Query, Refusal};
+use crate::api::{Answer, Body, Owner, Path, Query, Refusal};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
 use crate::console::page::{Shown, page_of_form, see};
@@ -67,7 +67,7 @@ pub(super) async fn members(
 async fn listed(visit: &Visit, after: After, refusal: Option<&Refusal>) -> Shown {
     let owner = Owner(Arc::clone(&visit.caller));
     let members = api::list(State(Arc::clone(&visit.service)), owner, Query(after)).await?.data;
-    let mut roles = roles(visit).await?;
+    let mut roles = roles(visit, &members).await?;
     let next = next_of(&members, |member| &member.user_id);
     let actor = visit.caller.actor.to_string();
     let rows = members.into_iter().map(|member| MemberRow {
@@ -85,17 +85,15 @@ async fn listed(visit: &Visit, after: After, refusal: Option<&Refusal>) -> Shown
     page_of_form(refusal, &page)
 }
 
-/// The roles of members in projects, by user.
-async fn roles(visit: &Visit) -> Result<BTreeMap<String, Vec<InProject>>, Refusal> {
+/// The roles of some members in projects, by user.
+async fn roles(visit: &Visit, members: &[Member]) -> Result<BTreeMap<String, Vec<InProject>>, Refusal> {
     let (tables, org_id) = (visit.service.tables(), &visit.caller.org_id);
-    let names: BTreeMap<_, _> = tables
-        .projects(org_id, "")
-        .await?
-        .into_iter()
-        .map(|project| (project.project_id, project.name))
-        .collect();
+    let mut given = tables.roles_in_projects(org_id).await?;
+    given.retain(|(user_id, ..)| members.iter().any(|member| member.user_id == *user_id));
+    let names = tables.project_names(org_id, given.iter().map(|(_, project_id, _)| project_id.as_str()));
+    let names = names.await?;
     let mut roles: BTreeMap<String, Vec<InProject>> = BTreeMap::new();
-    for (user_id, project_id, role) in tables.roles_in_projects(org_id).await? {
+    for (user_id, project_id, role) in given {
         let name = names.get(&project_id).unwrap_or(&project_id).clone();
         roles.entry(user_id).or_default().push(InProject { project_id, name, role });
     }
@@ -135,7 +133,7 @@ pub(super) async fn invite(
         organization_role: form.text("role").to_owned(),
     };
     match api::invite(State(Arc::clone(&visit.service)), owner, Body(invitation)).await {
-        Ok(invited) => linked(&visit, &site, invited.data, form.text("name").trim()).await,
+        Ok(invited) => linked(&visit, &site, invited, form.text("name").trim()).await,
         Err(refusal) => asked(&visit, &form, Some(&refusal)).await,
     }
 }
@@ -148,14 +146,14 @@ pub(super) async fn link(
     site: Site,
 ) -> Shown {
     visit.in_organization(&org)?;
-    let linked_user = api::link(State(Arc::clone(&visit.service)), owner, Path(user_id)).await?.data;
-    let people = People::of(&visit, &[&linked_user.user_id]).await?;
-    let name = people.name(&linked_user.user_id).to_owned();
+    let linked_user = api::link(State(Arc::clone(&visit.service)), owner, Path(user_id)).await?;
+    let people = People::of(&visit, &[&linked_user.data.user_id]).await?;
+    let name = people.name(&linked_user.data.user_id).to_owned();
     linked(&visit, &site, linked_user, &name).await
 }
 
-async fn linked(visit: &Visit, Site(site): &Site, invited: Invited, name: &str) -> Shown {
-    let t = visit.t();
+async fn linked(visit: &Visit, Site(site): &Site, answer: Answer<Invited>, name: &str) -> Shown {
+    let (t, invited) = (visit.t(), answer.data);
     let made = Made {
         title: t.with("Sign-in link for {}", "{} 的登录链接", name),
         told: t
@@ -175,7 +173,7 @@ async fn linked(visit: &Visit, Site(site): &Site, invited: Invited, name: &str) 
                 )
                 .to_owned(),
         }],
-        object: invited.user_id,
+        object: answer.made,
         list: format!("/o/{}/members", visit.caller.org_id),
     };
     once(visit, Place::Members, made).await

@@ -5,6 +5,7 @@ mod audit;
 mod deeds;
 mod keys;
 mod members;
+mod offered;
 mod once;
 mod people;
 mod project_members;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::api::{self, Refusal};
 use crate::console::frame::{Frame, Place, Visit};
-use crate::console::page::{Shown, page};
+use crate::console::page::{Shown, having_made, page};
 use crate::console::show::Say;
 use crate::service::Service;
 
@@ -27,8 +27,8 @@ pub(super) struct Made {
     pub(super) title: String,
     pub(super) told: String,
     pub(super) copied: Vec<Copied>,
-    /// The ID of what was made, for the audit log.
-    pub(super) object: String,
+    /// For the audit log.
+    pub(super) object: Option<api::Made>,
     /// The list that it belongs to, which a reload shows.
     pub(super) list: String,
 }
@@ -43,10 +43,8 @@ struct OncePage {
 
 /// The page of what was made. It is the answer to the form itself: no address ever holds a secret.
 pub(super) async fn once(visit: &Visit, place: Place, made: Made) -> Shown {
-    let object = api::Made(made.object.clone());
-    let mut response = page(&OncePage { frame: visit.frame(place).await?, t: visit.t(), made })?;
-    response.extensions_mut().insert(object);
-    Ok(response)
+    let object = made.object.clone();
+    having_made(page(&OncePage { frame: visit.frame(place).await?, t: visit.t(), made }), object)
 }
 
 /// The address of the service as the browser knows it.

@@ -19,10 +19,8 @@ impl People {
         let tables = visit.service.tables();
         let mut names = tables.user_names(&visit.caller.org_id, &with("user-")).await?;
         names.extend(tables.key_names(&visit.caller.org_id, &with("key-")).await?);
-        if ids.iter().any(|id| id.starts_with("proj-")) {
-            let projects = tables.projects(&visit.caller.org_id, "").await?.into_iter();
-            names.extend(projects.map(|project| (project.project_id, project.name)));
-        }
+        let projects = ids.iter().copied().filter(|id| id.starts_with("proj-"));
+        names.extend(tables.project_names(&visit.caller.org_id, projects).await?);
         Ok(Self(names))
     }
 

@@ -2,18 +2,16 @@
 
 use askama::Template;
 use axum::extract::State;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use vecferry_migrate::JobState;
 
-use super::keys::{administered, seen};
+use super::offered::{Found, Offered, any_offered, offered};
 use super::once::{Copied, Made, once};
 use super::people::People;
 use super::troubles;
 use crate::api::jobs::Language;
-use crate::api::projects::Project;
 use crate::api::webhooks::{self as api, Delivery, Webhook, WebhookMade, WebhookRequest};
-use crate::api::{Body, Path, Refusal, Signed};
+use crate::api::{Answer, Body, Path, Query, Refusal, Signed};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Place, Visit};
 use crate::console::page::{Shown, page, page_of_form, see};
@@ -45,7 +43,7 @@ struct WebhookFormPage {
     t: Say,
     url: String,
     project_id: String,
-    projects: Vec<Project>,
+    offered: Offered,
     troubles: Vec<Trouble>,
 }
 
@@ -82,8 +80,8 @@ impl WebhookPage {
 async fn rows(visit: &Visit) -> Result<Vec<WebhookRow>, Refusal> {
     let (service, signed) = (State(Arc::clone(&visit.service)), Signed(Arc::clone(&visit.caller)));
     let webhooks = api::list(service, signed).await?.data;
-    let names: BTreeMap<_, _> =
-        seen(visit).await?.into_iter().map(|project| (project.project_id, project.project_name)).collect();
+    let projects = webhooks.iter().filter_map(|webhook| webhook.project_id.as_deref());
+    let names = visit.service.tables().project_names(&visit.caller.org_id, projects).await?;
     let row = |webhook: Webhook| {
         let project = webhook.project_id.as_ref();
         let project = project.map(|project_id| names.get(project_id).unwrap_or(project_id).clone());
@@ -98,23 +96,24 @@ pub(super) async fn webhooks(visit: Visit, Path(org): Path<String>) -> Shown {
     let rows = rows(&visit).await?;
     let makers: Vec<_> = rows.iter().map(|row| row.webhook.created_by.as_str()).collect();
     let people = People::of(&visit, &makers).await?;
-    let may_create = visit.caller.is_owner() || !administered(&visit).await?.is_empty();
+    let may_create = visit.caller.is_owner() || any_offered(&visit).await?;
     page(&WebhooksPage { frame: visit.frame(Place::Webhooks).await?, t: visit.t(), rows, people, may_create })
 }
 
 /// The form of a webhook.
-pub(super) async fn form(visit: Visit, Path(org): Path<String>) -> Shown {
+pub(super) async fn form(visit: Visit, Path(org): Path<String>, Query(found): Query<Found>) -> Shown {
     visit.in_organization(&org)?;
-    asked(&visit, &Form::default(), None).await
+    asked(&visit, &found.search, &Form::default(), None).await
 }
 
-async fn asked(visit: &Visit, form: &Form, refusal: Option<&Refusal>) -> Shown {
+async fn asked(visit: &Visit, search: &str, form: &Form, refusal: Option<&Refusal>) -> Shown {
+    let chosen: Vec<_> = form.some("project").into_iter().collect();
     let page = WebhookFormPage {
         frame: visit.frame(Place::Webhooks).await?,
         t: visit.t(),
         url: form.text("url").to_owned(),
         project_id: form.text("project").to_owned(),
-        projects: administered(visit).await?,
+        offered: offered(visit, search, &chosen).await?,
         troubles: troubles(visit, refusal),
     };
     page_of_form(refusal, &page)
@@ -127,13 +126,13 @@ pub(super) async fn create(visit: Visit, Path(org): Path<String>, form: Form) ->
     let request = WebhookRequest { url: form.text("url").to_owned(), project_id };
     let (service, signed) = (State(Arc::clone(&visit.service)), Signed(Arc::clone(&visit.caller)));
     match api::create(service, signed, Body(request)).await {
-        Ok(made) => shown(&visit, made.data).await,
-        Err(refusal) => asked(&visit, &form, Some(&refusal)).await,
+        Ok(made) => shown(&visit, made).await,
+        Err(refusal) => asked(&visit, form.text("search"), &form, Some(&refusal)).await,
     }
 }
 
-async fn shown(visit: &Visit, made: WebhookMade) -> Shown {
-    let t = visit.t();
+async fn shown(visit: &Visit, answer: Answer<WebhookMade>) -> Shown {
+    let (t, made) = (visit.t(), answer.data);
     let list = format!("/o/{}/webhooks/{}", visit.caller.org_id, made.webhook_id);
     let made = Made {
         title: t.say("Webhook created", "Webhook 已创建").to_owned(),
@@ -154,7 +153,7 @@ async fn shown(visit: &Visit, made: WebhookMade) -> Shown {
                 )
                 .to_owned(),
         }],
-        object: made.webhook_id,
+        object: answer.made,
         list,
     };
     once(visit, Place::Webhooks, made).await

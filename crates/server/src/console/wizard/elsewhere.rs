@@ -25,7 +25,7 @@ use crate::watch::look;
 /// A test of a connection takes so long at most.
 const TEST_MAX: Duration = Duration::from_secs(30);
 /// Databases whose collections are counted.
-const DATABASES_MAX: usize = 200;
+pub(super) const DATABASES_MAX: usize = 200;
 
 /// What was typed, without the credential.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +72,7 @@ pub(super) async fn connect(visit: Visit, Path(path): Path<(String, String)>, fo
     };
     match tried.await {
         Ok(()) => at.to(Step::Source),
-        Err(refusal) => where_from(&at, Some(&refusal), true, typed).await,
+        Err(refusal) => where_from(&at, Some(&refusal), (true, ""), typed).await,
     }
 }
 

@@ -319,6 +319,8 @@ pub(super) struct Shows {
     from: Option<String>,
     /// `source`: it is chosen again.
     change: Option<String>,
+    /// A text in name, address or ID of the clusters that are offered.
+    find: Option<String>,
     /// Whether what a cluster holds is to be in the page itself, for browsers without scripts.
     list: Option<String>,
 }
@@ -337,7 +339,10 @@ async fn step(visit: Visit, Path(path): Path<(String, String)>, Query(shows): Qu
     }
     match step {
         Step::Source => source::shown(&at, &shows).await,
-        Step::Target => target::shown(&at, None, None).await,
+        Step::Target => {
+            let find = shows.find.as_deref().unwrap_or_default();
+            target::shown(&at, find, None, None).await
+        }
         Step::Check => check::shown(&at).await,
         Step::Review => review::shown(&at, None, None).await,
     }

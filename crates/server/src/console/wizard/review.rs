@@ -1,17 +1,14 @@
 //! The last step: what will be done, in words that a person can read aloud, and the start.
 
 use askama::Template;
-use axum::body::Bytes;
-use axum::extract::State as AxumState;
-use axum::http::{HeaderMap, HeaderValue};
 use vecferry_migrate::{CollectionSummary, VerifyLevel};
 use vecferry_report::{figures, labels};
 use vecferry_words::Lang;
 
 use super::check::{Checked, Estimate, OptionsShown, State, state};
 use super::{At, Head, Step, at, request_name};
-use crate::api::migrations::to_existing;
-use crate::api::{Made, Path, Refusal, Signed};
+use crate::api::migrations::of_draft;
+use crate::api::{Made, Path, Refusal};
 use crate::console::form::Form;
 use crate::console::frame::{Frame, Visit};
 use crate::console::page::{Shown, page_of_form, see};
@@ -285,8 +282,7 @@ async fn started(at: &mut At, form: &Form) -> Shown {
     }
     match sent(at, request.to_string()).await {
         Ok(made) => {
-            tables.remove_draft(draft_id).await?;
-            let mut response = see(&format!("/p/{}/migrations/{}", at.project.project_id, made.0))?;
+            let mut response = see(&format!("/p/{}/migrations/{}", at.project.project_id, made.id))?;
             // The audit log names the job.
             response.extensions_mut().insert(made);
             Ok(response)
@@ -299,13 +295,9 @@ async fn started(at: &mut At, form: &Form) -> Shown {
 }
 
 async fn sent(at: &At, body: String) -> Result<Made, Refusal> {
-    let mut headers = HeaderMap::new();
-    let name = HeaderValue::from_str(&request_name(&at.record.draft_id)).map_err(Refusal::unavailable)?;
-    headers.insert("idempotency-key", name);
-    let service = AxumState(std::sync::Arc::clone(&at.visit.service));
-    let signed = Signed(std::sync::Arc::clone(&at.visit.caller));
-    let mut response = Box::pin(to_existing(service, signed, headers, Bytes::from(body))).await?;
-    response.extensions_mut().remove::<Made>().ok_or_else(|| Refusal::unavailable("no job was made"))
+    let (visit, draft_id) = (&at.visit, at.record.draft_id.as_str());
+    let name = request_name(draft_id);
+    Box::pin(of_draft(&visit.service, &visit.caller, body.as_bytes(), (&name, draft_id))).await
 }
 
 /// When it starts; none is now. The script of the page sends the time with its zone; without it, what was typed is in UTC.

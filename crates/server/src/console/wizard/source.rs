@@ -1,17 +1,15 @@
 //! The first step: which cluster, and what of it.
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use vecferry_migrate::problem::Side;
 use vecferry_policy::Deployment;
 use vecferry_report::labels;
 use vecferry_words::Lang;
 
-use super::cluster::{Choice, administered, away, choice, named};
+use super::cluster::{Offered, administered, away, choice, named};
 use super::collections::{CollectionsShown, held};
 use super::draft::{Found, Source};
-use super::elsewhere::Typed;
+use super::elsewhere::{DATABASES_MAX, Typed};
 use super::{At, Head, Shows, Step, at};
 use crate::access::Action;
 use crate::api::clusters::cluster;
@@ -21,8 +19,6 @@ use crate::console::frame::{Frame, Visit};
 use crate::console::page::{Shown, page_of_form};
 use crate::console::show::{Say, Trouble};
 use crate::jobs::{collections_max, edition};
-use crate::service::Service;
-use crate::tables::ProjectRecord;
 
 #[derive(Template)]
 #[template(path = "wizard_source.html")]
@@ -32,8 +28,9 @@ struct SourcePage {
     head: Head,
     troubles: Vec<Trouble>,
     is_elsewhere: bool,
-    choices: Vec<Choice>,
-    can_choose: bool,
+    offered: Offered,
+    /// Where clusters are searched for.
+    fields: Vec<(&'static str, &'static str)>,
     typed: Typed,
 }
 
@@ -53,15 +50,16 @@ struct WhatPage {
 
 /// The step, as it is now.
 pub(super) async fn shown(at: &At, shows: &Shows) -> Shown {
+    let find = shows.find.as_deref().unwrap_or_default();
     match (&at.draft.source, shows.change.is_some() || shows.from.is_some()) {
         (Some(_), false) => what(at, None, shows.list.is_some()).await,
         (Some(Source::Elsewhere(_)), true) => {
             let is_elsewhere = shows.from.as_deref() != Some("here");
-            where_from(at, None, is_elsewhere, Typed::of(&at.draft)).await
+            where_from(at, None, (is_elsewhere, find), Typed::of(&at.draft)).await
         }
         (Some(Source::Cluster(_)) | None, _) => {
             let is_elsewhere = shows.from.as_deref() == Some("elsewhere");
-            where_from(at, None, is_elsewhere, Typed::default()).await
+            where_from(at, None, (is_elsewhere, find), Typed::default()).await
         }
     }
 }
@@ -70,12 +68,12 @@ pub(super) async fn shown(at: &At, shows: &Shows) -> Shown {
 pub(super) async fn where_from(
     at: &At,
     refusal: Option<&Refusal>,
-    is_elsewhere: bool,
+    (is_elsewhere, find): (bool, &str),
     typed: Typed,
 ) -> Shown {
-    let choices = match is_elsewhere {
-        true => Vec::new(),
-        false => choices(at).await?,
+    let offered = match is_elsewhere {
+        true => Offered::default(),
+        false => offered(at, find).await?,
     };
     let page = SourcePage {
         frame: at.frame().await?,
@@ -83,21 +81,22 @@ pub(super) async fn where_from(
         head: at.head(Step::Source),
         troubles: at.troubles(refusal),
         is_elsewhere,
-        can_choose: choices.iter().any(|choice| choice.trouble.is_none()),
-        choices,
+        offered,
+        fields: vec![("step", "source"), ("change", "source"), ("from", "here")],
         typed,
     };
     page_of_form(refusal, &page)
 }
 
-async fn choices(at: &At) -> Result<Vec<Choice>, Refusal> {
+async fn offered(at: &At, find: &str) -> Result<Offered, Refusal> {
     let (service, lang) = (&at.visit.service, at.visit.lang());
-    let names = project_names(service, &at.visit.caller.org_id).await?;
+    let (count, records) = administered(service, &at.visit.caller, None, find.trim()).await?;
+    let projects = records.iter().map(|record| record.project_id.as_str());
+    let names = service.tables().project_names(&at.visit.caller.org_id, projects).await?;
     let chosen = match &at.draft.source {
         Some(Source::Cluster(named)) => Some(named.cluster_id.as_str()),
         Some(Source::Elsewhere(_)) | None => None,
     };
-    let records = administered(service, &at.visit.caller, None).await?;
     let choices = records.into_iter().map(|record| {
         let project = names.get(&record.project_id).cloned().unwrap_or_default();
         let problem = away(&record, Side::Source);
@@ -105,14 +104,10 @@ async fn choices(at: &At) -> Result<Vec<Choice>, Refusal> {
     });
     let mut choices: Vec<_> = choices.collect();
     choices.sort_by_key(|choice| choice.trouble.is_some());
-    Ok(choices)
+    Ok(Offered { choices, find: find.trim().to_owned(), count })
 }
 
-async fn project_names(service: &Service, org_id: &str) -> Result<BTreeMap<String, String>, Refusal> {
-    let projects: Vec<ProjectRecord> = service.tables().projects(org_id, "").await?;
-    Ok(projects.into_iter().map(|project| (project.project_id, project.name)).collect())
-}
-
+/// What a test of the connection counted: all databases, and the collections of the first of them.
 fn holds(found: &Found, lang: Lang) -> String {
     let databases = match (lang, found.databases) {
         (Lang::En, 1) => "1 database".to_owned(),
@@ -120,7 +115,13 @@ fn holds(found: &Found, lang: Lang) -> String {
         (Lang::Zh, count) => format!("{count} 个 Database"),
     };
     let collections = usize::try_from(found.collections).unwrap_or(usize::MAX);
-    format!("{databases}{}{}", labels::comma(lang), labels::some_collections(lang, collections))
+    let collections = labels::some_collections(lang, collections);
+    let is_cut = usize::try_from(found.databases).is_ok_and(|count| count > DATABASES_MAX);
+    match (lang, is_cut) {
+        (Lang::En | Lang::Zh, false) => format!("{databases}{}{collections}", labels::comma(lang)),
+        (Lang::En, true) => format!("{databases}; {collections} in the first {DATABASES_MAX} of them"),
+        (Lang::Zh, true) => format!("{databases}；其中前 {DATABASES_MAX} 个共有 {collections}"),
+    }
 }
 
 /// What of the cluster.
@@ -160,7 +161,7 @@ pub(super) async fn choose(visit: Visit, Path(path): Path<(String, String)>, for
     };
     match chosen(&mut at, form.text("cluster")).await {
         Ok(()) => at.to(Step::Source),
-        Err(refusal) => where_from(&at, Some(&refusal), false, Typed::default()).await,
+        Err(refusal) => where_from(&at, Some(&refusal), (false, form.text("find")), Typed::default()).await,
     }
 }
 
@@ -191,5 +192,36 @@ impl At {
         }
         self.draft.source = source;
         self.record.secret = secret;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_counted_is_not_told_as_counted() {
+        let found = |databases, collections| Found {
+            address: "https://source".into(),
+            version: "2.6.0".into(),
+            plan: String::new(),
+            databases,
+            collections,
+            at_ms: 0,
+            has_credential: false,
+            has_certificate: false,
+        };
+        for (databases, en, zh) in [
+            (1, "1 database, 3 collections", "1 个 Database，3 个 Collection"),
+            (200, "200 databases, 3 collections", "200 个 Database，3 个 Collection"),
+            (
+                201,
+                "201 databases; 3 collections in the first 200 of them",
+                "201 个 Database；其中前 200 个共有 3 个 Collection",
+            ),
+        ] {
+            let found = found(databases, 3);
+            assert_eq!((holds(&found, Lang::En).as_str(), holds(&found, Lang::Zh).as_str()), (en, zh));
+        }
     }
 }

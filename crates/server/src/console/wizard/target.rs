@@ -8,7 +8,7 @@ use vecferry_migrate::problem::Side;
 use vecferry_migrate::{Code, Problem};
 use vecferry_policy::Edition;
 
-use super::cluster::{Choice, administered, away, choice, named, plan};
+use super::cluster::{Choice, Offered, administered, away, choice, named, plan};
 use super::draft::Source;
 use super::{At, Head, Step, at, check};
 use crate::access::Action;
@@ -36,15 +36,16 @@ struct TargetPage {
     t: Say,
     head: Head,
     troubles: Vec<Trouble>,
-    choices: Vec<Choice>,
-    can_choose: bool,
+    offered: Offered,
+    /// Where clusters are searched for.
+    fields: Vec<(&'static str, &'static str)>,
     databases: Vec<Renamed>,
     is_renamed: bool,
 }
 
 /// The step; after a refusal with what was typed.
-pub(super) async fn shown(at: &At, refusal: Option<&Refusal>, form: Option<&Form>) -> Shown {
-    let choices = choices(at, form).await?;
+pub(super) async fn shown(at: &At, find: &str, refusal: Option<&Refusal>, form: Option<&Form>) -> Shown {
+    let offered = offered(at, find.trim(), form).await?;
     let target_db = |db: &str| match form {
         Some(form) => form.text(&field(db)).to_owned(),
         None => at.draft.target_dbs.get(db).cloned().unwrap_or_default(),
@@ -57,8 +58,8 @@ pub(super) async fn shown(at: &At, refusal: Option<&Refusal>, form: Option<&Form
         t: at.t(),
         head: at.head(Step::Target),
         troubles: at.troubles(refusal),
-        can_choose: choices.iter().any(|choice| choice.trouble.is_none()),
-        choices,
+        offered,
+        fields: vec![("step", "target")],
         is_renamed: match form {
             Some(form) => form.text("databases") == "rename",
             None => databases.iter().any(|renamed| !renamed.target_db.is_empty()),
@@ -73,7 +74,7 @@ fn field(db: &str) -> String {
     format!("database {db}")
 }
 
-async fn choices(at: &At, form: Option<&Form>) -> Result<Vec<Choice>, Refusal> {
+async fn offered(at: &At, find: &str, form: Option<&Form>) -> Result<Offered, Refusal> {
     let (service, visit) = (&at.visit.service, &at.visit);
     let edition = edition(service, &visit.caller.org_id).await?;
     let source_address = source_address(at).await?;
@@ -81,14 +82,17 @@ async fn choices(at: &At, form: Option<&Form>) -> Result<Vec<Choice>, Refusal> {
         Some(form) => Some(form.text("cluster")),
         None => at.draft.target.as_ref().map(|target| target.cluster_id.as_str()),
     };
-    let records = administered(service, &visit.caller, Some(&at.project.project_id)).await?;
+    let (count, records) = administered(service, &visit.caller, Some(&at.project.project_id), find).await?;
     let choices = records.into_iter().map(|record| {
-        let problem = refused(at, &record, &edition, &source_address);
-        choice(record, String::new(), chosen, problem.as_ref(), visit.lang())
+        let is_source = record.address == source_address;
+        let problem = refused(at, &record, &edition);
+        let choice = choice(record, String::new(), chosen, problem.as_ref(), visit.lang());
+        let note = is_source.then(|| renames_only(visit.t())).or(choice.note);
+        Choice { note, ..choice }
     });
     let mut choices: Vec<_> = choices.collect();
     choices.sort_by_key(|choice| choice.trouble.is_some());
-    Ok(choices)
+    Ok(Offered { choices, find: find.to_owned(), count })
 }
 
 async fn source_address(at: &At) -> Result<String, Refusal> {
@@ -103,11 +107,16 @@ async fn source_address(at: &At) -> Result<String, Refusal> {
     }
 }
 
+/// What is to be known of the source as the target.
+fn renames_only(t: Say) -> &'static str {
+    t.0.pick(
+        "This is the source itself: choose it only to copy into databases with other names.",
+        "该集群就是源集群：仅可复制到其他名称的 Database。",
+    )
+}
+
 /// Why a cluster can't take what was chosen. Only what is known without asking it: the pre-check asks.
-fn refused(at: &At, record: &ClusterRecord, edition: &Edition, source_address: &str) -> Option<Problem> {
-    if record.address == source_address {
-        return Some(Problem::new(Code::SameCluster).with("detail", &record.address));
-    }
+fn refused(at: &At, record: &ClusterRecord, edition: &Edition) -> Option<Problem> {
     let plan = plan(record);
     let of_pair = || pair_problem(edition, at.draft.source_plan()?, plan?);
     let of_number = || not_too_many(at.draft.collections.len(), plan, edition).err();
@@ -125,7 +134,7 @@ pub(super) async fn choose(visit: Visit, Path(path): Path<(String, String)>, for
     }
     match chosen(&mut at, &form).await {
         Ok(()) => check::begun(&at).await,
-        Err(refusal) => shown(&at, Some(&refusal), Some(&form)).await,
+        Err(refusal) => shown(&at, form.text("find"), Some(&refusal), Some(&form)).await,
     }
 }
 
@@ -140,7 +149,7 @@ async fn chosen(at: &mut At, form: &Form) -> Result<(), Refusal> {
         return Err(Refusal::absent(crate::api::clusters::KIND, cluster_id));
     }
     let edition = edition(&visit.service, &visit.caller.org_id).await?;
-    if let Some(problem) = refused(at, &record, &edition, &source_address(at).await?) {
+    if let Some(problem) = refused(at, &record, &edition) {
         return Err(problem.into());
     }
     let mut target_dbs = BTreeMap::new();
@@ -152,6 +161,11 @@ async fn chosen(at: &mut At, form: &Form) -> Result<(), Refusal> {
                 target_dbs.insert(db.to_owned(), target_db);
             }
         }
+    }
+    // As the pre-check does; that also knows a server by what it says of itself.
+    let keeps_a_name = at.draft.databases().into_iter().any(|db| !target_dbs.contains_key(db));
+    if keeps_a_name && record.address == source_address(at).await? {
+        return Err(Problem::new(Code::SameCluster).with("detail", &record.address).into());
     }
     at.draft.target = Some(named(&record));
     at.draft.target_dbs = target_dbs;

@@ -182,6 +182,20 @@ async fn a_migration_is_watched_canceled_and_resumed(place: Place) {
     for show in ["collections", "events", "pre-check", "verification", "report", "overview"] {
         assert_chinese(&browser.chinese().page(&format!("{path}?show={show}")).await);
     }
+
+    // A result is removed only by whoever read what that destroys and names the target.
+    assert!(arrived.contains("To be removed: 1 collection, 50 rows."), "{arrived}");
+    assert!(arrived.contains("type the name of the target: target"), "{arrived}");
+    let cancel = format!("{path}/cancel");
+    for fields in [[("clean", "1"), ("confirm", "")], [("clean", "1"), ("confirm", "source")]] {
+        let refused = browser.submit(&path, &cancel, &fields).await;
+        assert_eq!(refused.status, 400);
+        assert!(refused.text().contains("nothing was removed"), "{}", refused.text());
+    }
+    held.assert_arrived();
+    assert_eq!(seen(&browser.submit(&path, &cancel, &[("confirm", "target")]).await), path);
+    world.wait_for(&job_id, "CANCELED").await;
+    assert!(held.target.names("default").0.is_empty());
 }
 
 async fn what_arrived_is_loaded_one_by_one_or_at_once(place: Place) {

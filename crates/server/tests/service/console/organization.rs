@@ -250,6 +250,52 @@ async fn the_audit_log_is_read_from_the_newest_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_log_names_what_was_made() {
+    let world = World::start(Place::sqlite()).await;
+    let org = organization(&world).await;
+    let server = crate::flow::server();
+    let made = |answer: &crate::client::Answer, id: &str| text(&answer.data()[id]);
+    let project =
+        made(&world.owner.post("/v2/projects", json!({"projectName": "Search 团队"})).await, "projectId");
+    let invitation = json!({"email": "zoe@example.com", "name": HOSTILE, "organizationRole": "member"});
+    let user = made(&world.owner.post("/v2/users", invitation).await, "userId");
+    let body = json!({"name": "ci key", "kind": "customized", "projectRoles": {project.as_str(): "admin"}});
+    let key = made(&world.owner.post("/v2/apiKeys", body).await, "keyId");
+    let (url, _received) = receiver().await;
+    let webhook =
+        made(&world.owner.post("/v2/webhooks", json!({"url": format!("{url}?secret=x")})).await, "webhookId");
+    let cluster = world.register(&project, "own cluster", &server.uri()).await;
+    let browser = Browser::of(&world.session);
+    let form = format!("/p/{project}/clusters/new");
+    let uri = server.uri();
+    let fields = [("name", "by hand"), ("address", uri.as_str())];
+    let by_hand = seen(&browser.submit(&form, &form, &fields).await);
+    let by_hand = by_hand.rsplit('/').next().unwrap().to_owned();
+    let entries = world.owner.get("/v2/auditLogs").await.data();
+    let named: Vec<_> = entries["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|entry| Some((text(&entry["object"]), entry["objectName"].as_str()?.to_owned())))
+        .collect();
+    for (id, name) in [
+        (&by_hand, "by hand"),
+        (&cluster, "own cluster"),
+        (&webhook, "127.0.0.1"),
+        (&key, "ci key"),
+        (&user, HOSTILE),
+        (&project, "Search 团队"),
+    ] {
+        assert!(named.contains(&(id.clone(), name.to_owned())), "{name}: {named:?}");
+    }
+    let page = browser.page(&format!("/o/{org}/audit")).await;
+    for name in ["by hand", "own cluster", "127.0.0.1", "ci key", ESCAPED, "Search 团队"] {
+        assert!(page.contains(&format!(">{name}<small><code>")), "{name}: {page}");
+    }
+    assert!(!page.contains("secret=x") && !page.contains("<b>\""), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_sets_name_and_edition() {
     let world = World::start(Place::sqlite()).await;
     let org = organization(&world).await;

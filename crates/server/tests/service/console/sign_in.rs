@@ -83,6 +83,18 @@ async fn language_and_theme_are_kept() {
         browser.keeping(&browser.post("/preferences", &[("theme", "dark"), ("back", "//evil")]).await);
     let page = browser.page("/sign-in").await;
     assert!(page.contains("<html lang=\"zh-CN\" data-theme=\"dark\"") && page.contains("登录"), "{page}");
+    // Where the system is light, the way back leads to its colors; where it is dark, to light ones.
+    let offered = |page: &str| {
+        ["in-light", "in-dark"].map(|system| {
+            let button = between(page, &format!("plain {system}\" name=\"theme\" value=\""), "\"");
+            button.unwrap().to_owned()
+        })
+    };
+    assert_eq!(offered(&page), ["system", "light"]);
+    let light = browser.keeping(&browser.post("/preferences", &[("theme", "light")]).await);
+    assert_eq!(offered(&light.page("/sign-in").await), ["dark", "system"]);
+    let system = browser.keeping(&browser.post("/preferences", &[("theme", "system")]).await);
+    assert_eq!(offered(&system.page("/sign-in").await), ["dark", "light"]);
     let absent = browser.get("/nothing/here").await;
     assert_eq!(absent.status, 404);
     assert!(absent.text().contains("页面不存在"), "{}", absent.text());

@@ -7,7 +7,7 @@ use vecferry_testkit::stand_in::generate::Generated;
 use super::{Browser, between, seen};
 use crate::client::World;
 use crate::flow::{books, server};
-use crate::place::{Place, counts, eventually, rows};
+use crate::place::{Place, change, counts, eventually, rows};
 
 /// A world with two clusters in it, and the owner's browser.
 struct Scene {
@@ -97,9 +97,10 @@ async fn four_steps_lead_to_a_job() {
     scene.choose(&draft, &["50 default.books"]).await;
     let target = scene.browser.page(&format!("{draft}?step=target")).await;
     assert!(target.contains("1 collection, about 50 rows"), "{target}");
-    // The source itself can't be the target.
+    // The source itself is a target only for databases with other names.
     assert!(
-        target.contains("VF-0204") && !target.contains(&format!("value=\"{}\"", scene.source_id)),
+        target.contains("This is the source itself")
+            && target.contains(&format!("value=\"{}\"", scene.source_id)),
         "{target}"
     );
     let fields =
@@ -131,6 +132,62 @@ async fn four_steps_lead_to_a_job() {
     let done = scene.world.wait_for(&job_id, "SUCCESSFUL").await;
     assert_eq!(done["jobId"], json!(job_id));
     assert_eq!(scene.target.rows("library", "books"), scene.source.rows("default", "books"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_copied_into_another_database_of_its_own() {
+    let scene = Scene::start().await;
+    let draft = scene.draft(&format!("?source={}", scene.source_id)).await;
+    scene.choose(&draft, &["50 default.books"]).await;
+    let (page, action) = (format!("{draft}?step=target"), format!("{draft}/target"));
+    for name in ["", "default"] {
+        let fields =
+            [("cluster", scene.source_id.as_str()), ("databases", "rename"), ("database default", name)];
+        let refused = scene.browser.submit(&page, &action, &fields).await;
+        let text = refused.text();
+        assert!(refused.status == 400 && text.contains("VF-0204"), "{name}: {text}");
+        assert!(text.contains("or another target database"), "{text}");
+        assert!(text.contains(&format!("value=\"{}\" required checked", scene.source_id)), "{text}");
+    }
+    let keep = [("cluster", scene.source_id.as_str()), ("databases", "keep")];
+    assert_eq!(scene.browser.submit(&page, &action, &keep).await.status, 400);
+    let rename =
+        [("cluster", scene.source_id.as_str()), ("databases", "rename"), ("database default", "copies")];
+    assert_eq!(scene.send(&draft, "target", "target", &rename).await, format!("{draft}?step=check"));
+    let part = scene.over(&draft).await;
+    assert!(part.contains("Ready to migrate."), "{part}");
+    let start = [("verify", "full"), ("when", "now"), ("stopped", "1")];
+    let job = scene.send(&draft, "review", "start", &start).await;
+    scene.world.wait_for(job.rsplit('/').next().unwrap(), "SUCCESSFUL").await;
+    assert_eq!(scene.source.rows("copies", "books"), scene.source.rows("default", "books"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_of_which_nothing_is_known_is_not_said_to_run() {
+    let scene = Scene::start().await;
+    let draft = scene.draft("").await;
+    let set = async |trouble: &str| {
+        // Nobody looks at it meanwhile.
+        let sql = "UPDATE clusters SET status = 'ABNORMAL', trouble = $2, looked_ms = looked_ms + 60000 \
+            WHERE cluster_id = $1";
+        change(&scene.world.store, sql, &[scene.source_id.as_str().into(), trouble.into()]).await;
+    };
+    let shown = async |browser: &Browser| {
+        let page = browser.page(&format!("{draft}?step=source")).await;
+        let choice = page.split("class=\"choice").find(|part| part.contains("<b>source</b>"));
+        choice.unwrap().to_owned()
+    };
+    assert!(shown(&scene.browser).await.contains("chip good\">Running<"));
+    // As a later version of the service may have recorded it.
+    set(r#"{"code":"VF-9999","values":[]}"#).await;
+    let unknown = shown(&scene.browser).await;
+    assert!(unknown.contains("chip caution\">Unknown<") && !unknown.contains("Running"), "{unknown}");
+    assert!(unknown.contains("the reason can&#39;t be read") && unknown.contains("value="), "{unknown}");
+    let chinese = shown(&scene.browser.chinese()).await;
+    assert!(chinese.contains("状态未知") && chinese.contains("无法读取原因"), "{chinese}");
+    set(r#"{"code":"VF-0104","values":[["side","cluster"],["detail","silence"]]}"#).await;
+    let away = shown(&scene.browser).await;
+    assert!(away.contains("chip bad\">Not reachable<") && !away.contains("value="), "{away}");
 }
 
 async fn org_id(scene: &Scene) -> String {
