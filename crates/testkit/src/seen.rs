@@ -53,12 +53,6 @@ pub const BEYOND: &[Beyond] = &[
         why: "the tests of roles take grants back from 2.3.5; newer releases get it in OperatePrivilegeV2",
     },
     Beyond {
-        call: "CreateIndex",
-        field: "index_name",
-        releases: &["2.3.5"],
-        why: "the tests with a real 2.3.5 as target send it with every index",
-    },
-    Beyond {
         call: "Delete",
         field: "partition_name",
         releases: &RELEASES,

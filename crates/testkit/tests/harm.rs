@@ -248,7 +248,7 @@ async fn every_request_of_the_client_has_a_form_that_servers_took() {
 
 #[tokio::test]
 async fn an_index_is_taken_away_on_a_2_3_alone() {
-    for (version, harm) in [(Version::V2_3, 0), (Version::V2_4, 1), (Version::V2_6, 1)] {
+    for (version, harm) in [(Version::V2_3, 0), (Version::V2_5, 1), (Version::V2_6, 1)] {
         let server = StandIn::start(Options::new(version));
         let client = connected(&server).await;
         client.create_database("shop", Vec::new()).await.unwrap();
