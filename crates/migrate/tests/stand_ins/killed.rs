@@ -216,7 +216,7 @@ async fn killed_where_the_target_is_loaded_early() {
         let context = format!("call {at}, {stop:?}");
         let ended = Box::pin(scene.attempt(Kill::Call(at, stop))).await;
         let is_over = ended.is_some();
-        if !is_over && scene.target.names("default") == ["books"] {
+        if !is_over && scene.target.names("default").0 == ["books"] {
             let is_flat = index_types(&scene.target) == ["FLAT"];
             left += usize::from(is_flat);
             if is_flat && at % 3 == 0 {
