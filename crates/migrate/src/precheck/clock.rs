@@ -19,7 +19,7 @@ pub(crate) async fn clock_skew(list: &mut CheckList, side: Side, client: &Client
     let timestamp = client.timestamp().await?;
     let middle = (before + since_epoch()) / 2;
     let Some(timestamp) = timestamp else {
-        list.passed(CheckId::ClockSkew, [fact_of(side, "-")]);
+        list.passed(CheckId::ClockSkew, [fact_of(side, Told::both("tells no time", "不提供时间"))]);
         return Ok(());
     };
     let of_server = Duration::from_millis(timestamp >> LOGICAL_BITS);
