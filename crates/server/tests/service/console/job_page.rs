@@ -109,12 +109,12 @@ fn end_of(original: &Value, name: &str) -> String {
 /// The end of a collection as the engine records it, and the report of its job.
 async fn recorded(world: &World, (source, target): (&StandIn, &StandIn)) -> (String, Value, Value) {
     let (source_id, target_id) = world.register_both(source, target).await;
+    let job_id = world.owner.migrate(later(&source_id, &target_id)).await;
     let done = world.owner.migrate(everything(&source_id, &target_id)).await;
     world.wait_for(&done, "SUCCESSFUL").await;
     let id = JobId::from(done.as_str());
     let end = world.store.collection(&id, Position(0)).await.unwrap().report.unwrap();
     let report = world.store.job(&id).await.unwrap().report.unwrap();
-    let job_id = world.owner.migrate(later(&source_id, &target_id)).await;
     (job_id, serde_json::from_str(&end).unwrap(), serde_json::from_str(&report).unwrap())
 }
 
