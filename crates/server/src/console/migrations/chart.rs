@@ -244,9 +244,9 @@ mod tests {
             "{chart:?}"
         );
         assert_eq!(chart.told, "Rows a second over 30 s: from 100 to 400");
-        assert_eq!(chart.highest, "400 rows/s, 40.0 kB/s");
+        assert_eq!(chart.highest, "400 rows/s, 40.0 KB/s");
         assert_eq!(chart.list.len(), TOLD);
-        assert_eq!(chart.list[0], ("until 3 s".to_owned(), "100 rows/s, 10.0 kB/s".to_owned()));
+        assert_eq!(chart.list[0], ("until 3 s".to_owned(), "100 rows/s, 10.0 KB/s".to_owned()));
     }
 
     #[test]

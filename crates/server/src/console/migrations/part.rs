@@ -480,7 +480,7 @@ impl Band {
 
 /// How many collections are verified, and what differs in them.
 fn verified(t: Say, compared: &Comparison) -> String {
-    let (of, count) = (compared.compared, compared.count);
+    let (of, count) = (figures::count(compared.compared as u64), figures::count(compared.count as u64));
     let differing = figures::count(compared.differing);
     match (t.0, compared.differing) {
         (Lang::En, 1) => format!("{of} of {count} verified, 1 row differs"),
