@@ -54,7 +54,14 @@ mod tests {
         );
         assert_eq!(
             rate_set(Lang::En, "j", Some("20MB/s"), true),
-            "Job j: rate limited to 20MB/s, from now on"
+            "Job j: rate limited to 20 MB/s, from now on"
+        );
+        assert_eq!(max_rate(Lang::En, Some("1rows/s")), "rate limited to 1 row/s");
+        assert_eq!(max_rate(Lang::En, Some("5000rows/s")), "rate limited to 5,000 rows/s");
+        assert_eq!(max_rate(Lang::Zh, Some("5000rows/s")), "限速：5,000 行/秒");
+        assert_eq!(
+            max_rate(Lang::En, Some("what a newer version wrote")),
+            "rate limited to what a newer version wrote"
         );
         assert_eq!(rate_set(Lang::Zh, "j", None, false), "任务 j：不限速，继续任务时生效");
     }

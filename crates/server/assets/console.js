@@ -43,12 +43,29 @@ function oneTimeLink() {
   if (form.dataset.link !== "ask") form.requestSubmit();
 }
 
+/** Whether somebody changed a control: another one than it came with, which a reload would lose. */
+function isChanged(control) {
+  if (control.type === "hidden" || "zone" in control.dataset) return false;
+  if (control.matches("input[type=checkbox], input[type=radio]")) return control.checked !== control.defaultChecked;
+  if (!control.matches("select")) return control.value !== control.defaultValue;
+  const options = [...control.options];
+  const first = control.multiple || options.some((option) => option.defaultSelected) ? null : options[0];
+  return options.some((option) => option.selected !== (option.defaultSelected || option === first));
+}
+
+/** Whether somebody is in the middle of something: a form that was changed, or a question that is open. */
+function isBusy(root) {
+  const controls = [...root.querySelectorAll("input, select, textarea")];
+  return root.querySelector("details.ask[open]") !== null || controls.some(isChanged);
+}
+
 /** Puts new content into a live part; what was opened stays open, and the focus stays where it was. */
 function replace(part, html) {
   const open = new Set([...part.querySelectorAll("details[open][id]")].map((element) => element.id));
   const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
   // Whoever types or decides in it is not disturbed.
   if (document.activeElement && part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) return;
+  if ([...part.querySelectorAll("input, select, textarea")].some(isChanged)) return;
   part.innerHTML = html;
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   if (focused) document.getElementById(focused)?.focus();
@@ -70,22 +87,32 @@ function live(part) {
   const refresh = async () => {
     if (fetching) { again = true; return; }
     fetching = true;
+    begun = performance.now();
     try {
       const answer = await fetch(part.dataset.live, { headers: { accept: "text/html" }, cache: "no-store" });
       // Whoever was signed out meanwhile is asked to sign in.
       if (answer.redirected || answer.status === 401) { location.reload(); return; }
       if (!answer.ok) throw new Error(String(answer.status));
-      replace(part, await answer.text());
+      const html = await answer.text();
+      replace(part, html);
       last = new Date();
       if (note) note.hidden = true;
-      // A part that ends says so.
-      if (part.querySelector("[data-over]")) stop();
+      // A part that ends says so, also to whoever is not disturbed by new content.
+      const end = new DOMParser().parseFromString(html, "text/html").querySelector("[data-over]");
+      if (end) stop(end.textContent);
     } catch {
       lost();
     } finally {
       fetching = false;
-      if (again && !over) { again = false; setTimeout(refresh, 1000); }
+      if (again) { again = false; soon(); }
     }
+  };
+  // Steps may come many a second: the part is asked for once a second.
+  let begun = -1000;
+  let planned = 0;
+  const soon = () => {
+    if (over || planned) return;
+    planned = setTimeout(() => { planned = 0; if (!over) refresh(); }, Math.max(0, begun + 1000 - performance.now()));
   };
   const every = Number(part.dataset.every || 3) * 1000;
   let over = false;
@@ -95,8 +122,8 @@ function live(part) {
   const listen = () => {
     if (!part.dataset.events || source || over || document.hidden) return;
     source = new EventSource(part.dataset.events);
-    source.addEventListener("job", refresh);
-    source.addEventListener("step", refresh);
+    source.addEventListener("job", soon);
+    source.addEventListener("step", soon);
     source.onerror = lost;
     source.onopen = () => { if (note) note.hidden = true; };
   };
@@ -114,15 +141,29 @@ function live(part) {
     close();
     document.removeEventListener("visibilitychange", seen);
   }
-  function stop() {
+  function stop(told) {
     quiet();
     // What stands around the part changes at the end as well: its heading, and what can be done.
-    if (part.dataset.end === "reload") location.reload();
+    if (part.dataset.end !== "reload") return;
+    if (note && isBusy(document)) ended(note, told);
+    else location.reload();
   }
   if (part.querySelector("[data-over]")) quiet();
   listen();
   // What the page itself does not hold yet.
   if ("now" in part.dataset) refresh();
+}
+
+/** Says that a part is at its end, where a reload would take from somebody what they are about to send. */
+function ended(note, told) {
+  note.hidden = false;
+  note.textContent = `${told} ${say("Your changes on this page are kept until you reload it. ", "重新加载之前，您在此页面上的更改会保留。")}`;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "btn";
+  button.textContent = say("Reload", "重新加载");
+  button.addEventListener("click", () => location.reload());
+  note.append(button);
 }
 
 /** What a part says where nothing came. */

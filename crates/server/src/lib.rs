@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod network;
 mod oidc;
 mod outbound;
+mod outline;
 mod presence;
 mod problem;
 pub mod secret;

@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 use vecferry_migrate::problem::ANY_CLUSTER;
 use vecferry_migrate::{Code, Limits, Problem, Resources};
 use vecferry_milvus::{Endpoint, Secret, Tls};
-use vecferry_store::{Error as StoreError, ErrorKind, Store};
+use vecferry_store::{Error as StoreError, ErrorKind, JobId, Store};
 use vecferry_words::Told;
 
 use crate::access::{Actor, Caller, Credential, OrganizationRole, Rights};
 use crate::network::{self, Networks};
 use crate::oidc::Oidc;
+use crate::outline::{Line, Outlines};
 use crate::presence::Presence;
 use crate::problem::{of_network, of_store, unresolved};
 use crate::secret::keyring::{self, Keyring};
@@ -66,6 +67,8 @@ pub struct Service {
     tasks: Arc<Semaphore>,
     /// Listeners for events at once.
     listeners: Arc<Semaphore>,
+    /// What was read of the jobs that were looked at last.
+    outlines: Outlines,
     /// A job may be there to be taken.
     pub(crate) wake: Notify,
     /// Secrets are to be encrypted with a new key.
@@ -123,6 +126,7 @@ impl Service {
             draft_checks: Semaphore::new(DRAFT_CHECKS_MAX),
             tasks: Arc::new(Semaphore::new(TASKS_MAX)),
             listeners: Arc::new(Semaphore::new(requests.listeners_max)),
+            outlines: Outlines::default(),
             wake: Notify::new(),
             reseal: Notify::new(),
             stop: CancellationToken::new(),
@@ -211,6 +215,16 @@ impl Service {
 
     pub(crate) fn listeners(&self) -> &Arc<Semaphore> {
         &self.listeners
+    }
+
+    /// The collections of a job that the engine began, in the order of its plan.
+    pub(crate) async fn outline(&self, job_id: &JobId) -> Result<Vec<Line>, StoreError> {
+        self.outlines.of(&**self.store(), job_id).await
+    }
+
+    /// How long the target builds indexes behind the copy of a job, by its plan; 0 where that is not known.
+    pub(crate) async fn index_seconds(&self, job_id: &JobId) -> Result<f64, StoreError> {
+        self.outlines.index_seconds(&**self.store(), job_id).await
     }
 
     /// Sign-in with an identity provider, where there is one.

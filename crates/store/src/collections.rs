@@ -60,11 +60,31 @@ pub struct CollectionRecord {
     pub copied_for: Duration,
 }
 
+/// What lists show of a collection: without the documents of the caller, which are long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionOutline {
+    /// Its place in the job.
+    pub position: Position,
+    /// Its name on the source.
+    pub source: String,
+    /// Its name on the target.
+    pub target: String,
+    /// Rows by the source's estimate.
+    pub rows_total: u64,
+    /// Whether nothing is left to do.
+    pub done: bool,
+    /// As in [`CollectionRecord::worked`].
+    pub worked: Duration,
+}
+
 /// What is recorded of the collections of a job.
 #[async_trait]
 pub trait Collections {
     /// The collections of a job, in order.
     async fn collections(&self, job_id: &JobId) -> Result<Vec<CollectionRecord>, Error>;
+
+    /// The same as lists show them.
+    async fn outline(&self, job_id: &JobId) -> Result<Vec<CollectionOutline>, Error>;
 
     /// One collection of a job.
     async fn collection(&self, job_id: &JobId, position: Position) -> Result<CollectionRecord, Error>;

@@ -32,4 +32,15 @@ pub trait Events {
         after: Option<i64>,
         events_max: usize,
     ) -> Result<Vec<EventRecord>, Error>;
+
+    /// The newest events of a job, newest first, without as many as are skipped; not more than `events_max`.
+    async fn newest_events(
+        &self,
+        job_id: &JobId,
+        skipped: usize,
+        events_max: usize,
+    ) -> Result<Vec<EventRecord>, Error>;
+
+    /// How many events a job has.
+    async fn events_total(&self, job_id: &JobId) -> Result<u64, Error>;
 }

@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 pub use attempt::Attempt;
 pub use claims::{Claims, WRITER_TTL_MAX};
-pub use collections::{CollectionRecord, Collections, NewCollectionRecord};
+pub use collections::{CollectionOutline, CollectionRecord, Collections, NewCollectionRecord};
 pub use comparisons::{Comparison, Comparisons, NewComparison};
 pub use error::{Error, ErrorKind};
 pub use events::{EventRecord, Events};
@@ -52,7 +52,9 @@ pub use objects::{ObjectRecord, Objects};
 pub use records::{Change, Record, Records, Value};
 pub use reservations::{Reservations, Reserved};
 pub use right::{Claim, Right, Writer};
-pub use splits::{Doubt, NewSplit, Progress, Quarantined, RangeCount, Split, Splits, Step};
+pub use splits::{
+    CollectionProgress, Doubt, NewSplit, Progress, Quarantined, RangeCount, Split, Splits, Step,
+};
 
 /// Everything that is recorded of jobs, and the caller's own tables beside them.
 pub trait Store:

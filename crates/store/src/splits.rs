@@ -82,6 +82,19 @@ impl std::ops::AddAssign for Progress {
     }
 }
 
+/// What was done of a collection, by all its splits together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CollectionProgress {
+    /// Its place in the job.
+    pub collection: Position,
+    /// Rows and bytes of all its splits.
+    pub progress: Progress,
+    /// Its splits.
+    pub splits: u64,
+    /// Those that are complete.
+    pub splits_done: u64,
+}
+
 /// A step of a split, from what is known of it to what is to be known next. It is taken only if the split is where the
 /// caller thinks; taken twice, it counts once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -159,6 +172,9 @@ pub trait Splits {
 
     /// The splits of a collection, by ID.
     async fn splits(&self, job_id: &JobId, collection: Position) -> Result<Vec<Split>, Error>;
+
+    /// How far each collection of a job is that has splits, in order.
+    async fn progress(&self, job_id: &JobId) -> Result<Vec<CollectionProgress>, Error>;
 
     /// One split.
     async fn split(&self, split_id: SplitId) -> Result<Split, Error>;

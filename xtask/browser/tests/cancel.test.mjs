@@ -50,3 +50,16 @@ inBrowser("a migration is canceled, and the target cleaned up", async ({ page, r
   await until(async () => (await collectionsOf(db)).length === 0, "nothing of it is on the target");
   assert.equal((await rest.get(`/v2/jobs/${job}`)).status, "CANCELED");
 });
+
+inBrowser("what is typed outlives the end of a migration", async ({ page, rest, t }) => {
+  const { job } = await limited({ page, rest, t });
+  await page.getByText("Limit rate…", { exact: true }).click();
+  const rate = page.getByLabel("Maximum write rate");
+  await rate.fill("20MB/s");
+  await rest.post(`/v2/jobs/${job}/cancel`, {});
+  await assertSeen(page.getByText("The migration has ended."), WORK_MILLISECONDS);
+  assert.equal(await rate.inputValue(), "20MB/s");
+  // The page shows the new state once it is loaded again, and not before.
+  await page.getByRole("button", { name: "Reload", exact: true }).click();
+  await assertCanceled(page);
+});

@@ -74,7 +74,7 @@ fn clusters_are_found_by_their_ids_and_their_plans_and_sizes_count() {
     let facts = |id: &str| check(&run, id)["facts"].to_string();
     assert!(facts("plan_pair").contains("source: Serverless (control plane)"), "{}", facts("plan_pair"));
     assert!(facts("cluster_status").contains("target: RUNNING"), "{}", facts("cluster_status"));
-    assert!(facts("capacity").contains("+ 1.00 / 4 CU (Performance)"), "{}", facts("capacity"));
+    assert!(facts("capacity").contains("1.00 of 4 CU in use (Performance)"), "{}", facts("capacity"));
     assert_eq!(check(&run, "role")["outcome"], "not_applicable");
     assert!(!run.stdout.contains(KEY) && !run.stderr.contains(KEY), "a key is shown");
 

@@ -339,15 +339,32 @@ impl Migration {
         row_tolerance_percent: f64,
         state_dir: Option<&Path>,
     ) -> Result<Self, Vec<Problem>> {
-        let request = file.request(source, target).map_err(|error| {
-            let problem = Problem::new(Code::PlanFile).with("file", file.hash());
-            vec![problem.told("detail", words_of(&error))]
-        })?;
-        let mut migration = Box::pin(Self::check(request, state_dir)).await.into_result()?;
+        let checked = Self::check_planned(file, source, target, row_tolerance_percent, state_dir);
+        Box::pin(checked).await.into_result()
+    }
+
+    /// The same, with what was looked at. What has changed since the plan was made is a refusal and no check.
+    pub async fn check_planned(
+        file: PlanFile,
+        source: Endpoint,
+        target: Endpoint,
+        row_tolerance_percent: f64,
+        state_dir: Option<&Path>,
+    ) -> PreCheck {
+        let request = match file.request(source, target) {
+            Ok(request) => request,
+            Err(error) => {
+                let problem = Problem::new(Code::PlanFile).with("file", file.hash());
+                let refusals = vec![problem.told("detail", words_of(&error))];
+                return PreCheck { checks: Vec::new(), refusals, migration: None };
+            }
+        };
+        let mut checked = Box::pin(Self::check(request, state_dir)).await;
+        let Some(mut migration) = checked.migration.take() else { return checked };
         let mut problems = outdated(file.plan(), &migration.plan, row_tolerance_percent);
         problems.extend(rbac::outdated(file.plan()));
         if !problems.is_empty() {
-            return Err(problems);
+            return PreCheck { refusals: problems, ..checked };
         }
         // The plan names every collection; that it left some out was known when it was made.
         let left_out = file.plan().warnings.iter().filter(|warning| warning.code == Code::VisibleOnly);
@@ -371,7 +388,7 @@ impl Migration {
                 };
             }
         }
-        Ok(migration)
+        PreCheck { migration: Some(migration), ..checked }
     }
 
     /// The plan as a file to be reviewed.

@@ -1,7 +1,9 @@
 //! How far a job is, from what is recorded of it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use vecferry_store::{JobId, JobSummary, Store};
+use vecferry_store::{CollectionProgress, JobId, JobSummary, Store};
 
 use super::drift::updates_unseen;
 use super::history::{Passed, history};
@@ -93,9 +95,9 @@ pub struct CollectionStatus {
     /// Rows that are to be copied, as far as known.
     pub rows_total: u64,
     /// Key ranges that are complete.
-    pub splits_done: usize,
+    pub splits_done: u64,
     /// Key ranges.
-    pub splits_total: usize,
+    pub splits_total: u64,
     /// Whether all rows are on the target.
     pub copied: bool,
     /// Whether nothing is left to do.
@@ -117,25 +119,31 @@ impl Status {
         let warnings = updates_unseen(recorded.iter().filter_map(|collection| {
             Some((collection.source.as_str(), collection.source_counts.as_deref()?))
         }));
-        let mut collections = Vec::with_capacity(recorded.len());
-        for collection in recorded {
-            let splits = store.splits(job_id, collection.position).await.map_err(failed)?;
-            let entered = history.iter().rfind(|passed| passed.collection == collection.source);
-            collections.push(CollectionStatus {
-                rows_done: splits.iter().map(|split| split.progress.rows_written).sum(),
+        let progress = store.progress(job_id).await.map_err(failed)?;
+        let progress: BTreeMap<_, _> = progress.into_iter().map(|of| (of.collection, of)).collect();
+        // The last step of each collection: a job may have thousands of them.
+        let entered: BTreeMap<&str, Phase> =
+            history.iter().map(|passed| (passed.collection.as_str(), passed.phase)).collect();
+        let collections = recorded.into_iter().map(|collection| {
+            let progress = progress.get(&collection.position);
+            let count = |of: fn(&CollectionProgress) -> u64| progress.map_or(0, of);
+            CollectionStatus {
+                rows_done: count(|of| of.progress.rows_written),
                 rows_total: collection.rows_total,
-                splits_done: splits.iter().filter(|split| split.done).count(),
-                splits_total: splits.len(),
+                splits_done: count(|of| of.splits_done),
+                splits_total: count(|of| of.splits),
                 copied: collection.copied,
                 done: collection.done,
                 // What was removed again is not done any more, whatever it entered before.
                 phase: entered
-                    .map(|passed| passed.phase)
+                    .get(collection.source.as_str())
+                    .copied()
                     .filter(|phase| *phase != Phase::Done || collection.done),
                 collection: collection.source,
                 target: collection.target,
-            });
-        }
+            }
+        });
+        let collections = collections.collect();
         Ok((Self { job: JobStatus::new(&job), collections, history, warnings }, job))
     }
 }

@@ -244,7 +244,13 @@ fn from_rates(parts: &[Part<'_>], measured: Option<f64>, circumstances: Circumst
 impl DurationEstimate {
     /// In the list of checks.
     pub(crate) fn fact(&self) -> Told {
-        Told::both(format!("{:.1} s", self.seconds), format!("{:.1} 秒", self.seconds))
+        // An estimate is not known to a tenth of a second.
+        let (number, en, zh) = match self.seconds {
+            seconds if seconds < 90.0 => (seconds.ceil().max(1.0), "s", "秒"),
+            seconds if seconds < 5400.0 => ((seconds / 60.0).ceil(), "min", "分钟"),
+            seconds => ((seconds / 360.0).ceil() / 10.0, "h", "小时"),
+        };
+        Told::both(format!("about {number} {en}"), format!("约 {number} {zh}"))
     }
 
     /// With other costs of the steps of so many collections with so many partitions in all.

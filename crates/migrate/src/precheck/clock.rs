@@ -19,12 +19,19 @@ pub(crate) async fn clock_skew(list: &mut CheckList, side: Side, client: &Client
     let timestamp = client.timestamp().await?;
     let middle = (before + since_epoch()) / 2;
     let Some(timestamp) = timestamp else {
-        list.passed(CheckId::ClockSkew, [fact_of(side, "-")]);
+        list.passed(CheckId::ClockSkew, [fact_of(side, Told::both("tells no time", "不提供时间"))]);
         return Ok(());
     };
     let of_server = Duration::from_millis(timestamp >> LOGICAL_BITS);
     let skew = of_server.as_secs_f64() - middle.as_secs_f64();
-    let fact = Told::both(format!("{skew:+.1} s"), format!("{skew:+.1} 秒"));
+    let seconds = format!("{:.1}", skew.abs());
+    let fact = if seconds == "0.0" {
+        Told::both("shows the same time", "时间一致")
+    } else if skew > 0.0 {
+        Told::both(format!("{seconds} s ahead"), format!("快 {seconds} 秒"))
+    } else {
+        Told::both(format!("{seconds} s behind"), format!("慢 {seconds} 秒"))
+    };
     list.passed(CheckId::ClockSkew, [fact_of(side, fact)]);
     if skew.abs() > SKEW_SECONDS_MAX {
         let problem = Problem::new(Code::ClockSkew).with("side", side.name());

@@ -5,7 +5,7 @@ use vecferry_policy::Product;
 
 use super::fields::names_of_fields;
 use super::indexes::indexes;
-use super::list::CheckList;
+use super::list::{CheckList, grouped, some_collections};
 use super::loaded::load_states;
 use super::source_release::{json_texts_not_told, newest_is_not_known, release};
 use crate::cluster::connect::{cluster, product, refusal, same_server};
@@ -34,7 +34,7 @@ pub(crate) async fn check(
     release(list, source, target)?;
     visibility(list, request, source).await?;
     let names = inventory::select(source, Side::Source, &request.selection).await?;
-    list.passed_with(CheckId::Selection, names.len().to_string());
+    list.passed(CheckId::Selection, [some_collections(names.len())]);
     different_servers(list, request, (source, target), &names).await?;
     let found = read(list, request, source, &names, now).await?;
     let mut checks = Checks::new(request, source, target);
@@ -106,7 +106,7 @@ async fn read(
     let found = read.await.map_err(of_source)?;
     // Everything that a copy reads was asked for by now.
     list.passed(CheckId::Privileges, []);
-    list.passed_with(CheckId::RowCounts, rows_known(&found));
+    list.passed(CheckId::RowCounts, rows_known(&found));
     if newest_is_not_known(request, source, &found) {
         let problem = Problem::new(Code::NewestNotKnown).with("version", source.version());
         list.warn(CheckId::RowCounts, problem);
@@ -115,13 +115,20 @@ async fn read(
 }
 
 /// How many rows there are: counted where the source can be asked, by its statistics elsewhere.
-fn rows_known(found: &[Found]) -> String {
-    let (mut counted, mut estimated) = (0, 0);
-    for collection in found {
-        let rows = if collection.load.answers() { &mut counted } else { &mut estimated };
-        *rows += collection.rows_estimate;
+fn rows_known(found: &[Found]) -> Vec<Told> {
+    let (counted, estimated): (Vec<_>, Vec<_>) = found.iter().partition(|found| found.load.answers());
+    let rows = |of: &[&Found]| grouped(of.iter().map(|found| found.rows_estimate).sum());
+    let mut facts = Vec::new();
+    if !counted.is_empty() {
+        let rows = rows(&counted);
+        facts.push(Told::both(format!("rows counted: {rows}"), format!("已计数：{rows} 行")));
     }
-    format!("{counted} + ~{estimated}")
+    if !estimated.is_empty() {
+        let rows = rows(&estimated);
+        let en = format!("rows estimated in collections that are not loaded: {rows}");
+        facts.push(Told::both(en, format!("未加载的 Collection 估计：{rows} 行")));
+    }
+    facts
 }
 
 /// The checks of collections, and what they found.

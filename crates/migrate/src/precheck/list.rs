@@ -97,6 +97,26 @@ pub(super) fn fact_of(side: Side, fact: impl Into<Told>) -> Told {
     fact.into().behind(name, name_zh)
 }
 
+/// How many collections.
+pub(super) fn some_collections(count: usize) -> Told {
+    let count = grouped(count as u64);
+    let word = if count == "1" { "collection" } else { "collections" };
+    Told::both(format!("{count} {word}"), format!("{count} 个 Collection"))
+}
+
+/// A number with separators of thousands.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

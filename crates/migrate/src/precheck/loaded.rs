@@ -4,7 +4,7 @@ use vecferry_milvus::{Error, Flavor};
 use vecferry_policy::Product;
 
 use super::definitions::Checks;
-use super::list::CheckList;
+use super::list::{CheckList, some_collections};
 use crate::cluster::connect::product;
 use crate::cluster::inventory::Found;
 use crate::cluster::load_state;
@@ -73,8 +73,10 @@ impl Checks<'_> {
 /// How many collections are loaded, and which are on their way to it.
 pub(super) fn load_states(list: &mut CheckList, collections: &[PlannedCollection]) {
     let waiting = collections.iter().filter(|planned| planned.needs_load).count();
-    let loaded = format!("{} / {}", collections.len() - waiting, collections.len());
-    list.passed_with(CheckId::SourceLoaded, loaded);
+    let (loaded, all) = (collections.len() - waiting, some_collections(collections.len()));
+    let fact =
+        all.within(|all| format!("{loaded} of {all} loaded"), |all| format!("{all} 中已加载 {loaded} 个"));
+    list.passed(CheckId::SourceLoaded, [fact]);
     for planned in collections.iter().filter(|planned| planned.load.is_on_its_way()) {
         let problem = Problem::new(Code::SourceLoading).with("collection", &planned.source);
         let minutes = Tuning::default().load_stall_max.as_secs() / 60;

@@ -126,7 +126,8 @@ fn not_supported(pair: &Pair, source: Deployment, target: Deployment, edition: &
 pub(crate) fn clusters(list: &mut CheckList, request: &MigrateRequest) {
     for (side, hints) in [(Side::Source, &request.source_plan), (Side::Target, &request.target_plan)] {
         let Some(cluster) = &hints.cloud else {
-            list.passed(CheckId::ClusterStatus, [fact_of(side, "-")]);
+            let none = Told::both("not asked of the control plane", "未通过控制面查询");
+            list.passed(CheckId::ClusterStatus, [fact_of(side, none)]);
             continue;
         };
         list.passed(CheckId::ClusterStatus, [fact_of(side, &cluster.status)]);
@@ -257,8 +258,8 @@ pub(crate) fn compute_units(list: &mut CheckList, plan: &Plan, hints: &PlanHints
     let used = hints.cloud.as_ref().and_then(|cluster| cluster.used_percent).unwrap_or(0.0) / 100.0 * have;
     let kind_zh = kind_of_unit(kind);
     let fact = Told::both(
-        format!("{needed:.2} + {used:.2} / {have} CU ({kind})"),
-        format!("{needed:.2} + {used:.2} / {have} CU（{kind_zh}）"),
+        format!("{needed:.2} CU needed, {used:.2} of {have} CU in use ({kind})"),
+        format!("需要 {needed:.2} CU，{have} CU 中已使用 {used:.2} CU（{kind_zh}）"),
     );
     list.passed(CheckId::Capacity, [fact]);
     if needed + used > have {
@@ -288,7 +289,11 @@ fn kind_of_unit(kind: CuType) -> &'static str {
 pub(crate) fn message_sizes(list: &mut CheckList, plan: &Plan) {
     let largest =
         plan.collections.iter().map(|planned| planned.size.wire_bytes_or_guess()).fold(0.0, f64::max);
-    list.passed_with(CheckId::MessageSize, format!("{largest:.0} B"));
+    let fact = Told::both(
+        format!("the largest rows have about {largest:.0} B"),
+        format!("最大的行约 {largest:.0} B"),
+    );
+    list.passed(CheckId::MessageSize, [fact]);
     for planned in &plan.collections {
         let bytes = planned.size.wire_bytes_or_guess();
         if bytes > MESSAGE_BYTES_MAX {

@@ -27,7 +27,10 @@ pub(crate) async fn memory(
     verify: VerifyLevel,
 ) -> Result<(), Error> {
     let Some(free) = free_memory(target).await? else {
-        list.passed_with(CheckId::Capacity, "-");
+        list.passed(
+            CheckId::Capacity,
+            [Told::both("memory: not told by the target", "内存：目标集群未提供")],
+        );
         return Ok(());
     };
     let mut total = 0_u64;
@@ -38,7 +41,7 @@ pub(crate) async fn memory(
             list.fail(does_not_fit(&planned.target, Side::Target, needed, free));
         }
     }
-    list.passed_with(CheckId::Capacity, format!("{} / {}", mebibytes(total), mebibytes(free)));
+    list.passed(CheckId::Capacity, [needed_and_free(total, free).behind("memory: ", "内存：")]);
     if total > free {
         let problem = Problem::new(Code::MayNotFit).with("needed", mebibytes(total));
         list.warn(CheckId::Capacity, problem.with("free", mebibytes(free)));
@@ -49,19 +52,23 @@ pub(crate) async fn memory(
 /// Looks whether the disks of the target's nodes have room for the rows, as far as the nodes say.
 pub(crate) async fn disk(list: &mut CheckList, target: &Client, plan: &Plan) -> Result<(), Error> {
     let Some(free) = free_disk(target).await? else {
-        list.passed(CheckId::Capacity, [Told::both("disk -", "磁盘 -")]);
+        list.passed(CheckId::Capacity, [Told::both("disk: not told by the target", "磁盘：目标集群未提供")]);
         return Ok(());
     };
     let bytes: f64 =
         plan.collections.iter().map(|planned| planned.size.bytes() * planned.rows_estimate as f64).sum();
     let needed = bytes as u64 * DISK_TIMES_ROWS;
-    let room = format!("{} / {}", mebibytes(needed), mebibytes(free));
-    list.passed(CheckId::Capacity, [Told::from(room).behind("disk ", "磁盘 ")]);
+    list.passed(CheckId::Capacity, [needed_and_free(needed, free).behind("disk: ", "磁盘：")]);
     if needed > free {
         let problem = Problem::new(Code::DiskMayNotFit).with("needed", mebibytes(needed));
         list.warn(CheckId::Capacity, problem.with("free", mebibytes(free)));
     }
     Ok(())
+}
+
+fn needed_and_free(needed: u64, free: u64) -> Told {
+    let (needed, free) = (mebibytes(needed), mebibytes(free));
+    Told::both(format!("{needed} needed, {free} free"), format!("需要 {needed}，可用 {free}"))
 }
 
 /// Looks whether the record of the job fits into its directory, which exists.
@@ -70,7 +77,9 @@ pub(crate) fn state_directory(list: &mut CheckList, directory: &Path, rows: u64)
     match rustix::fs::statvfs(directory) {
         Ok(status) => {
             let free = status.f_bavail.saturating_mul(status.f_frsize);
-            list.passed_with(CheckId::StateDirectory, mebibytes(free));
+            let fact = mebibytes(free);
+            let fact = Told::both(format!("{fact} free"), format!("可用 {fact}"));
+            list.passed(CheckId::StateDirectory, [fact]);
             if free < needed {
                 let (free, needed) = (mebibytes(free), mebibytes(needed));
                 let detail = Told::both(

@@ -58,11 +58,24 @@ async fn facts_are_told_in_chinese() {
     assert_eq!(facts(CheckId::PlanPair, Lang::En)[0], "source: self-hosted (plain Milvus)");
     assert_eq!(facts(CheckId::Endpoints, Lang::Zh), ["源集群：回环地址", "目标集群：回环地址"]);
     assert_eq!(facts(CheckId::Endpoints, Lang::En), ["source: loopback", "target: loopback"]);
-    assert!(
-        facts(CheckId::Duration, Lang::Zh)[0].ends_with(" 秒"),
-        "{:?}",
-        facts(CheckId::Duration, Lang::Zh)
-    );
+    let told = [
+        (CheckId::Selection, "1 collection", "1 个 Collection"),
+        (CheckId::RowCounts, "rows counted: 20", "已计数：20 行"),
+        (CheckId::SourceLoaded, "1 of 1 collection loaded", "1 个 Collection 中已加载 1 个"),
+        (CheckId::ClusterStatus, "source: not asked of the control plane", "源集群：未通过控制面查询"),
+    ];
+    for (id, en, zh) in told {
+        assert_eq!((facts(id, Lang::En)[0].as_str(), facts(id, Lang::Zh)[0].as_str()), (en, zh));
+    }
+    let (en, zh) = (facts(CheckId::Duration, Lang::En), facts(CheckId::Duration, Lang::Zh));
+    assert!(en[0].starts_with("about ") && en[0].ends_with(" s"), "{en:?}");
+    assert!(zh[0].starts_with("约 ") && zh[0].ends_with(" 秒"), "{zh:?}");
+    // Figures alone say nothing.
+    for check in &checked.checks {
+        for fact in check.facts_in(Lang::En) {
+            assert!(!fact.ends_with('-') && fact.chars().any(char::is_alphabetic), "{:?}: {fact}", check.id);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

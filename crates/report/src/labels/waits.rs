@@ -109,8 +109,24 @@ pub fn waited(lang: Lang, shares: &str, commits: u64) -> String {
 /// The rate limit.
 pub fn max_rate(lang: Lang, rate: Option<&str>) -> String {
     match rate {
-        Some(rate) => lang.pick(format!("rate limited to {rate}"), format!("限速：{rate}")),
+        Some(rate) => {
+            let rate = worded_rate(lang, rate);
+            lang.pick(format!("rate limited to {rate}"), format!("限速：{rate}"))
+        }
         None => lang.pick("no rate limit".to_owned(), "不限速".to_owned()),
+    }
+}
+
+/// A limit as options and records have it, `20MB/s` or `5000rows/s`, in words.
+fn worded_rate(lang: Lang, rate: &str) -> String {
+    let unit_at = rate.find(|character: char| !character.is_ascii_digit()).unwrap_or(rate.len());
+    let (number, unit) = rate.split_at(unit_at);
+    let Ok(number) = number.parse() else { return rate.to_owned() };
+    let count = figures::count(number);
+    match (unit, number) {
+        ("rows/s", 1) => lang.pick("1 row/s".to_owned(), "1 行/秒".to_owned()),
+        ("rows/s", _) => lang.pick(format!("{count} rows/s"), format!("{count} 行/秒")),
+        (_, _) => format!("{count} {unit}"),
     }
 }
 

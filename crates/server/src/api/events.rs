@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use vecferry_migrate::Lang;
-use vecferry_store::{ErrorKind, JobId};
+use vecferry_store::{Error as StoreError, ErrorKind, JobId};
 
 use super::answer::{Refusal, Refused};
 use super::extract::Path;
@@ -25,7 +25,7 @@ use super::jobs::job;
 use crate::access::{Action, Caller};
 use crate::jobs::{Job, shown};
 use crate::service::Service;
-use crate::tables::MigrationRecord;
+use crate::tables::{MigrationRecord, Stand};
 
 /// Steps that are read at once.
 const STEPS_MAX: usize = 200;
@@ -67,6 +67,8 @@ struct Listener {
     /// The step that it was told last.
     step: Option<i64>,
     told: Option<Job>,
+    /// What of the job was recorded when it was told last: while that is so, no more of it is read.
+    stand: Option<Stand>,
     pending: std::collections::VecDeque<Event>,
     looks: u32,
     is_over: bool,
@@ -146,6 +148,7 @@ async fn listener(
         lang,
         step,
         told: None,
+        stand: None,
         pending: std::collections::VecDeque::new(),
         looks: 0,
         is_over: false,
@@ -183,21 +186,34 @@ impl Listener {
             self.is_over = true;
             return;
         }
-        let record = match self.service.tables().migration(&self.caller.org_id, &self.job_id).await {
-            Ok(Some(record)) => record,
-            Ok(None) => {
-                self.is_over = true;
-                return;
-            }
+        let changed = match self.changed().await {
+            Ok(changed) => changed,
             Err(error) => {
                 tracing::debug!(%error, "a listener waits for the store");
                 return;
             }
         };
-        if !self.steps().await {
+        // What the job came to is told behind the steps that led there.
+        if self.is_over || !self.steps().await {
             return;
         }
-        self.tell(&record);
+        if let Some((stand, record)) = changed {
+            self.stand = Some(stand);
+            self.tell(&record);
+        }
+    }
+
+    /// The job, where something of it changed since it was told last. One that is gone is over.
+    async fn changed(&mut self) -> Result<Option<(Stand, MigrationRecord)>, StoreError> {
+        let (tables, org_id) = (self.service.tables(), &self.caller.org_id);
+        let stand = tables.stand(org_id, &self.job_id).await?;
+        if stand.is_some() && stand == self.stand {
+            return Ok(None);
+        }
+        let record = tables.migration(org_id, &self.job_id).await?;
+        let found = stand.zip(record);
+        self.is_over = found.is_none();
+        Ok(found)
     }
 
     /// Whether the caller's rights still are what they were: keys are revoked, and roles taken.

@@ -20,9 +20,9 @@ use super::extract::{Body, OptionalBody, Path, Query, Signed, not_allowed, optio
 use super::migrations::{Source, access, sealed};
 use super::projects::project;
 use crate::access::{Action, Caller};
-use crate::jobs::{Job, shown};
+use crate::jobs::{Job, shown, time};
 use crate::service::Service;
-use crate::tables::{MigrationPage, MigrationRecord, MigrationSource, Wanted};
+use crate::tables::{MigrationPage, MigrationRecord, MigrationSource, Point, Wanted};
 
 /// What people call a job.
 pub(crate) const KIND: (&str, &str) = ("job", "任务");
@@ -68,9 +68,31 @@ pub(crate) struct JobDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub(crate) progress: Option<Value>,
+    /// How far the copy was from time to time, oldest first; at most 240 points. Between two points of the same `run` the
+    /// rate is what they differ by; between two runs nothing ran the job.
+    pub(crate) pace: Vec<PacePoint>,
     /// Everything that stood in the way.
     #[schema(value_type = Vec<Object>)]
     pub(crate) problems: Value,
+}
+
+/// How far a copy was at a time.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PacePoint {
+    pub(crate) time: String,
+    /// Which time that a process took the job, from 1.
+    pub(crate) run: u32,
+    /// Rows that the target acknowledged.
+    pub(crate) rows_done: u64,
+    /// Bytes of these rows.
+    pub(crate) bytes_done: u64,
+}
+
+impl From<&Point> for PacePoint {
+    fn from(point: &Point) -> Self {
+        Self { time: time(point.at_ms), run: point.run, rows_done: point.rows, bytes_done: point.bytes }
+    }
 }
 
 /// To go on: a source that is not registered is given once more, for its credential was erased.
@@ -223,6 +245,7 @@ pub(crate) async fn details(
         job: shown(&record, language.0),
         request: document(Some(&record.request)).unwrap_or_default(),
         progress,
+        pace: service.tables().pace(&job_id).await?.points().iter().map(PacePoint::from).collect(),
         problems: document(record.reason.as_deref()).unwrap_or_else(|| Value::Array(Vec::new())),
     })
 }

@@ -20,7 +20,7 @@ use crate::access::{Action, Caller};
 use crate::jobs::{Work, begin_task, cluster_side, stopped};
 use crate::problem::document;
 use crate::service::Service;
-use crate::tables::{MigrationRecord, MigrationSource, TaskRecord, TaskState};
+use crate::tables::{MigrationRecord, MigrationSource, TaskKind, TaskRecord, TaskState};
 
 /// To compare source and target of a job once more.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -224,18 +224,21 @@ pub(crate) async fn list(
     Path(job_id): Path<String>,
 ) -> Result<Vec<Task>> {
     job(&service, &caller, &job_id, Action::Look).await?;
-    answer(of_job(&service, &job_id).await?)
+    answer(of_job(&service, &job_id, &[TaskKind::Load, TaskKind::Verify]).await?)
 }
 
-/// The last tasks of a job that the caller sees.
-pub(crate) async fn of_job(service: &Service, job_id: &str) -> std::result::Result<Vec<Task>, Refusal> {
-    Ok(service.tables().tasks(job_id).await?.into_iter().map(shown).collect())
+/// The last tasks of a job that the caller sees, with the results of some kinds.
+pub(crate) async fn of_job(
+    service: &Service,
+    job_id: &str,
+    results: &[TaskKind],
+) -> std::result::Result<Vec<Task>, Refusal> {
+    Ok(service.tables().tasks(job_id, results).await?.into_iter().map(shown).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::TaskKind;
 
     #[test]
     fn a_task_whose_process_died_says_why_it_failed() {

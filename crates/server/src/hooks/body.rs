@@ -63,7 +63,7 @@ mod tests {
             wanted: None,
             progress: 100,
             reason: None,
-            checks: None,
+            is_planned: false,
             created_by: "user-1".into(),
             created_ms: 0,
             start_ms: 9000,

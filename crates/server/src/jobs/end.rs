@@ -32,7 +32,7 @@ pub(super) async fn end(
         | JobState::InProgress
         | JobState::Canceling
         | JobState::Failed
-        | JobState::Canceled => percent(service, &JobId::from(record.job_id.as_str())).await?,
+        | JobState::Canceled => percent(service, &JobId::from(record.job_id.as_str())).await?.unwrap_or(0),
     };
     let (job_id, process) = (&record.job_id, service.process());
     let recorded = service.tables().record_end((job_id, process), tried, state, (progress, reason));
@@ -47,14 +47,14 @@ pub(super) async fn end(
     Ok(Again::Never)
 }
 
-/// How much of a job is done, in percent of its rows: not all before it is successful.
-pub(super) async fn percent(service: &Service, job_id: &JobId) -> Result<i64, StoreError> {
+/// How much of a job is done, in percent of its rows: not all before it is successful. None before it began.
+pub(super) async fn percent(service: &Service, job_id: &JobId) -> Result<Option<i64>, StoreError> {
     match service.store().summary(job_id).await {
         Ok(summary) => {
             let percent = vecferry_report::figures::percent(summary.rows_done, summary.rows_total.max(1));
-            Ok(i64::try_from(percent.min(99)).unwrap_or(99))
+            Ok(Some(i64::try_from(percent.min(99)).unwrap_or(99)))
         }
-        Err(error) if error.kind() == ErrorKind::UnknownJob => Ok(0),
+        Err(error) if error.kind() == ErrorKind::UnknownJob => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -1,6 +1,7 @@
 //! Jobs: what is asked for, the queue, and how one is run by the engine.
 
 mod end;
+mod progress;
 mod queue;
 mod request;
 mod run;

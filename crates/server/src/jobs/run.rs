@@ -1,7 +1,6 @@
 //! One job, from its check to its end. Everything that is decided about rows is decided by the engine.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use vecferry_migrate::event::{Event, Observer};
@@ -13,6 +12,7 @@ use vecferry_store::{Error as StoreError, ErrorKind, JobId, JobRecord};
 use vecferry_words::Told;
 
 use super::end::{End, end};
+use super::progress::Progress;
 use super::queue::Again;
 use super::request::{Access, JobRequest, Sides, hints};
 use crate::access::Action;
@@ -22,8 +22,6 @@ use crate::tables::{KEY_PREFIX, MigrationRecord, MigrationSource, Taken, Wanted,
 
 /// A start at a time is tried for so long where a cluster can't be reached.
 const START_RETRIED_MS: i64 = 10 * 60 * 1000;
-/// How often the progress of a running job is recorded.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Does what is wanted of a job.
 pub(super) async fn work(service: &Arc<Service>, taken: Taken, canceled: CancellationToken) -> Again {
@@ -69,11 +67,12 @@ async fn run(
         return end(service, record, Wanted::Run, ended).await;
     }
     tracing::info!("the job is worked on");
-    let watched = watch_progress(service, &record.job_id);
+    let mut progress = Progress::of(service, &record.job_id);
     let worked = tokio::select! {
         worked = carried_out(service, record, &canceled) => worked,
-        never = watched => match never {},
+        never = progress.watch() => match never {},
     };
+    progress.finish().await;
     let ended = match worked {
         Ok(report) if is_paused(&report) => return Ok(Again::Soon),
         Ok(report) => End { state: report.state, problems: report.problems },
@@ -142,7 +141,7 @@ async fn waits_for_cluster(
     record: &MigrationRecord,
     problems: &[Problem],
 ) -> Result<bool, StoreError> {
-    let is_scheduled = record.checks.is_some();
+    let is_scheduled = record.is_planned;
     if !is_scheduled || !problems.iter().any(is_unreachable) {
         return Ok(false);
     }
@@ -218,8 +217,10 @@ async fn checked(
     let one = |problem| vec![problem];
     let request = request(record).map_err(one)?;
     let edition = edition(service, &record.org_id).await.map_err(one)?;
-    if let Some(planned) = &record.checks {
-        return planned_before(planned, sides).await;
+    if record.is_planned {
+        let planned = service.tables().plan_of(&record.job_id).await;
+        let planned = planned.map_err(|error| one(of_store(&error)))?.unwrap_or_default();
+        return planned_before(service, record, &planned, sides).await;
     }
     let to_engine = request.to_engine(sides, edition.clone()).map_err(one)?;
     let directory = service.store().directory().map(std::path::Path::to_owned);
@@ -239,13 +240,20 @@ async fn note_checks(service: &Service, record: &MigrationRecord, checks: &[Chec
 }
 
 /// The plan of the check at the time of creation, if it still holds.
-async fn planned_before(planned: &str, sides: &Sides) -> Result<Migration, Vec<Problem>> {
+async fn planned_before(
+    service: &Service,
+    record: &MigrationRecord,
+    planned: &str,
+    sides: &Sides,
+) -> Result<Migration, Vec<Problem>> {
     let file = PlanFile::read(std::path::Path::new("plan"), planned).map_err(|problem| vec![problem])?;
     // Rows may come and go until the window begins; everything else may not.
     let tolerance_percent = f64::INFINITY;
     let (source, target) = (sides.source.clone(), sides.target.clone());
-    let checked = Migration::prepare_planned(file, source, target, tolerance_percent, None);
-    Box::pin(checked).await.map_err(|mut problems| {
+    let checked = Migration::check_planned(file, source, target, tolerance_percent, None);
+    let checked = Box::pin(checked).await;
+    note_checks(service, record, &checked.checks).await;
+    checked.into_result().map_err(|mut problems| {
         // Then nothing was checked that could have changed.
         if problems.iter().all(is_unreachable) {
             return problems;
@@ -423,18 +431,6 @@ async fn clean_sides(
         MigrationSource::Elsewhere { secret: None } => {
             let target = cluster_side(service, &record.org_id, &record.target_cluster_id).await?;
             Ok((None, target.0))
-        }
-    }
-}
-
-/// Records how far a job is, again and again.
-async fn watch_progress(service: &Arc<Service>, job_id: &str) -> std::convert::Infallible {
-    let id = JobId::from(job_id);
-    loop {
-        tokio::time::sleep(PROGRESS_INTERVAL).await;
-        let Ok(percent) = super::end::percent(service, &id).await else { continue };
-        if let Err(error) = service.tables().record_progress(job_id, service.process(), percent).await {
-            tracing::debug!(%error, "the progress is not recorded");
         }
     }
 }

@@ -6,11 +6,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use vecferry_migrate::event::{Event, Observer, Phase};
+use vecferry_migrate::event::{Awaited, Event, Observer, Phase};
 use vecferry_migrate::report::{CollectionReport, FormerLoad, LoadExtent};
 use vecferry_migrate::{
     Code, LoadRequest, LoadWhat, Problem, RepairScope, Report, Selection, Surface, VerifyLevel,
@@ -184,39 +185,96 @@ fn failed(problems: &[Problem]) -> TaskEnd {
     TaskEnd { state: TaskState::Failed, reason: Some(Value::Array(problems).to_string()), result: None }
 }
 
-/// Tells each collection that is loaded.
-struct Loaded(UnboundedSender<String>);
+/// What is seen of a load.
+enum Seen {
+    Loaded(String),
+    /// How much of a collection is in memory, in percent.
+    Loading(String, u64),
+}
 
-impl Observer for Loaded {
+/// Tells each collection that is loaded, and how far the one is that is being loaded, where its server tells that.
+struct Loading(UnboundedSender<Seen>);
+
+impl Observer for Loading {
     fn on_event(&self, event: Event) {
-        if let Event::Phase { collection, phase: Phase::Done } = event {
+        if let Some(seen) = Seen::of(event) {
             // Whoever listens ends with the task.
-            let _ = self.0.send(collection.to_string());
+            let _ = self.0.send(seen);
         }
     }
 }
 
-fn loaded_one_by_one() -> (Arc<dyn Observer>, UnboundedReceiver<String>) {
-    // One message a collection of a job: it needs no bound of its own.
-    let (sender, seen) = unbounded_channel();
-    (Arc::new(Loaded(sender)), seen)
+impl Seen {
+    fn of(event: Event) -> Option<Self> {
+        if let Event::Phase { collection, phase: Phase::Done } = event {
+            return Some(Self::Loaded(collection.to_string()));
+        }
+        let Event::Awaiting { collection: Some(collection), awaited, .. } = event else { return None };
+        let Awaited::Memory { rows_served, rows_stored, .. } = awaited else { return None };
+        let percent = vecferry_report::figures::percent(rows_served, rows_stored.max(1));
+        // Whether everything can be searched is told by the end of the load.
+        Some(Self::Loading(collection.to_string(), percent.min(99)))
+    }
 }
 
-/// Records how many are loaded, for whoever looks.
+fn loaded_one_by_one() -> (Arc<dyn Observer>, UnboundedReceiver<Seen>) {
+    // A message a collection of a job and one a second: it needs no bound of its own.
+    let (sender, seen) = unbounded_channel();
+    (Arc::new(Loading(sender)), seen)
+}
+
+/// What is recorded of a load under way: the form of what it comes to, with more.
+#[derive(Default, Serialize)]
+struct LoadedSoFar {
+    collections: Vec<String>,
+    total: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loading: Option<LoadingNow>,
+}
+
+#[derive(PartialEq, Eq, Serialize)]
+struct LoadingNow {
+    collection: String,
+    percent: u64,
+}
+
+impl LoadedSoFar {
+    /// Takes up what was seen. Tells whether that is something new.
+    fn see(&mut self, seen: Seen) -> bool {
+        match seen {
+            Seen::Loaded(name) => {
+                self.collections.push(name);
+                self.loading = None;
+                true
+            }
+            Seen::Loading(collection, percent) => {
+                let now = Some(LoadingNow { collection, percent });
+                let is_new = self.loading != now;
+                self.loading = now;
+                is_new
+            }
+        }
+    }
+}
+
+/// Records how many are loaded, and how far the next one is, for whoever looks.
 async fn tell_loaded(
     service: &Service,
     task_id: &str,
     total: usize,
-    mut seen: UnboundedReceiver<String>,
+    mut seen: UnboundedReceiver<Seen>,
 ) -> Infallible {
-    let mut loaded = Vec::new();
+    let mut so_far = LoadedSoFar { total, ..LoadedSoFar::default() };
+    let mut is_new = true;
     loop {
-        let result = json!({ "collections": loaded, "total": total }).to_string();
-        if let Err(error) = service.tables().record_task(task_id, result).await {
-            tracing::debug!(%error, "how far the task is was not recorded");
+        if is_new {
+            let result = serde_json::to_string(&so_far).unwrap_or_default();
+            if let Err(error) = service.tables().record_task(task_id, result).await {
+                tracing::debug!(%error, "how far the task is was not recorded");
+            }
         }
         match seen.recv().await {
-            Some(name) => loaded.push(name),
+            Some(seen) => is_new = so_far.see(seen),
             None => std::future::pending().await,
         }
     }
@@ -227,4 +285,39 @@ struct Unobserved;
 
 impl Observer for Unobserved {
     fn on_event(&self, _: Event) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use vecferry_migrate::event::Side;
+
+    use super::*;
+
+    #[test]
+    fn a_load_tells_how_far_it_is() {
+        let (observer, mut seen) = loaded_one_by_one();
+        let name = || CollectionName::new("default", "books");
+        let memory = |rows_served, rows_stored| Event::Awaiting {
+            collection: Some(name()),
+            awaited: Awaited::Memory { side: Side::Target, rows_served, rows_stored },
+            seconds: 1,
+        };
+        observer.on_event(Event::Phase { collection: name(), phase: Phase::LoadingSource });
+        observer.on_event(memory(1, 4));
+        observer.on_event(memory(1, 4));
+        observer.on_event(memory(4, 4));
+        observer.on_event(memory(0, 0));
+        observer.on_event(Event::Phase { collection: name(), phase: Phase::Done });
+        let mut so_far = LoadedSoFar { total: 2, ..LoadedSoFar::default() };
+        let mut told = Vec::new();
+        while let Ok(seen) = seen.try_recv() {
+            if so_far.see(seen) {
+                told.push(so_far.loading.as_ref().map(|now| (now.collection.clone(), now.percent)));
+            }
+        }
+        let books = |percent| Some(("default.books".to_owned(), percent));
+        assert_eq!(told, [books(25), books(99), books(0), None]);
+        let document = serde_json::to_value(&so_far).unwrap();
+        assert_eq!(document, json!({"collections": ["default.books"], "total": 2}));
+    }
 }

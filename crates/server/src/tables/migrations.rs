@@ -91,7 +91,8 @@ pub(crate) struct MigrationRecord {
     pub(crate) progress: i64,
     /// Why it is not successful, as a JSON list of problems.
     pub(crate) reason: Option<String>,
-    pub(crate) checks: Option<String>,
+    /// Whether it was checked and planned when it was created, for a start at a later time.
+    pub(crate) is_planned: bool,
     pub(crate) created_by: String,
     pub(crate) created_ms: i64,
     pub(crate) start_ms: i64,
@@ -110,6 +111,17 @@ impl MigrationRecord {
         };
         std::iter::once(self.project_id.as_str()).chain(of_source)
     }
+}
+
+/// What of a job changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stand {
+    state: String,
+    progress: i64,
+    wanted: Option<String>,
+    is_held: bool,
+    /// When it is to start, started, and ended.
+    times: (i64, Option<i64>, Option<i64>),
 }
 
 /// Which jobs, newest first.
@@ -145,7 +157,7 @@ pub(crate) struct Taken {
 }
 
 const COLUMNS: &str = "job_id, org_id, project_id, source_project_id, source_cluster_id, source_secret, \
-    source_address, target_cluster_id, target_address, request, state, wanted, progress, reason, checks, created_by, \
+    source_address, target_cluster_id, target_address, request, state, wanted, progress, reason, checks IS NOT NULL, created_by, \
     created_ms, start_ms, started_ms, ended_ms, holder";
 
 /// Of so many projects, each is looked for by itself. More of them have so many of the jobs of an organization that a page is
@@ -208,7 +220,7 @@ fn read(record: &Record) -> Result<MigrationRecord, Error> {
         wanted: wanted.map(|name| Wanted::of_name(&name).ok_or_else(|| unknown("wish", name))).transpose()?,
         progress: record.integer(12)?,
         reason: record.text_or_none(13)?,
-        checks: record.text_or_none(14)?,
+        is_planned: record.flag(14)?,
         created_by: record.text(15)?,
         created_ms: record.integer(16)?,
         start_ms: record.integer(17)?,
@@ -538,16 +550,41 @@ impl Tables {
         self.change([Change::new(sql, [job_id.into(), secret.into()]).exactly(1)]).await.map(drop)
     }
 
-    /// Records what was looked at before a job's first write, as a JSON list of checks.
-    pub(crate) async fn record_checks(&self, job_id: &str, checks: String) -> Result<(), Error> {
-        let sql = "UPDATE migrations SET looked_at = $2 WHERE job_id = $1";
-        self.change([Change::new(sql, [job_id.into(), checks.into()])]).await.map(drop)
+    /// What of a job tells that something of it changed: less than its record, for those who look again and again.
+    pub(crate) async fn stand(&self, org_id: &str, job_id: &str) -> Result<Option<Stand>, Error> {
+        let sql = "SELECT state, progress, wanted, holder IS NOT NULL, start_ms, started_ms, ended_ms \
+            FROM migrations WHERE org_id = $1 AND job_id = $2";
+        let read = |record: &Record| {
+            Ok(Stand {
+                state: record.text(0)?,
+                progress: record.integer(1)?,
+                wanted: record.text_or_none(2)?,
+                is_held: record.flag(3)?,
+                times: (record.integer(4)?, record.integer_or_none(5)?, record.integer_or_none(6)?),
+            })
+        };
+        self.row(sql, [org_id.into(), job_id.into()], read).await
     }
 
-    /// What was looked at before a job's first write.
-    pub(crate) async fn checks_of(&self, job_id: &str) -> Result<Option<String>, Error> {
-        let sql = "SELECT looked_at FROM migrations WHERE job_id = $1";
+    /// The plan of a job that was made when it was created, with its checks; none of one that was to start at once.
+    pub(crate) async fn plan_of(&self, job_id: &str) -> Result<Option<String>, Error> {
+        let sql = "SELECT checks FROM migrations WHERE job_id = $1";
         Ok(self.row(sql, [job_id.into()], |record| record.text_or_none(0)).await?.flatten())
+    }
+
+    /// Records what was looked at before a job's first write, as a JSON list of checks.
+    pub(crate) async fn record_checks(&self, job_id: &str, checks: String) -> Result<(), Error> {
+        let now = self.now_ms().await?;
+        let sql = "UPDATE migrations SET looked_at = $2, looked_ms = $3 WHERE job_id = $1";
+        self.change([Change::new(sql, [job_id.into(), checks.into(), now.into()])]).await.map(drop)
+    }
+
+    /// What was looked at before a job's first write, and when, where that is known.
+    pub(crate) async fn checks_of(&self, job_id: &str) -> Result<Option<(String, Option<i64>)>, Error> {
+        let sql = "SELECT looked_at, looked_ms FROM migrations WHERE job_id = $1";
+        let read = |record: &Record| Ok((record.text_or_none(0)?, record.integer_or_none(1)?));
+        let found = self.row(sql, [job_id.into()], read).await?;
+        Ok(found.and_then(|(checks, at_ms)| Some((checks?, at_ms))))
     }
 
     /// Names of what jobs are about, by ID: clusters, also those that were removed, people and keys.

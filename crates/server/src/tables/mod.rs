@@ -10,6 +10,7 @@ mod identities;
 mod keys;
 mod members;
 mod migrations;
+mod pace;
 mod projects;
 mod retention;
 mod schema;
@@ -30,9 +31,10 @@ pub(crate) use drafts::{DraftRecord, NewDraft, draft_purpose};
 pub(crate) use idempotency::{Answered, Begun};
 pub(crate) use keys::{KEY_PREFIX, KeyGrant, KeyKind, KeyRecord, NewKey};
 pub(crate) use migrations::{
-    Along, MigrationPage, MigrationRecord, MigrationSource, NewMigration, QueueLimits, Taken, Wanted,
+    Along, MigrationPage, MigrationRecord, MigrationSource, NewMigration, QueueLimits, Stand, Taken, Wanted,
     source_purpose,
 };
+pub(crate) use pace::{Pace, Point};
 pub(crate) use projects::{ProjectPage, ProjectRecord};
 pub(crate) use sealed::Sealed;
 pub(crate) use tasks::{NewTask, TaskEnd, TaskKind, TaskRecord, TaskState};

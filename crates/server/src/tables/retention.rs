@@ -96,7 +96,7 @@ mod tests {
         assert!(tables.forget_ended(later, 1).await.unwrap() > 0);
         while tables.forget_ended(later, 1).await.unwrap() > 0 {}
         assert_eq!(tables.migration(&org_id, "job").await.unwrap(), None);
-        assert!(tables.tasks("job").await.unwrap().is_empty());
+        assert!(tables.tasks("job", &[]).await.unwrap().is_empty());
         assert!(tables.deliveries("hook-all").await.unwrap().is_empty());
     }
 

@@ -1,7 +1,7 @@
 //! The versions of the tables. A version that was released is never changed: what comes later is a step of its own.
 
 /// SQL that both stores understand.
-pub(crate) const STEPS: [&str; 7] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH];
+pub(crate) const STEPS: [&str; 8] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH];
 
 const FIRST: &str = r#"
 CREATE TABLE organizations (
@@ -267,4 +267,13 @@ CREATE INDEX migrations_by_target_cluster ON migrations (target_cluster_id, job_
 CREATE INDEX clusters_by_project ON clusters (project_id, cluster_id);
 CREATE INDEX audit_by_actor ON audit (org_id, actor, audit_id);
 CREATE INDEX audit_by_action ON audit (org_id, action, audit_id);
+"#;
+
+/// How far a job was over its time; and when what is in `looked_at` was looked at.
+const EIGHTH: &str = r#"
+CREATE TABLE paces (
+    job_id TEXT COLLATE "C" PRIMARY KEY REFERENCES migrations (job_id) ON DELETE CASCADE,
+    points TEXT NOT NULL
+);
+ALTER TABLE migrations ADD COLUMN looked_ms BIGINT;
 "#;

@@ -580,7 +580,7 @@ pub(crate) fn later(source_id: &str, target_id: &str) -> Value {
 }
 
 /// Has the hour pass.
-async fn is_due(world: &World, job_id: &str) {
+pub(crate) async fn is_due(world: &World, job_id: &str) {
     change(&world.store, "UPDATE migrations SET start_ms = 1 WHERE job_id = $1", &[job_id.into()]).await;
 }
 

@@ -8,7 +8,7 @@ use super::PostgresStore;
 use super::failure::Failure;
 use super::rows::{all, at, damaged, duration, get, one, position, unsigned, unsigned_or_none};
 use crate::attempt::Attempt;
-use crate::collections::{CollectionRecord, Collections};
+use crate::collections::{CollectionOutline, CollectionRecord, Collections};
 use crate::error::Error;
 use crate::id::{JobId, Position};
 
@@ -21,6 +21,24 @@ impl Collections for PostgresStore {
     async fn collections(&self, job_id: &JobId) -> Result<Vec<CollectionRecord>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM collections WHERE job_id = $1 ORDER BY position");
         self.read(&sql, &[&job_id.as_str()], |rows| all(rows, collection_of)).await
+    }
+
+    async fn outline(&self, job_id: &JobId) -> Result<Vec<CollectionOutline>, Error> {
+        let sql = "SELECT position, source, target, rows_total, done, worked_ms FROM collections \
+                   WHERE job_id = $1 ORDER BY position";
+        self.read(sql, &[&job_id.as_str()], |rows| {
+            all(rows, |row| {
+                Ok(CollectionOutline {
+                    position: position(row, 0)?,
+                    source: get(row, 1)?,
+                    target: get(row, 2)?,
+                    rows_total: unsigned(row, 3)?,
+                    done: get(row, 4)?,
+                    worked: duration(row, 5)?,
+                })
+            })
+        })
+        .await
     }
 
     async fn collection(&self, job_id: &JobId, position: Position) -> Result<CollectionRecord, Error> {

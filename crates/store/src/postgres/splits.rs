@@ -14,7 +14,9 @@ use crate::attempt::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, Position, SplitId};
 use crate::right::{Claim, Right};
-use crate::splits::{Doubt, NewSplit, Progress, Quarantined, RangeCount, Split, Splits, Step};
+use crate::splits::{
+    CollectionProgress, Doubt, NewSplit, Progress, Quarantined, RangeCount, Split, Splits, Step,
+};
 
 pub(super) const COLUMNS: &str = "split_id, collection, partition, after_key, until_key, rows_planned, cursor, intent, \
                                   rows_read, rows_written, bytes, done, counted, distinct_keys, reopened";
@@ -66,6 +68,24 @@ impl Splits for PostgresStore {
 
     async fn splits(&self, job_id: &JobId, collection: Position) -> Result<Vec<Split>, Error> {
         self.read(&of_collection(), &[&job_id.as_str(), &at(collection)], |rows| all(rows, split_of)).await
+    }
+
+    async fn progress(&self, job_id: &JobId) -> Result<Vec<CollectionProgress>, Error> {
+        let sql = "SELECT collection, CAST(sum(rows_read) AS BIGINT), CAST(sum(rows_written) AS BIGINT), \
+                   CAST(sum(bytes) AS BIGINT), count(*), count(*) FILTER (WHERE done) FROM splits \
+                   WHERE job_id = $1 GROUP BY collection ORDER BY collection";
+        self.read(sql, &[&job_id.as_str()], |rows| {
+            all(rows, |row| {
+                let progress = Progress {
+                    rows_read: unsigned(row, 1)?,
+                    rows_written: unsigned(row, 2)?,
+                    bytes: unsigned(row, 3)?,
+                };
+                let (splits, splits_done) = (unsigned(row, 4)?, unsigned(row, 5)?);
+                Ok(CollectionProgress { collection: position(row, 0)?, progress, splits, splits_done })
+            })
+        })
+        .await
     }
 
     async fn split(&self, split_id: SplitId) -> Result<Split, Error> {

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::SqliteStore;
 use super::rows::{duration, position, signed, unsigned, unsigned_or_none};
 use crate::attempt::Attempt;
-use crate::collections::{CollectionRecord, Collections};
+use crate::collections::{CollectionOutline, CollectionRecord, Collections};
 use crate::error::Error;
 use crate::id::{JobId, Position};
 
@@ -22,6 +22,28 @@ impl Collections for SqliteStore {
             let sql = format!("SELECT {COLUMNS} FROM collections WHERE job_id = ?1 ORDER BY position");
             let mut statement = connection.prepare_cached(&sql)?;
             let found = statement.query_map(params![id.as_str()], collection_of)?;
+            Ok(found.collect::<Result<Vec<_>, _>>()?)
+        })
+        .await
+    }
+
+    async fn outline(&self, job_id: &JobId) -> Result<Vec<CollectionOutline>, Error> {
+        let id = job_id.clone();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT position, source, target, rows_total, done, worked_ms FROM collections \
+                 WHERE job_id = ?1 ORDER BY position",
+            )?;
+            let found = statement.query_map(params![id.as_str()], |row| {
+                Ok(CollectionOutline {
+                    position: position(row, 0)?,
+                    source: row.get(1)?,
+                    target: row.get(2)?,
+                    rows_total: unsigned(row, 3)?,
+                    done: row.get(4)?,
+                    worked: duration(row, 5)?,
+                })
+            })?;
             Ok(found.collect::<Result<Vec<_>, _>>()?)
         })
         .await

@@ -9,7 +9,9 @@ use crate::attempt::Attempt;
 use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, Position, SplitId};
 use crate::right::{Claim, Right};
-use crate::splits::{Doubt, NewSplit, Progress, Quarantined, RangeCount, Split, Splits, Step};
+use crate::splits::{
+    CollectionProgress, Doubt, NewSplit, Progress, Quarantined, RangeCount, Split, Splits, Step,
+};
 
 const COLUMNS: &str = "split_id, collection, partition, after_key, until_key, rows_planned, cursor, intent, rows_read, \
                        rows_written, bytes, done, counted, distinct_keys, reopened";
@@ -46,6 +48,27 @@ impl Splits for SqliteStore {
     async fn splits(&self, job_id: &JobId, collection: Position) -> Result<Vec<Split>, Error> {
         let id = job_id.clone();
         self.read(move |connection| splits_of(connection, &id, collection)).await
+    }
+
+    async fn progress(&self, job_id: &JobId) -> Result<Vec<CollectionProgress>, Error> {
+        let id = job_id.clone();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT collection, sum(rows_read), sum(rows_written), sum(bytes), count(*), sum(done) FROM splits \
+                 WHERE job_id = ?1 GROUP BY collection ORDER BY collection",
+            )?;
+            let found = statement.query_map(params![id.as_str()], |row| {
+                let progress = Progress {
+                    rows_read: unsigned(row, 1)?,
+                    rows_written: unsigned(row, 2)?,
+                    bytes: unsigned(row, 3)?,
+                };
+                let (splits, splits_done) = (unsigned(row, 4)?, unsigned(row, 5)?);
+                Ok(CollectionProgress { collection: position(row, 0)?, progress, splits, splits_done })
+            })?;
+            Ok(found.collect::<Result<Vec<_>, _>>()?)
+        })
+        .await
     }
 
     async fn split(&self, split_id: SplitId) -> Result<Split, Error> {

@@ -1,17 +1,41 @@
 //! Collections: made, removed, started again.
 
-use vecferry_store::{CollectionRecord, ErrorKind, JobState};
+use std::time::Duration;
+
+use vecferry_store::{CollectionOutline, CollectionRecord, ErrorKind, JobState, WorkedOn};
 
 use crate::on_both_stores;
 use crate::place::Place;
 use crate::sample::{FIRST, SECOND, begun, claimed, id, planned, refused, split, step, writer};
 
 on_both_stores!(
+    lists_show_what_is_recorded,
     a_collection_that_is_gone_starts_again,
     what_was_found_first_stays,
     no_name_of_a_collection_is_given_twice,
     a_refused_change_does_not_take_others_with_it,
 );
+
+async fn lists_show_what_is_recorded(place: Place) {
+    let (store, attempt) = begun(&place).await;
+    store.record_rows_total(&attempt, FIRST, 90).await.unwrap();
+    store.record_done(&attempt, SECOND, "{}".into()).await.unwrap();
+    let worked = Duration::from_millis(1_500);
+    let on = vec![WorkedOn { position: SECOND, worked, copied_for: worked }];
+    store.record_worked(&attempt, worked, on).await.unwrap();
+    let recorded = store.collections(&id("j1")).await.unwrap().into_iter();
+    let expected: Vec<_> = recorded
+        .map(|CollectionRecord { position, source, target, rows_total, done, worked, .. }| {
+            CollectionOutline { position, source, target, rows_total, done, worked }
+        })
+        .collect();
+    let outline = store.outline(&id("j1")).await.unwrap();
+    assert_eq!(outline, expected);
+    let shown: Vec<_> = outline.iter().map(|one| (one.rows_total, one.done, one.worked)).collect();
+    assert_eq!(shown[0], (90, false, Duration::ZERO));
+    assert_eq!((shown[1].1, shown[1].2), (true, worked));
+    assert_eq!(store.outline(&id("none")).await.unwrap(), []);
+}
 
 async fn a_collection_that_is_gone_starts_again(place: Place) {
     let (store, attempt, splits) = planned(&place).await;

@@ -25,6 +25,7 @@ on_both_stores!(
     the_time_of_all_attempts_is_kept,
     the_first_timestamp_of_reads_stays,
     events_are_read_on_behind_the_last_one,
+    the_newest_events_come_first,
     waits_are_counted_but_for_those_who_work_beside,
 );
 
@@ -291,6 +292,22 @@ async fn events_are_read_on_behind_the_last_one(place: Place) {
         seen.extend(events.into_iter().map(|event| (event.attempt, event.at)));
     }
     assert_eq!(seen, (0..5).map(|number| (1, format!("at {number}"))).collect::<Vec<_>>());
+}
+
+async fn the_newest_events_come_first(place: Place) {
+    let (store, attempt) = begun(&place).await;
+    for number in 0..5 {
+        store.record_event(&attempt, format!("at {number}"), "{}".into()).await.unwrap();
+    }
+    let newest = async |skipped, events_max| {
+        let events = store.newest_events(&id("j1"), skipped, events_max).await.unwrap();
+        events.into_iter().map(|event| event.at).collect::<Vec<_>>()
+    };
+    assert_eq!(newest(0, 2).await, ["at 4", "at 3"]);
+    assert_eq!(newest(3, 9).await, ["at 1", "at 0"]);
+    assert_eq!(newest(5, 9).await, Vec::<String>::new());
+    assert_eq!(store.events_total(&id("j1")).await.unwrap(), 5);
+    assert_eq!(store.events_total(&id("none")).await.unwrap(), 0);
 }
 
 async fn waits_are_counted_but_for_those_who_work_beside(place: Place) {

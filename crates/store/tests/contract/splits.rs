@@ -1,6 +1,6 @@
 //! Splits: planned, divided, opened again, in doubt.
 
-use vecferry_store::{ErrorKind, NewSplit, Progress, RangeCount, Right};
+use vecferry_store::{CollectionProgress, ErrorKind, NewSplit, Progress, RangeCount, Right};
 
 use crate::on_both_stores;
 use crate::place::Place;
@@ -9,6 +9,7 @@ use crate::sample::{FIRST, SECOND, at, begun, claimed, id, planned, refused, res
 on_both_stores!(
     splits_are_planned_once,
     many_splits_come_back_in_their_order,
+    the_splits_of_a_collection_add_up,
     a_divided_split_leaves_no_gap_and_no_overlap,
     a_split_that_is_divided_twice_has_one_upper_part,
     a_split_that_is_opened_again_is_in_doubt_up_to_its_intent,
@@ -48,6 +49,32 @@ async fn many_splits_come_back_in_their_order(place: Place) {
     assert_eq!(shown, splits);
     assert_eq!(store.splits(&id("j1"), FIRST).await.unwrap(), planned);
     assert_eq!(store.free_splits(&id("j1"), FIRST).await.unwrap().len(), splits.len());
+}
+
+async fn the_splits_of_a_collection_add_up(place: Place) {
+    let (store, attempt) = begun(&place).await;
+    assert_eq!(store.progress(&id("j1")).await.unwrap(), []);
+    let two = vec![split(None, Some("m")), split(Some("m"), None)];
+    let planned = store.plan_splits(&attempt, FIRST, two).await.unwrap();
+    store.plan_splits(&attempt, SECOND, vec![split(None, None)]).await.unwrap();
+    for (split, end) in planned.iter().zip(["c", "z"]) {
+        let claim = claimed(&*store, split).await;
+        store.advance(&claim, step((None, None), (None, Some(end)))).await.unwrap();
+        store.advance(&claim, step((None, Some(end)), (Some(end), None))).await.unwrap();
+    }
+    let progress = store.progress(&id("j1")).await.unwrap();
+    let whole = store.splits(&id("j1"), FIRST).await.unwrap();
+    let (mut sum, none) = (Progress::default(), Progress::default());
+    whole.iter().for_each(|split| sum += split.progress);
+    assert!(sum.rows_written > 0 && sum.bytes > 0);
+    let expected = [(FIRST, sum, 2), (SECOND, none, 1)];
+    let expected = expected.map(|(collection, progress, splits)| CollectionProgress {
+        collection,
+        progress,
+        splits,
+        splits_done: 0,
+    });
+    assert_eq!(progress, expected);
 }
 
 async fn a_divided_split_leaves_no_gap_and_no_overlap(place: Place) {

@@ -1,18 +1,18 @@
-//! The pace of a migration over its time. The record tells when the rows of a collection were copied, not how fast at each
-//! moment: a collection counts with its average over that time.
+//! The rate of a migration over its time, from how far it was recorded to be from time to time. While nobody ran it, there is
+//! no rate, which is not the same as none.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use vecferry_migrate::event::Phase;
 use vecferry_report::figures;
 use vecferry_words::Lang;
 
-use super::record::{Line, Step};
 use crate::console::show::{Say, took};
+use crate::tables::Point;
 
-/// Points of the line.
-const POINTS: usize = 60;
+/// Values of the line.
+const VALUES: usize = 60;
+/// Of the list for those who can't see the line.
+const TOLD: usize = 10;
 /// Width and height of the plot, and the space above it.
 const WIDTH: f64 = 300.0;
 const HEIGHT: f64 = 104.0;
@@ -23,100 +23,183 @@ const SHORTEST_MS: i64 = 2_000;
 /// A chart of rows a second.
 #[derive(Clone, Debug)]
 pub(super) struct Chart {
-    /// Corners of the line.
-    pub(super) line: String,
-    /// Corners of the area under it.
-    pub(super) area: String,
+    /// Lines, and the area under each; there is one more with each pause.
+    pub(super) lines: Vec<Corners>,
     /// At the top and half of the axis.
     pub(super) most: String,
     pub(super) half: String,
     /// Times since the begin, at its middle and its end.
     pub(super) middle: String,
     pub(super) end: String,
-    /// The same in a sentence.
+    /// What it shows, in a sentence.
     pub(super) told: String,
+    /// The highest and the last rate, in rows and in bytes.
+    pub(super) highest: String,
+    pub(super) last: String,
+    pub(super) is_live: bool,
+    /// Whether there are times in which nobody ran it.
+    pub(super) has_pauses: bool,
+    /// The same as the line: times, and the rate in each.
+    pub(super) list: Vec<(String, String)>,
 }
 
-/// Times in which the rows of a collection were copied.
-struct Copied {
+/// A line, and the area under it, as corners.
+#[derive(Clone, Debug)]
+pub(super) struct Corners {
+    pub(super) line: String,
+    pub(super) area: String,
+}
+
+/// Rows and bytes a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Rate {
     rows: f64,
-    times: Vec<(i64, i64)>,
+    bytes: f64,
 }
 
-/// The chart of a migration; none where there is nothing to see. What is still being copied is so until `until_ms`.
-pub(super) fn chart(t: Say, lines: &[Line], steps: &[Step], until_ms: i64) -> Option<Chart> {
-    let copied = copied(lines, steps, until_ms);
-    let times = || copied.iter().flat_map(|copied| &copied.times);
-    let begin = times().map(|(begin, _)| *begin).min()?;
-    let end = times().map(|(_, end)| *end).max()?;
-    if end - begin < SHORTEST_MS {
+/// What was copied between two points of one run.
+struct Stretch {
+    from: f64,
+    to: f64,
+    rate: Rate,
+}
+
+/// The chart of a migration; none where there is nothing to see.
+pub(super) fn chart(t: Say, points: &[Point], is_live: bool) -> Option<Chart> {
+    let stretches = copied(points, is_live);
+    let (begin, end) = (stretches.first()?.from, stretches.last()?.to);
+    if end - begin < SHORTEST_MS as f64 {
         return None;
     }
-    let step = (end - begin) as f64 / POINTS as f64;
-    let values: Vec<_> = (0..POINTS).map(|at| pace(&copied, begin as f64 + at as f64 * step, step)).collect();
-    let (least, most) = values.iter().fold((f64::INFINITY, 0.0_f64), |(a, b), v| (a.min(*v), b.max(*v)));
-    if most <= 0.0 {
-        return None;
-    }
-    let top = nice(most);
-    let mut line = String::new();
-    for (at, value) in values.iter().enumerate() {
-        let x = at as f64 * WIDTH / (POINTS - 1) as f64;
-        let y = TOP + HEIGHT * (1.0 - value / top);
-        // A text takes everything that is written to it.
-        let _ = write!(line, "{}{x:.1},{y:.1}", if at == 0 { "" } else { " " });
-    }
-    let bottom = TOP + HEIGHT;
-    let seconds = (end - begin) as f64 / 1000.0;
-    let (least, most) = (figures::count(least.round() as u64), figures::count(most.round() as u64));
-    let told = match t.0 {
-        Lang::En => format!("Rows a second over {}: from {least} to {most}", took(t.0, seconds)),
-        Lang::Zh => format!("{}内每秒行数：{least} 到 {most}", took(t.0, seconds)),
-    };
+    let values = rates(&stretches, (begin, end), VALUES);
+    let highest = highest(&values)?;
+    let top = nice(highest.rows);
+    let seconds = (end - begin) / 1000.0;
+    let has_pauses = values.iter().any(Option::is_none);
     Some(Chart {
-        area: format!("0,{bottom} {line} {WIDTH},{bottom}"),
-        line,
+        lines: lines(&values, top),
         most: short(t.0, top),
         half: short(t.0, top / 2.0),
         middle: took(t.0, seconds / 2.0),
         end: took(t.0, seconds),
-        told,
+        told: told(t, seconds, &values, has_pauses),
+        highest: told_rate(t, highest),
+        last: stretches.last().map(|last| told_rate(t, last.rate)).unwrap_or_default(),
+        is_live,
+        has_pauses,
+        list: list(t, &rates(&stretches, (begin, end), TOLD), seconds),
     })
 }
 
-fn copied(lines: &[Line], steps: &[Step], until_ms: i64) -> Vec<Copied> {
-    let mut times: BTreeMap<&str, Vec<(i64, i64)>> = BTreeMap::new();
-    let mut since: BTreeMap<&str, i64> = BTreeMap::new();
-    for step in steps {
-        let name = step.collection.as_str();
-        if step.phase == Phase::Copying {
-            since.entry(name).or_insert(step.at_ms);
-        } else if let Some(begin) = since.remove(name) {
-            times.entry(name).or_default().push((begin, step.at_ms));
-        }
+/// What was copied, without what lies before the first row, and behind the last one of a migration that is over.
+fn copied(points: &[Point], is_live: bool) -> Vec<Stretch> {
+    let mut stretches: Vec<_> = points
+        .windows(2)
+        .filter_map(|two| match two {
+            [one, next] if one.run == next.run && next.at_ms > one.at_ms => Some(stretch(one, next)),
+            _ => None,
+        })
+        .collect();
+    let is_moving = |stretch: &Stretch| stretch.rate.rows > 0.0;
+    if !is_live {
+        let moving = stretches.iter().rposition(is_moving);
+        stretches.truncate(moving.map_or(0, |last| last + 1));
     }
-    for (name, begin) in since {
-        times.entry(name).or_default().push((begin, until_ms));
-    }
-    let of_line = |line: &Line| {
-        let mut times = times.remove(line.name.as_str())?;
-        times.retain(|(begin, end)| end > begin);
-        (line.rows > 0 && !times.is_empty()).then_some(Copied { rows: line.rows as f64, times })
-    };
-    lines.iter().filter_map(of_line).collect()
+    let first = stretches.iter().position(is_moving).unwrap_or(stretches.len());
+    stretches.split_off(first)
 }
 
-/// Rows a second of all collections, on average from one time on.
-fn pace(copied: &[Copied], from: f64, step: f64) -> f64 {
-    let of_one = |copied: &Copied| {
-        let whole: i64 = copied.times.iter().map(|(begin, end)| end - begin).sum();
-        let part = copied
-            .times
-            .iter()
-            .map(|(begin, end)| ((*end as f64).min(from + step) - (*begin as f64).max(from)).max(0.0));
-        copied.rows * part.sum::<f64>() / whole as f64
+fn stretch(one: &Point, next: &Point) -> Stretch {
+    let seconds = (next.at_ms - one.at_ms) as f64 / 1000.0;
+    // What is copied once more was taken off before.
+    let rate = |from: u64, to: u64| to.saturating_sub(from) as f64 / seconds;
+    Stretch {
+        from: one.at_ms as f64,
+        to: next.at_ms as f64,
+        rate: Rate { rows: rate(one.rows, next.rows), bytes: rate(one.bytes, next.bytes) },
+    }
+}
+
+/// The average rates of as many equal times; none while nobody ran it.
+fn rates(stretches: &[Stretch], (begin, end): (f64, f64), count: usize) -> Vec<Option<Rate>> {
+    let step = (end - begin) / count as f64;
+    let of_one = |at: usize| {
+        let from = begin + at as f64 * step;
+        let (mut ran, mut sum) = (0.0, Rate::default());
+        for stretch in stretches {
+            let part = stretch.to.min(from + step) - stretch.from.max(from);
+            if part > 0.0 {
+                ran += part;
+                sum.rows += stretch.rate.rows * part;
+                sum.bytes += stretch.rate.bytes * part;
+            }
+        }
+        // Less is what rounding leaves.
+        (ran > step / 1e6).then(|| Rate { rows: sum.rows / ran, bytes: sum.bytes / ran })
     };
-    copied.iter().map(of_one).sum::<f64>() / step * 1000.0
+    (0..count).map(of_one).collect()
+}
+
+fn highest(values: &[Option<Rate>]) -> Option<Rate> {
+    let highest = values.iter().flatten().copied().reduce(|a, b| if b.rows > a.rows { b } else { a });
+    highest.filter(|highest| highest.rows > 0.0)
+}
+
+/// One line for each row of values without a pause.
+fn lines(values: &[Option<Rate>], top: f64) -> Vec<Corners> {
+    let bottom = TOP + HEIGHT;
+    let width = WIDTH / values.len() as f64;
+    let numbered: Vec<_> = values.iter().enumerate().collect();
+    let runs = numbered.chunk_by(|one, next| one.1.is_some() == next.1.is_some());
+    let of_run = |run: &[(usize, &Option<Rate>)]| {
+        let known: Vec<_> = run.iter().filter_map(|(at, rate)| Some((*at, rate.as_ref()?.rows))).collect();
+        let ((first, begins), (last, ends)) = (*known.first()?, *known.last()?);
+        let (left, right) = (first as f64 * width, (last + 1) as f64 * width);
+        let middles = known.iter().map(|(at, rows)| ((*at as f64 + 0.5) * width, *rows));
+        let mut line = String::new();
+        for (x, rows) in std::iter::once((left, begins)).chain(middles).chain([(right, ends)]) {
+            let y = TOP + HEIGHT * (1.0 - rows / top);
+            // A text takes everything that is written to it.
+            let _ = write!(line, "{}{x:.1},{y:.1}", if line.is_empty() { "" } else { " " });
+        }
+        Some(Corners { area: format!("{left:.1},{bottom} {line} {right:.1},{bottom}"), line })
+    };
+    runs.filter_map(of_run).collect()
+}
+
+fn told(t: Say, seconds: f64, values: &[Option<Rate>], has_pauses: bool) -> String {
+    let known = || values.iter().flatten().map(|rate| rate.rows);
+    let (least, most) = known().fold((f64::INFINITY, 0.0_f64), |(a, b), rows| (a.min(rows), b.max(rows)));
+    let (least, most) = (figures::count(least.round() as u64), figures::count(most.round() as u64));
+    let time = took(t.0, seconds);
+    let pauses = if has_pauses { t.say(", with pauses", "，中间有暂停") } else { "" };
+    match t.0 {
+        Lang::En => format!("Rows a second over {time}: from {least} to {most}{pauses}"),
+        Lang::Zh => format!("{time}内每秒行数：{least} 到 {most}{pauses}"),
+    }
+}
+
+/// A rate in rows and in bytes.
+fn told_rate(t: Say, rate: Rate) -> String {
+    let rows = rate.rows.round() as u64;
+    let told = match rows {
+        1 => t.say("1 row/s", "1 行/秒").to_owned(),
+        _ => t.with("{} rows/s", "{} 行/秒", figures::count(rows)),
+    };
+    format!("{told}{}{}", t.say(", ", "，"), figures::size(rate.bytes.round() as u64)) + "/s"
+}
+
+fn list(t: Say, values: &[Option<Rate>], seconds: f64) -> Vec<(String, String)> {
+    let step = seconds / values.len() as f64;
+    let line = |(at, value): (usize, &Option<Rate>)| {
+        let until = took(t.0, (at + 1) as f64 * step);
+        let rate = match value {
+            Some(rate) => told_rate(t, *rate),
+            None => t.say("paused", "已暂停").to_owned(),
+        };
+        (t.with("until {}", "截至 {}", until), rate)
+    };
+    values.iter().enumerate().map(line).collect()
 }
 
 /// The next round number.
@@ -142,48 +225,67 @@ fn short(lang: Lang, value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn line(name: &str, rows: u64) -> Line {
-        Line {
-            name: name.to_owned(),
-            target: name.to_owned(),
-            phase: Phase::Copying,
-            reached: Phase::Copying,
-            rows,
-            rows_total: rows,
-            bytes: 0,
-            worked_seconds: 0.0,
-            report: None,
-            problems: Vec::new(),
-        }
-    }
-
-    fn step(collection: &str, phase: Phase, at_ms: i64) -> Step {
-        Step { at: String::new(), at_ms, collection: collection.to_owned(), phase }
+    /// A point of a row of 100 bytes each.
+    fn point(run: u32, second: i64, rows: u64) -> Point {
+        Point { at_ms: 1_000_000 + second * 1000, run, rows, bytes: rows * 100 }
     }
 
     #[test]
-    fn collections_add_up_while_they_are_copied_at_once() {
-        let lines = [line("a", 1000), line("b", 1000)];
-        let steps = [
-            step("a", Phase::Copying, 0),
-            step("b", Phase::Copying, 5_000),
-            step("a", Phase::Flushing, 10_000),
-        ];
-        let copied = copied(&lines, &steps, 15_000);
-        assert_eq!(pace(&copied, 0.0, 1000.0), 100.0);
-        assert_eq!(pace(&copied, 7_000.0, 1000.0), 200.0);
-        assert_eq!(pace(&copied, 14_500.0, 1000.0), 50.0);
-        let chart = chart(Say(Lang::En), &lines, &steps, 15_000).unwrap();
-        assert_eq!((chart.most.as_str(), chart.half.as_str(), chart.end.as_str()), ("200", "100", "15 s"));
-        assert_eq!(chart.line.split(' ').count(), POINTS);
-        assert!(chart.told.contains("from 100 to 200"), "{}", chart.told);
+    fn the_line_follows_what_was_recorded() {
+        let points =
+            [point(1, 0, 0), point(1, 10, 0), point(1, 20, 1_000), point(1, 40, 9_000), point(1, 50, 9_000)];
+        let chart = chart(Say(Lang::En), &points, false).unwrap();
+        // What lies before the first row and behind the last one is left out.
+        assert_eq!((chart.end.as_str(), chart.middle.as_str()), ("30 s", "15 s"));
+        assert_eq!((chart.most.as_str(), chart.half.as_str()), ("400", "200"));
+        assert_eq!(chart.lines.len(), 1);
+        assert!(
+            chart.lines[0].line.starts_with("0.0,94.0 ") && chart.lines[0].line.ends_with(" 300.0,16.0"),
+            "{chart:?}"
+        );
+        assert_eq!(chart.told, "Rows a second over 30 s: from 100 to 400");
+        assert_eq!(chart.highest, "400 rows/s, 40.0 KB/s");
+        assert_eq!(chart.list.len(), TOLD);
+        assert_eq!(chart.list[0], ("until 3 s".to_owned(), "100 rows/s, 10.0 KB/s".to_owned()));
+    }
+
+    #[test]
+    fn a_live_migration_that_stands_still_shows_that() {
+        let points = [point(1, 0, 0), point(1, 10, 1_000), point(1, 20, 1_000)];
+        let chart = chart(Say(Lang::Zh), &points, true).unwrap();
+        assert!(chart.lines[0].line.ends_with(" 300.0,120.0"), "{chart:?}");
+        assert_eq!((chart.last.as_str(), chart.end.as_str()), ("0 行/秒，0 B/s", "20 秒"));
+    }
+
+    #[test]
+    fn a_pause_is_a_gap_and_not_a_rate() {
+        let points = [point(1, 0, 0), point(1, 10, 1_000), point(2, 20, 1_000), point(2, 30, 2_000)];
+        let chart = chart(Say(Lang::En), &points, false).unwrap();
+        assert_eq!(chart.lines.len(), 2, "{chart:?}");
+        assert!(chart.lines[0].line.ends_with(" 100.0,16.0"), "{chart:?}");
+        assert!(chart.lines[1].line.starts_with("200.0,"), "{chart:?}");
+        assert_eq!(chart.told, "Rows a second over 30 s: from 100 to 100, with pauses");
+        assert!(chart.list.iter().any(|(_, rate)| rate == "paused"), "{chart:?}");
+    }
+
+    #[test]
+    fn what_is_copied_once_more_is_no_negative_rate() {
+        let points = [point(1, 0, 0), point(1, 10, 1_000), point(1, 20, 0), point(1, 30, 1_000)];
+        let chart = chart(Say(Lang::En), &points, false).unwrap();
+        assert_eq!(chart.told, "Rows a second over 30 s: from 0 to 100");
     }
 
     #[test]
     fn nothing_is_drawn_of_nothing() {
-        assert!(chart(Say(Lang::En), &[line("a", 0)], &[step("a", Phase::Copying, 0)], 9_000).is_none());
-        assert!(chart(Say(Lang::En), &[line("a", 10)], &[step("a", Phase::Copying, 0)], 900).is_none());
-        assert!(chart(Say(Lang::En), &[line("a", 10)], &[], 9_000).is_none());
+        for points in [
+            &[][..],
+            &[point(1, 0, 0)],
+            &[point(1, 0, 0), point(1, 9, 0)],
+            &[point(1, 0, 0), point(1, 1, 10)],
+            &[point(1, 0, 0), point(2, 9, 10)],
+        ] {
+            assert!(chart(Say(Lang::En), points, true).is_none(), "{points:?}");
+        }
     }
 
     #[test]

@@ -8,12 +8,22 @@ use super::record::Recorded;
 use crate::api::Refusal;
 use crate::console::frame::Visit;
 use crate::console::show::{Say, Trouble};
+use crate::jobs::time;
 
 /// Checks that passed and are shown without being asked for.
 const PASSED_SHOWN: usize = 6;
 
-/// The checks of a migration.
+/// A check of both clusters before a migration.
 pub(super) struct Checks {
+    pub(super) title: &'static str,
+    /// When it was made, where that is known.
+    pub(super) at: Option<String>,
+    /// None where its record can't be read.
+    pub(super) found: Option<Found>,
+}
+
+/// What a check found.
+pub(super) struct Found {
     /// Failures first, then warnings.
     pub(super) first: Vec<CheckLine>,
     /// The others that passed.
@@ -41,22 +51,29 @@ struct Planned {
 }
 
 impl Checks {
-    /// As recorded; none where a migration has not been checked yet.
-    pub(super) async fn read(visit: &Visit, recorded: &Recorded) -> Result<Option<Self>, Refusal> {
-        let planned = recorded.record.checks.as_deref();
-        let planned = planned.and_then(|text| serde_json::from_str::<Planned>(text).ok());
-        let checks: Vec<Check> = match planned {
-            Some(Planned { checks }) => checks,
-            None => {
-                let looked_at = visit.service.tables().checks_of(&recorded.record.job_id).await?;
-                let looked_at = looked_at.and_then(|text| serde_json::from_str(&text).ok());
-                let Some(checks) = looked_at else { return Ok(None) };
-                checks
-            }
-        };
-        Ok(Some(Self::new(visit.t(), checks)))
+    /// As recorded, the newest first: one at the start, and before it one at the creation where that is for a later start.
+    pub(super) async fn read(visit: &Visit, recorded: &Recorded) -> Result<Vec<Self>, Refusal> {
+        let (t, record, tables) = (visit.t(), &recorded.record, visit.service.tables());
+        let mut all = Vec::new();
+        if let Some((text, at_ms)) = tables.checks_of(&record.job_id).await? {
+            let title = t.say("Pre-check at the start", "开始时的预检");
+            all.push(Self::new(t, title, (at_ms, serde_json::from_str(&text).ok())));
+        }
+        if record.is_planned {
+            let text = tables.plan_of(&record.job_id).await?.unwrap_or_default();
+            let checks = serde_json::from_str(&text).ok().map(|Planned { checks }| checks);
+            let title = t.say("Pre-check at the creation", "创建时的预检");
+            all.push(Self::new(t, title, (Some(record.created_ms), checks)));
+        }
+        Ok(all)
     }
 
+    fn new(t: Say, title: &'static str, (at_ms, checks): (Option<i64>, Option<Vec<Check>>)) -> Self {
+        Self { title, at: at_ms.map(time), found: checks.map(|checks| Found::new(t, checks)) }
+    }
+}
+
+impl Found {
     fn new(t: Say, mut checks: Vec<Check>) -> Self {
         checks.retain(|check| check.outcome != Outcome::NotApplicable && check.id != CheckId::Role);
         checks.sort_by_key(|check| rank(check.outcome));

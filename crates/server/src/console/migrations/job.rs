@@ -159,7 +159,7 @@ impl Head {
     fn new(t: Say, recorded: &Recorded) -> Self {
         let record = &recorded.record;
         let (source, target) = words::sides(record, &recorded.names);
-        let count = recorded.began.as_ref().map(|began| began.summary.collections_total);
+        let count = recorded.began.as_ref().map(|began| began.collections_total);
         Self {
             job_id: record.job_id.clone(),
             source,
@@ -188,7 +188,7 @@ fn destroyed(t: Say, recorded: &Recorded) -> String {
 impl Actions {
     fn new(t: Say, recorded: &Recorded, may_act: bool, typed: &Typed) -> Self {
         let state = recorded.record.state;
-        let set = recorded.began.as_ref().and_then(|began| began.summary.max_rate.clone());
+        let set = recorded.began.as_ref().and_then(|began| began.max_rate.clone());
         Self {
             can_cancel: may_act && matches!(state, JobState::Pending | JobState::InProgress),
             can_limit: may_act

@@ -1,6 +1,5 @@
 //! What a page about a migration shows, and what of it refreshes by itself.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -8,11 +7,12 @@ use vecferry_migrate::event::{Bottleneck, Phase};
 use vecferry_migrate::{Code, JobState, Problem, Report, VerifyLevel};
 use vecferry_report::page::Verdict;
 use vecferry_report::{figures, labels, phrases};
+use vecferry_store::JobSummary;
 use vecferry_words::Lang;
 
 use super::chart::{Chart, chart};
 use super::checks::Checks;
-use super::record::{Began, Line, Recorded};
+use super::record::{Recorded, Step};
 use super::verification::Comparison;
 use super::words;
 use crate::api::Refusal;
@@ -20,6 +20,8 @@ use crate::api::tasks::{Task, of_job};
 use crate::console::frame::Visit;
 use crate::console::show::{Say, Trouble, took};
 use crate::jobs::time;
+use crate::outline::Line;
+use crate::tables::TaskKind;
 
 /// Collections and events of the overview, and of a page of their own.
 const FEW: usize = 15;
@@ -79,6 +81,22 @@ impl Show {
         }
     }
 
+    /// Whether it shows collections.
+    fn has_lines(self) -> bool {
+        match self {
+            Self::Overview | Self::Collections | Self::Events | Self::Verification => true,
+            Self::PreCheck | Self::Report => false,
+        }
+    }
+
+    /// Whether it shows something of the report.
+    fn has_report(self) -> bool {
+        match self {
+            Self::Overview | Self::Verification | Self::Report => true,
+            Self::Collections | Self::Events | Self::PreCheck => false,
+        }
+    }
+
     /// From its name; the overview where there is none of it.
     pub(super) fn of_name(name: &str) -> Self {
         Self::ALL.into_iter().find(|show| show.name() == name).unwrap_or(Self::Overview)
@@ -104,6 +122,8 @@ pub(super) struct Part {
     pub(super) show: Show,
     /// Whether nothing of it changes any more, or what stands around it has to change as well.
     pub(super) is_over: bool,
+    /// The same for whoever is not to be disturbed by that.
+    pub(super) over: &'static str,
     pub(super) may_act: bool,
     is_successful: bool,
     pub(super) needs_source: bool,
@@ -115,7 +135,8 @@ pub(super) struct Part {
     pub(super) table: Option<Table>,
     pub(super) chart: Option<Chart>,
     pub(super) events: Option<Events>,
-    pub(super) checks: Option<Checks>,
+    /// The newest check first.
+    pub(super) checks: Vec<Checks>,
     pub(super) comparison: Option<Comparison>,
     pub(super) loads: Option<Loads>,
     pub(super) tasks: Vec<TaskLine>,
@@ -208,7 +229,6 @@ pub(super) struct Events {
 /// Something that happened.
 pub(super) struct EventLine {
     pub(super) at: String,
-    at_ms: i64,
     pub(super) name: Option<String>,
     pub(super) told: String,
 }
@@ -221,8 +241,16 @@ pub(super) struct Loads {
     pub(super) wanted: usize,
     pub(super) left: usize,
     /// What a task that is under way has loaded, of how many.
-    pub(super) under_way: Option<(usize, usize)>,
+    pub(super) under_way: Option<LoadsNow>,
     pub(super) troubles: Vec<Trouble>,
+}
+
+/// What a task that is under way has loaded.
+pub(super) struct LoadsNow {
+    pub(super) done: usize,
+    pub(super) total: usize,
+    /// The collection that is being loaded, and how much of it is in memory, in percent; none where its server does not tell.
+    pub(super) loading: Option<(String, u64)>,
 }
 
 /// A collection that can be loaded.
@@ -261,25 +289,19 @@ impl Part {
     ) -> Result<Self, Refusal> {
         let (t, show) = (visit.t(), Show::of_name(&wanted.show));
         let record = &recorded.record;
-        let began = recorded.began.as_ref();
-        let tasks = match recorded.report() {
-            // What was loaded or compared before a job went on says nothing of what it copied then.
-            Some(_) => {
-                let tasks = of_job(&visit.service, &record.job_id).await?.into_iter();
-                let since = record.ended_ms.map(time).unwrap_or_default();
-                tasks.filter(|task| is_since(&task.create_time, &since)).collect()
-            }
-            None => Vec::new(),
-        };
+        let tasks = tasks(visit, recorded, show).await?;
         let is_live = recorded.is_open() || tasks.iter().any(is_under_way);
         let is_other = !wanted.was.is_empty() && wanted.was != recorded.stand();
-        let is_overview = show == Show::Overview;
         let mut part = Self {
             base: base.to_owned(),
             csrf: visit.csrf().to_owned(),
             typed: Typed::default(),
             show,
             is_over: !is_live || is_other,
+            over: match recorded.is_open() {
+                true => t.say("The state of the migration has changed.", "迁移任务的状态已变化。"),
+                false => t.say("The migration has ended.", "迁移任务已结束。"),
+            },
             may_act: recorded.may_act(visit),
             is_successful: record.state == JobState::Successful,
             needs_source: matches!(record.source, crate::tables::MigrationSource::Elsewhere { .. }),
@@ -291,42 +313,47 @@ impl Part {
             table: None,
             chart: None,
             events: None,
-            checks: None,
+            checks: Vec::new(),
             comparison: None,
             loads: None,
             tasks: Vec::new(),
             facts: None,
         };
+        let lines = if show.has_lines() || recorded.is_open() { recorded.lines(visit).await? } else { None };
+        let report = if show.has_report() { recorded.report(visit).await? } else { None };
         if recorded.is_open() {
             part.wait = wait(visit, recorded).await?;
-            part.band = began
-                .filter(|_| record.state != JobState::Pending)
-                .map(|began| Band::new(t, recorded, began));
-        } else if is_overview || show == Show::Report {
-            part.end = Some(End::new(t, recorded));
+            part.band = Band::read(visit, recorded, lines.as_deref()).await?;
+        } else if matches!(show, Show::Overview | Show::Report) {
+            part.end = Some(End::new(t, recorded, report.as_ref()));
         }
+        let (lines, report) = (lines.as_deref(), report.as_ref());
         match show {
             Show::Overview => {
-                part.table = began.map(|began| Table::new(t, began, &Wanted::default(), FEW));
-                part.events = Some(Events::new(t, recorded, 0, FEW_EVENTS));
-                part.chart = began.and_then(|began| chart(t, &began.lines, &began.steps, until(recorded)));
-                part.loads = recorded
-                    .report()
+                part.table = lines.map(|lines| Table::new(t, lines, &Wanted::default(), FEW));
+                part.events = Some(Events::read(visit, recorded, lines, (0, FEW_EVENTS)).await?);
+                let pace = visit.service.tables().pace(&record.job_id).await?;
+                part.chart = chart(t, pace.points(), recorded.is_open());
+                part.loads = report
                     .filter(|_| record.state == JobState::Successful)
                     .map(|report| Loads::new(t, report, &tasks));
             }
-            Show::Collections => part.table = began.map(|began| Table::new(t, began, wanted, MANY)),
-            Show::Events => part.events = Some(Events::new(t, recorded, wanted.page, MANY)),
+            Show::Collections => part.table = lines.map(|lines| Table::new(t, lines, wanted, MANY)),
+            Show::Events => {
+                part.events = Some(Events::read(visit, recorded, lines, (wanted.page, MANY)).await?);
+            }
             Show::PreCheck => part.checks = Checks::read(visit, recorded).await?,
             Show::Verification => {
-                part.comparison = match (recorded.report(), began) {
-                    (Some(report), _) => Some(Comparison::of_report(t, report)),
-                    (None, Some(began)) => Some(Comparison::so_far(t, began)),
+                part.comparison = match (report, lines) {
+                    (Some(report), _) => Some(Comparison::of_report(t, report, wanted.page)),
+                    (None, Some(lines)) => {
+                        Some(Comparison::so_far(visit, (&record.job_id, lines), wanted.page).await?)
+                    }
                     (None, None) => None,
                 };
                 part.tasks = task_lines(visit, &tasks).await?;
             }
-            Show::Report => part.facts = recorded.report().map(|report| Facts::new(t, report)),
+            Show::Report => part.facts = report.map(|report| Facts::new(t, report)),
         }
         Ok(part)
     }
@@ -342,15 +369,24 @@ impl Part {
     }
 }
 
-fn is_under_way(task: &Task) -> bool {
-    task.status == "IN_PROGRESS"
+/// What was loaded or compared since the job ended: before it went on, that said nothing of what it copied then. The results
+/// of comparisons are long, and read only where they are shown.
+async fn tasks(visit: &Visit, recorded: &Recorded, show: Show) -> Result<Vec<Task>, Refusal> {
+    if !recorded.is_ended() {
+        return Ok(Vec::new());
+    }
+    let results = match show {
+        Show::Overview => Some(TaskKind::Load),
+        Show::Verification => Some(TaskKind::Verify),
+        Show::Collections | Show::Events | Show::PreCheck | Show::Report => None,
+    };
+    let tasks = of_job(&visit.service, &recorded.record.job_id, results.as_slice()).await?;
+    let since = recorded.record.ended_ms.map(time).unwrap_or_default();
+    Ok(tasks.into_iter().filter(|task| is_since(&task.create_time, &since)).collect())
 }
 
-/// Until when what has not ended is under way.
-fn until(recorded: &Recorded) -> i64 {
-    let last = recorded.began.as_ref().and_then(|began| began.steps.last()).map(|step| step.at_ms);
-    let ended = || recorded.record.ended_ms.or(last).unwrap_or(recorded.now_ms);
-    if recorded.is_open() { recorded.now_ms } else { ended() }
+fn is_under_way(task: &Task) -> bool {
+    task.status == "IN_PROGRESS"
 }
 
 async fn wait(visit: &Visit, recorded: &Recorded) -> Result<Option<Wait>, Refusal> {
@@ -391,17 +427,35 @@ async fn wait(visit: &Visit, recorded: &Recorded) -> Result<Option<Wait>, Refusa
 }
 
 impl Band {
-    fn new(t: Say, recorded: &Recorded, began: &Began) -> Self {
-        let summary = &began.summary;
+    /// How far a migration is that began and is not at its end.
+    async fn read(
+        visit: &Visit,
+        recorded: &Recorded,
+        lines: Option<&[Line]>,
+    ) -> Result<Option<Self>, Refusal> {
+        let (Some(summary), Some(lines)) = (&recorded.began, lines) else { return Ok(None) };
+        if recorded.record.state == JobState::Pending {
+            return Ok(None);
+        }
+        let index_seconds = recorded.index_seconds(visit).await?;
+        Ok(Some(Self::new(visit.t(), recorded, (summary, lines), index_seconds)))
+    }
+
+    fn new(
+        t: Say,
+        recorded: &Recorded,
+        (summary, lines): (&JobSummary, &[Line]),
+        index_seconds: f64,
+    ) -> Self {
         let (rows, total) = (summary.rows_done, summary.rows_total.max(summary.rows_done));
         let worked = summary.worked.as_secs_f64();
         let left = words::seconds_left(rows, total, worked);
         let left = left.filter(|_| recorded.record.state == JobState::InProgress);
         let ready = left.map(|seconds| {
-            let seconds = seconds + began.index_seconds.unwrap_or(0.0);
+            let seconds = seconds + index_seconds;
             time(recorded.now_ms.saturating_add((seconds.min(1e9) * 1000.0) as i64))
         });
-        let compared = Comparison::so_far(t, began);
+        let bytes = lines.iter().map(|line| line.bytes).sum();
         let max_rate = labels::max_rate(t.0, summary.max_rate.as_deref());
         Self {
             percent: if total == 0 { 0 } else { figures::percent(rows, total) },
@@ -409,14 +463,16 @@ impl Band {
             ready,
             rows: figures::count(rows),
             rows_total: figures::count(total),
-            byte_rate: figures::byte_rate(began.bytes(), worked),
+            byte_rate: figures::byte_rate(bytes, worked),
             row_rate: figures::count(figures::per_second(rows, worked)),
             limited_by: limited_by(t, summary.bottleneck.as_deref().filter(|_| summary.live)),
             max_rate,
             level: words::level(t.0, recorded.level()),
             verified: match recorded.level() {
                 VerifyLevel::None => String::new(),
-                VerifyLevel::Count | VerifyLevel::Sample | VerifyLevel::Full => verified(t, &compared),
+                VerifyLevel::Count | VerifyLevel::Sample | VerifyLevel::Full => {
+                    verified(t, &Comparison::in_figures(t, lines, 0))
+                }
             },
         }
     }
@@ -424,7 +480,7 @@ impl Band {
 
 /// How many collections are verified, and what differs in them.
 fn verified(t: Say, compared: &Comparison) -> String {
-    let (of, count) = (compared.compared, compared.count);
+    let (of, count) = (figures::count(compared.compared as u64), figures::count(compared.count as u64));
     let differing = figures::count(compared.differing);
     match (t.0, compared.differing) {
         (Lang::En, 1) => format!("{of} of {count} verified, 1 row differs"),
@@ -449,11 +505,11 @@ fn is_since(at: &str, since: &str) -> bool {
 }
 
 impl End {
-    fn new(t: Say, recorded: &Recorded) -> Self {
+    fn new(t: Say, recorded: &Recorded, recorded_report: Option<&Report>) -> Self {
         let (lang, state) = (t.0, recorded.record.state);
-        let report = recorded.report().filter(|report| report.state == state);
+        let report = recorded_report.filter(|report| report.state == state);
         let verdict = report.map(|report| Verdict::of(report, lang));
-        let all = recorded.problems();
+        let all = recorded.problems(recorded_report);
         let troubles = |problems: &[Problem]| -> Vec<_> {
             problems.iter().take(PROBLEMS_MAX).map(|problem| Trouble::of(problem, lang)).collect()
         };
@@ -485,7 +541,7 @@ impl End {
             is_canceled: state == JobState::Canceled,
             is_cleaned: all.iter().any(|problem| problem.code == Code::Cleaned),
             has_begun: recorded.began.is_some(),
-            has_report: recorded.report().is_some(),
+            has_report: recorded_report.is_some(),
             open_indexes: open.filter(|index| index.built_rows < index.total_rows).count(),
         }
     }
@@ -519,10 +575,10 @@ fn not_begun(t: Say, state: JobState) -> &'static str {
 }
 
 impl Table {
-    fn new(t: Say, began: &Began, wanted: &Wanted, rows_max: usize) -> Self {
+    fn new(t: Say, all: &[Line], wanted: &Wanted, rows_max: usize) -> Self {
         let name = wanted.name.trim().to_lowercase();
         let is_wanted = |line: &&Line| name.is_empty() || line.name.to_lowercase().contains(&name);
-        let mut lines: Vec<_> = began.lines.iter().filter(is_wanted).collect();
+        let mut lines: Vec<_> = all.iter().filter(is_wanted).collect();
         lines.sort_by_key(|line| rank(line.phase));
         let pages = lines.len().div_ceil(rows_max).max(1);
         let page = wanted.page.min(pages - 1);
@@ -536,7 +592,7 @@ impl Table {
         let shown = lines.iter().skip(page * rows_max).take(rows_max);
         Self {
             lines: shown.map(|line| Row::new(t, line)).collect(),
-            count: figures::count(began.lines.len() as u64),
+            count: figures::count(all.len() as u64),
             name: wanted.name.clone(),
             is_part: lines.len() > rows_max,
             earlier: page.checked_sub(1).map(link),
@@ -630,42 +686,63 @@ fn stages(t: Say, line: &Line) -> Vec<Stage> {
 }
 
 impl Events {
-    fn new(t: Say, recorded: &Recorded, page: usize, events_max: usize) -> Self {
-        let record = &recorded.record;
-        let mut lines = Vec::new();
-        let mut add = |at_ms: i64, told: &str| {
-            lines.push(EventLine { at: time(at_ms), at_ms, name: None, told: told.to_owned() });
+    /// A page of them. The steps of collections lie between the begin of the migration and its end, and only those of the
+    /// page are read.
+    async fn read(
+        visit: &Visit,
+        recorded: &Recorded,
+        lines: Option<&[Line]>,
+        (page, events_max): (usize, usize),
+    ) -> Result<Self, Refusal> {
+        let t = visit.t();
+        let (after, before) = around(t, recorded);
+        let steps_total = match recorded.began {
+            Some(_) => recorded.steps_total(visit).await?,
+            None => 0,
         };
-        add(record.created_ms, t.say("Migration created", "已创建迁移任务"));
-        if let Some(at) = record.started_ms {
-            add(at, t.say("Migration started", "迁移任务开始"));
-        }
-        if let Some(at) = record.ended_ms.filter(|_| !recorded.is_open()) {
-            let word = words::chip(t, record, recorded.now_ms).word;
-            add(at, &t.with("Migration ended: {}", "迁移任务结束：{}", word));
-        }
-        let began = recorded.began.as_ref();
-        let of_name: BTreeMap<_, _> =
-            began.iter().flat_map(|began| &began.lines).map(|line| (line.name.as_str(), line)).collect();
-        for step in began.iter().flat_map(|began| &began.steps) {
-            let line = of_name.get(step.collection.as_str()).copied();
-            lines.push(EventLine {
-                at: step.at.clone(),
-                at_ms: step.at_ms,
-                name: Some(step.collection.clone()),
-                told: told(t, step.phase, line),
-            });
-        }
-        lines.sort_by_key(|line| Reverse(line.at_ms));
-        let pages = lines.len().div_ceil(events_max).max(1);
+        let count = after.len() + steps_total + before.len();
+        let pages = count.div_ceil(events_max).max(1);
         let page = page.min(pages - 1);
-        let is_part = lines.len() > events_max;
-        Self {
-            lines: lines.into_iter().skip(page * events_max).take(events_max).collect(),
-            is_part,
+        let skipped = page * events_max;
+        let mut events: Vec<_> = after.into_iter().skip(skipped).take(events_max).collect();
+        // What of the steps stands on this page.
+        let skipped_steps = skipped.saturating_sub(count - steps_total - before.len());
+        let wanted = (events_max - events.len()).min(steps_total.saturating_sub(skipped_steps));
+        if wanted > 0 {
+            let of_name: BTreeMap<_, _> =
+                lines.unwrap_or_default().iter().map(|line| (line.name.as_str(), line)).collect();
+            let steps = recorded.newest_steps(visit, (skipped_steps, wanted)).await?;
+            events.extend(steps.into_iter().map(|step| EventLine::new(t, step, &of_name)));
+        }
+        let first = skipped.saturating_sub(count - before.len());
+        let room = (skipped + events_max).saturating_sub(count - before.len());
+        events.extend(before.into_iter().take(room).skip(first));
+        Ok(Self {
+            lines: events,
+            is_part: count > events_max,
             newer: page.checked_sub(1),
             older: (page + 1 < pages).then_some(page + 1),
-        }
+        })
+    }
+}
+
+/// What happened behind the last step, and before the first one, newest first.
+fn around(t: Say, recorded: &Recorded) -> (Vec<EventLine>, Vec<EventLine>) {
+    let record = &recorded.record;
+    let event = |at_ms: i64, told: &str| EventLine { at: time(at_ms), name: None, told: told.to_owned() };
+    let ended = record.ended_ms.filter(|_| !recorded.is_open()).map(|at| {
+        let word = words::chip(t, record, recorded.now_ms).word;
+        event(at, &t.with("Migration ended: {}", "迁移任务结束：{}", word))
+    });
+    let started = record.started_ms.map(|at| event(at, t.say("Migration started", "迁移任务开始")));
+    let created = event(record.created_ms, t.say("Migration created", "已创建迁移任务"));
+    (ended.into_iter().collect(), started.into_iter().chain([created]).collect())
+}
+
+impl EventLine {
+    fn new(t: Say, step: Step, of_name: &BTreeMap<&str, &Line>) -> Self {
+        let line = of_name.get(step.collection.as_str()).copied();
+        Self { at: step.at, told: told(t, step.phase, line), name: Some(step.collection) }
     }
 }
 
@@ -684,10 +761,10 @@ fn told(t: Say, phase: Phase, line: Option<&Line>) -> String {
         Phase::Canceled => ("canceled", "已取消"),
     };
     let text = t.0.pick(en, zh);
-    match line.and_then(|line| line.report.as_ref()).filter(|_| phase == Phase::Done) {
-        Some(report) => {
-            let rows = labels::some_rows(t.0, report.rows);
-            let compared = report.verification.as_ref().map_or(0, |proof| proof.rows_compared);
+    match line.and_then(|line| line.done.as_ref()).filter(|_| phase == Phase::Done) {
+        Some(done) => {
+            let rows = labels::some_rows(t.0, done.rows);
+            let compared = done.verification.as_ref().map_or(0, |proof| proof.rows_compared);
             let compared = match compared {
                 0 => String::new(),
                 rows => t.with(", {} compared bit for bit", "，逐位比对 {} 行", figures::count(rows)),
@@ -703,6 +780,14 @@ struct LoadResult {
     collections: Vec<String>,
     #[serde(default)]
     total: usize,
+    #[serde(default)]
+    loading: Option<LoadingNow>,
+}
+
+#[derive(Deserialize)]
+struct LoadingNow {
+    collection: String,
+    percent: u64,
 }
 
 impl Loads {
@@ -733,8 +818,12 @@ impl Loads {
         let more = lines.len().saturating_sub(LOADS_MAX);
         lines.truncate(LOADS_MAX);
         let under_way = of_load().find(|task| is_under_way(task)).map(|task| {
-            let LoadResult { collections, total } = result(task);
-            (collections.len(), total)
+            let LoadResult { collections, total, loading } = result(task);
+            LoadsNow {
+                done: collections.len(),
+                total,
+                loading: loading.map(|now| (now.collection, now.percent)),
+            }
         });
         let failed = of_load().next().filter(|task| task.status == "FAILED");
         Self {
@@ -774,7 +863,7 @@ async fn task_lines(visit: &Visit, tasks: &[Task]) -> Result<Vec<TaskLine>, Refu
             level: report.as_ref().map_or("", |report| words::level(t.0, report.verify)),
             created_by: names.get(&task.created_by).unwrap_or(&task.created_by).clone(),
             problems: if report.is_some() { Vec::new() } else { troubles(t, task) },
-            comparison: report.map(|report| Comparison::of_report(t, &report)),
+            comparison: report.map(|report| Comparison::of_report(t, &report, 0)),
             is_under_way: is_under_way(task),
         }
     };

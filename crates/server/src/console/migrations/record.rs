@@ -1,12 +1,10 @@
-//! What is recorded of a migration, read once for a page.
+//! What is recorded of a migration. Each part of its page reads of it what it shows: there may be thousands of collections.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use vecferry_migrate::event::Phase;
-use vecferry_migrate::report::CollectionReport;
 use vecferry_migrate::{Problem, Report, VerifyLevel};
-use vecferry_store::{CollectionRecord, ErrorKind, JobId, JobRecord, JobSummary};
+use vecferry_store::{ErrorKind, JobId, JobSummary};
 
 use super::words;
 use crate::access::Action;
@@ -14,15 +12,10 @@ use crate::api::Refusal;
 use crate::api::jobs::{KIND, job};
 use crate::console::frame::Visit;
 use crate::jobs::JobRequest;
+use crate::outline::{Line, StoredStep};
 use crate::tables::MigrationRecord;
 
-/// Steps that are read at once, and in all.
-const STEPS_AT_ONCE: usize = 10_000;
-const STEPS_MAX: usize = 100_000;
-/// Collections whose key ranges are looked at; as many are never under way at once.
-const DIVIDED_MAX: usize = 200;
-
-/// Everything that pages about a migration show.
+/// What every page about a migration shows.
 pub(super) struct Recorded {
     pub(super) record: MigrationRecord,
     pub(super) request: JobRequest,
@@ -30,72 +23,15 @@ pub(super) struct Recorded {
     pub(super) names: BTreeMap<String, String>,
     pub(super) now_ms: i64,
     /// What the engine recorded; none before it began.
-    pub(super) began: Option<Began>,
-}
-
-/// What the engine recorded of a migration.
-pub(super) struct Began {
-    pub(super) summary: JobSummary,
-    /// In the order of the plan.
-    pub(super) lines: Vec<Line>,
-    /// Oldest first.
-    pub(super) steps: Vec<Step>,
-    /// At the end of the last attempt.
-    pub(super) report: Option<Report>,
-    /// How long the target builds indexes behind the copy.
-    pub(super) index_seconds: Option<f64>,
+    pub(super) began: Option<JobSummary>,
 }
 
 /// A step that a collection entered.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) at: String,
-    pub(super) at_ms: i64,
     pub(super) collection: String,
     pub(super) phase: Phase,
-}
-
-/// A collection.
-#[derive(Clone, Debug)]
-pub(super) struct Line {
-    pub(super) name: String,
-    pub(super) target: String,
-    pub(super) phase: Phase,
-    /// The last step of its work, where it has ended before its time.
-    pub(super) reached: Phase,
-    pub(super) rows: u64,
-    pub(super) rows_total: u64,
-    pub(super) bytes: u64,
-    pub(super) worked_seconds: f64,
-    /// Only of one that is complete.
-    pub(super) report: Option<CollectionReport>,
-    /// What stood in its way.
-    pub(super) problems: Vec<Problem>,
-}
-
-#[derive(Deserialize)]
-struct StoredStep {
-    collection: String,
-    phase: Phase,
-}
-
-/// What is recorded of a collection at its end.
-#[derive(Deserialize)]
-struct StoredEnd {
-    report: CollectionReport,
-    #[serde(default)]
-    problems: Vec<Problem>,
-}
-
-#[derive(Default, Deserialize)]
-struct StoredPlan {
-    #[serde(default)]
-    duration: Option<StoredDuration>,
-}
-
-#[derive(Deserialize)]
-struct StoredDuration {
-    index_seconds: Option<f64>,
 }
 
 impl Recorded {
@@ -107,11 +43,16 @@ impl Recorded {
         }
         let tables = visit.service.tables();
         let names = tables.names(&visit.caller.org_id, words::named(&record)).await?;
+        let began = match visit.service.store().summary(&JobId::from(job_id)).await {
+            Ok(summary) => Some(summary),
+            Err(error) if error.kind() == ErrorKind::UnknownJob => None,
+            Err(error) => return Err(error.into()),
+        };
         Ok(Self {
             request: serde_json::from_str(&record.request).unwrap_or_default(),
             names,
             now_ms: tables.now_ms().await?,
-            began: Began::read(visit, &record).await?,
+            began,
             record,
         })
     }
@@ -119,6 +60,11 @@ impl Recorded {
     /// Whether it is not at its end.
     pub(super) fn is_open(&self) -> bool {
         words::is_open(self.record.state)
+    }
+
+    /// Whether it is at the end of something that the engine began.
+    pub(super) fn is_ended(&self) -> bool {
+        self.began.is_some() && !self.is_open()
     }
 
     /// What the page around the part that refreshes depends on: the state, and whether there is anything yet that can be
@@ -131,16 +77,10 @@ impl Recorded {
         }
     }
 
-    /// The report of its end.
-    pub(super) fn report(&self) -> Option<&Report> {
-        let report = self.began.as_ref().and_then(|began| began.report.as_ref());
-        report.filter(|_| !self.is_open())
-    }
-
     /// What stood in its way.
-    pub(super) fn problems(&self) -> Vec<Problem> {
+    pub(super) fn problems(&self, report: Option<&Report>) -> Vec<Problem> {
         let reason = self.record.reason.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        reason.unwrap_or_else(|| self.report().map(|report| report.problems.clone()).unwrap_or_default())
+        reason.unwrap_or_else(|| report.map(|report| report.problems.clone()).unwrap_or_default())
     }
 
     /// Which proof was asked for.
@@ -152,103 +92,50 @@ impl Recorded {
     pub(super) fn may_act(&self, visit: &Visit) -> bool {
         self.record.projects().all(|project_id| visit.administers(project_id))
     }
-}
 
-impl Began {
-    async fn read(visit: &Visit, record: &MigrationRecord) -> Result<Option<Self>, Refusal> {
-        let store = visit.service.store();
-        let job_id = JobId::from(record.job_id.as_str());
-        let summary = match store.summary(&job_id).await {
-            Ok(summary) => summary,
-            Err(error) if error.kind() == ErrorKind::UnknownJob => return Ok(None),
-            Err(error) => return Err(error.into()),
+    fn job_id(&self) -> JobId {
+        JobId::from(self.record.job_id.as_str())
+    }
+
+    /// Its collections, in the order of the plan; none before it began.
+    pub(super) async fn lines(&self, visit: &Visit) -> Result<Option<Vec<Line>>, Refusal> {
+        match self.began {
+            Some(_) => Ok(Some(visit.service.outline(&self.job_id()).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The report of its end.
+    pub(super) async fn report(&self, visit: &Visit) -> Result<Option<Report>, Refusal> {
+        if !self.is_ended() {
+            return Ok(None);
+        }
+        let report = visit.service.store().job(&self.job_id()).await?.report;
+        Ok(report.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// How long the target builds indexes behind the copy, by the plan.
+    pub(super) async fn index_seconds(&self, visit: &Visit) -> Result<f64, Refusal> {
+        Ok(visit.service.index_seconds(&self.job_id()).await?)
+    }
+
+    /// How many steps collections entered.
+    pub(super) async fn steps_total(&self, visit: &Visit) -> Result<usize, Refusal> {
+        let total = visit.service.store().events_total(&self.job_id()).await?;
+        Ok(usize::try_from(total).unwrap_or(usize::MAX))
+    }
+
+    /// The newest of them, newest first, without as many as are skipped. Steps of newer versions are left out.
+    pub(super) async fn newest_steps(
+        &self,
+        visit: &Visit,
+        (skipped, steps_max): (usize, usize),
+    ) -> Result<Vec<Step>, Refusal> {
+        let events = visit.service.store().newest_events(&self.job_id(), skipped, steps_max).await?;
+        let step = |event: vecferry_store::EventRecord| {
+            let StoredStep { collection, phase } = StoredStep::of(&event)?;
+            Some(Step { at: event.at, collection, phase })
         };
-        let JobRecord { report, plan, .. } = store.job(&job_id).await?;
-        let plan: StoredPlan = serde_json::from_str(&plan).unwrap_or_default();
-        let steps = steps(visit, &job_id).await?;
-        let lines = lines(visit, &job_id, &steps).await?;
-        Ok(Some(Self {
-            summary,
-            lines,
-            steps,
-            report: report.and_then(|text| serde_json::from_str(&text).ok()),
-            index_seconds: plan.duration.and_then(|duration| duration.index_seconds),
-        }))
-    }
-
-    /// Bytes of all rows that are on the target.
-    pub(super) fn bytes(&self) -> u64 {
-        self.lines.iter().map(|line| line.bytes).sum()
-    }
-}
-
-async fn steps(visit: &Visit, job_id: &JobId) -> Result<Vec<Step>, Refusal> {
-    let mut steps = Vec::new();
-    let mut after = None;
-    while steps.len() < STEPS_MAX {
-        let recorded = visit.service.store().events(job_id, after, STEPS_AT_ONCE).await?;
-        let is_all = recorded.len() < STEPS_AT_ONCE;
-        after = recorded.last().map(|last| last.event_id);
-        steps.extend(recorded.into_iter().filter_map(|event| {
-            let StoredStep { collection, phase } = serde_json::from_str(&event.event).ok()?;
-            let at: jiff::Timestamp = event.at.parse().ok()?;
-            Some(Step { at_ms: at.as_millisecond(), at: event.at, collection, phase })
-        }));
-        if is_all {
-            break;
-        }
-    }
-    Ok(steps)
-}
-
-async fn lines(visit: &Visit, job_id: &JobId, steps: &[Step]) -> Result<Vec<Line>, Refusal> {
-    let mut entered: BTreeMap<&str, (Phase, Phase)> = BTreeMap::new();
-    for step in steps {
-        let entry = entered.entry(&step.collection).or_insert((Phase::Waiting, Phase::Waiting));
-        entry.0 = step.phase;
-        if step.phase < Phase::Failed {
-            entry.1 = step.phase;
-        }
-    }
-    let store = visit.service.store();
-    let mut lines = Vec::new();
-    let mut divided = 0;
-    for record in store.collections(job_id).await? {
-        let known = entered.get(record.source.as_str()).copied();
-        let mut line = line(&record, known.unwrap_or((Phase::Waiting, Phase::Waiting)));
-        let is_under_way = line.report.is_none() && line.reached >= Phase::Copying;
-        if is_under_way && divided < DIVIDED_MAX {
-            divided += 1;
-            for split in store.splits(job_id, record.position).await? {
-                line.rows += split.progress.rows_written;
-                line.bytes += split.progress.bytes;
-            }
-        }
-        lines.push(line);
-    }
-    Ok(lines)
-}
-
-fn line(record: &CollectionRecord, (phase, reached): (Phase, Phase)) -> Line {
-    let ended = record.report.as_deref().filter(|_| record.done);
-    let ended: Option<StoredEnd> = ended.and_then(|text| serde_json::from_str(text).ok());
-    let (report, problems) = match ended {
-        Some(StoredEnd { report, problems }) => (Some(report), problems),
-        None => (None, Vec::new()),
-    };
-    // What was removed again is not done any more, whatever it entered before.
-    let phase = if phase == Phase::Done && !record.done { Phase::Waiting } else { phase };
-    let rows = report.as_ref().map_or(0, |report| report.rows);
-    Line {
-        name: record.source.clone(),
-        target: record.target.clone(),
-        phase,
-        reached: if phase == Phase::Waiting { Phase::Waiting } else { reached },
-        rows,
-        rows_total: if report.is_some() { rows } else { record.rows_total },
-        bytes: report.as_ref().map_or(0, |report| report.bytes),
-        worked_seconds: record.worked.as_secs_f64(),
-        report,
-        problems,
+        Ok(events.into_iter().filter_map(step).collect())
     }
 }

@@ -1,16 +1,19 @@
 //! How source and target compare, down to the rows and fields that differ.
 
-use vecferry_migrate::report::{CollectionReport, Findings, FoundRows, RowName, Verification};
+use vecferry_migrate::report::{Findings, FoundRows, RowName, Verification};
 use vecferry_migrate::{Problem, Report, VerifyLevel};
 use vecferry_report::{figures, labels};
+use vecferry_store::JobId;
 use vecferry_words::Lang;
 
-use super::record::Began;
 use super::words;
+use crate::api::Refusal;
+use crate::console::frame::Visit;
 use crate::console::show::{Say, Trouble};
+use crate::outline::{Line, StoredEnd, came_to_something, differing_rows};
 
-/// Collections of a page; the report has all.
-const LINES_MAX: usize = 200;
+/// Collections of a page.
+const LINES_MAX: usize = 100;
 /// Collections whose differing rows are listed, and problems of one of them.
 const DIFFERENCES_MAX: usize = 50;
 const PROBLEMS_MAX: usize = 20;
@@ -22,8 +25,9 @@ const ROWS_MAX: usize = 100;
 pub(super) struct Comparison {
     /// What differs comes first.
     pub(super) lines: Vec<Compared>,
-    /// Collections that are not among them.
-    pub(super) more: usize,
+    /// Numbers of the pages before and behind this one.
+    pub(super) earlier: Option<usize>,
+    pub(super) later: Option<usize>,
     pub(super) differences: Vec<Difference>,
     /// Collections that were compared, of how many, and rows that differ in them.
     pub(super) compared: usize,
@@ -39,7 +43,6 @@ pub(super) struct Compared {
     pub(super) source_rows: String,
     pub(super) target_rows: String,
     pub(super) rows_compared: String,
-    rank: u8,
 }
 
 /// A collection that differs, and in what.
@@ -58,54 +61,100 @@ pub(super) struct DifferingRows {
     pub(super) more: Option<String>,
 }
 
+/// What a collection came to, as far as a list of comparisons tells.
+struct Outcome<'a> {
+    name: &'a str,
+    verification: Option<&'a Verification>,
+    differing: u64,
+}
+
 impl Comparison {
     /// Of a report.
-    pub(super) fn of_report(t: Say, report: &Report) -> Self {
-        let of = |collection: &CollectionReport| {
-            let name = collection.source_name().to_string();
-            let problems = of_collection(&report.problems, &name);
-            (name, collection.verification.clone(), problems)
-        };
-        Self::new(t, report.collections.iter().map(of))
-    }
-
-    /// Of what is complete so far.
-    pub(super) fn so_far(t: Say, began: &Began) -> Self {
-        Self::new(
-            t,
-            began.lines.iter().map(|line| {
-                let verification = line.report.as_ref().and_then(|report| report.verification.clone());
-                (line.name.clone(), verification, line.problems.clone())
-            }),
-        )
-    }
-
-    fn new(t: Say, collections: impl Iterator<Item = (String, Option<Verification>, Vec<Problem>)>) -> Self {
-        let mut all = Self::default();
-        for (name, verification, problems) in collections {
-            // One that did not come to compare anything is none.
-            let verification = verification.filter(|proof| {
-                proof.passed
-                    || proof.counts_compared > 0
-                    || proof.rows_compared > 0
-                    || proof.findings.is_some()
-            });
-            all.count += 1;
-            all.compared += usize::from(verification.is_some());
-            let rows = verification.as_ref().map(|proof| differing(t.0, proof)).unwrap_or_default();
-            all.differing += verification.as_ref().map_or(0, differing_rows);
-            all.lines.push(Compared::new(t, &name, verification.as_ref()));
-            let has_any = !rows.is_empty() || !problems.is_empty();
-            if has_any && all.differences.len() < DIFFERENCES_MAX {
-                let problems = problems.iter().take(PROBLEMS_MAX);
-                let problems = problems.map(|problem| Trouble::of(problem, t.0)).collect();
-                all.differences.push(Difference { name, rows, problems });
+    pub(super) fn of_report(t: Say, report: &Report, page: usize) -> Self {
+        let names: Vec<_> =
+            report.collections.iter().map(|collection| collection.source_name().to_string()).collect();
+        let outcomes = report.collections.iter().zip(&names).map(|(collection, name)| {
+            let verification = collection.verification.as_ref().filter(|proof| came_to_something(proof));
+            Outcome { name, verification, differing: verification.map_or(0, differing_rows) }
+        });
+        let mut all = Self::new(t, outcomes, page);
+        for (collection, name) in report.collections.iter().zip(&names) {
+            if all.differences.len() == DIFFERENCES_MAX {
+                break;
             }
+            let problems = of_collection(&report.problems, name);
+            let verification = collection.verification.as_ref().filter(|proof| came_to_something(proof));
+            all.differences.extend(Difference::of(t, name, verification, &problems));
         }
-        all.lines.sort_by_key(|line| line.rank);
-        all.more = all.lines.len().saturating_sub(LINES_MAX);
-        all.lines.truncate(LINES_MAX);
         all
+    }
+
+    /// Of what is complete so far. The lists of rows are read only where there are any.
+    pub(super) async fn so_far(
+        visit: &Visit,
+        (job_id, lines): (&str, &[Line]),
+        page: usize,
+    ) -> Result<Self, Refusal> {
+        let t = visit.t();
+        let mut all = Self::in_figures(t, lines, page);
+        let has_details = |line: &&Line| line.done.as_ref().is_some_and(|done| done.has_details);
+        for line in lines.iter().filter(has_details).take(DIFFERENCES_MAX) {
+            let record = visit.service.store().collection(&JobId::from(job_id), line.position).await?;
+            let Some(StoredEnd { report, problems }) = StoredEnd::of(&record) else { continue };
+            let verification = report.verification.as_ref().filter(|proof| came_to_something(proof));
+            all.differences.extend(Difference::of(t, &line.name, verification, &problems));
+        }
+        Ok(all)
+    }
+
+    /// The same without the rows that differ.
+    pub(super) fn in_figures(t: Say, lines: &[Line], page: usize) -> Self {
+        let outcomes = lines.iter().map(|line| {
+            let done = line.done.as_ref();
+            let verification = done.and_then(|done| done.verification.as_ref());
+            Outcome { name: &line.name, verification, differing: done.map_or(0, |done| done.differing) }
+        });
+        Self::new(t, outcomes, page)
+    }
+
+    fn new<'a>(t: Say, outcomes: impl Iterator<Item = Outcome<'a>>, page: usize) -> Self {
+        let mut all: Vec<_> = outcomes.collect();
+        all.sort_by_key(|outcome| rank(outcome.verification));
+        let pages = all.len().div_ceil(LINES_MAX).max(1);
+        let page = page.min(pages - 1);
+        let shown = all.iter().skip(page * LINES_MAX).take(LINES_MAX);
+        Self {
+            lines: shown.map(|outcome| Compared::new(t, outcome.name, outcome.verification)).collect(),
+            earlier: page.checked_sub(1),
+            later: (page + 1 < pages).then_some(page + 1),
+            differences: Vec::new(),
+            compared: all.iter().filter(|outcome| outcome.verification.is_some()).count(),
+            count: all.len(),
+            differing: all.iter().map(|outcome| outcome.differing).sum(),
+        }
+    }
+}
+
+/// What differs comes first.
+fn rank(proof: Option<&Verification>) -> u8 {
+    match proof {
+        Some(proof) if !proof.passed => 0,
+        Some(Verification { level: VerifyLevel::None, .. }) => 1,
+        None => 2,
+        Some(_) => 3,
+    }
+}
+
+impl Difference {
+    /// None where nothing differs.
+    fn of(t: Say, name: &str, proof: Option<&Verification>, problems: &[Problem]) -> Option<Self> {
+        let rows = proof.map(|proof| differing(t.0, proof)).unwrap_or_default();
+        if rows.is_empty() && problems.is_empty() {
+            return None;
+        }
+        let problems = problems.iter().take(PROBLEMS_MAX);
+        let problems = problems.map(|problem| Trouble::of(problem, t.0)).collect();
+        Some(Self { name: name.to_owned(), rows, problems })
     }
 }
 
@@ -118,15 +167,15 @@ fn of_collection(problems: &[Problem], name: &str) -> Vec<Problem> {
 
 impl Compared {
     fn new(t: Say, name: &str, proof: Option<&Verification>) -> Self {
-        let (tone, rank, word) = match proof {
-            None => ("idle", 2, labels::not_verified(t.0).to_owned()),
-            Some(proof) if !proof.passed => ("bad", 0, t.say("different", "不一致").to_owned()),
+        let (tone, word) = match proof {
+            None => ("idle", labels::not_verified(t.0).to_owned()),
+            Some(proof) if !proof.passed => ("bad", t.say("different", "不一致").to_owned()),
             Some(Verification { level: VerifyLevel::None, .. }) => {
-                ("idle", 1, labels::verified_none(t.0).to_owned())
+                ("idle", labels::verified_none(t.0).to_owned())
             }
             Some(proof) => {
                 let level = words::level(t.0, proof.level);
-                ("good", 3, t.with("equal ({})", "一致（{}）", level))
+                ("good", t.with("equal ({})", "一致（{}）", level))
             }
         };
         let count = |of: fn(&Verification) -> u64| {
@@ -139,22 +188,7 @@ impl Compared {
             source_rows: count(|proof| proof.source_rows),
             target_rows: count(|proof| proof.target_rows),
             rows_compared: count(|proof| proof.rows_compared),
-            rank,
         }
-    }
-}
-
-/// Rows that differ and must not; where no row was named, those that one side has more.
-fn differing_rows(proof: &Verification) -> u64 {
-    let found = proof.findings.as_ref().map_or(0, |findings| {
-        [&findings.missing, &findings.extra, &findings.changed, &findings.repeated_on_target]
-            .iter()
-            .map(|found| found.rows)
-            .sum()
-    });
-    match proof.passed {
-        true => found,
-        false => found.max(proof.source_rows.abs_diff(proof.target_rows)),
     }
 }
 

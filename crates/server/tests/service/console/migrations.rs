@@ -30,7 +30,7 @@ fn told(page: &str) -> Vec<String> {
 
 /// A page in Chinese holds no English sentence, only names and figures.
 #[track_caller]
-fn assert_chinese(page: &str) {
+pub(super) fn assert_chinese(page: &str) {
     assert!(page.contains("<html lang=\"zh-CN\""));
     for text in told(page) {
         let is_word = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
@@ -149,7 +149,7 @@ async fn a_migration_is_watched_canceled_and_resumed(place: Place) {
     assert!(text.contains("role=\"alert\"") && text.contains("value=\"&#34;fast&#34;\""), "{text}");
     assert_eq!(seen(&browser.submit(&path, &limit, &[("rate", "20MB/s")]).await), path);
     let limited = browser.page(&path).await;
-    assert!(limited.contains("rate limited to 20MB/s") && limited.contains("value=\"20MB/s\""), "{limited}");
+    assert!(limited.contains("rate limited to 20 MB/s") && limited.contains("value=\"20MB/s\""), "{limited}");
     assert_eq!(seen(&browser.submit(&path, &limit, &[("rate", ""), ("lift", "yes")]).await), path);
     assert!(browser.page(&path).await.contains("no rate limit"));
 

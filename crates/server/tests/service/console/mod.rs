@@ -1,6 +1,7 @@
 //! The console's pages, as a browser without scripts uses them.
 
 mod clusters;
+mod job_page;
 mod lists;
 mod migrations;
 mod organization;
