@@ -8,7 +8,7 @@
 
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::{Family, family, parameters};
-use vecferry_milvus::{Client, Error, ErrorKind, Flavor, Index};
+use vecferry_milvus::{Client, Error, ErrorKind, Flavor, Index, LoadState};
 use vecferry_store::JobId;
 
 use crate::cluster::retry::repeat;
@@ -57,75 +57,63 @@ fn wanted(target: &Client, planned: &PlannedCollection, job_id: &JobId) -> Vec<N
     vectors.iter().enumerate().map(one).collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
-/// Makes them, if they are what the target is best loaded with. Tells whether they are there.
+/// Whether a target can be loaded this way.
+pub(crate) fn is_wanted(target: &Client, planned: &PlannedCollection, job_id: &JobId) -> bool {
+    !wanted(target, planned, job_id).is_empty()
+}
+
+/// Makes them. Tells whether they are there: not where an earlier attempt has begun the planned ones, or the target takes
+/// none, or does not let its user take an index away again. Some may be there all the same, for [`remove`].
 pub(crate) async fn create(
     target: &Client,
     planned: &PlannedCollection,
     job_id: &JobId,
     cancel: &CancellationToken,
 ) -> Result<bool, Error> {
+    let refuses =
+        |kind| matches!(kind, ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::Rejected);
     let wanted = wanted(target, planned, job_id);
-    if wanted.is_empty() {
-        return Ok(false);
-    }
     let existing = repeat(cancel, || target.indexes(&planned.target)).await?;
-    for index in wanted {
-        match existing.iter().find(|existing| existing.field == index.field) {
-            Some(existing) if existing.name == index.name => {}
-            // An earlier attempt has begun the planned ones.
-            Some(_) => return Ok(false),
-            None => {
-                // Whoever may not take an index away does not make one for a while.
-                match target.drop_index(&planned.target, &index.field, &index.name).await {
-                    Err(error)
-                        if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) =>
-                    {
-                        return Ok(false);
-                    }
-                    answered => answered?,
-                }
-                let params = || parameters(&index.params);
-                let made = repeat(cancel, || {
-                    target.create_index(&planned.target, &index.field, &index.name, params())
-                });
-                made.await?;
+    for index in &wanted {
+        if let Some(existing) = existing.iter().find(|existing| existing.field == index.field) {
+            if existing.name == index.name {
+                continue;
             }
+            return Ok(false);
+        }
+        let params = || parameters(&index.params);
+        let made = async {
+            // Whoever may not take an index away does not make one for a while.
+            repeat(cancel, || target.drop_index(&planned.target, &index.field, &index.name)).await?;
+            let make = || target.create_index(&planned.target, &index.field, &index.name, params());
+            repeat(cancel, make).await
+        };
+        match made.await {
+            Err(error) if refuses(error.kind()) => return Ok(false),
+            made => made?,
         }
     }
-    Ok(true)
+    Ok(!wanted.is_empty())
 }
 
-/// Takes away those that this or an earlier attempt of the job made, after the collection is released.
+/// Takes away those that this or an earlier attempt of the job made; the collection is released for it, if it is loaded.
 pub(crate) async fn remove(
     target: &Client,
     planned: &PlannedCollection,
     job_id: &JobId,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let existing = repeat(cancel, || target.indexes(&planned.target)).await?;
+    let name = &planned.target;
+    let existing = repeat(cancel, || target.indexes(name)).await?;
     let left: Vec<_> = existing.iter().filter(|index| is_of(job_id, index)).collect();
     if left.is_empty() {
         return Ok(());
     }
-    repeat(cancel, || target.release_collection(&planned.target)).await?;
+    if repeat(cancel, || target.load_state(name, None)).await? != LoadState::NotLoaded {
+        repeat(cancel, || target.release_collection(name)).await?;
+    }
     for index in left {
-        repeat(cancel, || target.drop_index(&planned.target, &index.field, &index.name)).await?;
-    }
-    Ok(())
-}
-
-/// The same, without a second try of any call.
-pub(crate) async fn try_remove(
-    target: &Client,
-    planned: &PlannedCollection,
-    job_id: &JobId,
-) -> Result<(), Error> {
-    let existing = target.indexes(&planned.target).await?;
-    if existing.iter().any(|index| is_of(job_id, index)) {
-        target.release_collection(&planned.target).await?;
-    }
-    for index in existing.iter().filter(|index| is_of(job_id, index)) {
-        target.drop_index(&planned.target, &index.field, &index.name).await?;
+        repeat(cancel, || target.drop_index(name, &index.field, &index.name)).await?;
     }
     Ok(())
 }

@@ -47,6 +47,11 @@ impl KeyField {
         Self { can_be_named, ..self }
     }
 
+    /// Whether an expression can name it.
+    pub fn can_be_named(&self) -> bool {
+        self.can_be_named
+    }
+
     /// The rows of a range.
     pub fn range(&self, range: &KeyRange) -> RowSelection {
         // Without bounds there is nothing to name.

@@ -12,8 +12,6 @@ use crate::plan::splits::SplitLimits;
 
 /// Cells that a cell is divided into, and the growth of the first ones.
 const CELLS: i128 = 16;
-/// Counts under way at once.
-const COUNTS_PARALLEL: usize = 8;
 /// Counts of one range. Keys that lie in many places far from each other are divided less evenly.
 const COUNTS_MAX: usize = 2000;
 
@@ -100,7 +98,7 @@ async fn cut<Counter: RangeCounter>(
         ranges.push(KeyRange { after: after.replace(until.clone()), until: Some(until) });
     }
     let counts: Vec<_> = ranges.iter().map(|range| counter.count(range)).collect();
-    let counts: Vec<u64> = stream::iter(counts).buffered(COUNTS_PARALLEL).try_collect().await?;
+    let counts: Vec<u64> = stream::iter(counts).buffered(counter.parallel()).try_collect().await?;
     let last = whole.rows.saturating_sub(counts.iter().sum());
     let pieces = ranges.into_iter().zip(counts).map(|(range, rows)| PlannedRange { range, rows });
     let rest = PlannedRange { range: KeyRange { after, until: whole.range.until.clone() }, rows: last };

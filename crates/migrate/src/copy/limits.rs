@@ -88,6 +88,8 @@ pub(crate) struct ClusterShare {
     pub(crate) source_loads: Semaphore,
     /// Its collections that are loaded to be verified. Nobody who holds one waits for [`ClusterShare::source_loads`].
     pub(crate) target_loads: Semaphore,
+    /// Its collections that are loaded while they are copied: one, which keeps nobody else from a load.
+    pub(crate) early_loads: Semaphore,
 }
 
 impl ClusterShare {
@@ -98,6 +100,7 @@ impl ClusterShare {
             under_way: semaphore(limits.collections_max),
             source_loads: semaphore(limits.source_loads_max),
             target_loads: semaphore(limits.target_loads_max),
+            early_loads: semaphore(1),
         }
     }
 }

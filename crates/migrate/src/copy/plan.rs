@@ -13,6 +13,9 @@ use crate::read::{Part, ReadError, Reader};
 /// Probes for one cut: a key range of 64 bits is halved that often, a character some 20 times.
 const PROBES_PER_CUT_MAX: u32 = 160;
 
+/// Counts of a part under way at once.
+const COUNTS_PARALLEL: usize = 8;
+
 /// Counts the rows of key ranges.
 pub(crate) trait RangeCounter {
     /// Why a range can't be counted.
@@ -23,6 +26,11 @@ pub(crate) trait RangeCounter {
 
     /// The first key of a range.
     async fn first_key(&self, range: &KeyRange) -> Result<Option<Key>, Self::Error>;
+
+    /// Counts that may be under way at once.
+    fn parallel(&self) -> usize {
+        COUNTS_PARALLEL
+    }
 }
 
 /// One part of a source.
@@ -41,6 +49,11 @@ impl RangeCounter for PartCounter<'_> {
 
     async fn first_key(&self, range: &KeyRange) -> Result<Option<Key>, ReadError> {
         self.reader.first_key(self.partition, range).await
+    }
+
+    /// Where no expression can name the key, a count reads all keys.
+    fn parallel(&self) -> usize {
+        if self.reader.key_field.can_be_named() { COUNTS_PARALLEL } else { 1 }
     }
 }
 

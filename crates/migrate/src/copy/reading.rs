@@ -30,7 +30,8 @@ impl CopyJob {
         let page = self.read_page(partition, range, size).await?;
         share.resize(page.bytes, &self.budget);
         size.came(page.rows, page.bytes);
-        self.page_rows.store(size.wanted(), Ordering::Relaxed);
+        // Smaller pages of one range say that others may need them; larger ones come by growth.
+        self.page_rows.fetch_min(size.wanted(), Ordering::Relaxed);
         Ok((page, share))
     }
 

@@ -91,13 +91,13 @@ impl Migration {
     /// [`Migration::check`] for a job that is begun at once: nobody waits to see whether rows arrive at the source. The
     /// job's own first counts are compared with those of the check, and its report warns where they differ.
     pub async fn check_and_begin(request: MigrateRequest, state_dir: Option<&Path>) -> PreCheck {
-        let mut list = CheckList::default();
+        let (began, mut list) = (Instant::now(), CheckList::default());
         let checked = async {
             let mut migration =
                 Box::pin(Self::checked(request, state_dir, Sampling::brief, &mut list)).await?;
             let looked = precheck::writers_at_start(&mut list, &migration.source, &migration.plan).await;
             looked.map_err(|error| vec![refusal(Side::Source, &error)])?;
-            migration.counted_at = Some(Instant::now());
+            migration.counted_at = Some(began);
             Ok(migration)
         };
         let checked = Box::pin(checked).await;

@@ -57,7 +57,7 @@ pub(crate) async fn writers_at_start(
     plan: &Plan,
 ) -> Result<(), Error> {
     updates_seen(list, source, plan).await?;
-    let fact = Told::both("compared when the copy begins", "复制开始时比较");
+    let fact = Told::both("compared with the first counts of the job", "与任务最初的计数比较");
     list.passed(CheckId::Writers, [fact]);
     Ok(())
 }

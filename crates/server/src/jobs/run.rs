@@ -56,7 +56,7 @@ async fn run(
     canceled: CancellationToken,
 ) -> Result<Again, StoreError> {
     // Nobody asks at the time of the start; a job that goes on was started by whoever said so.
-    let is_by_time = record.checks.is_some() && record.started_ms.is_none();
+    let is_by_time = record.is_planned && record.started_ms.is_none();
     let lost = if is_by_time { lost_right(service, record).await? } else { None };
     if !service.tables().record_start(&record.job_id, service.process()).await? {
         // It was canceled in between.

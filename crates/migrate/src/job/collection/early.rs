@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::SemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Collection, LoadState};
 
 use super::{Stop, Work};
@@ -17,7 +18,6 @@ use crate::cluster::retry::{repeat, sleep};
 use crate::cluster::waits::shown;
 use crate::event::Awaited;
 use crate::flat_index;
-use crate::job::run::target_load_units;
 use crate::problem::Side;
 use crate::request::VerifyLevel;
 use crate::verify::{Expected, Outcome};
@@ -27,6 +27,8 @@ const LOADED_BYTES_MAX: u64 = 2 << 30;
 /// A load that began before the copy is over by its end, or is done once more.
 const LOAD_WAIT_MAX: Duration = Duration::from_secs(10);
 const LOAD_POLL: Duration = Duration::from_millis(100);
+/// To take away what was made; a server that is away keeps nobody longer.
+const REMOVE_MAX: Duration = Duration::from_secs(20);
 
 /// A target that is loaded since before its first row, and the right to have it so.
 pub(super) struct Early<'a> {
@@ -34,37 +36,55 @@ pub(super) struct Early<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// Loads the target while it is empty, where that is worth it and nobody else needs the place.
+    /// Loads the target while it is empty, where that is worth it and nobody else does so. Where it can't be, it is loaded
+    /// behind the copy.
     pub(super) async fn load_early(&mut self) -> Result<(), Stop> {
-        let (job, planned) = (self.job, self.planned);
+        let (job, planned, job_id) = (self.job, self.planned, self.job.attempt.job_id());
+        if !flat_index::is_wanted(&job.target, planned, job_id) {
+            return Ok(());
+        }
+        if job.attempt.number() > 1 {
+            // An earlier attempt may have left it so.
+            self.flat = true;
+            self.end_early().await;
+            return self.stop_if_canceled();
+        }
         let is_compared = matches!(job.request.verify, VerifyLevel::Count | VerifyLevel::Sample);
         let needed = memory_estimate(&planned.described, planned.rows_estimate);
-        if !is_compared
-            || self.compares_every_row()
-            || job.request.wait_index
-            || planned.rows_estimate == 0
-            || needed > LOADED_BYTES_MAX
-        {
+        let is_worth_it = is_compared
+            && !self.compares_every_row()
+            && planned.rows_estimate > 0
+            && needed <= LOADED_BYTES_MAX;
+        // It must not wait for others while it is loaded, nor be copied slowly.
+        let is_quick = !planned.needs_load
+            && !job.request.wait_index
+            && job.dispatcher.is_none()
+            && job.pace.max_rate().is_none();
+        let Ok(turn) = job.of_target.early_loads.try_acquire() else { return Ok(()) };
+        if !is_worth_it || !is_quick {
             return Ok(());
         }
-        let Ok(turn) = job.of_target.target_loads.try_acquire_many(target_load_units(needed, job.limits))
-        else {
-            return Ok(());
+        self.flat = true;
+        let loaded = async {
+            let free = repeat(&job.cancel, || free_memory(&job.target)).await?;
+            // Rows that are written take memory as well, and a release gives it back late.
+            if free.is_some_and(|free| needed.saturating_mul(2) > free)
+                || !flat_index::create(&job.target, planned, job_id, &job.cancel).await?
+            {
+                return Ok(false);
+            }
+            job.target.load_collection(&planned.target, 1).await.map(|()| true)
         };
-        let free = repeat(&job.cancel, || free_memory(&job.target)).await;
-        if free.map_err(|error| self.target_failed(error))?.is_some_and(|free| needed > free) {
-            return Ok(());
+        match loaded.await {
+            Ok(true) => self.early = Some(Early { _turn: turn }),
+            Ok(false) => self.end_early().await,
+            Err(error) => {
+                let error: vecferry_milvus::Error = error;
+                tracing::debug!(%error, "the target is loaded after the copy");
+                self.end_early().await;
+            }
         }
-        let made = flat_index::create(&job.target, planned, job.attempt.job_id(), &job.cancel).await;
-        if !made.map_err(|error| self.target_failed(error))? {
-            return Ok(());
-        }
-        self.early = Some(Early { _turn: turn });
-        if let Err(error) = job.target.load_collection(&planned.target, 1).await {
-            tracing::debug!(%error, "the target is loaded after the copy");
-            self.end_early().await;
-        }
-        Ok(())
+        self.stop_if_canceled()
     }
 
     /// Compares a target that was loaded all the time. None where that does not show that everything is there.
@@ -87,7 +107,7 @@ impl<'a> Work<'a> {
             let awaited = Awaited::Load { side: Side::Target };
             shown(awaited, sleep(LOAD_POLL, &self.job.cancel)).await;
         }
-        let compared = match self.compare_loaded(made, expected).await {
+        let compared = match self.compare_loaded(made, expected, true).await {
             Ok(compared) => compared,
             Err(Stop::Canceled) => return Err(Stop::Canceled),
             Err(Stop::Problem(_) | Stop::InDoubt(_)) => return Ok(None),
@@ -97,16 +117,25 @@ impl<'a> Work<'a> {
         Ok((is_stored && compared.problems.is_empty()).then_some(compared))
     }
 
-    /// What was loaded early is not needed any more. Where the target can't be reached, whoever goes on with the job takes it
-    /// away.
+    /// What was made to load the target is not needed any more. Where the target can't be reached, whoever goes on with the
+    /// job takes it away.
     pub(super) async fn end_early(&mut self) {
-        if self.early.take().is_none() {
+        let was_loaded = self.early.take().is_some();
+        if !std::mem::take(&mut self.flat) {
             return;
         }
-        let job = self.job;
-        let removed = flat_index::try_remove(&job.target, self.planned, job.attempt.job_id()).await;
-        if let Err(error) = removed {
-            tracing::debug!(%error, "the target is left loaded");
+        let (job, never) = (self.job, CancellationToken::new());
+        let remove = flat_index::remove(&job.target, self.planned, job.attempt.job_id(), &never);
+        match tokio::time::timeout(REMOVE_MAX, remove).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                self.report.loaded |= was_loaded;
+                tracing::warn!(%error, "an index of the comparison is left on the target");
+            }
+            Err(_) => {
+                self.report.loaded |= was_loaded;
+                tracing::warn!("an index of the comparison is left on the target, which does not answer");
+            }
         }
     }
 }

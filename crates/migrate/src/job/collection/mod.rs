@@ -86,6 +86,7 @@ pub(super) async fn migrate(job: &Job, position: Position, planned: &PlannedColl
         refused_indexes: Vec::new(),
         writes_looked_for: None,
         early: None,
+        flat: false,
     };
     let stop = match job.store.collection(job.attempt.job_id(), position).await {
         _ if job.cancel.is_cancelled() => Err(Stop::Canceled),
@@ -128,6 +129,7 @@ pub(super) async fn count_again(job: &Job, planned: &PlannedCollection, ended: &
         refused_indexes: Vec::new(),
         writes_looked_for: None,
         early: None,
+        flat: false,
     };
     work.enter(Phase::Verifying);
     match work.count_again(ended.report.rows).await {
@@ -192,6 +194,8 @@ struct Work<'a> {
     writes_looked_for: Option<Instant>,
     /// The target is loaded while rows are copied to it.
     early: Option<Early<'a>>,
+    /// An index may be there with which the target is loaded to be compared.
+    flat: bool,
 }
 
 /// A source collection that is loaded for this job, and the right to have it so.
@@ -244,7 +248,7 @@ impl<'a> Work<'a> {
             // Whatever may still be on its way finds neither the name that it was sent to nor the collection.
             super::control::clean_up(&self.claim(), &record, true).await?;
             self.report = new_report(self.planned);
-            (self.writes_looked_for, self.early) = (None, None);
+            (self.writes_looked_for, self.early, self.flat) = (None, None, false);
             times += 1;
         }
     }
@@ -309,10 +313,15 @@ impl<'a> Work<'a> {
         };
         let (asked, stored) =
             tokio::join!(self.ask_and_release(copied, held).instrument(stage("ask_source")), stored);
-        let asked = asked?;
-        stored.map_err(|error| self.target_failed(error))?;
-        self.stop_if_canceled()?;
-        Ok(asked)
+        let (expected, held) = asked?;
+        let stored = stored.map_err(|error| self.target_failed(error));
+        if let Err(stop) = stored.and_then(|()| self.stop_if_canceled()) {
+            if let Some(held) = held {
+                self.release_source(held).await;
+            }
+            return Err(stop);
+        }
+        Ok((expected, held))
     }
 
     /// What changed on the source, and whether the target's definition is the planned one.

@@ -80,7 +80,11 @@ impl<'a> Work<'a> {
                     let of_job = self.job.source_loads.acquire().await;
                     (of_job, self.job.of_source.source_loads.acquire().await)
                 };
-                let (of_job, of_cluster) = shown(Awaited::Turn { side: Side::Source }, turn).await;
+                let turn = shown(Awaited::Turn { side: Side::Source }, turn);
+                let (of_job, of_cluster) = tokio::select! {
+                    turn = turn => turn,
+                    () = self.job.cancel.cancelled() => return Err(Stop::Canceled),
+                };
                 Some((of_job.map_err(|_| Stop::Canceled)?, of_cluster.map_err(|_| Stop::Canceled)?))
             }
             false => None,
@@ -162,6 +166,8 @@ impl<'a> Work<'a> {
                 self.look_at_loaded().await?
             }
         };
+        let looked = Looked { before: self.record_before(&looked.before).await?, ..looked };
+        self.refuse_ghosts(&looked.before)?;
         self.tell_writes_arriving(&looked.before);
         let parts = self.copy(made, &looked).await?;
         let Looked { reader, before, .. } = looked;
@@ -200,7 +206,6 @@ impl<'a> Work<'a> {
         self.refuse_duplicates(&reader).await?;
         let now = reader.clone().fresh().await.map_err(|error| self.source_failed(error))?;
         let before = self.rows_before(&now).await?;
-        self.refuse_ghosts(&before)?;
         let splits = self.unplanned_splits(&now, &before.counts).await?;
         Ok(Looked { reader, now, before, splits })
     }
@@ -208,16 +213,16 @@ impl<'a> Work<'a> {
     /// Rows that came between the check and the copy are copied; but whoever wrote them may go on.
     fn tell_writes_arriving(&mut self, before: &Holding) {
         let Some(apart) = self.job.counted_at.map(|counted| counted.elapsed()) else { return };
-        let is_comparable = self.planned.answers() && apart <= COMPARED_MAX;
-        if let Some(whole) =
-            before.whole.filter(|whole| is_comparable && *whole != self.planned.rows_estimate)
-        {
-            self.warnings.push(arriving(&self.planned.source, self.planned.rows_estimate, whole, apart));
+        let is_known = self.warnings.iter().any(|warning| warning.code == Code::WritesArriving);
+        let (Some(whole), counted) = (before.whole, self.planned.rows_estimate) else { return };
+        let has_changed = if drift::expires(self.planned) { whole > counted } else { whole != counted };
+        if has_changed && self.planned.answers() && apart <= COMPARED_MAX && !is_known {
+            self.warnings.push(arriving(&self.planned.source, counted, whole, apart));
         }
     }
 
-    /// Rows of each part before the first attempt read the first one.
-    pub(super) async fn rows_before(&self, reader: &Reader) -> Result<Holding, Stop> {
+    /// Rows of each part now, and the stored segments where no earlier attempt looked at them.
+    async fn rows_before(&self, reader: &Reader) -> Result<Holding, Stop> {
         let job = self.job;
         let look = self.stored_before().await?;
         let stored_rows = look.as_ref().and_then(Look::stored_rows);
@@ -234,8 +239,14 @@ impl<'a> Work<'a> {
             Some(Look::Segments(_)) | None => None,
         };
         let (counts, whole) = (self.by_part(&counted), Some(counted.whole));
-        let document = serde_json::to_string(&Holding { counts, segment_rows, whole, stored: look });
-        let document = document.map_err(|error| self.store_failed(error))?;
+        Ok(Holding { counts, segment_rows, whole, stored: look })
+    }
+
+    /// Records what the source held before the first attempt read the first row, and gives what is recorded: that of an
+    /// earlier attempt, if one did.
+    async fn record_before(&self, before: &Holding) -> Result<Holding, Stop> {
+        let job = self.job;
+        let document = serde_json::to_string(before).map_err(|error| self.store_failed(error))?;
         let stored = job.store.record_source_counts(&job.attempt, self.position, document).await;
         let stored = stored.map_err(|error| self.store_failed(error))?;
         let before = Holding::read(&stored).map_err(|error| self.store_failed(error))?;

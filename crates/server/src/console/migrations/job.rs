@@ -177,9 +177,8 @@ impl Head {
 
 /// What a migration made on its target: `3 collections, 1,200 rows`.
 fn destroyed(t: Say, recorded: &Recorded) -> String {
-    let summary = recorded.began.as_ref().map(|began| &began.summary);
     let (collections, rows) =
-        summary.map_or((0, 0), |summary| (summary.collections_total, summary.rows_done));
+        recorded.began.as_ref().map_or((0, 0), |began| (began.collections_total, began.rows_done));
     let collections = labels::some_collections(t.0, usize::try_from(collections).unwrap_or(usize::MAX));
     let rows = t.with("{} rows", "{} 行", figures::count(rows));
     format!("{collections}{}{rows}", labels::comma(t.0))
