@@ -87,8 +87,9 @@ pub(crate) fn vecferry_at(
                 flush.0 = Some(meter.seconds());
                 meter.flush_begins(servers)?;
             }
+            Some("verifying") => flush.1 = flush.1.or(Some(meter.seconds())),
             Some("indexing") => {
-                flush.1 = Some(meter.seconds());
+                flush.1 = flush.1.or(Some(meter.seconds()));
                 // The target builds its indexes from now on: no part of the copy, and nobody waits for it.
                 meter.servers_end_here(servers)?;
             }

@@ -78,7 +78,7 @@ fn a_running_job_shows_its_steps_and_remembers_them() {
     assert_eq!(status["collections"][0]["phase"], "done");
     let steps: Vec<_> =
         status["history"].as_array().unwrap().iter().map(|step| step["phase"].clone()).collect();
-    let expected = ["creating", "loading_source", "copying", "flushing", "indexing", "verifying", "done"]
+    let expected = ["creating", "loading_source", "copying", "flushing", "verifying", "indexing", "done"]
         .map(|step| json!(step));
     assert_eq!(steps, expected);
 }

@@ -80,6 +80,10 @@ pub(super) fn spans(marks: &Marks, calls: &[Call]) -> Vec<Span> {
     // The stage looks before it says that rows are on their way.
     let copying = of_stage("copy").map(|call| call.begin).chain(phase("copying")).min_by(f64::total_cmp);
     let verified = of_stage("verify").map(|call| call.end).max_by(f64::total_cmp);
+    // A 2.3 is compared before its indexes are built.
+    let (index, verify) = (("index", phase("indexing")), ("verify", phase("verifying")));
+    let is_verified_first = verify.1.is_some_and(|begin| index.1.is_none_or(|other| begin < other));
+    let (first, second) = if is_verified_first { (verify, index) } else { (index, verify) };
     let begins = [
         ("check", Some(marks.begin)),
         ("probe and start", marks.planned),
@@ -89,8 +93,8 @@ pub(super) fn spans(marks: &Marks, calls: &[Call]) -> Vec<Span> {
         ("copy", first_page),
         ("second look at the source", last_page),
         ("flush", phase("flushing")),
-        ("index", phase("indexing")),
-        ("verify", phase("verifying")),
+        first,
+        second,
         ("last look", verified),
     ];
     let mut spans: Vec<Span> = Vec::new();
