@@ -157,6 +157,7 @@ function live(part) {
 /** Says that a part is at its end, where a reload would take from somebody what they are about to send. */
 function ended(note, told) {
   note.hidden = false;
+  note.classList.add("ended");
   note.textContent = `${told} ${say("Your changes on this page are kept until you reload it. ", "重新加载之前，您在此页面上的更改会保留。")}`;
   const button = document.createElement("button");
   button.type = "button";

@@ -96,7 +96,7 @@ inBrowser("the theme is the system's until another is chosen", { signedIn: false
   const dark = await background(page);
   await assertUsable(page);
   await page.getByRole("button", { name: "Light" }).click();
-  await assertSeen(page.getByRole("button", { name: "Dark" }));
+  await assertSeen(page.getByRole("button", { name: "System colors" }));
   const light = await background(page);
   assert.notEqual(light, dark);
   await assertUsable(page);

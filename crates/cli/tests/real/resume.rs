@@ -253,13 +253,21 @@ fn an_insert_of_a_dead_attempt_that_lands_before_the_job_goes_on_leaves_one_row_
 fn an_insert_of_a_dead_attempt_that_is_still_on_its_way_fails() {
     let mut oracle = Oracle::new(slow());
     make(&mut oracle, "never_landed", 20);
-    let (_proxy, held, state) = killed_with_an_insert_on_its_way("never_landed", "limited", &[]);
+    // A limit would refuse the insert before its collection is looked for.
+    let (_proxy, held, state) =
+        killed_with_an_insert_on_its_way("never_landed", "origin", &["--target-db", "default=never"]);
     let run = resumed(&state, &only_job(&state));
     assert_eq!(run.succeeded()["collections"][0]["rows"], 20_000);
     let reply = held.release(PATIENCE).unwrap();
     let status = reply.status().expect("the server answers");
     assert!(status.reason.contains("collection not found"), "a dead attempt's insert: {status:?}");
-    assert_arrived(&mut oracle, "never_landed");
+    oracle.run(
+        r#"
+        origin.load("never_landed")
+        origin.load("never_landed", db="never")
+        assert same(origin, origin, "never_landed", target_db="never") == 20000
+        "#,
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::job::{address, refused};
 use super::part::Typed;
 use super::record::Recorded;
 use super::words;
+use crate::access::Action;
 use crate::api::extract::OptionalBody;
 use crate::api::jobs::{self, CancelRequest, RateRequest, ResumeRequest};
 use crate::api::migrations::Source;
@@ -44,7 +45,13 @@ fn of(visit: &Visit) -> (State<Arc<crate::service::Service>>, Signed) {
 pub(super) async fn cancel(visit: Visit, Path((project_id, job_id)): Ids, form: Form) -> Shown {
     let recorded = Recorded::read(&visit, &project_id, &job_id).await?;
     let clean = form.has("clean");
-    let confirm = if clean { confirmed(&recorded, &form) } else { Ok(None) };
+    // Whoever may not do it is not asked to confirm it.
+    let allowed = jobs::job(&visit.service, &visit.caller, &job_id, Action::Administer).await;
+    let confirm = match allowed {
+        Ok(_) if clean => confirmed(&recorded, &form),
+        Ok(_) => Ok(None),
+        Err(refusal) => Err(refusal),
+    };
     let done = match confirm {
         Ok(confirm) => {
             let (state, signed) = of(&visit);
