@@ -97,7 +97,7 @@ fn a_limit_is_changed_while_the_job_runs_and_refused_when_it_is_complete() {
     status.args(["status", "--lang", "zh", "--state-dir"]).arg(seen.command.state_dir()).arg(&id);
     let shown = status.output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("限速：100rows/s\n受限于：--max-rate\n"), "{shown}");
+    assert!(shown.contains("限速：100 行/秒\n受限于：--max-rate\n"), "{shown}");
 
     let wrong = seen.command.of_same_state(slow(), "rate", &[&id, "fast"]);
     wrong.failed(2, "VF-0015", "`fast` is not a valid rate limit: it does not end with `/s`");
