@@ -493,7 +493,7 @@ fn another_command_limits_and_cancels_a_job_that_is_followed() {
         limited.events()[0],
         json!({"event": "rate_set", "job_id": job_id, "max_rate": "20MB/s", "live": true})
     );
-    held.world.run(&["status", &job_id]).assert_says(&["20MB/s"]);
+    held.world.run(&["status", &job_id]).assert_says(&["20 MB/s"]);
     let canceling = held.world.spawn(&["cancel", &job_id]);
     let canceled = canceling.ended();
     canceled.assert_code(0);
@@ -529,7 +529,7 @@ fn a_finished_job_is_compared_again_and_then_removed() {
     world.run(&migrate(&["--max-rate", "20MB/s"])).assert_code(0);
     let job = world.only_job();
     let job_id = job["jobId"].as_str().unwrap();
-    world.run(&["status", job_id]).assert_says(&["20MB/s"]);
+    world.run(&["status", job_id]).assert_says(&["20 MB/s"]);
 
     let equal = world.run(&["verify", job_id, "--level", "full"]);
     equal.assert_code(0);

@@ -81,19 +81,17 @@ fn an_insert_that_was_carried_out_and_answered_an_error_is_there_once() {
     oracle().run(r#"simple(source, "carried_out", 600)"#);
     let proxy = FaultProxy::start(&servers().uri("target"));
     let (source, target) = (servers().uri("source"), proxy.uri());
-    for (nth, code, level) in
-        [(1, 65535, "none"), (2, 65535, "none"), (2, 1100, "sample"), (3, 65535, "sample")]
-    {
+    for (code, level) in [(65535, "none"), (1100, "none"), (1100, "sample"), (65535, "sample")] {
         let status = common::Status { code, reason: "a channel failed".into(), ..common::Status::default() };
         let answer = Fault::AnswerAfterApply(Answer::Status(status));
-        let fault = proxy.arm("Insert", When::Nth(nth), answer);
+        let fault = proxy.arm("Insert", When::Nth(1), answer);
         let (run, _state) = migrate(&source, &target, "carried_out", &["--verify", level]);
         fault.disarm();
         let collection = &run.succeeded()["collections"][0];
         assert_eq!(
             (&collection["rows"], &collection["quarantined"]),
             (&600.into(), &0.into()),
-            "insert {nth}"
+            "{code}, {level}"
         );
         assert_eq!(fault.fired(), 1);
         assert_arrived_and_drop("carried_out", 600);
