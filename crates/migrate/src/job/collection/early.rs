@@ -60,10 +60,10 @@ impl<'a> Work<'a> {
             && !job.request.wait_index
             && job.dispatcher.is_none()
             && job.pace.max_rate().is_none();
-        let Ok(turn) = job.of_target.early_loads.try_acquire() else { return Ok(()) };
         if !is_worth_it || !is_quick {
             return Ok(());
         }
+        let Ok(turn) = job.of_target.early_loads.try_acquire() else { return Ok(()) };
         self.flat = true;
         let loaded = async {
             let free = repeat(&job.cancel, || free_memory(&job.target)).await?;

@@ -102,7 +102,7 @@ impl<'a> Work<'a> {
         let (target, planned) = (&self.job.target, self.planned);
         let indexed = async {
             let job_id = self.job.attempt.job_id();
-            if self.flat || flat_index::is_wanted(target, planned, job_id) {
+            if flat_index::is_wanted(target, planned, job_id) {
                 flat_index::remove(target, planned, job_id, cancel).await?;
             }
             target::create_indexes(target, planned, cancel).await
