@@ -11,6 +11,7 @@ use vecferry_milvus::schema::{Family, family, parameters};
 use vecferry_milvus::{Client, Error, ErrorKind, Flavor, Index, LoadState};
 use vecferry_store::JobId;
 
+use crate::cluster::release::release;
 use crate::cluster::retry::repeat;
 use crate::plan::{NewIndex, PlannedCollection};
 
@@ -110,7 +111,7 @@ pub(crate) async fn remove(
         return Ok(());
     }
     if repeat(cancel, || target.load_state(name, None)).await? != LoadState::NotLoaded {
-        repeat(cancel, || target.release_collection(name)).await?;
+        repeat(cancel, || release(target, name)).await?;
     }
     for index in left {
         repeat(cancel, || target.drop_index(name, &index.field, &index.name)).await?;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::parameter;
 use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, LoadState, Segment};
 
+use crate::cluster::release::release;
 use crate::cluster::retry::{WaitError, repeat, sleep, unless_canceled};
 use crate::cluster::waits::{Waiting, load_stall_max};
 use crate::event::{Awaited, Side};
@@ -207,7 +208,7 @@ impl LoadedParts {
             return Ok(());
         }
         if self.loaded.is_empty() {
-            client.release_collection(name).await?;
+            release(client, name).await?;
         } else {
             client.release_partitions(name, &self.missing).await?;
         }

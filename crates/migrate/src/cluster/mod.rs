@@ -7,6 +7,7 @@ pub(crate) mod flush;
 pub(crate) mod inventory;
 pub(crate) mod load_state;
 pub mod reach;
+pub(crate) mod release;
 pub(crate) mod rename;
 pub(crate) mod retry;
 pub mod row_size;

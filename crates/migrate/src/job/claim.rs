@@ -11,6 +11,7 @@ use vecferry_store::{Attempt, CollectionRecord, JobId, Position, Reserved, Store
 
 use super::run::replaced;
 use crate::cluster::connect::refusal;
+use crate::cluster::release::release;
 use crate::cluster::rename::Renames;
 use crate::cluster::retry::repeat;
 use crate::plan::PlannedCollection;
@@ -264,7 +265,7 @@ impl Claim<'_> {
     pub(super) async fn drop(&self, name: &CollectionName) -> Result<(), Problem> {
         let never = CancellationToken::new();
         let dropped = async {
-            repeat(&never, || self.target.release_collection(name)).await?;
+            repeat(&never, || release(self.target, name)).await?;
             repeat(&never, || self.target.drop_collection(name)).await
         };
         let Err(error) = dropped.await else { return Ok(()) };

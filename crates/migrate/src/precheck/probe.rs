@@ -11,6 +11,7 @@ use vecferry_policy::{NameKind, check_name};
 
 use super::names::forbidden_name;
 use crate::cluster::connect::{product, refusal};
+use crate::cluster::release::release;
 use crate::cluster::retry::{WaitError, repeat, unless_canceled};
 use crate::cluster::waits::shown;
 use crate::event::Awaited;
@@ -189,6 +190,6 @@ async fn remove(client: &Client, name: &CollectionName) -> Result<(), Error> {
         Err(error) if error.kind() == ErrorKind::CollectionNotFound => Ok(()),
         done => done,
     };
-    unless_absent(repeat(&never, || client.release_collection(name)).await)?;
+    unless_absent(repeat(&never, || release(client, name)).await)?;
     unless_absent(repeat(&never, || client.drop_collection(name)).await)
 }

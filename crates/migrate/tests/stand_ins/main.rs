@@ -34,6 +34,7 @@ mod oversize;
 mod probed;
 mod rbac;
 mod registered;
+mod released;
 mod releases;
 mod restored;
 mod together;

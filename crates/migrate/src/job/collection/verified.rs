@@ -3,6 +3,7 @@
 use super::{Stop, Work};
 use crate::cluster::flush;
 use crate::cluster::load_state::{free_memory, memory_estimate, wait_until_complete};
+use crate::cluster::release::release;
 use crate::cluster::retry::{repeat, unless_canceled};
 use crate::cluster::waits::shown;
 use crate::copy::{CopyJob, Refusals, SettleError, settle_doubts};
@@ -387,8 +388,7 @@ impl<'a> Work<'a> {
 
     pub(super) async fn release_target(&self, name: &CollectionName) -> Result<(), Stop> {
         let never = tokio_util::sync::CancellationToken::new();
-        repeat(&never, || self.job.target.release_collection(name))
-            .await
-            .map_err(|error| self.target_failed(error))
+        let released = repeat(&never, || release(&self.job.target, name)).await;
+        released.map_err(|error| self.target_failed(error))
     }
 }
