@@ -475,7 +475,7 @@ pub(crate) struct JobArgs {
     /// Source collections that are not loaded: load them for the copy only, or reject them
     #[arg(long, value_name = "HOW", value_enum, default_value_t = SourceLoadArg::Temporary)]
     pub(crate) source_load: SourceLoadArg,
-    /// How many source collections to load for the copy at the same time
+    /// How many source collections to load for the copy at the same time; eight small ones (16 MiB) count as one
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) source_load_parallel: u8,
     /// Duplicate primary keys: copy one row of each and warn, or reject the collection

@@ -113,7 +113,11 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
     ("", "users_file", "保存这些密码的文件 [默认值：状态目录中的 users/JOB.json]"),
     ("", "verify", "校验方式：count 比对行数，sample 再逐位比对随机抽样的行，full 逐位比对每一行"),
     ("", "source_load", "如何处理源集群上未加载的 Collection：为复制临时加载，或拒绝迁移"),
-    ("", "source_load_parallel", "源集群上最多同时为复制加载多少个 Collection"),
+    (
+        "",
+        "source_load_parallel",
+        "源集群上最多同时为复制加载多少个 Collection；八个小 Collection（16 MiB）计为一个",
+    ),
     ("", "duplicates", "如何处理源集群中的重复主键：每个主键复制一行并给出警告，或拒绝迁移该 Collection"),
     (
         "",

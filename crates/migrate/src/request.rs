@@ -108,7 +108,7 @@ pub struct MigrateRequest {
     pub verify: VerifyLevel,
     /// What may be done to unloaded source collections.
     pub source_load: SourceLoad,
-    /// How many of them may be loaded at once.
+    /// How many of them may be loaded at once; eight small ones count as one.
     pub source_load_parallel: usize,
     /// What repeated keys mean.
     pub duplicates: Duplicates,

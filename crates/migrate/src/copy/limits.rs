@@ -14,7 +14,7 @@ pub struct Limits {
     /// Bytes of pages that are read and not acknowledged yet. The process needs about twice that at most.
     pub in_flight_bytes_max: usize,
     /// Collections under way at once into one target, if all are small: with many it is the steps that take time, not the
-    /// rows. A large one counts for four.
+    /// rows. A large one counts for eight.
     pub collections_max: u32,
     /// Inserts under way at once into one target, where it takes as many.
     pub inserts_max: usize,
@@ -29,10 +29,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             in_flight_bytes_max: 72 << 20,
-            collections_max: 16,
+            collections_max: 32,
             inserts_max: 6,
             source_loads_max: 64,
-            target_loads_max: 8,
+            target_loads_max: 16,
         }
     }
 }

@@ -35,7 +35,9 @@ use vecferry_milvus::{Client, Consistency, Flavor, FlushHandle};
 use vecferry_store::{Attempt, JobId, JobRecord, JobState, Position, Store, WorkerId};
 
 /// A large one counts for so many: more of these only divide the same servers among more copies.
-const COLLECTION_UNITS: u32 = 4;
+const COLLECTION_UNITS: u32 = 8;
+/// So many small collections of the source may be loaded instead of a large one.
+pub(super) const SOURCE_LOAD_UNITS: u32 = 8;
 /// Up to this size in the memory of a server a collection is small.
 const SMALL_BYTES_MAX: u64 = 16 << 20;
 
@@ -52,7 +54,7 @@ pub(crate) struct Job {
     pub(super) worker: WorkerId,
     pub(super) budget: Budget,
     pub(super) pace: Arc<Pace>,
-    /// Source collections that this job may hold loaded at once.
+    /// What this job may hold loaded of the source at once: [`SOURCE_LOAD_UNITS`] for each collection, one for a small one.
     pub(super) source_loads: Semaphore,
     pub(super) limits: Limits,
     /// What it shares with other jobs of the same source.
@@ -297,6 +299,11 @@ impl Job {
             report.verified = VerifyLevel::None;
         }
     }
+}
+
+/// What a collection takes of [`Job::source_loads`] while it is loaded.
+pub(super) fn source_load_units(memory_bytes: u64) -> u32 {
+    if memory_bytes <= SMALL_BYTES_MAX { 1 } else { SOURCE_LOAD_UNITS }
 }
 
 /// What a collection takes of [`Limits::target_loads_max`] while it is loaded.

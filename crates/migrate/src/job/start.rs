@@ -7,7 +7,7 @@ use super::history;
 use super::migration::Migration;
 use super::pace;
 use super::quarantine;
-use super::run::Job;
+use super::run::{Job, SOURCE_LOAD_UNITS};
 use super::times::Times;
 use crate::cluster::connect::refusal;
 use crate::cluster::inventory;
@@ -111,7 +111,9 @@ impl Migration {
             worker: WorkerId::generate(),
             budget: self.resources.budget(),
             pace: Arc::new(Pace::new(Arc::clone(&of_target.places), max_rate)),
-            source_loads: Semaphore::new(self.request.source_load_parallel.max(1)),
+            source_loads: Semaphore::new(
+                self.request.source_load_parallel.max(1) * SOURCE_LOAD_UNITS as usize,
+            ),
             limits: self.resources.limits(),
             of_source: self.resources.cluster(self.source.endpoint()),
             of_target,

@@ -10,6 +10,7 @@ use crate::event::{Awaited, Phase};
 use crate::job::drift::{self, Holding};
 use crate::job::duplicates::find_duplicates;
 use crate::job::finding::Finding;
+use crate::job::run::source_load_units;
 use crate::job::writes::Look;
 use crate::plan::Keys;
 use crate::plan::properties::PROPERTY_TTL;
@@ -76,8 +77,10 @@ impl<'a> Work<'a> {
         // Held until the source is released again: the permit is what bounds the loads.
         let permits = match self.planned.needs_load {
             true => {
+                let units =
+                    source_load_units(memory_estimate(&self.planned.described, self.planned.rows_estimate));
                 let turn = async {
-                    let of_job = self.job.source_loads.acquire().await;
+                    let of_job = self.job.source_loads.acquire_many(units).await;
                     (of_job, self.job.of_source.source_loads.acquire().await)
                 };
                 let turn = shown(Awaited::Turn { side: Side::Source }, turn);
