@@ -293,16 +293,17 @@ async fn progress(
 ) -> std::result::Result<Option<(Status, Option<String>)>, Refusal> {
     let (skipped, collections_max) = collections_page(query)?;
     let job_id = JobId::from(job_id);
-    let lines = match service.outline(&job_id).await {
-        Ok(lines) => lines,
-        Err(error) if error.kind() == ErrorKind::UnknownJob => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+    let lines = service.outline(&job_id).await?;
     let total = lines.len();
     let entered = lines.into_iter().filter(|line| line.phase != Phase::Waiting);
     let entered = entered.map(|line| (line.name, line.phase)).collect();
     let part = StatusPart { entered: &entered, steps_max: STEPS_MAX, skipped, collections_max };
-    let status = Status::part(&**service.store(), &job_id, part).await?;
+    let status = match Status::part(&**service.store(), &job_id, part).await {
+        Ok(status) => status,
+        // It did not begin yet.
+        Err(problem) if problem.code == Code::UnknownJob => return Ok(None),
+        Err(problem) => return Err(problem.into()),
+    };
     let next = skipped.saturating_add(collections_max);
     Ok(Some((status, (next < total).then(|| next.to_string()))))
 }
