@@ -211,6 +211,7 @@ async fn details_come_in_pages(world: &World, job_id: &str, names: &[String]) {
     change(&world.store, "UPDATE migrations SET reason = NULL WHERE job_id = $1", &[job_id.into()]).await;
 }
 
+#[allow(clippy::print_stdout, reason = "times for `docs/benchmarks.md`, seen with `--nocapture`")]
 async fn a_thousand_collections_come_in_pages(place: Place) {
     let mut settings = settings();
     settings.jobs.per_process_max = 1;
@@ -224,7 +225,6 @@ async fn a_thousand_collections_come_in_pages(place: Place) {
     let small = async |query: &str| {
         let began = Instant::now();
         let page = browser.page(&format!("{path}{query}")).await;
-        // For `docs/benchmarks.md`; seen with `--nocapture`.
         println!("{} ms for the page of {COLLECTIONS} collections{query}", began.elapsed().as_millis());
         assert!(page.len() < PAGE_BYTES_MAX, "{query}: {} bytes", page.len());
         page
