@@ -66,10 +66,13 @@ pub enum Awaited {
         /// Which.
         check: CheckId,
     },
-    /// A server loads a collection, and does not say how far it is.
+    /// A server loads a collection, and does not say how many rows are in memory.
     Load {
         /// Which server.
         side: Side,
+        /// How much of it is in memory, in percent, where the server says that.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        percent: Option<u8>,
     },
     /// A server loads a collection.
     Memory {

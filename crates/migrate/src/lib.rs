@@ -35,7 +35,7 @@ pub use copy::{
 pub use job::worker::{ByWorkers, Worker};
 pub use job::{
     Canceled, CollectionStatus, DryCollection, DryRunReport, JobStatus, Migration, Passed, PreCheck, RateSet,
-    Resumed, Status, cancel, load, set_max_rate, verify,
+    Resumed, Status, StatusPart, cancel, load, set_max_rate, verify,
 };
 pub use plan::file::PlanFile;
 pub use plan::{Change, CollectionSummary, Keys, Plan, PlanSummary, PlannedCollection};

@@ -11,7 +11,7 @@ pub use check::{Check, CheckId, Outcome};
 pub use document::retell;
 pub use failure::{Worded, words_of};
 pub(crate) use failure::{canceled, found, message_of, name_fault, of_server, zh};
-pub(crate) use size::{does_not_fit, mebibytes, partitions_disagree};
+pub(crate) use size::{does_not_fit, grouped, mebibytes, partitions_disagree};
 pub(crate) use store::store_failed;
 pub use store::{database_problem, is_store_unavailable, state_problem, store_problem};
 pub(crate) use vecferry_words::Told;

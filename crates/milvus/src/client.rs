@@ -84,7 +84,7 @@ macro_rules! answers {
 
 answers! {
     AllocTimestampResponse DescribeDatabaseResponse DescribeIndexResponse FlushResponse GetCollectionStatisticsResponse
-    GetFlushStateResponse GetLoadStateResponse GetMetricsResponse GetPersistentSegmentInfoResponse
+    GetFlushStateResponse GetLoadStateResponse GetLoadingProgressResponse GetMetricsResponse GetPersistentSegmentInfoResponse
     GetQuerySegmentInfoResponse GetReplicasResponse GetVersionResponse ListAliasesResponse ListCredUsersResponse ListDatabasesResponse
     ListPrivilegeGroupsResponse ListResourceGroupsResponse MutationResult QueryResults SelectGrantResponse
     SelectRoleResponse SelectUserResponse ShowCollectionsResponse ShowPartitionsResponse
@@ -482,6 +482,24 @@ impl Client {
             common::LoadState::Loading => LoadState::Loading,
             common::LoadState::Loaded => LoadState::Loaded,
         })
+    }
+
+    /// How much of a collection, or of the least loaded of some partitions, is in memory, in percent; `None` where the server
+    /// has no such call. That all of it is there does not mean that it answers.
+    pub async fn loading_progress(
+        &self,
+        name: &CollectionName,
+        partitions: &[String],
+    ) -> Result<Option<u8>, Error> {
+        let request = pb::GetLoadingProgressRequest {
+            db_name: name.db.clone(),
+            collection_name: name.name.clone(),
+            partition_names: partitions.to_vec(),
+        };
+        let answer = self.control::<pb::GetLoadingProgressResponse>("GetLoadingProgress", &name.db, &request);
+        let answer = answer.await.map_err(|error| error.about(name));
+        let percent = |answer: pb::GetLoadingProgressResponse| answer.progress.clamp(0, 100);
+        Ok(if_offered(answer)?.map(percent).and_then(|percent| u8::try_from(percent).ok()))
     }
 
     /// Starts to load a collection.

@@ -7,13 +7,14 @@ const say = (en, zh) => (lang.startsWith("zh") ? zh : en);
 /** Times in the viewer's zone, with the full time as the title. */
 function localTimes(root) {
   const short = new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "short" });
+  const second = new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "medium" });
   const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
   const minute = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", hour12: false });
   const full = new Intl.DateTimeFormat(lang, { dateStyle: "full", timeStyle: "long" });
   for (const element of root.querySelectorAll("time[datetime]")) {
     const at = new Date(element.dateTime);
     if (Number.isNaN(at.getTime())) continue;
-    element.textContent = ({ clock, minute }[element.dataset.form] || short).format(at);
+    element.textContent = ({ clock, minute, second }[element.dataset.form] || short).format(at);
     element.title = full.format(at);
   }
   // A time that is typed is one of the viewer's zone.

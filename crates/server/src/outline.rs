@@ -26,12 +26,76 @@ pub(crate) struct Line {
     pub(crate) phase: Phase,
     /// The last step of its work, where it has ended before its time.
     pub(crate) reached: Phase,
+    /// What was done behind its copy.
+    pub(crate) behind: Behind,
     pub(crate) rows: u64,
     pub(crate) rows_total: u64,
     pub(crate) bytes: u64,
     pub(crate) worked_seconds: f64,
     /// Only of one that is complete.
     pub(crate) done: Option<Arc<Done>>,
+}
+
+/// What a collection entered since its rows were copied: its indexes are begun behind the comparison where the target can be
+/// loaded without them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// Neither.
+    #[default]
+    Nothing,
+    /// Its indexes.
+    Indexed,
+    /// The comparison.
+    Compared,
+    /// Its indexes, and the comparison behind them.
+    IndexedCompared,
+    /// The comparison, and its indexes behind it.
+    ComparedIndexed,
+}
+
+impl Behind {
+    /// What it is once a step is entered.
+    pub(crate) fn after(self, phase: Phase) -> Self {
+        match (phase, self) {
+            // What was copied once more is indexed and compared once more.
+            (
+                Phase::Waiting | Phase::LoadingSource | Phase::Creating | Phase::Copying | Phase::Flushing,
+                _,
+            ) => Self::Nothing,
+            (Phase::Indexing, Self::Nothing) => Self::Indexed,
+            (Phase::Indexing, Self::Compared) => Self::ComparedIndexed,
+            (Phase::Verifying, Self::Nothing) => Self::Compared,
+            (Phase::Verifying, Self::Indexed) => Self::IndexedCompared,
+            (Phase::Indexing | Phase::Verifying | Phase::Done | Phase::Failed | Phase::Canceled, known) => {
+                known
+            }
+        }
+    }
+
+    /// Whether it was indexed, or is.
+    pub(crate) fn is_indexed(self) -> bool {
+        match self {
+            Self::Indexed | Self::IndexedCompared | Self::ComparedIndexed => true,
+            Self::Nothing | Self::Compared => false,
+        }
+    }
+
+    /// Whether it was compared, or is.
+    pub(crate) fn is_compared(self) -> bool {
+        match self {
+            Self::Compared | Self::IndexedCompared | Self::ComparedIndexed => true,
+            Self::Nothing | Self::Indexed => false,
+        }
+    }
+
+    /// Whether the comparison came first; none where neither began.
+    pub(crate) fn compares_first(self) -> Option<bool> {
+        match self {
+            Self::Nothing => None,
+            Self::Indexed | Self::IndexedCompared => Some(false),
+            Self::Compared | Self::ComparedIndexed => Some(true),
+        }
+    }
 }
 
 /// What is known of a collection that is complete.
@@ -129,11 +193,12 @@ struct Entered {
     event_id: i64,
     phase: Phase,
     reached: Phase,
+    behind: Behind,
 }
 
 impl Default for Entered {
     fn default() -> Self {
-        Self { event_id: 0, phase: Phase::Waiting, reached: Phase::Waiting }
+        Self { event_id: 0, phase: Phase::Waiting, reached: Phase::Waiting, behind: Behind::Nothing }
     }
 }
 
@@ -209,6 +274,7 @@ impl Kept {
                 if phase < Phase::Failed {
                     entered.reached = phase;
                 }
+                entered.behind = entered.behind.after(phase);
             }
             if is_all {
                 return Ok(());
@@ -253,7 +319,7 @@ impl Kept {
     }
 
     fn line(&self, outline: CollectionOutline, (rows, bytes): (u64, u64)) -> Line {
-        let Entered { phase, reached, .. } = self.entered(&outline.source);
+        let Entered { phase, reached, behind, .. } = self.entered(&outline.source);
         // What was removed again is not done any more, whatever it entered before.
         let phase = if phase == Phase::Done && !outline.done { Phase::Waiting } else { phase };
         let done = self.done.get(&outline.position).filter(|_| outline.done);
@@ -265,6 +331,7 @@ impl Kept {
             target: outline.target,
             phase,
             reached: if phase == Phase::Waiting { Phase::Waiting } else { reached },
+            behind: if phase == Phase::Waiting { Behind::Nothing } else { behind },
             rows,
             rows_total: if done.is_some() { rows } else { outline.rows_total },
             bytes,

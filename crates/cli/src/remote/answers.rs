@@ -79,11 +79,30 @@ pub(super) struct Details {
     /// What `vecferry status --json` shows of a job; absent before the job began.
     #[serde(default)]
     pub(super) progress: Option<Value>,
+    /// For the next page of its collections.
+    #[serde(default)]
+    pub(super) cursor: Option<String>,
     #[serde(default)]
     pub(super) problems: Vec<Value>,
+    /// Problems that are left out.
+    #[serde(default, rename = "problemsLeftOut")]
+    pub(super) problems_left_out: usize,
 }
 
 impl Details {
+    /// Takes up another page of collections.
+    pub(super) fn add(&mut self, page: Self) {
+        self.cursor = page.cursor;
+        let collections = |progress: Option<Value>| match progress?.get_mut("collections")?.take() {
+            Value::Array(collections) => Some(collections),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => None,
+        };
+        let known = self.progress.as_mut().and_then(|progress| progress["collections"].as_array_mut());
+        if let (Some(known), Some(more)) = (known, collections(page.progress)) {
+            known.extend(more);
+        }
+    }
+
     /// How far the job is, if it began.
     pub(super) fn progress(&self) -> Option<Progress> {
         Progress::deserialize(self.progress.as_ref()?).ok()
@@ -136,5 +155,29 @@ impl Task {
     /// Whether it came to its end.
     pub(super) fn is_successful(&self) -> bool {
         self.status == "SUCCESSFUL"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn collections_of_a_job_come_in_pages() {
+        let page = |names: &[&str], cursor: Option<&str>| {
+            let collections: Vec<_> = names.iter().map(|name| json!({ "collection": name })).collect();
+            let job = json!({"jobId": "job", "type": "MIGRATION", "status": "IN_PROGRESS", "progress": "0",
+                "createTime": "", "plannedStartTime": "", "projectId": "", "sourceAddress": "",
+                "targetClusterId": "", "targetAddress": "", "createdBy": ""});
+            let document = json!({"job": job, "progress": {"collections": collections}, "cursor": cursor});
+            Details::deserialize(document).unwrap()
+        };
+        let mut details = page(&["a", "b"], Some("2"));
+        details.add(page(&["c"], None));
+        let all: Vec<_> = details.progress.unwrap()["collections"].as_array().unwrap().clone();
+        let names: Vec<_> = all.iter().map(|one| one["collection"].as_str().unwrap()).collect();
+        assert_eq!((names, details.cursor), (vec!["a", "b", "c"], None));
     }
 }

@@ -25,6 +25,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The same until its rate is limited: what is copied before that is copied without a limit.
 const INTERVAL_OF_RATE: Duration = Duration::from_millis(250);
 
+/// Pages of collections of a job, a thousand on each.
+const PAGES_MAX: usize = 1_000;
+
 /// A line of `--json` about a job that is not followed to its end, or has no report.
 #[derive(Serialize)]
 struct Ended<'a> {
@@ -35,9 +38,16 @@ struct Ended<'a> {
     problems: &'a [Problem],
 }
 
-/// Everything about a job.
+/// Everything about a job, with all its collections, which come in pages.
 pub(super) async fn details(client: &Client, job_id: &str) -> Result<Details, Failure> {
-    client.get(&format!("/v2/jobs/{job_id}/details")).await
+    let path = format!("/v2/jobs/{job_id}/details");
+    let mut details: Details = client.get(&path).await?;
+    let mut pages = 1;
+    while let Some(cursor) = details.cursor.take().filter(|_| pages < PAGES_MAX) {
+        details.add(client.get(&format!("{path}?cursor={cursor}")).await?);
+        pages += 1;
+    }
+    Ok(details)
 }
 
 /// Begins a job, or goes on with one, and shows it until it ends. A first signal cancels it, a second one leaves it to the
@@ -164,8 +174,12 @@ pub(super) async fn finish(output: &Output, client: &Client, details: &Details) 
     };
     let problems: Vec<_> = details.problems.iter().map(|problem| client.problem(problem)).collect();
     // The report of an earlier attempt says nothing of one that was refused.
-    let of_this =
-        report.filter(|report| Some(report.state) == details.job.state() && report.problems == problems);
+    let is_of_this = |report: &Report| {
+        Some(report.state) == details.job.state()
+            && report.problems.len() == problems.len() + details.problems_left_out
+            && report.problems.starts_with(&problems)
+    };
+    let of_this = report.filter(is_of_this);
     let exit = match of_this {
         Some(report) => {
             show(output, &report);

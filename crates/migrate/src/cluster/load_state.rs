@@ -266,7 +266,7 @@ async fn poll_until_loaded(
         None => None,
     };
     let (started, mut waiting, mut moved) = (Instant::now(), Waiting::begin(), Instant::now());
-    let mut most = 0;
+    let (mut most, mut most_percent) = (0, 0);
     loop {
         let state = repeat(cancel, || state_of(client, name, partitions)).await?;
         let rows = match state {
@@ -291,7 +291,13 @@ async fn poll_until_loaded(
                 );
                 (awaited, detail)
             }
-            InMemory::NotTold | InMemory::NotOffered => (Awaited::Load { side }, Told::from("")),
+            InMemory::NotTold | InMemory::NotOffered => {
+                let percent = loading_percent(client, name, (state, partitions)).await;
+                if percent > Some(most_percent) {
+                    (most_percent, moved) = (percent.unwrap_or_default(), Instant::now());
+                }
+                (Awaited::Load { side, percent }, Told::from(""))
+            }
         };
         let stall_max = match state {
             LoadState::NotLoaded => RECOVERY_WAIT_MAX.min(load_stall_max()),
@@ -309,6 +315,22 @@ async fn poll_until_loaded(
         let poll = (started.elapsed() / 10).clamp(LOAD_POLL, LOAD_POLL_MAX);
         waiting.during(&awaited, sleep(poll, cancel)).await;
     }
+}
+
+/// How far a load under way is, where the server says that; it need not, and nothing ends by that.
+async fn loading_percent(
+    client: &Client,
+    name: &CollectionName,
+    (state, partitions): (LoadState, Option<&[String]>),
+) -> Option<u8> {
+    if state != LoadState::Loading {
+        return None;
+    }
+    let told = client.loading_progress(name, partitions.unwrap_or_default()).await;
+    told.unwrap_or_else(|error| {
+        tracing::debug!(%error, "how far the load is is not known");
+        None
+    })
 }
 
 /// The load state of a whole collection, or of the partition of some that is least loaded.

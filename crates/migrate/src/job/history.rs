@@ -25,6 +25,14 @@ pub struct Passed {
     pub phase: Phase,
 }
 
+impl Passed {
+    /// What an event tells; none of one that this version does not know.
+    pub(super) fn of(EventRecord { attempt, at, event, .. }: EventRecord) -> Option<Self> {
+        let Entry { collection, phase } = serde_json::from_str(&event).ok()?;
+        Some(Self { attempt, at, collection, phase })
+    }
+}
+
 /// As it is in the store.
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
@@ -44,10 +52,7 @@ pub(super) async fn history(store: &dyn Store, job_id: &JobId) -> Result<Vec<Pas
         let recorded = store.events(job_id, after, EVENTS_AT_ONCE).await?;
         let Some(last) = recorded.last() else { return Ok(passed) };
         after = Some(last.event_id);
-        passed.extend(recorded.into_iter().filter_map(|EventRecord { attempt, at, event, .. }| {
-            let Entry { collection, phase } = serde_json::from_str(&event).ok()?;
-            Some(Passed { attempt, at, collection, phase })
-        }));
+        passed.extend(recorded.into_iter().filter_map(Passed::of));
     }
 }
 

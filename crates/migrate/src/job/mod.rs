@@ -38,4 +38,4 @@ pub use history::Passed;
 pub use load::load;
 pub use migration::{Migration, PreCheck};
 pub use resume::Resumed;
-pub use status::{CollectionStatus, JobStatus, Status};
+pub use status::{CollectionStatus, JobStatus, Status, StatusPart};

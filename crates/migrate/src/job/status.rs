@@ -79,6 +79,9 @@ pub struct Status {
     pub collections: Vec<CollectionStatus>,
     /// Every step that a collection entered, oldest first.
     pub history: Vec<Passed>,
+    /// Older steps that are left out of `history`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history_left_out: Option<u64>,
     /// Where updates of existing rows can't be detected.
     pub warnings: Vec<Problem>,
 }
@@ -106,6 +109,26 @@ pub struct CollectionStatus {
     pub phase: Option<Phase>,
 }
 
+/// What of a job is read where all of it would be too much: it may have thousands of collections, and each resume adds
+/// steps of them.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusPart<'a> {
+    /// The last step of each collection that entered one, by its name on the source.
+    pub entered: &'a BTreeMap<String, Phase>,
+    /// The newest steps of the history.
+    pub steps_max: usize,
+    /// Collections before those that are wanted.
+    pub skipped: usize,
+    /// Collections that are wanted.
+    pub collections_max: usize,
+}
+
+/// The steps of a job, or the newest of them.
+struct Steps {
+    passed: Vec<Passed>,
+    left_out: u64,
+}
+
 impl Status {
     /// Reads the record of a job.
     ///
@@ -114,17 +137,43 @@ impl Status {
     pub async fn of(store: &dyn Store, job_id: &JobId) -> Result<(Self, JobSummary), Problem> {
         let failed = |error| store_problem(store, job_id.as_str(), &error);
         let job = store.summary(job_id).await.map_err(failed)?;
-        let history = history(store, job_id).await.map_err(failed)?;
-        let recorded = store.collections(job_id).await.map_err(failed)?;
+        let passed = history(store, job_id).await.map_err(failed)?;
+        // The last step of each collection: a job may have thousands of them.
+        let entered = passed.iter().map(|passed| (passed.collection.clone(), passed.phase)).collect();
+        let steps = Steps { passed, left_out: 0 };
+        let part =
+            StatusPart { entered: &entered, steps_max: usize::MAX, skipped: 0, collections_max: usize::MAX };
+        let status = Self::read(store, &job, steps, part).await.map_err(failed)?;
+        Ok((status, job))
+    }
+
+    /// Reads a part of the record of a job.
+    ///
+    /// # Errors
+    /// There is no such job, or the store can't be read.
+    pub async fn part(store: &dyn Store, job_id: &JobId, part: StatusPart<'_>) -> Result<Self, Problem> {
+        let read = async {
+            let job = store.summary(job_id).await?;
+            let steps = newest(store, job_id, part.steps_max).await?;
+            Self::read(store, &job, steps, part).await
+        };
+        read.await.map_err(|error| store_problem(store, job_id.as_str(), &error))
+    }
+
+    async fn read(
+        store: &dyn Store,
+        job: &JobSummary,
+        Steps { passed, left_out }: Steps,
+        part: StatusPart<'_>,
+    ) -> Result<Self, vecferry_store::Error> {
+        let recorded = store.collections(&job.job_id).await?;
         let warnings = updates_unseen(recorded.iter().filter_map(|collection| {
             Some((collection.source.as_str(), collection.source_counts.as_deref()?))
         }));
-        let progress = store.progress(job_id).await.map_err(failed)?;
+        let progress = store.progress(&job.job_id).await?;
         let progress: BTreeMap<_, _> = progress.into_iter().map(|of| (of.collection, of)).collect();
-        // The last step of each collection: a job may have thousands of them.
-        let entered: BTreeMap<&str, Phase> =
-            history.iter().map(|passed| (passed.collection.as_str(), passed.phase)).collect();
-        let collections = recorded.into_iter().map(|collection| {
+        let wanted = recorded.into_iter().skip(part.skipped).take(part.collections_max);
+        let collections = wanted.map(|collection| {
             let progress = progress.get(&collection.position);
             let count = |of: fn(&CollectionProgress) -> u64| progress.map_or(0, of);
             CollectionStatus {
@@ -135,8 +184,9 @@ impl Status {
                 copied: collection.copied,
                 done: collection.done,
                 // What was removed again is not done any more, whatever it entered before.
-                phase: entered
-                    .get(collection.source.as_str())
+                phase: part
+                    .entered
+                    .get(&collection.source)
                     .copied()
                     .filter(|phase| *phase != Phase::Done || collection.done),
                 collection: collection.source,
@@ -144,6 +194,21 @@ impl Status {
             }
         });
         let collections = collections.collect();
-        Ok((Self { job: JobStatus::new(&job), collections, history, warnings }, job))
+        let job = JobStatus::new(job);
+        Ok(Self {
+            job,
+            collections,
+            history: passed,
+            history_left_out: Some(left_out).filter(|count| *count > 0),
+            warnings,
+        })
     }
+}
+
+/// The newest steps of a job, oldest first.
+async fn newest(store: &dyn Store, job_id: &JobId, steps_max: usize) -> Result<Steps, vecferry_store::Error> {
+    let newest = store.newest_events(job_id, 0, steps_max).await?;
+    let total = store.events_total(job_id).await?;
+    let left_out = total.saturating_sub(newest.len() as u64);
+    Ok(Steps { passed: newest.into_iter().rev().filter_map(Passed::of).collect(), left_out })
 }

@@ -5,7 +5,7 @@ use vecferry_policy::Product;
 
 use super::fields::names_of_fields;
 use super::indexes::indexes;
-use super::list::{CheckList, grouped, some_collections};
+use super::list::{CheckList, some_collections};
 use super::loaded::load_states;
 use super::source_release::{json_texts_not_told, newest_is_not_known, release};
 use crate::cluster::connect::{cluster, product, refusal, same_server};
@@ -18,7 +18,7 @@ use crate::cluster::waits::shown;
 use crate::event::Awaited;
 use crate::plan::properties::PROPERTY_TTL;
 use crate::plan::{Plan, PlannedCollection};
-use crate::problem::{CheckId, Code, Exit, Problem, Side, Told};
+use crate::problem::{CheckId, Code, Exit, Problem, Side, Told, grouped};
 use crate::request::MigrateRequest;
 
 /// Checks a request against both clusters and makes the plan.

@@ -4,7 +4,7 @@
 //! Refusals come from the pre-check itself, warnings from the modules here; both are filed under the check that they
 //! belong to.
 
-use crate::problem::{Check, CheckId, Code, Exit, Outcome, Problem, Side, Told};
+use crate::problem::{Check, CheckId, Code, Exit, Outcome, Problem, Side, Told, grouped};
 
 /// The checks while they are being made.
 #[derive(Debug, Default)]
@@ -102,19 +102,6 @@ pub(super) fn some_collections(count: usize) -> Told {
     let count = grouped(count as u64);
     let word = if count == "1" { "collection" } else { "collections" };
     Told::both(format!("{count} {word}"), format!("{count} 个 Collection"))
-}
-
-/// A number with separators of thousands.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 #[cfg(test)]

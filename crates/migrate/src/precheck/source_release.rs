@@ -17,7 +17,7 @@ pub(super) fn release(list: &mut CheckList, source: &Client, target: &Client) ->
     {
         return Err(vec![Problem::new(Code::SourceTooOld).with("version", source.version())]);
     }
-    list.passed_with(CheckId::Versions, format!("{} -> {}", source.version(), target.version()));
+    list.passed_with(CheckId::Versions, format!("{} → {}", source.version(), target.version()));
     Ok(())
 }
 

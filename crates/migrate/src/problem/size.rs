@@ -4,9 +4,22 @@ use vecferry_milvus::CollectionName;
 
 use super::{Code, Problem, Side};
 
+/// A number with separators of thousands.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 /// Bytes for people.
 pub(crate) fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
+    format!("{} MiB", grouped(bytes >> 20))
 }
 
 /// More rows in all partitions than in the whole: which of them are still there can't be told.

@@ -96,7 +96,8 @@ async fn a_source_that_never_finishes_loading_is_named_and_all_others_are_done()
         assert!(text.starts_with(begins) && text.contains(ends), "{text}");
         assert_arrived(&source, &target, "films", "the other one");
         assert!(target.rows("default", "books").is_empty());
-        let waited = (Some("default.books".to_owned()), Awaited::Load { side: Side::Source });
+        let waited =
+            (Some("default.books".to_owned()), Awaited::Load { side: Side::Source, percent: Some(0) });
         assert!(seen.waits.lock().unwrap().contains(&waited), "{:?}", seen.waits);
         assert_eq!(former(&report, "books"), former(&report, "films"));
 

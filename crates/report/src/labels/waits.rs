@@ -35,8 +35,14 @@ pub fn awaited(lang: Lang, awaited: &Awaited, seconds: u64) -> String {
     let what = match awaited {
         Awaited::Check { check: id } if zh => format!("检查“{}”仍在进行", check(lang, *id)),
         Awaited::Check { check: id } => format!("the check \"{}\" is still running", check(lang, *id)),
-        Awaited::Load { side } if zh => format!("{}正在加载", of(*side)),
-        Awaited::Load { side } => format!("{} is loading it", of(*side)),
+        Awaited::Load { side, percent } => {
+            let told = format!("{}{}", of(*side), lang.pick(" is loading it", "正在加载"));
+            match percent {
+                Some(percent) if zh => format!("{told}：{percent} %"),
+                Some(percent) => format!("{told}: {percent}%"),
+                None => told,
+            }
+        }
         Awaited::Memory { side, rows_served, rows_stored } if zh => format!(
             "{}已将 {} / {} 行存储数据载入内存，正在等待其余部分",
             of(*side),

@@ -8,7 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
-use vecferry_migrate::{Code, JobState, MaxRate, Problem, Report, Status, set_max_rate};
+use vecferry_migrate::event::Phase;
+use vecferry_migrate::{Code, JobState, MaxRate, Problem, Report, Status, StatusPart, set_max_rate};
 use vecferry_milvus::Endpoint;
 use vecferry_report::figures;
 use vecferry_store::{ErrorKind, JobId};
@@ -56,6 +57,17 @@ pub(crate) struct Jobs {
     pub(crate) cursor: Option<String>,
 }
 
+/// Which collections of a job.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DetailsQuery {
+    /// The cursor of the page of collections before.
+    pub(crate) cursor: Option<String>,
+    /// Collections of a page, 1 to 1000; without it, 1000.
+    pub(crate) page_size: Option<i64>,
+}
+
 /// A job with its collections.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -64,17 +76,32 @@ pub(crate) struct JobDetails {
     /// What was asked for.
     #[schema(value_type = Object)]
     pub(crate) request: Value,
-    /// Progress by collection, and every step that one entered; absent before the job began.
+    /// Progress by collection, a page of them in the order of the plan, and the newest 1,000 steps that collections entered, with
+    /// how many older ones are left out in `history_left_out`: `GET /v2/jobs/{jobId}/events` brings all. Absent before the
+    /// job began.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub(crate) progress: Option<Value>,
+    /// For the next page of collections; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cursor: Option<String>,
     /// How far the copy was from time to time, oldest first; at most 240 points. Between two points of the same `run` the
     /// rate is what they differ by; between two runs nothing ran the job.
     pub(crate) pace: Vec<PacePoint>,
-    /// Everything that stood in the way.
+    /// What stood in the way; at most 1,000 problems. The report has all.
     #[schema(value_type = Vec<Object>)]
-    pub(crate) problems: Value,
+    pub(crate) problems: Vec<Value>,
+    /// Problems that are left out; absent where none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) problems_left_out: Option<usize>,
 }
+
+/// Collections of a page of details.
+const COLLECTIONS_MAX: usize = 1_000;
+/// Steps of details.
+const STEPS_MAX: usize = 1_000;
+/// Problems of details.
+const PROBLEMS_MAX: usize = 1_000;
 
 /// How far a copy was at a time.
 #[derive(Debug, Serialize, ToSchema)]
@@ -226,28 +253,72 @@ pub(crate) async fn show(
 
 /// A job with its collections, steps and problems
 #[utoipa::path(get, path = "/v2/jobs/{jobId}/details", tag = "Jobs", operation_id = "showJobDetails", security(("apiKey" = []), ("session" = [])),
-    params(("jobId" = String, Path, description = "The job")),
+    params(("jobId" = String, Path, description = "The job"), DetailsQuery),
     responses((status = 200, body = Answer<JobDetails>), (status = "default", body = Refused)))]
 pub(crate) async fn details(
     State(service): State<Arc<Service>>,
     Signed(caller): Signed,
     language: Language,
     Path(job_id): Path<String>,
+    Query(query): Query<DetailsQuery>,
 ) -> Result<JobDetails> {
     let record = job(&service, &caller, &job_id, Action::Look).await?;
-    let progress = match Status::of(&**service.store(), &JobId::from(job_id.as_str())).await {
-        Ok((status, _)) => Some(documents(&status)?),
-        Err(problem) if problem.code == Code::UnknownJob => None,
-        Err(problem) => return Err(problem.into()),
+    let (progress, cursor) = match progress(&service, &job_id, &query).await? {
+        Some((status, cursor)) => (Some(documents(&status)?), cursor),
+        None => (None, None),
     };
     let document = |text: Option<&str>| text.and_then(|text| serde_json::from_str(text).ok());
+    let problems = document(record.reason.as_deref());
+    let mut problems: Vec<Value> =
+        problems.and_then(|found| serde_json::from_value(found).ok()).unwrap_or_default();
+    let left_out = problems.len().saturating_sub(PROBLEMS_MAX);
+    problems.truncate(PROBLEMS_MAX);
     answer(JobDetails {
         job: shown(&record, language.0),
         request: document(Some(&record.request)).unwrap_or_default(),
         progress,
+        cursor,
         pace: service.tables().pace(&job_id).await?.points().iter().map(PacePoint::from).collect(),
-        problems: document(record.reason.as_deref()).unwrap_or_else(|| Value::Array(Vec::new())),
+        problems,
+        problems_left_out: Some(left_out).filter(|count| *count > 0),
     })
+}
+
+/// A page of the collections of a job with its newest steps, and the cursor of the next page; none before it began. The last
+/// steps of its collections are known from before: the history of a job may be long.
+async fn progress(
+    service: &Service,
+    job_id: &str,
+    query: &DetailsQuery,
+) -> std::result::Result<Option<(Status, Option<String>)>, Refusal> {
+    let (skipped, collections_max) = collections_page(query)?;
+    let job_id = JobId::from(job_id);
+    let lines = service.outline(&job_id).await?;
+    let total = lines.len();
+    let entered = lines.into_iter().filter(|line| line.phase != Phase::Waiting);
+    let entered = entered.map(|line| (line.name, line.phase)).collect();
+    let part = StatusPart { entered: &entered, steps_max: STEPS_MAX, skipped, collections_max };
+    let status = match Status::part(&**service.store(), &job_id, part).await {
+        Ok(status) => status,
+        // It did not begin yet.
+        Err(problem) if problem.code == Code::UnknownJob => return Ok(None),
+        Err(problem) => return Err(problem.into()),
+    };
+    let next = skipped.saturating_add(collections_max);
+    Ok(Some((status, (next < total).then(|| next.to_string()))))
+}
+
+/// How many collections are skipped, and how many are wanted.
+fn collections_page(query: &DetailsQuery) -> std::result::Result<(usize, usize), Refusal> {
+    let skipped = query.cursor.as_deref().map_or(Ok(0), |text| {
+        text.parse()
+            .map_err(|_| Refusal::bad_told("`cursor` is none of this list", "`cursor` 不是该列表的游标"))
+    })?;
+    let size = query.page_size.map_or(Ok(COLLECTIONS_MAX), |size| {
+        let size = usize::try_from(size).ok().filter(|size| (1..=COLLECTIONS_MAX).contains(size));
+        size.ok_or_else(|| Refusal::bad_told("`pageSize` is not from 1 to 1000", "`pageSize` 应为 1 到 1000"))
+    })?;
+    Ok((skipped, size))
 }
 
 /// The report of a job that began: as JSON, or as a page

@@ -31,6 +31,8 @@ pub(crate) struct Project {
     pub(crate) project_name: String,
     /// Clusters that are registered in it.
     pub(crate) instance_count: i64,
+    /// Migrations under way, into the project or out of it.
+    pub(crate) running_migrations: i64,
     pub(crate) create_time: String,
     /// The caller's role: `admin`, `readWrite` or `readOnly`.
     #[schema(example = "admin")]
@@ -43,6 +45,7 @@ fn shown(caller: &Caller, record: ProjectRecord) -> Option<Project> {
         project_id: record.project_id,
         project_name: record.name,
         instance_count: record.clusters,
+        running_migrations: record.running,
         create_time: time(record.created_ms),
         role,
     })

@@ -68,23 +68,33 @@ pub(crate) struct Task {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) end_time: Option<String>,
     pub(crate) created_by: String,
-    /// Why it failed; for a comparison also what differs.
+    /// Why it failed; for a comparison also what differs. At most 100 problems.
     #[schema(value_type = Vec<Object>)]
-    pub(crate) problems: Value,
-    /// What was loaded, or the report of the comparison.
+    pub(crate) problems: Vec<Value>,
+    /// Problems that are left out; absent where none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) problems_left_out: Option<usize>,
+    /// What was loaded, or the report of the comparison: of the last ten comparisons.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub(crate) result: Option<Value>,
+    /// Whether there is a result that is left out.
+    pub(crate) result_left_out: bool,
 }
 
+/// Problems of a task.
+const PROBLEMS_MAX: usize = 100;
+
 fn shown(record: TaskRecord) -> Task {
-    let read = |text: String| serde_json::from_str::<Value>(&text).ok();
-    let problems = match (record.reason.and_then(read), record.state) {
+    let told = record.reason.and_then(|text| serde_json::from_str::<Vec<Value>>(&text).ok());
+    let mut problems = match (told, record.state) {
         (Some(problems), _) => problems,
         // Its process could say nothing any more.
-        (None, TaskState::Failed) => Value::Array(vec![document(&stopped())]),
-        (None, TaskState::InProgress | TaskState::Successful) => Value::Array(Vec::new()),
+        (None, TaskState::Failed) => vec![document(&stopped())],
+        (None, TaskState::InProgress | TaskState::Successful) => Vec::new(),
     };
+    let left_out = problems.len().saturating_sub(PROBLEMS_MAX);
+    problems.truncate(PROBLEMS_MAX);
     Task {
         task_id: record.task_id,
         job_id: record.job_id,
@@ -94,7 +104,9 @@ fn shown(record: TaskRecord) -> Task {
         end_time: record.ended_ms.map(time),
         created_by: record.created_by,
         problems,
-        result: record.result.and_then(read),
+        problems_left_out: Some(left_out).filter(|count| *count > 0),
+        result: record.result.and_then(|text| serde_json::from_str(&text).ok()),
+        result_left_out: record.is_result_left_out,
     }
 }
 
@@ -214,7 +226,7 @@ async fn source_of(
     }
 }
 
-/// The last tasks of a job with their results, newest first
+/// The last 100 tasks of a job with their results, newest first
 #[utoipa::path(get, path = "/v2/jobs/{jobId}/tasks", tag = "Jobs", operation_id = "listTasks", security(("apiKey" = []), ("session" = [])),
     params(("jobId" = String, Path, description = "The job")),
     responses((status = 200, body = Answer<Vec<Task>>), (status = "default", body = Refused)))]
@@ -249,6 +261,7 @@ mod tests {
             state,
             reason: reason.map(str::to_owned),
             result: None,
+            is_result_left_out: false,
             created_by: "user".into(),
             created_ms: 0,
             ended_ms: Some(0),
@@ -259,6 +272,10 @@ mod tests {
         assert!(died.problems[0]["message_zh"].as_str().unwrap().contains("服务已停止"), "{died:?}");
         let told = shown(record(TaskState::Failed, Some(r#"[{"code":"VF-1"}]"#)));
         assert_eq!(told.problems[0]["code"], "VF-1");
-        assert_eq!(shown(record(TaskState::InProgress, None)).problems, Value::Array(Vec::new()));
+        assert_eq!(shown(record(TaskState::InProgress, None)).problems, [] as [Value; 0]);
+        let many = Value::Array(vec![serde_json::json!({"code": "VF-1"}); PROBLEMS_MAX + 2]).to_string();
+        let many = shown(record(TaskState::Failed, Some(&many)));
+        assert_eq!((many.problems.len(), many.problems_left_out), (PROBLEMS_MAX, Some(2)));
+        assert_eq!(told.problems_left_out, None);
     }
 }

@@ -210,8 +210,20 @@ impl Seen {
             return Some(Self::Loaded(collection.to_string()));
         }
         let Event::Awaiting { collection: Some(collection), awaited, .. } = event else { return None };
-        let Awaited::Memory { rows_served, rows_stored, .. } = awaited else { return None };
-        let percent = vecferry_report::figures::percent(rows_served, rows_stored.max(1));
+        let percent = match awaited {
+            Awaited::Memory { rows_served, rows_stored, .. } => {
+                vecferry_report::figures::percent(rows_served, rows_stored.max(1))
+            }
+            // Clouds list no segments, and some say this much.
+            Awaited::Load { percent, .. } => u64::from(percent?),
+            Awaited::Check { .. }
+            | Awaited::Stored { .. }
+            | Awaited::Sorted
+            | Awaited::Index { .. }
+            | Awaited::Turn { .. }
+            | Awaited::Retry { .. }
+            | Awaited::Answer => return None,
+        };
         // Whether everything can be searched is told by the end of the load.
         Some(Self::Loading(collection.to_string(), percent.min(99)))
     }
@@ -307,6 +319,14 @@ mod tests {
         observer.on_event(memory(1, 4));
         observer.on_event(memory(4, 4));
         observer.on_event(memory(0, 0));
+        let load = |percent| Event::Awaiting {
+            collection: Some(name()),
+            awaited: Awaited::Load { side: Side::Target, percent },
+            seconds: 1,
+        };
+        observer.on_event(load(None));
+        observer.on_event(load(Some(42)));
+        observer.on_event(load(Some(100)));
         observer.on_event(Event::Phase { collection: name(), phase: Phase::Done });
         let mut so_far = LoadedSoFar { total: 2, ..LoadedSoFar::default() };
         let mut told = Vec::new();
@@ -316,7 +336,7 @@ mod tests {
             }
         }
         let books = |percent| Some(("default.books".to_owned(), percent));
-        assert_eq!(told, [books(25), books(99), books(0), None]);
+        assert_eq!(told, [books(25), books(99), books(0), books(42), books(99), None]);
         let document = serde_json::to_value(&so_far).unwrap();
         assert_eq!(document, json!({"collections": ["default.books"], "total": 2}));
     }

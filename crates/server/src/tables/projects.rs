@@ -20,6 +20,8 @@ pub(crate) struct ProjectRecord {
     pub(crate) created_ms: i64,
     /// Clusters that are registered in it.
     pub(crate) clusters: i64,
+    /// Migrations under way, into it or out of it.
+    pub(crate) running: i64,
 }
 
 /// Which projects of an organization, in the order in which they were made.
@@ -44,7 +46,10 @@ impl Default for ProjectPage {
 const NAMES_PER_QUERY: usize = 500;
 
 const COLUMNS: &str = "p.project_id, p.org_id, p.name, p.created_ms, \
-    (SELECT COUNT(*) FROM clusters c WHERE c.project_id = p.project_id AND c.removed_ms IS NULL)";
+    (SELECT COUNT(*) FROM clusters c WHERE c.project_id = p.project_id AND c.removed_ms IS NULL), \
+    (SELECT COUNT(*) FROM migrations m WHERE m.project_id = p.project_id AND m.state IN ('IN_PROGRESS', 'CANCELING')) + \
+    (SELECT COUNT(*) FROM migrations m WHERE m.source_project_id = p.project_id AND m.project_id <> p.project_id \
+    AND m.state IN ('IN_PROGRESS', 'CANCELING'))";
 
 fn read(record: &Record) -> Result<ProjectRecord, Error> {
     Ok(ProjectRecord {
@@ -53,6 +58,7 @@ fn read(record: &Record) -> Result<ProjectRecord, Error> {
         name: record.text(2)?,
         created_ms: record.integer(3)?,
         clusters: record.integer(4)?,
+        running: record.integer(5)?,
     })
 }
 

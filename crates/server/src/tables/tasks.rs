@@ -5,6 +5,9 @@ use vecferry_store::{Change, Error, ErrorKind, Record, Value};
 
 use super::{CLOCK_STEP_MS, PAGE_ROWS, Tables, new_id, unknown};
 
+/// Comparisons of a job whose results are read at once.
+const COMPARISONS_MAX: i64 = 10;
+
 /// What a task does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TaskKind {
@@ -80,6 +83,8 @@ pub(crate) struct TaskRecord {
     pub(crate) reason: Option<String>,
     /// What it came to, as JSON.
     pub(crate) result: Option<String>,
+    /// Whether it came to something that was not read.
+    pub(crate) is_result_left_out: bool,
     pub(crate) created_by: String,
     pub(crate) created_ms: i64,
     pub(crate) ended_ms: Option<i64>,
@@ -102,13 +107,15 @@ fn is_held(until_ms: i64, now_ms: i64) -> bool {
 fn read(record: &Record, now_ms: i64) -> Result<TaskRecord, Error> {
     let (kind, state) = (record.text(2)?, record.text(3)?);
     let held_until_ms = record.integer(9)?;
+    let result = record.text_or_none(5)?;
     let mut task = TaskRecord {
         task_id: record.text(0)?,
         job_id: record.text(1)?,
         kind: TaskKind::of_name(&kind).ok_or_else(|| unknown("kind of task", kind))?,
         state: TaskState::of_name(&state).ok_or_else(|| unknown("state", state))?,
         reason: record.text_or_none(4)?,
-        result: record.text_or_none(5)?,
+        is_result_left_out: result.is_none() && record.flag(10)?,
+        result,
         created_by: record.text(6)?,
         created_ms: record.integer(7)?,
         ended_ms: record.integer_or_none(8)?,
@@ -193,14 +200,17 @@ impl Tables {
         self.change([Change::new(sql, values)]).await.map(drop)
     }
 
-    /// The last tasks of a job, newest first, with the results of some kinds: these may be long.
+    /// The last tasks of a job, newest first, with the results of some kinds; those of comparisons are long, and only the
+    /// newest come along.
     pub(crate) async fn tasks(&self, job_id: &str, results: &[TaskKind]) -> Result<Vec<TaskRecord>, Error> {
         let now = self.now_ms().await?;
-        let sql = "SELECT task_id, job_id, kind, state, reason, CASE WHEN kind = $3 OR kind = $4 THEN result END, \
-            created_by, created_ms, ended_ms, held_until_ms FROM tasks WHERE job_id = $1 ORDER BY task_id DESC LIMIT $2";
+        let sql = "SELECT task_id, job_id, kind, state, reason, CASE WHEN kind = $3 OR kind = $4 AND task_id IN \
+            (SELECT task_id FROM tasks WHERE job_id = $1 AND kind = $4 ORDER BY task_id DESC LIMIT $5) THEN result END, \
+            created_by, created_ms, ended_ms, held_until_ms, result IS NOT NULL FROM tasks WHERE job_id = $1 \
+            ORDER BY task_id DESC LIMIT $2";
         let wanted = [TaskKind::Load, TaskKind::Verify];
         let [load, verify] = wanted.map(|kind| if results.contains(&kind) { kind.name() } else { "" });
-        let values = [job_id.into(), PAGE_ROWS.into(), load.into(), verify.into()];
+        let values = [job_id.into(), PAGE_ROWS.into(), load.into(), verify.into(), COMPARISONS_MAX.into()];
         self.rows(sql, values, |record| read(record, now)).await
     }
 }
@@ -246,5 +256,36 @@ mod tests {
         assert_eq!((without.task_id, without.result), (last.task_id.clone(), None));
         assert_eq!((last.state, last.result.as_deref()), (TaskState::Successful, Some("{}")));
         assert!(tables.begin_task(task(TaskKind::Load), 60_000, 9).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn results_of_comparisons_long_ago_are_left_out() {
+        on_both(results_of_comparisons_long_ago_are_left_out_on).await;
+    }
+
+    async fn results_of_comparisons_long_ago_are_left_out_on(tables: Tables, org_id: String) {
+        let begin = async |kind| {
+            let task = NewTask {
+                org_id: org_id.clone(),
+                job_id: "job".into(),
+                kind,
+                created_by: "user".into(),
+                holder: "me".into(),
+            };
+            let id = tables.begin_task(task, 60_000, 9).await.unwrap().unwrap();
+            let end = TaskEnd { state: TaskState::Successful, reason: None, result: Some("{}".into()) };
+            tables.end_task(&id, end).await.unwrap();
+        };
+        begin(TaskKind::Load).await;
+        for _ in 0..COMPARISONS_MAX + 2 {
+            begin(TaskKind::Verify).await;
+        }
+        begin(TaskKind::Load).await;
+        let tasks = tables.tasks("job", &TaskKind::ALL).await.unwrap();
+        let left_out: Vec<_> = tasks.iter().map(|task| task.is_result_left_out).collect();
+        let kept = 1 + usize::try_from(COMPARISONS_MAX).unwrap();
+        let expected: Vec<_> = (0..tasks.len()).map(|at| at >= kept && at < kept + 2).collect();
+        assert_eq!(left_out, expected);
+        assert!(tasks.iter().all(|task| task.result.is_some() != task.is_result_left_out));
     }
 }

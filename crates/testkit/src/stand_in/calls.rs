@@ -816,7 +816,8 @@ impl Service {
         if !is_loaded(table, &request.partition_names)? {
             return Err(not_loaded(&request.collection_name));
         }
-        Ok(pb::GetLoadingProgressResponse { progress: 100, ..Default::default() })
+        let progress = if table.loading { 0 } else { 100 };
+        Ok(pb::GetLoadingProgressResponse { progress, ..Default::default() })
     }
 
     fn replicas(&self, request: &pb::GetReplicasRequest) -> Answered<pb::GetReplicasResponse> {

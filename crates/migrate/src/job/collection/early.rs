@@ -104,7 +104,7 @@ impl<'a> Work<'a> {
             if began.elapsed() > LOAD_WAIT_MAX {
                 return Ok(None);
             }
-            let awaited = Awaited::Load { side: Side::Target };
+            let awaited = Awaited::Load { side: Side::Target, percent: None };
             shown(awaited, sleep(LOAD_POLL, &self.job.cancel)).await;
         }
         let compared = match self.compare_loaded(made, expected, true).await {

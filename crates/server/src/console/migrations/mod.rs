@@ -7,6 +7,7 @@ mod job;
 mod list;
 mod part;
 mod record;
+mod stages;
 mod verification;
 mod words;
 

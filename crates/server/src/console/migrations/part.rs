@@ -13,6 +13,7 @@ use vecferry_words::Lang;
 use super::chart::{Chart, chart};
 use super::checks::Checks;
 use super::record::{Recorded, Step};
+use super::stages::{Order, Stage, stages};
 use super::verification::Comparison;
 use super::words;
 use crate::api::Refusal;
@@ -192,6 +193,8 @@ pub(super) struct End {
 pub(super) struct Table {
     pub(super) lines: Vec<Row>,
     pub(super) count: String,
+    /// The names of the stages.
+    pub(super) stages: &'static str,
     pub(super) name: String,
     pub(super) is_part: bool,
     pub(super) earlier: Option<String>,
@@ -210,12 +213,6 @@ pub(super) struct Row {
     pub(super) told_rows: String,
     pub(super) bar: &'static str,
     pub(super) time: String,
-}
-
-/// A stage of a collection: its mark, and the same in words.
-pub(super) struct Stage {
-    pub(super) mark: &'static str,
-    pub(super) told: String,
 }
 
 /// What happened, newest first.
@@ -590,8 +587,10 @@ impl Table {
             query.append_pair("page", &page.to_string()).finish()
         };
         let shown = lines.iter().skip(page * rows_max).take(rows_max);
+        let order = Order::of(all);
         Self {
-            lines: shown.map(|line| Row::new(t, line)).collect(),
+            lines: shown.map(|line| Row::new(t, line, order)).collect(),
+            stages: order.told(t),
             count: figures::count(all.len() as u64),
             name: wanted.name.clone(),
             is_part: lines.len() > rows_max,
@@ -618,7 +617,7 @@ fn rank(phase: Phase) -> u8 {
 }
 
 impl Row {
-    fn new(t: Say, line: &Line) -> Self {
+    fn new(t: Say, line: &Line, order: Order) -> Self {
         let lang = t.0;
         let (tone, bar) = match line.phase {
             Phase::Failed => ("bad", "failed"),
@@ -637,7 +636,7 @@ impl Row {
             target: (line.target != line.name).then(|| line.target.clone()),
             phase: labels::phase(lang, line.phase),
             tone,
-            stages: stages(t, line),
+            stages: stages(t, line, order),
             rows: line.rows,
             rows_total: total.max(1),
             told_rows: if line.phase == Phase::Done || total == line.rows {
@@ -649,40 +648,6 @@ impl Row {
             time: if line.worked_seconds > 0.0 { took(lang, line.worked_seconds) } else { String::new() },
         }
     }
-}
-
-/// Create, copy, index, verify, finish.
-fn stages(t: Say, line: &Line) -> Vec<Stage> {
-    let names = [
-        t.say("create", "创建"),
-        t.say("copy", "复制"),
-        t.say("index", "建索引"),
-        t.say("verify", "校验"),
-        t.say("finish", "完成"),
-    ];
-    let at = |phase: Phase| match phase {
-        Phase::Waiting | Phase::LoadingSource | Phase::Creating => 0,
-        Phase::Copying | Phase::Flushing => 1,
-        Phase::Indexing => 2,
-        Phase::Verifying => 3,
-        Phase::Done => 5,
-        Phase::Failed | Phase::Canceled => 4,
-    };
-    let now = at(line.reached);
-    let stage = |(index, name): (usize, &str)| {
-        let (mark, word) = match index.cmp(&now) {
-            std::cmp::Ordering::Less => ("d", t.say("done", "已完成")),
-            std::cmp::Ordering::Equal if line.phase == Phase::Failed => ("x", labels::phase(t.0, line.phase)),
-            std::cmp::Ordering::Equal if line.phase == Phase::Canceled => {
-                ("c", labels::phase(t.0, line.phase))
-            }
-            std::cmp::Ordering::Equal if line.phase == Phase::Waiting => ("w", t.say("waiting", "等待中")),
-            std::cmp::Ordering::Equal => ("n", t.say("in progress", "进行中")),
-            std::cmp::Ordering::Greater => ("w", t.say("waiting", "等待中")),
-        };
-        Stage { mark, told: format!("{name}{}{word}", labels::colon(t.0)) }
-    };
-    names.into_iter().enumerate().map(stage).collect()
 }
 
 impl Events {
@@ -838,8 +803,9 @@ impl Loads {
 }
 
 fn troubles(t: Say, task: &Task) -> Vec<Trouble> {
-    let problems: Vec<Problem> = serde_json::from_value(task.problems.clone()).unwrap_or_default();
-    problems.iter().take(PROBLEMS_MAX).map(|problem| Trouble::of(problem, t.0)).collect()
+    let problem = |document: &serde_json::Value| Problem::deserialize(document).ok();
+    let problems = task.problems.iter().filter_map(problem).take(PROBLEMS_MAX);
+    problems.map(|problem| Trouble::of(&problem, t.0)).collect()
 }
 
 async fn task_lines(visit: &Visit, tasks: &[Task]) -> Result<Vec<TaskLine>, Refusal> {
@@ -853,7 +819,7 @@ async fn task_lines(visit: &Visit, tasks: &[Task]) -> Result<Vec<TaskLine>, Refu
         let (tone, en, zh) = match task.status {
             "IN_PROGRESS" => ("live", "In progress", "进行中"),
             "SUCCESSFUL" => ("good", "Equal", "一致"),
-            _ if report.is_some() => ("bad", "Different", "不一致"),
+            _ if report.is_some() || task.result_left_out => ("bad", "Different", "不一致"),
             _ => ("bad", "Failed", "失败"),
         };
         TaskLine {

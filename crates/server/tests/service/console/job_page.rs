@@ -1,6 +1,7 @@
 //! The page of one migration: its rate over time, its checks, and jobs with very many collections.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -174,6 +175,43 @@ async fn with_many(world: &World, job_id: &str, end: &Value) -> (Attempt, Vec<St
     (attempt, names)
 }
 
+/// What the REST API tells of a job is bounded, and says how much it leaves out.
+async fn details_come_in_pages(world: &World, job_id: &str, names: &[String]) {
+    let path = format!("/v2/jobs/{job_id}/details");
+    let whole = world.owner.get(&path).await.data();
+    assert_eq!(whole["progress"]["collections"].as_array().unwrap().len(), COLLECTIONS);
+    assert_eq!(whole["cursor"], Value::Null);
+    let history = whole["progress"]["history"].as_array().unwrap();
+    // Four steps of each collection but the last, which is not complete.
+    let steps = 4 * COLLECTIONS as u64 - 1;
+    assert_eq!((history.len(), whole["progress"]["history_left_out"].as_u64()), (1_000, Some(steps - 1_000)));
+    assert_eq!(history.last().unwrap()["phase"], "done", "the newest are told, oldest first");
+    let (mut cursor, mut seen) = (String::new(), Vec::new());
+    loop {
+        let page = world.owner.get(&format!("{path}?pageSize=400{cursor}")).await.data();
+        for one in page["progress"]["collections"].as_array().unwrap() {
+            let is_last = seen.len() == COLLECTIONS - 1;
+            assert_eq!(one["phase"], if is_last { "indexing" } else { "done" }, "{one}");
+            seen.push(one["collection"].as_str().unwrap().replace("default.", ""));
+        }
+        match page["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, names);
+    for query in ["cursor=x", "cursor=-1", "pageSize=0", "pageSize=1001"] {
+        assert_eq!(world.owner.get(&format!("{path}?{query}")).await.status, 400, "{query}");
+    }
+    let problems = vec![json!({"code": "VF-0501"}); 1_002];
+    let tell = "UPDATE migrations SET reason = $2 WHERE job_id = $1";
+    change(&world.store, tell, &[job_id.into(), Value::Array(problems).to_string().into()]).await;
+    let told = world.owner.get(&path).await.data();
+    assert_eq!((told["problems"].as_array().unwrap().len(), &told["problemsLeftOut"]), (1_000, &json!(2)));
+    change(&world.store, "UPDATE migrations SET reason = NULL WHERE job_id = $1", &[job_id.into()]).await;
+}
+
+#[allow(clippy::print_stdout, reason = "times for `docs/benchmarks.md`, seen with `--nocapture`")]
 async fn a_thousand_collections_come_in_pages(place: Place) {
     let mut settings = settings();
     settings.jobs.per_process_max = 1;
@@ -185,7 +223,9 @@ async fn a_thousand_collections_come_in_pages(place: Place) {
     let (attempt, names) = with_many(&world, &job_id, &end).await;
     let path = format!("/p/{}/migrations/{job_id}", world.project_id);
     let small = async |query: &str| {
+        let began = Instant::now();
         let page = browser.page(&format!("{path}{query}")).await;
+        println!("{} ms for the page of {COLLECTIONS} collections{query}", began.elapsed().as_millis());
         assert!(page.len() < PAGE_BYTES_MAX, "{query}: {} bytes", page.len());
         page
     };
@@ -209,6 +249,8 @@ async fn a_thousand_collections_come_in_pages(place: Place) {
         let oldest = small(&format!("?show=events&page={page}")).await;
         assert!(oldest.contains("Migration created") && !oldest.contains("id=\"older\""), "{oldest}");
     }
+
+    details_come_in_pages(&world, &job_id, &names).await;
 
     // The last one is complete meanwhile, and its job at its end.
     let position = Position(u32::try_from(COLLECTIONS - 1).unwrap());
