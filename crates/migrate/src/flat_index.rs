@@ -31,7 +31,7 @@ fn is_of(job_id: &JobId, index: &Index) -> bool {
 /// vectors are floats, or a real server of its release was not seen to take an index away again.
 fn wanted(target: &Client, planned: &PlannedCollection, job_id: &JobId) -> Vec<NewIndex> {
     let version = target.version();
-    let is_seen = version.flavor == Flavor::Milvus && version.at_least(2, 3) && !version.at_least(2, 4);
+    let is_seen = version.flavor == Flavor::Milvus && version.at_least(2, 3) && !version.at_least(2, 6);
     if !is_seen {
         return Vec::new();
     }

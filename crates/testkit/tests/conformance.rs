@@ -567,8 +567,15 @@ fn as_2_3_5_with_roles() {
 }
 
 #[test]
-fn as_2_3_5_with_one_index_after_the_other() {
+fn as_servers_with_rows_that_are_not_stored_yet() {
+    agrees(&["milvus-2.3.5-growing.jsonl"], Options::new(Version::V2_3));
+    agrees(&["milvus-2.5.10-growing.jsonl"], Options::new(Version::V2_5));
+}
+
+#[test]
+fn as_servers_with_one_index_after_the_other() {
     agrees(&["milvus-2.3.5-index.jsonl"], Options::new(Version::V2_3));
+    agrees(&["milvus-2.5.10-index.jsonl"], Options::new(Version::V2_5));
 }
 
 #[test]

@@ -87,36 +87,37 @@ pub(super) fn updates_unseen<'a>(recorded: impl IntoIterator<Item = (&'a str, &'
     grouped(recorded.into_iter().filter_map(reason))
 }
 
-/// How a job looks at the stored segments of its source.
-pub(super) fn looker(job: &Job) -> Looker<'_> {
+/// How a job looks at the stored segments of its source, which is loaded as a whole or not.
+pub(super) fn looker(job: &Job, is_loaded: bool) -> Looker<'_> {
     Looker {
         source: &job.source,
         flushes: &job.source_flushes,
         observer: job.observer.as_ref(),
         cancel: &job.cancel,
         limited_max: LIMITED_MAX,
+        is_loaded,
     }
 }
 
 /// Whether somebody wrote to a source collection since what was recorded of it before the first attempt read the first
-/// row. It need not be loaded.
+/// row. What had to be loaded for the copy may be released again by then.
 pub(super) async fn writes_since(
     job: &Job,
-    name: &CollectionName,
+    planned: &PlannedCollection,
     before: &Holding,
 ) -> Result<Writes, Error> {
-    since(&looker(job), name, before).await
+    since(&looker(job, !planned.needs_load), &planned.source, before).await
 }
 
 /// The same at the end of a job, for a collection that was looked at when it was complete. Where the server flushes it
 /// so soon only after a wait, that look was a moment ago and counts.
 pub(super) async fn writes_at_end(
     job: &Job,
-    name: &CollectionName,
+    planned: &PlannedCollection,
     before: &Holding,
 ) -> Result<Writes, Error> {
-    let looker = Looker { limited_max: Duration::ZERO, ..looker(job) };
-    Ok(match since(&looker, name, before).await? {
+    let looker = Looker { limited_max: Duration::ZERO, ..looker(job, !planned.needs_load) };
+    Ok(match since(&looker, &planned.source, before).await? {
         Writes::Unknown { reason: UnseenWrites::FlushLimited } => Writes::None,
         writes @ (Writes::None | Writes::Written { .. } | Writes::Unknown { .. }) => writes,
     })

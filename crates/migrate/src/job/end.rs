@@ -272,7 +272,7 @@ impl Job {
         let report = ended.report.drift.as_mut().filter(|drift| drift.writes == Some(Writes::None));
         let (Some(recorded), Some(report)) = (recorded, report) else { return Ok(None) };
         let before = Holding::read(&recorded).map_err(|error| store_failed(job_id, &error))?;
-        let writes = drift::writes_at_end(self, &planned.source, &before).await.map_err(|error| {
+        let writes = drift::writes_at_end(self, planned, &before).await.map_err(|error| {
             let problem = Problem::new(Code::SourceFailed).with("collection", &planned.source);
             problem.told("detail", words_of(&error))
         })?;

@@ -275,7 +275,7 @@ impl<'a> Work<'a> {
         if record.map_err(|error| self.store_failed(error))?.source_counts.is_some() {
             return Ok(None);
         }
-        let look = drift::looker(job).before(&self.planned.source).await;
+        let look = drift::looker(job, true).before(&self.planned.source).await;
         self.stop_if_canceled()?;
         look.map(Some).map_err(|error| self.source_failed(error))
     }
@@ -287,7 +287,7 @@ impl<'a> Work<'a> {
         let recorded = record.map_err(|error| self.store_failed(error))?.source_counts;
         let (Some(recorded), true) = (recorded, self.report.drift.is_some()) else { return Ok(None) };
         let before = Holding::read(&recorded).map_err(|error| self.store_failed(error))?;
-        let writes = drift::writes_since(job, &self.planned.source, &before).await;
+        let writes = drift::writes_since(job, self.planned, &before).await;
         self.stop_if_canceled()?;
         writes.map(Some).map_err(|error| self.source_failed(error))
     }
