@@ -8,8 +8,10 @@ use tokio_util::sync::CancellationToken;
 use vecferry_migrate::event::{Event, Observer, Phase, Wait};
 use vecferry_migrate::report::{UnseenWrites, Writes};
 use vecferry_migrate::{JobState, Migration, Report, Resumed, VerifyLevel};
+use vecferry_milvus::Endpoint;
 use vecferry_store::sqlite;
 use vecferry_testkit::StandIn;
+use vecferry_testkit::fault_proxy::FaultProxy;
 use vecferry_testkit::stand_in::generate::plain;
 use vecferry_testkit::stand_in::{Key, Options, Value, Version};
 
@@ -84,6 +86,52 @@ async fn an_update_during_the_copy_is_no_success() {
         assert_eq!(writes(&report), Some(Writes::Written { rows: 1 }), "{version:?}");
         let drift = report.collections[0].drift.as_ref().unwrap();
         assert_eq!(drift.checks, ["count", "writes"], "{version:?}");
+    }
+}
+
+/// A source that counts the same without rows of growing segments has stored them all. Whether it does is seen before and
+/// behind the copy; what is written meanwhile is found whether its writer has it stored or not.
+#[tokio::test]
+async fn a_source_that_has_stored_every_row_is_not_flushed() {
+    for version in [Version::V2_3, Version::V2_5] {
+        for (writes_seen, sealed) in
+            [(Writes::None, false), (Writes::Written { rows: 1 }, false), (Writes::Written { rows: 1 }, true)]
+        {
+            let context = format!("{version:?}, {writes_seen:?}, stored by its writer: {sealed}");
+            let (source, target) = servers(version);
+            source.seal(AT.0, AT.1);
+            // Segments of a 2.5 count once they are sorted.
+            source.compact(AT.0, AT.1);
+            let proxy = FaultProxy::start(&source.uri());
+            let of = Arc::clone(&source);
+            let observer = when_read(move || {
+                if writes_seen != Writes::None {
+                    update(&of, 7);
+                }
+                if sealed {
+                    of.seal(AT.0, AT.1);
+                    of.compact(AT.0, AT.1);
+                    update(&of, 8);
+                    of.seal(AT.0, AT.1);
+                }
+            });
+            let mut request = request(&source, &target);
+            request.source = Endpoint::parse(&proxy.uri()).unwrap();
+            request.verify = VerifyLevel::None;
+            let state = tempfile::tempdir().unwrap();
+            let store = sqlite::open(state.path()).unwrap();
+            let migration = Migration::prepare(request).await.unwrap();
+            let report = migration.run(&store, observer, CancellationToken::new()).await.unwrap();
+            assert_eq!(writes(&report), Some(writes_seen), "{context}");
+            let success = writes_seen == Writes::None;
+            assert_eq!(report.state == JobState::Successful, success, "{context}: {:#?}", report.problems);
+            if success {
+                assert_arrived(&source, &target, "books", &context);
+                assert_eq!(proxy.calls("Flush"), 0, "{context}");
+            } else {
+                assert_eq!(codes(&report.problems), ["VF-0405"], "{context}");
+            }
+        }
     }
 }
 
