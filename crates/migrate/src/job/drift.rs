@@ -96,6 +96,7 @@ pub(super) fn looker(job: &Job, is_loaded: bool) -> Looker<'_> {
         cancel: &job.cancel,
         limited_max: LIMITED_MAX,
         is_loaded,
+        flushed: &job.source_flushed,
     }
 }
 
@@ -118,7 +119,13 @@ pub(super) async fn writes_at_end(
 ) -> Result<Writes, Error> {
     let looker = Looker { limited_max: Duration::ZERO, ..looker(job, !planned.needs_load) };
     Ok(match since(&looker, &planned.source, before).await? {
-        Writes::Unknown { reason: UnseenWrites::FlushLimited } => Writes::None,
+        Writes::Unknown { reason: UnseenWrites::FlushLimited }
+            if looker.has_just_flushed(&planned.source) =>
+        {
+            Writes::None
+        }
+        // Somebody else flushes it.
+        Writes::Unknown { reason: UnseenWrites::FlushLimited } => writes_since(job, planned, before).await?,
         writes @ (Writes::None | Writes::Written { .. } | Writes::Unknown { .. }) => writes,
     })
 }

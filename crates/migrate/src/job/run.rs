@@ -26,12 +26,13 @@ use crate::request::{MigrateRequest, VerifyLevel};
 use crate::tuning::Tuning;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use vecferry_milvus::{Client, Consistency, Flavor, FlushHandle};
+use vecferry_milvus::{Client, CollectionName, Consistency, Flavor, FlushHandle};
 use vecferry_store::{Attempt, JobId, JobRecord, JobState, Position, Store, WorkerId};
 
 /// A large one counts for so many: more of these only divide the same servers among more copies.
@@ -65,6 +66,8 @@ pub(crate) struct Job {
     pub(super) flushes: SharedFlush<FlushHandle>,
     /// Flushes of the source, after which its stored segments hold all rows.
     pub(super) source_flushes: SharedFlush<FlushHandle>,
+    /// When collections of the source were flushed last.
+    pub(super) source_flushed: Mutex<BTreeMap<CollectionName, Instant>>,
     /// When the first row was copied and when the last.
     pub(super) copying: Mutex<Option<(Instant, Instant)>>,
     /// How long it is worked on.

@@ -119,6 +119,7 @@ impl Migration {
             of_target,
             flushes: SharedFlush::new(),
             source_flushes: SharedFlush::new(),
+            source_flushed: Mutex::default(),
             copying: Mutex::new(None),
             times: Times::begin(&record),
             sample_seed: record.sample_seed,

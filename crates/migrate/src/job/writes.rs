@@ -15,6 +15,7 @@
 //! no more rows, a write may hide among them, and that is what is answered.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ use crate::report::{UnseenWrites, Writes};
 
 /// Servers since 2.5 take one flush in ten seconds a collection by default.
 pub(super) const LIMITED_MAX: Duration = Duration::from_secs(60);
+/// As long as a flush keeps others from being taken, and the call under way.
+const JUST_MAX: Duration = Duration::from_secs(12);
 const LIMITED_POLL: Duration = Duration::from_secs(1);
 /// A flush of a 2.3.5 takes tenths of a second.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(120);
@@ -90,6 +93,8 @@ pub(super) struct Looker<'a> {
     pub(super) limited_max: Duration,
     /// The whole collection is loaded, so that all its rows can be counted.
     pub(super) is_loaded: bool,
+    /// When which collection was flushed last.
+    pub(super) flushed: &'a Mutex<BTreeMap<CollectionName, Instant>>,
 }
 
 impl Looker<'_> {
@@ -133,7 +138,11 @@ impl Looker<'_> {
             }
         }
         let handle = match told(self.flush(name).await) {
-            Ok(Some(handle)) => handle,
+            Ok(Some(handle)) => {
+                let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
+                flushed.insert(name.clone(), Instant::now());
+                handle
+            }
             Ok(None) => return unseen(UnseenWrites::FlushNotAllowed),
             Err(error) if error.kind() == ErrorKind::RateLimited && !self.cancel.is_cancelled() => {
                 return unseen(UnseenWrites::FlushLimited);
@@ -154,6 +163,12 @@ impl Looker<'_> {
         }
         let segments = list().await?.into_iter().map(Stored::from).collect();
         Ok(Looked { look: Look::Segments(segments), sealed: handle.segments().to_vec() })
+    }
+
+    /// Whether a flush of it, of which others may be limited now, was made here a moment ago.
+    pub(super) fn has_just_flushed(&self, name: &CollectionName) -> bool {
+        let flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
+        flushed.get(name).is_some_and(|at| at.elapsed() < JUST_MAX)
     }
 
     /// Whether every row is in a stored segment; not where that can't be told.
