@@ -217,7 +217,7 @@ impl Awaiting {
             Awaited::Load { .. }
             | Awaited::Memory { .. }
             | Awaited::Stored { .. }
-            | Awaited::Sorted
+            | Awaited::Sorted { .. }
             | Awaited::Index { .. }
             | Awaited::Turn { .. }
             | Awaited::Retry { .. } => 0,

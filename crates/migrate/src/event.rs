@@ -88,8 +88,11 @@ pub enum Awaited {
         /// Which server.
         side: Side,
     },
-    /// The source sorts segments that were just stored.
-    Sorted,
+    /// A server sorts segments that were just stored.
+    Sorted {
+        /// Which server.
+        side: Side,
+    },
     /// The target builds indexes.
     Index {
         /// Rows that are in them, of all indexes together.
@@ -274,10 +277,11 @@ mod tests {
             serde_json::to_string(&event).unwrap(),
             r#"{"job_id":"j","at":"then","event":"phase","collection":"default.books","phase":"copying"}"#
         );
-        let nowhere = Event::Awaiting { collection: None, awaited: Awaited::Sorted, seconds: 2 };
+        let nowhere =
+            Event::Awaiting { collection: None, awaited: Awaited::Sorted { side: Side::Source }, seconds: 2 };
         assert_eq!(
             serde_json::to_string(&nowhere).unwrap(),
-            r#"{"event":"awaiting","collection":null,"awaited":{"what":"sorted"},"seconds":2}"#
+            r#"{"event":"awaiting","collection":null,"awaited":{"what":"sorted","side":"source"},"seconds":2}"#
         );
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::parameter;
-use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, LoadState, Segment};
+use vecferry_milvus::{Client, Collection, CollectionName, Error, ErrorKind, Flavor, LoadState, Segment};
 
 use crate::cluster::release::release;
 use crate::cluster::retry::{WaitError, repeat, sleep, unless_canceled};
@@ -23,6 +23,9 @@ const LOAD_POLL: Duration = Duration::from_millis(150);
 const LOAD_POLL_MAX: Duration = Duration::from_secs(1);
 /// What a server calls its disk, if it is smaller, is a placeholder.
 const DISK_BYTES_MIN: f64 = (1_u64 << 30) as f64;
+/// A server that is busy with other things gets around to sorting late, and one that is set up so never does.
+const SORT_STALL_MAX: Duration = Duration::from_secs(20);
+const SORT_POLL: Duration = Duration::from_millis(100);
 /// Loads a started server still reports as missing for a while.
 const RECOVERY_WAIT_MAX: Duration = Duration::from_secs(180);
 
@@ -249,6 +252,38 @@ pub(crate) async fn wait_until_loaded(
 ) -> Result<(), WaitError> {
     // On the heap: whoever reads rows may have to wait, and would carry this along.
     unless_canceled(cancel, Box::pin(poll_until_loaded(client, side, name, partitions, cancel))).await
+}
+
+/// Waits until what was stored is sorted, which servers do since 2.5, and which gives it other numbers. A load that is
+/// asked for before that aims at the unsorted segments, and looks for others ten seconds later: 2,000 rows of a 2.5.10 were
+/// sorted 0.2 s after their flush, and served 9.8 s after that. Tells whether all of it is sorted, as far as the server
+/// tells: one that does not get on with it is not waited for longer than a load that stands still.
+pub(crate) async fn wait_until_sorted(
+    client: &Client,
+    side: Side,
+    name: &CollectionName,
+    cancel: &CancellationToken,
+) -> Result<bool, Error> {
+    if client.version().flavor != Flavor::Milvus || !client.version().at_least(2, 5) {
+        return Ok(true);
+    }
+    let (mut waiting, mut moved, mut most) = (Waiting::begin(), Instant::now(), 0);
+    let stall_max = SORT_STALL_MAX.min(load_stall_max());
+    loop {
+        let Some(stored) = repeat(cancel, || client.stored_segments(name)).await? else { return Ok(true) };
+        let (sorted, unsorted): (Vec<_>, Vec<_>) =
+            stored.iter().filter(|segment| !segment.holds_deletes).partition(|segment| segment.is_sorted);
+        if unsorted.is_empty() || cancel.is_cancelled() {
+            return Ok(true);
+        }
+        if sorted.len() > most {
+            (most, moved) = (sorted.len(), Instant::now());
+        }
+        if moved.elapsed() >= stall_max {
+            return Ok(false);
+        }
+        waiting.during(&Awaited::Sorted { side }, sleep(SORT_POLL, cancel)).await;
+    }
 }
 
 async fn poll_until_loaded(

@@ -106,6 +106,8 @@ mod tests {
 
     use super::*;
 
+    const SORTED: Awaited = Awaited::Sorted { side: crate::event::Side::Source };
+
     #[derive(Default)]
     struct Told(Mutex<Vec<(Option<String>, Awaited, u64)>>);
 
@@ -123,7 +125,7 @@ mod tests {
         let told = Arc::new(Told::default());
         let books = CollectionName::new("default", "books");
         let watcher = || Arc::<Told>::clone(&told);
-        let wait = || shown(Awaited::Sorted, tokio::time::sleep(Duration::from_millis(1500)));
+        let wait = || shown(SORTED, tokio::time::sleep(Duration::from_millis(1500)));
         // Nobody watches; and what is over at once is not worth a word.
         wait().await;
         observed(watcher(), shown(Awaited::Answer, async {})).await;
@@ -132,6 +134,6 @@ mod tests {
         of_collection(watcher(), &books, Tuning::default(), wait()).await;
         let seen = std::mem::take(&mut *told.0.lock().unwrap());
         let collection = Some("default.books".to_owned());
-        assert_eq!(seen, [(None, Awaited::Sorted, 1), (collection, Awaited::Sorted, 1)]);
+        assert_eq!(seen, [(None, SORTED, 1), (collection, SORTED, 1)]);
     }
 }

@@ -25,8 +25,9 @@ use crate::report::{CollectionReport, Report};
 use crate::request::{MigrateRequest, VerifyLevel};
 use crate::tuning::Tuning;
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{self, FuturesUnordered};
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::Semaphore;
@@ -62,6 +63,11 @@ pub(crate) struct Job {
     pub(super) of_source: Arc<ClusterShare>,
     /// What it shares with other jobs of the same target.
     pub(super) of_target: Arc<ClusterShare>,
+    /// The planned indexes of collections that are compared without them are begun when all are compared. A 2.5.10 that built
+    /// those of one collection had another one wait for its comparison for as long (2,000 rows: four minutes).
+    pub(super) indexes_behind_all: bool,
+    /// The target sorts what it stores, as far as was seen.
+    pub(super) target_sorts: AtomicBool,
     /// Flushes of the target.
     pub(super) flushes: SharedFlush<FlushHandle>,
     /// Flushes of the source, after which its stored segments hold all rows.
@@ -92,6 +98,10 @@ pub(crate) struct Ended {
     /// were read after that.
     #[serde(skip)]
     pub(crate) looked_at: Option<Instant>,
+    /// It was compared, and is to be gone on with when all others were compared as well. That is not recorded: another
+    /// attempt compares it again.
+    #[serde(skip)]
+    pub(crate) is_put_off: bool,
 }
 
 impl Job {
@@ -220,7 +230,29 @@ impl Job {
             }
         }
         ended.sort_unstable_by_key(|(index, _)| *index);
-        ended.into_iter().map(|(_, ended)| ended).collect()
+        let ended = ended.into_iter().map(|(_, ended)| ended).collect();
+        self.complete_put_off(plan, ended).await
+    }
+
+    /// Goes on with the collections that waited for all others to be compared.
+    async fn complete_put_off(&self, plan: &Plan, ended: Vec<Ended>) -> Vec<Ended> {
+        let each: Vec<_> = ended
+            .into_iter()
+            .zip(&plan.collections)
+            .enumerate()
+            .map(|(index, (ended, planned))| self.complete(Position::of_index(index), planned, ended))
+            .collect();
+        stream::iter(each).buffered(self.limits.collections_max.max(1) as usize).collect().await
+    }
+
+    async fn complete(&self, position: Position, planned: &PlannedCollection, ended: Ended) -> Ended {
+        if !ended.is_put_off {
+            return ended;
+        }
+        let span = tracing::info_span!("collection", name = %planned.source);
+        let work = collection::complete(self, position, planned, ended).instrument(span);
+        let ended = Box::pin(self.watched(planned, work)).await;
+        self.record_if_done(position, ended).await
     }
 
     /// One collection, when there is room for it.
@@ -270,7 +302,11 @@ impl Job {
         }
         let span = tracing::info_span!("collection", name = %planned.source);
         let work = collection::migrate(self, position, planned).instrument(span);
-        let mut ended = Box::pin(self.watched(planned, work)).await;
+        let ended = Box::pin(self.watched(planned, work)).await;
+        self.record_if_done(position, ended).await
+    }
+
+    async fn record_if_done(&self, position: Position, mut ended: Ended) -> Ended {
         if ended.report.phase == Phase::Done
             && let Err(problem) = self.record_done(position, &ended).await
         {

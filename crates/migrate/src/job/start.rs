@@ -22,6 +22,7 @@ use crate::rate::MaxRate;
 use crate::report::Report;
 use futures_util::StreamExt;
 use futures_util::stream;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -117,6 +118,8 @@ impl Migration {
             limits: self.resources.limits(),
             of_source: self.resources.cluster(self.source.endpoint()),
             of_target,
+            indexes_behind_all: self.plan.collections.len() > 1,
+            target_sorts: AtomicBool::new(true),
             flushes: SharedFlush::new(),
             source_flushes: SharedFlush::new(),
             source_flushed: Mutex::default(),

@@ -73,6 +73,11 @@ impl Times {
         });
     }
 
+    /// Goes on with a collection of this attempt.
+    pub(super) fn go_on_with_collection(&self, position: Position) {
+        self.of(position, |times| times.worked.start());
+    }
+
     /// The collection is not worked on any more. Returns the seconds of all attempts.
     pub(super) fn end_collection(&self, position: Position) -> f64 {
         self.of(position, |times| {

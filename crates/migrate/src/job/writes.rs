@@ -112,7 +112,7 @@ impl Looker<'_> {
             if !waits || started.elapsed() > SORT_WAIT_MAX {
                 return Ok(Look::Segments(segments.into_iter().map(Stored::from).collect()));
             }
-            waiting.during(&Awaited::Sorted, sleep(SORT_POLL, self.cancel)).await;
+            waiting.during(&Awaited::Sorted { side: Side::Source }, sleep(SORT_POLL, self.cancel)).await;
         }
     }
 

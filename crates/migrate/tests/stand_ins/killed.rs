@@ -242,6 +242,43 @@ async fn killed_where_the_target_is_loaded_early() {
     assert!(most > 60 && left > 20, "{most} calls, {left} times with an index that was to be taken away");
 }
 
+/// Of two collections, the one that is compared first waits for the other with its planned index; no other is left of it,
+/// wherever the job is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_where_indexes_wait_for_another_collection() {
+    let generated = Generated { loaded: true, ..books(false) };
+    let films =
+        plain("films", true, &[("_default", (0..40).map(|n| Key::Text(format!("film-{n}"))).collect())]);
+    let films = Generated { loaded: true, ..films };
+    for version in [Version::V2_3, Version::V2_5] {
+        let (mut most, mut without) = (0, 0);
+        for at in (1..).step_by(7) {
+            let stop = if at % 2 == 0 { Stop::Before } else { Stop::After };
+            let scene = Scene::of(version, &generated, at);
+            scene.source.add(&films);
+            let context = format!("{version:?}, call {at}, {stop:?}");
+            let ended = Box::pin(scene.attempt(Kill::Call(at, stop))).await;
+            let is_over = ended.is_some();
+            let is_there = scene.target.names("default").0.contains(&"books".to_owned());
+            without += usize::from(!is_over && is_there && index_types(&scene.target).is_empty());
+            let report = match ended {
+                Some(report) => report,
+                None => Box::pin(scene.attempt(Kill::Never)).await.unwrap(),
+            };
+            scene.check(&report, &context);
+            assert_arrived(&scene.source, &scene.target, "films", &context);
+            let of_films = scene.target.definition("default", "films").indexes;
+            let kinds: Vec<_> = of_films.values().map(|params| params["index_type"].as_str()).collect();
+            assert_eq!(kinds, ["AUTOINDEX"], "{context}");
+            if is_over {
+                break;
+            }
+            most = at;
+        }
+        assert!(most > 100 && without > 2, "{version:?}: {most} calls, {without} times without any index");
+    }
+}
+
 /// Any write of a dead attempt arrives while a later one is at work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_and_a_write_arrives_late() {

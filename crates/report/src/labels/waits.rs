@@ -57,9 +57,8 @@ pub fn awaited(lang: Lang, awaited: &Awaited, seconds: u64) -> String {
         ),
         Awaited::Stored { side } if zh => format!("{}正在落盘（Flush）", of(*side)),
         Awaited::Stored { side } => format!("{} is flushing", of(*side)),
-        Awaited::Sorted => {
-            lang.pick("the source is sorting new segments", "源集群正在对新 Segment 排序").to_owned()
-        }
+        Awaited::Sorted { side } if zh => format!("{}正在对新 Segment 排序", of(*side)),
+        Awaited::Sorted { side } => format!("{} is sorting new segments", of(*side)),
         Awaited::Index { rows_built, rows_total } if zh => {
             format!("目标集群正在构建索引：{} / {} 行", count(*rows_built), count(*rows_total))
         }

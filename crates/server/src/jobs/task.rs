@@ -218,7 +218,7 @@ impl Seen {
             Awaited::Load { percent, .. } => u64::from(percent?),
             Awaited::Check { .. }
             | Awaited::Stored { .. }
-            | Awaited::Sorted
+            | Awaited::Sorted { .. }
             | Awaited::Index { .. }
             | Awaited::Turn { .. }
             | Awaited::Retry { .. }

@@ -87,6 +87,7 @@ pub(super) async fn migrate(job: &Job, position: Position, planned: &PlannedColl
         writes_looked_for: None,
         early: None,
         flat: false,
+        is_put_off: false,
     };
     let stop = match job.store.collection(job.attempt.job_id(), position).await {
         _ if job.cancel.is_cancelled() => Err(Stop::Canceled),
@@ -96,21 +97,37 @@ pub(super) async fn migrate(job: &Job, position: Position, planned: &PlannedColl
         }
         Err(error) => Err(work.store_failed(error)),
     };
-    let phase = match stop {
-        // Whether all of it amounts to a success is concluded when the job ends.
-        Ok(()) if work.problems.is_empty() => Phase::Done,
-        Ok(()) => Phase::Failed,
-        Err(Stop::Canceled | Stop::InDoubt(_)) => Phase::Canceled,
-        Err(Stop::Problem(problem)) => {
-            work.problems.push(problem);
-            Phase::Failed
-        }
+    work.end(stop).await
+}
+
+/// Goes on with a collection whose indexes were put off until all others were compared.
+pub(super) async fn complete(
+    job: &Job,
+    position: Position,
+    planned: &PlannedCollection,
+    ended: Ended,
+) -> Ended {
+    job.times.go_on_with_collection(position);
+    let mut work = Work {
+        job,
+        position,
+        planned,
+        report: ended.report,
+        problems: ended.problems,
+        warnings: ended.warnings,
+        refused_indexes: Vec::new(),
+        writes_looked_for: ended.looked_at,
+        early: None,
+        flat: false,
+        is_put_off: false,
     };
-    work.end_early().await;
-    work.enter(phase);
-    work.report.seconds = job.times.end_collection(position);
-    let looked_at = work.writes_looked_for;
-    Ended { report: work.report, problems: work.problems, warnings: work.warnings, looked_at }
+    let stop = async {
+        work.stop_if_canceled()?;
+        work.create_indexes(&job.cancel).await?;
+        work.complete().await
+    };
+    let stop = stop.await;
+    work.end(stop).await
 }
 
 /// Counts the target of a collection that an earlier attempt completed: much may have happened since.
@@ -130,6 +147,7 @@ pub(super) async fn count_again(job: &Job, planned: &PlannedCollection, ended: &
         writes_looked_for: None,
         early: None,
         flat: false,
+        is_put_off: false,
     };
     work.enter(Phase::Verifying);
     match work.count_again(ended.report.rows).await {
@@ -196,6 +214,8 @@ struct Work<'a> {
     early: Option<Early<'a>>,
     /// An index may be there with which the target is loaded to be compared.
     flat: bool,
+    /// It was compared, and its planned indexes are begun when all others were compared as well.
+    is_put_off: bool,
 }
 
 /// A source collection that is loaded for this job, and the right to have it so.
@@ -204,6 +224,29 @@ struct Held<'a> {
 }
 
 impl<'a> Work<'a> {
+    /// What the collection came to, if it was worked on until now.
+    async fn end(mut self, stop: Result<(), Stop>) -> Ended {
+        let is_put_off = stop.is_ok() && self.is_put_off;
+        let phase = match stop {
+            Ok(()) if is_put_off => Phase::Indexing,
+            // Whether all of it amounts to a success is concluded when the job ends.
+            Ok(()) if self.problems.is_empty() => Phase::Done,
+            Ok(()) => Phase::Failed,
+            Err(Stop::Canceled | Stop::InDoubt(_)) => Phase::Canceled,
+            Err(Stop::Problem(problem)) => {
+                self.problems.push(problem);
+                Phase::Failed
+            }
+        };
+        self.end_early().await;
+        if !is_put_off {
+            self.enter(phase);
+        }
+        self.report.seconds = self.job.times.end_collection(self.position);
+        let (problems, warnings, looked_at) = (self.problems, self.warnings, self.writes_looked_for);
+        Ended { report: self.report, problems, warnings, looked_at, is_put_off }
+    }
+
     fn enter(&mut self, phase: Phase) {
         self.report.phase = phase;
         self.job.observer.on_event(Event::Phase { collection: self.planned.source.clone(), phase });
@@ -249,6 +292,7 @@ impl<'a> Work<'a> {
             super::control::clean_up(&self.claim(), &record, true).await?;
             self.report = new_report(self.planned);
             (self.writes_looked_for, self.early, self.flat) = (None, None, false);
+            self.is_put_off = false;
             times += 1;
         }
     }
@@ -268,6 +312,11 @@ impl<'a> Work<'a> {
             self.release_source(held).instrument(stage("release_source")).await;
         }
         verified?;
+        if self.is_put_off { Ok(()) } else { self.complete().await }
+    }
+
+    /// What comes behind the comparison and the indexes.
+    async fn complete(&mut self) -> Result<(), Stop> {
         self.look_again().instrument(stage("look_again")).await?;
         self.finish().instrument(stage("finish")).await?;
         self.leave().instrument(stage("leave")).await

@@ -2,7 +2,7 @@
 
 use super::{Stop, Work};
 use crate::cluster::flush;
-use crate::cluster::load_state::{free_memory, memory_estimate, wait_until_complete};
+use crate::cluster::load_state::{free_memory, memory_estimate, wait_until_complete, wait_until_sorted};
 use crate::cluster::release::release;
 use crate::cluster::retry::{repeat, unless_canceled};
 use crate::cluster::waits::shown;
@@ -25,6 +25,7 @@ use crate::report::new_verification;
 use crate::request::VerifyLevel;
 use crate::target;
 use crate::verify::{Expected, Outcome};
+use std::sync::atomic::Ordering;
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Collection, CollectionName, Error, Flavor, LoadState};
 use vecferry_store::Right;
@@ -58,6 +59,12 @@ impl<'a> Work<'a> {
             let proved = self.prove(made, expected).await;
             self.early = None;
             self.enter(Phase::Indexing);
+            if proved.is_ok() && job.indexes_behind_all {
+                self.remove_flat_indexes(&job.cancel).await?;
+                self.is_put_off = true;
+                self.tell_verified();
+                return Ok(());
+            }
             // Also where a difference was found: the target is not left with what was made to compare it.
             let indexed = match proved {
                 Err(Stop::Canceled) => Ok(()),
@@ -74,9 +81,23 @@ impl<'a> Work<'a> {
                 self.prove(made, expected).await?;
             }
         }
+        self.tell_verified();
+        Ok(())
+    }
+
+    fn tell_verified(&mut self) {
         if self.problems.is_empty() {
-            self.report.evidence.verified = Some(job.request.verify);
+            self.report.evidence.verified = Some(self.job.request.verify);
         }
+    }
+
+    async fn remove_flat_indexes(&mut self, cancel: &CancellationToken) -> Result<(), Stop> {
+        let (target, planned, job_id) = (&self.job.target, self.planned, self.job.attempt.job_id());
+        if flat_index::is_wanted(target, planned, job_id) {
+            let removed = flat_index::remove(target, planned, job_id, cancel).await;
+            removed.map_err(|error| self.target_failed(error))?;
+        }
+        self.flat = false;
         Ok(())
     }
 
@@ -99,18 +120,10 @@ impl<'a> Work<'a> {
         Ok(false)
     }
 
-    async fn create_indexes(&mut self, cancel: &CancellationToken) -> Result<(), Stop> {
-        let (target, planned) = (&self.job.target, self.planned);
-        let indexed = async {
-            let job_id = self.job.attempt.job_id();
-            if flat_index::is_wanted(target, planned, job_id) {
-                flat_index::remove(target, planned, job_id, cancel).await?;
-            }
-            target::create_indexes(target, planned, cancel).await
-        };
-        let refused = indexed.await;
+    pub(super) async fn create_indexes(&mut self, cancel: &CancellationToken) -> Result<(), Stop> {
+        self.remove_flat_indexes(cancel).await?;
+        let refused = target::create_indexes(&self.job.target, self.planned, cancel).await;
         self.refused_indexes = refused.map_err(|error| self.target_failed(error))?;
-        self.flat = false;
         Ok(())
     }
 
@@ -360,6 +373,11 @@ impl<'a> Work<'a> {
             return Err(self.not_verified_because(Told::both(en, zh)));
         }
         let cancel = &self.job.cancel;
+        if self.job.target_sorts.load(Ordering::Relaxed) {
+            let sorted = wait_until_sorted(target, Side::Target, &made.name, cancel).await;
+            // A target that does not get around to it is not waited for again and again.
+            self.job.target_sorts.store(sorted.map_err(|error| self.not_verified(error))?, Ordering::Relaxed);
+        }
         let load = repeat(cancel, || target.load_collection(&made.name, 1));
         unless_canceled(cancel, load).await.map_err(|error| self.not_verified(error))?;
         let complete = wait_until_complete(target, Side::Target, &made.name, cancel).await;
