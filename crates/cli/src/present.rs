@@ -360,7 +360,7 @@ fn index_lines(lang: Lang, report: &Report) -> Vec<String> {
     let lines = report.collections.iter().flat_map(|collection| {
         collection.indexes.iter().map(move |index| {
             let kind = format!("{} {}", index.index_type, index.metric_type);
-            let state = labels::index_state(lang, index.built_percent());
+            let state = labels::index_state(lang, index);
             let name = collection.target_name();
             harmless(&format!("{name}.{}: {}, {state}", index.field, kind.trim_end()))
         })

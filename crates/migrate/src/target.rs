@@ -322,8 +322,12 @@ pub(crate) fn flat_params<'a>(params: impl Iterator<Item = (&'a str, &'a str)>) 
     flat
 }
 
-/// The indexes of the target and how far they are.
-pub(crate) async fn index_report(target: &Client, name: &CollectionName) -> Result<Vec<IndexReport>, Error> {
+/// The indexes of the target and how far they are, so many seconds after the beginning of the job.
+pub(crate) async fn index_report(
+    target: &Client,
+    name: &CollectionName,
+    seconds: f64,
+) -> Result<Vec<IndexReport>, Error> {
     let indexes = target.indexes(name).await?;
     Ok(indexes
         .into_iter()
@@ -332,6 +336,7 @@ pub(crate) async fn index_report(target: &Client, name: &CollectionName) -> Resu
             metric_type: index.param("metric_type").unwrap_or_default().to_owned(),
             built_rows: index.indexed_rows.max(0).unsigned_abs(),
             total_rows: index.total_rows.max(0).unsigned_abs(),
+            built_after_seconds: (index.indexed_rows >= index.total_rows).then_some(seconds),
             index: index.name,
             field: index.field,
         })

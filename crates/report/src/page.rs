@@ -352,7 +352,7 @@ impl Collection {
                     field: clean(&index.field),
                     kind: clean(&index.index_type),
                     metric: clean(&index.metric_type),
-                    built: format!("{}%", index.built_percent()),
+                    built: labels::index_state(lang, index),
                 })
                 .collect(),
         }

@@ -84,7 +84,7 @@ pub struct PartitionReport {
 }
 
 /// An index of the target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IndexReport {
     /// Its name.
     pub index: String,
@@ -99,6 +99,10 @@ pub struct IndexReport {
     pub built_rows: u64,
     /// Rows it is to cover, counted in the same way: not the rows of the collection.
     pub total_rows: u64,
+    /// Seconds that the job had been worked on, in all attempts together, when it was seen to be built; none if it was not
+    /// at the end of the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built_after_seconds: Option<f64>,
 }
 
 impl IndexReport {

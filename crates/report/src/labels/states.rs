@@ -2,7 +2,10 @@
 
 use vecferry_migrate::JobState;
 use vecferry_migrate::event::Phase;
+use vecferry_migrate::report::IndexReport;
 use vecferry_words::Lang;
+
+use crate::figures;
 
 vecferry_words::sentences! {
     pub,
@@ -60,9 +63,13 @@ pub fn phase(lang: Lang, phase: Phase) -> &'static str {
 }
 
 /// How far an index is built.
-pub fn index_state(lang: Lang, percent: u64) -> String {
-    match percent {
-        100 => lang.pick("built".to_owned(), "已构建".to_owned()),
-        _ => lang.pick(format!("{percent}% built"), format!("已构建 {percent}%")),
+pub fn index_state(lang: Lang, index: &IndexReport) -> String {
+    let percent = index.built_percent();
+    match index.built_after_seconds.map(figures::seconds) {
+        _ if percent < 100 => lang.pick(format!("{percent}% built"), format!("已构建 {percent}%")),
+        Some(after) => {
+            lang.pick(format!("built {after} after the start"), format!("开始后 {after} 已构建完成"))
+        }
+        None => lang.pick("built".to_owned(), "已构建".to_owned()),
     }
 }

@@ -37,6 +37,7 @@ fn collection(name: &str, rows: u64) -> CollectionReport {
         metric_type: metric.to_owned(),
         built_rows,
         total_rows: rows,
+        built_after_seconds: (built_rows >= rows).then_some(95.0),
     };
     CollectionReport {
         source_db: "default".to_owned(),
@@ -498,6 +499,7 @@ fn the_time_of_all_attempts_and_the_share_of_an_index_are_shown_as_what_they_are
     let plain = text_of(&html(&report, Lang::En, None));
     assert!(plain.contains("(3 attempts)"), "{plain}");
     assert!(plain.contains("25%") && !plain.contains("484,948"), "{plain}");
+    assert!(plain.contains("built 95.0 s after the start"), "{plain}");
     assert!(html(&report, Lang::Zh, None).contains("（3 次尝试）"));
     assert!(!html(&successful(), Lang::En, None).contains("attempts"));
 }

@@ -155,7 +155,7 @@ labels! {
     field "Field" "字段";
     index_type "Type" "类型";
     metric "Metric type" "度量类型";
-    built "Built" "已构建";
+    built "State" "状态";
     indexes_of "Indexes on the target" "目标集群上的索引";
 
     /* The end of the page. */

@@ -410,7 +410,8 @@ impl<'a> Work<'a> {
                 .map_err(|error| self.target_failed(error))?;
         }
         self.leave_unloaded().await?;
-        self.report.indexes = target::index_report(&self.job.target, &self.planned.target)
+        let seconds = self.job.times.seconds();
+        self.report.indexes = target::index_report(&self.job.target, &self.planned.target, seconds)
             .await
             .map_err(|error| self.target_failed(error))?;
         Ok(())
