@@ -72,7 +72,7 @@ pub(super) async fn connect(visit: Visit, Path(path): Path<(String, String)>, fo
     };
     match tried.await {
         Ok(()) => at.to(Step::Source),
-        Err(refusal) => where_from(&at, Some(&refusal), (true, ""), typed).await,
+        Err(refusal) => where_from(&at, Some(&refusal), (true, "", None), typed).await,
     }
 }
 
