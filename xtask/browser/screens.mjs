@@ -194,7 +194,7 @@ export const screens = [
   { name: "settings", path: ({ org }) => `/o/${org}/settings` },
   { name: "about", path: () => "/about" },
   { name: "errors", path: () => "/errors" },
-  { name: "errors-none", path: () => "/errors?find=nothing" },
+  { name: "errors-none", path: () => "/errors?find=VF-9999" },
   { name: "error", path: () => "/errors/VF-0203" },
   { name: "not-found", path: () => "/nowhere", status: 404 },
 ];
