@@ -196,7 +196,7 @@ async fn destroyed(visit: &Visit, recorded: &Recorded) -> Result<String, Refusal
     let names: Vec<_> = made.iter().take(NAMED_MAX).map(|line| line.target.as_str()).collect();
     let mut told = format!("{}{}{rows}", labels::some_collections(t.0, made.len()), labels::comma(t.0));
     if !names.is_empty() {
-        told += &t.with(": {}", "：{}", names.join(labels::comma(t.0)));
+        told += &t.with(": {}", "：{}", names.join(t.say(", ", "、")));
     }
     if made.len() > names.len() {
         told += &t.with(" and {} more", "，另有 {} 个", figures::count((made.len() - names.len()) as u64));
