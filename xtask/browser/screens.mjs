@@ -175,6 +175,7 @@ export const screens = [
   { name: "job-successful", ...job("successful") },
   { name: "job-failed", ...job("failed") },
   { name: "job-canceled", ...job("canceled") },
+  { name: "job-canceled-clean", ...job("canceled"), act: (page) => page.locator("#clean > summary").click() },
   { name: "job-collections", ...job("successful", "collections") },
   { name: "job-events", ...job("successful", "events") },
   { name: "job-pre-check", ...job("successful", "pre-check") },
@@ -193,6 +194,7 @@ export const screens = [
   { name: "settings", path: ({ org }) => `/o/${org}/settings` },
   { name: "about", path: () => "/about" },
   { name: "errors", path: () => "/errors" },
+  { name: "errors-none", path: () => "/errors?find=VF-9999" },
   { name: "error", path: () => "/errors/VF-0203" },
   { name: "not-found", path: () => "/nowhere", status: 404 },
 ];

@@ -50,7 +50,7 @@ mod tests {
         assert_eq!(bound_by(Lang::Zh, Bottleneck::MaxRate), "受限于：--max-rate");
         assert_eq!(
             waited(Lang::En, &shares(Lang::En, &[(Bottleneck::Target, 70), (Bottleneck::Source, 30)]), 1200),
-            "The copy waited for: target ingest 70 %, source latency 30 %; the job record was written 1,200 times"
+            "The copy waited for: target ingest 70%, source latency 30%; the job record was written 1,200 times"
         );
         assert_eq!(
             rate_set(Lang::En, "j", Some("20MB/s"), true),

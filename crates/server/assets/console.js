@@ -229,6 +229,11 @@ function lists(root) {
       for (const group of document.querySelectorAll(`${input.dataset.filter} fieldset:has([data-name])`)) {
         group.hidden = !group.querySelector("[data-name]:not([hidden])");
       }
+      for (const note of document.querySelectorAll(`${input.dataset.filter} [data-none]`)) {
+        note.hidden = [...rows()].some((row) => !row.hidden);
+      }
+      // What is found can be shared.
+      if ("address" in input.dataset) history.replaceState(null, "", wanted ? `?${new URLSearchParams([[input.name, input.value.trim()]])}` : location.pathname);
     });
     // A search sends no form.
     input.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
@@ -245,10 +250,11 @@ function lists(root) {
       if (told) {
         const limit = Number(told.dataset.limit || 0);
         const numbers = new Intl.NumberFormat(lang);
+        const most = numbers.format(limit);
         told.textContent = say(
-          `${numbers.format(chosen.length)} selected, about ${numbers.format(rows)} rows`,
-          `已选 ${numbers.format(chosen.length)} 个，约 ${numbers.format(rows)} 行`,
-        ) + (limit ? say(` (at most ${limit})`, `（最多 ${limit} 个）`) : "");
+          `${numbers.format(chosen.length)} selected${limit ? ` (at most ${most})` : ""}, about ${numbers.format(rows)} rows`,
+          `已选 ${numbers.format(chosen.length)} 个${limit ? `（最多 ${most} 个）` : ""}，约 ${numbers.format(rows)} 行`,
+        );
         told.classList.toggle("over", limit > 0 && chosen.length > limit);
       }
       if (all) {

@@ -73,7 +73,7 @@ async fn pass(State(service): State<Arc<Service>>, request: Request, next: Next)
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         let closes = response.headers().get(header::CONNECTION).cloned();
         response = match page {
-            Some(look) => console::refused(&refusal, &method, look, &request_id),
+            Some(look) => console::refused(&refusal, look, &request_id),
             None => refusal.in_language(lang, &request_id),
         };
         if let Some(closes) = closes {

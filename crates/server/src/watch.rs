@@ -7,6 +7,7 @@ use vecferry_migrate::{Problem, version_of};
 use vecferry_milvus::Endpoint;
 use vecferry_store::Error as StoreError;
 
+use crate::api::contents::silent;
 use crate::problem::document;
 use crate::service::Service;
 use crate::tables::{ClusterStatus, Sealed, Sight};
@@ -75,14 +76,15 @@ pub(crate) async fn look(endpoint: &Endpoint) -> Result<String, Problem> {
 pub(crate) async fn in_time<Seen>(
     asked: impl Future<Output = Result<Seen, Problem>>,
 ) -> Result<Seen, Problem> {
-    match tokio::time::timeout(LOOK_MAX, asked).await {
-        Ok(answered) => answered,
-        Err(_) => {
-            let problem = Problem::new(vecferry_migrate::Code::ServiceUnavailable);
-            let problem = problem.with("detail", format!("no answer within {} s", LOOK_MAX.as_secs()));
-            Err(problem.with("detail_zh", format!("{} 秒内无应答", LOOK_MAX.as_secs())))
-        }
-    }
+    within(LOOK_MAX, asked).await
+}
+
+async fn within<Seen>(
+    limit: Duration,
+    asked: impl Future<Output = Result<Seen, Problem>>,
+) -> Result<Seen, Problem> {
+    // The cluster does not answer: that is no failure of the service.
+    tokio::time::timeout(limit, asked).await.map_err(|_| silent(limit))?
 }
 
 /// What was seen, where a look came to this. The release stays that of the last answer.
@@ -155,4 +157,15 @@ async fn forget(service: &Service) -> Result<(), StoreError> {
     let Some(kept) = settings.jobs_kept else { return Ok(()) };
     while !stopping.is_cancelled() && tables.forget_ended(before(kept), ROWS_A_STEP).await? > 0 {}
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_cluster_is_no_silent_database() {
+        let asked = within(Duration::from_millis(1), std::future::pending::<Result<(), Problem>>());
+        assert_eq!(asked.await.unwrap_err().code, vecferry_migrate::Code::NoAnswer);
+    }
 }

@@ -26,7 +26,7 @@ inBrowser("a source elsewhere is migrated, and its credential is shown nowhere",
   await open(page, `/p/${project}/migrations/new`);
   await page.getByRole("link", { name: "From another organization" }).click();
   const endpoint = page.getByLabel("Endpoint");
-  const credential = page.getByLabel("user:password, or an API key");
+  const credential = page.getByLabel("Credential (optional)");
 
   await endpoint.fill(demo.source);
   await credential.fill(WRONG);

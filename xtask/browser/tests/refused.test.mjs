@@ -102,7 +102,7 @@ inBrowser("more collections than the edition allows are told", { ownService: tru
   await open(page, `/p/${project}/migrations/new?source=${source}`);
   const names = ["customer_events", "products", "support_articles"];
   for (const name of names) await page.getByRole("checkbox", { name: new RegExp(`^${name}`) }).check();
-  await assertSeen(page.getByText(/^3 selected.*\(at most 2\)$/));
+  await assertSeen(page.getByText(/^3 selected \(at most 2\), about/));
   await page.getByRole("button", { name: "Choose the target" }).click();
   const alert = page.getByRole("alert");
   await assertSeen(alert.getByRole("link", { name: "VF-0808" }));

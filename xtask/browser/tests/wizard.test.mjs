@@ -57,13 +57,13 @@ inBrowser("a source elsewhere is tried first", async ({ page, rest }) => {
   await page.getByRole("link", { name: "From another organization" }).click();
   await assertUsable(page);
   await page.getByLabel("Endpoint").fill("http://127.0.0.1:1");
-  await page.getByLabel("user:password, or an API key").fill("root:wrong");
+  await page.getByLabel("Credential (optional)").fill("root:wrong");
   await page.getByRole("button", { name: "Test the connection" }).click();
   await assertSeen(page.getByRole("alert"));
   assert.equal(await page.getByLabel("Endpoint").inputValue(), "http://127.0.0.1:1");
-  assert.equal(await page.getByLabel("user:password, or an API key").inputValue(), "");
+  assert.equal(await page.getByLabel("Credential (optional)").inputValue(), "");
   await page.getByLabel("Endpoint").fill(demo.source);
-  await page.getByLabel("user:password, or an API key").fill(demo.credential);
+  await page.getByLabel("Credential (optional)").fill(demo.credential);
   await page.getByRole("button", { name: "Test the connection" }).click();
   await assertSeen(page.getByText("Connected"));
   await assertSeen(page.getByRole("checkbox", { name: /^products/ }));

@@ -98,7 +98,8 @@ pub fn bound_by(lang: Lang, by: Bottleneck) -> String {
 
 /// What was waited for, in parts of the whole.
 pub fn shares(lang: Lang, shares: &[(Bottleneck, u64)]) -> String {
-    let shares = shares.iter().map(|(on, percent)| format!("{} {percent} %", bottleneck(lang, *on)));
+    let unit = lang.pick("%", " %");
+    let shares = shares.iter().map(|(on, percent)| format!("{} {percent}{unit}", bottleneck(lang, *on)));
     shares.collect::<Vec<_>>().join(comma(lang))
 }
 

@@ -250,7 +250,7 @@ fn the_pace_is_among_the_facts() {
         max_rate,
     });
     let (english, chinese) = (plain(&report, Lang::En), plain(&report, Lang::Zh));
-    assert!(english.contains("target rate limit 70 %, source latency 30 %"), "{english}");
+    assert!(english.contains("target rate limit 70%, source latency 30%"), "{english}");
     assert!(!english.contains("state directory"), "{english}");
     assert!(chinese.contains("目标集群限速 70 %，源集群响应延迟 30 %"), "{chinese}");
     assert!(english.contains("20MB/s") && chinese.contains("限速"));

@@ -21,6 +21,7 @@ use super::extract::{self, Query, text};
 use super::projects::NAME_CHARACTERS_MAX;
 use super::request::{Account, cookie};
 use super::session::{begun, session_cookie};
+use crate::console::back;
 use crate::oidc::{FLOW_SECONDS, Flow, Identity, Oidc, Returned, not_begun};
 use crate::service::{Service, too_many};
 use crate::settings::OidcSettings;
@@ -35,8 +36,24 @@ const FLOW_PURPOSE: &str = "oidc sign-in";
 
 /// What the browser is shown in the end. A redirect would still be a part of the way from the provider, and browsers show
 /// the session's cookie (`SameSite=Strict`) only on ways that begin here.
-const ARRIVED: &str = "<!doctype html><html><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"0;url=/\">\
-    <title>Vecferry</title></head><body><a href=\"/\">Vecferry</a></body></html>";
+const ARRIVED: &str = "<!doctype html><html><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"0;url={next}\">\
+    <title>Vecferry</title></head><body><a href=\"{next}\">Vecferry</a></body></html>";
+
+/// Where to go behind the sign-in.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Begin {
+    /// A page of the console, such as `/p/proj-1/migrations`; the first one where it is left out.
+    #[serde(default)]
+    pub(crate) next: String,
+}
+
+/// The page that leads there. The address is one of this service, and can't end the attribute that it stands in.
+fn arrived(next: &str) -> String {
+    let next =
+        back(next).replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;");
+    ARRIVED.replace("{next}", &next)
+}
 
 /// What the provider sends with the browser.
 #[derive(Deserialize, IntoParams)]
@@ -53,11 +70,15 @@ pub(crate) struct Callback {
 }
 
 /// Begin to sign in with the identity provider: redirects to it
-#[utoipa::path(get, path = "/v2/session/oidc", tag = "Session", operation_id = "signInByOidc",
+#[utoipa::path(get, path = "/v2/session/oidc", tag = "Session", operation_id = "signInByOidc", params(Begin),
     responses((status = 303, description = "To the identity provider"), (status = "default", body = Refused)))]
-pub(crate) async fn begin(State(service): State<Arc<Service>>) -> Result<Response, Refusal> {
+pub(crate) async fn begin(
+    State(service): State<Arc<Service>>,
+    Query(begin): Query<Begin>,
+) -> Result<Response, Refusal> {
     let oidc = configured(&service)?;
-    let flow = Flow::new(service.tables().now_ms().await?).map_err(Refusal::unavailable)?;
+    let flow =
+        Flow::new(service.tables().now_ms().await?, back(&begin.next)).map_err(Refusal::unavailable)?;
     let location = oidc.authorization_url(service.networks(), &flow).await?;
     let sealed = service.seal(FLOW_PURPOSE, &flow.to_secret())?;
     let kept = flow_cookie(&service, &URL_SAFE_NO_PAD.encode(sealed), FLOW_SECONDS)?;
@@ -79,8 +100,8 @@ pub(crate) async fn finish(
     let account = format!("oidc {peer}");
     service.sign_ins().check(&account, peer, Instant::now()).map_err(too_many)?;
     let mut response = match signed_in(&service, oidc, &headers, callback).await {
-        Ok((session, account)) => {
-            let mut response = Html(ARRIVED).into_response();
+        Ok((session, account, next)) => {
+            let mut response = Html(arrived(&next)).into_response();
             response.extensions_mut().insert(account);
             response.headers_mut().append(header::SET_COOKIE, session);
             response
@@ -97,13 +118,13 @@ pub(crate) async fn finish(
     Ok(response)
 }
 
-/// The cookie of the session, and the account, of whom the provider vouches for.
+/// The cookie of the session, the account, and the page to open, of whom the provider vouches for.
 async fn signed_in(
     service: &Service,
     oidc: &Oidc,
     headers: &HeaderMap,
     Callback { code, state, iss, error }: Callback,
-) -> Result<(HeaderValue, Account), Refusal> {
+) -> Result<(HeaderValue, Account, String), Refusal> {
     let now_ms = service.tables().now_ms().await?;
     let flow = kept_flow(service, headers, now_ms).ok_or_else(not_begun)?;
     let returned = Returned { code, state, issuer: iss, error };
@@ -111,7 +132,7 @@ async fn signed_in(
     let user = user_of(service, oidc.settings(), &identity).await?;
     let account = Account(user.user_id.clone());
     let (_, token) = begun(service, user).await?;
-    Ok((session_cookie(service, &token)?, account))
+    Ok((session_cookie(service, &token)?, account, flow.next))
 }
 
 fn configured(service: &Service) -> Result<&Oidc, Refusal> {

@@ -3,13 +3,14 @@
 use askama::Template;
 use axum::Router;
 use axum::routing::get;
+use serde::Deserialize;
 use std::sync::Arc;
 use vecferry_words::{CATALOGUE, Entry, Lang, Surface};
 
 use super::frame::Look;
 use super::page::{Shown, page};
 use super::show::Say;
-use crate::api::{Path, Refusal};
+use crate::api::{Path, Query, Refusal};
 use crate::service::Service;
 
 /// Its addresses.
@@ -42,7 +43,23 @@ struct CodePage {
 struct CodesPage {
     look: Look,
     t: Say,
-    codes: Vec<(String, String)>,
+    /// Code, what happened, and whether it is found.
+    codes: Vec<(String, String, bool)>,
+    find: String,
+}
+
+impl CodesPage {
+    /// Whether there is a code to show.
+    fn is_any(&self) -> bool {
+        self.codes.iter().any(|(.., is_found)| *is_found)
+    }
+}
+
+/// What is searched for.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    find: String,
 }
 
 /// Placeholders as a reader sees them.
@@ -62,10 +79,16 @@ fn pieces(template: &str) -> Vec<(bool, String)> {
 }
 
 /// All codes.
-pub(super) async fn all(look: Look) -> Shown {
-    let lang = look.lang();
-    let codes = CATALOGUE.iter().map(|entry| (entry.code.to_string(), readable(entry.text(lang).what)));
-    page(&CodesPage { t: look.t, codes: codes.collect(), look })
+pub(super) async fn all(look: Look, Query(wanted): Query<Wanted>) -> Shown {
+    let (lang, find) = (look.lang(), wanted.find.trim().to_lowercase());
+    let codes = CATALOGUE.iter().map(|entry| {
+        let (code, what) = (entry.code.to_string(), readable(entry.text(lang).what));
+        let is_found = format!("{code} {what}").to_lowercase().contains(&find);
+        (code, what, is_found)
+    });
+    let mut codes: Vec<_> = codes.collect();
+    codes.sort();
+    page(&CodesPage { t: look.t, codes, find: wanted.find, look })
 }
 
 /// One of them.

@@ -23,12 +23,16 @@ mod wizard;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderMap, Method, header};
+use axum::extract::MatchedPath;
+use axum::http::{HeaderMap, Method, Uri, header};
 
 pub(crate) use form::csrf_in;
 pub(crate) use frame::Look;
+pub(crate) use preferences::back;
 pub(crate) use refused::refused;
 
+use self::page::{Shown, see};
+use crate::api::request::no_such_method;
 use crate::service::Service;
 
 /// Addresses of the console, as they are written in metrics: each part knows its own.
@@ -68,6 +72,26 @@ pub(crate) fn is_asked(pattern: &str, headers: &HeaderMap) -> bool {
     self::pattern(pattern).is_some() || (is_shared && wants_page())
 }
 
+/// The page that a form belongs to, for whoever opens the address that the form is sent to: by a reload, a link, or behind a
+/// sign-in. It is the nearest address above it.
+fn page_of_form(pattern: &str, path: &str) -> String {
+    let (mut pattern, mut path) = (pattern, path);
+    while let (Some((above, _)), Some((shorter, _))) = (pattern.rsplit_once('/'), path.rsplit_once('/')) {
+        if self::pattern(above).is_some() {
+            return shorter.to_owned();
+        }
+        (pattern, path) = (above, shorter);
+    }
+    "/".to_owned()
+}
+
+async fn to_page(method: Method, pattern: Option<MatchedPath>, uri: Uri) -> Shown {
+    match pattern {
+        Some(pattern) if method == Method::GET => see(&page_of_form(pattern.as_str(), uri.path())),
+        Some(_) | None => Err(no_such_method().await),
+    }
+}
+
 /// All pages.
 pub(crate) fn router() -> Router<Arc<Service>> {
     Router::new()
@@ -80,4 +104,30 @@ pub(crate) fn router() -> Router<Arc<Service>> {
         .merge(clusters::ways())
         .merge(wizard::ways())
         .merge(migrations::ways())
+        .method_not_allowed_fallback(to_page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::page_of_form;
+
+    #[test]
+    fn the_address_of_a_form_leads_to_its_page() {
+        for (pattern, path, page) in [
+            (
+                "/p/{project}/migrations/{job}/cancel",
+                "/p/proj-1/migrations/j-1/cancel",
+                "/p/proj-1/migrations/j-1",
+            ),
+            (
+                "/p/{project}/clusters/cloud/found",
+                "/p/proj-1/clusters/cloud/found",
+                "/p/proj-1/clusters/cloud",
+            ),
+            ("/o/{org}/members/{user}/role", "/o/org-1/members/user-1/role", "/o/org-1/members"),
+            ("/sign-out", "/sign-out", "/"),
+        ] {
+            assert_eq!(page_of_form(pattern, path), page, "{pattern}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What stands in the place of a page that can't be shown.
 
 use askama::Template;
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use vecferry_migrate::Code;
 
@@ -23,12 +23,11 @@ struct Refused {
 }
 
 /// The page of a refusal; whoever is not signed in is asked to.
-pub(crate) fn refused(refusal: &Refusal, method: &Method, look: Look, request_id: &str) -> Response {
+pub(crate) fn refused(refusal: &Refusal, look: Look, request_id: &str) -> Response {
     let first = refusal.problems().first().map(|problem| problem.code);
     if first == Some(Code::NotSignedIn) {
-        // A form is not sent again behind the sign-in: its page is.
-        let next = if *method == Method::GET { look.path.as_str() } else { "/" };
-        let next: String = form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        // A form is not sent again behind the sign-in: its address leads to its page.
+        let next: String = form_urlencoded::byte_serialize(look.path.as_bytes()).collect();
         if let Ok(response) = see(&format!("/sign-in?next={next}")) {
             return response;
         }

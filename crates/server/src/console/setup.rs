@@ -117,7 +117,10 @@ async fn of_account(visit: &Visit, refusal: Option<&Refusal>, form: &Form) -> Sh
         true => tables.organization_name(&visit.caller.org_id).await?,
         false => None,
     };
-    let typed = |field: &str, otherwise: String| form.some(field).unwrap_or(otherwise);
+    let typed = |field: &str, otherwise: String| match form.has(field) {
+        true => form.text(field).to_owned(),
+        false => otherwise,
+    };
     let problems = refusal.map(Refusal::problems).unwrap_or_default();
     let page = AccountPage {
         look: visit.look.clone(),

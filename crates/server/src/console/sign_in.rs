@@ -46,6 +46,13 @@ struct SignInPage {
     troubles: Vec<Trouble>,
 }
 
+impl SignInPage {
+    /// Where to go behind the sign-in, as a part of a query.
+    fn encoded(&self) -> String {
+        form_urlencoded::byte_serialize(self.next.as_bytes()).collect()
+    }
+}
+
 /// A refused sign-in. It does not tell which of both was wrong.
 fn trouble(problem: &Problem, lang: Lang) -> Trouble {
     match problem.code == Code::NotSignedIn {

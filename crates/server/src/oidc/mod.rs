@@ -378,7 +378,7 @@ mod tests {
             email_domains: Vec::new(),
             join: None,
         });
-        let flow = Flow::new(0).unwrap();
+        let flow = Flow::new(0, "/").unwrap();
         let request = oidc.token_request(&metadata(methods), &flow, "the code").unwrap();
         let shown =
             request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());

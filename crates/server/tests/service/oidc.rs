@@ -56,7 +56,11 @@ fn cookies(answer: &Answer) -> Vec<String> {
 
 /// Begins to sign in: the browser with its cookie, and where it is sent.
 async fn begin(world: &World) -> (Client, String) {
-    let answer = world.running.client.get("/v2/session/oidc").await;
+    begin_at(world, "/v2/session/oidc").await
+}
+
+async fn begin_at(world: &World, address: &str) -> (Client, String) {
+    let answer = world.running.client.get(address).await;
     assert_eq!(answer.status, 303, "{}", answer.text());
     let cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
     (world.running.client.with("cookie", &cookie), answer.header("location").to_owned())
@@ -68,7 +72,11 @@ fn path(url: &str) -> String {
 }
 
 async fn sign_in(world: &World, subject: &str) -> Answer {
-    let (browser, location) = begin(world).await;
+    sign_in_from(world, "/v2/session/oidc", subject).await
+}
+
+async fn sign_in_from(world: &World, address: &str, subject: &str) -> Answer {
+    let (browser, location) = begin_at(world, address).await;
     browser.get(&path(&PROVIDER.authorize(&location, subject))).await
 }
 
@@ -125,6 +133,18 @@ async fn a_member_signs_in_and_is_known_by_the_subject_from_then_on(place: Place
     let answer = sign_in(&world, &subject).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.text().contains("content=\"0;url=/\""), "{}", answer.text());
+    // On to the page that was asked for, and never to another service.
+    for (next, opened) in [
+        (
+            "/p/proj-1/migrations?status=failed%26search=a.b",
+            "/p/proj-1/migrations?status=failed&amp;search=a.b",
+        ),
+        ("/a%22%3E%3Cscript%3E", "/a&quot;&gt;&lt;script&gt;"),
+        ("//evil.example", "/"),
+    ] {
+        let answer = sign_in_from(&world, &format!("/v2/session/oidc?next={next}"), &subject).await;
+        assert!(answer.text().contains(&format!("content=\"0;url={opened}\"")), "{}", answer.text());
+    }
     let [session, ended] = &cookies(&answer)[..] else { panic!("{:?}", cookies(&answer)) };
     for attribute in ["; HttpOnly", "; SameSite=Lax", "; Path=/", "; Max-Age=43200"] {
         assert!(session.starts_with("vecferry_session=vfs_") && session.contains(attribute), "{session}");

@@ -79,6 +79,8 @@ struct FoundAlone {
 struct Found {
     /// None until it was asked for.
     choices: Option<Vec<Choice>>,
+    /// What was chosen of a list that can't be shown now.
+    kept: Vec<String>,
     troubles: Vec<Trouble>,
 }
 
@@ -135,18 +137,25 @@ async fn listed(
         ImportableRequest { project_id: project_id.to_owned(), api_key: form.text("key").to_owned() };
     let (state, signed) = (State(Arc::clone(&visit.service)), Signed(Arc::clone(&visit.caller)));
     let listed = Box::pin(api::importable(state, signed, Body(request))).await?.data;
+    // Another key may see none of what was chosen before: then nothing was chosen yet.
+    let is_there = |id: &String| listed.clusters.iter().any(|cluster| cluster.cloud_cluster_id == *id);
+    let chosen = chosen.filter(|chosen| chosen.iter().any(is_there));
     Ok(listed.clusters.into_iter().map(|cluster| Choice::of(cluster, chosen, visit.t())).collect())
 }
 
 /// Lists what the key sees. A script asks for the list alone.
 pub(super) async fn found(visit: Visit, Path(project): Path<String>, form: Form) -> Shown {
     let project = visit.project(&project).await?;
-    let (found, refusal) = match listed(&visit, &project.project_id, &form, None).await {
+    let chosen: Vec<_> = form.all("cluster").map(str::to_owned).collect();
+    let chosen = Some(chosen).filter(|chosen| !chosen.is_empty());
+    let listed = listed(&visit, &project.project_id, &form, chosen.as_deref()).await;
+    let (found, refusal) = match listed {
         Ok(choices) => (Found { choices: Some(choices), ..Found::default() }, None),
         Err(refusal) if !visit.administers(&project.project_id) => return Err(refusal),
         Err(refusal) => {
             let told = troubles(&refusal, visit.t());
-            (Found { troubles: told, ..Found::default() }, Some(refusal))
+            let kept = chosen.unwrap_or_default();
+            (Found { troubles: told, kept, ..Found::default() }, Some(refusal))
         }
     };
     if form.has("part") {
@@ -195,8 +204,9 @@ pub(super) async fn import(visit: Visit, Path(project): Path<String>, form: Form
         Err(refusal) if !visit.administers(&project.project_id) => Err(refusal),
         Err(refusal) => {
             // The list stays, with what was chosen in it.
-            if let Ok(choices) = listed(&visit, &project.project_id, &form, Some(&chosen)).await {
-                shown.part.choices = Some(choices);
+            match listed(&visit, &project.project_id, &form, Some(&chosen)).await {
+                Ok(choices) => shown.part.choices = Some(choices),
+                Err(_) => shown.part.kept = chosen,
             }
             shown.troubles = troubles(&refusal, visit.t());
             shown.was_secret = form.some("key").is_some();

@@ -25,6 +25,9 @@ struct ClusterPage {
     /// What was typed, or is recorded.
     name: String,
     description: String,
+    no_token: bool,
+    /// Whether a credential was typed and is not shown again.
+    was_secret: bool,
     troubles: Vec<Trouble>,
     /// Whether the change is what the troubles are about.
     is_changing: bool,
@@ -53,6 +56,8 @@ async fn of(visit: &Visit, address: &(String, String), wanted: &Wanted) -> Resul
         project_id: project.project_id,
         name: cluster.name.clone(),
         description: cluster.description.clone(),
+        no_token: false,
+        was_secret: false,
         troubles: Vec::new(),
         is_changing: false,
         load: collections::address(&base, wanted, ""),
@@ -81,6 +86,7 @@ pub(super) async fn change(visit: Visit, Path(address): Path<(String, String)>, 
         Err(refusal) => {
             (shown.name, shown.description) =
                 (form.text("name").to_owned(), form.text("description").to_owned());
+            (shown.no_token, shown.was_secret) = (form.has("no_token"), form.some("token").is_some());
             (shown.troubles, shown.is_changing) = (troubles(&refusal, visit.t()), true);
             page_of_form(Some(&refusal), &shown)
         }

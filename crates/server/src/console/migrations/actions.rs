@@ -60,7 +60,13 @@ pub(super) async fn cancel(visit: Visit, Path((project_id, job_id)): Ids, form: 
         }
         Err(refusal) => Err(refusal),
     };
-    back(&visit, (&project_id, &job_id), "", (done, Typed::default())).await
+    let typed = Typed {
+        form: if recorded.is_open() { "cancel" } else { "clean" },
+        clean,
+        confirm: form.text("confirm").to_owned(),
+        ..Typed::default()
+    };
+    back(&visit, (&project_id, &job_id), "", (done, typed)).await
 }
 
 /// What confirms that the result of a migration is removed: of one that was successful, the name of its target.

@@ -72,7 +72,9 @@ pub(super) fn chart(t: Say, points: &[Point], is_live: bool) -> Option<Chart> {
         return None;
     }
     let values = rates(&stretches, (begin, end), VALUES);
-    let highest = highest(&values)?;
+    // The last rate is told as it was, and not as a part of an average: the highest is never below it.
+    let last = stretches.last().map(|last| last.rate);
+    let highest = highest(&[values.as_slice(), &[last]].concat())?;
     let top = nice(highest.rows);
     let seconds = (end - begin) / 1000.0;
     let has_pauses = values.iter().any(Option::is_none);
@@ -84,7 +86,7 @@ pub(super) fn chart(t: Say, points: &[Point], is_live: bool) -> Option<Chart> {
         end: took(t.0, seconds),
         told: told(t, seconds, &values, has_pauses),
         highest: told_rate(t, highest),
-        last: stretches.last().map(|last| told_rate(t, last.rate)).unwrap_or_default(),
+        last: last.map(|last| told_rate(t, last)).unwrap_or_default(),
         is_live,
         has_pauses,
         list: list(t, &rates(&stretches, (begin, end), TOLD), seconds),
@@ -140,9 +142,10 @@ fn rates(stretches: &[Stretch], (begin, end): (f64, f64), count: usize) -> Vec<O
     (0..count).map(of_one).collect()
 }
 
+/// The most rows, and the most bytes, which need not be of the same time: rows differ in size.
 fn highest(values: &[Option<Rate>]) -> Option<Rate> {
-    let highest = values.iter().flatten().copied().reduce(|a, b| if b.rows > a.rows { b } else { a });
-    highest.filter(|highest| highest.rows > 0.0)
+    let most = |a: Rate, b: Rate| Rate { rows: a.rows.max(b.rows), bytes: a.bytes.max(b.bytes) };
+    values.iter().flatten().copied().reduce(most).filter(|highest| highest.rows > 0.0)
 }
 
 /// One line for each row of values without a pause.
@@ -255,6 +258,16 @@ mod tests {
         let chart = chart(Say(Lang::Zh), &points, true).unwrap();
         assert!(chart.lines[0].line.ends_with(" 300.0,120.0"), "{chart:?}");
         assert_eq!((chart.last.as_str(), chart.end.as_str()), ("0 行/秒，0 B/s", "20 秒"));
+    }
+
+    #[test]
+    fn the_highest_rate_is_below_none_that_is_told() {
+        let at = |second: i64, rows: u64, bytes: u64| Point { bytes, ..point(1, second, rows) };
+        // Many small rows, then a few large ones, for a moment at the end.
+        let points = [at(0, 0, 0), at(100, 10_000, 1_000_000), at(101, 10_050, 1_500_000)];
+        let chart = chart(Say(Lang::En), &points, true).unwrap();
+        assert_eq!(chart.last, "50 rows/s, 500.0 KB/s");
+        assert_eq!(chart.highest, "100 rows/s, 500.0 KB/s");
     }
 
     #[test]

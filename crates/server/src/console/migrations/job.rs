@@ -2,6 +2,7 @@
 
 use askama::Template;
 use vecferry_migrate::JobState;
+use vecferry_migrate::event::Phase;
 use vecferry_report::{figures, labels};
 
 use super::part::{Part, Show, Typed, Wanted};
@@ -41,8 +42,10 @@ struct Actions {
     can_limit: bool,
     can_resume: bool,
     can_clean: bool,
-    /// What a clean-up removes of a migration that was successful, which asks for a confirmation.
-    destroys: Option<String>,
+    /// What a clean-up removes.
+    destroys: String,
+    /// Whether the name of the target is to be typed before that: the migration was successful.
+    asks_name: bool,
     /// What was typed as a limit, or holds.
     rate: String,
     has_rate: bool,
@@ -119,6 +122,10 @@ async fn read(
     let recorded = Recorded::read(visit, project_id, job_id).await?;
     let mut part = Part::read(visit, &address(project_id, job_id), &recorded, wanted).await?;
     part.typed = typed.clone();
+    let destroys = match part.may_act {
+        true => destroyed(visit, &recorded).await?,
+        false => String::new(),
+    };
     let problems = refusal.map(Refusal::problems).unwrap_or_default();
     Ok(JobPage {
         frame: visit.frame_in(&project, Place::Migrations).await?,
@@ -126,7 +133,7 @@ async fn read(
         project_id: project_id.to_owned(),
         head: Head::new(visit.t(), &recorded),
         tabs: tabs(visit.t(), part.show),
-        actions: Actions::new(visit.t(), &recorded, part.may_act, typed),
+        actions: Actions::new(&recorded, part.may_act, typed, destroys),
         query: query(wanted, part.show, &recorded.stand()),
         part,
         troubles: problems.iter().map(|problem| Trouble::of(problem, visit.lang())).collect(),
@@ -175,17 +182,30 @@ impl Head {
     }
 }
 
-/// What a migration made on its target: `3 collections, 1,200 rows`.
-fn destroyed(t: Say, recorded: &Recorded) -> String {
-    let (collections, rows) =
-        recorded.began.as_ref().map_or((0, 0), |began| (began.collections_total, began.rows_done));
-    let collections = labels::some_collections(t.0, usize::try_from(collections).unwrap_or(usize::MAX));
-    let rows = t.with("{} rows", "{} 行", figures::count(rows));
-    format!("{collections}{}{rows}", labels::comma(t.0))
+/// Collections that are named before they are removed.
+const NAMED_MAX: usize = 5;
+
+/// What a migration made on its target: `3 collections, 1,200 rows: default.a, default.b, default.c`.
+async fn destroyed(visit: &Visit, recorded: &Recorded) -> Result<String, Refusal> {
+    let Some(lines) = recorded.lines(visit).await? else { return Ok(String::new()) };
+    let t = visit.t();
+    // The others are not on the target yet.
+    let made = lines.iter().filter(|line| !matches!(line.reached, Phase::Waiting | Phase::LoadingSource));
+    let made: Vec<_> = made.collect();
+    let rows = t.with("{} rows", "{} 行", figures::count(made.iter().map(|line| line.rows).sum()));
+    let names: Vec<_> = made.iter().take(NAMED_MAX).map(|line| line.target.as_str()).collect();
+    let mut told = format!("{}{}{rows}", labels::some_collections(t.0, made.len()), labels::comma(t.0));
+    if !names.is_empty() {
+        told += &t.with(": {}", "：{}", names.join(t.say(", ", "、")));
+    }
+    if made.len() > names.len() {
+        told += &t.with(" and {} more", "，另有 {} 个", figures::count((made.len() - names.len()) as u64));
+    }
+    Ok(told)
 }
 
 impl Actions {
-    fn new(t: Say, recorded: &Recorded, may_act: bool, typed: &Typed) -> Self {
+    fn new(recorded: &Recorded, may_act: bool, typed: &Typed, destroys: String) -> Self {
         let state = recorded.record.state;
         let set = recorded.began.as_ref().and_then(|began| began.max_rate.clone());
         Self {
@@ -197,7 +217,8 @@ impl Actions {
             can_clean: may_act
                 && recorded.began.is_some()
                 && matches!(state, JobState::Successful | JobState::Failed | JobState::Canceled),
-            destroys: (state == JobState::Successful).then(|| destroyed(t, recorded)),
+            asks_name: state == JobState::Successful,
+            destroys,
             has_rate: set.is_some(),
             rate: typed.rate.clone().or(set).unwrap_or_default(),
             has_begun: recorded.began.is_some(),

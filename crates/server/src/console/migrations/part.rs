@@ -112,6 +112,9 @@ pub(super) struct Typed {
     pub(super) rate: Option<String>,
     pub(super) level: String,
     pub(super) ca: String,
+    /// Whether what was created is to be removed.
+    pub(super) clean: bool,
+    pub(super) confirm: String,
 }
 
 /// The part of the page that refreshes by itself.

@@ -39,7 +39,24 @@ struct MembersPage {
     t: Say,
     rows: Vec<MemberRow>,
     next: Option<String>,
+    /// The member whose role was to be changed, and to what.
+    changed: Option<(String, String)>,
     troubles: Vec<Trouble>,
+}
+
+impl MembersPage {
+    /// The role that the form of a member shows.
+    fn role_of<'a>(&'a self, member: &'a Member) -> &'a str {
+        match self.changed.as_ref().filter(|_| self.is_changed(member)) {
+            Some((_, role)) => role,
+            None => member.organization_role,
+        }
+    }
+
+    /// Whether the role of a member was to be changed.
+    fn is_changed(&self, member: &Member) -> bool {
+        self.changed.as_ref().is_some_and(|(user_id, _)| *user_id == member.user_id)
+    }
 }
 
 #[derive(Template)]
@@ -61,10 +78,15 @@ pub(super) async fn members(
     Query(after): Query<After>,
 ) -> Shown {
     visit.in_organization(&org)?;
-    listed(&visit, after, None).await
+    listed(&visit, after, None, None).await
 }
 
-async fn listed(visit: &Visit, after: After, refusal: Option<&Refusal>) -> Shown {
+async fn listed(
+    visit: &Visit,
+    after: After,
+    changed: Option<(String, String)>,
+    refusal: Option<&Refusal>,
+) -> Shown {
     let owner = Owner(Arc::clone(&visit.caller));
     let members = api::list(State(Arc::clone(&visit.service)), owner, Query(after)).await?.data;
     let mut roles = roles(visit, &members).await?;
@@ -80,6 +102,7 @@ async fn listed(visit: &Visit, after: After, refusal: Option<&Refusal>) -> Shown
         t: visit.t(),
         rows: rows.collect(),
         next,
+        changed,
         troubles: troubles(visit, refusal),
     };
     page_of_form(refusal, &page)
@@ -188,8 +211,9 @@ pub(super) async fn set_role(
 ) -> Shown {
     visit.in_organization(&org)?;
     let role = OrganizationRoleGiven { organization_role: form.text("role").to_owned() };
-    let changed = api::change(State(Arc::clone(&visit.service)), owner, Path(user_id), Body(role)).await;
-    back(&visit, changed.err()).await
+    let path = Path(user_id.clone());
+    let changed = api::change(State(Arc::clone(&visit.service)), owner, path, Body(role)).await;
+    back(&visit, Some((user_id, form.text("role").to_owned())), changed.err()).await
 }
 
 /// Ends a membership.
@@ -200,14 +224,14 @@ pub(super) async fn remove(
 ) -> Shown {
     visit.in_organization(&org)?;
     let removed = api::remove(State(Arc::clone(&visit.service)), owner, Path(user_id)).await;
-    back(&visit, removed.err()).await
+    back(&visit, None, removed.err()).await
 }
 
 /// The list, also where something was refused. Who is nobody's member any more, or no owner, sees the first page.
-async fn back(visit: &Visit, refusal: Option<Refusal>) -> Shown {
+async fn back(visit: &Visit, changed: Option<(String, String)>, refusal: Option<Refusal>) -> Shown {
     match refusal {
         Some(refusal) if refusal.status() == StatusCode::NOT_FOUND => Err(refusal),
-        Some(refusal) => listed(visit, After::default(), Some(&refusal)).await,
+        Some(refusal) => listed(visit, After::default(), changed, Some(&refusal)).await,
         None if visit.service.is_still(&visit.caller).await => {
             see(&format!("/o/{}/members", visit.caller.org_id))
         }

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::StatusCode;
 use std::sync::Arc;
 
 use super::troubles;
@@ -24,16 +25,40 @@ struct ProjectMembersPage {
     may_change: bool,
     email: String,
     role: String,
+    /// The member whose role was to be changed, and to what.
+    changed: Option<(String, String)>,
     troubles: Vec<Trouble>,
+}
+
+impl ProjectMembersPage {
+    /// The role that the form of a member shows.
+    fn role_of<'a>(&'a self, member: &'a ProjectMember) -> &'a str {
+        match self.changed.as_ref().filter(|_| self.is_changed(member)) {
+            Some((_, role)) => role,
+            None => member.project_role,
+        }
+    }
+
+    /// Whether the role of a member was to be changed.
+    fn is_changed(&self, member: &ProjectMember) -> bool {
+        self.changed.as_ref().is_some_and(|(user_id, _)| *user_id == member.user_id)
+    }
 }
 
 /// The members.
 pub(super) async fn members(visit: Visit, Path(project_id): Path<String>) -> Shown {
     let project = visit.project(&project_id).await?;
-    listed(&visit, project, &Form::default(), None).await
+    listed(&visit, project, (&Form::default(), None), None).await
 }
 
-async fn listed(visit: &Visit, project: ProjectRecord, form: &Form, refusal: Option<&Refusal>) -> Shown {
+async fn listed(
+    visit: &Visit,
+    project: ProjectRecord,
+    (form, changed): (&Form, Option<String>),
+    refusal: Option<&Refusal>,
+) -> Shown {
+    // The role of the form that gives one to somebody else is another field of the page.
+    let given = |field: &str| if changed.is_none() { form.text(field).to_owned() } else { String::new() };
     let (service, signed) = (State(Arc::clone(&visit.service)), Signed(Arc::clone(&visit.caller)));
     let mut members = api::of_project(service, signed, Path(project.project_id.clone())).await?.data;
     members.sort_by(|one, other| (&one.name, &one.email).cmp(&(&other.name, &other.email)));
@@ -42,8 +67,9 @@ async fn listed(visit: &Visit, project: ProjectRecord, form: &Form, refusal: Opt
         t: visit.t(),
         members,
         may_change: visit.administers(&project.project_id),
-        email: form.text("email").to_owned(),
-        role: form.text("role").to_owned(),
+        email: given("email"),
+        role: given("role"),
+        changed: changed.map(|user_id| (user_id, form.text("role").to_owned())),
         troubles: troubles(visit, refusal),
         project,
     };
@@ -55,7 +81,7 @@ pub(super) async fn add(visit: Visit, Path(project_id): Path<String>, form: Form
     let project = administered(&visit, &project_id).await?;
     match added(&visit, &project_id, &form).await {
         Ok(()) => see(&format!("/p/{project_id}/members")),
-        Err(refusal) => listed(&visit, project, &form, Some(&refusal)).await,
+        Err(refusal) => listed(&visit, project, (&form, None), Some(&refusal)).await,
     }
 }
 
@@ -94,8 +120,12 @@ pub(super) async fn set_role(
     Path((project_id, user_id)): Path<(String, String)>,
     form: Form,
 ) -> Shown {
-    given(&visit, &project_id, user_id, form.text("role")).await?;
-    see(&format!("/p/{project_id}/members"))
+    let project = administered(&visit, &project_id).await?;
+    match given(&visit, &project_id, user_id.clone(), form.text("role")).await {
+        Ok(()) => see(&format!("/p/{project_id}/members")),
+        Err(refusal) if refusal.status() == StatusCode::NOT_FOUND => Err(refusal),
+        Err(refusal) => listed(&visit, project, (&form, Some(user_id)), Some(&refusal)).await,
+    }
 }
 
 /// Takes a member's role; whoever took the own one sees the first page.

@@ -159,18 +159,17 @@ pub(super) async fn choose(visit: Visit, Path(path): Path<(String, String)>, for
             at.draft.collections = collections;
             let databases: Vec<String> = at.draft.databases().into_iter().map(str::to_owned).collect();
             at.draft.target_dbs.retain(|db, _| databases.contains(db));
-            within(&at).await
+            // What was checked is kept also where it is too much: the list comes later, and asks the source.
+            match at.keep().await {
+                Ok(()) => within(&at).await,
+                Err(refusal) => Err(refusal),
+            }
         }
-        Err(refusal) => Err(refusal),
-    };
-    let kept = match kept {
-        Ok(()) => at.keep().await,
         Err(refusal) => Err(refusal),
     };
     match kept {
         Ok(()) => at.to(Step::Target),
-        // What was checked stays checked: it is in the draft of this answer.
-        Err(refusal) => what(&at, Some(&refusal), true).await,
+        Err(refusal) => what(&at, Some(&refusal), false).await,
     }
 }
 

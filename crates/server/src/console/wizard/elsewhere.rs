@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vecferry_migrate::cluster::cluster_problem;
 use vecferry_migrate::precheck::plan_of;
-use vecferry_migrate::{Code, PlanHints, Problem};
+use vecferry_migrate::{PlanHints, Problem};
 use vecferry_milvus::{Client, Endpoint, Error, Secret};
 
 use super::draft::{Draft, Found, Source};
@@ -72,7 +72,7 @@ pub(super) async fn connect(visit: Visit, Path(path): Path<(String, String)>, fo
     };
     match tried.await {
         Ok(()) => at.to(Step::Source),
-        Err(refusal) => where_from(&at, Some(&refusal), (true, ""), typed).await,
+        Err(refusal) => where_from(&at, Some(&refusal), (true, "", None), typed).await,
     }
 }
 
@@ -100,7 +100,7 @@ async fn tested(service: &Service, asked: &Asked) -> Result<(Access, Found), Ref
 
 /// Version, databases and collections of a cluster.
 async fn contents(endpoint: &Endpoint) -> Result<(String, u64, u64), Problem> {
-    let version = look(endpoint).await.map_err(of_source)?;
+    let version = look(endpoint).await?;
     let counted = async {
         let client = Client::connect(endpoint.clone(), 1).await?;
         let databases = client.databases().await?;
@@ -112,12 +112,4 @@ async fn contents(endpoint: &Endpoint) -> Result<(String, u64, u64), Problem> {
     };
     let (databases, collections) = counted.await.map_err(|error| cluster_problem(&error))?;
     Ok((version, databases, collections))
-}
-
-/// The cluster that is tried is no part of the service.
-fn of_source(problem: Problem) -> Problem {
-    match problem.code == Code::ServiceUnavailable {
-        true => Problem { code: Code::BadRequest, ..problem },
-        false => problem,
-    }
 }

@@ -55,25 +55,25 @@ pub(super) async fn shown(at: &At, shows: &Shows) -> Shown {
         (Some(_), false) => what(at, None, shows.list.is_some()).await,
         (Some(Source::Elsewhere(_)), true) => {
             let is_elsewhere = shows.from.as_deref() != Some("here");
-            where_from(at, None, (is_elsewhere, find), Typed::of(&at.draft)).await
+            where_from(at, None, (is_elsewhere, find, None), Typed::of(&at.draft)).await
         }
         (Some(Source::Cluster(_)) | None, _) => {
             let is_elsewhere = shows.from.as_deref() == Some("elsewhere");
-            where_from(at, None, (is_elsewhere, find), Typed::default()).await
+            where_from(at, None, (is_elsewhere, find, None), Typed::default()).await
         }
     }
 }
 
-/// Which cluster.
+/// Which cluster; after a refusal with what was chosen.
 pub(super) async fn where_from(
     at: &At,
     refusal: Option<&Refusal>,
-    (is_elsewhere, find): (bool, &str),
+    (is_elsewhere, find, typed_id): (bool, &str, Option<&str>),
     typed: Typed,
 ) -> Shown {
     let offered = match is_elsewhere {
         true => Offered::default(),
-        false => offered(at, find).await?,
+        false => offered(at, find, typed_id).await?,
     };
     let page = SourcePage {
         frame: at.frame().await?,
@@ -88,7 +88,7 @@ pub(super) async fn where_from(
     page_of_form(refusal, &page)
 }
 
-async fn offered(at: &At, find: &str) -> Result<Offered, Refusal> {
+async fn offered(at: &At, find: &str, typed_id: Option<&str>) -> Result<Offered, Refusal> {
     let (service, lang) = (&at.visit.service, at.visit.lang());
     let (count, records) = administered(service, &at.visit.caller, None, find.trim()).await?;
     let projects = records.iter().map(|record| record.project_id.as_str());
@@ -97,6 +97,7 @@ async fn offered(at: &At, find: &str) -> Result<Offered, Refusal> {
         Some(Source::Cluster(named)) => Some(named.cluster_id.as_str()),
         Some(Source::Elsewhere(_)) | None => None,
     };
+    let chosen = typed_id.or(chosen);
     let choices = records.into_iter().map(|record| {
         let project = names.get(&record.project_id).cloned().unwrap_or_default();
         let problem = away(&record, Side::Source);
@@ -159,9 +160,13 @@ pub(super) async fn choose(visit: Visit, Path(path): Path<(String, String)>, for
         Ok(at) => at,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    match chosen(&mut at, form.text("cluster")).await {
+    let cluster_id = form.text("cluster");
+    match chosen(&mut at, cluster_id).await {
         Ok(()) => at.to(Step::Source),
-        Err(refusal) => where_from(&at, Some(&refusal), (false, form.text("find")), Typed::default()).await,
+        Err(refusal) => {
+            let typed = (false, form.text("find"), Some(cluster_id));
+            where_from(&at, Some(&refusal), typed, Typed::default()).await
+        }
     }
 }
 

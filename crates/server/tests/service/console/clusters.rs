@@ -306,6 +306,16 @@ async fn clusters_of_the_cloud_are_found_and_imported() {
     // One that does not run can be chosen, and is not at first.
     assert!(shown.contains("value=\"in01-d\">") && shown.contains("Suspended"), "{shown}");
     assert!(shown.contains("no public address") && shown.contains("Dedicated"), "{shown}");
+    // What was chosen outlives a key that was mistyped.
+    let mistyped = [&key("wrong-key")[..], &[("cluster", "in01-d".to_owned())]].concat();
+    let refused = send(&cloud_page, &mistyped).await.text();
+    assert!(refused.contains("type=\"hidden\" name=\"cluster\" value=\"in01-d\""), "{refused}");
+    let again = [&key("right-key")[..], &[("cluster", "in01-d".to_owned())]].concat();
+    let shown = send(&found, &again).await.text();
+    assert!(
+        shown.contains("value=\"in01-d\" checked") && !shown.contains("value=\"in01-a\" checked"),
+        "{shown}"
+    );
     let nothing = send(&cloud_page, &key("right-key")).await;
     assert_eq!(nothing.status, 400);
     assert!(nothing.text().contains("no cluster is chosen") && nothing.text().contains("in01-b"));

@@ -184,14 +184,22 @@ async fn a_migration_is_watched_canceled_and_resumed(place: Place) {
     }
 
     // A result is removed only by whoever read what that destroys and names the target.
-    assert!(arrived.contains("To be removed: 1 collection, 50 rows."), "{arrived}");
+    assert!(arrived.contains("To be removed: 1 collection, 50 rows: default.books."), "{arrived}");
     assert!(arrived.contains("type the name of the target: target"), "{arrived}");
     let cancel = format!("{path}/cancel");
     for fields in [[("clean", "1"), ("confirm", "")], [("clean", "1"), ("confirm", "source")]] {
         let refused = browser.submit(&path, &cancel, &fields).await;
         assert_eq!(refused.status, 400);
-        assert!(refused.text().contains("nothing was removed"), "{}", refused.text());
+        let text = refused.text();
+        assert!(text.contains("nothing was removed"), "{text}");
+        // The question stays, with what was typed.
+        assert!(
+            text.contains("id=\"clean\" open") && text.contains(&format!("value=\"{}\">", fields[1].1)),
+            "{text}"
+        );
     }
+    // The address of a form leads to its page, by a reload as well as behind a sign-in.
+    assert_eq!(seen(&browser.get(&cancel).await), path);
     held.assert_arrived();
     assert_eq!(seen(&browser.submit(&path, &cancel, &[("confirm", "target")]).await), path);
     world.wait_for(&job_id, "CANCELED").await;

@@ -57,7 +57,12 @@ async fn an_owner_changes_roles_makes_links_and_removes() {
     // The last owner stays one.
     let refused = browser.submit(&list, &format!("{list}/{owner_id}/role"), &[("role", "member")]).await;
     assert_eq!(refused.status, 409);
-    assert!(refused.text().contains("no owner"), "{}", refused.text());
+    let shown = refused.text();
+    assert!(shown.contains("no owner"), "{shown}");
+    // What was chosen is kept, where it was.
+    let form = between(&shown, "<details class=\"ask\" open>", "</form>").unwrap();
+    assert!(form.contains(&owner_id) && form.contains("value=\"member\" selected"), "{form}");
+    assert_eq!(seen(&browser.get(&format!("{list}/{owner_id}/role")).await), list);
     let changed = browser.submit(&list, &format!("{list}/{bob}/role"), &[("role", "owner")]).await;
     assert_eq!(seen(&changed), list);
     assert!(browser.page(&list).await.contains("Every right in every project"));
@@ -107,6 +112,10 @@ async fn a_project_admin_gives_roles_that_others_see() {
     let given = alices.submit(&list, &list, &[("email", "carol@example.com"), ("role", "readWrite")]).await;
     assert_eq!(seen(&given), list);
     assert!(alices.page(&list).await.contains("Project Read-Write"));
+    let unknown = alices.submit(&list, &format!("{list}/{alice}/role"), &[("role", "captain")]).await;
+    assert_eq!(unknown.status, 400, "{}", unknown.text());
+    let shown = unknown.text();
+    assert!(between(&shown, "<details class=\"ask\" open>", "</form>").unwrap().contains(&alice), "{shown}");
     // An admin who takes the own role no longer sees the project.
     let taken = alices.submit(&list, &format!("{list}/{alice}/remove"), &[]).await;
     assert_eq!(seen(&taken), "/");

@@ -31,6 +31,14 @@ async fn the_first_link_leads_to_an_account_and_its_project() {
     let text = differing.text();
     // What was typed is kept, and nothing was changed.
     assert!(text.contains("the two passwords differ") && text.contains("value=\"Li Wei\""), "{text}");
+    let emptied =
+        owner.submit("/setup/account", "/setup/account", &[("name", ""), ("email", "li.wei")]).await;
+    let text = emptied.text();
+    assert!(
+        emptied.status == 400
+            && text.contains("name=\"name\" required maxlength=\"64\" autocomplete=\"name\" value=\"\""),
+        "{text}"
+    );
     let saved = owner.submit("/setup/account", "/setup/account", &account(PASSWORD, PASSWORD)).await;
     // There is nothing to migrate yet: clusters come first.
     let clusters = seen(&saved);
@@ -56,6 +64,9 @@ async fn the_first_link_leads_to_an_account_and_its_project() {
     let out = again.submit(&projects, "/sign-out", &[]).await;
     assert_eq!(seen(&out), "/sign-in");
     assert_eq!(again.get(&projects).await.status, 303);
+    // A form that is sent too late leads to its page behind the sign-in.
+    let late = again.post("/setup/account", &[("name", "Li")]).await;
+    assert_eq!(seen(&late), "/sign-in?next=%2Fsetup%2Faccount");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,6 +131,16 @@ async fn codes_are_explained_to_everybody() {
     }
     let all = browser.chinese().page("/errors").await;
     assert!(all.contains("href=\"/errors/VF-0802\"") && all.contains("错误代码"), "{all}");
+    let codes: Vec<_> = all.split("href=\"/errors/VF-").skip(1).map(|rest| &rest[..4]).collect();
+    assert!(codes.is_sorted(), "{codes:?}");
+    // What is searched for has an address.
+    let found = browser.page("/errors?find=vf-0802").await;
+    assert!(
+        found.contains("value=\"vf-0802\"") && found.matches("\"><a href=\"/errors/VF-").count() == 1,
+        "{found}"
+    );
+    let nothing = browser.page("/errors?find=nothing-like-it").await;
+    assert!(nothing.contains("<div class=\"empty\" data-none><p>No code matches."), "{nothing}");
     let absent = browser.get("/errors/VF-9999").await;
     assert_eq!(absent.status, 404);
     assert!(absent.text().contains("VF-9999"), "{}", absent.text());

@@ -188,6 +188,13 @@ async fn a_cluster_of_which_nothing_is_known_is_not_said_to_run() {
     set(r#"{"code":"VF-0104","values":[["side","cluster"],["detail","silence"]]}"#).await;
     let away = shown(&scene.browser).await;
     assert!(away.contains("chip bad\">Not reachable<") && !away.contains("value="), "{away}");
+    // It went away after the page was shown, where another one was chosen: that is still there.
+    let (page, action) = (format!("{draft}?step=source"), format!("{draft}/cluster"));
+    let refused = scene.browser.submit(&page, &action, &[("cluster", &scene.source_id)]).await;
+    assert!(refused.status >= 400 && refused.text().contains("VF-0104"), "{}", refused.text());
+    set("").await;
+    let unknown = scene.browser.submit(&page, &action, &[("cluster", "")]).await;
+    assert!(unknown.status == 400 && !unknown.text().contains("required checked"), "{}", unknown.text());
 }
 
 async fn org_id(scene: &Scene) -> String {
@@ -292,10 +299,16 @@ async fn what_stands_in_the_way_is_told_and_nothing_is_lost() {
     let refused =
         scene.browser.submit(&format!("{draft}?step=source"), &format!("{draft}/collections"), &many).await;
     assert_eq!(refused.status, 400);
+    let text = refused.text();
+    // What the source holds is asked behind the page, which waits for no cluster.
     assert!(
-        refused.text().contains("VF-0808") && refused.text().contains("1 default.c"),
-        "{}",
-        refused.text()
+        text.contains("VF-0808") && text.contains(&format!("data-live=\"{draft}/collections\"")),
+        "{text}"
+    );
+    let part = scene.browser.page(&format!("{draft}/collections")).await;
+    assert!(
+        part.contains("value=\"1 default.c0\" data-rows=\"1\" checked"),
+        "what was checked stays: {part}"
     );
     let discarded = scene.send(&draft, "source", "discard", &[]).await;
     assert_eq!(discarded, format!("/p/{}/migrations", scene.project()));
