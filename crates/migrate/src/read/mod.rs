@@ -2,7 +2,6 @@
 
 mod chunks;
 mod count;
-mod digest;
 mod key_text;
 mod page;
 mod page_size;
@@ -11,7 +10,6 @@ mod sample;
 
 pub(crate) use chunks::Chunks;
 pub use count::CountedRows;
-pub(crate) use digest::{Digest, digest};
 pub(crate) use key_text::{NoKey, key_of, key_text, range_of};
 pub(crate) use page_size::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, PageSize};
 pub(crate) use reader::{Part, ReadError, Reader, none_returned, reader, scan_keys};
