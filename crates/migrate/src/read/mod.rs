@@ -6,6 +6,7 @@ mod key_text;
 mod page;
 mod page_size;
 mod reader;
+mod row_digests;
 mod sample;
 
 pub(crate) use chunks::Chunks;
@@ -13,4 +14,5 @@ pub use count::CountedRows;
 pub(crate) use key_text::{NoKey, key_of, key_text, range_of};
 pub(crate) use page_size::{PAGE_BYTES_MAX, PAGE_ROWS_MAX, PageSize};
 pub(crate) use reader::{Part, ReadError, Reader, none_returned, reader, scan_keys};
+pub(crate) use row_digests::DigestPage;
 pub(crate) use sample::{KeySample, SampleRule, sample_rows};
