@@ -366,6 +366,19 @@ impl Client {
         self.command("CreatePartition", &name.db, &request).await
     }
 
+    /// Removes a partition with its rows; one that is not there is none any more. It must not be loaded.
+    pub async fn drop_partition(&self, name: &CollectionName, partition: &str) -> Result<(), Error> {
+        let request = pb::DropPartitionRequest {
+            db_name: name.db.clone(),
+            collection_name: name.name.clone(),
+            partition_name: partition.to_owned(),
+        };
+        match self.command("DropPartition", &name.db, &request).await {
+            Err(error) if error.kind() == ErrorKind::PartitionNotFound => Ok(()),
+            answer => answer,
+        }
+    }
+
     /// Gives a collection another name.
     pub async fn create_alias(&self, name: &CollectionName, alias: &str) -> Result<(), Error> {
         let request = pb::CreateAliasRequest {

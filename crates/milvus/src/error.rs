@@ -332,6 +332,7 @@ fn kind_of_status(status: &Status) -> ErrorKind {
             ErrorCode::Success
             | ErrorCode::UnexpectedError
             | ErrorCode::IllegalArgument
+            | ErrorCode::MetaFailed
             | ErrorCode::GetCredentialFailure
             | ErrorCode::SchemaMismatch,
         )

@@ -19,7 +19,9 @@ use vecferry_milvus::proto::schema::{
     scalar_field::Data, vector_field,
 };
 use vecferry_milvus::schema::FieldSpec;
+use vecferry_milvus::wire::digest::digest;
 use vecferry_milvus::wire::rewrite::insertable;
+use vecferry_milvus::wire::row_digests::row_digests;
 use vecferry_milvus::wire::{Page, page, values};
 
 #[global_allocator]
@@ -205,7 +207,17 @@ fn read(answer: &Bytes, specs: &[FieldSpec], after: Option<&Key>) {
         let Ok(page) = Page::read(answer, key_field, after) else { continue };
         let _ = page.all_keys(key_field);
         let _ = page.check_columns(["key", "a", "b"]);
-        let _ = values::rows(&page, specs);
+        // Equal digests of two rows are equal digests of all their values.
+        match (row_digests(&page, specs), values::rows(&page, specs)) {
+            (Ok(digests), Ok(rows)) => {
+                for (two, of_rows) in digests.windows(2).zip(rows.windows(2)) {
+                    let same =
+                        of_rows[0].iter().zip(&of_rows[1]).all(|(one, other)| digest(one) == digest(other));
+                    assert_eq!(two[0] == two[1], same, "{of_rows:?}");
+                }
+            }
+            (digests, rows) => assert_eq!(digests.is_err(), rows.is_err()),
+        }
         for spec in specs {
             let _ = values::column(&page, spec);
             let _ = values::same_bytes(&page, &page, spec);

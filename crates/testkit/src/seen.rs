@@ -55,14 +55,14 @@ pub const BEYOND: &[Beyond] = &[
     Beyond {
         call: "Delete",
         field: "partition_name",
-        releases: &RELEASES,
-        why: "the tests of repair send it to 2.3.5; a delete without it would reach other partitions",
+        releases: &["2.6.18"],
+        why: "2.3.5 and 2.5.10 were recorded to take it; a delete without it would reach other partitions",
     },
     Beyond {
         call: "Upsert",
         field: "partition_name",
-        releases: &RELEASES,
-        why: "the vendor's client fills it; Insert, which is read by the same code, was recorded with it",
+        releases: &["2.6.18"],
+        why: "2.3.5 and 2.5.10 were recorded to take it; Insert, which is read by the same code, was recorded with it",
     },
     Beyond {
         call: "Upsert",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::FieldSpec;
+use vecferry_milvus::wire::digest::{Digest, digest};
 use vecferry_milvus::wire::values::rows as values_of;
 use vecferry_milvus::wire::{Page, WireError};
 use vecferry_milvus::{
@@ -12,7 +13,6 @@ use vecferry_milvus::{
 };
 
 use super::chunks::Chunks;
-use super::digest::{Digest, digest};
 use super::page_size::PAGE_ROWS_MAX;
 use super::sample::KeySample;
 use vecferry_policy::can_be_named;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use vecferry_milvus::wire::digest::Digest;
 use vecferry_milvus::{Key, KeyRange};
 
-use crate::read::{Chunks, Digest, Part, ReadError, Reader};
+use crate::read::{Chunks, Part, ReadError, Reader};
 
 /// Key ranges whose rows are counted where partitions can't be named.
 const COUNTED_RANGES_MAX: usize = 16;

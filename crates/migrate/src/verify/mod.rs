@@ -11,6 +11,8 @@ mod full;
 mod multiset;
 mod pages;
 mod repair;
+#[cfg_attr(not(test), expect(dead_code, reason = "the rounds of a warm copy will compare so"))]
+mod spans;
 mod step;
 mod surplus;
 mod window;

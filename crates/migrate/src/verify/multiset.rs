@@ -6,13 +6,12 @@
 //! protection against somebody who looks for such lots.
 
 use vecferry_milvus::KeyRange;
+use vecferry_milvus::wire::digest::{Digest, digest};
 use vecferry_milvus::wire::values::rows as values_of;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::full::PAGE_BYTES_TARGET;
-use crate::read::PageSize;
-use crate::read::{Digest, digest};
-use crate::read::{ReadError, Reader};
+use crate::read::{PageSize, ReadError, Reader};
 
 /// Some rows, in no order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vecferry_milvus::schema::FieldSpec;
 use vecferry_milvus::wire::Page;
+use vecferry_milvus::wire::digest::digest;
 use vecferry_milvus::wire::values::{Value, column, same_bytes};
-use vecferry_milvus::{ErrorKind, Key, KeyRange};
+use vecferry_milvus::{Error, ErrorKind, Key, KeyRange};
 
 use super::pages::Pages;
 use super::step::{Differing, Follow, FullOutcome, Step};
 use crate::problem::{Told, found};
-use crate::read::{PageSize, ReadError, digest};
+use crate::read::{PageSize, ReadError};
 
 /// How often an answer may be short before that is no passing state.
 const SHORT_ANSWERS_MAX: u32 = 50;
@@ -34,15 +35,18 @@ impl Patience {
     }
 
     fn spend(&mut self) -> Result<(), ReadError> {
-        self.0 = self.0.checked_sub(1).ok_or_else(|| {
-            let told = Told::both(
-                "the server returns different results for the same query",
-                "服务对同一查询返回了不同的结果",
-            );
-            found(ErrorKind::Malformed, "Query", told)
-        })?;
+        self.0 = self.0.checked_sub(1).ok_or_else(different_results)?;
         Ok(())
     }
+}
+
+/// That a server contradicts itself is no passing state.
+pub(super) fn different_results() -> Error {
+    let told = Told::both(
+        "the server returns different results for the same query",
+        "服务对同一查询返回了不同的结果",
+    );
+    found(ErrorKind::Malformed, "Query", told)
 }
 
 /// How far a window was compared.

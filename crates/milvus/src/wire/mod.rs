@@ -6,11 +6,14 @@
 //! - [`insert`]: the insert as slices of the page.
 //! - [`pick`]: some rows of an answer, for keys that no expression can name.
 //! - [`values`]: a row's value as bytes, to compare what two servers hold.
+//! - [`digest`], [`row_digests`]: the same in sixteen bytes, of a value or of a whole row.
 
+pub mod digest;
 pub mod insert;
 pub mod page;
 pub mod pick;
 pub mod rewrite;
+pub mod row_digests;
 pub mod scan;
 pub mod values;
 

@@ -1,6 +1,8 @@
 //! The values of a column, row by row, as slices of the page: for rewriting the few columns that need it, and for
 //! comparing what two servers hold.
 
+use std::borrow::Cow;
+
 use super::WireError;
 use super::page::{
     ARRAY_DATA, COLUMN_SCALARS, COLUMN_STRUCT, COLUMN_VALID, COLUMN_VECTORS, Column, Page, SCALAR_LONG,
@@ -237,8 +239,44 @@ pub fn column(page: &Page, spec: &FieldSpec) -> Result<Vec<Value>, WireError> {
 }
 
 fn values_of(column: &Column, spec: &FieldSpec, rows: usize) -> Result<Vec<Value>, WireError> {
+    let mut values = Vec::with_capacity(rows);
+    for_each(column, spec, rows, |cell| {
+        values.push(match cell {
+            Cell::Null => Value::Null,
+            Cell::Bits(bits) => Value::Bits(bits.into_owned()),
+            Cell::Json(text) => Value::Json(text.to_vec()),
+        });
+    })?;
+    Ok(values)
+}
+
+/// A [`Value`] that stays on the page where it can.
+#[derive(Clone, Debug)]
+pub(super) enum Cell<'a> {
+    Null,
+    Bits(Cow<'a, [u8]>),
+    Json(&'a [u8]),
+}
+
+/// The values of one field, one a row, in order.
+pub(super) fn for_each_cell(
+    page: &Page,
+    spec: &FieldSpec,
+    each: impl FnMut(Cell<'_>),
+) -> Result<(), WireError> {
+    for_each(find(page, spec)?, spec, page.rows, each)
+}
+
+fn for_each(
+    column: &Column,
+    spec: &FieldSpec,
+    rows: usize,
+    mut each: impl FnMut(Cell<'_>),
+) -> Result<(), WireError> {
     if spec.data_type == DataType::ArrayOfStruct {
-        return structs_of(column, spec, rows);
+        let structs = structs_of(column, spec, rows)?.into_iter();
+        structs.for_each(|bits| each(bits.map_or(Cell::Null, |bits| Cell::Bits(Cow::Owned(bits)))));
+        return Ok(());
     }
     let values = Values::read(column, spec)?;
     let all_there = values.cells.len() == rows;
@@ -248,17 +286,16 @@ fn values_of(column: &Column, spec: &FieldSpec, rows: usize) -> Result<Vec<Value
         return Err(WireError::RowCount { column: spec.name.clone(), values: values.cells.len(), rows });
     }
     let mut next = 0;
-    let mut column = Vec::with_capacity(rows);
     for index in 0..rows {
         let is_null = values.valid.get(index) == Some(&false);
-        column.push(if is_null { Value::Null } else { value(values.cells[next], spec) });
+        each(if is_null { Cell::Null } else { cell(values.cells[next], spec) });
         next += usize::from(all_there || !is_null);
     }
-    Ok(column)
+    Ok(())
 }
 
 /// The values of an array of structs: those of its fields, one behind the other, each with its length.
-fn structs_of(column: &Column, spec: &FieldSpec, rows: usize) -> Result<Vec<Value>, WireError> {
+fn structs_of(column: &Column, spec: &FieldSpec, rows: usize) -> Result<Vec<Option<Vec<u8>>>, WireError> {
     let inner = column.inner()?;
     let mut structs = vec![None::<Vec<u8>>; rows];
     for of_field in &spec.fields {
@@ -272,7 +309,7 @@ fn structs_of(column: &Column, spec: &FieldSpec, rows: usize) -> Result<Vec<Valu
             }
         }
     }
-    Ok(structs.into_iter().map(|row| row.map_or(Value::Null, Value::Bits)).collect())
+    Ok(structs)
 }
 
 /// The column of a field of a struct.
@@ -316,20 +353,20 @@ fn find<'a>(page: &'a Page, spec: &FieldSpec) -> Result<&'a Column, WireError> {
     })
 }
 
-fn value(cell: &[u8], spec: &FieldSpec) -> Value {
+fn cell<'a>(cell: &'a [u8], spec: &FieldSpec) -> Cell<'a> {
     match family(spec.data_type) {
-        Family::Json => Value::Json(cell.to_vec()),
+        Family::Json => Cell::Json(cell),
         // An empty array comes as no member at all or as an empty one.
         Family::Array if fields(cell).all(|field| field.is_ok_and(|field| field.bytes() == Ok(&[]))) => {
-            Value::Bits(Vec::new())
+            Cell::Bits(Cow::Borrowed(&[]))
         }
-        Family::Nested if is_empty_list(cell) => Value::Bits(Vec::new()),
+        Family::Nested if is_empty_list(cell) => Cell::Bits(Cow::Borrowed(&[])),
         Family::Array
         | Family::Fixed(_)
         | Family::Text
         | Family::Dense { .. }
         | Family::Sparse
-        | Family::Nested => Value::Bits(cell.to_vec()),
+        | Family::Nested => Cell::Bits(Cow::Borrowed(cell)),
     }
 }
 

@@ -34,11 +34,12 @@ const BUILT_IN_USER: &str = "root";
 /// Every server has nine since 2.5: those of each recorded release, with their privileges.
 const BUILT_IN_GROUPS: &str = include_str!("built_in_groups.json");
 /// Privileges on collections; the others are of the whole server.
-const OF_COLLECTIONS: [&str; 12] = [
+const OF_COLLECTIONS: [&str; 13] = [
     "CreateIndex",
     "CreatePartition",
     "Delete",
     "DropIndex",
+    "DropPartition",
     "Flush",
     "IndexDetail",
     "Insert",

@@ -294,6 +294,7 @@ impl Service {
             "RenameCollection" => done(self.rename_collection(&read(call)?)),
             "AlterCollection" => done(self.alter_collection(read(call)?)),
             "CreatePartition" => done(self.create_partition(&read(call)?)),
+            "DropPartition" => done(self.drop_partition(&read(call)?)),
             "ShowPartitions" => answered(self.show_partitions(&read(call)?)),
             "CreateAlias" => done(self.create_alias(&read(call)?)),
             "DropAlias" => done(self.drop_alias(&read(call)?)),
@@ -631,6 +632,28 @@ impl Service {
         }
         // One that is there is no error.
         table.add_partition(&request.partition_name, id);
+        Ok(())
+    }
+
+    fn drop_partition(&self, request: &pb::DropPartitionRequest) -> Answered<()> {
+        let mut catalog = self.shared.catalog();
+        let table = catalog.table_mut(&request.db_name, &request.collection_name)?;
+        let name = &request.partition_name;
+        // One that is not there is no error.
+        let Some(at) = table.partitions.iter().position(|partition| partition.name == *name) else {
+            return Ok(());
+        };
+        if table.partitions[at].loaded {
+            return Err(Refusal::other(
+                "partition cannot be dropped, partition is loaded, please release it first",
+            ));
+        }
+        if table.has_partition_key() || name == PARTITION_DEFAULT {
+            return Err(Refusal::other(format!(
+                "the stand-in does not know what servers say to a drop of the partition {name}"
+            )));
+        }
+        table.partitions.remove(at);
         Ok(())
     }
 

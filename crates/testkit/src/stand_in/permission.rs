@@ -43,7 +43,7 @@ const FREE: [&str; 13] = [
 ];
 
 /// Calls whose privilege is one on a collection, and the field of the request that names it.
-const ON_COLLECTION: [(&str, u32); 15] = [
+const ON_COLLECTION: [(&str, u32); 16] = [
     ("ShowPartitions", 3),
     ("GetCollectionStatistics", 3),
     ("GetLoadState", 2),
@@ -59,6 +59,7 @@ const ON_COLLECTION: [(&str, u32); 15] = [
     ("DropIndex", 3),
     ("CreateAlias", 3),
     ("CreatePartition", 3),
+    ("DropPartition", 3),
 ];
 
 /// Groups that every server has, as far as their privileges concern calls that are denied.

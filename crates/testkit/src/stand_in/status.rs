@@ -90,6 +90,7 @@ impl Refusal {
             FORCE_DENY => ErrorCode::ForceDeny,
             COLLECTION_NOT_FOUND | ALIAS_NOT_FOUND => ErrorCode::CollectionNotExists,
             INDEX_NOT_FOUND => ErrorCode::IndexNotExist,
+            PARTITION_NOT_FOUND => ErrorCode::MetaFailed,
             PARAMETER_INVALID => ErrorCode::IllegalArgument,
             _ => ErrorCode::UnexpectedError,
         };

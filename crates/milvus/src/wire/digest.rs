@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use vecferry_milvus::wire::values::Value;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Digest of one value.
-pub(crate) type Digest = u128;
+use super::values::Value;
+
+/// Digest of one value, or of one row.
+pub type Digest = u128;
 
 /// The digest of a value. Numbers, texts and vectors count by their bits. JSON counts by its content, because servers
 /// write it anew: members in any order, fractions by value, and integers by their text, however long.
-pub(crate) fn digest(value: &Value) -> Digest {
+pub fn digest(value: &Value) -> Digest {
     let mut hasher = Xxh3::new();
     match value {
         Value::Null => hasher.update(&[0]),
@@ -21,17 +22,23 @@ pub(crate) fn digest(value: &Value) -> Digest {
         }
         Value::Json(text) => {
             hasher.update(&[2]);
-            let mut content = Xxh3::new();
-            match serde_json::from_slice::<&RawValue>(text).map(|json| feed(json.get(), &mut content)) {
-                Ok(Ok(())) => hasher.update(&content.digest128().to_le_bytes()),
+            match content(text) {
+                Some(content) => hasher.update(&content.to_le_bytes()),
                 // What is no JSON is compared as it is.
-                Ok(Err(_)) | Err(_) => hasher.update(text),
+                None => hasher.update(text),
             }
         }
     }
     hasher.digest128()
 }
 
+/// The digest of a document's content; `None` of what is no JSON.
+pub(super) fn content(text: &[u8]) -> Option<Digest> {
+    let mut hasher = Xxh3::new();
+    let json: &RawValue = serde_json::from_slice(text).ok()?;
+    feed(json.get(), &mut hasher).ok()?;
+    Some(hasher.digest128())
+}
 /// Feeds a document's content. Values are taken from the text itself, because a parsed number has lost digits.
 fn feed(json: &str, hasher: &mut Xxh3) -> Result<(), serde_json::Error> {
     let mut sized = |tag: u8, bytes: &[u8]| {
