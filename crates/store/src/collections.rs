@@ -3,10 +3,34 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::attempt::Attempt;
 use crate::error::Error;
 use crate::id::{JobId, Position};
+
+/// Whether a collection is a part of its job. Its position is never used for another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// It is copied.
+    #[default]
+    Here,
+    /// The source does not have it any more, and it is about to be removed from the target.
+    Going,
+    /// It was removed from the target.
+    Gone,
+}
+
+impl Presence {
+    /// Whether it is copied.
+    pub fn is_here(self) -> bool {
+        match self {
+            Self::Here => true,
+            Self::Going | Self::Gone => false,
+        }
+    }
+}
 
 /// A collection to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 pub use attempt::Attempt;
 pub use claims::{Claims, WRITER_TTL_MAX};
-pub use collections::{CollectionOutline, CollectionRecord, Collections, NewCollectionRecord};
+pub use collections::{CollectionOutline, CollectionRecord, Collections, NewCollectionRecord, Presence};
 pub use comparisons::{Comparison, Comparisons, NewComparison};
 pub use error::{Error, ErrorKind};
 pub use events::{EventRecord, Events};

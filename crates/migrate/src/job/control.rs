@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, Endpoint, Error};
-use vecferry_store::{Attempt, CollectionRecord, JobId, JobRecord, JobState, Store};
+use vecferry_store::{Attempt, CollectionRecord, JobId, JobRecord, JobState, Position, Store};
 
 use super::claim::Claim;
 use super::pace::Looked;
@@ -172,9 +172,12 @@ fn cleaned(
 ) -> Report {
     let former: Option<Report> = record.report.as_deref().and_then(|text| serde_json::from_str(text).ok());
     let names = if removed.is_empty() { "–".into() } else { Told::parts(removed) };
-    let one = |(planned, of_store): (&PlannedCollection, &CollectionRecord)| CollectionReport {
+    let is_created = |position: Position| {
+        collections.get(position.index()).is_some_and(|of_store| of_store.target_id.is_some())
+    };
+    let one = |(position, planned): (Position, &PlannedCollection)| CollectionReport {
         phase: Phase::Canceled,
-        created: of_store.target_id.is_some(),
+        created: is_created(position),
         ..new_report(planned)
     };
     Report {
@@ -191,7 +194,7 @@ fn cleaned(
         verify: former.map_or(VerifyLevel::None, |former| former.verify),
         verified: VerifyLevel::None,
         sample_seed: record.sample_seed,
-        collections: plan.collections.iter().zip(collections).map(one).collect(),
+        collections: plan.here().map(one).collect(),
         rbac: None,
         resource_groups: plan.resource_groups.clone(),
         problems: vec![Problem::new(Code::Cleaned).with("job", &record.job_id).told("removed", names)],
@@ -280,10 +283,10 @@ async fn end(
 async fn restore_source(source: &Client, plan: &Plan, records: &[CollectionRecord]) -> Vec<Problem> {
     let never = CancellationToken::new();
     let mut problems = Vec::new();
-    let begun = |record: &CollectionRecord| record.creation_intended && !record.done;
-    for (planned, _) in
-        plan.collections.iter().zip(records).filter(|(planned, record)| planned.needs_load && begun(record))
-    {
+    let begun = |position: Position| {
+        records.get(position.index()).is_some_and(|record| record.creation_intended && !record.done)
+    };
+    for (_, planned) in plan.here().filter(|(position, planned)| planned.needs_load && begun(*position)) {
         if let Err(error) = repeat(&never, || planned.load.restore(source, &planned.source)).await {
             problems.push(
                 Problem::new(Code::SourceNotRestored)

@@ -11,8 +11,8 @@ use crate::cluster::connect::connect_both;
 use crate::cluster::connect::refusal;
 use crate::cluster::inventory;
 use crate::copy::{Limits, Resources};
-use crate::plan::PlannedCollection;
 use crate::plan::stored::{read_plan, read_request};
+use crate::plan::{PlannedCollection, SourceChange};
 use crate::problem::store_problem;
 use crate::problem::{Code, Problem, Side, Told};
 use crate::report::Report;
@@ -56,7 +56,7 @@ impl Migration {
         let (source, target) = connect_both(&request.source, &request.target).await?;
         let mut problems = Vec::new();
         for (planned, of_store) in plan.collections.iter().zip(&records) {
-            if !of_store.done {
+            if planned.presence.is_here() && !of_store.done {
                 problems.extend(check_source(&source, planned, &record, request.allow_drift).await.err());
             }
             problems.extend(check_target(&target, planned, of_store, &record).await.err());
@@ -90,15 +90,15 @@ async fn check_source(
     record: &JobRecord,
     allow_drift: bool,
 ) -> Result<(), Problem> {
-    let changed = |detail: Told| {
+    let changed = |changes: &[SourceChange]| {
         Problem::new(Code::SourceChanged)
             .with("collection", &planned.source)
             .with("job", &record.job_id)
-            .told("detail", detail)
+            .told("detail", Told::parts(&SourceChange::all_told(changes)))
     };
     let now =
         inventory::look(source, &planned.source).await.map_err(|error| refusal(Side::Source, &error))?;
-    let Some(now) = now else { return Err(changed(Told::both("it was dropped", "已被删除"))) };
+    let Some(now) = now else { return Err(changed(&[SourceChange::Dropped])) };
     let (described, mut partitions, mut aliases) = (now.described, now.partitions, now.aliases);
     let mut described = described;
     if allow_drift {
@@ -108,7 +108,7 @@ async fn check_source(
         described.properties.clone_from(&planned.described.properties);
     }
     let found = planned.changes_of_source(&described, &partitions, &aliases);
-    if found.is_empty() { Ok(()) } else { Err(changed(Told::parts(&found))) }
+    if found.is_empty() { Ok(()) } else { Err(changed(&found)) }
 }
 
 /// What the job made must still be there, also what is complete; under a name of its own it is not complete.
