@@ -118,16 +118,17 @@ pub async fn cancel(
     if record.attempt == 0 {
         return never_begun(store, job_id).await.map_err(failed);
     }
-    let died = record.state.is_open();
+    // Its process died, or it is at rest in the middle: what its own end would have done is left to do.
+    let is_cut_off = record.state.is_open() || record.state == JobState::Ready;
     let mut removed = Vec::new();
-    if died || clean {
+    if is_cut_off || clean {
         let target = match target {
             Some(endpoint) => Some(connect(Side::Target, &endpoint).await),
             None => None,
         };
         let target = match target.transpose() {
             // Nothing was begun: what is recorded stays true.
-            Err(problem) if !died => return Err(vec![problem]),
+            Err(problem) if !is_cut_off => return Err(vec![problem]),
             target => target,
         };
         let before = store.collections(job_id).await.map_err(failed)?;
@@ -136,7 +137,7 @@ pub async fn cancel(
         let after = store.collections(job_id).await.map_err(failed)?;
         let is_changed = before != after || !removed.is_empty();
         let now = format!("{:.3}", jiff::Timestamp::now());
-        let (state, report, at) = if !died && !is_changed && !problems.is_empty() {
+        let (state, report, at) = if !is_cut_off && !is_changed && !problems.is_empty() {
             (record.state, record.report.clone(), record.ended_at.clone().unwrap_or(now))
         } else if clean {
             let report = cleaned(&record, &plan, &after, &removed, &now);

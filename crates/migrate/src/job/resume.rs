@@ -23,7 +23,7 @@ use crate::tuning::Tuning;
 pub enum Resumed {
     /// It goes on.
     Ready(Box<Migration>),
-    /// It is complete already; this is its report.
+    /// Nothing is left to resume: it is complete already, or it is ready, and was not begun to be ended. This is its report.
     Successful(Box<Report>),
 }
 
@@ -41,7 +41,7 @@ impl Migration {
     ) -> Result<Resumed, Vec<Problem>> {
         let failed = |error: vecferry_store::Error| vec![store_problem(store, job_id.as_str(), &error)];
         let record = store.job(job_id).await.map_err(failed)?;
-        if record.state == JobState::Successful {
+        if matches!(record.state, JobState::Successful | JobState::Ready) {
             let report = record.report.as_deref().unwrap_or_default();
             let report = serde_json::from_str(report).map_err(|error| vec![unreadable(store, &error)])?;
             return Ok(Resumed::Successful(Box::new(report)));

@@ -27,7 +27,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use vecferry_milvus::Consistency;
-use vecferry_store::{Attempt, JobId, JobRecord, JobState, NewCollectionRecord, NewJob, Store, WorkerId};
+use vecferry_store::{
+    Attempt, JobId, JobKind, JobRecord, JobState, NewCollectionRecord, NewJob, Store, WorkerId,
+};
 
 /// Collections that are looked at once more before the start, at once.
 const LOOKS_PARALLEL: usize = 8;
@@ -242,6 +244,7 @@ impl Migration {
         });
         let new = NewJob {
             job_id: job_id.clone(),
+            kind: JobKind::Plain,
             source: self.source.endpoint().to_string(),
             target: self.target.endpoint().to_string(),
             request: write_request(&self.request).map_err(|error| failed(&error))?,
