@@ -460,7 +460,11 @@ fn job_line(output: &Output, report: &Report) -> String {
     let style = match report.state {
         JobState::Successful => Style::Success,
         JobState::Failed => Style::Error,
-        JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Canceled => Style::Warning,
+        JobState::Pending
+        | JobState::InProgress
+        | JobState::Canceling
+        | JobState::Ready
+        | JobState::Canceled => Style::Warning,
     };
     let state = output.styled(style, labels::state(output.lang, report.state));
     labels::job(

@@ -114,10 +114,8 @@ pub async fn capacity(request: CapacityRequest) -> Result<(Cluster, CapacityRepo
 
 /// What the collections of a plan need, without asking anybody.
 pub fn capacity_of_plan(plan: &Plan) -> CapacityReport {
-    let collections = plan
-        .collections
-        .iter()
-        .map(|planned| (planned.source.to_string(), planned.rows_estimate, &planned.size));
+    let collections =
+        plan.here().map(|(_, planned)| (planned.source.to_string(), planned.rows_estimate, &planned.size));
     let mut report = report(collections, plan.duration.clone());
     let of_what_is_left_out = plan.warnings.iter().filter(|warning| warning.code == Code::VisibleOnly);
     report.warnings.extend(of_what_is_left_out.cloned());

@@ -1,17 +1,15 @@
 //! What a job will do, before it does it.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
-use vecferry_milvus::schema::differences;
 use vecferry_milvus::{Collection, CollectionName, NewCollection};
+use vecferry_store::{Position, Presence};
 
 use crate::cluster::Cluster;
 use crate::cluster::load_state::FormerLoad;
 use crate::cluster::load_state::LoadedParts;
 use crate::cluster::row_size::RowSize;
 use crate::plan::estimate::DurationEstimate;
-use crate::problem::{Problem, Told};
+use crate::problem::Problem;
 
 pub(crate) mod change;
 mod difference;
@@ -19,12 +17,14 @@ pub mod estimate;
 pub(crate) mod file;
 pub(crate) mod properties;
 pub mod rbac;
+mod source_change;
 pub(crate) mod splits;
 pub(crate) mod stored;
 mod summary;
 
 pub(crate) use difference::show;
 use rbac::RbacPlan;
+pub(crate) use source_change::SourceChange;
 pub use summary::{CollectionSummary, PlanSummary};
 
 /// Everything a job will do.
@@ -34,7 +34,8 @@ pub struct Plan {
     pub source: Cluster,
     /// Address and version of the target.
     pub target: Cluster,
-    /// Collection by collection.
+    /// Collection by collection, each at its position in the job's record, also those that are no part of it any more:
+    /// [`Plan::here`] are those that are.
     pub collections: Vec<PlannedCollection>,
     /// Databases that are made on the target.
     pub new_databases: Vec<String>,
@@ -89,6 +90,8 @@ pub struct PlannedCollection {
     pub(crate) load: LoadedParts,
     /// Properties that are set when everything else is done.
     pub(crate) late_properties: Vec<(String, String)>,
+    /// Whether it still is a part of the job.
+    pub presence: Presence,
     /// What becomes of its keys.
     pub keys: Keys,
     /// How large its rows are.
@@ -127,6 +130,15 @@ pub(crate) struct NewIndex {
     pub(crate) instead: Option<Vec<(String, String)>>,
 }
 
+impl Plan {
+    /// The collections that are a part of the job, each with its position.
+    pub(crate) fn here(&self) -> impl DoubleEndedIterator<Item = (Position, &PlannedCollection)> + Clone {
+        let all = self.collections.iter().enumerate();
+        all.filter(|(_, planned)| planned.presence.is_here())
+            .map(|(index, planned)| (Position::of_index(index), planned))
+    }
+}
+
 impl PlannedCollection {
     /// Whether every row of it can be asked for before the job begins.
     pub(crate) fn answers(&self) -> bool {
@@ -149,49 +161,6 @@ impl PlannedCollection {
             [] => vec![None],
             names => names.iter().cloned().map(Some).collect(),
         }
-    }
-
-    /// What is not any more as it was when the plan was made, beside rows and indexes: identity, schema, partitions,
-    /// aliases, properties.
-    pub(crate) fn changes_of_source(
-        &self,
-        now: &Collection,
-        partitions: &[String],
-        aliases: &[String],
-    ) -> Vec<Told> {
-        let mut found: Vec<Told> = Vec::new();
-        if self.described.id != now.id {
-            found.push(Told::both("dropped and recreated on the source", "已在源集群上删除并重建"));
-        }
-        match differences(&self.described.schema, &now.schema) {
-            Ok(differing) if differing.is_empty() => {}
-            Ok(differing) => found.push(show(&differing)),
-            Err(error) => found.push(error.to_string().into()),
-        }
-        // Where a field's value places the rows, partitions are no part of a plan.
-        let partitions = if self.has_partition_key() { &[] } else { partitions };
-        for (what, what_zh, then, now) in [
-            ("partitions", " Partition", &self.partitions[..], partitions),
-            ("aliases", "别名", &self.aliases[..], aliases),
-        ] {
-            for (names, verb, verb_zh) in [
-                (now.iter().filter(|name| !then.contains(name)).collect::<Vec<_>>(), "added", "新增"),
-                (then.iter().filter(|name| !now.contains(name)).collect(), "removed", "移除"),
-            ] {
-                if !names.is_empty() {
-                    let (en, zh) = (format!("{what} {verb}: "), format!("{verb_zh}{what_zh}："));
-                    found.push(Told::names(&names).behind(&en, &zh));
-                }
-            }
-        }
-        let of = |collection: &Collection| {
-            let pairs = collection.properties.iter();
-            pairs.map(|pair| (pair.key.clone(), pair.value.clone())).collect::<BTreeSet<_>>()
-        };
-        if of(&self.described) != of(now) {
-            found.push(Told::both("properties changed", "属性已变化"));
-        }
-        found
     }
 
     /// Whether a vector field has no index, so that the collection can't be loaded. Only empty ones get into a plan.

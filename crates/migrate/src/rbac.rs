@@ -134,9 +134,8 @@ async fn make_plan(
     let surroundings = decide::Surroundings {
         target_db: &|db| request.target_db(db),
         planned: plan
-            .collections
-            .iter()
-            .flat_map(|planned| {
+            .here()
+            .flat_map(|(_, planned)| {
                 let alias = |alias| vecferry_milvus::CollectionName::new(&planned.target.db, alias);
                 std::iter::once(planned.target.clone()).chain(planned.aliases.iter().map(alias))
             })

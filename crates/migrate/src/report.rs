@@ -87,7 +87,7 @@ impl Report {
     /// How the command that made this report ends.
     pub fn exit(&self) -> Exit {
         match self.state {
-            JobState::Successful => Exit::Done,
+            JobState::Ready | JobState::Successful => Exit::Done,
             JobState::Canceled => Exit::Canceled,
             JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Failed => {
                 let mut exits = self.problems.iter().map(|problem| problem.code.entry().exit);

@@ -426,7 +426,11 @@ fn has_drifted(report: &Report) -> bool {
 fn tone(report: &Report) -> Tone {
     match report.state {
         JobState::Failed => Tone::Bad,
-        JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Canceled => Tone::Caution,
+        JobState::Pending
+        | JobState::InProgress
+        | JobState::Canceling
+        | JobState::Ready
+        | JobState::Canceled => Tone::Caution,
         JobState::Successful if report.verified == VerifyLevel::None || has_drifted(report) => Tone::Caution,
         JobState::Successful => Tone::Good,
     }
@@ -472,6 +476,7 @@ fn meaning(lang: Lang, report: &Report, done: usize) -> Vec<String> {
         JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Failed => {
             vec![texts::broken(lang), complete()]
         }
+        JobState::Ready => vec![texts::ready(lang)],
         JobState::Canceled => vec![texts::canceled(lang), complete()],
     }
 }
@@ -481,6 +486,9 @@ fn steps(t: &Labels, report: &Report, done: usize, record: Option<&str>) -> Vec<
     let say = |text: &str| Step { text: spans(&typed::with_record(text, record)), command: None, note: None };
     if report.state != JobState::Successful {
         let mut steps = vec![say(t.stay)];
+        if report.state == JobState::Ready {
+            return steps;
+        }
         if report.state == JobState::Failed {
             steps.push(say(t.follow_hints));
         }

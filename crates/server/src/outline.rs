@@ -344,7 +344,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use vecferry_store::{Attempt, Change, NewCollectionRecord, NewJob};
+    use vecferry_store::{Attempt, Change, JobKind, NewCollectionRecord, NewJob};
 
     use super::*;
 
@@ -360,6 +360,7 @@ mod tests {
             rows_total: 7,
         };
         let job = NewJob {
+            kind: JobKind::Plain,
             job_id: id(),
             source: String::new(),
             target: String::new(),

@@ -3,10 +3,51 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::attempt::Attempt;
 use crate::error::Error;
 use crate::id::{JobId, Position};
+
+/// Whether a collection is a part of its job. Its position is never used for another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// It is copied.
+    #[default]
+    Here,
+    /// The source does not have it any more, and it is about to be removed from the target.
+    Going,
+    /// It was removed from the target.
+    Gone,
+}
+
+impl Presence {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Here, Self::Going, Self::Gone];
+
+    /// The name, as it is recorded.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Here => "here",
+            Self::Going => "going",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// The presence of a name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|presence| presence.name() == name)
+    }
+
+    /// Whether it is copied.
+    pub fn is_here(self) -> bool {
+        match self {
+            Self::Here => true,
+            Self::Going | Self::Gone => false,
+        }
+    }
+}
 
 /// A collection to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +69,8 @@ pub struct CollectionRecord {
     pub source: String,
     /// Its name on the target.
     pub target: String,
+    /// Whether it is a part of the job.
+    pub presence: Presence,
     /// Rows by the source's estimate.
     pub rows_total: u64,
     /// Whether its creation was begun.
@@ -58,6 +101,8 @@ pub struct CollectionRecord {
     pub worked: Duration,
     /// The same while its rows were copied.
     pub copied_for: Duration,
+    /// Rows that the newest round may have written to it beside those of its splits.
+    pub round_rows: u64,
 }
 
 /// What lists show of a collection: without the documents of the caller, which are long.
@@ -69,6 +114,8 @@ pub struct CollectionOutline {
     pub source: String,
     /// Its name on the target.
     pub target: String,
+    /// Whether it is a part of the job.
+    pub presence: Presence,
     /// Rows by the source's estimate.
     pub rows_total: u64,
     /// Whether nothing is left to do.
@@ -117,7 +164,7 @@ pub trait Collections {
     ) -> Result<(), Error>;
 
     /// Records, before it is begun, that a collection is about to be removed. What was proved of it does not count any
-    /// more, and neither does the job's last report.
+    /// more, and neither does the job's last report, nor what rounds found out about it.
     async fn intend_removal(&self, attempt: &Attempt, position: Position) -> Result<(), Error>;
 
     /// Forgets that a collection was made, and everything that was written into it and found out about it: it is gone,

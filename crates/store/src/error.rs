@@ -41,7 +41,7 @@ pub enum ErrorKind {
     IsClaimed,
     /// The claim or its writer was lost to another worker, or ended: it may not write any more.
     Fenced,
-    /// A split is elsewhere than a step of it begins.
+    /// A split is elsewhere than a step of it begins, or a round is too far for another one to begin.
     Moved,
     /// A change met rows that it did not expect.
     Unmet,

@@ -21,6 +21,8 @@ pub enum JobState {
     InProgress,
     /// It was asked to end, and is not at its end yet.
     Canceling,
+    /// Everything was copied while the source still changed; what changed since and the switch are left to do.
+    Ready,
     /// Everything arrived.
     Successful,
     /// It ended without success.
@@ -31,8 +33,15 @@ pub enum JobState {
 
 impl JobState {
     /// All states.
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::InProgress, Self::Canceling, Self::Successful, Self::Failed, Self::Canceled];
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::InProgress,
+        Self::Canceling,
+        Self::Ready,
+        Self::Successful,
+        Self::Failed,
+        Self::Canceled,
+    ];
 
     /// The name, as it is recorded and shown.
     pub fn name(self) -> &'static str {
@@ -40,6 +49,7 @@ impl JobState {
             Self::Pending => "PENDING",
             Self::InProgress => "IN_PROGRESS",
             Self::Canceling => "CANCELING",
+            Self::Ready => "READY",
             Self::Successful => "SUCCESSFUL",
             Self::Failed => "FAILED",
             Self::Canceled => "CANCELED",
@@ -55,7 +65,7 @@ impl JobState {
     pub fn is_open(self) -> bool {
         match self {
             Self::InProgress | Self::Canceling => true,
-            Self::Pending | Self::Successful | Self::Failed | Self::Canceled => false,
+            Self::Pending | Self::Ready | Self::Successful | Self::Failed | Self::Canceled => false,
         }
     }
 }
@@ -66,11 +76,42 @@ impl fmt::Display for JobState {
     }
 }
 
+/// How a job copies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// In one go, while nobody writes to the source.
+    #[default]
+    Plain,
+    /// In rounds, while the source may change until the last one.
+    Warm,
+}
+
+impl JobKind {
+    /// All kinds.
+    pub const ALL: [Self; 2] = [Self::Plain, Self::Warm];
+
+    /// The name, as it is recorded and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Warm => "warm",
+        }
+    }
+
+    /// The kind of a name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// A job to be recorded. Documents are the caller's; no secret may be in them.
 #[derive(Clone, Debug)]
 pub struct NewJob {
     /// Its ID.
     pub job_id: JobId,
+    /// How it copies.
+    pub kind: JobKind,
     /// Address of the source, for lists.
     pub source: String,
     /// Address of the target, for lists.
@@ -96,6 +137,8 @@ pub struct NewJob {
 pub struct JobRecord {
     /// Its ID.
     pub job_id: JobId,
+    /// How it copies.
+    pub kind: JobKind,
     /// Where it is.
     pub state: JobState,
     /// Number of the newest attempt; 0 before the first.
@@ -138,6 +181,8 @@ pub struct WorkedOn {
 pub struct JobSummary {
     /// Its ID.
     pub job_id: JobId,
+    /// How it copies.
+    pub kind: JobKind,
     /// Where it is.
     pub state: JobState,
     /// Whether a process works on it now.
@@ -154,7 +199,7 @@ pub struct JobSummary {
     pub ended_at: Option<String>,
     /// Collections that are complete.
     pub collections_done: u64,
-    /// Collections of the job.
+    /// Collections of the job, without those that went.
     pub collections_total: u64,
     /// Rows that the target acknowledged.
     pub rows_done: u64,

@@ -1,6 +1,6 @@
 //! The durable record of migration jobs, so that a job goes on after anything that can end a process.
 //!
-//! It knows jobs, collections, splits, cursors, intents, doubts, attempts and claims as plain rows. It may not know what
+//! It knows jobs, rounds, collections, splits, cursors, intents, doubts, attempts and claims as plain rows. It may not know what
 //! a cluster is: keys are texts that only the caller reads, plans and reports are documents that only the caller reads,
 //! and secrets are not given to it at all. [`Records`] are tables of the caller's own, of which it knows no more than SQL.
 //!
@@ -30,6 +30,7 @@ pub mod postgres;
 mod records;
 mod reservations;
 mod right;
+mod rounds;
 mod splits;
 pub mod sqlite;
 
@@ -39,12 +40,12 @@ use std::sync::Arc;
 
 pub use attempt::Attempt;
 pub use claims::{Claims, WRITER_TTL_MAX};
-pub use collections::{CollectionOutline, CollectionRecord, Collections, NewCollectionRecord};
+pub use collections::{CollectionOutline, CollectionRecord, Collections, NewCollectionRecord, Presence};
 pub use comparisons::{Comparison, Comparisons, NewComparison};
 pub use error::{Error, ErrorKind};
 pub use events::{EventRecord, Events};
 pub use id::{JobId, Position, SplitId, WorkerId};
-pub use jobs::{Control, JobPage, JobRecord, JobState, JobSummary, Jobs, NewJob, WorkedOn};
+pub use jobs::{Control, JobKind, JobPage, JobRecord, JobState, JobSummary, Jobs, NewJob, WorkedOn};
 pub use meter::{COMMITS, Usage, Waiting};
 #[doc(hidden)]
 pub use meter::{Commit, at_commits};
@@ -52,6 +53,9 @@ pub use objects::{ObjectRecord, Objects};
 pub use records::{Change, Record, Records, Value};
 pub use reservations::{Reservations, Reserved};
 pub use right::{Claim, Right, Writer};
+pub use rounds::{
+    ChangedPlan, EndedRound, EqualSpan, Mark, NewRound, RoundFact, RoundKind, RoundRecord, RoundState, Rounds,
+};
 pub use splits::{
     CollectionProgress, Doubt, NewSplit, Progress, Quarantined, RangeCount, Split, Splits, Step,
 };
@@ -61,6 +65,7 @@ pub trait Store:
     Jobs
     + Collections
     + Splits
+    + Rounds
     + Claims
     + Comparisons
     + Objects

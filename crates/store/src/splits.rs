@@ -111,6 +111,8 @@ pub struct Step {
     pub progress: Progress,
     /// Keys of the acknowledged rows that are to be compared later.
     pub samples: Vec<String>,
+    /// Last key and rows of the acknowledged pages, as marks of the collection; of jobs with rounds.
+    pub marks: Vec<(String, u64)>,
 }
 
 impl Step {
@@ -197,7 +199,8 @@ pub trait Splits {
     /// which the caller names, are read again like all others. The claim ends with it.
     async fn reopen_split(&self, claim: &Claim, times: u64, refused: Vec<Quarantined>) -> Result<(), Error>;
 
-    /// The same of splits that nobody has claimed. The collection is not copied any more, and no comparison of it holds.
+    /// The same of splits that nobody has claimed. The collection is not copied any more, and no comparison of it holds, nor
+    /// what rounds found equal.
     async fn reopen_splits(
         &self,
         attempt: &Attempt,

@@ -11,6 +11,7 @@ use vecferry_store::{Attempt, ErrorKind, JobId, Jobs, NewCollectionRecord, NewJo
 
 fn job() -> NewJob {
     NewJob {
+        kind: vecferry_store::JobKind::Plain,
         job_id: id(),
         source: "http://a:1".into(),
         target: "http://b:1".into(),

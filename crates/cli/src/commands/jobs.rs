@@ -111,7 +111,7 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
         }
         pace_lines(output, &job).iter().for_each(|line| output.result(line));
         status.warnings.iter().for_each(|warning| output.result(&warning.what(output.lang)));
-        if !job.live && job.state != JobState::Successful {
+        if !job.live && !matches!(job.state, JobState::Ready | JobState::Successful) {
             output.note(&output.commands(&text::resume_hint(output.lang, job.job_id.as_str())));
         }
         Ok(())

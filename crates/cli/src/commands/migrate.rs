@@ -535,7 +535,7 @@ pub(crate) fn finish(output: &Output, report: &Report, load_with: Option<(&Endpo
     } else {
         present::migration(output, report, load_with);
     }
-    if report.state != JobState::Successful && load_with.is_some() {
+    if !matches!(report.state, JobState::Ready | JobState::Successful) && load_with.is_some() {
         output.note(&output.commands(&text::resume_hint(output.lang, report.job_id.as_str())));
     }
 }

@@ -58,7 +58,7 @@ impl Job {
     /// Whether nothing more happens by itself.
     pub(super) fn is_over(&self) -> bool {
         match self.state() {
-            Some(JobState::Successful | JobState::Failed | JobState::Canceled) => true,
+            Some(JobState::Ready | JobState::Successful | JobState::Failed | JobState::Canceled) => true,
             Some(JobState::Pending | JobState::InProgress | JobState::Canceling) | None => false,
         }
     }

@@ -187,7 +187,7 @@ pub(super) async fn finish(output: &Output, client: &Client, details: &Details) 
         }
         None => without_report(output, details, &problems),
     };
-    if details.job.state() != Some(JobState::Successful) {
+    if !matches!(details.job.state(), Some(JobState::Ready | JobState::Successful)) {
         output.note(&output.commands(&text::service_resume_hint(output.lang, job_id)));
     }
     exit
@@ -223,7 +223,7 @@ fn without_report(output: &Output, details: &Details, problems: &[Problem]) -> E
         output.result(&labels::job_is(output.lang, job_id, state));
     }
     match details.job.state() {
-        Some(JobState::Successful) => Exit::Done,
+        Some(JobState::Ready | JobState::Successful) => Exit::Done,
         Some(JobState::Canceled) => Exit::Canceled,
         Some(JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Failed) | None => {
             Exit::Failed

@@ -62,6 +62,7 @@ impl Place {
             to_intent: intent,
             progress,
             samples,
+            marks: Vec::new(),
         }
     }
 

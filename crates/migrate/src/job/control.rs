@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, Endpoint, Error};
-use vecferry_store::{Attempt, CollectionRecord, JobId, JobRecord, JobState, Store};
+use vecferry_store::{Attempt, CollectionRecord, JobId, JobRecord, JobState, Position, Store};
 
 use super::claim::Claim;
 use super::pace::Looked;
@@ -118,16 +118,17 @@ pub async fn cancel(
     if record.attempt == 0 {
         return never_begun(store, job_id).await.map_err(failed);
     }
-    let died = record.state.is_open();
+    // Its process died, or it is at rest in the middle: what its own end would have done is left to do.
+    let is_cut_off = record.state.is_open() || record.state == JobState::Ready;
     let mut removed = Vec::new();
-    if died || clean {
+    if is_cut_off || clean {
         let target = match target {
             Some(endpoint) => Some(connect(Side::Target, &endpoint).await),
             None => None,
         };
         let target = match target.transpose() {
             // Nothing was begun: what is recorded stays true.
-            Err(problem) if !died => return Err(vec![problem]),
+            Err(problem) if !is_cut_off => return Err(vec![problem]),
             target => target,
         };
         let before = store.collections(job_id).await.map_err(failed)?;
@@ -136,7 +137,7 @@ pub async fn cancel(
         let after = store.collections(job_id).await.map_err(failed)?;
         let is_changed = before != after || !removed.is_empty();
         let now = format!("{:.3}", jiff::Timestamp::now());
-        let (state, report, at) = if !died && !is_changed && !problems.is_empty() {
+        let (state, report, at) = if !is_cut_off && !is_changed && !problems.is_empty() {
             (record.state, record.report.clone(), record.ended_at.clone().unwrap_or(now))
         } else if clean {
             let report = cleaned(&record, &plan, &after, &removed, &now);
@@ -172,9 +173,12 @@ fn cleaned(
 ) -> Report {
     let former: Option<Report> = record.report.as_deref().and_then(|text| serde_json::from_str(text).ok());
     let names = if removed.is_empty() { "–".into() } else { Told::parts(removed) };
-    let one = |(planned, of_store): (&PlannedCollection, &CollectionRecord)| CollectionReport {
+    let is_created = |position: Position| {
+        collections.get(position.index()).is_some_and(|of_store| of_store.target_id.is_some())
+    };
+    let one = |(position, planned): (Position, &PlannedCollection)| CollectionReport {
         phase: Phase::Canceled,
-        created: of_store.target_id.is_some(),
+        created: is_created(position),
         ..new_report(planned)
     };
     Report {
@@ -191,7 +195,7 @@ fn cleaned(
         verify: former.map_or(VerifyLevel::None, |former| former.verify),
         verified: VerifyLevel::None,
         sample_seed: record.sample_seed,
-        collections: plan.collections.iter().zip(collections).map(one).collect(),
+        collections: plan.here().map(one).collect(),
         rbac: None,
         resource_groups: plan.resource_groups.clone(),
         problems: vec![Problem::new(Code::Cleaned).with("job", &record.job_id).told("removed", names)],
@@ -280,10 +284,10 @@ async fn end(
 async fn restore_source(source: &Client, plan: &Plan, records: &[CollectionRecord]) -> Vec<Problem> {
     let never = CancellationToken::new();
     let mut problems = Vec::new();
-    let begun = |record: &CollectionRecord| record.creation_intended && !record.done;
-    for (planned, _) in
-        plan.collections.iter().zip(records).filter(|(planned, record)| planned.needs_load && begun(record))
-    {
+    let begun = |position: Position| {
+        records.get(position.index()).is_some_and(|record| record.creation_intended && !record.done)
+    };
+    for (_, planned) in plan.here().filter(|(position, planned)| planned.needs_load && begun(*position)) {
         if let Err(error) = repeat(&never, || planned.load.restore(source, &planned.source)).await {
             problems.push(
                 Problem::new(Code::SourceNotRestored)

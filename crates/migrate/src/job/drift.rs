@@ -15,8 +15,8 @@ use super::run::Job;
 use super::writes::{LIMITED_MAX, Look, Looker};
 use crate::cluster::inventory;
 use crate::cluster::segments::not_to_be_seen;
-use crate::plan::PlannedCollection;
 use crate::plan::properties::PROPERTY_TTL;
+use crate::plan::{PlannedCollection, SourceChange};
 use crate::problem::{Code, Problem, Told};
 use crate::report::{CollectionReport, CountedRows, DriftReport, Report, UnseenWrites, Verification, Writes};
 use crate::request::VerifyLevel;
@@ -224,27 +224,24 @@ pub(super) async fn changes_of_source(
     source: &Client,
     planned: &PlannedCollection,
     counted: &CountedRows,
-) -> Result<Vec<Told>, Error> {
+) -> Result<Vec<SourceChange>, Error> {
     let Some(now) = inventory::look(source, &planned.source).await? else {
-        return Ok(vec![Told::both("it was dropped", "已被删除")]);
+        return Ok(vec![SourceChange::Dropped]);
     };
     let mut found = planned.changes_of_source(&now.described, &now.partitions, &now.aliases);
     let is_new = |(name, rows): &(&String, &u64)| **rows > 0 && !planned.partitions.contains(*name);
     let rows: Vec<_> = counted.partitions.iter().filter(is_new).collect();
     if !rows.is_empty() {
         let total: u64 = rows.iter().map(|(_, rows)| **rows).sum();
-        found.push(Told::both(
-            format!("{total} row(s) are in partitions that were added"),
-            format!("新增的 Partition 中有 {total} 行"),
-        ));
+        found.push(SourceChange::RowsInNewPartitions(total));
     }
     Ok(found)
 }
 
 /// The source is not any more what was planned.
-pub(super) fn source_changed(planned: &PlannedCollection, changes: &[Told]) -> Problem {
+pub(super) fn source_changed(planned: &PlannedCollection, changes: &[SourceChange]) -> Problem {
     let problem = Problem::new(Code::SourceObjectsChanged).with("collection", &planned.source);
-    problem.told("detail", Told::parts(changes))
+    problem.told("detail", Told::parts(&SourceChange::all_told(changes)))
 }
 
 /// What changed.

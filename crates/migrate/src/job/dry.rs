@@ -58,7 +58,7 @@ impl Migration {
     ) -> Result<DryRunReport, Problem> {
         let begin = Instant::now();
         let mut report = DryRunReport::default();
-        for planned in &self.plan.collections {
+        for (_, planned) in self.plan.here() {
             if !planned.answers() {
                 report.not_loaded.push(planned.source.to_string());
                 continue;

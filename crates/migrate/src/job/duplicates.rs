@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, CollectionName, RowSelection};
 
 use super::finding::duplicate_problem;
-use crate::plan::{Plan, PlannedCollection};
+use crate::plan::Plan;
 use crate::problem::{Code, Problem, Side, words_of};
 use crate::read::{KeySample, ReadError, Reader, reader, scan_keys};
 use crate::request::Duplicates;
@@ -14,8 +14,7 @@ use crate::verify::{Surplus, diagnose};
 pub(super) async fn refuse_duplicates(source: &Client, plan: &Plan) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
     let cancel = CancellationToken::new();
-    let loaded = |planned: &&PlannedCollection| planned.answers();
-    for planned in plan.collections.iter().filter(loaded) {
+    for (_, planned) in plan.here().filter(|(_, planned)| planned.answers()) {
         let reader = reader(Side::Source, source, &planned.described, &planned.described, &cancel);
         match find_duplicates(&reader, &planned.source, &planned.parts()).await {
             Ok(found) => problems.extend(found),

@@ -19,7 +19,7 @@ use crate::plan::{Plan, PlannedCollection};
 use crate::problem::store_failed;
 use crate::problem::{Code, Problem, Side, Told, words_of};
 use crate::read::reader;
-use crate::report::{CollectionReport, CountedRows, Report, Writes};
+use crate::report::{CountedRows, Report, Writes};
 use crate::request::Selector;
 use crate::target;
 
@@ -36,15 +36,15 @@ impl Job {
     /// Looks at every complete collection once more, and records what it saw as facts.
     pub(super) async fn look_at_end(&self, plan: &Plan, ended: &mut [Ended]) {
         // While others were copied behind it, much may have happened.
-        let is_alone = plan.collections.len() == 1;
-        let complete = ended.iter_mut().zip(&plan.collections).enumerate();
+        let is_alone = plan.here().count() == 1;
+        let complete = ended.iter_mut().zip(plan.here());
         let looks: Vec<_> = complete
-            .filter(|(_, (ended, _))| ended.report.phase == Phase::Done)
-            .map(|(index, (ended, planned))| {
+            .filter(|(ended, _)| ended.report.phase == Phase::Done)
+            .map(|(ended, (position, planned))| {
                 if !is_alone {
                     ended.looked_at = None;
                 }
-                self.look_once_more(Position::of_index(index), planned, ended)
+                self.look_once_more(position, planned, ended)
             })
             .collect();
         stream::iter(looks).buffer_unordered(LOOKS_PARALLEL).collect::<Vec<()>>().await;
@@ -79,7 +79,7 @@ impl Job {
         };
         // Within one cluster, what the job made is there as well.
         let is_known = |name: &CollectionName| {
-            plan.collections.iter().any(|planned| planned.source == *name || planned.target == *name)
+            plan.here().any(|(_, planned)| planned.source == *name || planned.target == *name)
         };
         let new: Vec<_> = names.into_iter().filter(|name| !is_known(name)).collect();
         if new.len() > NAMED_MAX {
@@ -126,14 +126,14 @@ impl Job {
     }
 
     /// Keeps for later attempts that a source changed: what shows it now, compaction may hide until then.
-    pub(super) async fn record_drift(&self, ended: &mut [Ended]) {
-        for (index, ended) in ended.iter_mut().enumerate() {
+    pub(super) async fn record_drift(&self, plan: &Plan, ended: &mut [Ended]) {
+        for (ended, (position, _)) in ended.iter_mut().zip(plan.here()) {
             let said = ended.problems.iter().chain(&ended.warnings);
             let Some(drift) = said.into_iter().find(|problem| problem.code == Code::Drift) else { continue };
             let recorded = match serde_json::to_string(drift) {
                 Ok(document) => self
                     .store
-                    .record_drift_seen(&self.attempt, Position::of_index(index), document)
+                    .record_drift_seen(&self.attempt, position, document)
                     .await
                     .map_err(|error| store_failed(self.attempt.job_id(), &error)),
                 Err(error) => Err(store_failed(self.attempt.job_id(), &error)),
@@ -293,12 +293,12 @@ impl Job {
 /// Collections that cannot be counted when the job ends, because the source holds them no longer in memory. Inserted
 /// and updated rows show in the stored segments; deleted ones do not. With one collection, its own end is the job's.
 pub(super) fn deletes_unseen(plan: &Plan, report: &Report) -> Option<Problem> {
-    let is_released = |(planned, collection): &(&PlannedCollection, &CollectionReport)| {
-        planned.needs_load && collection.phase == Phase::Done
-    };
-    let released = plan.collections.iter().zip(&report.collections).filter(is_released);
-    let names: Vec<_> = released.map(|(planned, _)| planned.source.to_string()).collect();
-    let is_told = !names.is_empty() && plan.collections.len() > 1;
+    let released = plan
+        .here()
+        .zip(&report.collections)
+        .filter(|((_, planned), collection)| planned.needs_load && collection.phase == Phase::Done);
+    let names: Vec<_> = released.map(|((_, planned), _)| planned.source.to_string()).collect();
+    let is_told = !names.is_empty() && plan.here().count() > 1;
     is_told.then(|| Problem::new(Code::DeletesUnseen).told("collections", Told::names(&names)))
 }
 

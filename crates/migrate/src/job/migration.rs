@@ -207,7 +207,7 @@ impl Migration {
         list.passed(CheckId::Duration, [estimate.fact()]);
         plan.duration = Some(estimate);
         if let Some(directory) = state_dir {
-            let rows = plan.collections.iter().map(|planned| planned.rows_estimate).sum();
+            let rows = plan.here().map(|(_, planned)| planned.rows_estimate).sum();
             precheck::state_directory(list, directory, rows);
         }
         if request.duplicates == Duplicates::Fail {
@@ -267,13 +267,13 @@ impl Migration {
 
     /// Whether there are so many collections that [`Migration::measure_steps`] takes little of the time it tells of.
     pub fn is_worth_measuring(&self) -> bool {
-        self.plan.collections.len() >= MEASURED_COLLECTIONS_MIN
+        self.plan.here().count() >= MEASURED_COLLECTIONS_MIN
             && self.plan.duration.as_ref().is_some_and(|estimate| !estimate.steps.is_measured)
     }
 
     fn estimate_with(&mut self, costs: StepCosts) {
-        let collections = self.plan.collections.len();
-        let partitions = self.plan.collections.iter().map(|planned| planned.parts().len()).sum();
+        let collections = self.plan.here().count();
+        let partitions = self.plan.here().map(|(_, planned)| planned.parts().len()).sum();
         let Some(estimate) = self.plan.duration.take() else { return };
         let estimate = estimate.with_steps(costs, collections, partitions);
         for check in self.checks.iter_mut().filter(|check| check.id == CheckId::Duration) {

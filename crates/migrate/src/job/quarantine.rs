@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use vecferry_milvus::Key;
-use vecferry_store::{JobId, Position, Store};
+use vecferry_store::{JobId, Store};
 
 use crate::plan::Plan;
 use crate::problem::{Code, Problem, Worded, words_of};
@@ -50,10 +50,8 @@ pub(super) async fn write(store: &dyn Store, job_id: &JobId, plan: &Plan) -> Res
         Problem::new(Code::StateDir).with("dir", path.display()).told("detail", words_of(error))
     };
     let mut text = Vec::new();
-    for (index, planned) in plan.collections.iter().enumerate() {
-        for row in
-            store.quarantined(job_id, Position::of_index(index)).await.map_err(|error| failed(&error))?
-        {
+    for (position, planned) in plan.here() {
+        for row in store.quarantined(job_id, position).await.map_err(|error| failed(&error))? {
             let key = match key_of(&row.key).map_err(|error| failed(&error))? {
                 Key::Int(number) => KeyValue::Int(number),
                 Key::Text(text) => KeyValue::Text(text),

@@ -11,8 +11,8 @@ use crate::cluster::connect::connect_both;
 use crate::cluster::connect::refusal;
 use crate::cluster::inventory;
 use crate::copy::{Limits, Resources};
-use crate::plan::PlannedCollection;
 use crate::plan::stored::{read_plan, read_request};
+use crate::plan::{PlannedCollection, SourceChange};
 use crate::problem::store_problem;
 use crate::problem::{Code, Problem, Side, Told};
 use crate::report::Report;
@@ -23,7 +23,7 @@ use crate::tuning::Tuning;
 pub enum Resumed {
     /// It goes on.
     Ready(Box<Migration>),
-    /// It is complete already; this is its report.
+    /// Nothing is left to resume: it is complete already, or it is ready, and was not begun to be ended. This is its report.
     Successful(Box<Report>),
 }
 
@@ -41,7 +41,7 @@ impl Migration {
     ) -> Result<Resumed, Vec<Problem>> {
         let failed = |error: vecferry_store::Error| vec![store_problem(store, job_id.as_str(), &error)];
         let record = store.job(job_id).await.map_err(failed)?;
-        if record.state == JobState::Successful {
+        if matches!(record.state, JobState::Successful | JobState::Ready) {
             let report = record.report.as_deref().unwrap_or_default();
             let report = serde_json::from_str(report).map_err(|error| vec![unreadable(store, &error)])?;
             return Ok(Resumed::Successful(Box::new(report)));
@@ -56,7 +56,7 @@ impl Migration {
         let (source, target) = connect_both(&request.source, &request.target).await?;
         let mut problems = Vec::new();
         for (planned, of_store) in plan.collections.iter().zip(&records) {
-            if !of_store.done {
+            if planned.presence.is_here() && !of_store.done {
                 problems.extend(check_source(&source, planned, &record, request.allow_drift).await.err());
             }
             problems.extend(check_target(&target, planned, of_store, &record).await.err());
@@ -90,15 +90,15 @@ async fn check_source(
     record: &JobRecord,
     allow_drift: bool,
 ) -> Result<(), Problem> {
-    let changed = |detail: Told| {
+    let changed = |changes: &[SourceChange]| {
         Problem::new(Code::SourceChanged)
             .with("collection", &planned.source)
             .with("job", &record.job_id)
-            .told("detail", detail)
+            .told("detail", Told::parts(&SourceChange::all_told(changes)))
     };
     let now =
         inventory::look(source, &planned.source).await.map_err(|error| refusal(Side::Source, &error))?;
-    let Some(now) = now else { return Err(changed(Told::both("it was dropped", "已被删除"))) };
+    let Some(now) = now else { return Err(changed(&[SourceChange::Dropped])) };
     let (described, mut partitions, mut aliases) = (now.described, now.partitions, now.aliases);
     let mut described = described;
     if allow_drift {
@@ -108,7 +108,7 @@ async fn check_source(
         described.properties.clone_from(&planned.described.properties);
     }
     let found = planned.changes_of_source(&described, &partitions, &aliases);
-    if found.is_empty() { Ok(()) } else { Err(changed(Told::parts(&found))) }
+    if found.is_empty() { Ok(()) } else { Err(changed(&found)) }
 }
 
 /// What the job made must still be there, also what is complete; under a name of its own it is not complete.

@@ -116,7 +116,7 @@ impl Job {
             rbac = rbac::carry_out(&self.rbac_work(), plan.rbac.as_ref(), &mut problems).await;
             ended = self.collections(plan).await;
             self.look_at_end(plan, &mut ended).await;
-            self.record_drift(&mut ended).await;
+            self.record_drift(plan, &mut ended).await;
             came = self.came_to_source(plan).await;
         }
         let mut report = Report {
@@ -153,7 +153,7 @@ impl Job {
         let unseen = drift::unseen(&report);
         report.warnings.extend(unseen);
         report.warnings.extend(end::deletes_unseen(plan, &report));
-        let facts = plan.collections.iter().map(|planned| self.asked(planned)).collect();
+        let facts = plan.here().map(|(_, planned)| self.asked(planned)).collect();
         conclude(&mut report, Shown::Job(facts), self.cancel.is_cancelled());
         report
     }
@@ -216,20 +216,20 @@ impl Job {
 
     /// All collections, begun in their order.
     pub(super) async fn collections(&self, plan: &Plan) -> Vec<Ended> {
-        let mut waiting = plan.collections.iter().enumerate();
+        let mut waiting = plan.here();
         let (mut running, mut ended) = (FuturesUnordered::new(), Vec::new());
         loop {
             while running.len() < self.limits.collections_max.max(1) as usize
-                && let Some((index, planned)) = waiting.next()
+                && let Some((position, planned)) = waiting.next()
             {
-                running.push(Box::pin(self.in_turn(index, planned)));
+                running.push(Box::pin(self.in_turn(position, planned)));
             }
             match running.next().await {
                 Some(one) => ended.push(one),
                 None => break,
             }
         }
-        ended.sort_unstable_by_key(|(index, _)| *index);
+        ended.sort_unstable_by_key(|(position, _)| *position);
         let ended = ended.into_iter().map(|(_, ended)| ended).collect();
         self.complete_put_off(plan, ended).await
     }
@@ -238,9 +238,8 @@ impl Job {
     async fn complete_put_off(&self, plan: &Plan, ended: Vec<Ended>) -> Vec<Ended> {
         let each: Vec<_> = ended
             .into_iter()
-            .zip(&plan.collections)
-            .enumerate()
-            .map(|(index, (ended, planned))| self.complete(Position::of_index(index), planned, ended))
+            .zip(plan.here())
+            .map(|(ended, (position, planned))| self.complete(position, planned, ended))
             .collect();
         stream::iter(each).buffered(self.limits.collections_max.max(1) as usize).collect().await
     }
@@ -256,7 +255,7 @@ impl Job {
     }
 
     /// One collection, when there is room for it.
-    pub(super) async fn in_turn(&self, index: usize, planned: &PlannedCollection) -> (usize, Ended) {
+    pub(super) async fn in_turn(&self, position: Position, planned: &PlannedCollection) -> (Position, Ended) {
         let is_small = memory_estimate(&planned.described, planned.rows_estimate) <= SMALL_BYTES_MAX;
         let units = match self.target.version().flavor {
             Flavor::Milvus if is_small => 1,
@@ -267,7 +266,7 @@ impl Job {
         };
         // Never closed; if it were, the collection would only be less bounded.
         let _units = self.of_target.under_way.acquire_many(units).await;
-        (index, self.collection(Position::of_index(index), planned).await)
+        (position, self.collection(position, planned).await)
     }
 
     /// Works on a collection; what that waits for is told of it.

@@ -14,8 +14,8 @@ use crate::cluster::inventory;
 use crate::cluster::shared_flush::SharedFlush;
 use crate::copy::Pace;
 use crate::event::{Event, Observer};
-use crate::plan::PlannedCollection;
 use crate::plan::stored::{write_plan, write_request};
+use crate::plan::{PlannedCollection, SourceChange};
 use crate::problem::store_problem;
 use crate::problem::{Code, Problem, Side, Told, Worded, words_of};
 use crate::rate::MaxRate;
@@ -28,7 +28,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use vecferry_milvus::Consistency;
-use vecferry_store::{Attempt, JobId, JobRecord, JobState, NewCollectionRecord, NewJob, Store, WorkerId};
+use vecferry_store::{
+    Attempt, JobId, JobKind, JobRecord, JobState, NewCollectionRecord, NewJob, Store, WorkerId,
+};
 
 /// Collections that are looked at once more before the start, at once.
 const LOOKS_PARALLEL: usize = 8;
@@ -174,17 +176,17 @@ impl Migration {
             let name = planned.source.clone();
             async move { inventory::look(&self.source, &name).await }
         };
-        let looks: Vec<_> = self.plan.collections.iter().map(look).collect();
+        let looks: Vec<_> = self.plan.here().map(|(_, planned)| look(planned)).collect();
         let looks: Vec<_> = stream::iter(looks).buffered(LOOKS_PARALLEL).collect().await;
         let mut problems = Vec::new();
-        for (planned, now) in self.plan.collections.iter().zip(looks) {
+        for ((_, planned), now) in self.plan.here().zip(looks) {
             let changes = match now.map_err(|error| vec![refusal(Side::Source, &error)])? {
                 Some(now) => planned.changes_of_source(&now.described, &now.partitions, &now.aliases),
-                None => vec![Told::both("it was dropped", "已被删除")],
+                None => vec![SourceChange::Dropped],
             };
             if !changes.is_empty() {
                 let problem = Problem::new(Code::PlanOutdated).with("collection", &planned.source);
-                problems.push(problem.told("detail", Told::parts(&changes)));
+                problems.push(problem.told("detail", Told::parts(&SourceChange::all_told(&changes))));
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
@@ -245,6 +247,7 @@ impl Migration {
         });
         let new = NewJob {
             job_id: job_id.clone(),
+            kind: JobKind::Plain,
             source: self.source.endpoint().to_string(),
             target: self.target.endpoint().to_string(),
             request: write_request(&self.request).map_err(|error| failed(&error))?,

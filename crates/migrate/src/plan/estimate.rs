@@ -165,9 +165,8 @@ impl Sampling {
 
 /// The collections of a plan.
 pub(crate) fn parts(plan: &Plan) -> Vec<Part<'_>> {
-    plan.collections
-        .iter()
-        .map(|planned| Part {
+    plan.here()
+        .map(|(_, planned)| Part {
             described: &planned.described,
             rows: planned.rows_estimate,
             size: &planned.size,

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use vecferry_milvus::{CollectionName, Endpoint};
 
 use super::stored::{DocumentError, plan_value, read_plan_value, read_request, write_request};
-use super::{Plan, PlannedCollection};
+use super::{Plan, PlannedCollection, SourceChange};
 use crate::cluster::load_state::FormerLoad;
 use crate::plan::splits::splits_expected;
 use crate::problem::Check;
@@ -222,7 +222,8 @@ pub(crate) fn outdated(then: &Plan, now: &Plan, row_tolerance_percent: f64) -> V
 
 /// What changed about a collection since it was planned.
 fn changes(then: &PlannedCollection, now: &PlannedCollection, row_tolerance_percent: f64) -> Vec<Told> {
-    let mut found = then.changes_of_source(&now.described, &now.partitions, &now.aliases);
+    let changes = then.changes_of_source(&now.described, &now.partitions, &now.aliases);
+    let mut found = SourceChange::all_told(&changes);
     let (mut of_then, mut of_now) = (then.indexes.clone(), now.indexes.clone());
     of_then.sort_by(|one, other| (&one.field, &one.name).cmp(&(&other.field, &other.name)));
     of_now.sort_by(|one, other| (&one.field, &one.name).cmp(&(&other.field, &other.name)));

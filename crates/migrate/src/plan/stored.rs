@@ -11,6 +11,7 @@ use serde_json::Value;
 use vecferry_milvus::schema::{Schema, parameters};
 use vecferry_milvus::{Collection, CollectionName, Endpoint, NewCollection};
 use vecferry_policy::Edition;
+use vecferry_store::Presence;
 
 use super::{Change, Keys, NewIndex, Plan, PlannedCollection};
 use crate::cluster::Cluster;
@@ -73,6 +74,8 @@ struct StoredCollection {
     indexes: Vec<NewIndex>,
     load: LoadedParts,
     late_properties: Pairs,
+    #[serde(default, skip_serializing_if = "is_here")]
+    presence: Presence,
     #[serde(default)]
     keys: Keys,
     #[serde(default)]
@@ -98,6 +101,11 @@ struct StoredNew {
     consistency: i32,
     properties: Pairs,
     num_partitions: i64,
+}
+
+/// Plans without collections that went read as they always did.
+fn is_here(presence: &Presence) -> bool {
+    presence.is_here()
 }
 
 /// An estimate, if it is one of a whole job: earlier versions estimated the copy only.
@@ -199,6 +207,7 @@ impl StoredCollection {
             indexes: planned.indexes.clone(),
             load: planned.load.clone(),
             late_properties: planned.late_properties.clone(),
+            presence: planned.presence,
             keys: planned.keys,
             size: planned.size.clone(),
         }
@@ -239,6 +248,7 @@ impl StoredCollection {
             indexes: self.indexes,
             load: self.load,
             late_properties: self.late_properties,
+            presence: self.presence,
             keys: self.keys,
             size: self.size,
         })

@@ -49,7 +49,7 @@ pub struct CollectionSummary {
 impl PlanSummary {
     /// Of a plan.
     pub fn of(plan: &Plan) -> Self {
-        let collections = plan.collections.iter().map(|planned| CollectionSummary {
+        let collections = plan.here().map(|(_, planned)| CollectionSummary {
             collection: planned.source.to_string(),
             target: planned.target.to_string(),
             rows_estimate: planned.rows_estimate,

@@ -2,6 +2,7 @@
 
 use vecferry_milvus::{Client, CollectionName, Consistency, Error};
 use vecferry_policy::Product;
+use vecferry_store::Presence;
 
 use super::fields::names_of_fields;
 use super::indexes::indexes;
@@ -222,6 +223,7 @@ impl<'a> Checks<'a> {
             indexes,
             load: found.load.clone(),
             late_properties,
+            presence: Presence::Here,
             keys: self.keys(found),
             size: RowSize::default(),
         })

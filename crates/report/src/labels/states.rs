@@ -27,6 +27,7 @@ pub fn state(lang: Lang, state: JobState) -> &'static str {
         JobState::Pending => lang.pick("PENDING", "PENDING（等待中）"),
         JobState::InProgress => lang.pick("IN_PROGRESS", "IN_PROGRESS（进行中）"),
         JobState::Canceling => lang.pick("CANCELING", "CANCELING（取消中）"),
+        JobState::Ready => lang.pick("READY", "READY（就绪）"),
         JobState::Successful => lang.pick("SUCCESSFUL", "SUCCESSFUL（成功）"),
         JobState::Failed => lang.pick("FAILED", "FAILED（失败）"),
         JobState::Canceled => lang.pick("CANCELED", "CANCELED（已取消）"),

@@ -247,6 +247,15 @@ pub(super) fn broken(lang: Lang) -> String {
     )
 }
 
+/// What it means that a job is ready for its cut-over.
+pub(super) fn ready(lang: Lang) -> String {
+    lang.pick(
+        "Everything was copied while the source could still change. It is not verified yet; the cut-over does that."
+            .to_owned(),
+        "数据已复制，期间源集群可能仍有写入。尚未校验，切换时会校验。".to_owned(),
+    )
+}
+
 /// What a cancellation means.
 pub(super) fn canceled(lang: Lang) -> String {
     lang.pick(

@@ -385,7 +385,7 @@ pub(crate) async fn cancel(
     if clean && !record.state.is_open() && !has_begun(&service, &job_id).await? {
         return Err(Refusal::conflict("the job created nothing", "任务没有创建任何内容"));
     }
-    let mut states = vec![JobState::Pending, JobState::InProgress, JobState::Canceling];
+    let mut states = vec![JobState::Pending, JobState::InProgress, JobState::Canceling, JobState::Ready];
     let is_confirmed = confirm.as_deref() == Some(job_id.as_str());
     let wanted = match clean {
         true => {

@@ -38,6 +38,7 @@ impl Say {
             JobState::Pending => self.0.pick("Waiting", "等待中"),
             JobState::InProgress => self.0.pick("In progress", "进行中"),
             JobState::Canceling => self.0.pick("Canceling", "取消中"),
+            JobState::Ready => self.0.pick("Ready", "就绪"),
             JobState::Successful => self.0.pick("Successful", "成功"),
             JobState::Failed => self.0.pick("Failed", "失败"),
             JobState::Canceled => self.0.pick("Canceled", "已取消"),

@@ -31,6 +31,7 @@ pub(super) async fn end(
         JobState::Pending
         | JobState::InProgress
         | JobState::Canceling
+        | JobState::Ready
         | JobState::Failed
         | JobState::Canceled => percent(service, &JobId::from(record.job_id.as_str())).await?.unwrap_or(0),
     };

@@ -519,7 +519,7 @@ impl Tables {
         self.change([Change::new(sql, [job_id.into(), holder.into(), percent.into()])]).await.map(drop)
     }
 
-    /// Records the end of a job. Access to a source elsewhere is erased with it. One that is to be cleaned up is at its end
+    /// Records the end of a job. Access to a source elsewhere is erased with it, unless it is ready to be ended. One that is to be cleaned up is at its end
     /// only when that was tried.
     pub(crate) async fn record_end(
         &self,
@@ -530,8 +530,8 @@ impl Tables {
     ) -> Result<bool, Error> {
         let now = self.now_ms().await?;
         let sql = "UPDATE migrations SET state = $3, progress = $4, reason = $5, ended_ms = $6, wanted = NULL, \
-            holder = NULL, held_until_ms = 0, source_secret = NULL WHERE job_id = $1 AND holder = $2 \
-            AND (wanted = $7 OR wanted <> 'clean')";
+            holder = NULL, held_until_ms = 0, source_secret = CASE WHEN $3 = 'READY' THEN source_secret END \
+            WHERE job_id = $1 AND holder = $2 AND (wanted = $7 OR wanted <> 'clean')";
         let values = [
             job_id.into(),
             holder.into(),

@@ -6,7 +6,7 @@ use tokio_postgres::types::ToSql;
 
 use super::PostgresStore;
 use super::failure::Failure;
-use super::rows::{all, at, damaged, duration, get, one, position, unsigned, unsigned_or_none};
+use super::rows::{all, at, damaged, duration, get, one, position, presence, unsigned, unsigned_or_none};
 use crate::attempt::Attempt;
 use crate::collections::{CollectionOutline, CollectionRecord, Collections};
 use crate::error::Error;
@@ -14,7 +14,11 @@ use crate::id::{JobId, Position};
 
 const COLUMNS: &str = "position, source, target, rows_total, creation_intended, creation_timestamp, target_id, \
                        source_counts, splits_planned, copied, done, report, names, name, removal_intended, drift_seen, \
-                       worked_ms, copied_ms";
+                       worked_ms, copied_ms, presence, round_rows";
+
+/// What rounds found out about a collection goes.
+const ROUND_FACTS: &str = "DELETE FROM round_facts WHERE job_id = $1 AND collection = $2";
+const ROUND_REPORTS: &str = "DELETE FROM round_reports WHERE job_id = $1 AND collection = $2";
 
 #[async_trait]
 impl Collections for PostgresStore {
@@ -24,7 +28,7 @@ impl Collections for PostgresStore {
     }
 
     async fn outline(&self, job_id: &JobId) -> Result<Vec<CollectionOutline>, Error> {
-        let sql = "SELECT position, source, target, rows_total, done, worked_ms FROM collections \
+        let sql = "SELECT position, source, target, rows_total, done, worked_ms, presence FROM collections \
                    WHERE job_id = $1 ORDER BY position";
         self.read(sql, &[&job_id.as_str()], |rows| {
             all(rows, |row| {
@@ -35,6 +39,7 @@ impl Collections for PostgresStore {
                     rows_total: unsigned(row, 3)?,
                     done: get(row, 4)?,
                     worked: duration(row, 5)?,
+                    presence: presence(row, 6)?,
                 })
             })
         })
@@ -108,6 +113,9 @@ impl Collections for PostgresStore {
             let collection = "UPDATE collections SET removal_intended = TRUE, done = FALSE, report = NULL \
                               WHERE job_id = $1 AND position = $2";
             change.execute(collection, &[&id, &place]).await?;
+            for sql in [ROUND_FACTS, ROUND_REPORTS] {
+                change.execute(sql, &[&id, &place]).await?;
+            }
             change.commit(()).await
         })
         .await
@@ -125,7 +133,8 @@ impl Collections for PostgresStore {
             let change = self.begin_as(&mut client, attempt).await?;
             let collection = "UPDATE collections SET creation_intended = FALSE, creation_timestamp = NULL, name = NULL, \
                               target_id = NULL, removal_intended = FALSE, source_counts = NULL, drift_seen = NULL, \
-                              splits_planned = FALSE, copied = FALSE, done = FALSE, report = NULL, rows_total = $3 \
+                              splits_planned = FALSE, copied = FALSE, done = FALSE, report = NULL, rows_total = $3, \
+                              round_rows = 0 \
                               WHERE job_id = $1 AND position = $2";
             change.execute(collection, &[&id, &place, &rows]).await?;
             for sql in [
@@ -134,6 +143,9 @@ impl Collections for PostgresStore {
                 "DELETE FROM samples WHERE job_id = $1 AND collection = $2",
                 "DELETE FROM quarantine WHERE job_id = $1 AND collection = $2",
                 "DELETE FROM comparisons WHERE job_id = $1 AND collection = $2",
+                "DELETE FROM marks WHERE job_id = $1 AND collection = $2",
+                ROUND_FACTS,
+                ROUND_REPORTS,
             ] {
                 change.execute(sql, &[&id, &place]).await?;
             }
@@ -215,5 +227,7 @@ fn collection_of(row: &Row) -> Result<CollectionRecord, Failure> {
         drift_seen: get(row, 15)?,
         worked: duration(row, 16)?,
         copied_for: duration(row, 17)?,
+        presence: presence(row, 18)?,
+        round_rows: unsigned(row, 19)?,
     })
 }

@@ -11,7 +11,7 @@ use super::connection::Change;
 use super::failure::Failure;
 use super::lease::{Lease, TTL_MS, lease_holds};
 use super::rows::{
-    all, at, damaged, duration, get, job_id, milliseconds, one, signed_size, state, unsigned,
+    all, at, damaged, duration, get, job_id, kind, milliseconds, one, signed_size, state, unsigned,
     unsigned_or_none,
 };
 use super::unknown;
@@ -27,14 +27,15 @@ const LEASE_WAIT_MAX: Duration = Duration::from_secs(1);
 const SUMMARY: &str = concat!(
     "\
     job_id, state, attempt, source, target, created_at, ended_at, \
-    CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND done) \
+    CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND presence = 'here' AND done) \
         ELSE collections_done END, \
-    CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id) ELSE collections_total END, \
+    CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND presence = 'here') \
+        ELSE collections_total END, \
     CASE WHEN open THEN (SELECT coalesce(sum(rows_written), 0)::bigint FROM splits s WHERE s.job_id = j.job_id) \
         ELSE rows_done END, \
-    CASE WHEN open THEN (SELECT coalesce(sum(c.rows_total), 0)::bigint FROM collections c WHERE c.job_id = j.job_id) \
-        ELSE rows_total END, \
-    max_rate, bottleneck, worked_ms, \
+    CASE WHEN open THEN (SELECT coalesce(sum(c.rows_total), 0)::bigint FROM collections c WHERE c.job_id = j.job_id \
+        AND presence = 'here') ELSE rows_total END, \
+    max_rate, bottleneck, worked_ms, kind, \
     open AND EXISTS (SELECT 1 FROM leases WHERE leases.job_id = j.job_id AND ",
     lease_holds!(),
     ")"
@@ -101,20 +102,10 @@ impl Jobs for PostgresStore {
         report: String,
         ended_at: String,
     ) -> Result<(), Error> {
-        // With what lists show of it from now on.
-        let sql = "UPDATE jobs j SET state = $2, report = $3, ended_at = $4, bottleneck = NULL, \
-                   collections_done = (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND done), \
-                   collections_total = (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id), \
-                   rows_done = (SELECT coalesce(sum(rows_written), 0) FROM splits s WHERE s.job_id = j.job_id), \
-                   rows_total = (SELECT coalesce(sum(c.rows_total), 0) FROM collections c WHERE c.job_id = j.job_id) \
-                   WHERE job_id = $1";
-        let of: super::Of<'_> = &[&attempt.job_id().as_str(), &state.name(), &report, &ended_at];
         self.write(|| async {
             let mut client = self.client().await?;
             let change = self.begin_as(&mut client, attempt).await?;
-            change.execute(sql, of).await?;
-            // Also those of other processes.
-            lose_writers_of_job(&change, attempt.job_id(), attempt.number()).await?;
+            end(&change, attempt, state, &report, &ended_at).await?;
             change.commit(()).await
         })
         .await
@@ -147,7 +138,7 @@ impl Jobs for PostgresStore {
 
     async fn job(&self, job_id: &JobId) -> Result<JobRecord, Error> {
         let sql = "SELECT job_id, state, attempt, source, target, request, plan, sample_seed, read_timestamp, \
-                   created_at, ended_at, report, worked_ms FROM jobs WHERE job_id = $1";
+                   created_at, ended_at, report, worked_ms, kind FROM jobs WHERE job_id = $1";
         self.read(sql, &[&job_id.as_str()], |rows| job_of(rows.first().ok_or_else(|| unknown(job_id))?)).await
     }
 
@@ -289,6 +280,27 @@ impl PostgresStore {
     }
 }
 
+/// Ends an attempt, with what lists show of its job from now on.
+pub(super) async fn end(
+    change: &Change<'_>,
+    attempt: &Attempt,
+    state: JobState,
+    report: &str,
+    ended_at: &str,
+) -> Result<(), Failure> {
+    let sql = "UPDATE jobs j SET state = $2, report = $3, ended_at = $4, bottleneck = NULL, \
+               collections_done = (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND presence = 'here' \
+                   AND done), \
+               collections_total = (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND presence = 'here'), \
+               rows_done = (SELECT coalesce(sum(rows_written), 0) FROM splits s WHERE s.job_id = j.job_id), \
+               rows_total = (SELECT coalesce(sum(c.rows_total), 0) FROM collections c WHERE c.job_id = j.job_id \
+                   AND presence = 'here') \
+               WHERE job_id = $1";
+    change.execute(sql, &[&attempt.job_id().as_str(), &state.name(), &report, &ended_at]).await?;
+    // Also those of other processes.
+    lose_writers_of_job(change, attempt.job_id(), attempt.number()).await
+}
+
 fn is_live(job_id: &JobId) -> Error {
     Error::new(ErrorKind::JobIsLive, format!("another process is running job {job_id}"))
 }
@@ -297,7 +309,7 @@ async fn create(change: &Change<'_>, job: &NewJob) -> Result<(), Failure> {
     let id = job.job_id.as_str();
     let rows_total: u64 = job.collections.iter().map(|collection| collection.rows_total).sum();
     let insert = "INSERT INTO jobs (job_id, state, source, target, request, plan, sample_seed, created_at, max_rate, \
-                  collections_total, rows_total) VALUES ($1, 'PENDING', $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                  collections_total, rows_total, kind) VALUES ($1, 'PENDING', $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
                   ON CONFLICT (job_id) DO NOTHING";
     let of: super::Of<'_> = &[
         &id,
@@ -310,6 +322,7 @@ async fn create(change: &Change<'_>, job: &NewJob) -> Result<(), Failure> {
         &job.max_rate,
         &signed_size(job.collections.len()),
         &rows_total.cast_signed(),
+        &job.kind.name(),
     ];
     let inserted = change.execute(insert, of).await?;
     if inserted == 0 {
@@ -331,10 +344,18 @@ async fn create(change: &Change<'_>, job: &NewJob) -> Result<(), Failure> {
 /// A job that is recorded already is this one, by an earlier try.
 async fn check_same(change: &Change<'_>, job: &NewJob) -> Result<(), Failure> {
     let same = "SELECT 1 FROM jobs WHERE job_id = $1 AND source = $2 AND target = $3 AND request = $4 AND plan = $5 \
-                AND sample_seed = $6 AND created_at = $7";
+                AND sample_seed = $6 AND created_at = $7 AND kind = $8";
     let seed = job.sample_seed.cast_signed();
-    let of: super::Of<'_> =
-        &[&job.job_id.as_str(), &job.source, &job.target, &job.request, &job.plan, &seed, &job.created_at];
+    let of: super::Of<'_> = &[
+        &job.job_id.as_str(),
+        &job.source,
+        &job.target,
+        &job.request,
+        &job.plan,
+        &seed,
+        &job.created_at,
+        &job.kind.name(),
+    ];
     match change.row(same, of).await? {
         Some(_) => Ok(()),
         None => Err(damaged(&format!("another job has the ID {}", job.job_id))),
@@ -356,6 +377,7 @@ fn job_of(row: &Row) -> Result<JobRecord, Failure> {
         ended_at: get(row, 10)?,
         report: get(row, 11)?,
         worked: duration(row, 12)?,
+        kind: kind(row, 13)?,
     })
 }
 
@@ -375,6 +397,7 @@ fn summary_of(row: &Row) -> Result<JobSummary, Failure> {
         max_rate: get(row, 11)?,
         bottleneck: get(row, 12)?,
         worked: duration(row, 13)?,
-        live: get(row, 14)?,
+        kind: kind(row, 14)?,
+        live: get(row, 15)?,
     })
 }

@@ -23,6 +23,7 @@ mod lease;
 mod objects;
 mod records;
 mod reservations;
+mod rounds;
 mod rows;
 mod schema;
 mod splits;

@@ -7,9 +7,10 @@ use tokio_postgres::types::FromSql;
 
 use super::failure::Failure;
 use crate::claims::WRITER_TTL_MAX;
+use crate::collections::Presence;
 use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, Position, SplitId};
-use crate::jobs::JobState;
+use crate::jobs::{JobKind, JobState};
 
 pub(super) fn signed_size(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
@@ -70,8 +71,25 @@ pub(super) fn split_id(row: &Row, column: usize) -> Result<SplitId, Failure> {
 }
 
 pub(super) fn state(row: &Row, column: usize) -> Result<JobState, Failure> {
+    named(row, column, JobState::of_name)
+}
+
+pub(super) fn kind(row: &Row, column: usize) -> Result<JobKind, Failure> {
+    named(row, column, JobKind::of_name)
+}
+
+pub(super) fn presence(row: &Row, column: usize) -> Result<Presence, Failure> {
+    named(row, column, Presence::of_name)
+}
+
+/// One of several things that have names.
+pub(super) fn named<Named>(
+    row: &Row,
+    column: usize,
+    of_name: impl Fn(&str) -> Option<Named>,
+) -> Result<Named, Failure> {
     let name: &str = get(row, column)?;
-    JobState::of_name(name).ok_or_else(|| damaged(&format!("there is no state `{name}`")))
+    of_name(name).ok_or_else(|| damaged(&format!("nothing is known of the name `{name}`")))
 }
 
 pub(super) fn key(row: &Row, column: usize) -> Result<String, Failure> {
@@ -98,4 +116,10 @@ pub(super) fn one<'row, Value: FromSql<'row>>(row: Option<&'row Row>) -> Result<
 
 pub(super) fn damaged(what: &str) -> Failure {
     Failure::Refused(Error::new(ErrorKind::Corrupt, what))
+}
+
+pub(super) fn duration_or_none(row: &Row, column: usize) -> Result<Option<Duration>, Failure> {
+    let milliseconds: Option<i64> = get(row, column)?;
+    Ok(milliseconds
+        .map(|milliseconds| Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())))
 }

@@ -199,6 +199,59 @@ CREATE TABLE record_calls (
 );
 CREATE INDEX record_calls_by_time ON record_calls (made_at);
 "#,
+    // Jobs that copy in rounds while the source changes, and the keys at which what they copied is compared. The span behind
+    // the last key has an empty one.
+    r#"
+ALTER TABLE jobs ADD COLUMN kind TEXT NOT NULL DEFAULT 'plain';
+ALTER TABLE collections ADD COLUMN presence TEXT NOT NULL DEFAULT 'here';
+ALTER TABLE collections ADD COLUMN round_rows BIGINT NOT NULL DEFAULT 0;
+CREATE TABLE rounds (
+    job_id TEXT COLLATE "C" NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+    number BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    options TEXT NOT NULL,
+    plan TEXT,
+    read_timestamp BIGINT,
+    switch_intended BOOLEAN NOT NULL DEFAULT FALSE,
+    begun_at TEXT NOT NULL,
+    ended_at TEXT,
+    window_ms BIGINT,
+    report TEXT,
+    PRIMARY KEY (job_id, number)
+);
+CREATE TABLE round_facts (
+    job_id TEXT COLLATE "C" NOT NULL,
+    round BIGINT NOT NULL,
+    collection BIGINT NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    document TEXT NOT NULL,
+    PRIMARY KEY (job_id, round, collection, name),
+    FOREIGN KEY (job_id, round) REFERENCES rounds (job_id, number) ON DELETE CASCADE,
+    FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
+);
+CREATE TABLE round_reports (
+    job_id TEXT COLLATE "C" NOT NULL,
+    round BIGINT NOT NULL,
+    collection BIGINT NOT NULL,
+    report TEXT NOT NULL,
+    PRIMARY KEY (job_id, round, collection),
+    FOREIGN KEY (job_id, round) REFERENCES rounds (job_id, number) ON DELETE CASCADE,
+    FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
+);
+CREATE TABLE marks (
+    job_id TEXT COLLATE "C" NOT NULL,
+    collection BIGINT NOT NULL,
+    partition TEXT COLLATE "C" NOT NULL,
+    until_key BYTEA NOT NULL,
+    key_hash BYTEA GENERATED ALWAYS AS (sha256(until_key)) STORED,
+    rows BIGINT NOT NULL,
+    equal_round BIGINT,
+    equal_rows BIGINT,
+    PRIMARY KEY (job_id, collection, partition, key_hash),
+    FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
+);
+"#,
 ];
 
 /// What a database holds of this program's.

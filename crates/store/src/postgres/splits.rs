@@ -1,5 +1,7 @@
 //! Splits.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use tokio_postgres::Row;
 
@@ -36,7 +38,13 @@ const ADVANCE: &str = "\
     kept AS ( \
         INSERT INTO samples (job_id, collection, partition, key) \
         SELECT moved.job_id, moved.collection, moved.partition, sample.key FROM moved, unnest($12::bytea[]) AS sample (key) \
-        ON CONFLICT DO NOTHING) \
+        ON CONFLICT DO NOTHING), \
+    marked AS ( \
+        INSERT INTO marks (job_id, collection, partition, until_key, rows) \
+        SELECT moved.job_id, moved.collection, moved.partition, mark.key, mark.rows \
+        FROM moved, unnest($13::bytea[], $14::bigint[]) AS mark (key, rows) \
+        ON CONFLICT (job_id, collection, partition, key_hash) \
+        DO UPDATE SET rows = excluded.rows, equal_round = NULL, equal_rows = NULL) \
     SELECT 1 FROM moved";
 
 #[async_trait]
@@ -163,6 +171,8 @@ impl Splits for PostgresStore {
             reopen(&change, &ids, 0).await?;
             let compared = "DELETE FROM comparisons WHERE job_id = $1 AND collection = $2";
             change.execute(compared, &[&id, &place]).await?;
+            let equal = "UPDATE marks SET equal_round = NULL, equal_rows = NULL WHERE job_id = $1 AND collection = $2";
+            change.execute(equal, &[&id, &place]).await?;
             forget_refused(&change, attempt.job_id(), collection, &refused).await?;
             change.commit(()).await
         })
@@ -332,6 +342,7 @@ impl PostgresStore {
     /// Takes a step by one statement. Whether it was taken; if not, it is to be found out why.
     async fn take_at_once(&self, claim: &Claim, step: &Step) -> Result<bool, Error> {
         let writer = claim.writer();
+        let (marks, rows) = marks_of(step);
         let of: Of<'_> = &[
             &claim.split_id().0,
             &writer.job_id().as_str(),
@@ -345,6 +356,8 @@ impl PostgresStore {
             &step.progress.rows_written.cast_signed(),
             &step.progress.bytes.cast_signed(),
             &keys(&step.samples),
+            &marks,
+            &rows,
         ];
         self.write_once(ADVANCE, of, |rows| Ok(!rows.is_empty())).await
     }
@@ -363,6 +376,12 @@ impl PostgresStore {
 
 fn keys(keys: &[String]) -> Vec<&[u8]> {
     keys.iter().map(String::as_bytes).collect()
+}
+
+/// Keys and rows of the marks of a step, each key once, as one statement needs them.
+fn marks_of(step: &Step) -> (Vec<&[u8]>, Vec<i64>) {
+    let marks: BTreeMap<_, _> = step.marks.iter().map(|(until, rows)| (until.as_bytes(), rows)).collect();
+    marks.into_iter().map(|(until, rows)| (until, rows.cast_signed())).unzip()
 }
 
 fn of_collection() -> String {
@@ -437,7 +456,23 @@ async fn take(change: &Change<'_>, split: &Split, step: &Step) -> Result<(), Fai
     } else if !step.is_taken(split) {
         return moved(format!("split {split_id} has changed since it was read"));
     }
-    keep_samples(change, split_id, &step.samples).await
+    keep_samples(change, split_id, &step.samples).await?;
+    keep_marks(change, split_id, step).await
+}
+
+/// A span into which something was written is equal no more, whatever was found before.
+async fn keep_marks(change: &Change<'_>, split_id: SplitId, step: &Step) -> Result<(), Failure> {
+    let (marks, rows) = marks_of(step);
+    if marks.is_empty() {
+        return Ok(());
+    }
+    let sql = "INSERT INTO marks (job_id, collection, partition, until_key, rows) \
+               SELECT job_id, collection, coalesce(partition, ''), mark.key, mark.rows \
+               FROM splits, unnest($2::bytea[], $3::bigint[]) AS mark (key, rows) WHERE split_id = $1 \
+               ON CONFLICT (job_id, collection, partition, key_hash) \
+               DO UPDATE SET rows = excluded.rows, equal_round = NULL, equal_rows = NULL";
+    change.execute(sql, &[&split_id.0, &marks, &rows]).await?;
+    Ok(())
 }
 
 async fn keep_samples(change: &Change<'_>, split_id: SplitId, samples: &[String]) -> Result<(), Failure> {

@@ -116,10 +116,11 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::{JobId, JobPage, Jobs, NewJob};
+    use crate::{JobId, JobKind, JobPage, Jobs, NewJob};
 
     async fn new_job(store: &SqliteStore) {
         let job = NewJob {
+            kind: JobKind::Plain,
             job_id: JobId::generate(),
             source: "a".to_owned(),
             target: "b".to_owned(),

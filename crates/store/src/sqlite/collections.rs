@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::SqliteStore;
-use super::rows::{duration, position, signed, unsigned, unsigned_or_none};
+use super::rows::{duration, position, presence, signed, unsigned, unsigned_or_none};
 use crate::attempt::Attempt;
 use crate::collections::{CollectionOutline, CollectionRecord, Collections};
 use crate::error::Error;
@@ -12,7 +12,7 @@ use crate::id::{JobId, Position};
 
 const COLUMNS: &str = "position, source, target, rows_total, creation_intended, creation_timestamp, target_id, \
                        source_counts, splits_planned, copied, done, report, claims, claim, removal_intended, drift_seen, \
-                       worked_ms, copied_ms";
+                       worked_ms, copied_ms, presence, round_rows";
 
 #[async_trait]
 impl Collections for SqliteStore {
@@ -31,7 +31,7 @@ impl Collections for SqliteStore {
         let id = job_id.clone();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT position, source, target, rows_total, done, worked_ms FROM collections \
+                "SELECT position, source, target, rows_total, done, worked_ms, presence FROM collections \
                  WHERE job_id = ?1 ORDER BY position",
             )?;
             let found = statement.query_map(params![id.as_str()], |row| {
@@ -42,6 +42,7 @@ impl Collections for SqliteStore {
                     rows_total: unsigned(row, 3)?,
                     done: row.get(4)?,
                     worked: duration(row, 5)?,
+                    presence: presence(row, 6)?,
                 })
             })?;
             Ok(found.collect::<Result<Vec<_>, _>>()?)
@@ -117,6 +118,10 @@ impl Collections for SqliteStore {
                 params![id, position.0],
             )?;
             connection.execute("UPDATE jobs SET report = NULL WHERE job_id = ?1", params![id])?;
+            for table in ["round_facts", "round_reports"] {
+                let sql = format!("DELETE FROM {table} WHERE job_id = ?1 AND collection = ?2");
+                connection.execute(&sql, params![id, position.0])?;
+            }
             Ok(())
         })
         .await
@@ -133,10 +138,19 @@ impl Collections for SqliteStore {
             connection.execute(
                 "UPDATE collections SET creation_intended = 0, creation_timestamp = NULL, claim = NULL, target_id = NULL, \
                  removal_intended = 0, source_counts = NULL, drift_seen = NULL, splits_planned = 0, copied = 0, done = 0, \
-                 report = NULL, rows_total = ?3 WHERE job_id = ?1 AND position = ?2",
+                 report = NULL, rows_total = ?3, round_rows = 0 WHERE job_id = ?1 AND position = ?2",
                 params![id, position.0, signed(rows_planned)],
             )?;
-            for table in ["splits", "doubts", "samples", "quarantine", "comparisons"] {
+            for table in [
+                "splits",
+                "doubts",
+                "samples",
+                "quarantine",
+                "comparisons",
+                "marks",
+                "round_facts",
+                "round_reports",
+            ] {
                 let sql = format!("DELETE FROM {table} WHERE job_id = ?1 AND collection = ?2");
                 connection.execute(&sql, params![id, position.0])?;
             }
@@ -230,5 +244,7 @@ fn collection_of(row: &Row<'_>) -> rusqlite::Result<CollectionRecord> {
         drift_seen: row.get(15)?,
         worked: duration(row, 16)?,
         copied_for: duration(row, 17)?,
+        presence: presence(row, 18)?,
+        round_rows: unsigned(row, 19)?,
     })
 }

@@ -9,7 +9,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::SqliteStore;
 use super::claims::lose_writers_of_job;
 use super::lease::Lease;
-use super::rows::{duration, job_id, milliseconds, signed, signed_size, state, unsigned, unsigned_or_none};
+use super::rows::{
+    duration, job_id, kind, milliseconds, signed, signed_size, state, unsigned, unsigned_or_none,
+};
 use super::unknown;
 use crate::attempt::Attempt;
 use crate::error::{Error, ErrorKind};
@@ -22,14 +24,15 @@ const LOOKERS_WAIT_MAX: Duration = Duration::from_millis(400);
 /// What a list shows of a job `j`: what is under way is counted now, others have it in their rows.
 const SUMMARY: &str = "\
     job_id, state, attempt, source, target, created_at, ended_at, \
-    CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND done) \
+    CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND presence = 'here' AND done) \
         ELSE collections_done END, \
-    CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id) ELSE collections_total END, \
+    CASE WHEN open THEN (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND presence = 'here') \
+        ELSE collections_total END, \
     CASE WHEN open THEN (SELECT coalesce(sum(rows_written), 0) FROM splits s WHERE s.job_id = j.job_id) \
         ELSE rows_done END, \
-    CASE WHEN open THEN (SELECT coalesce(sum(c.rows_total), 0) FROM collections c WHERE c.job_id = j.job_id) \
-        ELSE rows_total END, \
-    max_rate, bottleneck, worked_ms";
+    CASE WHEN open THEN (SELECT coalesce(sum(c.rows_total), 0) FROM collections c WHERE c.job_id = j.job_id \
+        AND presence = 'here') ELSE rows_total END, \
+    max_rate, bottleneck, worked_ms, kind";
 /// Where such a job is from.
 const JOBS: &str = "SELECT *, state IN ('IN_PROGRESS', 'CANCELING') AS open FROM jobs";
 
@@ -92,16 +95,8 @@ impl Jobs for SqliteStore {
         report: String,
         ended_at: String,
     ) -> Result<(), Error> {
-        self.write_as(attempt, move |connection, attempt| {
-            connection.execute(
-                "UPDATE jobs SET state = ?2, report = ?3, ended_at = ?4, bottleneck = NULL WHERE job_id = ?1",
-                params![attempt.job_id().as_str(), state.name(), report, ended_at],
-            )?;
-            // Also those of other processes.
-            lose_writers_of_job(connection, attempt.job_id(), attempt.number())?;
-            count(connection, attempt.job_id())
-        })
-        .await
+        self.write_as(attempt, move |connection, attempt| end(connection, attempt, state, &report, &ended_at))
+            .await
     }
 
     async fn remove_job(&self, attempt: &Attempt) -> Result<(), Error> {
@@ -125,7 +120,7 @@ impl Jobs for SqliteStore {
             connection
                 .query_row(
                     "SELECT job_id, state, attempt, source, target, request, plan, sample_seed, read_timestamp, \
-                     created_at, ended_at, report, worked_ms FROM jobs WHERE job_id = ?1",
+                     created_at, ended_at, report, worked_ms, kind FROM jobs WHERE job_id = ?1",
                     params![id.as_str()],
                     job_of,
                 )
@@ -297,12 +292,29 @@ impl SqliteStore {
     }
 }
 
+/// Ends an attempt.
+pub(super) fn end(
+    connection: &Connection,
+    attempt: &Attempt,
+    state: JobState,
+    report: &str,
+    ended_at: &str,
+) -> Result<(), Error> {
+    connection.execute(
+        "UPDATE jobs SET state = ?2, report = ?3, ended_at = ?4, bottleneck = NULL WHERE job_id = ?1",
+        params![attempt.job_id().as_str(), state.name(), report, ended_at],
+    )?;
+    // Also those of other processes.
+    lose_writers_of_job(connection, attempt.job_id(), attempt.number())?;
+    count(connection, attempt.job_id())
+}
+
 fn create(connection: &Connection, job: &NewJob) -> Result<(), Error> {
     let id = job.job_id.as_str();
     let rows_total: u64 = job.collections.iter().map(|collection| collection.rows_total).sum();
     let inserted = connection.execute(
         "INSERT INTO jobs (job_id, state, source, target, request, plan, sample_seed, created_at, max_rate, collections_total, \
-         rows_total) VALUES (?1, 'PENDING', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (job_id) DO NOTHING",
+         rows_total, kind) VALUES (?1, 'PENDING', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (job_id) DO NOTHING",
         params![
             id,
             job.source,
@@ -313,7 +325,8 @@ fn create(connection: &Connection, job: &NewJob) -> Result<(), Error> {
             job.created_at,
             job.max_rate,
             signed_size(job.collections.len()),
-            signed(rows_total)
+            signed(rows_total),
+            job.kind.name()
         ],
     )?;
     if inserted == 0 {
@@ -341,7 +354,7 @@ fn create(connection: &Connection, job: &NewJob) -> Result<(), Error> {
 fn check_same(connection: &Connection, job: &NewJob) -> Result<(), Error> {
     let same: bool = connection.query_row(
         "SELECT count(*) FROM jobs WHERE job_id = ?1 AND source = ?2 AND target = ?3 AND request = ?4 AND plan = ?5 \
-         AND sample_seed = ?6 AND created_at = ?7",
+         AND sample_seed = ?6 AND created_at = ?7 AND kind = ?8",
         params![
             job.job_id.as_str(),
             job.source,
@@ -349,7 +362,8 @@ fn check_same(connection: &Connection, job: &NewJob) -> Result<(), Error> {
             job.request,
             job.plan,
             signed(job.sample_seed),
-            job.created_at
+            job.created_at,
+            job.kind.name()
         ],
         |row| row.get(0),
     )?;
@@ -363,11 +377,11 @@ fn check_same(connection: &Connection, job: &NewJob) -> Result<(), Error> {
 fn count(connection: &Connection, job_id: &JobId) -> Result<(), Error> {
     connection.execute(
         "UPDATE jobs AS j SET \
-         collections_done = (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND done), \
-         collections_total = (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id), \
+         collections_done = (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND presence = 'here' AND done), \
+         collections_total = (SELECT count(*) FROM collections c WHERE c.job_id = j.job_id AND presence = 'here'), \
          rows_done = (SELECT coalesce(sum(rows_written), 0) FROM splits s WHERE s.job_id = j.job_id), \
-         rows_total = (SELECT coalesce(sum(c.rows_total), 0) FROM collections c WHERE c.job_id = j.job_id) \
-         WHERE job_id = ?1",
+         rows_total = (SELECT coalesce(sum(c.rows_total), 0) FROM collections c WHERE c.job_id = j.job_id \
+         AND presence = 'here') WHERE job_id = ?1",
         params![job_id.as_str()],
     )?;
     Ok(())
@@ -430,6 +444,7 @@ fn job_of(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
         ended_at: row.get(10)?,
         report: row.get(11)?,
         worked: duration(row, 12)?,
+        kind: kind(row, 13)?,
     })
 }
 
@@ -450,6 +465,7 @@ fn summary_of(row: &Row<'_>) -> rusqlite::Result<JobSummary> {
         max_rate: row.get(11)?,
         bottleneck: row.get(12)?,
         worked: duration(row, 13)?,
+        kind: kind(row, 14)?,
     })
 }
 

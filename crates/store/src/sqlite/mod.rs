@@ -18,6 +18,7 @@ mod lease;
 mod objects;
 mod records;
 mod reservations;
+mod rounds;
 mod rows;
 mod schema;
 mod splits;

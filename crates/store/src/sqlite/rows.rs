@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rusqlite::Row;
 
+use crate::collections::Presence;
 use crate::id::{JobId, Position};
-use crate::jobs::JobState;
+use crate::jobs::{JobKind, JobState};
 
 /// The bits come back as they were.
 pub(super) fn signed(value: u64) -> i64 {
@@ -39,12 +40,29 @@ pub(super) fn job_id(row: &Row<'_>, column: usize) -> rusqlite::Result<JobId> {
 }
 
 pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<JobState> {
+    named(row, column, JobState::of_name)
+}
+
+pub(super) fn kind(row: &Row<'_>, column: usize) -> rusqlite::Result<JobKind> {
+    named(row, column, JobKind::of_name)
+}
+
+pub(super) fn presence(row: &Row<'_>, column: usize) -> rusqlite::Result<Presence> {
+    named(row, column, Presence::of_name)
+}
+
+/// One of several things that have names.
+pub(super) fn named<Named>(
+    row: &Row<'_>,
+    column: usize,
+    of_name: impl Fn(&str) -> Option<Named>,
+) -> rusqlite::Result<Named> {
     let name: String = row.get(column)?;
     let unknown = || {
-        let text = format!("there is no state `{name}`");
+        let text = format!("nothing is known of the name `{name}`");
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, text.into())
     };
-    JobState::of_name(&name).ok_or_else(unknown)
+    of_name(&name).ok_or_else(unknown)
 }
 
 pub(super) fn milliseconds(duration: Duration) -> i64 {
@@ -53,4 +71,10 @@ pub(super) fn milliseconds(duration: Duration) -> i64 {
 
 pub(super) fn duration(row: &Row<'_>, column: usize) -> rusqlite::Result<Duration> {
     Ok(Duration::from_millis(u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default()))
+}
+
+pub(super) fn duration_or_none(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Duration>> {
+    let milliseconds: Option<i64> = row.get(column)?;
+    Ok(milliseconds
+        .map(|milliseconds| Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())))
 }

@@ -209,6 +209,58 @@ CREATE TABLE record_schemas (
     version INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ",
+    // Jobs that copy in rounds while the source changes, and the keys at which what they copied is compared. The span behind
+    // the last key has an empty one.
+    r"
+ALTER TABLE jobs ADD COLUMN kind TEXT NOT NULL DEFAULT 'plain';
+ALTER TABLE collections ADD COLUMN presence TEXT NOT NULL DEFAULT 'here';
+ALTER TABLE collections ADD COLUMN round_rows INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE rounds (
+    job_id TEXT NOT NULL REFERENCES jobs (job_id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    options TEXT NOT NULL,
+    plan TEXT,
+    read_timestamp INTEGER,
+    switch_intended INTEGER NOT NULL DEFAULT 0,
+    begun_at TEXT NOT NULL,
+    ended_at TEXT,
+    window_ms INTEGER,
+    report TEXT,
+    PRIMARY KEY (job_id, number)
+) STRICT;
+CREATE TABLE round_facts (
+    job_id TEXT NOT NULL,
+    round INTEGER NOT NULL,
+    collection INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    document TEXT NOT NULL,
+    PRIMARY KEY (job_id, round, collection, name),
+    FOREIGN KEY (job_id, round) REFERENCES rounds (job_id, number) ON DELETE CASCADE,
+    FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
+) STRICT;
+CREATE TABLE round_reports (
+    job_id TEXT NOT NULL,
+    round INTEGER NOT NULL,
+    collection INTEGER NOT NULL,
+    report TEXT NOT NULL,
+    PRIMARY KEY (job_id, round, collection),
+    FOREIGN KEY (job_id, round) REFERENCES rounds (job_id, number) ON DELETE CASCADE,
+    FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
+) STRICT;
+CREATE TABLE marks (
+    job_id TEXT NOT NULL,
+    collection INTEGER NOT NULL,
+    partition TEXT NOT NULL,
+    until_key TEXT NOT NULL,
+    rows INTEGER NOT NULL,
+    equal_round INTEGER,
+    equal_rows INTEGER,
+    PRIMARY KEY (job_id, collection, partition, until_key),
+    FOREIGN KEY (job_id, collection) REFERENCES collections (job_id, position) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Brings a file to the newest version, or says why it can't be used.
@@ -244,7 +296,10 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::sqlite::SqliteStore;
-    use crate::{Claims, JobPage, JobState, Jobs, Objects, Position, Splits, WorkerId};
+    use crate::{
+        Claims, Collections, JobKind, JobPage, JobState, Jobs, NewRound, Objects, Position, Presence,
+        RoundKind, Rounds, Splits, WorkerId,
+    };
 
     /// A job of the first version, with 7 of 9 rows copied.
     const OF_THE_FIRST_VERSION: &str = "
@@ -268,13 +323,19 @@ mod tests {
         drop(connection);
         let store = SqliteStore::open(directory.path()).unwrap();
         let old = store.find_job("o").await.unwrap();
-        assert_eq!(store.job(&old).await.unwrap().state, JobState::Failed);
+        let job = store.job(&old).await.unwrap();
+        assert_eq!((job.state, job.kind), (JobState::Failed, JobKind::Plain));
         let listed = store.jobs(JobPage::newest()).await.unwrap().remove(0);
         assert_eq!((listed.rows_done, listed.rows_total, listed.collections_total), (7, 9, 1));
         assert_eq!(store.objects(&old).await.unwrap(), []);
         let attempt = store.begin_attempt(&old).await.unwrap();
         let role = ("role".to_owned(), "reader".to_owned());
         store.intend_objects(&attempt, vec![role]).await.unwrap();
+        let collection = store.collection(&old, Position(0)).await.unwrap();
+        assert_eq!((collection.presence, collection.round_rows), (Presence::Here, 0));
+        assert_eq!(store.round(&old).await.unwrap(), None);
+        let new = NewRound { kind: RoundKind::Warm, options: String::new(), begun_at: "now".into() };
+        assert_eq!(store.open_round(&attempt, new).await.unwrap().plan.as_deref(), Some("{}"));
         assert_eq!(store.objects(&old).await.unwrap().len(), 1);
         // What a process of an older version may have sent is in doubt once its split is claimed.
         let worker = WorkerId::generate();

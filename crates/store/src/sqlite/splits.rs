@@ -125,6 +125,10 @@ impl Splits for SqliteStore {
             connection
                 .execute("UPDATE collections SET copied = 0 WHERE job_id = ?1 AND position = ?2", at)?;
             connection.execute("DELETE FROM comparisons WHERE job_id = ?1 AND collection = ?2", at)?;
+            connection.execute(
+                "UPDATE marks SET equal_round = NULL, equal_rows = NULL WHERE job_id = ?1 AND collection = ?2",
+                at,
+            )?;
             forget_refused(connection, attempt.job_id(), collection, &refused)
         })
         .await
@@ -348,7 +352,7 @@ fn insert(
 fn take(connection: &Connection, split_id: SplitId, step: &Step) -> Result<(), Error> {
     if !step.moves() {
         return match step.progress == Progress::default() {
-            true => keep_samples(connection, split_id, &step.samples),
+            true => keep(connection, split_id, step),
             false => {
                 Err(Error::new(ErrorKind::Moved, format!("rows of split {split_id} count without a key")))
             }
@@ -374,7 +378,13 @@ fn take(connection: &Connection, split_id: SplitId, step: &Step) -> Result<(), E
         let text = format!("split {split_id} has changed since it was read");
         return Err(Error::new(ErrorKind::Moved, text));
     }
-    keep_samples(connection, split_id, &step.samples)
+    keep(connection, split_id, step)
+}
+
+/// Keeps what a step says of the rows that were written.
+fn keep(connection: &Connection, split_id: SplitId, step: &Step) -> Result<(), Error> {
+    keep_samples(connection, split_id, &step.samples)?;
+    keep_marks(connection, split_id, &step.marks)
 }
 
 fn keep_samples(connection: &Connection, split_id: SplitId, samples: &[String]) -> Result<(), Error> {
@@ -387,6 +397,23 @@ fn keep_samples(connection: &Connection, split_id: SplitId, samples: &[String]) 
     )?;
     for key in samples {
         statement.execute(params![split_id.0, key])?;
+    }
+    Ok(())
+}
+
+/// A span into which something was written is equal no more, whatever was found before.
+fn keep_marks(connection: &Connection, split_id: SplitId, marks: &[(String, u64)]) -> Result<(), Error> {
+    if marks.is_empty() {
+        return Ok(());
+    }
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO marks (job_id, collection, partition, until_key, rows) \
+         SELECT job_id, collection, coalesce(partition, ''), ?2, ?3 FROM splits WHERE split_id = ?1 \
+         ON CONFLICT (job_id, collection, partition, until_key) \
+         DO UPDATE SET rows = excluded.rows, equal_round = NULL, equal_rows = NULL",
+    )?;
+    for (until, rows) in marks {
+        statement.execute(params![split_id.0, until, signed(*rows)])?;
     }
     Ok(())
 }

@@ -25,8 +25,8 @@ async fn lists_show_what_is_recorded(place: Place) {
     store.record_worked(&attempt, worked, on).await.unwrap();
     let recorded = store.collections(&id("j1")).await.unwrap().into_iter();
     let expected: Vec<_> = recorded
-        .map(|CollectionRecord { position, source, target, rows_total, done, worked, .. }| {
-            CollectionOutline { position, source, target, rows_total, done, worked }
+        .map(|CollectionRecord { position, source, target, presence, rows_total, done, worked, .. }| {
+            CollectionOutline { position, source, target, presence, rows_total, done, worked }
         })
         .collect();
     let outline = store.outline(&id("j1")).await.unwrap();

@@ -18,6 +18,7 @@ mod proxy;
 mod quarantine;
 mod races;
 mod records;
+mod rounds;
 mod sample;
 mod schedules;
 mod script;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vecferry_store::{
-    Attempt, Claim, JobId, NewCollectionRecord, NewJob, NewSplit, Position, Progress, Quarantined, Split,
-    Step, Store, WorkerId, Writer,
+    Attempt, Claim, JobId, JobKind, NewCollectionRecord, NewJob, NewSplit, Position, Progress, Quarantined,
+    Split, Step, Store, WorkerId, Writer,
 };
 
 use crate::place::Place;
 
 pub(crate) const FIRST: Position = Position(0);
 pub(crate) const SECOND: Position = Position(1);
+pub(crate) const THIRD: Position = Position(2);
 /// Longer than any test.
 pub(crate) const LONG: Duration = Duration::from_secs(3600);
 
@@ -28,6 +29,7 @@ pub(crate) fn job(job_id: &str) -> NewJob {
     };
     NewJob {
         job_id: id(job_id),
+        kind: JobKind::Plain,
         source: "http://a:1".into(),
         target: "http://b:1".into(),
         request: "{}".into(),
@@ -93,6 +95,7 @@ pub(crate) fn step(from: At<'_>, to: At<'_>) -> Step {
         to_intent: owned(to.1),
         progress: Progress { rows_read: rows, rows_written: rows, bytes: 10 * rows },
         samples: to.0.map(str::to_owned).into_iter().collect(),
+        marks: to.0.map(|key| (key.to_owned(), rows)).into_iter().collect(),
     }
 }
 

@@ -6,14 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vecferry_store::{
-    Attempt, Claim, ErrorKind, JobState, NewComparison, Position, Progress, RangeCount, Right, Split,
-    SplitId, Step, Store, WorkedOn, WorkerId, Writer,
+    Attempt, ChangedPlan, Claim, ErrorKind, JobKind, JobState, NewComparison, NewJob, Position, Progress,
+    RangeCount, Right, RoundKind, Split, SplitId, Step, Store, WorkedOn, WorkerId, Writer,
 };
 
-use crate::sample::{FIRST, LONG, SECOND, id, job, refused, split};
+use crate::rounds::{ended_round, equal, mark, new_collection, new_round};
+use crate::sample::{FIRST, LONG, SECOND, THIRD, id, job, refused, split};
 
 /// Operations of the script.
-pub(crate) const OPERATIONS: usize = 54;
+pub(crate) const OPERATIONS: usize = 54 + OF_ROUNDS;
+
+/// Those about rounds, and the first of them.
+const OF_ROUNDS: usize = 20;
+const FIRST_OF_ROUNDS: usize = 44;
 
 /// A process that works on the job, and what it holds.
 pub(crate) struct Run {
@@ -116,6 +121,7 @@ impl Run {
                 bytes: 10 * rows,
             },
             samples: key(to.0).into_iter().collect(),
+            marks: key(to.0).map(|key| (key, rows)).into_iter().collect(),
         };
         let claim = self.claim(number).await.unwrap();
         self.store.advance(&claim, step).await.unwrap();
@@ -134,12 +140,13 @@ impl Run {
     async fn run(&mut self, operation: usize) {
         let store = Arc::clone(&self.store);
         match operation {
-            0 => store.create_job(job("j1")).await.unwrap(),
+            0 => store.create_job(NewJob { kind: JobKind::Warm, ..job("j1") }).await.unwrap(),
             1 => drop(self.attempt().await),
             2..12 => self.prepare(operation).await,
             12..36 => self.copy(operation).await,
-            36..44 => self.verify(operation).await,
-            _ => self.end(operation).await,
+            36..FIRST_OF_ROUNDS => self.verify(operation).await,
+            _ if operation - FIRST_OF_ROUNDS < OF_ROUNDS => self.round(operation - FIRST_OF_ROUNDS).await,
+            _ => self.end(operation - OF_ROUNDS).await,
         }
     }
 
@@ -255,6 +262,64 @@ impl Run {
                 store.advance_comparison(&attempt, first, Some("c".into()), "{}".into()).await.unwrap();
             }
             _ => store.record_drift_seen(&attempt, FIRST, "drift".into()).await.unwrap(),
+        }
+    }
+
+    /// A warm copy and a cut-over, in which one collection goes and another one comes.
+    async fn round(&mut self, operation: usize) {
+        match operation {
+            0..9 => self.warm(operation).await,
+            _ => self.cut_over(operation).await,
+        }
+    }
+
+    async fn warm(&mut self, operation: usize) {
+        let (store, attempt) = (Arc::clone(&self.store), self.attempt().await);
+        match operation {
+            0 => drop(store.open_round(&attempt, new_round(RoundKind::Warm, "first")).await.unwrap()),
+            1 => {
+                let recorded = store.record_round_timestamp(&attempt, Some(9)).await.unwrap();
+                assert_eq!(recorded, Some(9));
+            }
+            2 => {
+                let marks = vec![mark(Some("c"), 2), mark(None, 0)];
+                let removed = vec![Some("d".to_owned())];
+                store.set_marks(&attempt, FIRST, Some("p".into()), removed, marks).await.unwrap();
+            }
+            3 => store.spans_equal(&attempt, FIRST, vec![equal(Some("c"), 3)]).await.unwrap(),
+            4 => {
+                let fact = store.record_round_fact(&attempt, FIRST, "looked", "once".into()).await.unwrap();
+                assert_eq!(fact, "once");
+            }
+            5 => store.intend_rows(&attempt, FIRST, 40).await.unwrap(),
+            6 => store.record_round_done(&attempt, FIRST, "first".into()).await.unwrap(),
+            7 => store.record_round_done(&attempt, SECOND, "second".into()).await.unwrap(),
+            _ => store.end_round(&attempt, ended_round(JobState::Ready, "second")).await.unwrap(),
+        }
+    }
+
+    async fn cut_over(&mut self, operation: usize) {
+        let (store, attempt) = (Arc::clone(&self.store), self.attempt().await);
+        match operation {
+            9 => drop(store.open_round(&attempt, new_round(RoundKind::CutOver, "third")).await.unwrap()),
+            10 => {
+                let change = ChangedPlan {
+                    plan: "{\"changed\": true}".into(),
+                    added: vec![(THIRD, new_collection("songs"))],
+                    going: vec![SECOND],
+                    databases: vec!["more".into()],
+                };
+                assert_eq!(store.change_plan(&attempt, change).await.unwrap(), []);
+            }
+            11 => drop(store.record_round_fact(&attempt, FIRST, "looked", "again".into()).await.unwrap()),
+            12 => store.intend_removal(&attempt, SECOND).await.unwrap(),
+            13 => store.forget_creation(&attempt, SECOND, 50).await.unwrap(),
+            14 => store.record_gone(&attempt, SECOND).await.unwrap(),
+            15 => store.record_round_done(&attempt, FIRST, "first, compared".into()).await.unwrap(),
+            16 => store.record_round_done(&attempt, THIRD, "third, compared".into()).await.unwrap(),
+            17 => store.spans_equal(&attempt, FIRST, vec![equal(None, 1)]).await.unwrap(),
+            18 => store.intend_switch(&attempt).await.unwrap(),
+            _ => store.end_round(&attempt, ended_round(JobState::Successful, "fourth")).await.unwrap(),
         }
     }
 

@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use vecferry_store::{CollectionRecord, JobPage, JobRecord, JobSummary, Split, SplitId, Store};
 
-use crate::sample::{FIRST, SECOND, id};
+use crate::rounds::sorted;
+use crate::sample::{FIRST, SECOND, THIRD, id};
 
 /// How exactly two stores are to be the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub(crate) async fn shown(store: &dyn Store, sameness: Sameness) -> String {
     }
     events(store, sameness, &mut text).await;
     collections(store, sameness, &mut text).await;
+    rounds(store, &mut text).await;
     text
 }
 
@@ -51,6 +53,17 @@ async fn events(store: &dyn Store, sameness: Sameness, text: &mut String) {
         events = events.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     }
     writeln!(text, "{events:?}").unwrap();
+}
+
+async fn rounds(store: &dyn Store, text: &mut String) {
+    for round in store.rounds(&id("j1"), 10).await.unwrap() {
+        writeln!(text, "{round:?}").unwrap();
+        writeln!(text, "{:?}", store.round_facts(&id("j1"), round.number).await.unwrap()).unwrap();
+        writeln!(text, "{:?}", store.round_reports(&id("j1"), round.number).await.unwrap()).unwrap();
+    }
+    for collection in [FIRST, SECOND, THIRD] {
+        writeln!(text, "{:?}", sorted(store.marks(&id("j1"), collection).await.unwrap())).unwrap();
+    }
 }
 
 async fn collections(store: &dyn Store, sameness: Sameness, text: &mut String) {

@@ -12,8 +12,8 @@ use crate::job::duplicates::find_duplicates;
 use crate::job::finding::Finding;
 use crate::job::run::source_load_units;
 use crate::job::writes::Look;
-use crate::plan::Keys;
 use crate::plan::properties::PROPERTY_TTL;
+use crate::plan::{Keys, SourceChange};
 use crate::precheck::arriving;
 use crate::problem::{Code, Problem, Side, Told, words_of};
 use crate::problem::{does_not_fit, partitions_disagree};
@@ -485,7 +485,8 @@ impl<'a> Work<'a> {
         let changes = drift::changes_of_source(&self.job.source, self.planned, &counted)
             .await
             .map_err(|error| self.not_verified(error))?;
-        report.changes = changes.iter().map(|change| change.all().to_owned()).collect();
+        report.changes =
+            SourceChange::all_told(&changes).iter().map(|change| change.all().to_owned()).collect();
         finding.drift(&report, expires);
         if !changes.is_empty() {
             let problem = drift::source_changed(self.planned, &changes);

@@ -118,8 +118,8 @@ impl Worker {
             let mut wanted_at = Instant::now();
             loop {
                 let mut worked = false;
-                for index in 0..self.plan.collections.len() {
-                    worked |= self.work_on(Position::of_index(index)).await?;
+                for (position, _) in self.plan.here() {
+                    worked |= self.work_on(position).await?;
                 }
                 if self.copying.cancel.is_cancelled() || !self.is_open().await? {
                     return Ok(());

@@ -208,15 +208,17 @@ impl Actions {
     fn new(recorded: &Recorded, may_act: bool, typed: &Typed, destroys: String) -> Self {
         let state = recorded.record.state;
         let set = recorded.began.as_ref().and_then(|began| began.max_rate.clone());
+        let is_unfinished = matches!(state, JobState::Pending | JobState::InProgress | JobState::Ready);
         Self {
-            can_cancel: may_act && matches!(state, JobState::Pending | JobState::InProgress),
-            can_limit: may_act
-                && recorded.began.is_some()
-                && matches!(state, JobState::Pending | JobState::InProgress),
+            can_cancel: may_act && is_unfinished,
+            can_limit: may_act && recorded.began.is_some() && is_unfinished,
             can_resume: may_act && matches!(state, JobState::Failed | JobState::Canceled),
             can_clean: may_act
                 && recorded.began.is_some()
-                && matches!(state, JobState::Successful | JobState::Failed | JobState::Canceled),
+                && matches!(
+                    state,
+                    JobState::Ready | JobState::Successful | JobState::Failed | JobState::Canceled
+                ),
             asks_name: state == JobState::Successful,
             destroys,
             has_rate: set.is_some(),

@@ -39,7 +39,7 @@ pub(super) struct Filter {
 impl Filter {
     fn states(&self) -> Option<String> {
         let states: &[JobState] = match self.status.as_str() {
-            "running" => &[JobState::Pending, JobState::InProgress, JobState::Canceling],
+            "running" => &[JobState::Pending, JobState::InProgress, JobState::Canceling, JobState::Ready],
             "failed" => &[JobState::Failed],
             "finished" => &[JobState::Successful, JobState::Canceled],
             _ => return None,
@@ -279,7 +279,11 @@ fn remark(t: Say, record: &MigrationRecord) -> Option<String> {
             let level = words::level(t.0, request.options.verify);
             Some(t.with("verified: {}", "校验：{}", level))
         }
-        JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Canceled => None,
+        JobState::Pending
+        | JobState::InProgress
+        | JobState::Canceling
+        | JobState::Ready
+        | JobState::Canceled => None,
     }
 }
 

@@ -183,6 +183,8 @@ pub(super) struct End {
     /// Whether everything arrived, so that applications may move.
     pub(super) is_good: bool,
     pub(super) is_canceled: bool,
+    /// It waits for somebody to end it, and is not resumed.
+    pub(super) is_ready: bool,
     /// Whether what it created on the target was removed again.
     pub(super) is_cleaned: bool,
     /// Whether it copied anything.
@@ -515,7 +517,7 @@ impl End {
         };
         let (tone, sign) = match (&verdict, state) {
             (Some(verdict), _) => (verdict.tone, verdict.sign),
-            (None, JobState::Canceled) => ("caution", "!"),
+            (None, JobState::Canceled | JobState::Ready) => ("caution", "!"),
             (None, _) => ("bad", "✕"),
         };
         let proof = verdict.as_ref().map(|verdict| match verdict.asked_for {
@@ -539,6 +541,7 @@ impl End {
             warnings: report.map(|report| troubles(&report.warnings)).unwrap_or_default(),
             is_good: state == JobState::Successful,
             is_canceled: state == JobState::Canceled,
+            is_ready: state == JobState::Ready,
             is_cleaned: all.iter().any(|problem| problem.code == Code::Cleaned),
             has_begun: recorded.began.is_some(),
             has_report: recorded_report.is_some(),
@@ -566,6 +569,7 @@ fn not_begun(t: Say, state: JobState) -> &'static str {
         JobState::Pending
         | JobState::InProgress
         | JobState::Canceling
+        | JobState::Ready
         | JobState::Successful
         | JobState::Failed => t.say(
             "It did not begin: nothing was copied, and the source was only read.",

@@ -23,6 +23,7 @@ pub(super) fn chip(t: Say, record: &MigrationRecord, now_ms: i64) -> Chip {
         JobState::Pending if is_scheduled(record, now_ms) => ("idle", t.0.pick("Scheduled", "已预约")),
         JobState::Pending | JobState::Canceled => ("idle", t.state(record.state)),
         JobState::InProgress | JobState::Canceling => ("live", t.state(record.state)),
+        JobState::Ready => ("caution", t.state(record.state)),
         JobState::Successful => ("good", t.state(record.state)),
         JobState::Failed => ("bad", t.state(record.state)),
     };
@@ -34,11 +35,11 @@ pub(super) fn is_scheduled(record: &MigrationRecord, now_ms: i64) -> bool {
     record.state == JobState::Pending && record.start_ms > now_ms
 }
 
-/// Whether a job is not at its end.
+/// Whether a job is not at its end, nor at rest.
 pub(super) fn is_open(state: JobState) -> bool {
     match state {
         JobState::Pending | JobState::InProgress | JobState::Canceling => true,
-        JobState::Successful | JobState::Failed | JobState::Canceled => false,
+        JobState::Ready | JobState::Successful | JobState::Failed | JobState::Canceled => false,
     }
 }
 

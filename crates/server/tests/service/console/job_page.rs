@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use vecferry_store::{Attempt, JobId, JobState, NewCollectionRecord, NewJob, NewSplit, Position, Store};
+use vecferry_store::{
+    Attempt, JobId, JobKind, JobState, NewCollectionRecord, NewJob, NewSplit, Position, Store,
+};
 use vecferry_testkit::StandIn;
 
 use super::migrations::assert_chinese;
@@ -141,6 +143,7 @@ async fn with_many(world: &World, job_id: &str, end: &Value) -> (Attempt, Vec<St
         rows_total: 50,
     });
     let job = NewJob {
+        kind: JobKind::Plain,
         job_id: JobId::from(job_id),
         source: "http://source:19530".into(),
         target: "http://target:19530".into(),
