@@ -11,6 +11,7 @@ mod many;
 mod meter;
 mod process;
 mod profile;
+mod read;
 mod report;
 mod servers;
 mod service;
@@ -37,6 +38,8 @@ pub(crate) enum Bench {
     Profile(profile::Arguments),
     /// Copy one collection directly and over a long way, and compare the rates
     Latency(latency::Arguments),
+    /// Read one collection of two servers, page behind page or by ranges with both bounds, and compare what the servers use
+    Read(read::Arguments),
     /// Ask the service for its lists with many clusters, jobs and listeners, and watch its memory
     Service(service::Arguments),
 }
@@ -49,6 +52,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Estimate(arguments) => estimate::run(arguments),
         Bench::Profile(arguments) => profile::run(arguments),
         Bench::Latency(arguments) => latency::run(arguments),
+        Bench::Read(arguments) => read::run(arguments),
         Bench::Service(arguments) => service::run(arguments),
     }
 }

@@ -33,6 +33,13 @@ pub(crate) struct SpanFound<'a> {
     pub(crate) moved: Vec<Key>,
 }
 
+impl SpanFound<'_> {
+    fn is_empty(&self) -> bool {
+        let Self { partition: _, range: _, missing, extra, changed, repeated, moved } = self;
+        [missing, extra, changed, repeated, moved].iter().all(|keys| keys.is_empty())
+    }
+}
+
 /// A span that was compared.
 #[derive(Clone, Debug)]
 pub(crate) struct SpanResult<'a> {
@@ -42,7 +49,7 @@ pub(crate) struct SpanResult<'a> {
     pub(crate) rows: SpanRows,
     /// Bytes of both sides on the wire.
     pub(crate) bytes: u64,
-    /// Whether both sides hold the same. Rows that are set aside do not count.
+    /// Whether both sides hold the same; a row that the target refused is on one side only.
     pub(crate) is_equal: bool,
     /// It was found to be equal before, and was not read.
     pub(crate) is_known: bool,
@@ -82,11 +89,11 @@ impl SpanRows {
         }
     }
 
-    /// Whether nothing differs but what was set aside.
+    /// Whether both sides hold the same.
     fn are_equal(&self) -> bool {
-        let Self { source: _, target: _, both: _, set_aside: _, missing, extra, changed, repeated, moved } =
+        let Self { source: _, target: _, both: _, set_aside, missing, extra, changed, repeated, moved } =
             self;
-        [missing, extra, changed, repeated, moved].iter().all(|rows| **rows == 0)
+        [set_aside, missing, extra, changed, repeated, moved].iter().all(|rows| **rows == 0)
     }
 }
 
@@ -419,11 +426,8 @@ impl<'a, S: Digests, T: Digests, F: FollowSpans> Merger<'a, S, T, F> {
         (rows.changed, rows.repeated) = (changed.len() as u64, repeated.len() as u64);
         rows.moved = moved.len() as u64;
         tally.rows.add(&rows);
-        if rows.are_equal() {
-            return Ok(());
-        }
         let found = SpanFound { partition, range, missing, extra, changed, repeated, moved };
-        self.follow.on_found(&found).await
+        if found.is_empty() { Ok(()) } else { self.follow.on_found(&found).await }
     }
 
     /// Reads a range once more on both sides.

@@ -53,14 +53,20 @@ impl Piece {
     }
 }
 
+/// What all pages of a side say of the next ones.
+struct Sizes {
+    page: PageSize,
+    /// Bytes of a row of the last page.
+    row_bytes: usize,
+}
+
 /// One side of the comparison.
 pub(super) struct Side<'a, D> {
     digests: &'a D,
     /// Whether this side has a part.
     exists: fn(&SpannedPart) -> bool,
     budget: &'a Budget,
-    /// Follows the sizes of all pages of this side.
-    size: Mutex<PageSize>,
+    sizes: Mutex<Sizes>,
     piece_rows_max: usize,
 }
 
@@ -100,11 +106,8 @@ impl<D: Digests> Side<'_, D> {
         let expected = usize::try_from(span.rows).unwrap_or(usize::MAX);
         let expected = expected.saturating_add(expected / 4 + 64).min(PAGE_ROWS_MAX as usize);
         loop {
-            let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if span.rows > 0 {
-                size.at_least(expected);
-            }
-            let share = self.budget.take(size.bytes()).await;
+            let (mut size, bytes) = self.next_size(span, expected);
+            let share = self.budget.take(bytes).await;
             let page = self.digests.digests(part.partition.as_deref(), &ahead, &mut size).await?;
             drop(share);
             let Some(last) = page.keys.last().cloned() else {
@@ -130,13 +133,27 @@ impl<D: Digests> Side<'_, D> {
         }
     }
 
+    /// Rows to ask for, and the bytes that may come: a span that was long may be one page all the same.
+    fn next_size(&self, span: &Span, expected: usize) -> (PageSize, usize) {
+        let sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut size, row_bytes) = (sizes.page.clone(), sizes.row_bytes);
+        drop(sizes);
+        if span.rows > 0 {
+            size.at_least(expected);
+        }
+        let rows = usize::try_from(span.rows).unwrap_or(usize::MAX).min(size.rows() as usize);
+        let bytes = size.bytes().max(rows.saturating_mul(row_bytes));
+        (size, bytes)
+    }
+
     /// Later pages are as large as wanted, and bring no more keys than memory is reckoned with.
     fn came(&self, keys: &[Key], bytes: usize) {
         let key_bytes = (key_bytes(keys) / keys.len().max(1)).max(1);
         let rows_max = u32::try_from(KEY_BYTES_MAX / key_bytes).unwrap_or(PAGE_ROWS_MAX);
-        let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
-        size.limit((rows_max.min(PAGE_ROWS_MAX), usize::MAX));
-        size.came(keys.len(), bytes);
+        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        sizes.page.limit((rows_max.min(PAGE_ROWS_MAX), usize::MAX));
+        sizes.page.came(keys.len(), bytes);
+        sizes.row_bytes = bytes / keys.len().max(1);
     }
 }
 
@@ -175,7 +192,10 @@ impl<'a, D: Digests> Ahead<'a, D> {
             digests,
             exists,
             budget: comparison.budget,
-            size: Mutex::new(PageSize::new(comparison.layout.columns, tuning.span_bytes)),
+            sizes: Mutex::new(Sizes {
+                page: PageSize::new(comparison.layout.columns, tuning.span_bytes),
+                row_bytes: 0,
+            }),
             piece_rows_max: tuning.piece_rows_max,
         };
         Self { side, comparison, turns: Arc::new(Semaphore::new(ahead)) }
