@@ -20,6 +20,8 @@ const LOOKS_MAX: u32 = 4;
 /// How often in a row a split is read again. More rows than were read after so many times are those of somebody who
 /// writes, and the comparison with the count before the copy tells.
 const REOPENED_MAX: u64 = 2;
+/// So many rows of a range may be written while it is read, besides a tenth of it, without anybody wondering.
+const ROWS_WRITTEN_MEANWHILE: u64 = 1_000;
 
 /// What a split is at its end.
 #[derive(Debug)]
@@ -88,6 +90,13 @@ impl CopyJob {
             split = %split.split_id,
             "the source counts more rows than it returned"
         );
+        if self.writes_go_on {
+            if !was_read_too_early(counted, rows_read) || split.reopened >= REOPENED_MAX {
+                return Ok(End::Complete(RangeCount { counted, distinct_keys: None }));
+            }
+            self.wait_for_source().await?;
+            return Ok(End::RowsMissed { distinct_keys: counted });
+        }
         let mut backoff = Backoff::new();
         for look in 1.. {
             self.wait_for_source().await?;
@@ -141,6 +150,12 @@ impl CopyJob {
     }
 }
 
+/// Whether a range that is written to holds so many more rows than were read of it that the server was loading then. Fewer
+/// are those that were written meanwhile; a later comparison finds both.
+fn was_read_too_early(counted: u64, rows_read: u64) -> bool {
+    counted > rows_read.saturating_add(rows_read / 10).saturating_add(ROWS_WRITTEN_MEANWHILE)
+}
+
 /// Those of some refused rows that are in the range of a split.
 pub(crate) fn rows_of_split(split: &Split, refused: Vec<Quarantined>) -> Result<Vec<Quarantined>, NoKey> {
     let KeyRange { after, until } = range_of(split.after.as_deref(), split.until.as_deref())?;
@@ -173,6 +188,20 @@ mod tests {
     use vecferry_store::{Position, Progress, SplitId};
 
     use super::*;
+
+    #[test]
+    fn few_rows_more_were_written_meanwhile_and_many_were_not_answered() {
+        for (counted, rows_read, is_too_early) in [
+            (1_000, 0, false),
+            (1_001, 0, true),
+            (12_000, 10_000, false),
+            (12_001, 10_000, true),
+            (5, 9, false),
+        ] {
+            assert_eq!(was_read_too_early(counted, rows_read), is_too_early, "{counted} of {rows_read}");
+        }
+        assert!(!was_read_too_early(u64::MAX, u64::MAX));
+    }
 
     #[test]
     fn refused_rows_belong_to_the_split_whose_range_holds_them() {

@@ -48,6 +48,9 @@ pub(crate) struct CopyJob {
     pub(crate) page_bytes_target: usize,
     /// Rows that a page of that size had, so that a split need not find out anew; 0 while that is not known.
     pub(crate) page_rows: AtomicUsize,
+    /// Whether the source may be written to: what comes behind a range that was read is left to a later comparison, which
+    /// needs to know where the pages ended.
+    pub(crate) writes_go_on: bool,
     /// Which rows are compared later, by partition.
     pub(crate) sample: SampleRule,
     /// Rows that the target does not take.

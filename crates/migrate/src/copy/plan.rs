@@ -187,7 +187,7 @@ impl<'a, Counter: RangeCounter> Search<'a, Counter> {
 }
 
 /// A key between two others (or the ends of the key space) that can bound a range; `None` if there is none.
-fn midpoint(after: Option<&Key>, until: Option<&Key>, is_text: bool) -> Option<Key> {
+pub(super) fn midpoint(after: Option<&Key>, until: Option<&Key>, is_text: bool) -> Option<Key> {
     if is_text {
         let text = |key: Option<&Key>| match key {
             Some(Key::Text(text)) => Some(text.clone()),
@@ -269,7 +269,7 @@ fn text_between(low: &str, high: Option<&str>) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::cell::Cell;
     use std::convert::Infallible;
 
@@ -277,9 +277,9 @@ mod tests {
 
     use super::*;
 
-    struct InMemory {
-        keys: Vec<Key>,
-        probes: Cell<usize>,
+    pub(in crate::copy) struct InMemory {
+        pub(in crate::copy) keys: Vec<Key>,
+        pub(in crate::copy) probes: Cell<usize>,
     }
 
     impl RangeCounter for InMemory {
@@ -297,7 +297,7 @@ mod tests {
         }
     }
 
-    fn contains(range: &KeyRange, key: &Key) -> bool {
+    pub(in crate::copy) fn contains(range: &KeyRange, key: &Key) -> bool {
         range.after.as_ref().is_none_or(|after| key > after)
             && range.until.as_ref().is_none_or(|until| key <= until)
     }

@@ -14,9 +14,15 @@ pub(super) struct Unrecorded {
     last: Option<Key>,
     sent: Sent,
     samples: Vec<String>,
+    marks: Vec<(String, u64)>,
 }
 
 impl Unrecorded {
+    /// A page ends there that is dealt with.
+    pub(super) fn mark(&mut self, last: &Key, sent: Sent) {
+        self.marks.push((key_text(last), sent.rows + sent.refused));
+    }
+
     pub(super) fn add(&mut self, last: Key, sent: Sent, samples: Vec<String>) {
         self.last = Some(last);
         self.sent += sent;
@@ -25,10 +31,10 @@ impl Unrecorded {
 
     /// What the store is to learn of them, and of the page that is about to be sent.
     pub(super) fn step(&mut self, intent: Option<String>) -> Ahead {
-        let Self { last, sent, samples } = std::mem::take(self);
+        let Self { last, sent, samples, marks } = std::mem::take(self);
         let progress =
             Progress { rows_read: sent.rows + sent.refused, rows_written: sent.rows, bytes: sent.bytes };
-        Ahead { cursor: last.as_ref().map(key_text), progress, intent, samples }
+        Ahead { cursor: last.as_ref().map(key_text), progress, intent, samples, marks }
     }
 }
 
@@ -39,6 +45,8 @@ pub(super) struct Ahead {
     pub(super) intent: Option<String>,
     pub(super) progress: Progress,
     pub(super) samples: Vec<String>,
+    /// Last keys of the pages, and their rows; only where they are compared in spans later.
+    pub(super) marks: Vec<(String, u64)>,
 }
 
 /// Where a split is by the store, which only the holder of its claim changes.
@@ -53,7 +61,7 @@ impl Place {
     }
 
     pub(super) fn step(&self, ahead: Ahead) -> Step {
-        let Ahead { cursor, intent, progress, samples } = ahead;
+        let Ahead { cursor, intent, progress, samples, marks } = ahead;
         let (from_cursor, from_intent) = (self.cursor.clone(), self.intent.clone());
         Step {
             cursor: from_cursor,
@@ -62,7 +70,7 @@ impl Place {
             to_intent: intent,
             progress,
             samples,
-            marks: Vec::new(),
+            marks,
         }
     }
 

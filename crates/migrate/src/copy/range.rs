@@ -98,6 +98,9 @@ impl<'a, 'b> RangeCopy<'a, 'b> {
                 }
             };
             self.last_key = Some(key_text(&last));
+            if self.copy.writes_go_on {
+                self.unrecorded.mark(&last, sent);
+            }
             self.unrecorded.add(last, sent, samples);
             let stop = match prepared {
                 Ok((_, _, Next::Canceled)) => Ok(Slice::Canceled),

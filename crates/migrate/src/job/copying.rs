@@ -26,6 +26,8 @@ pub(super) struct Copying {
     /// Freshness of all pages.
     pub(super) consistency: Consistency,
     pub(super) verify: VerifyLevel,
+    /// Whether the source may be written to meanwhile.
+    pub(super) writes_go_on: bool,
     pub(super) sample_seed: u64,
     pub(super) budget: Budget,
     pub(super) pace: Arc<Pace>,
@@ -88,6 +90,7 @@ impl Copying {
             limits,
             page_bytes_target: self.tuning.page_bytes_target,
             page_rows: AtomicUsize::new(planned.size.rows_in(self.tuning.page_bytes_target)),
+            writes_go_on: self.writes_go_on,
             sample: SampleRule::default(),
             refusals,
             observer: Arc::clone(&self.observer),

@@ -50,6 +50,8 @@ pub(crate) struct Job {
     pub(super) target: Client,
     /// Freshness of all pages, from one timestamp for the whole job.
     pub(super) consistency: Consistency,
+    /// Whether the source may be written to meanwhile.
+    pub(super) writes_go_on: bool,
     pub(super) store: Arc<dyn Store>,
     pub(super) attempt: Attempt,
     /// What this process writes as.
@@ -201,6 +203,7 @@ impl Job {
             job_id: self.attempt.job_id().clone(),
             consistency: self.consistency,
             verify: self.request.verify,
+            writes_go_on: self.writes_go_on,
             sample_seed: self.sample_seed,
             budget: self.budget.clone(),
             pace: Arc::clone(&self.pace),

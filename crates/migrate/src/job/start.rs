@@ -109,6 +109,7 @@ impl Migration {
         let (recorder, mut recording) = history::record(observer, store, &attempt);
         let job = Job {
             consistency: read_timestamp.map_or(Consistency::Strong, Consistency::At),
+            writes_go_on: record.kind == JobKind::Warm,
             store: Arc::clone(store),
             attempt,
             worker: WorkerId::generate(),

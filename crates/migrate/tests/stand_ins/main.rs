@@ -43,6 +43,7 @@ mod untrue_answers;
 mod updates;
 mod vanished;
 mod visible;
+mod warm;
 mod workers;
 
 /// Nobody looks.

@@ -5,7 +5,7 @@ use super::{PartCopied, QUARANTINED_NAMED, Stop, Work, source_problem, target_pr
 use crate::cluster::retry::DENIED_MAX;
 use crate::copy::{
     CopyError, Dispatcher, InProcess, PartCounter, PlannedRange, Slice, Slices, SplitsToCopy,
-    close_lost_writers, plan,
+    close_lost_writers, ended, plan,
 };
 use crate::event::{Event, Phase};
 use crate::job::run::replaced;
@@ -192,6 +192,10 @@ impl<'a> Work<'a> {
             let whole = PlannedRange { range: KeyRange::default(), rows: *rows };
             let ranges =
                 plan(&counter, whole, is_text, limits).await.map_err(|error| self.source_failed(error))?;
+            let ranges = match self.job.writes_go_on {
+                true => ended(&counter, ranges, is_text).await.map_err(|error| self.source_failed(error))?,
+                false => ranges,
+            };
             splits.extend(ranges.into_iter().map(|planned| NewSplit {
                 partition: partition.clone(),
                 after: planned.range.after.as_ref().map(key_text),

@@ -20,7 +20,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use vecferry_milvus::{Client, Consistency, Endpoint};
-use vecferry_store::{Control, JobId, Position, SplitId, Store, WorkerId};
+use vecferry_store::{Control, JobId, JobKind, Position, SplitId, Store, WorkerId};
 
 pub use self::by_workers::ByWorkers;
 use self::failures::Failures;
@@ -84,6 +84,7 @@ impl Worker {
             job_id: job_id.clone(),
             consistency: record.read_timestamp.map_or(Consistency::Strong, Consistency::At),
             verify: request.verify,
+            writes_go_on: record.kind == JobKind::Warm,
             sample_seed: record.sample_seed,
             budget: resources.budget(),
             pace: Arc::new(Pace::new(places, max_rate)),
