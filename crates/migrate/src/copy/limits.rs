@@ -28,7 +28,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            in_flight_bytes_max: 72 << 20,
+            in_flight_bytes_max: 60 << 20,
             collections_max: 32,
             inserts_max: 6,
             source_loads_max: 64,
