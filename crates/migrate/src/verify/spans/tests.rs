@@ -215,16 +215,15 @@ fn expected(source: &Server, target: &Server, partition: Option<&str>) -> Found 
     let mut found = Found::default();
     let (mine, theirs) = (source.rows(partition), target.rows(partition));
     for (key, digest) in &mine {
-        match theirs.get(key) {
-            None if *key == Key::Int(SET_ASIDE) => {}
-            None => drop(found.missing.insert(key.clone())),
-            Some(_) if source.repeated.contains(key) => drop(found.repeated.insert(key.clone())),
+        let into = match theirs.get(key) {
+            None if *key == Key::Int(SET_ASIDE) => continue,
+            None => &mut found.missing,
+            Some(_) if source.repeated.contains(key) => &mut found.repeated,
             // One of several rows: whatever is answered, it is not the source's.
-            Some(other) if other != digest || target.repeated.contains(key) => {
-                drop(found.changed.insert(key.clone()))
-            }
-            Some(_) => {}
-        }
+            Some(other) if other != digest || target.repeated.contains(key) => &mut found.changed,
+            Some(_) => continue,
+        };
+        into.insert(key.clone());
     }
     found.extra = theirs.into_keys().filter(|key| !mine.contains_key(key)).collect();
     found
