@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use tokio_util::sync::CancellationToken;
-use vecferry_milvus::{Client, CollectionName, Consistency};
+use vecferry_milvus::{Client, CollectionName};
 use vecferry_store::{Error, JobId, Position, Store};
 
 use crate::copy::{Budget, CopyJob, Pace, Refusals};
@@ -23,8 +23,6 @@ pub(super) struct Copying {
     pub(super) target: Client,
     pub(super) store: Arc<dyn Store>,
     pub(super) job_id: JobId,
-    /// Freshness of all pages.
-    pub(super) consistency: Consistency,
     pub(super) verify: VerifyLevel,
     /// Whether the source may be written to meanwhile.
     pub(super) writes_go_on: bool,
@@ -37,7 +35,9 @@ pub(super) struct Copying {
 }
 
 impl Copying {
-    /// For the splits of a collection, whose parts held some rows before the first attempt.
+    /// For the splits of a collection, whose parts held some rows before the first attempt. Its reader must be of a moment
+    /// behind the first look at the source: from 2.5 on, pages are of that moment, and what was written before the look is in
+    /// none of its later ones.
     pub(super) async fn of_splits(
         &self,
         position: Position,
@@ -54,9 +54,8 @@ impl Copying {
         let splits = self.store.splits(&self.job_id, position).await?;
         let rows_written = splits.iter().map(|split| split.progress.rows_written).sum();
         let refused = self.store.quarantined_total(&self.job_id, position).await?;
-        let reader = Reader { consistency: self.consistency, ..source.clone() };
         let refusals = Refusals::new(rows_written, refused);
-        Ok(CopyJob { sample, ..self.of(position, planned, &reader, write_name, limits, refusals) })
+        Ok(CopyJob { sample, ..self.of(position, planned, source, write_name, limits, refusals) })
     }
 
     /// For whatever a reader reads, without a sample.

@@ -64,6 +64,17 @@ impl Job {
         }
     }
 
+    /// A look that was canceled on its way saw nothing, whatever it says.
+    pub(super) fn forget_canceled_look(&self, ended: &mut [Ended]) {
+        if !self.cancel.is_cancelled() {
+            return;
+        }
+        for ended in ended.iter_mut().filter(|ended| ended.report.phase == Phase::Done) {
+            ended.report.evidence.source_looked_at_end = false;
+            ended.report.phase = Phase::Canceled;
+        }
+    }
+
     /// Collections that came to the source since the plan was made, where the job means whole databases.
     pub(super) async fn came_to_source(&self, plan: &Plan) -> Vec<Problem> {
         if self.cancel.is_cancelled() {

@@ -33,7 +33,7 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use vecferry_milvus::{Client, CollectionName, Consistency, Flavor, FlushHandle};
+use vecferry_milvus::{Client, CollectionName, Flavor, FlushHandle};
 use vecferry_store::{Attempt, JobId, JobRecord, JobState, Position, Store, WorkerId};
 
 /// A large one counts for so many: more of these only divide the same servers among more copies.
@@ -48,8 +48,6 @@ pub(crate) struct Job {
     pub(super) request: MigrateRequest,
     pub(super) source: Client,
     pub(super) target: Client,
-    /// Freshness of all pages, from one timestamp for the whole job.
-    pub(super) consistency: Consistency,
     /// Whether the source may be written to meanwhile.
     pub(super) writes_go_on: bool,
     pub(super) store: Arc<dyn Store>,
@@ -120,6 +118,7 @@ impl Job {
             self.look_at_end(plan, &mut ended).await;
             self.record_drift(plan, &mut ended).await;
             came = self.came_to_source(plan).await;
+            self.forget_canceled_look(&mut ended);
         }
         let mut report = Report {
             job_id: record.job_id.clone(),
@@ -201,7 +200,6 @@ impl Job {
             target: self.target.clone(),
             store: Arc::clone(&self.store),
             job_id: self.attempt.job_id().clone(),
-            consistency: self.consistency,
             verify: self.request.verify,
             writes_go_on: self.writes_go_on,
             sample_seed: self.sample_seed,

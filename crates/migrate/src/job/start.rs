@@ -27,7 +27,6 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use vecferry_milvus::Consistency;
 use vecferry_store::{
     Attempt, JobId, JobKind, JobRecord, JobState, NewCollectionRecord, NewJob, Store, WorkerId,
 };
@@ -94,13 +93,6 @@ impl Migration {
             self.take_back(&**store, &attempt, record, is_new).await.map_err(|problem| vec![problem])?;
             return Err(vec![problem]);
         }
-        let read_timestamp = match self.read_timestamp(&**store, &attempt).await {
-            Ok(read_timestamp) => read_timestamp,
-            Err(problem) => {
-                self.take_back(&**store, &attempt, record, is_new).await.map_err(|problem| vec![problem])?;
-                return Err(vec![problem]);
-            }
-        };
         let max_rate = self.max_rate_in_force(&**store, &record.job_id).await;
         let max_rate = max_rate.map_err(|problem| vec![problem])?;
         observer.on_event(Event::MaxRate { max_rate });
@@ -108,7 +100,6 @@ impl Migration {
         let of_target = self.resources.cluster(self.target.endpoint());
         let (recorder, mut recording) = history::record(observer, store, &attempt);
         let job = Job {
-            consistency: read_timestamp.map_or(Consistency::Strong, Consistency::At),
             writes_go_on: record.kind == JobKind::Warm,
             store: Arc::clone(store),
             attempt,
@@ -214,13 +205,6 @@ impl Migration {
             None => Ok(()),
         };
         done.map_err(|error| store_problem(store, attempt.job_id().as_str(), &error))
-    }
-
-    /// The timestamp of all reads: that of the first attempt, so that whatever was written before it is read.
-    async fn read_timestamp(&self, store: &dyn Store, attempt: &Attempt) -> Result<Option<u64>, Problem> {
-        let now = self.source.timestamp().await.map_err(|error| refusal(Side::Source, &error))?;
-        let recorded = store.record_read_timestamp(attempt, now).await;
-        recorded.map_err(|error| store_problem(store, attempt.job_id().as_str(), &error))
     }
 
     /// Records another limit, if one is wanted, and gives the one in force.

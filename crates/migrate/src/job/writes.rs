@@ -124,6 +124,17 @@ impl Looker<'_> {
         }
     }
 
+    /// The same for a collection that was flushed a moment ago: what is stored by now.
+    pub(super) async fn since_without_flush(
+        &self,
+        name: &CollectionName,
+        before: &Look,
+    ) -> Result<Writes, Error> {
+        let listed = repeat(self.cancel, || self.source.list_stored_segments(name)).await?;
+        let look = Look::Segments(listed.into_iter().map(Stored::from).collect());
+        Ok(judge(before, &Looked { look, sealed: Vec::new() }))
+    }
+
     async fn look(&self, name: &CollectionName) -> Result<Looked, Error> {
         let unseen = |reason| Ok(Looked { look: Look::Unseen(reason), sealed: Vec::new() });
         let list = || repeat(self.cancel, || self.source.list_stored_segments(name));

@@ -23,6 +23,15 @@ pub struct CountedRows {
 }
 
 impl CountedRows {
+    /// Whether nowhere more was counted than in another count of the same partitions.
+    pub(crate) fn is_part_of(&self, other: &Self) -> bool {
+        let are_fewer =
+            |(name, rows): (&String, &u64)| other.partitions.get(name).is_some_and(|of| rows <= of);
+        self.whole <= other.whole
+            && self.partitions.len() == other.partitions.len()
+            && self.partitions.iter().all(are_fewer)
+    }
+
     /// Rows of all partitions together; of the whole where partitions cannot be named.
     pub fn sum(&self) -> u64 {
         if self.partitions.is_empty() { self.whole } else { self.partitions.values().sum() }
@@ -57,6 +66,30 @@ impl Reader {
             // Servers that load collections as a whole only.
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(true),
             state => Ok(state? != LoadState::NotLoaded),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_has_nowhere_more_and_the_same_partitions() {
+        let counted = |whole, rows: &[(&str, u64)]| CountedRows {
+            whole,
+            partitions: rows.iter().map(|(name, rows)| ((*name).to_owned(), *rows)).collect(),
+        };
+        let all = counted(9, &[("a", 4), ("b", 5)]);
+        for (other, is_part) in [
+            (all.clone(), true),
+            (counted(5, &[("a", 4), ("b", 1)]), true),
+            (counted(9, &[("a", 5), ("b", 4)]), false),
+            (counted(10, &[("a", 4), ("b", 5)]), false),
+            (counted(4, &[("a", 4)]), false),
+            (counted(4, &[("a", 4), ("c", 0)]), false),
+        ] {
+            assert_eq!(other.is_part_of(&all), is_part, "{other:?}");
         }
     }
 }

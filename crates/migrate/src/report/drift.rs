@@ -67,6 +67,17 @@ pub enum UnseenWrites {
 }
 
 impl UnseenWrites {
+    /// Whether only a look behind the copy comes to this: the one before it did see the segments.
+    pub(crate) fn is_of_later_look(self) -> bool {
+        match self {
+            Self::Rewritten | Self::FlushSlow | Self::FlushLimited => true,
+            Self::SegmentsNotTold
+            | Self::FlushNotAllowed
+            | Self::FlushStateNotTold
+            | Self::EarlierVersion => false,
+        }
+    }
+
     /// The call that is not to be had, where that is the reason.
     pub fn missing_call(self) -> Option<&'static str> {
         match self {

@@ -73,7 +73,7 @@ impl<'a> Work<'a> {
     }
 
     async fn copy_splits(&mut self, made: &Collection, looked: &Looked) -> Result<(), Stop> {
-        let (job, source, before) = (self.job, &looked.now, &looked.before.counts);
+        let (job, source, before) = (self.job, &looked.pages, &looked.before.counts);
         let splits = self.splits(looked).await?;
         let writer = self.open_writer(made).await?;
         let opened = target::open_write_alias(&job.target, made, &writer, &job.cancel);

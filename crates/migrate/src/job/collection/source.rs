@@ -35,8 +35,8 @@ const COMPARED_MAX: Duration = Duration::from_secs(60);
 /// A source that is loaded, and what it held before the first row of it was read.
 pub(super) struct Looked {
     reader: Reader,
-    /// Reads what was there at the look.
-    pub(super) now: Reader,
+    /// Reads what was there behind the look: from 2.5 on, pages are of exactly that moment.
+    pub(super) pages: Reader,
     pub(super) before: Holding,
     /// How it is divided; none if an earlier attempt has recorded that.
     pub(super) splits: Vec<NewSplit>,
@@ -209,8 +209,10 @@ impl<'a> Work<'a> {
         self.refuse_duplicates(&reader).await?;
         let now = reader.clone().fresh().await.map_err(|error| self.source_failed(error))?;
         let before = self.rows_before(&now).await?;
+        // What was written until the look is told by none of the later ones, so that pages must hold it.
+        let pages = reader.clone().fresh().await.map_err(|error| self.source_failed(error))?;
         let splits = self.unplanned_splits(&now, &before.counts).await?;
-        Ok(Looked { reader, now, before, splits })
+        Ok(Looked { reader, pages, before, splits })
     }
 
     /// Rows that came between the check and the copy are copied; but whoever wrote them may go on.
@@ -275,7 +277,7 @@ impl<'a> Work<'a> {
         if record.map_err(|error| self.store_failed(error))?.source_counts.is_some() {
             return Ok(None);
         }
-        let look = drift::looker(job, true).before(&self.planned.source).await;
+        let look = drift::looker(job, self.planned, true).before(&self.planned.source).await;
         self.stop_if_canceled()?;
         look.map(Some).map_err(|error| self.source_failed(error))
     }

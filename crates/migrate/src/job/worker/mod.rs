@@ -19,7 +19,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use vecferry_milvus::{Client, Consistency, Endpoint};
+use vecferry_milvus::{Client, Endpoint};
 use vecferry_store::{Control, JobId, JobKind, Position, SplitId, Store, WorkerId};
 
 pub use self::by_workers::ByWorkers;
@@ -82,7 +82,6 @@ impl Worker {
         let copying = Copying {
             target: target.clone(),
             job_id: job_id.clone(),
-            consistency: record.read_timestamp.map_or(Consistency::Strong, Consistency::At),
             verify: request.verify,
             writes_go_on: record.kind == JobKind::Warm,
             sample_seed: record.sample_seed,

@@ -69,6 +69,8 @@ impl Worker {
         let write_name = self.open_alias(planned, &made, writer).await?;
         let described = &planned.described;
         let source = reader(Side::Source, &self.source, described, described, &copying.cancel);
+        // The job looked at the source before it let workers in.
+        let source = source.fresh().await.map_err(CopyError::Source)?;
         let copy = copying.of_splits(position, planned, &source, &before.counts, write_name.clone()).await?;
         let (writer, target_name) = (writer.clone(), made.name.clone());
         Ok(Opened { writer, copy, target_name, write_name, is_closed: AtomicBool::new(false) })
