@@ -10,6 +10,7 @@
 mod access;
 mod api;
 mod console;
+mod destination;
 mod example;
 mod gate;
 mod hooks;

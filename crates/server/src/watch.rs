@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vecferry_migrate::{Problem, version_of};
+use vecferry_migrate::problem::ANY_CLUSTER;
+use vecferry_migrate::{Code, Problem, version_of};
 use vecferry_milvus::Endpoint;
 use vecferry_store::Error as StoreError;
+use vecferry_words::Told;
 
-use crate::api::contents::silent;
 use crate::problem::document;
 use crate::service::Service;
 use crate::tables::{ClusterStatus, Sealed, Sight};
@@ -85,6 +86,13 @@ async fn within<Seen>(
 ) -> Result<Seen, Problem> {
     // The cluster does not answer: that is no failure of the service.
     tokio::time::timeout(limit, asked).await.map_err(|_| silent(limit))?
+}
+
+/// That a cluster did not answer in time.
+pub(crate) fn silent(waited: Duration) -> Problem {
+    let seconds = waited.as_secs();
+    let told = Told::both(format!("no answer within {seconds} s"), format!("{seconds} 秒内无应答"));
+    Problem::new(Code::NoAnswer).with("side", ANY_CLUSTER).told("detail", told)
 }
 
 /// What was seen, where a look came to this. The release stays that of the last answer.

@@ -9,12 +9,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
+use vecferry_migrate::Selection;
 use vecferry_migrate::capacity::{CapacityRequest, capacity};
 use vecferry_migrate::cluster::cluster_problem;
-use vecferry_migrate::problem::ANY_CLUSTER;
-use vecferry_migrate::{Code, Problem, Selection};
 use vecferry_milvus::{Client, CollectionName, Error, ErrorKind, LoadState};
-use vecferry_words::Told;
 
 use super::answer::{Answer, Refusal, Refused, Result, answer, documents};
 use super::clusters::{busy, cluster};
@@ -22,6 +20,7 @@ use super::extract::{Body, Path, Query, Signed, text};
 use super::fields::{FieldSeen, FunctionSeen, fields, functions};
 use crate::access::Action;
 use crate::service::Service;
+use crate::watch::silent;
 
 /// Collections of an answer.
 const COLLECTIONS_MAX: usize = 1000;
@@ -128,13 +127,6 @@ pub(crate) async fn collections(
     // A cluster that answers slowly, again and again, must not keep others from asking theirs.
     let seen = tokio::time::timeout(ASK_MAX, seen).await.map_err(|_| silent(ASK_MAX))?;
     answer(seen.map_err(|error| cluster_problem(&error))?)
-}
-
-/// That a cluster did not answer in time.
-pub(crate) fn silent(waited: Duration) -> Problem {
-    let seconds = waited.as_secs();
-    let told = Told::both(format!("no answer within {seconds} s"), format!("{seconds} 秒内无应答"));
-    Problem::new(Code::NoAnswer).with("side", ANY_CLUSTER).told("detail", told)
 }
 
 /// The last collection of a page: the first dot ends the database.

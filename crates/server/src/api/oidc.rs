@@ -21,7 +21,7 @@ use super::extract::{self, Query, text};
 use super::projects::NAME_CHARACTERS_MAX;
 use super::request::{Account, cookie};
 use super::session::{begun, session_cookie};
-use crate::console::back;
+use crate::destination::back;
 use crate::oidc::{FLOW_SECONDS, Flow, Identity, Oidc, Returned, not_begun};
 use crate::service::{Service, too_many};
 use crate::settings::OidcSettings;

@@ -28,7 +28,6 @@ use axum::http::{HeaderMap, Method, Uri, header};
 
 pub(crate) use form::csrf_in;
 pub(crate) use frame::Look;
-pub(crate) use preferences::back;
 pub(crate) use refused::refused;
 
 use self::page::{Shown, see};

@@ -15,10 +15,10 @@ use vecferry_words::Lang;
 use super::form::Form;
 use super::frame::{Look, Visit};
 use super::page::{Shown, page_of_form, see};
-use super::preferences::back;
 use super::show::{Say, Trouble};
 use crate::api::session::{self, SignIn};
 use crate::api::{Account, Body, Peer, Query, Refusal, Signed};
+use crate::destination::back;
 use crate::service::Service;
 
 /// Its addresses.

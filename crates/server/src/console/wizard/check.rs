@@ -382,7 +382,7 @@ async fn checked(service: &Service, caller: &Caller, body: String) -> Kept {
             Ok(Ok(outcome)) => Kept::Outcome(outcome),
             Ok(Err(refusal)) => Kept::Refused(refusal.problems().iter().map(document).collect()),
             Err(_) => {
-                refused(&crate::api::contents::silent(CHECK_MAX))
+                refused(&crate::watch::silent(CHECK_MAX))
             }
         },
         () = service.stopping().cancelled() => refused(&crate::jobs::stopped()),

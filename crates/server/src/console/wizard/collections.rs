@@ -13,13 +13,14 @@ use super::source::{limits, what};
 use super::{At, Step, at};
 use crate::access::Action;
 use crate::api::clusters::{busy, cluster};
-use crate::api::contents::{CollectionSeen, Wanted, page as held_page, silent};
+use crate::api::contents::{CollectionSeen, Wanted, page as held_page};
 use crate::api::migrations::name_of;
 use crate::api::{Path, Refusal};
 use crate::console::form::Form;
 use crate::console::frame::Visit;
 use crate::console::page::{Shown, page};
 use crate::console::show::{Say, Trouble};
+use crate::watch::silent;
 
 /// Collections that are shown.
 const COLLECTIONS_MAX: usize = 1000;

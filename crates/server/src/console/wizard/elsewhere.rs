@@ -11,7 +11,6 @@ use super::draft::{Draft, Found, Source};
 use super::source::where_from;
 use super::{Step, at};
 use crate::api::clusters::busy;
-use crate::api::contents::silent;
 use crate::api::migrations::{Source as Asked, access};
 use crate::api::{Path, Refusal};
 use crate::console::form::Form;
@@ -21,6 +20,7 @@ use crate::jobs::Access;
 use crate::service::Service;
 use crate::tables::draft_purpose;
 use crate::watch::look;
+use crate::watch::silent;
 
 /// A test of a connection takes so long at most.
 const TEST_MAX: Duration = Duration::from_secs(30);
