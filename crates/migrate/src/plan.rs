@@ -35,7 +35,7 @@ pub struct Plan {
     /// Address and version of the target.
     pub target: Cluster,
     /// Collection by collection, each at its position in the job's record, also those that are no part of it any more:
-    /// [`Plan::here`] are those that are.
+    /// `Plan::here` are those that are.
     pub collections: Vec<PlannedCollection>,
     /// Databases that are made on the target.
     pub new_databases: Vec<String>,
