@@ -76,19 +76,7 @@ struct PartCopied {
 
 /// Migrates one collection. Never leaves the source in another load state than before.
 pub(super) async fn migrate(job: &Job, position: Position, planned: &PlannedCollection) -> Ended {
-    let mut work = Work {
-        job,
-        position,
-        planned,
-        report: new_report(planned),
-        problems: Vec::new(),
-        warnings: Vec::new(),
-        refused_indexes: Vec::new(),
-        writes_looked_for: None,
-        early: None,
-        flat: false,
-        is_put_off: false,
-    };
+    let mut work = Work::new(job, position, planned);
     let stop = match job.store.collection(job.attempt.job_id(), position).await {
         _ if job.cancel.is_cancelled() => Err(Stop::Canceled),
         Ok(record) => {
@@ -109,17 +97,11 @@ pub(super) async fn complete(
 ) -> Ended {
     job.times.go_on_with_collection(position);
     let mut work = Work {
-        job,
-        position,
-        planned,
         report: ended.report,
         problems: ended.problems,
         warnings: ended.warnings,
-        refused_indexes: Vec::new(),
         writes_looked_for: ended.looked_at,
-        early: None,
-        flat: false,
-        is_put_off: false,
+        ..Work::new(job, position, planned)
     };
     let stop = async {
         work.stop_if_canceled()?;
@@ -136,20 +118,7 @@ pub(super) async fn count_again(job: &Job, planned: &PlannedCollection, ended: &
     if job.request.verify == VerifyLevel::None {
         return;
     }
-    let report = new_report(planned);
-    let mut work = Work {
-        job,
-        position: Position(0),
-        planned,
-        report,
-        problems: Vec::new(),
-        warnings: Vec::new(),
-        refused_indexes: Vec::new(),
-        writes_looked_for: None,
-        early: None,
-        flat: false,
-        is_put_off: false,
-    };
+    let mut work = Work::new(job, Position(0), planned);
     work.enter(Phase::Verifying);
     match work.count_again(ended.report.rows).await {
         Ok(counted) => {
@@ -230,6 +199,22 @@ struct Held<'a> {
 }
 
 impl<'a> Work<'a> {
+    fn new(job: &'a Job, position: Position, planned: &'a PlannedCollection) -> Self {
+        Self {
+            job,
+            position,
+            planned,
+            report: new_report(planned),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            refused_indexes: Vec::new(),
+            writes_looked_for: None,
+            early: None,
+            flat: false,
+            is_put_off: false,
+        }
+    }
+
     /// What the collection came to, if it was worked on until now.
     async fn end(mut self, stop: Result<(), Stop>) -> Ended {
         let is_put_off = stop.is_ok() && self.is_put_off;
