@@ -5,6 +5,7 @@
 //! ([`compare`]). Where both sides are loaded at once, every row can be compared ([`full`]), and what differs be repaired
 //! ([`Repair`]).
 
+mod by_key;
 mod compare;
 mod expect;
 mod full;
@@ -17,11 +18,12 @@ mod step;
 mod surplus;
 mod window;
 
+pub(crate) use by_key::keys_present;
 pub(crate) use compare::{Outcome, compare};
 pub(crate) use expect::{Expected, expect};
 pub(crate) use full::full;
 pub(crate) use pages::Half;
-pub(crate) use repair::{Repair, keys_present};
+pub(crate) use repair::Repair;
 pub(crate) use step::{Follow, FullOutcome, Step};
 pub(crate) use surplus::{Surplus, diagnose};
 pub(crate) use window::Layout;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use vecferry_milvus::wire::Page;
 use vecferry_milvus::{Key, KeyRange};
 
+use super::by_key::keys_present;
 use super::expect::unrepeated;
-use super::repair::keys_present;
 use crate::read::{PageSize, ReadError, Reader};
 
 /// One side: its rows in key order.

@@ -4,15 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use vecferry_milvus::wire::insert::Rows;
-use vecferry_milvus::wire::rewrite::insertable;
 use vecferry_milvus::{ErrorKind, Key, WriteMode};
 
+use super::by_key::{absent, delete_expression, for_deletes, insertable_rows};
 use super::step::Differing;
 use crate::cluster::retry::repeat;
 use crate::problem::{Told, found};
 use crate::read::Chunks;
-use crate::read::{ReadError, Reader, none_returned};
+use crate::read::{ReadError, Reader};
 
 /// Rows of more bytes are read, or written, in smaller chunks.
 const CHUNK_BYTES_MAX: usize = 16 << 20;
@@ -27,40 +26,6 @@ pub(crate) struct Repair<'a> {
     /// Rows that may be written or removed; the others are left as they are.
     allow: Allow<'a>,
     done: Mutex<(u64, u64)>,
-}
-
-/// Which of some keys have a row.
-pub(crate) async fn keys_present(
-    reader: &Reader,
-    partition: Option<&str>,
-    keys: &[Key],
-) -> Result<BTreeSet<Key>, ReadError> {
-    let columns = [reader.key_field.to_string()];
-    let mut present = BTreeSet::new();
-    let mut chunks = Chunks::new(keys);
-    'chunks: while let Some(now) = chunks.next() {
-        let mut rest = now.to_vec();
-        // An answer may be short; only an empty one says that there are no more of these rows.
-        while !rest.is_empty() {
-            reader.stop_if_canceled()?;
-            let (page, _) = match reader.rows_of(partition, &rest, &columns).await {
-                Err(ReadError::Server(error)) if chunks.are_halved(error.kind()) => continue 'chunks,
-                page => page?,
-            };
-            let found = page.all_keys(&reader.key_field)?;
-            if found.is_empty() {
-                break;
-            }
-            let asked = rest.len();
-            present.extend(found);
-            rest.retain(|key| !present.contains(key));
-            if rest.len() == asked {
-                return Err(none_returned().into());
-            }
-        }
-        chunks.answered(now.len());
-    }
-    Ok(present)
 }
 
 impl<'a> Repair<'a> {
@@ -105,24 +70,13 @@ impl<'a> Repair<'a> {
         }
         if in_source {
             self.source.wait_until_complete().await?;
-            keys = self.absent_in_source(partition, keys).await?;
+            keys = absent(self.source, partition, &keys).await?;
         }
-        // A list and a bound in one expression are more than a delete of 2.3 takes.
-        let (lowest, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| *key == Key::Int(i64::MIN));
-        for keys in [others, lowest] {
+        for keys in for_deletes(keys) {
             let mut chunks = Chunks::new(&keys);
             while let Some(now) = chunks.next() {
                 self.target.stop_if_canceled()?;
-                let key_field = &self.target.key_field;
-                let expression = key_field.expression_of(now).ok_or_else(|| {
-                    let told = Told::both(
-                        format!(
-                            "rows can't be selected by the primary key `{key_field}` (a reserved word); remove them by hand"
-                        ),
-                        format!("无法按主键 `{key_field}`（保留字）选择行；请手动删除这些行"),
-                    );
-                    found(ErrorKind::Rejected, "Delete", told)
-                })?;
+                let expression = delete_expression(self.target, now)?;
                 let (client, name) = (&self.target.client, &self.target.name);
                 match repeat(&self.target.cancel, || client.delete(name, partition, &expression)).await {
                     Err(error) if chunks.are_halved(error.kind()) => continue,
@@ -133,36 +87,6 @@ impl<'a> Repair<'a> {
             }
         }
         Ok(())
-    }
-
-    /// The keys of which the source has no row: neither one that a query returns nor one that is only counted.
-    async fn absent_in_source(
-        &self,
-        partition: Option<&str>,
-        mut keys: Vec<Key>,
-    ) -> Result<Vec<Key>, ReadError> {
-        let present = keys_present(self.source, partition, &keys).await?;
-        keys.retain(|key| !present.contains(key));
-        let counted = |keys: &[Key]| self.source.count_where(partition, self.source.key_field.any_of(keys));
-        let mut absent = Vec::with_capacity(keys.len());
-        let mut chunks = Chunks::new(&keys);
-        while let Some(now) = chunks.next() {
-            let rows = match counted(now).await {
-                Err(error) if chunks.are_halved(error.kind()) => continue,
-                rows => rows?,
-            };
-            if rows == 0 {
-                absent.extend_from_slice(now);
-            } else {
-                for key in now {
-                    if counted(std::slice::from_ref(key)).await? == 0 {
-                        absent.push(key.clone());
-                    }
-                }
-            }
-            chunks.answered(now.len());
-        }
-        Ok(absent)
     }
 
     /// Copies rows from the source. By upsert: it leaves one row of each key, whatever was there.
@@ -208,13 +132,7 @@ impl<'a> Repair<'a> {
                 return Err(found(ErrorKind::TooLarge, "Upsert", told).into());
             }
             let found = page.all_keys(&self.source.key_field)?;
-            let mut columns = Vec::with_capacity(page.columns.len());
-            for column in &page.columns {
-                if let Some(spec) = self.source.columns.iter().find(|spec| spec.name == column.name) {
-                    columns.push(insertable(column, spec, page.rows)?);
-                }
-            }
-            let rows = Rows { columns, count: page.rows };
+            let rows = insertable_rows(&page, &self.source.columns)?;
             let (client, name) = (&self.target.client, &self.target.name);
             repeat(&self.target.cancel, || client.write(name, partition, &rows, WriteMode::Upsert)).await?;
             self.count(rows.count, 0);
