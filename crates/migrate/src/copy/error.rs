@@ -177,7 +177,7 @@ pub(super) fn is_refusal(kind: ErrorKind) -> bool {
 }
 
 /// Whether it may be one of the rows that the target does not take.
-pub(super) fn is_about_rows(kind: ErrorKind) -> bool {
+pub(crate) fn is_about_rows(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Rejected | ErrorKind::TooLarge)
 }
 

@@ -30,7 +30,7 @@ pub(crate) use copy_job::CopyJob;
 pub use dispatch::{Dispatcher, InProcess, Slice, SliceRunner, SplitsToCopy};
 pub(crate) use doubt::{SettleError, settle_doubts};
 pub(crate) use ending::ended;
-pub(crate) use error::CopyError;
+pub(crate) use error::{CopyError, is_about_rows};
 pub use error::{SliceError, SliceFailure};
 pub(crate) use limits::ClusterShare;
 pub use limits::{Limits, Resources};

@@ -21,6 +21,12 @@ pub(super) async fn renew(store: &dyn Store, writer: &Writer, ttl: Duration) -> 
     }
 }
 
+/// Why the names of writers could not be taken away.
+pub(super) enum NotClosed {
+    Store(Error),
+    Target(vecferry_milvus::Error),
+}
+
 /// Ends all writers of a collection and takes away every name that the job wrote through: what still is on its way to them
 /// finds no collection then.
 pub(super) async fn close_all(
@@ -30,13 +36,27 @@ pub(super) async fn close_all(
     name: &CollectionName,
     position: Position,
 ) -> Result<(), Problem> {
+    let closed = try_close_all(store, attempt, target, name, position).await;
+    closed.map_err(|failure| match failure {
+        NotClosed::Store(error) => store_failed(attempt.job_id(), &error),
+        NotClosed::Target(error) => {
+            Problem::new(Code::TargetFailed).with("collection", name).told("detail", words_of(&error))
+        }
+    })
+}
+
+/// The same, with what failed.
+pub(super) async fn try_close_all(
+    store: &dyn Store,
+    attempt: &Attempt,
+    target: &Client,
+    name: &CollectionName,
+    position: Position,
+) -> Result<(), NotClosed> {
     let job_id = attempt.job_id();
-    let failed = |error: Error| store_failed(job_id, &error);
-    store.lose_writers(attempt, position).await.map_err(failed)?;
-    let lost = store.lost_writers(job_id, position).await.map_err(failed)?;
+    store.lose_writers(attempt, position).await.map_err(NotClosed::Store)?;
+    let lost = store.lost_writers(job_id, position).await.map_err(NotClosed::Store)?;
     let closed = target::close_write_aliases(target, name, job_id, position, &lost).await;
-    closed.map_err(|error| {
-        Problem::new(Code::TargetFailed).with("collection", name).told("detail", words_of(&error))
-    })?;
-    store.close_lost_writers(job_id, position, lost).await.map_err(failed)
+    closed.map_err(NotClosed::Target)?;
+    store.close_lost_writers(job_id, position, lost).await.map_err(NotClosed::Store)
 }

@@ -20,6 +20,11 @@ impl<'a> Chunks<'a> {
         Self { rest: keys, keys_max: KEYS_MAX }
     }
 
+    /// The same with fewer keys in one question.
+    pub(crate) fn at_most(keys: &'a [Key], keys_max: usize) -> Self {
+        Self { rest: keys, keys_max: keys_max.clamp(1, KEYS_MAX) }
+    }
+
     /// The keys of the next question; `None` when all are answered.
     pub(crate) fn next(&self) -> Option<&'a [Key]> {
         let mut bytes = 0;

@@ -22,7 +22,7 @@ use crate::cluster::retry::{Backoff, Verdict, WaitError, repeat, sleep};
 use crate::problem::{Side, Told, Worded, found};
 
 /// Answers to lookups are not much larger.
-const LOOKUP_BYTES: usize = 8 << 20;
+pub(super) const LOOKUP_BYTES: usize = 8 << 20;
 /// Rows of a page of keys only.
 const KEY_PAGE_ROWS: u32 = 8192;
 /// Answers without a row, where the server counts some, before they are taken for rows that no query returns.

@@ -1,11 +1,15 @@
 //! Rows as digests: a page is read, digested and dropped, so that many of them fit into memory.
 
+use std::collections::BTreeMap;
+
 use vecferry_milvus::wire::digest::Digest;
 use vecferry_milvus::wire::row_digests::row_digests;
+use vecferry_milvus::wire::{Page, WireError};
 use vecferry_milvus::{Key, KeyRange};
 
+use super::chunks::Chunks;
 use super::page_size::PageSize;
-use super::reader::{ReadError, Reader};
+use super::reader::{LOOKUP_BYTES, ReadError, Reader, none_returned};
 
 /// The rows of a page as digests, in the order of their keys. The key itself is in no digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,17 +30,59 @@ impl Reader {
         size: &mut PageSize,
     ) -> Result<DigestPage, ReadError> {
         let page = self.page(partition, range, size).await?;
+        Ok(DigestPage {
+            keys: page.all_keys(&self.key_field)?,
+            digests: self.digests_of_page(&page)?,
+            bytes: page.bytes,
+        })
+    }
+
+    /// The digests of the rows of a page of this side, in the order of their keys.
+    pub(crate) fn digests_of_page(&self, page: &Page) -> Result<Vec<Digest>, WireError> {
         // An empty page may come without columns.
         if page.rows == 0 {
-            return Ok(DigestPage { bytes: page.bytes, ..DigestPage::default() });
+            return Ok(Vec::new());
         }
         let is_compared = |name: &str| *name != *self.key_field;
         let compared: Vec<_> =
             self.columns.iter().filter(|column| is_compared(&column.name)).cloned().collect();
-        Ok(DigestPage {
-            keys: page.all_keys(&self.key_field)?,
-            digests: row_digests(&page, &compared)?,
-            bytes: page.bytes,
-        })
+        row_digests(page, &compared)
+    }
+
+    /// The digests of the rows of some keys; a key that is not there is absent.
+    pub(crate) async fn row_digests_of(
+        &self,
+        partition: Option<&str>,
+        keys: &[Key],
+    ) -> Result<BTreeMap<Key, Digest>, ReadError> {
+        let names: Vec<_> = self.columns.iter().map(|column| column.name.clone()).collect();
+        let mut found = BTreeMap::new();
+        let mut chunks = Chunks::new(keys);
+        'chunks: while let Some(now) = chunks.next() {
+            let mut rest = now.to_vec();
+            // An answer may be short; only an empty one says that there are no more of these rows.
+            while !rest.is_empty() {
+                self.stop_if_canceled()?;
+                let (page, bytes) = match self.rows_of(partition, &rest, &names).await {
+                    Err(ReadError::Server(error)) if chunks.are_halved(error.kind()) => continue 'chunks,
+                    answer => answer?,
+                };
+                if page.rows == 0 {
+                    break;
+                }
+                let digests = self.digests_of_page(&page)?;
+                found.extend(page.all_keys(&self.key_field)?.into_iter().zip(digests));
+                let asked = rest.len();
+                rest.retain(|key| !found.contains_key(key));
+                if rest.len() == asked {
+                    return Err(none_returned().into());
+                }
+                if bytes > LOOKUP_BYTES {
+                    chunks.halve();
+                }
+            }
+            chunks.answered(now.len());
+        }
+        Ok(found)
     }
 }

@@ -9,11 +9,12 @@ mod by_key;
 mod compare;
 mod expect;
 mod full;
+pub(crate) mod mend;
 mod multiset;
 mod pages;
 mod repair;
-#[cfg_attr(not(test), expect(dead_code, reason = "the rounds of a warm copy will compare so"))]
-mod spans;
+#[cfg_attr(not(test), expect(dead_code, reason = "the rounds behind a warm copy will compare so"))]
+pub(crate) mod spans;
 mod step;
 mod surplus;
 mod window;

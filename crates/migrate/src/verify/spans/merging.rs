@@ -21,6 +21,8 @@ const READS_MAX: u32 = 3;
 pub(crate) struct SpanFound<'a> {
     pub(crate) partition: Option<&'a str>,
     pub(crate) range: &'a KeyRange,
+    /// Rows of the source in this range.
+    pub(crate) source_rows: u64,
     /// Only on the source.
     pub(crate) missing: Vec<Key>,
     /// Only on the target.
@@ -35,7 +37,7 @@ pub(crate) struct SpanFound<'a> {
 
 impl SpanFound<'_> {
     fn is_empty(&self) -> bool {
-        let Self { partition: _, range: _, missing, extra, changed, repeated, moved } = self;
+        let Self { partition: _, range: _, source_rows: _, missing, extra, changed, repeated, moved } = self;
         [missing, extra, changed, repeated, moved].iter().all(|keys| keys.is_empty())
     }
 }
@@ -426,7 +428,8 @@ impl<'a, S: Digests, T: Digests, F: FollowSpans> Merger<'a, S, T, F> {
         (rows.changed, rows.repeated) = (changed.len() as u64, repeated.len() as u64);
         rows.moved = moved.len() as u64;
         tally.rows.add(&rows);
-        let found = SpanFound { partition, range, missing, extra, changed, repeated, moved };
+        let found =
+            SpanFound { partition, range, source_rows: source, missing, extra, changed, repeated, moved };
         if found.is_empty() { Ok(()) } else { self.follow.on_found(&found).await }
     }
 

@@ -24,9 +24,10 @@ use std::collections::BTreeSet;
 
 use vecferry_milvus::{ErrorKind, Key, KeyRange};
 
-use self::bounds::Spans;
-use self::marking::Marked;
-use self::merging::{Merger, SpanFound, SpanResult, SpansOutcome};
+pub(crate) use self::bounds::{Mark, SpannedPart, Spans, UnfitMarks};
+pub(crate) use self::marking::Marked;
+use self::merging::Merger;
+pub(crate) use self::merging::{PartRows, SpanFound, SpanResult, SpansOutcome};
 use self::reading::{AHEAD, Ahead, read_ahead};
 use super::by_key::keys_present;
 use super::expect::unrepeated;

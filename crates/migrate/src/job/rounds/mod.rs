@@ -1,0 +1,8 @@
+//! What a round behind the warm copy does with each collection: it compares both sides and mends the target.
+
+mod collection;
+mod recording;
+mod writer;
+
+#[cfg(test)]
+mod tests;

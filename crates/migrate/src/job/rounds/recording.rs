@@ -1,0 +1,164 @@
+//! What a comparison by spans says of a collection's marks, recorded while it goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use vecferry_milvus::{Key, KeyRange};
+use vecferry_store::{Attempt, EqualSpan, Mark as RecordedMark, Position, Store};
+
+use crate::read::{ReadError, key_of, key_text};
+use crate::verify::mend::{MendError, ToMend};
+use crate::verify::spans::{FollowSpans, Mark, Marked, SpanFound, SpanResult};
+
+/// Where the marks of a collection are recorded.
+#[derive(Clone, Copy)]
+pub(super) struct Marks<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) attempt: &'a Attempt,
+    pub(super) position: Position,
+    /// The round that is open.
+    pub(super) round: u64,
+}
+
+/// Marks by partition.
+pub(super) type MarksOf = BTreeMap<Option<String>, Vec<Mark>>;
+
+impl Marks<'_> {
+    /// What is recorded. Spans are equal that this round has found to be.
+    pub(super) async fn read(&self) -> Result<MarksOf, MendError> {
+        let mut marks = MarksOf::new();
+        for recorded in self.store.marks(self.attempt.job_id(), self.position).await? {
+            let RecordedMark { partition, until, rows, equal } = recorded;
+            let until = until.as_deref().map(key_of).transpose()?;
+            let equal = equal.filter(|(round, _)| *round == self.round).map(|(_, rows)| rows);
+            marks.entry(partition).or_default().push(Mark { until, rows, equal });
+        }
+        Ok(marks)
+    }
+}
+
+/// The ends of a part's spans. Without a key it is the end of everything, which lies behind all others.
+#[derive(Debug, Default)]
+struct Ends {
+    keys: BTreeSet<Key>,
+    has_last: bool,
+}
+
+impl Ends {
+    fn take(&mut self, range: &KeyRange) -> Vec<Option<Key>> {
+        let is_in = |key: &Key| {
+            range.after.as_ref().is_none_or(|after| key > after)
+                && range.until.as_ref().is_none_or(|until| key <= until)
+        };
+        let (inside, outside) = std::mem::take(&mut self.keys).into_iter().partition(is_in);
+        self.keys = outside;
+        let inside: BTreeSet<Key> = inside;
+        let mut taken: Vec<_> = inside.into_iter().map(Some).collect();
+        if self.has_last && range.until.is_none() {
+            self.has_last = false;
+            taken.push(None);
+        }
+        taken
+    }
+}
+
+/// Spans that differ, by partition, with the rows that the source has.
+#[derive(Debug, Default)]
+struct Differing {
+    spans: Vec<EqualSpan>,
+    /// Those that are not equal once they are mended, or not for certain.
+    not_mended: Vec<(Option<String>, KeyRange)>,
+}
+
+/// Passes what a comparison finds to the mender, and what it says of spans to the record.
+pub(super) struct Recorder<'a> {
+    marks: Marks<'a>,
+    to_mend: ToMend,
+    ends: tokio::sync::Mutex<BTreeMap<Option<String>, Ends>>,
+    differing: Mutex<Differing>,
+}
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(marks: Marks<'a>, known: &MarksOf, to_mend: ToMend) -> Self {
+        let ends = known.iter().map(|(partition, marks)| {
+            let keys = marks.iter().filter_map(|mark| mark.until.clone()).collect();
+            let has_last = marks.iter().any(|mark| mark.until.is_none());
+            (partition.clone(), Ends { keys, has_last })
+        });
+        Self { marks, to_mend, ends: tokio::sync::Mutex::new(ends.collect()), differing: Mutex::default() }
+    }
+
+    /// The spans that are equal when everything was mended.
+    pub(super) fn into_mended(self) -> Vec<EqualSpan> {
+        let Differing { mut spans, not_mended } =
+            self.differing.into_inner().unwrap_or_else(PoisonError::into_inner);
+        spans.retain(|span| {
+            let until = span.until.as_deref().and_then(|text| key_of(text).ok());
+            !not_mended
+                .iter()
+                .any(|(partition, range)| *partition == span.partition && is_within(until.as_ref(), range))
+        });
+        spans
+    }
+
+    fn differing(&self, change: impl FnOnce(&mut Differing)) {
+        change(&mut self.differing.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Whether a span that ends there is a part of a range.
+pub(super) fn is_within(until: Option<&Key>, range: &KeyRange) -> bool {
+    match (until, &range.until) {
+        (None, None) => true,
+        (None, Some(_)) => false,
+        (Some(until), last) => {
+            range.after.as_ref().is_none_or(|after| until > after)
+                && last.as_ref().is_none_or(|last| until <= last)
+        }
+    }
+}
+
+impl FollowSpans for Recorder<'_> {
+    async fn on_found(&self, found: &SpanFound<'_>) -> Result<(), ReadError> {
+        self.to_mend.found(found).await
+    }
+
+    async fn on_span(&self, span: &SpanResult<'_>) -> Result<(), ReadError> {
+        let rows = &span.rows;
+        if rows.moved + rows.repeated + rows.set_aside > 0 {
+            let range = (span.partition.map(str::to_owned), span.range.clone());
+            self.differing(|differing| differing.not_mended.push(range));
+        }
+        Ok(())
+    }
+
+    async fn on_marks(&self, marked: &Marked<'_>) -> Result<(), ReadError> {
+        let partition = marked.partition.map(str::to_owned);
+        let Marks { store, attempt, position, round } = self.marks;
+        let new: Vec<_> = marked.marks.iter().map(|mark| mark.until.clone()).collect();
+        let recorded = marked.marks.iter().map(|mark| RecordedMark {
+            partition: partition.clone(),
+            until: mark.until.as_ref().map(key_text),
+            rows: mark.rows,
+            equal: mark.is_equal.then_some((round, mark.rows)),
+        });
+        let recorded: Vec<_> = recorded.collect();
+        let differing = marked.marks.iter().zip(&recorded).filter(|(mark, _)| !mark.is_equal);
+        let differing: Vec<_> = differing
+            .map(|(_, mark)| EqualSpan {
+                partition: partition.clone(),
+                until: mark.until.clone(),
+                rows: mark.rows,
+            })
+            .collect();
+        self.differing(|all| all.spans.extend(differing));
+        let mut ends = self.ends.lock().await;
+        let ends = ends.entry(partition.clone()).or_default();
+        let mut removed = ends.take(marked.range);
+        removed.retain(|end| !new.contains(end));
+        ends.keys.extend(new.iter().flatten().cloned());
+        ends.has_last |= new.contains(&None);
+        let removed = removed.into_iter().map(|end| end.as_ref().map(key_text)).collect();
+        Ok(store.set_marks(attempt, position, partition, removed, recorded).await?)
+    }
+}
