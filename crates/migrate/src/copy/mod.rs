@@ -22,6 +22,7 @@ mod range;
 mod reading;
 mod redivide;
 mod slice;
+mod stride;
 mod writing;
 
 pub(crate) use budget::{Budget, Pool};

@@ -23,6 +23,7 @@ mod changed_around;
 mod chinese;
 mod claim;
 mod counted;
+mod distances;
 mod doubts;
 mod index_order;
 mod kept_index;
