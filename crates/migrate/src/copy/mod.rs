@@ -37,5 +37,6 @@ pub use limits::{Limits, Resources};
 pub(crate) use lost_writers::close_lost_writers;
 pub(crate) use pace::{Pace, Places, Waits};
 pub(crate) use plan::{PartCounter, PlannedRange, plan};
+pub(crate) use progress::Marking;
 pub(crate) use quarantine::Refusals;
 pub(crate) use slice::Slices;

@@ -16,7 +16,7 @@ use super::budget::Share;
 use super::copy_job::CopyJob;
 use super::dispatch::Slice;
 use super::error::CopyError;
-use super::progress::{Copied, Held, Unrecorded};
+use super::progress::{Copied, Held, Marks, Unrecorded};
 use super::redivide::Checks;
 use super::writing::{Outgoing, Written};
 use crate::read::{PageSize, key_text, range_of};
@@ -49,6 +49,7 @@ pub(super) struct RangeCopy<'a, 'b> {
     out_of_time: &'a (dyn Fn() -> bool + Sync),
     checks: Checks,
     unrecorded: Unrecorded,
+    marks: Marks,
     last_key: Option<String>,
     is_first_page: bool,
 }
@@ -70,7 +71,20 @@ impl<'a, 'b> RangeCopy<'a, 'b> {
         // Where an earlier slice came to the end and ran out of time before it knew.
         let last_key = split.cursor.clone();
         let (checks, unrecorded) = (Checks::new(split, mode), Unrecorded::default());
-        Ok(Self { copy, copied, range, size, mode, out_of_time, checks, unrecorded, last_key, is_first_page })
+        let marks = Marks::new(copy.marking);
+        Ok(Self {
+            copy,
+            copied,
+            range,
+            size,
+            mode,
+            out_of_time,
+            checks,
+            unrecorded,
+            marks,
+            last_key,
+            is_first_page,
+        })
     }
 
     /// Copies the range to its end, or until the time is up.
@@ -98,9 +112,7 @@ impl<'a, 'b> RangeCopy<'a, 'b> {
                 }
             };
             self.last_key = Some(key_text(&last));
-            if self.copy.writes_go_on {
-                self.unrecorded.mark(&last, sent);
-            }
+            self.marks.page(&last, sent, &mut self.unrecorded);
             self.unrecorded.add(last, sent, samples);
             let stop = match prepared {
                 Ok((_, _, Next::Canceled)) => Ok(Slice::Canceled),

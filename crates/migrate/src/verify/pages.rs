@@ -7,7 +7,8 @@ use vecferry_milvus::{Key, KeyRange};
 
 use super::expect::unrepeated;
 use super::repair::keys_present;
-use crate::read::{PageSize, ReadError, Reader};
+use super::spans::Digests;
+use crate::read::{DigestPage, PageSize, ReadError, Reader};
 
 /// One side: its rows in key order.
 pub(crate) trait Pages {
@@ -55,5 +56,27 @@ impl Pages for Half<'_> {
 
     async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ReadError> {
         unrepeated(self.reader, partition, keys).await
+    }
+}
+
+impl Digests for Half<'_> {
+    async fn digests(
+        &self,
+        partition: Option<&str>,
+        range: &KeyRange,
+        size: &mut PageSize,
+    ) -> Result<DigestPage, ReadError> {
+        if !self.exists {
+            return Ok(DigestPage::default());
+        }
+        self.reader.digest_page(partition, range, size).await
+    }
+
+    async fn present(&self, partition: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ReadError> {
+        Pages::present(self, partition, keys).await
+    }
+
+    async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ReadError> {
+        Pages::unrepeated(self, partition, keys).await
     }
 }

@@ -1,5 +1,6 @@
 //! Comparisons of every row of one collection while both sides are loaded, and their repair.
 
+mod cuts;
 mod parts;
 mod pass;
 mod ranges;
@@ -13,6 +14,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use vecferry_milvus::{CollectionName, Key, KeyRange, RowSelection};
 use vecferry_store::Position;
 
+use self::cuts::Cuts;
 use self::parts::PartOf;
 pub(super) use self::parts::{partitions, parts, parts_of};
 use self::pass::Pass;
@@ -41,6 +43,8 @@ pub(super) struct Pair<'a> {
     pub(super) observer: &'a dyn Observer,
     /// Where it is recorded how far the comparison is; nowhere for one that is not part of a job.
     pub(super) memory: Option<Memory<'a>>,
+    /// Where the keys may be cut; none where nobody knows.
+    pub(super) cuts: Option<Cuts>,
 }
 
 /// What a comparison of every row came to.
@@ -84,7 +88,7 @@ impl Pair<'_> {
         let ranges = self.ranges(&counts).await?;
         let rows_compared_before = ranges.iter().map(|todo| todo.known.rows_compared).sum();
         let rows_total = Some(counts.iter().map(|(of_source, _)| of_source).sum());
-        let pass = Pass::new(self, repair, rows_total);
+        let pass = Pass::new(self, repair, rows_total).of_ranges(&ranges);
         let mut by_part = vec![FullOutcome::default(); self.parts.len()];
         for (index, outcome) in pass.compare_all(ranges).await? {
             by_part[index].add(outcome);
@@ -152,6 +156,7 @@ pub(super) async fn after_copy(
         set_aside,
         observer: &*job.observer,
         memory: Some(Memory { store: &*job.store, attempt: &job.attempt, position }),
+        cuts: Some(Cuts::recorded(job, position).await?),
     };
     // What the source's counts say was found out right after the copy.
     let mut finding = Finding::new(&planned.source);

@@ -7,7 +7,7 @@
 //! was read follow better bounds for the next time ([`marking`]).
 //!
 //! Bounds need not fit: rows may have come between and behind them, and gone. What counts is that they leave no gap. So
-//! the first span of each part begins, and its last one ends, with no bound; and that the ranges which were read and
+//! the first span of each part begins, and its last one ends, where the range does that is compared; and that the ranges which were read and
 //! compared follow each other without a gap is checked with every one of them.
 
 mod bounds;
@@ -24,9 +24,10 @@ use std::collections::BTreeSet;
 
 use vecferry_milvus::{ErrorKind, Key, KeyRange};
 
-use self::bounds::Spans;
-use self::marking::Marked;
-use self::merging::{Merger, SpanFound, SpanResult, SpansOutcome};
+pub(crate) use self::bounds::{Mark, SpannedPart, Spans};
+pub(crate) use self::marking::Marked;
+use self::merging::{Merger, SpansOutcome};
+pub(crate) use self::merging::{SpanFound, SpanResult};
 use self::reading::{AHEAD, Ahead, read_ahead};
 use super::expect::unrepeated;
 use super::repair::keys_present;
@@ -102,6 +103,15 @@ pub(crate) enum Writers {
     Stopped,
 }
 
+/// What becomes of a span whose rows differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Differing {
+    /// Its rows are asked for by their keys, and told.
+    Told,
+    /// It is told as not equal, and no more: whoever is told looks at it. Its rows are counted as they were answered.
+    Left,
+}
+
 /// How a comparison by spans goes about it.
 #[derive(Clone, Debug)]
 pub(crate) struct SpanTuning {
@@ -125,6 +135,7 @@ pub(crate) struct SpanComparison<'a> {
     pub(crate) layout: Layout<'a>,
     pub(crate) spans: &'a Spans,
     pub(crate) writers: Writers,
+    pub(crate) differing: Differing,
     pub(crate) tuning: &'a SpanTuning,
     /// Bytes in flight of the whole job.
     pub(crate) budget: &'a Budget,
