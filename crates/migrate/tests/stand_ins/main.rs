@@ -24,6 +24,7 @@ mod chinese;
 mod claim;
 mod counted;
 mod doubts;
+mod every_row;
 mod index_order;
 mod kept_index;
 mod keys;
