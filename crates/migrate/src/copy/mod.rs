@@ -24,7 +24,7 @@ mod redivide;
 mod slice;
 mod writing;
 
-pub(crate) use budget::{Budget, Pool};
+pub(crate) use budget::{Budget, Kept, Pool};
 pub(crate) use completeness::rows_of_split;
 pub(crate) use copy_job::CopyJob;
 pub use dispatch::{Dispatcher, InProcess, Slice, SliceRunner, SplitsToCopy};

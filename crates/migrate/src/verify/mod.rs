@@ -11,6 +11,7 @@ mod expect;
 mod full;
 mod multiset;
 mod pages;
+mod read_ahead;
 mod repair;
 #[cfg_attr(not(test), expect(dead_code, reason = "the rounds of a warm copy will use all of it"))]
 mod spans;
@@ -23,6 +24,7 @@ pub(crate) use compare::{Outcome, compare};
 pub(crate) use expect::{Expected, expect};
 pub(crate) use full::full;
 pub(crate) use pages::Half;
+pub(crate) use read_ahead::ReadAhead;
 pub(crate) use repair::{Repair, keys_present};
 pub(crate) use spans::Mark;
 pub(crate) use step::{Follow, FullOutcome, Step};

@@ -6,6 +6,7 @@ use vecferry_milvus::wire::Page;
 use vecferry_milvus::{Key, KeyRange};
 
 use super::expect::unrepeated;
+use super::read_ahead::ReadAhead;
 use super::repair::keys_present;
 use super::spans::Digests;
 use crate::read::{DigestPage, PageSize, ReadError, Reader};
@@ -31,6 +32,8 @@ pub(crate) trait Pages {
 pub(crate) struct Half<'a> {
     pub(crate) reader: &'a Reader,
     pub(crate) exists: bool,
+    /// What was read of it already.
+    pub(crate) ahead: Option<&'a ReadAhead>,
 }
 
 impl Pages for Half<'_> {
@@ -68,6 +71,9 @@ impl Digests for Half<'_> {
     ) -> Result<DigestPage, ReadError> {
         if !self.exists {
             return Ok(DigestPage::default());
+        }
+        if let Some(page) = self.ahead.and_then(|ahead| ahead.take(partition, range)) {
+            return Ok(page);
         }
         self.reader.digest_page(partition, range, size).await
     }

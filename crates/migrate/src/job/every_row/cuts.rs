@@ -8,8 +8,8 @@ use vecferry_store::Position;
 use crate::copy::Budget;
 use crate::job::run::Job;
 use crate::problem::{found, words_of};
-use crate::read::{ReadError, key_of};
-use crate::verify::Mark;
+use crate::read::{ReadError, Reader, key_of};
+use crate::verify::{Mark, ReadAhead};
 
 /// A range of fewer marks is not worth a task of its own.
 const RANGE_MARKS_MIN: usize = 2;
@@ -19,11 +19,13 @@ pub(in crate::job) struct Cuts {
     /// In the order of keys.
     by_part: BTreeMap<Option<String>, Vec<Mark>>,
     pub(super) budget: Budget,
+    /// What was read of the source already.
+    pub(super) ahead: ReadAhead,
 }
 
 impl Cuts {
     /// What the copy of a collection recorded.
-    pub(super) async fn recorded(job: &Job, position: Position) -> Result<Self, ReadError> {
+    pub(in crate::job) async fn recorded(job: &Job, position: Position) -> Result<Self, ReadError> {
         let mut by_part: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for mark in job.store.marks(job.attempt.job_id(), position).await? {
             let until = mark.until.as_deref().map(key_of).transpose().map_err(|error| {
@@ -37,7 +39,19 @@ impl Cuts {
         for marks in by_part.values_mut() {
             marks.sort_by(|one, other| one.until.cmp(&other.until));
         }
-        Ok(Self { by_part, budget: job.budget.clone() })
+        Ok(Self { by_part, budget: job.budget.clone(), ahead: ReadAhead::default() })
+    }
+
+    /// Reads of the source what there is memory for, before the target can be read.
+    pub(in crate::job) async fn read_ahead(&self, source: &Reader) {
+        let parts: Vec<_> =
+            self.by_part.iter().map(|(partition, marks)| (partition.clone(), marks.as_slice())).collect();
+        self.ahead.fill(source, &source.columns, &parts, &self.budget).await;
+    }
+
+    /// Nothing more of it is begun.
+    pub(in crate::job) fn end_read_ahead(&self) {
+        self.ahead.end();
     }
 
     fn of_part(&self, partition: Option<&str>) -> &[Mark] {
@@ -82,7 +96,7 @@ mod tests {
         let mark =
             |(until, rows): &(i64, u64)| Mark { until: Some(Key::Int(*until)), rows: *rows, equal: None };
         let by_part = [(Some("p".to_owned()), marks.iter().map(mark).collect())].into();
-        Cuts { by_part, budget: Pool::new(1).budget() }
+        Cuts { by_part, budget: Pool::new(1).budget(), ahead: ReadAhead::default() }
     }
 
     fn range(after: Option<i64>, until: Option<i64>) -> KeyRange {

@@ -78,8 +78,9 @@ impl<'a> Pass<'a> {
         let (source, target) = (&self.pair.source, &self.pair.target);
         let set_aside = &self.pair.set_aside;
         let layout = Layout { key_field: &source.key_field, columns: &source.columns, set_aside };
-        let of_source = Half { reader: source, exists: part.in_source };
-        let of_target = Half { reader: target, exists: part.in_target };
+        let ahead = self.pair.cuts.as_ref().map(|cuts| &cuts.ahead);
+        let of_source = Half { reader: source, exists: part.in_source, ahead };
+        let of_target = Half { reader: target, exists: part.in_target, ahead: None };
         let partition = part.partition.as_deref();
         outcome.add(match &self.pair.cuts {
             Some(cuts) => {

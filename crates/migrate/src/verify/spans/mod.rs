@@ -24,10 +24,11 @@ use std::collections::BTreeSet;
 
 use vecferry_milvus::{ErrorKind, Key, KeyRange};
 
-pub(crate) use self::bounds::{Mark, SpannedPart, Spans};
+pub(crate) use self::bounds::{Mark, Span, SpannedPart, Spans};
 pub(crate) use self::marking::Marked;
 use self::merging::{Merger, SpansOutcome};
 pub(crate) use self::merging::{SpanFound, SpanResult};
+pub(super) use self::reading::key_bytes;
 use self::reading::{AHEAD, Ahead, read_ahead};
 use super::expect::unrepeated;
 use super::repair::keys_present;
@@ -37,7 +38,7 @@ use crate::problem::{Told, found};
 use crate::read::{DigestPage, PageSize, ReadError, Reader};
 
 /// Size of a page of a span that is aimed at.
-const SPAN_BYTES: usize = 6 << 20;
+pub(super) const SPAN_BYTES: usize = 6 << 20;
 /// Queries of one side at the same time.
 const READERS: usize = 4;
 /// Rows of one side that are read of a span before they are merged.

@@ -157,7 +157,8 @@ impl<D: Digests> Side<'_, D> {
     }
 }
 
-fn key_bytes<'a>(keys: impl IntoIterator<Item = &'a Key>) -> usize {
+/// Bytes of keys in memory.
+pub(in crate::verify) fn key_bytes<'a>(keys: impl IntoIterator<Item = &'a Key>) -> usize {
     let bytes = |key: &Key| match key {
         Key::Int(_) => 0,
         Key::Text(text) => text.len(),
