@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use vecferry_milvus::schema::FieldSpec;
 use vecferry_milvus::{Key, KeyRange};
 
-use super::spans::{Digests, Mark, SPAN_BYTES, Span, SpannedPart, Spans, key_bytes};
+use super::spans::{Digests, Mark, SPAN_BYTES, Span, SpannedPart, Spans, key_bytes, rows_max};
 use crate::copy::{Budget, Kept};
 use crate::read::{DigestPage, PageSize, ReadError};
 
@@ -98,11 +98,11 @@ impl ReadAhead {
         mut size: PageSize,
         budget: &Budget,
     ) -> Result<bool, ReadError> {
-        size.at_least(usize::try_from(span.rows).unwrap_or(usize::MAX).saturating_add(64));
+        size.at_least(rows_max(span.rows));
         if self.is_over.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        let share = budget.take(size.bytes()).await;
+        let share = budget.take(size.bytes() + size.bytes() / 2).await;
         let page = digests.digests(partition.as_deref(), &span.range, &mut size).await?;
         drop(share);
         if page.keys.last() != span.range.until.as_ref() {
