@@ -16,7 +16,7 @@ use super::budget::Share;
 use super::copy_job::CopyJob;
 use super::dispatch::Slice;
 use super::error::CopyError;
-use super::progress::{Copied, Held, Unrecorded};
+use super::progress::{Copied, Held, Marks, Unrecorded};
 use super::redivide::Checks;
 use super::stride::Stride;
 use super::writing::{Outgoing, Written};
@@ -50,6 +50,7 @@ pub(super) struct RangeCopy<'a, 'b> {
     out_of_time: &'a (dyn Fn() -> bool + Sync),
     checks: Checks,
     unrecorded: Unrecorded,
+    marks: Marks,
     last_key: Option<String>,
     is_first_page: bool,
     stride: Stride,
@@ -72,6 +73,7 @@ impl<'a, 'b> RangeCopy<'a, 'b> {
         // Where an earlier slice came to the end and ran out of time before it knew.
         let last_key = split.cursor.clone();
         let (checks, unrecorded) = (Checks::new(split, mode), Unrecorded::default());
+        let marks = Marks::new(copy.marking);
         let whole = range_of(split.after.as_deref(), split.until.as_deref())?;
         let stride = Stride::of(&whole, split.rows_planned);
         Ok(Self {
@@ -83,6 +85,7 @@ impl<'a, 'b> RangeCopy<'a, 'b> {
             out_of_time,
             checks,
             unrecorded,
+            marks,
             last_key,
             is_first_page,
             stride,
@@ -114,9 +117,7 @@ impl<'a, 'b> RangeCopy<'a, 'b> {
                 }
             };
             self.last_key = Some(key_text(&last));
-            if self.copy.writes_go_on {
-                self.unrecorded.mark(&last, sent);
-            }
+            self.marks.page(&last, sent, &mut self.unrecorded);
             self.unrecorded.add(last, sent, samples);
             let stop = match prepared {
                 Ok((_, _, Next::Canceled)) => Ok(Slice::Canceled),

@@ -25,6 +25,7 @@ mod claim;
 mod counted;
 mod distances;
 mod doubts;
+mod every_row;
 mod index_order;
 mod kept_index;
 mod keys;

@@ -17,8 +17,8 @@ use vecferry_store::{JobId, Position};
 use crate::cluster::connect::{denied, of_server};
 use crate::cluster::retry::WaitError;
 use crate::event::{Event, Phase};
-use crate::job::drift;
 use crate::job::run::{Ended, Job, replaced};
+use crate::job::{drift, every_row};
 use crate::plan::PlannedCollection;
 use crate::problem::store_failed;
 use crate::problem::{Code, Problem, Side, Told, Worded, words_of};
@@ -189,6 +189,8 @@ struct Work<'a> {
     early: Option<Early<'a>>,
     /// An index may be there with which the target is loaded to be compared.
     flat: bool,
+    /// Where its keys may be cut when every row is compared, and what was read of the source for that.
+    cuts: Option<every_row::Cuts>,
     /// It was compared, and its planned indexes are begun when all others were compared as well.
     is_put_off: bool,
 }
@@ -211,6 +213,7 @@ impl<'a> Work<'a> {
             writes_looked_for: None,
             early: None,
             flat: false,
+            cuts: None,
             is_put_off: false,
         }
     }

@@ -25,6 +25,8 @@ use crate::report::new_verification;
 use crate::request::VerifyLevel;
 use crate::target;
 use crate::verify::{Expected, Outcome};
+use futures_util::future::{Either, select};
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Collection, CollectionName, Error, Flavor, LoadState};
@@ -36,6 +38,22 @@ pub(super) async fn flush_target(job: &Job, planned: &PlannedCollection) -> Resu
     let call = |names: Vec<String>| async move { flush::begin_flush(target, &name.db, &names, cancel).await };
     let handle = job.flushes.flush(name, call).await?;
     flush::wait_until_flushed(target, Side::Target, name, &handle, cancel).await
+}
+
+/// Does something meanwhile, which is asked to end when the first is done.
+async fn beside<T>(
+    first: impl Future<Output = T>,
+    meanwhile: impl Future<Output = ()>,
+    end: impl FnOnce(),
+) -> T {
+    match select(pin!(first), pin!(meanwhile)).await {
+        Either::Left((done, meanwhile)) => {
+            end();
+            meanwhile.await;
+            done
+        }
+        Either::Right(((), first)) => first.await,
+    }
 }
 
 impl<'a> Work<'a> {
@@ -198,8 +216,31 @@ impl<'a> Work<'a> {
     }
 
     async fn load_and_compare(&mut self, made: &Collection, expected: &Expected) -> Result<Outcome, Stop> {
-        self.load_target(made, self.report.rows).await?;
+        let cuts = self.cuts().await?;
+        let load = self.load_target(made, self.report.rows);
+        let loaded = match &cuts {
+            // An earlier attempt may have compared some of it.
+            Some(cuts) if self.job.attempt.number() == 1 => {
+                // A server that loads mostly waits for itself.
+                let reading = every_row::read_ahead(self.job, self.planned, cuts);
+                beside(load, reading, || cuts.end_read_ahead()).await
+            }
+            Some(_) | None => load.await,
+        };
+        loaded?;
+        self.cuts = cuts;
         self.compare_loaded(made, expected, false).await
+    }
+
+    /// Where the keys may be cut, if every row is compared by its key.
+    async fn cuts(&self) -> Result<Option<every_row::Cuts>, Stop> {
+        let is_wanted =
+            self.job.request.verify == VerifyLevel::Full && self.planned.keys != Keys::Regenerated;
+        if !is_wanted || !self.planned.readable {
+            return Ok(None);
+        }
+        let cuts = every_row::Cuts::recorded(self.job, self.position).await;
+        cuts.map(Some).map_err(|error| self.not_verified(error))
     }
 
     /// Compares the target, which is loaded. With `is_early` nothing is done about differences: a server that brings rows
@@ -258,8 +299,9 @@ impl<'a> Work<'a> {
             }
         } else if self.job.request.verify == VerifyLevel::Full {
             let set_aside = self.set_aside().await?;
+            let cuts = self.cuts.take();
             let every_row =
-                every_row::after_copy(self.job, self.planned, &of_target, self.position, set_aside);
+                every_row::after_copy(self.job, self.planned, &of_target, self.position, set_aside, cuts);
             let mut compared = Box::pin(every_row).await.map_err(|error| self.not_verified(error))?;
             let gone = self.report.rows.saturating_sub(compared.source_rows);
             if drift::expires(self.planned) && (1..=gone).contains(&compared.findings.extra.rows) {
