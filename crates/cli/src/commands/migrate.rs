@@ -372,6 +372,8 @@ pub(crate) async fn request(
         keep_index_params,
         wait_index,
         allow_drift,
+        warm: false,
+        load_target: false,
         rbac: None,
         policy,
         source_plan,

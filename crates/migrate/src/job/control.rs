@@ -183,6 +183,7 @@ fn cleaned(
     };
     Report {
         job_id: record.job_id.clone(),
+        kind: record.kind,
         state: JobState::Canceled,
         vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
         source: plan.source.clone(),
@@ -195,6 +196,7 @@ fn cleaned(
         verify: former.map_or(VerifyLevel::None, |former| former.verify),
         verified: VerifyLevel::None,
         sample_seed: record.sample_seed,
+        rounds: Vec::new(),
         collections: plan.here().map(one).collect(),
         rbac: None,
         resource_groups: plan.resource_groups.clone(),

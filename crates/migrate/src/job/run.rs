@@ -9,6 +9,7 @@ use super::conclusion::conclude;
 use super::copying::Copying;
 use super::drift;
 use super::end;
+use super::round::Round;
 use super::times::Times;
 use crate::cluster::load_state::memory_estimate;
 use crate::cluster::shared_flush::SharedFlush;
@@ -48,8 +49,8 @@ pub(crate) struct Job {
     pub(super) request: MigrateRequest,
     pub(super) source: Client,
     pub(super) target: Client,
-    /// Whether the source may be written to meanwhile.
-    pub(super) writes_go_on: bool,
+    /// What the attempt is a part of.
+    pub(super) round: Round,
     pub(super) store: Arc<dyn Store>,
     pub(super) attempt: Attempt,
     /// What this process writes as.
@@ -122,6 +123,7 @@ impl Job {
         }
         let mut report = Report {
             job_id: record.job_id.clone(),
+            kind: self.round.job_kind(),
             // Until the facts show otherwise.
             state: JobState::Failed,
             vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -135,6 +137,7 @@ impl Job {
             verify: self.request.verify,
             verified: self.request.verify,
             sample_seed: self.sample_seed,
+            rounds: Vec::new(),
             collections: Vec::new(),
             warnings: rbac::warnings(plan, rbac.as_ref()),
             rbac,
@@ -154,8 +157,11 @@ impl Job {
         let unseen = drift::unseen(&report);
         report.warnings.extend(unseen);
         report.warnings.extend(end::deletes_unseen(plan, &report));
-        let facts = plan.here().map(|(_, planned)| self.asked(planned)).collect();
-        conclude(&mut report, Shown::Job(facts), self.cancel.is_cancelled());
+        let shown = match self.round.writes_go_on() {
+            true => Shown::Ready(plan.here().count()),
+            false => Shown::Job(plan.here().map(|(_, planned)| self.asked(planned)).collect()),
+        };
+        conclude(&mut report, shown, self.cancel.is_cancelled());
         report
     }
 
@@ -201,7 +207,7 @@ impl Job {
             store: Arc::clone(&self.store),
             job_id: self.attempt.job_id().clone(),
             verify: self.request.verify,
-            writes_go_on: self.writes_go_on,
+            writes_go_on: self.round.writes_go_on(),
             sample_seed: self.sample_seed,
             budget: self.budget.clone(),
             pace: Arc::clone(&self.pace),
@@ -283,6 +289,13 @@ impl Job {
     /// One collection. What an earlier attempt completed is counted again, and only copied if that attempt did not record
     /// what its success is concluded from.
     pub(super) async fn collection(&self, position: Position, planned: &PlannedCollection) -> Ended {
+        if let Some(ended) = self.done_in_round(position).await {
+            let (collection, phase) = (planned.source.clone(), ended.report.phase);
+            let (rows, bytes) = (ended.report.rows, ended.report.bytes);
+            self.observer.on_event(Event::Resumed { collection: collection.clone(), rows, bytes });
+            self.observer.on_event(Event::Phase { collection, phase });
+            return ended;
+        }
         let record = self.store.collection(self.attempt.job_id(), position).await;
         if let Ok(record) = &record
             && let Some(document) = record.report.as_ref().filter(|_| record.done)
@@ -318,22 +331,26 @@ impl Job {
     pub(super) async fn record_done(&self, position: Position, ended: &Ended) -> Result<(), Problem> {
         let failed = |error: &dyn Worded| store_failed(self.attempt.job_id(), error);
         let document = serde_json::to_string(ended).map_err(|error| failed(&error))?;
-        self.store.record_done(&self.attempt, position, document).await.map_err(|error| failed(&error))
+        let recorded = match self.round {
+            Round::Plain => self.store.record_done(&self.attempt, position, document).await,
+            Round::Numbered { .. } => self.store.record_round_done(&self.attempt, position, document).await,
+        };
+        recorded.map_err(|error| failed(&error))
     }
 
     /// The job is not over before its end is recorded.
     pub(super) async fn record_end(&self, report: &mut Report) {
         let recorded = async {
             let failed = |error: &dyn Worded| store_failed(self.attempt.job_id(), error);
+            report.rounds = self.rounds(report).await?;
             let document = serde_json::to_string(&*report).map_err(|error| failed(&error))?;
-            let (state, ended_at) = (report.state, report.ended_at.clone());
             let timed = self.times.record(&*self.store, &self.attempt).await;
             timed.map_err(|error| failed(&error))?;
-            let ended = self.store.end_attempt(&self.attempt, state, document, ended_at).await;
-            ended.map_err(|error| failed(&error))
+            self.end_attempt(report, document).await.map_err(|error| failed(&error))
         };
         if let Err(problem) = recorded.await {
             report.problems.push(problem);
+            report.rounds.clear();
             report.state = JobState::Failed;
             report.verified = VerifyLevel::None;
         }

@@ -7,6 +7,7 @@ use super::history;
 use super::migration::Migration;
 use super::pace;
 use super::quarantine;
+use super::round::{Beginning, Round};
 use super::run::{Job, SOURCE_LOAD_UNITS};
 use super::times::Times;
 use crate::cluster::connect::refusal;
@@ -93,6 +94,17 @@ impl Migration {
             self.take_back(&**store, &attempt, record, is_new).await.map_err(|problem| vec![problem])?;
             return Err(vec![problem]);
         }
+        let begun = Round::begin(&**store, &attempt, &record, clock.started_at()).await;
+        let round = match begun {
+            Ok(Beginning::Round(round)) => round,
+            Ok(Beginning::AtRest(report)) => {
+                return rest(&**store, &attempt, &report, clock.now()).await.map_err(|problem| vec![problem]);
+            }
+            Err(problem) => {
+                self.take_back(&**store, &attempt, record, is_new).await.map_err(|problem| vec![problem])?;
+                return Err(vec![problem]);
+            }
+        };
         let max_rate = self.max_rate_in_force(&**store, &record.job_id).await;
         let max_rate = max_rate.map_err(|problem| vec![problem])?;
         observer.on_event(Event::MaxRate { max_rate });
@@ -100,7 +112,7 @@ impl Migration {
         let of_target = self.resources.cluster(self.target.endpoint());
         let (recorder, mut recording) = history::record(observer, store, &attempt);
         let job = Job {
-            writes_go_on: record.kind == JobKind::Warm,
+            round,
             store: Arc::clone(store),
             attempt,
             worker: WorkerId::generate(),
@@ -232,7 +244,7 @@ impl Migration {
         });
         let new = NewJob {
             job_id: job_id.clone(),
-            kind: JobKind::Plain,
+            kind: if self.request.warm { JobKind::Warm } else { JobKind::Plain },
             source: self.source.endpoint().to_string(),
             target: self.target.endpoint().to_string(),
             request: write_request(&self.request).map_err(|error| failed(&error))?,
@@ -249,4 +261,17 @@ impl Migration {
         };
         recorded.await.map_err(|error| store_problem(store, job_id.as_str(), &error))
     }
+}
+
+/// Leaves a job READY as it was when its last round came to its end.
+async fn rest(store: &dyn Store, attempt: &Attempt, report: &str, now: String) -> Result<Report, Problem> {
+    let job_id = attempt.job_id();
+    let mut report: Report =
+        serde_json::from_str(report).map_err(|error| control::unreadable(store, &error))?;
+    report.state = JobState::Ready;
+    report.problems.clear();
+    let document = serde_json::to_string(&report).map_err(|error| control::unreadable(store, &error))?;
+    let ended = store.end_attempt(attempt, JobState::Ready, document, now).await;
+    ended.map_err(|error| store_problem(store, job_id.as_str(), &error))?;
+    Ok(report)
 }

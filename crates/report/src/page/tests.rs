@@ -77,6 +77,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
     };
     Report {
         job_id: "01985a3f-77c2-7d10-9a5e-3c1f0b6d2a44".into(),
+        kind: vecferry_migrate::report::JobKind::Plain,
         state,
         vecferry_version: "0.1.0".to_owned(),
         source: cluster("http://milvus-old.internal:19530", "Milvus 2.3.5"),
@@ -89,6 +90,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
         verify: VerifyLevel::Sample,
         verified: if state == JobState::Successful { VerifyLevel::Sample } else { VerifyLevel::None },
         sample_seed: 8_273_645_511_203,
+        rounds: Vec::new(),
         rbac: None,
         resource_groups: Some(Vec::new()),
         collections,

@@ -192,7 +192,7 @@ impl<'a> Work<'a> {
             let whole = PlannedRange { range: KeyRange::default(), rows: *rows };
             let ranges =
                 plan(&counter, whole, is_text, limits).await.map_err(|error| self.source_failed(error))?;
-            let ranges = match self.job.writes_go_on {
+            let ranges = match self.job.round.writes_go_on() {
                 true => ended(&counter, ranges, is_text).await.map_err(|error| self.source_failed(error))?,
                 false => ranges,
             };
