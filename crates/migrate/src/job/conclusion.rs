@@ -133,6 +133,9 @@ pub(super) fn gaps(evidence: &Evidence, asked: Asked) -> Vec<Gap> {
 /// that was read is on the target, or named as refused, under the definition of the plan. What the source holds by now, and
 /// whether the target holds the same, is no part of it.
 fn ready_gaps(evidence: &Evidence) -> Vec<Gap> {
+    if evidence.followed_later {
+        return Vec::new();
+    }
     let needed = [
         (evidence.copied.is_some(), Gap::CopyUnknown),
         (evidence.definition_compared, Gap::DefinitionNotCompared),
@@ -402,6 +405,7 @@ mod tests {
             finished: true,
             there_at_end: true,
             source_looked_at_end: true,
+            followed_later: false,
         }
     }
 

@@ -133,6 +133,8 @@ pub async fn cancel(
         };
         let before = store.collections(job_id).await.map_err(failed)?;
         let attempt = store.begin_attempt(job_id).await.map_err(failed)?;
+        // One that came to rest has put its source back.
+        let source = source.filter(|_| record.state != JobState::Ready);
         let problems = end(store, &attempt, &plan, source, target, clean, &mut removed).await;
         let after = store.collections(job_id).await.map_err(failed)?;
         let is_changed = before != after || !removed.is_empty();

@@ -174,23 +174,35 @@ impl Migration {
         Ok(())
     }
 
-    /// Whatever the plan was waiting for, a confirmation or its turn, the source may have changed meanwhile.
-    async fn refuse_changed_source(&self) -> Result<(), Vec<Problem>> {
+    /// Whatever the plan was waiting for, a confirmation or its turn, the source may have changed meanwhile. A job that copies
+    /// in rounds takes the partitions and aliases of now, or follows them in its next round if its plan is recorded already.
+    async fn refuse_changed_source(&mut self) -> Result<(), Vec<Problem>> {
+        let source = &self.source;
         let look = |planned: &PlannedCollection| {
             let name = planned.source.clone();
-            async move { inventory::look(&self.source, &name).await }
+            async move { inventory::look(source, &name).await }
         };
         let looks: Vec<_> = self.plan.here().map(|(_, planned)| look(planned)).collect();
         let looks: Vec<_> = stream::iter(looks).buffered(LOOKS_PARALLEL).collect().await;
-        let mut problems = Vec::new();
-        for ((_, planned), now) in self.plan.here().zip(looks) {
-            let changes = match now.map_err(|error| vec![refusal(Side::Source, &error)])? {
+        let (mut problems, mut followed) = (Vec::new(), Vec::new());
+        for ((position, planned), now) in self.plan.here().zip(looks) {
+            let now = now.map_err(|error| vec![refusal(Side::Source, &error)])?;
+            let mut changes = match &now {
                 Some(now) => planned.changes_of_source(&now.described, &now.partitions, &now.aliases),
                 None => vec![SourceChange::Dropped],
             };
+            if self.request.warm {
+                changes.retain(|change| !change.can_be_followed());
+                followed.extend(now.map(|now| (position, now)));
+            }
             if !changes.is_empty() {
                 let problem = Problem::new(Code::PlanOutdated).with("collection", &planned.source);
                 problems.push(problem.told("detail", Told::parts(&SourceChange::all_told(&changes))));
+            }
+        }
+        for (position, now) in followed.into_iter().filter(|_| self.record.is_none()) {
+            if let Some(planned) = self.plan.collections.get_mut(position.index()) {
+                planned.follow(now.partitions, now.aliases);
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
