@@ -424,6 +424,11 @@ impl Migration {
         &self.plan
     }
 
+    /// Whether it copies while the application still writes, and ends READY for a cut-over.
+    pub fn is_warm(&self) -> bool {
+        self.request.warm
+    }
+
     /// Limits the data rate of the job, or lifts the limit that is recorded. Recorded when the job runs.
     pub fn set_max_rate(&mut self, max_rate: Option<MaxRate>) {
         self.max_rate = Some(max_rate);
