@@ -150,6 +150,11 @@ pub struct PlanHints {
 }
 
 impl MigrateRequest {
+    /// What is compared behind the copy: nothing in a job that is ended by a cut-over, which does that.
+    pub(crate) fn verify_behind_copy(&self) -> VerifyLevel {
+        if self.warm { VerifyLevel::None } else { self.verify }
+    }
+
     /// Database of the target for a database of the source.
     pub(crate) fn target_db(&self, db: &str) -> String {
         self.target_dbs.get(db).map_or(db, String::as_str).to_owned()

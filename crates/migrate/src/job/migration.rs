@@ -212,8 +212,7 @@ impl Migration {
             target_cores,
             write_quota: quota,
             one_machine,
-            // A warm copy compares nothing.
-            verify: if request.warm { VerifyLevel::None } else { request.verify },
+            verify: request.verify_behind_copy(),
         };
         let parts = estimate::parts(&plan);
         let estimate = estimate::estimate(&source, &parts, circumstances, sampling(now));
@@ -274,7 +273,8 @@ impl Migration {
     /// What was made could not be removed.
     pub async fn measure_steps(&mut self, cancel: &CancellationToken) -> Result<bool, Problem> {
         let names = precheck::steps::names(&self.plan, self.job_id.as_str());
-        let measured = precheck::steps::measure(&self.target, &names, self.request.verify, cancel).await?;
+        let level = self.request.verify_behind_copy();
+        let measured = precheck::steps::measure(&self.target, &names, level, cancel).await?;
         let Some(costs) = measured else { return Ok(false) };
         self.estimate_with(costs);
         Ok(true)

@@ -4,6 +4,8 @@
 //! round that is open. What a round did for a collection is recorded with the round, and not as what the job did: only a
 //! round that compared everything says anything of a success.
 
+use std::collections::BTreeMap;
+
 use vecferry_store::{
     Attempt, CollectionRecord, EndedRound, JobKind, JobRecord, JobState, NewRound, Position, Presence,
     RoundKind, RoundRecord, RoundState, Store,
@@ -31,10 +33,13 @@ pub(super) enum Round {
     },
 }
 
+/// What collections came to for which a round has nothing left to do, as recorded.
+pub(super) type DoneInRound = BTreeMap<Position, String>;
+
 /// How an attempt begins.
 pub(super) enum Beginning {
-    /// With work.
-    Round(Round),
+    /// With work. Of some collections, the round may have nothing left to do.
+    Round(Round, DoneInRound),
     /// With nothing: the last round came to its end, and no other one was begun. This is the job's report.
     AtRest(String),
 }
@@ -94,11 +99,13 @@ impl Round {
     ) -> Result<Beginning, Problem> {
         let failed = |error: vecferry_store::Error| store_problem(store, job.job_id.as_str(), &error);
         if job.kind == JobKind::Plain {
-            return Ok(Beginning::Round(Self::Plain));
+            return Ok(Beginning::Round(Self::Plain, DoneInRound::new()));
         }
         let newest = store.round(&job.job_id).await.map_err(failed)?;
         if let Some(open) = newest.as_ref().filter(|round| round.state == RoundState::Open) {
-            return carried_out(store, open).map(|()| Beginning::Round(Self::of(open)));
+            carried_out(store, open)?;
+            let done = store.round_reports(&job.job_id, open.number).await.map_err(failed)?;
+            return Ok(Beginning::Round(Self::of(open), done.into_iter().collect()));
         }
         let records = store.collections(&job.job_id).await.map_err(failed)?;
         if let (Some(_), Some(report)) = (newest, &job.report)
@@ -108,7 +115,7 @@ impl Round {
         }
         let new = NewRound { kind: RoundKind::Warm, options: "{}".to_owned(), begun_at };
         let opened = store.open_round(attempt, new).await.map_err(failed)?;
-        Ok(Beginning::Round(Self::of(&opened)))
+        Ok(Beginning::Round(Self::of(&opened), DoneInRound::new()))
     }
 }
 
@@ -134,12 +141,9 @@ pub(super) fn carried_out(store: &dyn Store, open: &RoundRecord) -> Result<(), P
 
 impl Job {
     /// What the round that is under way has nothing left to do for, with what it came to there.
-    pub(super) async fn done_in_round(&self, position: Position) -> Option<Ended> {
-        let number = self.round.number()?;
+    pub(super) fn done_in_round(&self, position: Position) -> Option<Ended> {
         // One that can't be read is worked on again.
-        let reports = self.store.round_reports(self.attempt.job_id(), number).await.ok()?;
-        let (_, document) = reports.into_iter().find(|(of, _)| *of == position)?;
-        serde_json::from_str(&document).ok()
+        serde_json::from_str(self.done_before.get(&position)?).ok()
     }
 
     /// The end of a round and of its job, both or neither. A round that did not come to its end stays open.

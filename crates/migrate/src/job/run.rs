@@ -9,7 +9,7 @@ use super::conclusion::conclude;
 use super::copying::Copying;
 use super::drift;
 use super::end;
-use super::round::Round;
+use super::round::{DoneInRound, Round};
 use super::times::Times;
 use crate::cluster::load_state::memory_estimate;
 use crate::cluster::shared_flush::SharedFlush;
@@ -51,6 +51,8 @@ pub(crate) struct Job {
     pub(super) target: Client,
     /// What the attempt is a part of.
     pub(super) round: Round,
+    /// What earlier attempts of the round completed.
+    pub(super) done_before: DoneInRound,
     pub(super) store: Arc<dyn Store>,
     pub(super) attempt: Attempt,
     /// What this process writes as.
@@ -298,7 +300,7 @@ impl Job {
     /// One collection. What an earlier attempt completed is counted again, and only copied if that attempt did not record
     /// what its success is concluded from.
     pub(super) async fn collection(&self, position: Position, planned: &PlannedCollection) -> Ended {
-        if let Some(ended) = self.done_in_round(position).await {
+        if let Some(ended) = self.done_in_round(position) {
             let (collection, phase) = (planned.source.clone(), ended.report.phase);
             let (rows, bytes) = (ended.report.rows, ended.report.bytes);
             self.observer.on_event(Event::Resumed { collection: collection.clone(), rows, bytes });

@@ -95,8 +95,8 @@ impl Migration {
             return Err(vec![problem]);
         }
         let begun = Round::begin(&**store, &attempt, &record, clock.started_at()).await;
-        let round = match begun {
-            Ok(Beginning::Round(round)) => round,
+        let (round, done_before) = match begun {
+            Ok(Beginning::Round(round, done_before)) => (round, done_before),
             Ok(Beginning::AtRest(report)) => {
                 return rest(&**store, &attempt, &report, clock.now()).await.map_err(|problem| vec![problem]);
             }
@@ -113,6 +113,7 @@ impl Migration {
         let (recorder, mut recording) = history::record(observer, store, &attempt);
         let job = Job {
             round,
+            done_before,
             store: Arc::clone(store),
             attempt,
             worker: WorkerId::generate(),

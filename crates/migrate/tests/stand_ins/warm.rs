@@ -208,10 +208,14 @@ fn when(phase: Phase, act: impl FnOnce() + Send + 'static) -> Arc<dyn Observer> 
 
 /// Both servers of a release, with the collection in two partitions.
 fn servers_of(version: Version) -> (Arc<StandIn>, StandIn) {
+    servers_of_loaded(version, true)
+}
+
+fn servers_of_loaded(version: Version, loaded: bool) -> (Arc<StandIn>, StandIn) {
     let source = Arc::new(StandIn::start(Options::new(version)));
     let more = (ROWS..ROWS + 50).map(Key::Long).collect();
     let books = plain("books", false, &[("_default", (0..ROWS).map(Key::Long).collect()), ("more", more)]);
-    source.add(&Generated { aliases: vec!["library".to_owned()], ..books });
+    source.add(&Generated { aliases: vec!["library".to_owned()], loaded, ..books });
     (source, StandIn::start(Options::new(version)))
 }
 
@@ -407,9 +411,9 @@ async fn a_ready_job_is_at_rest_until_somebody_ends_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_source_drops_while_it_is_copied_is_left_to_the_next_round() {
     for version in [Version::V2_3, Version::V2_6] {
-        for whole in [true, false] {
-            let context = format!("{version:?}, the whole collection: {whole}");
-            let (source, target) = servers_of(version);
+        for (whole, loaded) in [(true, true), (false, true), (true, false), (false, false)] {
+            let context = format!("{version:?}, the whole collection: {whole}, loaded: {loaded}");
+            let (source, target) = servers_of_loaded(version, loaded);
             source.add(&plain("films", false, &[("_default", (0..40).map(Key::Long).collect())]));
             let state = tempfile::tempdir().unwrap();
             let (of, done) = (Arc::clone(&source), AtomicBool::new(false));
@@ -511,4 +515,60 @@ async fn a_plan_of_a_warm_copy_follows_the_source() {
     source.remove(AT.0, AT.1);
     source.add(&plain("books", false, &[("_default", vec![Key::Long(1)])]));
     assert_eq!(codes(&prepare(reviewed).await.unwrap_err()), ["VF-0250"]);
+}
+
+/// The source changes between the check and the begin: a job that copies in one go was planned for another source.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_warm_copy_begins_with_the_partitions_of_now_and_no_other_job_does() {
+    for warm in [false, true] {
+        let (source, target) = servers_of(Version::V2_6);
+        let state = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = sqlite::open(state.path()).unwrap();
+        let request = MigrateRequest { warm, verify: VerifyLevel::Count, ..wanted(&source, &target) };
+        let migration = Migration::check_and_begin(request, None).await.into_result().unwrap();
+        assert_eq!((migration.plan().collections[0].partitions.len(), migration.is_warm()), (2, warm));
+        for change in [Happening::NewPartition, Happening::NewAlias] {
+            change.happen(&source);
+        }
+        let ended = migration.run(&store, Arc::new(Silent), CancellationToken::new()).await;
+        if warm {
+            assert_ready(&ended.unwrap(), "followed");
+            assert_eq!(target.partitions(AT.0, AT.1).len(), 3);
+        } else {
+            assert_eq!(codes(&ended.unwrap_err()), ["VF-0250"]);
+            assert_eq!(target.names("default"), (Vec::new(), Vec::new()));
+        }
+    }
+}
+
+/// Rows that came between the check and the begin say that somebody writes, which only matters where nobody should.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_arrive_are_told_where_nobody_should_write() {
+    for warm in [false, true] {
+        let (source, target) = servers_of(Version::V2_6);
+        let state = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = sqlite::open(state.path()).unwrap();
+        let request = MigrateRequest { warm, verify: VerifyLevel::Count, ..wanted(&source, &target) };
+        let migration = Migration::check_and_begin(request, None).await.into_result().unwrap();
+        Happening::Insert.happen(&source);
+        let report = migration.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap();
+        assert_eq!(codes(&report.warnings).contains(&"VF-0421".to_owned()), !warm, "{:?}", report.warnings);
+        assert_eq!(report.state == JobState::Ready, warm);
+    }
+}
+
+/// Another attempt of a job that copies in one go refuses a source that is not what was planned.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_other_job_is_resumed_with_another_source() {
+    let (source, target) = servers_of(Version::V2_6);
+    let state = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = sqlite::open(state.path()).unwrap();
+    let token = CancellationToken::new();
+    let canceled = token.clone();
+    let migration = Migration::prepare(request(&source, &target)).await.unwrap().with_tuning(small_pages());
+    let report = migration.run(&store, when(Phase::Copying, move || canceled.cancel()), token).await.unwrap();
+    assert_eq!(report.state, JobState::Canceled);
+    Happening::NewPartition.happen(&source);
+    let resumed = Migration::resume(&*store, &report.job_id, endpoint(&source), endpoint(&target)).await;
+    assert_eq!(codes(&resumed.unwrap_err()), ["VF-0217"]);
 }

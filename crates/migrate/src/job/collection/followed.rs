@@ -49,6 +49,10 @@ impl Work<'_> {
             return Err(problem.into());
         }
         tracing::debug!(%problem, "a collection is left to the next round");
+        if changes.iter().any(|change| matches!(change, SourceChange::Dropped | SourceChange::Recreated)) {
+            // What is not there any more has no load state to be put back into.
+            self.problems.retain(|problem| problem.code != Code::SourceNotRestored);
+        }
         self.warnings.push(
             Problem::new(Code::SourceFollowedLater)
                 .with("collection", &planned.source)
