@@ -22,6 +22,7 @@ mod migration;
 mod pace;
 mod quarantine;
 mod resume;
+mod round;
 mod run;
 mod start;
 mod status;

@@ -2,6 +2,7 @@
 
 mod definition;
 mod early;
+mod followed;
 mod rows;
 mod source;
 mod verified;
@@ -81,7 +82,10 @@ pub(super) async fn migrate(job: &Job, position: Position, planned: &PlannedColl
         _ if job.cancel.is_cancelled() => Err(Stop::Canceled),
         Ok(record) => {
             job.times.begin_collection(position, &record);
-            work.run().await
+            match work.run().await {
+                Err(Stop::Problem(problem)) if job.round.writes_go_on() => work.leave_to_next(problem).await,
+                ended => ended,
+            }
         }
         Err(error) => Err(work.store_failed(error)),
     };
@@ -333,7 +337,11 @@ impl<'a> Work<'a> {
     /// What comes behind the comparison and the indexes.
     async fn complete(&mut self) -> Result<(), Stop> {
         self.look_again().instrument(stage("look_again")).await?;
-        self.finish().instrument(stage("finish")).await?;
+        match self.job.round.writes_go_on() {
+            // Aliases and late properties are the last thing that a cut-over does.
+            true => self.tell_rejected_so_far().await?,
+            false => self.finish().instrument(stage("finish")).await?,
+        }
         self.leave().instrument(stage("leave")).await
     }
 
@@ -367,6 +375,9 @@ impl<'a> Work<'a> {
         looked: Option<Looked>,
     ) -> Result<(Expected, Option<Held<'a>>), Stop> {
         let (copied, held) = self.copy_source(made, looked).instrument(stage("copy")).await?;
+        if self.job.round.writes_go_on() {
+            return self.store_copied(held).await.map(|()| (Expected::default(), None));
+        }
         let rows = self.report.rows;
         if rows > 0 {
             self.enter(Phase::Flushing);
@@ -390,7 +401,7 @@ impl<'a> Work<'a> {
 
     /// What changed on the source, and whether the target's definition is the planned one.
     async fn look_again(&mut self) -> Result<(), Stop> {
-        if self.writes_looked_for.is_none() {
+        if self.writes_looked_for.is_none() && !self.job.round.writes_go_on() {
             let writes = self.writes_since_copy().await?;
             self.tell_writes(writes);
         }
@@ -424,7 +435,10 @@ impl<'a> Work<'a> {
                 .await
                 .map_err(|error| self.target_failed(error))?;
         }
-        self.leave_unloaded().await?;
+        match self.job.round.writes_go_on() && self.job.request.load_target {
+            true => self.leave_loaded().await?,
+            false => self.leave_unloaded().await?,
+        }
         let seconds = self.job.times.seconds();
         self.report.indexes = target::index_report(&self.job.target, &self.planned.target, seconds)
             .await

@@ -11,6 +11,7 @@ use crate::event::{Awaited, Phase};
 use crate::flat_index;
 use crate::job::drift;
 use crate::job::every_row;
+use crate::job::round::Round;
 use crate::job::run::Job;
 use crate::job::{differences, without_keys};
 use crate::plan::splits::split_limits;
@@ -65,6 +66,11 @@ impl<'a> Work<'a> {
         expected: &Expected,
     ) -> Result<(), Stop> {
         let job = self.job;
+        if job.round.writes_go_on() {
+            // What is compared now says nothing about what the source holds in the end.
+            self.enter(Phase::Indexing);
+            return self.create_indexes(&job.cancel).await;
+        }
         let doubts = job.store.doubts(job.attempt.job_id(), self.position).await;
         let in_doubt = !doubts.map_err(|error| self.store_failed(error))?.is_empty();
         let is_proved = in_doubt || job.request.verify != VerifyLevel::None;
@@ -109,9 +115,16 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Whether the target is loaded with indexes for which nothing is built. A job that copies in rounds begins the planned
+    /// ones at once: others would have to be taken away while nobody writes.
+    pub(super) fn may_have_flat_indexes(&self) -> bool {
+        let job = self.job;
+        job.round == Round::Plain && flat_index::is_wanted(&job.target, self.planned, job.attempt.job_id())
+    }
+
     async fn remove_flat_indexes(&mut self, cancel: &CancellationToken) -> Result<(), Stop> {
         let (target, planned, job_id) = (&self.job.target, self.planned, self.job.attempt.job_id());
-        if flat_index::is_wanted(target, planned, job_id) {
+        if self.may_have_flat_indexes() {
             let removed = flat_index::remove(target, planned, job_id, cancel).await;
             removed.map_err(|error| self.target_failed(error))?;
         }
@@ -123,8 +136,7 @@ impl<'a> Work<'a> {
     /// has them built as early as can be.
     async fn create_flat_indexes(&mut self) -> Result<bool, Stop> {
         let (job, planned, job_id) = (self.job, self.planned, self.job.attempt.job_id());
-        let is_wanted = flat_index::is_wanted(&job.target, planned, job_id);
-        if !is_wanted || job.request.wait_index || self.report.rows == 0 {
+        if !self.may_have_flat_indexes() || job.request.wait_index || self.report.rows == 0 {
             return Ok(false);
         }
         self.flat = true;
@@ -317,6 +329,12 @@ impl<'a> Work<'a> {
             outcome.rows_compared_before = compared.rows_compared_before;
         }
         Ok(outcome)
+    }
+
+    /// The right to have the target loaded, by how large it is.
+    pub(super) async fn turn_to_load(&self) -> Result<tokio::sync::SemaphorePermit<'a>, Stop> {
+        let bytes = memory_estimate(&self.planned.described, self.report.rows);
+        self.turn_of_target(crate::job::run::target_load_units(bytes, self.job.limits)).await
     }
 
     /// The right to have the target loaded with it.
