@@ -415,7 +415,7 @@ pub(crate) struct MigrateArgs {
     #[arg(long, help_heading = "Migration")]
     pub(crate) yes: bool,
     /// Check, plan and read every row, without writing anything, to measure the source
-    #[arg(long, help_heading = "Migration")]
+    #[arg(long, help_heading = "Migration", conflicts_with = "warm")]
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) rbac: RbacArgs,
@@ -470,8 +470,17 @@ pub(crate) struct RbacArgs {
 #[command(next_help_heading = "Migration")]
 pub(crate) struct JobArgs {
     /// Verification: `count` compares row counts, `sample` also random rows, `full` all rows
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = VerifyArg::Sample)]
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = VerifyArg::Sample,
+          default_value_if("warm", "true", "full"))]
     pub(crate) verify: VerifyArg,
+    /// Copy while the application still writes, and switch later with `vecferry cutover`
+    ///
+    /// The job ends READY: nothing is verified before the cut-over, which compares every row.
+    #[arg(long, conflicts_with = "allow_drift", hide = true)]
+    pub(crate) warm: bool,
+    /// Load the target collections, so that the switch need not wait for it
+    #[arg(long, requires = "warm", hide = true)]
+    pub(crate) load_target: bool,
     /// Source collections that are not loaded: load them for the copy only, or reject them
     #[arg(long, value_name = "HOW", value_enum, default_value_t = SourceLoadArg::Temporary)]
     pub(crate) source_load: SourceLoadArg,
@@ -962,6 +971,22 @@ mod tests {
     }
 
     #[test]
+    fn a_warm_copy_is_compared_in_full_unless_somebody_says_otherwise() {
+        for (more, level) in [
+            ("", VerifyArg::Full),
+            (" --verify full", VerifyArg::Full),
+            (" --verify count", VerifyArg::Count),
+        ] {
+            let line = format!("vecferry migrate --warm --source a --target b{more}");
+            let Command::Migrate(args) = parse(&line).unwrap().command else { panic!("another command") };
+            assert_eq!((args.job.verify, args.job.warm), (level, true), "{more}");
+        }
+        for more in ["--warm --allow-drift", "--warm --dry-run", "--load-target", "--warm --plan p"] {
+            assert!(parse(&format!("vecferry migrate --source a --target b {more}")).is_err(), "{more}");
+        }
+    }
+
+    #[test]
     fn migrate_has_the_documented_defaults() {
         let cli = parse("vecferry migrate --source http://a:1 --target http://b:2").unwrap();
         let Command::Migrate(args) = cli.command else { panic!("another command") };
@@ -970,6 +995,7 @@ mod tests {
         assert_eq!(args.job.source_load_parallel, 1);
         assert_eq!(args.job.duplicates, DuplicatesArg::Warn);
         assert!(!args.yes && !args.job.allow_drift && !args.job.wait_index);
+        assert!(!args.job.warm && !args.job.load_target);
         assert_eq!(args.source(None).uri, "http://a:1");
         assert_eq!(args.target(None).side, "target");
     }

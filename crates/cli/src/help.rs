@@ -112,6 +112,12 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
     ("", "rbac_users", "创建用户并设置新密码（密码无法复制），或跳过用户"),
     ("", "users_file", "保存这些密码的文件 [默认值：状态目录中的 users/JOB.json]"),
     ("", "verify", "校验方式：count 比对行数，sample 再逐位比对随机抽样的行，full 逐位比对每一行"),
+    (
+        "",
+        "warm",
+        "在应用继续写入时先复制，之后用 `vecferry cutover` 切换；任务以 READY 结束，切换时才逐行校验",
+    ),
+    ("", "load_target", "加载目标 Collection，使切换时无需等待加载"),
     ("", "source_load", "如何处理源集群上未加载的 Collection：为复制临时加载，或拒绝迁移"),
     (
         "",
@@ -363,10 +369,10 @@ mod tests {
         for command in visible {
             let name = command.get_name();
             commands.insert(name.to_owned());
-            for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+            for arg in command.get_arguments() {
                 let id = arg.get_id().as_str();
                 let text = argument(name, id);
-                assert!(text.is_some(), "`{name}` has no text of `{id}`");
+                assert!(text.is_some() || arg.is_hide_set(), "`{name}` has no text of `{id}`");
                 arguments.extend(text.map(|(owner, id, _)| (*owner, *id)));
                 headings.extend(arg.get_help_heading().map(str::to_owned));
             }

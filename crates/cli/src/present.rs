@@ -7,7 +7,7 @@ use vecferry_migrate::precheck::{Check, Outcome};
 use vecferry_migrate::report::{CollectionReport, Findings, LoadExtent, Verification};
 use vecferry_migrate::{Change, Cluster, DryRunReport, Exit, JobState, Lang, PlanSummary, Report};
 use vecferry_milvus::{CollectionName, Endpoint};
-use vecferry_report::phrases::{LIST_MAX, loadable, names, resource_groups, verification, wait_shares};
+use vecferry_report::phrases::{self, LIST_MAX, loadable, names, resource_groups, verification, wait_shares};
 use vecferry_report::rbac::RbacText;
 use vecferry_report::{columns, figures, harmless, labels, typed};
 
@@ -536,6 +536,13 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
         shares.iter().for_each(|shares| output.result(&labels::waited(lang, shares, pace.ledger_commits)));
         pace.max_rate.iter().for_each(|rate| output.result(&labels::max_rate(lang, Some(&harmless(rate)))));
     }
+    for line in round_lines(lang, report) {
+        output.result(&line);
+    }
+    if report.state == JobState::Ready {
+        checklist_lines(lang, report).iter().for_each(|line| output.result(&output.commands(line)));
+        return;
+    }
     let loadable = loadable(report);
     if let Some((target, files)) = load_with.filter(|_| !loadable.is_empty()) {
         output.result(text::load_hint(lang));
@@ -551,6 +558,19 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
             output.result(&format!("  {}", text::load_hint_token(lang)));
         }
     }
+}
+
+/// What was done in which round; nothing of a job that copies in one go.
+fn round_lines(lang: Lang, report: &Report) -> Vec<String> {
+    report.rounds.iter().map(|round| phrases::round(lang, round)).collect()
+}
+
+/// What is left to be done once a job is ready.
+fn checklist_lines(lang: Lang, report: &Report) -> Vec<String> {
+    let steps = phrases::checklist(lang, report.job_id.as_str(), &harmless(&report.target.address));
+    let heading = format!("\n{}{}", labels::checklist(lang), labels::colon(lang).trim_end());
+    let steps = steps.iter().enumerate().map(|(at, step)| format!("  {}. {step}", at + 1));
+    std::iter::once(heading).chain(steps).collect()
 }
 
 /// Shows what a comparison found.

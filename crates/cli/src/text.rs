@@ -24,6 +24,10 @@ vecferry_words::sentences! {
     checking "Checking both clusters …" "正在检查两端集群…";
     /// The question.
     start_question "Start? [y/N]" "开始迁移？[y/N]";
+    /// The question where the application goes on writing.
+    start_warm_question
+        "Start to copy, while the application may continue writing? [y/N]"
+        "开始复制？应用可以继续写入。[y/N]";
     /// The question before a repair.
     repair_question
         "Rows on the target that differ from the source will be overwritten or removed. Start? [y/N]"
@@ -60,6 +64,10 @@ vecferry_words::sentences! {
         "（凭证：请设置环境变量 VECFERRY_TARGET_TOKEN）";
     /// A job that is complete was to be resumed.
     nothing_to_resume "The job is already complete; this is its report." "任务已完成；以下是其报告。";
+    /// A job that is ready was to be resumed.
+    at_rest
+        "The job is READY, so there is nothing to resume; this is its report."
+        "任务处于 READY（就绪）状态，无需继续；以下是其报告。";
     /// There is nothing to list.
     no_jobs "no jobs recorded here" "没有任务记录";
 

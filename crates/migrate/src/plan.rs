@@ -150,6 +150,14 @@ impl PlannedCollection {
         self.described.schema.has_partition_key()
     }
 
+    /// Takes the partitions and aliases that the source has by now.
+    pub(crate) fn follow(&mut self, partitions: Vec<String>, aliases: Vec<String>) {
+        if !self.has_partition_key() {
+            self.partitions = partitions;
+        }
+        self.aliases = aliases;
+    }
+
     /// How the source holds it in memory.
     pub fn source_load(&self) -> FormerLoad {
         self.load.former()

@@ -5,12 +5,13 @@ mod drift;
 mod evidence;
 mod pace;
 pub mod rbac;
+mod round;
 mod verification;
 
 use serde::{Deserialize, Serialize};
 use vecferry_milvus::CollectionName;
 use vecferry_store::JobId;
-pub use vecferry_store::JobState;
+pub use vecferry_store::{JobKind, JobState, RoundKind, RoundState};
 
 pub(crate) use collection::new_report;
 pub use collection::{CollectionReport, IndexReport, PartitionReport};
@@ -18,6 +19,7 @@ pub use drift::{DriftReport, UnseenWrites, Writes};
 pub use evidence::{CopiedRows, Evidence};
 pub use pace::{PaceReport, WaitReport};
 use rbac::RbacReport;
+pub use round::RoundReport;
 pub(crate) use verification::new_verification;
 pub use verification::{Findings, FoundRows, RepairReport, RowName, SwappedRow, Verification};
 
@@ -34,6 +36,9 @@ use crate::request::VerifyLevel;
 pub struct Report {
     /// Number of the job.
     pub job_id: JobId,
+    /// How it copies.
+    #[serde(default)]
+    pub kind: JobKind,
     /// How it ended.
     pub state: JobState,
     /// Version of this program.
@@ -59,6 +64,9 @@ pub struct Report {
     pub verified: VerifyLevel,
     /// Seed of the random sample.
     pub sample_seed: u64,
+    /// The rounds of a job that copies while its source may change, oldest first: the newest ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rounds: Vec<RoundReport>,
     /// Collection by collection.
     pub collections: Vec<CollectionReport>,
     /// Roles and users, where they were copied.
@@ -126,6 +134,7 @@ mod tests {
         let cluster = || Cluster { address: String::new(), version: String::new() };
         Report {
             job_id: JobId::from(""),
+            kind: JobKind::Plain,
             state: JobState::Failed,
             vecferry_version: String::new(),
             source: cluster(),
@@ -138,6 +147,7 @@ mod tests {
             verify: VerifyLevel::Sample,
             verified: VerifyLevel::None,
             sample_seed: 0,
+            rounds: Vec::new(),
             collections: Vec::new(),
             rbac: None,
             resource_groups: Some(Vec::new()),

@@ -122,6 +122,10 @@ pub struct MigrateRequest {
     pub wait_index: bool,
     /// Whether the source may change meanwhile.
     pub allow_drift: bool,
+    /// Whether it copies while the application still writes, and is ended by a cut-over; then every row is compared.
+    pub warm: bool,
+    /// Whether the target collections of such a job are left loaded, so that the cut-over need not wait for that.
+    pub load_target: bool,
     /// Whether roles and users are copied too. Only the plan is made from it.
     pub rbac: Option<RbacRequest>,
     /// Which plans may be migrated to which.
@@ -146,6 +150,11 @@ pub struct PlanHints {
 }
 
 impl MigrateRequest {
+    /// What is compared behind the copy: nothing in a job that is ended by a cut-over, which does that.
+    pub(crate) fn verify_behind_copy(&self) -> VerifyLevel {
+        if self.warm { VerifyLevel::None } else { self.verify }
+    }
+
     /// Database of the target for a database of the source.
     pub(crate) fn target_db(&self, db: &str) -> String {
         self.target_dbs.get(db).map_or(db, String::as_str).to_owned()
@@ -168,6 +177,8 @@ impl MigrateRequest {
             keep_index_params: false,
             wait_index: false,
             allow_drift: false,
+            warm: false,
+            load_target: false,
             rbac: None,
             policy: Edition::default(),
             source_plan: PlanHints::default(),

@@ -252,6 +252,7 @@ pub(crate) async fn changes_of_complete(
     target: &Client,
     planned: &PlannedCollection,
     made: &Collection,
+    is_finished: bool,
     cancel: &CancellationToken,
 ) -> Result<Option<Told>, Error> {
     let broken = |error: vecferry_milvus::wire::WireError| {
@@ -259,7 +260,9 @@ pub(crate) async fn changes_of_complete(
     };
     let mut differing = schema_differences(target, planned, made).map_err(broken)?;
     differing.extend(added_properties(planned, made).1);
-    differing.extend(repeat(cancel, || finish_differences(target, planned)).await?);
+    if is_finished {
+        differing.extend(repeat(cancel, || finish_differences(target, planned)).await?);
+    }
     let partitions = repeat(cancel, || partition_differences(target, planned)).await?;
     let definition = (!differing.is_empty()).then(|| show(&differing));
     let told: Vec<_> = definition.into_iter().chain(partitions).collect();

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 
 use askama::Template;
 use vecferry_migrate::event::Phase;
-use vecferry_migrate::report::{CollectionReport, PartitionReport, Verification};
+use vecferry_migrate::report::{CollectionReport, PartitionReport, RoundReport, Verification};
 use vecferry_migrate::{Change, JobState, Report, VerifyLevel};
 use vecferry_words::{Code, Exit, Lang, Problem};
 
@@ -103,6 +103,7 @@ struct Page {
     problems: Vec<Trouble>,
     warnings: Vec<Trouble>,
     steps: Vec<Step>,
+    rounds: Vec<Round>,
     charts: Vec<Chart>,
     rbac: Option<Rbac>,
     collections: Vec<Collection>,
@@ -163,6 +164,31 @@ struct Step {
     text: Vec<Span>,
     command: Option<String>,
     note: Option<&'static str>,
+}
+
+/// A round of a job that copies while its source may change.
+struct Round {
+    number: u64,
+    kind: &'static str,
+    state: &'static str,
+    started: Moment,
+    time: String,
+    rows: String,
+    size: String,
+}
+
+impl Round {
+    fn new(lang: Lang, round: &RoundReport) -> Self {
+        Self {
+            number: round.number,
+            kind: labels::round_kind(lang, round.kind),
+            state: labels::round_state(lang, round.state),
+            started: moment(&round.started_at),
+            time: figures::seconds(round.seconds),
+            rows: figures::count(round.rows),
+            size: figures::size(round.bytes),
+        }
+    }
 }
 
 /// Roles and users.
@@ -288,7 +314,8 @@ impl Page {
             problems_title: if canceled { t.stopped } else { t.problems },
             problems: troubles(lang, &report.problems),
             warnings: troubles(lang, &report.warnings),
-            steps: steps(t, report, done, record),
+            steps: steps(t, lang, report, done, record),
+            rounds: report.rounds.iter().map(|round| Round::new(lang, round)).collect(),
             charts: charts(t, lang, report),
             rbac: report.rbac.as_ref().map(|rbac| {
                 let RbacText { numbers, passwords, lists } = RbacText::of_report(lang, rbac);
@@ -310,7 +337,7 @@ impl Collection {
         let (partitions, more_partitions) = partitions(lang, &collection.partitions, max);
         Self {
             index,
-            tone: collection_tone(collection),
+            tone: collection_tone(report, collection),
             name: clean(&collection.source_name().to_string()),
             destination: (collection.source_db != collection.target_db)
                 .then(|| clean(&collection.target_name().to_string())),
@@ -436,11 +463,13 @@ fn tone(report: &Report) -> Tone {
     }
 }
 
-fn collection_tone(collection: &CollectionReport) -> Tone {
+fn collection_tone(report: &Report, collection: &CollectionReport) -> Tone {
     let refuted = collection.verification.as_ref().is_some_and(|proof| !proof.passed);
     match collection.phase {
         Phase::Failed => Tone::Bad,
         Phase::Done if refuted => Tone::Bad,
+        // Nobody knows yet whether it is equal.
+        Phase::Done if report.state == JobState::Ready => Tone::Caution,
         Phase::Done => Tone::Good,
         Phase::Waiting
         | Phase::LoadingSource
@@ -470,7 +499,10 @@ fn meaning(lang: Lang, report: &Report, done: usize) -> Vec<String> {
             }]
         }
         JobState::Failed if report.exit() == Exit::Different => {
-            let bad = report.collections.iter().filter(|collection| collection_tone(collection) == Tone::Bad);
+            let bad = report
+                .collections
+                .iter()
+                .filter(|collection| collection_tone(report, collection) == Tone::Bad);
             vec![texts::different(lang, bad.count(), report.collections.len())]
         }
         JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Failed => {
@@ -482,11 +514,15 @@ fn meaning(lang: Lang, report: &Report, done: usize) -> Vec<String> {
 }
 
 /// What a person does next.
-fn steps(t: &Labels, report: &Report, done: usize, record: Option<&str>) -> Vec<Step> {
+fn steps(t: &Labels, lang: Lang, report: &Report, done: usize, record: Option<&str>) -> Vec<Step> {
     let say = |text: &str| Step { text: spans(&typed::with_record(text, record)), command: None, note: None };
     if report.state != JobState::Successful {
         let mut steps = vec![say(t.stay)];
         if report.state == JobState::Ready {
+            let target = clean(&report.target.address);
+            steps.extend(
+                phrases::checklist(lang, report.job_id.as_str(), &target).iter().map(|step| say(step)),
+            );
             return steps;
         }
         if report.state == JobState::Failed {

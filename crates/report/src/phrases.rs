@@ -1,12 +1,12 @@
 //! Parts of plans and reports in words, for a cell or a line.
 
 use vecferry_migrate::event::Phase;
-use vecferry_migrate::report::{CollectionReport, PaceReport};
-use vecferry_migrate::{Report, VerifyLevel};
+use vecferry_migrate::report::{CollectionReport, PaceReport, RoundReport};
+use vecferry_migrate::{JobState, Report, VerifyLevel};
 use vecferry_milvus::CollectionName;
 use vecferry_words::Lang;
 
-use crate::{harmless, labels};
+use crate::{figures, harmless, labels};
 
 /// Longer lists are cut; `--json` shows all.
 pub const LIST_MAX: usize = 10;
@@ -84,8 +84,42 @@ pub fn wait_shares(lang: Lang, pace: &PaceReport) -> Option<String> {
     (!percents.is_empty()).then(|| labels::shares(lang, &percents))
 }
 
-/// What is on the target, complete and not loaded.
+/// What a round did, in a line.
+pub fn round(lang: Lang, round: &RoundReport) -> String {
+    let (kind, state) = (labels::round_kind(lang, round.kind), labels::round_state(lang, round.state));
+    let (rows, size) = (labels::some_rows(lang, round.rows), figures::size(round.bytes));
+    let (number, time) = (round.number, figures::seconds(round.seconds));
+    lang.pick(
+        format!("Round {number}, {kind}: {state}, {rows} written ({size}) in {time}"),
+        format!("第 {number} 轮（{kind}）：{state}，写入 {rows}（{size}），用时 {time}"),
+    )
+}
+
+/// What a person does with a job that is ready, in this order.
+pub fn checklist(lang: Lang, job: &str, target: &str) -> [String; 5] {
+    lang.pick(
+        [
+            "Stop all writers of the source.".to_owned(),
+            format!("Run `vecferry cutover {job}`. It compares every row, copies what changed, and switches aliases."),
+            format!("When it has succeeded, switch reads and writes to {target}."),
+            "Let the writers continue.".to_owned(),
+            "Keep the source until you are sure.".to_owned(),
+        ],
+        [
+            "停止对源集群的所有写入。".to_owned(),
+            format!("运行 `vecferry cutover {job}`：它会逐行比对、复制变化的数据并切换别名。"),
+            format!("切换成功后，将读写切换到 {target}。"),
+            "恢复写入。".to_owned(),
+            "确认无误之前，请保留源集群。".to_owned(),
+        ],
+    )
+}
+
+/// What is on the target, complete and not loaded. Nothing is before a job is ended that is ready.
 pub fn loadable(report: &Report) -> Vec<CollectionName> {
+    if report.state == JobState::Ready {
+        return Vec::new();
+    }
     report
         .collections
         .iter()

@@ -4,11 +4,12 @@
 pub const COLLECTIONS_MAX: usize = 10;
 
 /// Commands that need to know where the job that they are about is recorded.
-const COMMANDS_ABOUT_JOBS: [&str; 8] = [
+const COMMANDS_ABOUT_JOBS: [&str; 9] = [
     "vecferry jobs",
     "vecferry status",
     "vecferry resume",
     "vecferry rate",
+    "vecferry cutover",
     "vecferry cancel",
     "vecferry report",
     "vecferry verify",

@@ -476,6 +476,22 @@ catalogue! {
            "请选择 --auto-id keep（目标集群支持时保留 ID，要求 2.6 及以上），或 --auto-id regenerate（由目标集群生成新 ID，比对时忽略 ID）；也可以用 --exclude {collection} 跳过该 Collection"
         service "choose to keep the IDs if the target allows it (2.6 and later), or to let it generate new ones and compare rows without them; or leave the collection out"
                 "请选择保留 ID（目标集群支持时，要求 2.6 及以上），或由目标集群生成新 ID（比对时忽略 ID）；也可以跳过该 Collection";
+    /// A warm copy of keys that the target makes anew.
+    WarmAutoId 240 Refused
+        en "`{collection}`: a warm copy can't generate new IDs: without the same IDs on both sides, rows that change later can't be found"
+           "choose --auto-id keep if the target allows it (2.6 and later); or skip the collection with --exclude {collection} and migrate it in the downtime window; or migrate without --warm"
+        zh "`{collection}`：预复制时不能重新生成 ID：两侧 ID 不同，就无法找到之后变化的行"
+           "请选择 --auto-id keep（目标集群支持时，要求 2.6 及以上）；或用 --exclude {collection} 跳过该 Collection，在停机窗口内单独迁移；或不使用 --warm"
+        service "choose to keep the IDs if the target allows it (2.6 and later); or leave the collection out and migrate it in the downtime window; or migrate in one window"
+                "请选择保留 ID（目标集群支持时，要求 2.6 及以上）；或跳过该 Collection，在停机窗口内单独迁移；或改为在一个窗口内迁移";
+    /// A target that can't take a warm copy.
+    WarmUnsupported 241 Refused
+        en "a warm copy is not possible to this target ({version}): {detail}"
+           "migrate without --warm, in a downtime window"
+        zh "该目标集群（{version}）不支持预复制：{detail}"
+           "请不使用 --warm，在停机窗口内迁移"
+        service "migrate in one downtime window"
+                "请改为在一个停机窗口内迁移";
     /// Nothing selected.
     NothingSelected 211 Refused
         en "no collection of the source is selected"
@@ -1013,6 +1029,32 @@ catalogue! {
            "nothing to do if the load completes; if it makes no progress for {minutes} minutes, this collection fails and all others continue"
         zh "源集群仍在加载 `{collection}`，或刚刚启动：其行数为估计值，复制会等待加载完成"
            "加载能完成则无需处理；若连续 {minutes} 分钟没有进展，则该 Collection 失败，其他照常进行";
+    /// Everything was copied while the source could change.
+    NotProven 446 Done
+        en "all rows were copied, but nothing has been verified: the source could change meanwhile"
+           "do not use the target yet; stop all writers of the source, then run `vecferry cutover {job}`, which compares every row and copies what changed"
+        zh "所有行均已复制，但尚未校验：期间源集群可能有变化"
+           "请暂勿使用目标集群；停止对源集群的所有写入后，运行 `vecferry cutover {job}`，它会逐行比对并复制变化的数据"
+        service "do not use the target yet; stop all writers of the source, then begin the cut-over of job {job}, which compares every row and copies what changed"
+                "请暂勿使用目标集群；停止对源集群的所有写入后，开始任务 {job} 的切换，届时会逐行比对并复制变化的数据";
+    /// Collections that a warm copy did not know of.
+    CollectionsCame 447 Done
+        en "created on the source after the plan, not copied yet: {collections}"
+           "nothing to do: the next catch-up or the cut-over of job {job} copies them"
+        zh "以下 Collection 在生成计划之后创建于源集群，尚未复制：{collections}"
+           "无需处理：任务 {job} 的下一轮更新或切换会复制它们";
+    /// A collection that is not any more what a warm copy was to copy.
+    SourceFollowedLater 452 Done
+        en "`{collection}` changed on the source while it was being copied, and was left incomplete: {detail}"
+           "nothing to do: the next catch-up or the cut-over of job {job} follows the change"
+        zh "复制期间源集群上的 `{collection}` 发生了变化，未能完整复制：{detail}"
+           "无需处理：任务 {job} 的下一轮更新或切换会处理该变化";
+    /// Rows that the target rejects in a warm copy.
+    RowsRejectedSoFar 453 Done
+        en "the target rejects {rows} row(s) of `{collection}`; all others were copied: {first}"
+           "{file} lists each row with its reason; fix them on the source, or the limit on the target, before the cut-over of job {job}: it tries them again, and fails if any are left"
+        zh "目标集群拒绝写入 `{collection}` 的 {rows} 行，其余各行均已复制：{first}"
+           "{file} 列出了每一行及其原因；请在任务 {job} 切换之前在源集群上修正这些行（或调整目标集群的限制）：切换时会重试，仍有遗留则失败";
     /// The source returns JSON strings without quotes.
     JsonTextsNotTold 441 Done
         en "the source ({version}) returns JSON values that are strings without their quotes: in the fields {fields} of `{collection}`, the string \"123\" arrives as the number 123"

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
+use vecferry_testkit::FaultProxy;
 
 use super::machine::Machine;
 use super::servers::{Servers, Side};
@@ -39,6 +40,9 @@ pub(crate) struct Arguments {
     /// How the rows are verified
     #[arg(long, default_value = "sample", value_parser = ["none", "count", "sample", "full"])]
     verify: String,
+    /// Milliseconds that everything is on its way, in each direction, to the source and to the target
+    #[arg(long, default_value_t = 0)]
+    delay: u16,
     #[command(flatten)]
     program: child::Program,
     /// Keep the job's log in this file
@@ -55,6 +59,7 @@ struct Report {
     rows: u32,
     dim: u16,
     verify: String,
+    round_trip_milliseconds: u32,
     seconds: f64,
     phases: Vec<Phase>,
 }
@@ -74,7 +79,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         verify: &arguments.verify,
         rows: arguments.size.rows as usize,
     };
-    let uris = [Side::Source, Side::Target].map(|side| servers.info(side).uri.as_str());
+    let own = [Side::Source, Side::Target].map(|side| servers.info(side).uri.clone());
+    let delay = Duration::from_millis(arguments.delay.into());
+    let proxies =
+        (!delay.is_zero()).then(|| own.each_ref().map(|uri| FaultProxy::start_with_delay(uri, delay)));
+    let ways = proxies.as_ref().map_or(own, |proxies| proxies.each_ref().map(FaultProxy::uri));
+    let uris = ways.each_ref().map(String::as_str);
     let mut command = migration.command(&servers, uris, directory.path());
     command.args(["--log", LOG, "--log-format", "json"]).stderr(File::create(&log)?);
     let (marks, samples) = follow(&servers, command)?;
@@ -85,6 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         rows: arguments.size.rows,
         dim: arguments.size.dim,
         verify: arguments.verify.clone(),
+        round_trip_milliseconds: 2 * u32::from(arguments.delay),
         seconds: marks.end - marks.begin,
         phases: timeline::phases(&spans, &calls, &samples),
     };
@@ -167,9 +178,13 @@ fn now() -> Result<f64, Failure> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rows, dim, verify, seconds, .. } = self;
+        let Self { rows, dim, verify, round_trip_milliseconds, seconds, .. } = self;
         writeln!(f, "\n{}", self.machine)?;
-        writeln!(f, "{rows} rows, dimension {dim}, --verify {verify}: {seconds:.2} s, with the log on\n")?;
+        write!(f, "{rows} rows, dimension {dim}, --verify {verify}")?;
+        if *round_trip_milliseconds > 0 {
+            write!(f, ", {round_trip_milliseconds} ms a round trip")?;
+        }
+        writeln!(f, ": {seconds:.2} s, with the log on\n")?;
         writeln!(
             f,
             "| phase                     | seconds | without a call | source, cores | target, cores | client, cores |\n\

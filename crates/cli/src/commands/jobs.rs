@@ -78,7 +78,7 @@ fn job_table(output: &Output, jobs: &[JobSummary]) -> Table {
     for job in jobs {
         table.row(vec![
             job.job_id.to_string(),
-            labels::recorded_state(lang, job.state, job.live),
+            labels::state_of_kind(lang, job.kind, &labels::recorded_state(lang, job.state, job.live)),
             format!("{}/{}", job.collections_done, job.collections_total),
             labels::rows_of_short(lang, job.rows_done, job.rows_total),
             job.created_at.clone(),

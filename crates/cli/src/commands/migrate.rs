@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use vecferry_migrate::request::parse_target_db;
 use vecferry_migrate::{
     ByWorkers, Code, DryRunReport, Exit, JobState, Lang, MaxRate, MigrateRequest, Migration, Plan, PlanFile,
-    PlanHints, PlanSummary, Problem, RbacRequest, Report, Selection, words_of,
+    PlanHints, PlanSummary, Problem, RbacRequest, Report, Selection, VerifyLevel, words_of,
 };
 use vecferry_milvus::{CollectionName, Endpoint};
 use vecferry_policy::Edition;
@@ -96,8 +96,12 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
     if args.dry_run {
         return dry_run(output, signals, &migration).await;
     }
+    let question = match migration.is_warm() {
+        true => text::start_warm_question(output.lang),
+        false => text::start_question(output.lang),
+    };
     if !args.yes
-        && let Err(exit) = ask(output, signals, text::start_question(output.lang)).await
+        && let Err(exit) = ask(output, signals, question).await
     {
         return exit;
     }
@@ -348,7 +352,10 @@ pub(crate) async fn request(
         allow_drift,
         keep_index_params,
         wait_index,
+        warm,
+        load_target,
     } = *job;
+    let verify = level(verify.into(), warm).map_err(|problem| vec![problem])?;
     let source_plan =
         PlanHints { stated: plans.source_plan.map(Into::into), cloud: source.cloud, ..PlanHints::default() };
     let target_plan = PlanHints {
@@ -363,7 +370,7 @@ pub(crate) async fn request(
         selection,
         visible_only: selected.visible_only,
         target_dbs,
-        verify: verify.into(),
+        verify,
         source_load: source_load.into(),
         source_load_parallel: usize::from(source_load_parallel),
         duplicates: duplicates.into(),
@@ -372,11 +379,25 @@ pub(crate) async fn request(
         keep_index_params,
         wait_index,
         allow_drift,
+        warm,
+        load_target,
         rbac: None,
         policy,
         source_plan,
         target_plan,
     })
+}
+
+/// How a job verifies. A warm copy is ended by a cut-over, which compares every row.
+fn level(wanted: VerifyLevel, warm: bool) -> Result<VerifyLevel, Problem> {
+    if !warm || wanted == VerifyLevel::Full {
+        return Ok(wanted);
+    }
+    let detail = Told::both(
+        "--warm can't be used with another level of --verify than `full`: the cut-over compares every row",
+        "--warm 只能与 --verify full 一起使用：切换时会逐行比对",
+    );
+    Err(Problem::new(Code::Arguments).told("detail", detail))
 }
 
 /// A built-in policy, or one in a file.

@@ -44,6 +44,10 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArg
             output.note(text::nothing_to_resume(output.lang));
             *report
         }
+        Some(Ok(Resumed::AtRest(report))) => {
+            output.note(text::at_rest(output.lang));
+            *report
+        }
         Some(Ok(Resumed::Ready(mut migration))) => {
             if let Some(max_rate) = max_rate {
                 migration.set_max_rate(max_rate);

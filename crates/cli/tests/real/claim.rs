@@ -50,7 +50,7 @@ async fn resumed(state: &Path, job_id: &JobId, source: &str, target: &str) -> Re
         Resumed::Ready(migration) => {
             migration.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap()
         }
-        Resumed::Successful(_) => panic!("it is no success any more"),
+        Resumed::Successful(_) | Resumed::AtRest(_) => panic!("it is no success any more"),
     }
 }
 

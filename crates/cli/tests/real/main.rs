@@ -29,6 +29,7 @@ mod tls;
 mod untrue;
 mod verify;
 mod visible;
+mod warm;
 mod workers;
 
 use std::sync::{LazyLock, OnceLock};

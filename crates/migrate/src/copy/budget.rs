@@ -6,6 +6,8 @@ use tokio::sync::Notify;
 
 /// Bytes that are counted as one.
 const UNIT_BYTES: usize = 4096;
+/// What is kept beside the pages of all jobs is a small part of them.
+const KEPT_SHARE: usize = 4;
 
 /// Memory that pages of all jobs may occupy between their reading and their acknowledgement.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct State {
     free: usize,
+    /// Units of what is kept beside the pages.
+    kept: usize,
     /// Jobs that share it.
     jobs: usize,
 }
@@ -25,7 +29,11 @@ struct State {
 impl Pool {
     pub(crate) fn new(bytes_max: usize) -> Arc<Self> {
         let units = (bytes_max / UNIT_BYTES).max(1);
-        Arc::new(Self { units, state: Mutex::new(State { free: units, jobs: 0 }), freed: Notify::new() })
+        Arc::new(Self {
+            units,
+            state: Mutex::new(State { free: units, kept: 0, jobs: 0 }),
+            freed: Notify::new(),
+        })
     }
 
     /// The part of a job: all of it while there is no other. A job whose target does not take its pages keeps no other job
@@ -103,7 +111,32 @@ impl Drop for Share {
     }
 }
 
+/// Memory of what is kept beside the pages; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    of_job: Arc<OfJob>,
+    units: usize,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.of_job.pool.state().kept -= self.units;
+    }
+}
+
 impl Budget {
+    /// Memory beside that of pages, for what may be given up: so much is there at once, or nothing. Whoever has some waits
+    /// for pages without keeping others from theirs.
+    pub(crate) fn keep(&self, bytes: usize) -> Option<Kept> {
+        let (pool, units) = (&self.of_job.pool, bytes.div_ceil(UNIT_BYTES));
+        let mut state = pool.state();
+        if state.kept + units > pool.units / KEPT_SHARE {
+            return None;
+        }
+        state.kept += units;
+        Some(Kept { of_job: Arc::clone(&self.of_job), units })
+    }
+
     fn units(&self, bytes: usize) -> usize {
         bytes.div_ceil(UNIT_BYTES).clamp(1, self.of_job.pool.units)
     }
@@ -146,6 +179,19 @@ mod tests {
 
     fn free(pool: &Pool) -> usize {
         pool.state().free
+    }
+
+    #[test]
+    fn what_is_kept_is_a_quarter_at_most_and_keeps_no_page_from_its_share() {
+        let pool = Pool::new(40 * UNIT_BYTES);
+        let (one, other) = (pool.budget(), pool.budget());
+        let kept = one.keep(6 * UNIT_BYTES).unwrap();
+        assert!(other.keep(5 * UNIT_BYTES).is_none());
+        let rest = other.keep(4 * UNIT_BYTES).unwrap();
+        assert!(one.keep(1).is_none());
+        assert_eq!(pool.state().free, 40);
+        drop((kept, rest));
+        assert!(one.keep(10 * UNIT_BYTES).is_some());
     }
 
     #[tokio::test]

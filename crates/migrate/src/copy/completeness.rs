@@ -91,7 +91,8 @@ impl CopyJob {
             "the source counts more rows than it returned"
         );
         if self.writes_go_on {
-            if !was_read_too_early(counted, rows_read) || split.reopened >= REOPENED_MAX {
+            let is_read_again = self.keys.can_upsert() && split.reopened < REOPENED_MAX;
+            if !is_read_again || !was_read_too_early(counted, rows_read) {
                 return Ok(End::Complete(RangeCount { counted, distinct_keys: None }));
             }
             self.wait_for_source().await?;

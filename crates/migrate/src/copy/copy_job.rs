@@ -10,6 +10,7 @@ use vecferry_store::{JobId, Position, Store};
 
 use super::budget::Budget;
 use super::pace::Pace;
+use super::progress::Marking;
 use super::quarantine::Refusals;
 use crate::event::{Event, Observer, Wait};
 use crate::plan::Keys;
@@ -48,9 +49,10 @@ pub(crate) struct CopyJob {
     pub(crate) page_bytes_target: usize,
     /// Rows that a page of that size had, so that a split need not find out anew; 0 while that is not known.
     pub(crate) page_rows: AtomicUsize,
-    /// Whether the source may be written to: what comes behind a range that was read is left to a later comparison, which
-    /// needs to know where the pages ended.
+    /// Whether the source may be written to: what comes behind a range that was read is left to a later comparison.
     pub(crate) writes_go_on: bool,
+    /// Where a later comparison may cut the keys.
+    pub(crate) marking: Marking,
     /// Which rows are compared later, by partition.
     pub(crate) sample: SampleRule,
     /// Rows that the target does not take.

@@ -22,9 +22,10 @@ mod range;
 mod reading;
 mod redivide;
 mod slice;
+mod stride;
 mod writing;
 
-pub(crate) use budget::{Budget, Pool};
+pub(crate) use budget::{Budget, Kept, Pool};
 pub(crate) use completeness::rows_of_split;
 pub(crate) use copy_job::CopyJob;
 pub use dispatch::{Dispatcher, InProcess, Slice, SliceRunner, SplitsToCopy};
@@ -37,5 +38,6 @@ pub use limits::{Limits, Resources};
 pub(crate) use lost_writers::close_lost_writers;
 pub(crate) use pace::{Pace, Places, Waits};
 pub(crate) use plan::{PartCounter, PlannedRange, plan};
+pub(crate) use progress::Marking;
 pub(crate) use quarantine::Refusals;
 pub(crate) use slice::Slices;

@@ -16,8 +16,9 @@ use super::budget::Share;
 use super::copy_job::CopyJob;
 use super::dispatch::Slice;
 use super::error::CopyError;
-use super::progress::{Copied, Held, Unrecorded};
+use super::progress::{Copied, Held, Marks, Unrecorded};
 use super::redivide::Checks;
+use super::stride::Stride;
 use super::writing::{Outgoing, Written};
 use crate::read::{PageSize, key_text, range_of};
 
@@ -49,8 +50,10 @@ pub(super) struct RangeCopy<'a, 'b> {
     out_of_time: &'a (dyn Fn() -> bool + Sync),
     checks: Checks,
     unrecorded: Unrecorded,
+    marks: Marks,
     last_key: Option<String>,
     is_first_page: bool,
+    stride: Stride,
 }
 
 impl<'a, 'b> RangeCopy<'a, 'b> {
@@ -70,7 +73,23 @@ impl<'a, 'b> RangeCopy<'a, 'b> {
         // Where an earlier slice came to the end and ran out of time before it knew.
         let last_key = split.cursor.clone();
         let (checks, unrecorded) = (Checks::new(split, mode), Unrecorded::default());
-        Ok(Self { copy, copied, range, size, mode, out_of_time, checks, unrecorded, last_key, is_first_page })
+        let marks = Marks::new(copy.marking);
+        let whole = range_of(split.after.as_deref(), split.until.as_deref())?;
+        let stride = Stride::of(&whole, split.rows_planned);
+        Ok(Self {
+            copy,
+            copied,
+            range,
+            size,
+            mode,
+            out_of_time,
+            checks,
+            unrecorded,
+            marks,
+            last_key,
+            is_first_page,
+            stride,
+        })
     }
 
     /// Copies the range to its end, or until the time is up.
@@ -98,9 +117,7 @@ impl<'a, 'b> RangeCopy<'a, 'b> {
                 }
             };
             self.last_key = Some(key_text(&last));
-            if self.copy.writes_go_on {
-                self.unrecorded.mark(&last, sent);
-            }
+            self.marks.page(&last, sent, &mut self.unrecorded);
             self.unrecorded.add(last, sent, samples);
             let stop = match prepared {
                 Ok((_, _, Next::Canceled)) => Ok(Slice::Canceled),
@@ -135,7 +152,19 @@ impl<'a, 'b> RangeCopy<'a, 'b> {
     }
 
     async fn next_page(&mut self) -> Result<(Page, Share), CopyError> {
-        self.copy.next_page(self.copied.split.partition.as_deref(), &self.range, self.size).await
+        self.size.limit(self.copy.pace.page_max());
+        let (partition, asked) = (self.copied.split.partition.as_deref(), self.size.rows());
+        if let Some(part) = self.stride.part_of(&self.range, asked) {
+            let (page, share) = self.copy.next_page(partition, &part, self.size).await?;
+            self.stride.came(asked, page.rows);
+            if page.rows > 0 {
+                self.stride.seen(part.after.as_ref(), page.rows, page.keys.as_ref());
+                return Ok((page, share));
+            }
+        }
+        let (page, share) = self.copy.next_page(partition, &self.range, self.size).await?;
+        self.stride.seen(self.range.after.as_ref(), page.rows, page.keys.as_ref());
+        Ok((page, share))
     }
 
     /// The last key that may be on the target once a page is sent. An upsert intends nothing: it can be repeated.

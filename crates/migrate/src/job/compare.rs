@@ -19,7 +19,7 @@ use crate::tuning::Tuning;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, CollectionName};
-use vecferry_store::{JobId, JobState};
+use vecferry_store::{JobId, JobKind, JobState};
 
 /// Two clusters that are compared.
 struct Compared {
@@ -73,6 +73,7 @@ pub async fn verify(
         looked.unwrap_or_else(|| Err(vec![Problem::new(Code::VerifyCanceled)]))?;
     let mut report = Report {
         job_id: JobId::generate(),
+        kind: JobKind::Plain,
         state: JobState::Failed,
         vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
         source: cluster(&source),
@@ -85,6 +86,7 @@ pub async fn verify(
         verify: request.level,
         verified: request.level,
         sample_seed: rand::random(),
+        rounds: Vec::new(),
         collections: Vec::new(),
         rbac: None,
         resource_groups: Some(Vec::new()),

@@ -129,6 +129,22 @@ pub(super) fn gaps(evidence: &Evidence, asked: Asked) -> Vec<Gap> {
     gaps
 }
 
+/// Everything that keeps the facts from showing that a collection was copied while its source could change: that each row
+/// that was read is on the target, or named as refused, under the definition of the plan. What the source holds by now, and
+/// whether the target holds the same, is no part of it.
+fn ready_gaps(evidence: &Evidence) -> Vec<Gap> {
+    if evidence.followed_later {
+        return Vec::new();
+    }
+    let needed = [
+        (evidence.copied.is_some(), Gap::CopyUnknown),
+        (evidence.definition_compared, Gap::DefinitionNotCompared),
+        (evidence.there_at_end, Gap::NotSeenAtEnd),
+    ];
+    let missing = needed.into_iter().filter_map(|(is_there, gap)| (!is_there).then_some(gap));
+    missing.chain(evidence.copied.into_iter().flat_map(copied_gaps)).collect()
+}
+
 fn copied_gaps(copied: CopiedRows) -> impl Iterator<Item = Gap> {
     let acknowledged = copied.written + copied.set_aside;
     let open = (copied.splits_open > 0).then_some(Gap::SplitsOpen(copied.splits_open));
@@ -172,12 +188,19 @@ fn accounting_gap(evidence: &Evidence, copied: CopiedRows, asked: Asked) -> Opti
 pub(super) enum Shown {
     /// A job: the facts of every planned collection, in the order of the plan.
     Job(Vec<Asked>),
+    /// A round that copied while the source could change: so many planned collections. Nothing of it shows that source and
+    /// target are equal.
+    Ready(usize),
     /// A comparison: that so many pairs of collections were compared, and are equal.
     Comparison(usize),
 }
 
 /// The state that the whole job ended in: a success only where the facts show it.
 pub(super) fn conclude(report: &mut Report, shown: Shown, canceled: bool) {
+    let reached = match shown {
+        Shown::Ready(_) => JobState::Ready,
+        Shown::Job(_) | Shown::Comparison(_) => JobState::Successful,
+    };
     let named = |complete: bool| {
         let names: Vec<_> = report
             .collections
@@ -199,11 +222,12 @@ pub(super) fn conclude(report: &mut Report, shown: Shown, canceled: bool) {
     if report.problems.is_empty() {
         report.problems = match shown {
             Shown::Job(facts) => not_shown(report, &facts),
+            Shown::Ready(planned) => not_ready(report, planned),
             Shown::Comparison(pairs) => not_compared(report, pairs),
         };
     }
     if report.state != JobState::Canceled {
-        report.state = if report.problems.is_empty() { JobState::Successful } else { JobState::Failed };
+        report.state = if report.problems.is_empty() { reached } else { JobState::Failed };
     }
     if report.state != JobState::Successful {
         report.verified = VerifyLevel::None;
@@ -212,18 +236,30 @@ pub(super) fn conclude(report: &mut Report, shown: Shown, canceled: bool) {
 
 /// What is not known of the collections of a job, although nothing went wrong.
 fn not_shown(report: &Report, facts: &[Asked]) -> Vec<Problem> {
+    let of_each = report.collections.iter().zip(facts);
+    let gaps: Vec<_> = of_each.map(|(collection, asked)| gaps(&collection.evidence, *asked)).collect();
+    missing(report, facts.len(), gaps)
+}
+
+/// What a round that copied while the source could change did not come to, although nothing went wrong.
+fn not_ready(report: &Report, planned: usize) -> Vec<Problem> {
+    let gaps = report.collections.iter().map(|collection| ready_gaps(&collection.evidence)).collect();
+    missing(report, planned, gaps)
+}
+
+/// The gaps of the collections of a job, and those that are not complete.
+fn missing(report: &Report, planned: usize, gaps: Vec<Vec<Gap>>) -> Vec<Problem> {
     let missing = |collection: &str, en: String, zh: String| {
         let problem = Problem::new(Code::EvidenceMissing).with("collection", collection);
         problem.told("detail", Told::both(en, zh)).with("job", &report.job_id)
     };
     let mut problems = Vec::new();
-    if report.collections.len() != facts.len() {
-        let (done, planned) = (report.collections.len(), facts.len());
+    let done = report.collections.len();
+    if done != planned {
         let en = format!("{planned} collections were planned, {done} processed");
         problems.push(missing("*", en, format!("计划了 {planned} 个 Collection，处理了 {done} 个")));
     }
-    for (collection, asked) in report.collections.iter().zip(facts) {
-        let gaps = gaps(&collection.evidence, *asked);
+    for (collection, gaps) in report.collections.iter().zip(gaps) {
         let mut texts: Vec<_> = gaps.iter().map(|gap| (gap.text(Lang::En), gap.text(Lang::Zh))).collect();
         if collection.phase != Phase::Done {
             texts.push(("it is not complete".to_owned(), "尚未完成".to_owned()));
@@ -263,6 +299,7 @@ mod tests {
         let cluster = || Cluster { address: String::new(), version: String::new() };
         Report {
             job_id: "j".into(),
+            kind: JobKind::Plain,
             state: JobState::Failed,
             vecferry_version: String::new(),
             source: cluster(),
@@ -275,6 +312,7 @@ mod tests {
             verify: VerifyLevel::Sample,
             verified: VerifyLevel::Sample,
             sample_seed: 0,
+            rounds: Vec::new(),
             collections,
             rbac: None,
             resource_groups: Some(Vec::new()),
@@ -367,6 +405,7 @@ mod tests {
             finished: true,
             there_at_end: true,
             source_looked_at_end: true,
+            followed_later: false,
         }
     }
 

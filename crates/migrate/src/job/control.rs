@@ -133,6 +133,8 @@ pub async fn cancel(
         };
         let before = store.collections(job_id).await.map_err(failed)?;
         let attempt = store.begin_attempt(job_id).await.map_err(failed)?;
+        // One that came to rest has put its source back.
+        let source = source.filter(|_| record.state != JobState::Ready);
         let problems = end(store, &attempt, &plan, source, target, clean, &mut removed).await;
         let after = store.collections(job_id).await.map_err(failed)?;
         let is_changed = before != after || !removed.is_empty();
@@ -183,6 +185,7 @@ fn cleaned(
     };
     Report {
         job_id: record.job_id.clone(),
+        kind: record.kind,
         state: JobState::Canceled,
         vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
         source: plan.source.clone(),
@@ -195,6 +198,7 @@ fn cleaned(
         verify: former.map_or(VerifyLevel::None, |former| former.verify),
         verified: VerifyLevel::None,
         sample_seed: record.sample_seed,
+        rounds: Vec::new(),
         collections: plan.here().map(one).collect(),
         rbac: None,
         resource_groups: plan.resource_groups.clone(),

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, CollectionName};
 use vecferry_store::{Error, JobId, Position, Store};
 
-use crate::copy::{Budget, CopyJob, Pace, Refusals};
+use crate::cluster::load_state::memory_estimate;
+use crate::copy::{Budget, CopyJob, Marking, Pace, Refusals};
 use crate::event::Observer;
 use crate::plan::splits::{SplitLimits, split_limits};
 use crate::plan::{Keys, PlannedCollection};
@@ -90,10 +91,25 @@ impl Copying {
             page_bytes_target: self.tuning.page_bytes_target,
             page_rows: AtomicUsize::new(planned.size.rows_in(self.tuning.page_bytes_target)),
             writes_go_on: self.writes_go_on,
+            marking: self.marking(planned),
             sample: SampleRule::default(),
             refusals,
             observer: Arc::clone(&self.observer),
             cancel: self.cancel.child_token(),
+        }
+    }
+
+    /// Where every row is compared in spans later.
+    fn marking(&self, planned: &PlannedCollection) -> Marking {
+        match self.verify {
+            _ if self.writes_go_on => Marking::EveryPage,
+            VerifyLevel::Full if planned.keys != Keys::Regenerated => {
+                let bytes = memory_estimate(&planned.described, planned.rows_estimate);
+                Marking::apart(self.tuning.page_bytes_target, bytes)
+            }
+            VerifyLevel::None | VerifyLevel::Count | VerifyLevel::Sample | VerifyLevel::Full => {
+                Marking::Nothing
+            }
         }
     }
 

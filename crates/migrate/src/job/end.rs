@@ -52,12 +52,21 @@ impl Job {
 
     async fn look_once_more(&self, position: Position, planned: &PlannedCollection, ended: &mut Ended) {
         let looks = async {
-            tokio::join!(self.still_there(position, planned), self.source_stayed(position, planned, ended))
+            match self.round.writes_go_on() {
+                true if ended.report.evidence.followed_later => (Ok(()), None),
+                true => (self.still_there(position, planned).await, None),
+                false => {
+                    let stayed = self.source_stayed(position, planned, ended);
+                    let (there, stayed) = tokio::join!(self.still_there(position, planned), stayed);
+                    (there, Some(stayed))
+                }
+            }
         };
         let (there, stayed) = Box::pin(self.watched(planned, looks)).await;
         let evidence = &mut ended.report.evidence;
-        (evidence.there_at_end, evidence.source_looked_at_end) = (there.is_ok(), stayed.is_ok());
-        let found: Vec<_> = [there, stayed].into_iter().filter_map(Result::err).collect();
+        evidence.there_at_end = there.is_ok();
+        evidence.source_looked_at_end = matches!(stayed, Some(Ok(())));
+        let found: Vec<_> = [Some(there), stayed].into_iter().flatten().filter_map(Result::err).collect();
         if !found.is_empty() {
             ended.report.phase = Phase::Failed;
             ended.problems.extend(found);
@@ -93,6 +102,11 @@ impl Job {
             plan.here().any(|(_, planned)| planned.source == *name || planned.target == *name)
         };
         let new: Vec<_> = names.into_iter().filter(|name| !is_known(name)).collect();
+        if self.round.writes_go_on() {
+            let job_id = self.attempt.job_id();
+            let came = |new| Problem::new(Code::CollectionsCame).with("job", job_id).told("collections", new);
+            return (!new.is_empty()).then(|| came(Told::names(&new))).into_iter().collect();
+        }
         if new.len() > NAMED_MAX {
             let detail = Told::names(&new).behind(
                 "created after the plan; this job does not copy them: ",
@@ -187,8 +201,10 @@ impl Job {
         };
         let made = target::describe_own(&self.target, &planned.target, id).await.map_err(failed)?;
         let made = made.ok_or_else(|| replaced(planned, job_id))?;
+        let is_finished = !self.round.writes_go_on();
         // What was looked at when it was complete may have been changed while others were copied.
-        let changes = target::changes_of_complete(&self.target, planned, &made, &self.cancel).await;
+        let changes =
+            target::changes_of_complete(&self.target, planned, &made, is_finished, &self.cancel).await;
         match changes.map_err(failed)? {
             None => Ok(()),
             Some(detail) => {

@@ -15,7 +15,7 @@ use crate::precheck::{self, Check, CheckId, CheckList};
 use crate::problem::{Code, Problem, Side, words_of};
 use crate::rate::MaxRate;
 use crate::rbac;
-use crate::request::{Duplicates, MigrateRequest};
+use crate::request::{Duplicates, MigrateRequest, VerifyLevel};
 use crate::tuning::Tuning;
 use std::path::Path;
 use std::sync::Arc;
@@ -79,7 +79,13 @@ impl Migration {
         let checked = async {
             let migration =
                 Box::pin(Self::checked(request, state_dir, Sampling::thorough, &mut list)).await?;
-            let asked = precheck::writers(&mut list, &migration.source, &migration.plan);
+            let (source, plan) = (&migration.source, &migration.plan);
+            let asked = async {
+                match migration.request.warm {
+                    true => precheck::writers_go_on(&mut list, source, plan).await,
+                    false => precheck::writers(&mut list, source, plan).await,
+                }
+            };
             let asked = shown(Awaited::Check { check: CheckId::Writers }, asked).await;
             asked.map_err(|error| vec![refusal(Side::Source, &error)])?;
             Ok(migration)
@@ -95,9 +101,13 @@ impl Migration {
         let checked = async {
             let mut migration =
                 Box::pin(Self::checked(request, state_dir, Sampling::brief, &mut list)).await?;
-            let looked = precheck::writers_at_start(&mut list, &migration.source, &migration.plan).await;
+            let (source, plan) = (&migration.source, &migration.plan);
+            let looked = match migration.request.warm {
+                true => precheck::writers_go_on(&mut list, source, plan).await,
+                false => precheck::writers_at_start(&mut list, source, plan).await,
+            };
             looked.map_err(|error| vec![refusal(Side::Source, &error)])?;
-            migration.counted_at = Some(began);
+            migration.counted_at = Some(began).filter(|_| !migration.request.warm);
             Ok(migration)
         };
         let checked = Box::pin(checked).await;
@@ -139,11 +149,15 @@ impl Migration {
     }
 
     async fn checked(
-        request: MigrateRequest,
+        mut request: MigrateRequest,
         state_dir: Option<&Path>,
         sampling: fn(Consistency) -> Sampling,
         list: &mut CheckList,
     ) -> Result<Self, Vec<Problem>> {
+        if request.warm {
+            // The cut-over compares every row, and drift is what it copies.
+            (request.verify, request.allow_drift) = (VerifyLevel::Full, false);
+        }
         list.not_applicable(CheckId::Role);
         precheck::endpoints(list, &request.source, &request.target).await;
         let target_plan = precheck::plan_pair(list, &request);
@@ -198,7 +212,7 @@ impl Migration {
             target_cores,
             write_quota: quota,
             one_machine,
-            verify: request.verify,
+            verify: request.verify_behind_copy(),
         };
         let parts = estimate::parts(&plan);
         let estimate = estimate::estimate(&source, &parts, circumstances, sampling(now));
@@ -259,7 +273,8 @@ impl Migration {
     /// What was made could not be removed.
     pub async fn measure_steps(&mut self, cancel: &CancellationToken) -> Result<bool, Problem> {
         let names = precheck::steps::names(&self.plan, self.job_id.as_str());
-        let measured = precheck::steps::measure(&self.target, &names, self.request.verify, cancel).await?;
+        let level = self.request.verify_behind_copy();
+        let measured = precheck::steps::measure(&self.target, &names, level, cancel).await?;
         let Some(costs) = measured else { return Ok(false) };
         self.estimate_with(costs);
         Ok(true)
@@ -361,7 +376,8 @@ impl Migration {
         };
         let mut checked = Box::pin(Self::check(request, state_dir)).await;
         let Some(mut migration) = checked.migration.take() else { return checked };
-        let mut problems = outdated(file.plan(), &migration.plan, row_tolerance_percent);
+        let follows = migration.request.warm;
+        let mut problems = outdated(file.plan(), &migration.plan, row_tolerance_percent, follows);
         problems.extend(rbac::outdated(file.plan()));
         if !problems.is_empty() {
             return PreCheck { refusals: problems, ..checked };
@@ -377,7 +393,7 @@ impl Migration {
             migration.estimate_with(costs);
         }
         // What is loaded now is what counts: it is put back so.
-        for planned in &mut migration.plan.collections {
+        for planned in migration.plan.collections.iter_mut().filter(|_| !follows) {
             if let Some(reviewed) =
                 file.plan().collections.iter().find(|of_file| of_file.source == planned.source)
             {
@@ -406,6 +422,11 @@ impl Migration {
     /// What [`Migration::run`] will do.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Whether it copies while the application still writes, and ends READY for a cut-over.
+    pub fn is_warm(&self) -> bool {
+        self.request.warm
     }
 
     /// Limits the data rate of the job, or lifts the limit that is recorded. Recorded when the job runs.

@@ -22,6 +22,7 @@ mod migration;
 mod pace;
 mod quarantine;
 mod resume;
+mod round;
 #[cfg_attr(not(test), expect(dead_code, reason = "the rounds behind the warm copy will go so"))]
 mod rounds;
 mod run;

@@ -1,11 +1,12 @@
 //! A job that goes on where an earlier attempt ended.
 
 use vecferry_milvus::{Client, Endpoint};
-use vecferry_store::{CollectionRecord, JobId, JobRecord, JobState, Store};
+use vecferry_store::{CollectionRecord, JobId, JobKind, JobRecord, JobState, RoundState, Store};
 
 use super::claim::Own;
 use super::control::unreadable;
 use super::migration::Migration;
+use super::round::carried_out;
 use super::run::replaced;
 use crate::cluster::connect::connect_both;
 use crate::cluster::connect::refusal;
@@ -23,8 +24,10 @@ use crate::tuning::Tuning;
 pub enum Resumed {
     /// It goes on.
     Ready(Box<Migration>),
-    /// Nothing is left to resume: it is complete already, or it is ready, and was not begun to be ended. This is its report.
+    /// Nothing is left to resume: it is complete already. This is its report.
     Successful(Box<Report>),
+    /// Nothing is left to resume: it is ready to be ended. This is its report.
+    AtRest(Box<Report>),
 }
 
 impl Migration {
@@ -41,13 +44,19 @@ impl Migration {
     ) -> Result<Resumed, Vec<Problem>> {
         let failed = |error: vecferry_store::Error| vec![store_problem(store, job_id.as_str(), &error)];
         let record = store.job(job_id).await.map_err(failed)?;
-        if matches!(record.state, JobState::Successful | JobState::Ready) {
+        let is_ready = record.state == JobState::Ready;
+        if is_ready || record.state == JobState::Successful {
             let report = record.report.as_deref().unwrap_or_default();
             let report = serde_json::from_str(report).map_err(|error| vec![unreadable(store, &error)])?;
-            return Ok(Resumed::Successful(Box::new(report)));
+            let report = Box::new(report);
+            return Ok(if is_ready { Resumed::AtRest(report) } else { Resumed::Successful(report) });
         }
         if store.is_live(&record.job_id).await.map_err(failed)? {
             return Err(vec![Problem::new(Code::JobIsLive).with("job", &record.job_id)]);
+        }
+        let round = store.round(&record.job_id).await.map_err(failed)?;
+        if let Some(open) = round.filter(|round| round.state == RoundState::Open) {
+            carried_out(store, &open).map_err(|problem| vec![problem])?;
         }
         let plan = read_plan(&record.plan).map_err(|error| vec![unreadable(store, &error)])?;
         let request = read_request(&record.request, &plan, source, target)
@@ -56,7 +65,8 @@ impl Migration {
         let (source, target) = connect_both(&request.source, &request.target).await?;
         let mut problems = Vec::new();
         for (planned, of_store) in plan.collections.iter().zip(&records) {
-            if planned.presence.is_here() && !of_store.done {
+            // A job that copies in rounds looks for itself, and follows what changed.
+            if planned.presence.is_here() && !of_store.done && record.kind == JobKind::Plain {
                 problems.extend(check_source(&source, planned, &record, request.allow_drift).await.err());
             }
             problems.extend(check_target(&target, planned, of_store, &record).await.err());

@@ -9,6 +9,7 @@ use super::conclusion::conclude;
 use super::copying::Copying;
 use super::drift;
 use super::end;
+use super::round::{DoneInRound, Round};
 use super::times::Times;
 use crate::cluster::load_state::memory_estimate;
 use crate::cluster::shared_flush::SharedFlush;
@@ -48,8 +49,10 @@ pub(crate) struct Job {
     pub(super) request: MigrateRequest,
     pub(super) source: Client,
     pub(super) target: Client,
-    /// Whether the source may be written to meanwhile.
-    pub(super) writes_go_on: bool,
+    /// What the attempt is a part of.
+    pub(super) round: Round,
+    /// What earlier attempts of the round completed.
+    pub(super) done_before: DoneInRound,
     pub(super) store: Arc<dyn Store>,
     pub(super) attempt: Attempt,
     /// What this process writes as.
@@ -113,7 +116,9 @@ impl Job {
         let (mut ended, mut came) = (Vec::new(), Vec::new());
         let mut rbac = None;
         if problems.is_empty() {
-            rbac = rbac::carry_out(&self.rbac_work(), plan.rbac.as_ref(), &mut problems).await;
+            if !self.round.writes_go_on() {
+                rbac = rbac::carry_out(&self.rbac_work(), plan.rbac.as_ref(), &mut problems).await;
+            }
             ended = self.collections(plan).await;
             self.look_at_end(plan, &mut ended).await;
             self.record_drift(plan, &mut ended).await;
@@ -122,6 +127,7 @@ impl Job {
         }
         let mut report = Report {
             job_id: record.job_id.clone(),
+            kind: self.round.job_kind(),
             // Until the facts show otherwise.
             state: JobState::Failed,
             vecferry_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -135,6 +141,7 @@ impl Job {
             verify: self.request.verify,
             verified: self.request.verify,
             sample_seed: self.sample_seed,
+            rounds: Vec::new(),
             collections: Vec::new(),
             warnings: rbac::warnings(plan, rbac.as_ref()),
             rbac,
@@ -149,13 +156,23 @@ impl Job {
             report.warnings.extend(outcome.warnings);
             report.collections.push(outcome.report);
         }
-        let of_came = if self.request.allow_drift { &mut report.warnings } else { &mut report.problems };
+        let is_let_pass =
+            self.request.allow_drift || came.iter().all(|came| came.code == Code::CollectionsCame);
+        let of_came = if is_let_pass { &mut report.warnings } else { &mut report.problems };
         of_came.append(&mut came);
         let unseen = drift::unseen(&report);
         report.warnings.extend(unseen);
-        report.warnings.extend(end::deletes_unseen(plan, &report));
-        let facts = plan.here().map(|(_, planned)| self.asked(planned)).collect();
-        conclude(&mut report, Shown::Job(facts), self.cancel.is_cancelled());
+        if !self.round.writes_go_on() {
+            report.warnings.extend(end::deletes_unseen(plan, &report));
+        }
+        let shown = match self.round.writes_go_on() {
+            true => Shown::Ready(plan.here().count()),
+            false => Shown::Job(plan.here().map(|(_, planned)| self.asked(planned)).collect()),
+        };
+        conclude(&mut report, shown, self.cancel.is_cancelled());
+        if report.state == JobState::Ready {
+            report.warnings.insert(0, Problem::new(Code::NotProven).with("job", &report.job_id));
+        }
         report
     }
 
@@ -201,7 +218,7 @@ impl Job {
             store: Arc::clone(&self.store),
             job_id: self.attempt.job_id().clone(),
             verify: self.request.verify,
-            writes_go_on: self.writes_go_on,
+            writes_go_on: self.round.writes_go_on(),
             sample_seed: self.sample_seed,
             budget: self.budget.clone(),
             pace: Arc::clone(&self.pace),
@@ -283,6 +300,13 @@ impl Job {
     /// One collection. What an earlier attempt completed is counted again, and only copied if that attempt did not record
     /// what its success is concluded from.
     pub(super) async fn collection(&self, position: Position, planned: &PlannedCollection) -> Ended {
+        if let Some(ended) = self.done_in_round(position) {
+            let (collection, phase) = (planned.source.clone(), ended.report.phase);
+            let (rows, bytes) = (ended.report.rows, ended.report.bytes);
+            self.observer.on_event(Event::Resumed { collection: collection.clone(), rows, bytes });
+            self.observer.on_event(Event::Phase { collection, phase });
+            return ended;
+        }
         let record = self.store.collection(self.attempt.job_id(), position).await;
         if let Ok(record) = &record
             && let Some(document) = record.report.as_ref().filter(|_| record.done)
@@ -318,22 +342,26 @@ impl Job {
     pub(super) async fn record_done(&self, position: Position, ended: &Ended) -> Result<(), Problem> {
         let failed = |error: &dyn Worded| store_failed(self.attempt.job_id(), error);
         let document = serde_json::to_string(ended).map_err(|error| failed(&error))?;
-        self.store.record_done(&self.attempt, position, document).await.map_err(|error| failed(&error))
+        let recorded = match self.round {
+            Round::Plain => self.store.record_done(&self.attempt, position, document).await,
+            Round::Numbered { .. } => self.store.record_round_done(&self.attempt, position, document).await,
+        };
+        recorded.map_err(|error| failed(&error))
     }
 
     /// The job is not over before its end is recorded.
     pub(super) async fn record_end(&self, report: &mut Report) {
         let recorded = async {
             let failed = |error: &dyn Worded| store_failed(self.attempt.job_id(), error);
+            report.rounds = self.rounds(report).await?;
             let document = serde_json::to_string(&*report).map_err(|error| failed(&error))?;
-            let (state, ended_at) = (report.state, report.ended_at.clone());
             let timed = self.times.record(&*self.store, &self.attempt).await;
             timed.map_err(|error| failed(&error))?;
-            let ended = self.store.end_attempt(&self.attempt, state, document, ended_at).await;
-            ended.map_err(|error| failed(&error))
+            self.end_attempt(report, document).await.map_err(|error| failed(&error))
         };
         if let Err(problem) = recorded.await {
             report.problems.push(problem);
+            report.rounds.clear();
             report.state = JobState::Failed;
             report.verified = VerifyLevel::None;
         }

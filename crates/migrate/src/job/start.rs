@@ -7,6 +7,7 @@ use super::history;
 use super::migration::Migration;
 use super::pace;
 use super::quarantine;
+use super::round::{Beginning, Round};
 use super::run::{Job, SOURCE_LOAD_UNITS};
 use super::times::Times;
 use crate::cluster::connect::refusal;
@@ -93,6 +94,17 @@ impl Migration {
             self.take_back(&**store, &attempt, record, is_new).await.map_err(|problem| vec![problem])?;
             return Err(vec![problem]);
         }
+        let begun = Round::begin(&**store, &attempt, &record, clock.started_at()).await;
+        let (round, done_before) = match begun {
+            Ok(Beginning::Round(round, done_before)) => (round, done_before),
+            Ok(Beginning::AtRest(report)) => {
+                return rest(&**store, &attempt, &report, clock.now()).await.map_err(|problem| vec![problem]);
+            }
+            Err(problem) => {
+                self.take_back(&**store, &attempt, record, is_new).await.map_err(|problem| vec![problem])?;
+                return Err(vec![problem]);
+            }
+        };
         let max_rate = self.max_rate_in_force(&**store, &record.job_id).await;
         let max_rate = max_rate.map_err(|problem| vec![problem])?;
         observer.on_event(Event::MaxRate { max_rate });
@@ -100,7 +112,8 @@ impl Migration {
         let of_target = self.resources.cluster(self.target.endpoint());
         let (recorder, mut recording) = history::record(observer, store, &attempt);
         let job = Job {
-            writes_go_on: record.kind == JobKind::Warm,
+            round,
+            done_before,
             store: Arc::clone(store),
             attempt,
             worker: WorkerId::generate(),
@@ -162,23 +175,35 @@ impl Migration {
         Ok(())
     }
 
-    /// Whatever the plan was waiting for, a confirmation or its turn, the source may have changed meanwhile.
-    async fn refuse_changed_source(&self) -> Result<(), Vec<Problem>> {
+    /// Whatever the plan was waiting for, a confirmation or its turn, the source may have changed meanwhile. A job that copies
+    /// in rounds takes the partitions and aliases of now, or follows them in its next round if its plan is recorded already.
+    async fn refuse_changed_source(&mut self) -> Result<(), Vec<Problem>> {
+        let source = &self.source;
         let look = |planned: &PlannedCollection| {
             let name = planned.source.clone();
-            async move { inventory::look(&self.source, &name).await }
+            async move { inventory::look(source, &name).await }
         };
         let looks: Vec<_> = self.plan.here().map(|(_, planned)| look(planned)).collect();
         let looks: Vec<_> = stream::iter(looks).buffered(LOOKS_PARALLEL).collect().await;
-        let mut problems = Vec::new();
-        for ((_, planned), now) in self.plan.here().zip(looks) {
-            let changes = match now.map_err(|error| vec![refusal(Side::Source, &error)])? {
+        let (mut problems, mut followed) = (Vec::new(), Vec::new());
+        for ((position, planned), now) in self.plan.here().zip(looks) {
+            let now = now.map_err(|error| vec![refusal(Side::Source, &error)])?;
+            let mut changes = match &now {
                 Some(now) => planned.changes_of_source(&now.described, &now.partitions, &now.aliases),
                 None => vec![SourceChange::Dropped],
             };
+            if self.request.warm {
+                changes.retain(|change| !change.can_be_followed());
+                followed.extend(now.map(|now| (position, now)));
+            }
             if !changes.is_empty() {
                 let problem = Problem::new(Code::PlanOutdated).with("collection", &planned.source);
                 problems.push(problem.told("detail", Told::parts(&SourceChange::all_told(&changes))));
+            }
+        }
+        for (position, now) in followed.into_iter().filter(|_| self.record.is_none()) {
+            if let Some(planned) = self.plan.collections.get_mut(position.index()) {
+                planned.follow(now.partitions, now.aliases);
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
@@ -232,7 +257,7 @@ impl Migration {
         });
         let new = NewJob {
             job_id: job_id.clone(),
-            kind: JobKind::Plain,
+            kind: if self.request.warm { JobKind::Warm } else { JobKind::Plain },
             source: self.source.endpoint().to_string(),
             target: self.target.endpoint().to_string(),
             request: write_request(&self.request).map_err(|error| failed(&error))?,
@@ -249,4 +274,17 @@ impl Migration {
         };
         recorded.await.map_err(|error| store_problem(store, job_id.as_str(), &error))
     }
+}
+
+/// Leaves a job READY as it was when its last round came to its end.
+async fn rest(store: &dyn Store, attempt: &Attempt, report: &str, now: String) -> Result<Report, Problem> {
+    let job_id = attempt.job_id();
+    let mut report: Report =
+        serde_json::from_str(report).map_err(|error| control::unreadable(store, &error))?;
+    report.state = JobState::Ready;
+    report.problems.clear();
+    let document = serde_json::to_string(&report).map_err(|error| control::unreadable(store, &error))?;
+    let ended = store.end_attempt(attempt, JobState::Ready, document, now).await;
+    ended.map_err(|error| store_problem(store, job_id.as_str(), &error))?;
+    Ok(report)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use vecferry_store::{CollectionProgress, JobId, JobSummary, Store};
+use vecferry_store::{CollectionProgress, JobId, JobKind, JobSummary, Store};
 
 use super::drift::updates_unseen;
 use super::history::{Passed, history};
@@ -15,7 +15,9 @@ use crate::problem::{Problem, store_problem};
 pub struct JobStatus {
     /// Its ID.
     pub job_id: String,
-    /// `PENDING`, `IN_PROGRESS`, `CANCELING`, `SUCCESSFUL`, `FAILED` or `CANCELED`.
+    /// `plain`, or `warm` for a job that copies while its source may change, and is ended by a cut-over.
+    pub kind: &'static str,
+    /// `PENDING`, `IN_PROGRESS`, `CANCELING`, `READY`, `SUCCESSFUL`, `FAILED` or `CANCELED`.
     pub state: &'static str,
     /// Whether a process runs it now.
     pub live: bool,
@@ -50,6 +52,7 @@ impl JobStatus {
     pub fn new(job: &JobSummary) -> Self {
         Self {
             job_id: job.job_id.to_string(),
+            kind: job.kind.name(),
             state: job.state.name(),
             live: job.live,
             attempts: job.attempt,
@@ -167,7 +170,9 @@ impl Status {
         part: StatusPart<'_>,
     ) -> Result<Self, vecferry_store::Error> {
         let recorded = store.collections(&job.job_id).await?;
-        let warnings = updates_unseen(recorded.iter().filter_map(|collection| {
+        // Rounds look at their source themselves; the first one does not.
+        let looked_at = recorded.iter().filter(|_| job.kind == JobKind::Plain);
+        let warnings = updates_unseen(looked_at.filter_map(|collection| {
             Some((collection.source.as_str(), collection.source_counts.as_deref()?))
         }));
         let progress = store.progress(&job.job_id).await?;

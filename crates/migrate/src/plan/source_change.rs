@@ -66,6 +66,17 @@ impl Names {
 }
 
 impl SourceChange {
+    /// Whether a job that copies in rounds goes on with the same collection, and does likewise on the target.
+    pub(crate) fn can_be_followed(&self) -> bool {
+        match self {
+            Self::Dropped | Self::Recreated | Self::Schema(_) | Self::SchemaUnknown(_) => false,
+            Self::Partitions(_)
+            | Self::Aliases(_)
+            | Self::Properties { .. }
+            | Self::RowsInNewPartitions(_) => true,
+        }
+    }
+
     /// What people are told of it, one thing after the other.
     pub(crate) fn told(&self) -> Vec<Told> {
         let one = match self {

@@ -279,6 +279,10 @@ struct StoredRequest {
     wait_index: bool,
     allow_drift: bool,
     #[serde(default)]
+    warm: bool,
+    #[serde(default)]
+    load_target: bool,
+    #[serde(default)]
     policy: Edition,
     #[serde(default)]
     source_plan: PlanHints,
@@ -304,6 +308,8 @@ pub(crate) fn write_request(request: &MigrateRequest) -> Result<String, Document
         keep_index_params: request.keep_index_params,
         wait_index: request.wait_index,
         allow_drift: request.allow_drift,
+        warm: request.warm,
+        load_target: request.load_target,
         policy: request.policy.clone(),
         source_plan: request.source_plan.clone(),
         target_plan: request.target_plan.clone(),
@@ -353,6 +359,8 @@ pub(crate) fn read_request(
         keep_index_params: stored.keep_index_params,
         wait_index: stored.wait_index,
         allow_drift: stored.allow_drift,
+        warm: stored.warm,
+        load_target: stored.load_target,
         rbac: None,
         policy: stored.policy,
         source_plan: stored.source_plan,

@@ -9,6 +9,7 @@ use super::indexes::indexes;
 use super::list::{CheckList, some_collections};
 use super::loaded::load_states;
 use super::source_release::{json_texts_not_told, newest_is_not_known, release};
+use super::warm::of_warm_copy;
 use crate::cluster::connect::{cluster, product, refusal, same_server};
 use crate::cluster::inventory::{self, Found};
 use crate::cluster::load_state;
@@ -44,6 +45,9 @@ pub(crate) async fn check(
     list.passed(CheckId::Schema, []);
     json_texts_not_told(source, &found).into_iter().for_each(|problem| list.warn(CheckId::Schema, problem));
     let new_databases = checks.on_target(list, &collections).await?;
+    if request.warm {
+        checks.problems.extend(of_warm_copy(target, &collections));
+    }
     checks.doubts.into_iter().for_each(|(id, problem)| list.warn(id, problem));
     if !checks.problems.is_empty() {
         return Err(checks.problems);

@@ -18,6 +18,7 @@ mod probe;
 mod room;
 mod source_release;
 pub(crate) mod steps;
+mod warm;
 mod writers;
 
 pub(crate) use clock::clock_skew;
@@ -27,7 +28,7 @@ pub(crate) use list::CheckList;
 pub(crate) use plans::{clusters, compute_units, message_sizes, plan_pair, within_limits};
 pub(crate) use probe::{probe_write, scratches};
 pub(crate) use room::{disk, memory, state_directory};
-pub(crate) use writers::{arriving, writers, writers_at_start};
+pub(crate) use writers::{arriving, writers, writers_at_start, writers_go_on};
 
 pub use plans::{not_running, pair_problem, plan_of};
 

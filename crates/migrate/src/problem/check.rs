@@ -127,6 +127,8 @@ const FILED: &[(Code, CheckId)] = &[
     (Code::LoadDoesNotFit, CheckId::SourceLoaded),
     (Code::TargetCannotHold, CheckId::Schema),
     (Code::AutoId, CheckId::Schema),
+    (Code::WarmAutoId, CheckId::Schema),
+    (Code::WarmUnsupported, CheckId::Versions),
     (Code::KeyNotNamable, CheckId::Schema),
     (Code::FieldNotCreatable, CheckId::Schema),
     (Code::DuplicatesRefused, CheckId::RowCounts),

@@ -30,6 +30,8 @@ pub struct Evidence {
     pub finished: bool,
     /// Whether the target still had the collection under its recorded ID when the job ended.
     pub there_at_end: bool,
+    /// Whether the source was not any more what was planned, so that the rest is left to the next round of the job.
+    pub followed_later: bool,
     /// Whether the source was looked at once more when the job ended, and had not changed since `source_after`.
     pub source_looked_at_end: bool,
 }

@@ -7,7 +7,9 @@ use vecferry_milvus::{Key, KeyRange};
 
 use super::by_key::keys_present;
 use super::expect::unrepeated;
-use crate::read::{PageSize, ReadError, Reader};
+use super::read_ahead::ReadAhead;
+use super::spans::Digests;
+use crate::read::{DigestPage, PageSize, ReadError, Reader};
 
 /// One side: its rows in key order.
 pub(crate) trait Pages {
@@ -30,6 +32,8 @@ pub(crate) trait Pages {
 pub(crate) struct Half<'a> {
     pub(crate) reader: &'a Reader,
     pub(crate) exists: bool,
+    /// What was read of it already.
+    pub(crate) ahead: Option<&'a ReadAhead>,
 }
 
 impl Pages for Half<'_> {
@@ -55,5 +59,30 @@ impl Pages for Half<'_> {
 
     async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ReadError> {
         unrepeated(self.reader, partition, keys).await
+    }
+}
+
+impl Digests for Half<'_> {
+    async fn digests(
+        &self,
+        partition: Option<&str>,
+        range: &KeyRange,
+        size: &mut PageSize,
+    ) -> Result<DigestPage, ReadError> {
+        if !self.exists {
+            return Ok(DigestPage::default());
+        }
+        if let Some(page) = self.ahead.and_then(|ahead| ahead.take(partition, range)) {
+            return Ok(page);
+        }
+        self.reader.digest_page(partition, range, size).await
+    }
+
+    async fn present(&self, partition: Option<&str>, keys: &[Key]) -> Result<BTreeSet<Key>, ReadError> {
+        Pages::present(self, partition, keys).await
+    }
+
+    async fn unrepeated(&self, partition: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ReadError> {
+        Pages::unrepeated(self, partition, keys).await
     }
 }

@@ -82,7 +82,7 @@ async fn resumed(
 ) -> Result<Report, Vec<Problem>> {
     match Migration::resume(&**store, job_id, endpoint(source), endpoint(target)).await? {
         Resumed::Ready(migration) => Ok(run(*migration, store, Arc::new(Silent)).await),
-        Resumed::Successful(report) => Ok(*report),
+        Resumed::Successful(report) | Resumed::AtRest(report) => Ok(*report),
     }
 }
 

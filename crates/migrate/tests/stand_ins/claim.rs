@@ -44,7 +44,7 @@ async fn resumed(store: &Arc<dyn Store>, job_id: &JobId, source: &StandIn, targe
         Resumed::Ready(migration) => {
             migration.run(store, Arc::new(Silent), CancellationToken::new()).await.unwrap()
         }
-        Resumed::Successful(_) => panic!("it is no success any more"),
+        Resumed::Successful(_) | Resumed::AtRest(_) => panic!("it is no success any more"),
     }
 }
 

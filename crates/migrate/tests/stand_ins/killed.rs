@@ -26,6 +26,7 @@ use vecferry_testkit::stand_in::generate::{Generated, plain};
 use vecferry_testkit::stand_in::{Gate, Interference, Key, Options, Stop, Value, Version};
 
 use super::keys::{made_by_the_server, without_keys};
+use super::warm::assert_ready;
 use super::{Silent, assert_arrived, assert_successful, endpoint, request};
 
 /// Rows a partition.
@@ -50,6 +51,7 @@ struct Scene {
     loaded: bool,
     slice_time: Duration,
     auto_id: AutoId,
+    warm: bool,
 }
 
 impl Scene {
@@ -67,7 +69,7 @@ impl Scene {
         let slice_time = if seed.is_multiple_of(2) { Duration::ZERO } else { Duration::from_secs(30) };
         let state = tempfile::tempdir().unwrap();
         let (loaded, auto_id) = (generated.loaded, AutoId::Refuse);
-        Self { source, target, gate, state, loaded, slice_time, auto_id }
+        Self { source, target, gate, state, loaded, slice_time, auto_id, warm: false }
     }
 
     /// Begins the job, or goes on with it. None if it was killed.
@@ -96,6 +98,7 @@ impl Scene {
                 let mut request = request(&self.source, &self.target);
                 request.verify = VerifyLevel::Sample;
                 request.auto_id = self.auto_id;
+                request.warm = self.warm;
                 Migration::prepare(request).await.unwrap()
             }
             Some(job) => {
@@ -103,7 +106,7 @@ impl Scene {
                 match Migration::resume(&**store, &job.job_id, source, target).await.unwrap() {
                     Resumed::Ready(migration) => *migration,
                     // It died after its last step.
-                    Resumed::Successful(report) => return *report,
+                    Resumed::Successful(report) | Resumed::AtRest(report) => return *report,
                 }
             }
         };
@@ -112,7 +115,13 @@ impl Scene {
     }
 
     fn check(&self, report: &Report, context: &str) {
-        assert_successful(report, context);
+        if self.warm {
+            assert_ready(report, context);
+            // Aliases are given by the cut-over.
+            self.target.add_alias(("default", "books"), "library");
+        } else {
+            assert_successful(report, context);
+        }
         assert_arrived(&self.source, &self.target, "books", context);
         assert_eq!(
             self.source.is_loaded("default", "books"),
@@ -166,9 +175,13 @@ fn character(number: i64) -> char {
 
 /// Kills at every number until a run is over before it comes to it. Returns how many there were.
 async fn kill_at_every(text_keys: bool, kill: impl Fn(u64) -> Kill) -> u64 {
+    kill_at_every_of(false, text_keys, kill).await
+}
+
+async fn kill_at_every_of(warm: bool, text_keys: bool, kill: impl Fn(u64) -> Kill) -> u64 {
     let generated = books(text_keys);
     for at in (1..).step_by(if text_keys { 3 } else { 1 }) {
-        let scene = Scene::new(&generated, at);
+        let scene = Scene { warm, ..Scene::new(&generated, at) };
         let context = format!("{:?}, text keys: {text_keys}", kill(at));
         if let Some(report) = Box::pin(scene.attempt(kill(at))).await {
             scene.check(&report, &context);
@@ -202,6 +215,17 @@ async fn killed_after_any_commit_of_the_record() {
         let commits = kill_at_every(text_keys, Kill::Commit).await;
         assert!(commits > 20, "only {commits} commits");
     }
+}
+
+/// A warm copy of which nobody writes to the source holds what the source does, wherever it was killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_in_a_warm_copy() {
+    for (text_keys, stop) in [(false, Stop::Before), (true, Stop::After)] {
+        let calls = kill_at_every_of(true, text_keys, |at| Kill::Call(at, stop)).await;
+        assert!(calls > 50, "only {calls} calls");
+    }
+    let commits = kill_at_every_of(true, false, Kill::Commit).await;
+    assert!(commits > 20, "only {commits} commits");
 }
 
 /// A 2.3 is loaded while it is copied to, by an index of which nothing may be left, wherever the job is killed; a
@@ -356,7 +380,7 @@ async fn killed_where_the_server_makes_the_keys() {
 }
 
 /// A row that no server takes, among others: a field has the name of a key that it has of its own.
-fn with_a_bad_row() -> (Generated, Key) {
+pub(super) fn with_a_bad_row() -> (Generated, Key) {
     let mut books = books(false);
     books.schema.fields.push(FieldSchema { nullable: true, ..field("added", DataType::Int64, &[]) });
     books.schema.enable_dynamic_field = true;

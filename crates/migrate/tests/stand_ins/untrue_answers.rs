@@ -64,7 +64,7 @@ impl Scene {
         let (source, target) = (self.request.source.clone(), self.request.target.clone());
         match Migration::resume(&*store, job_id, source, target).await.unwrap() {
             Resumed::Ready(migration) => Box::pin(self.carry_out(*migration)).await,
-            Resumed::Successful(report) => *report,
+            Resumed::Successful(report) | Resumed::AtRest(report) => *report,
         }
     }
 

@@ -4,6 +4,8 @@ vecferry_words::sentences! {
     pub,
     /// Name of a column.
     collection "collection" "Collection";
+    /// Heading of what is left to be done once a job is ready.
+    checklist "To switch" "切换步骤";
     /// Name of a column.
     collections "collections" "Collection 数";
     /// Name of a column.

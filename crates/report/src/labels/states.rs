@@ -2,7 +2,7 @@
 
 use vecferry_migrate::JobState;
 use vecferry_migrate::event::Phase;
-use vecferry_migrate::report::IndexReport;
+use vecferry_migrate::report::{IndexReport, JobKind, RoundKind, RoundState};
 use vecferry_words::Lang;
 
 use crate::figures;
@@ -39,6 +39,32 @@ pub fn recorded_state(lang: Lang, state: JobState, live: bool) -> String {
     match (state.is_open() || state == JobState::Pending, live) {
         (true, false) => lang.pick(format!("{state} (interrupted)"), format!("{state}（已中断）")),
         (true, true) | (false, _) => state.to_string(),
+    }
+}
+
+/// The state of a job with how it copies, where that is not in one go.
+pub fn state_of_kind(lang: Lang, kind: JobKind, state: &str) -> String {
+    match kind {
+        JobKind::Plain => state.to_owned(),
+        JobKind::Warm => lang.pick(format!("{state}, warm"), format!("{state}，预复制")),
+    }
+}
+
+/// What a round is for.
+pub fn round_kind(lang: Lang, kind: RoundKind) -> &'static str {
+    match kind {
+        RoundKind::Warm => lang.pick("warm copy", "预复制"),
+        RoundKind::CatchUp => lang.pick("catch-up", "更新"),
+        RoundKind::CutOver => lang.pick("cut-over", "切换"),
+    }
+}
+
+/// Where a round is.
+pub fn round_state(lang: Lang, state: RoundState) -> &'static str {
+    match state {
+        RoundState::Open => lang.pick("not complete", "未完成"),
+        RoundState::Done => lang.pick("complete", "已完成"),
+        RoundState::Failed => lang.pick("failed", "失败"),
     }
 }
 

@@ -3,7 +3,9 @@ use std::time::Instant;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use vecferry_migrate::event::Bottleneck;
-use vecferry_migrate::report::{Evidence, IndexReport, PaceReport, WaitReport};
+use vecferry_migrate::report::{
+    Evidence, IndexReport, JobKind, PaceReport, RoundKind, RoundState, WaitReport,
+};
 
 use super::*;
 
@@ -77,6 +79,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
     };
     Report {
         job_id: "01985a3f-77c2-7d10-9a5e-3c1f0b6d2a44".into(),
+        kind: JobKind::Plain,
         state,
         vecferry_version: "0.1.0".to_owned(),
         source: cluster("http://milvus-old.internal:19530", "Milvus 2.3.5"),
@@ -89,6 +92,7 @@ fn report(state: JobState, collections: Vec<CollectionReport>) -> Report {
         verify: VerifyLevel::Sample,
         verified: if state == JobState::Successful { VerifyLevel::Sample } else { VerifyLevel::None },
         sample_seed: 8_273_645_511_203,
+        rounds: Vec::new(),
         rbac: None,
         resource_groups: Some(Vec::new()),
         collections,
@@ -502,4 +506,49 @@ fn the_time_of_all_attempts_and_the_share_of_an_index_are_shown_as_what_they_are
     assert!(plain.contains("built 95.0 s after the start"), "{plain}");
     assert!(html(&report, Lang::Zh, None).contains("（3 次尝试）"));
     assert!(!html(&successful(), Lang::En, None).contains("attempts"));
+}
+
+/// Copied, and nothing known of it yet.
+fn ready() -> Report {
+    let round = |number, state| RoundReport {
+        number,
+        kind: RoundKind::Warm,
+        state,
+        started_at: "2026-07-28T23:10:05.123Z".to_owned(),
+        ended_at: None,
+        seconds: 396.7,
+        rows: 1_302_311,
+        bytes: 4_000_000_000,
+    };
+    let unproved = |name, rows| CollectionReport { verification: None, ..collection(name, rows) };
+    Report {
+        kind: JobKind::Warm,
+        rounds: vec![round(1, RoundState::Done)],
+        verify: VerifyLevel::Full,
+        ..report(JobState::Ready, vec![unproved("books", 1_204_311), unproved("faces", 98_000)])
+    }
+}
+
+#[test]
+fn a_job_that_is_ready_claims_nothing_and_says_what_comes_next() {
+    let record = Some(" --state-dir d");
+    for (lang, says) in [
+        (
+            Lang::En,
+            ["It is not verified yet", "warm copy", "Stop all writers of the source.", "Not verified"],
+        ),
+        (Lang::Zh, ["尚未校验", "预复制", "停止对源集群的所有写入。", "未校验"]),
+    ] {
+        let page = html(&ready(), lang, record);
+        for says in says {
+            assert!(page.to_lowercase().contains(&says.to_lowercase()), "{says} is missing");
+        }
+        let command = "<code>vecferry cutover --state-dir d 01985a3f-77c2-7d10-9a5e-3c1f0b6d2a44</code>";
+        assert!(page.contains(command));
+        assert!(page.contains("READY") && page.contains("class=\"verdict caution\""));
+        assert!(!page.contains("<tr class=\"good\">") && !page.contains("vecferry load"));
+    }
+    assert_eq!(Verdict::of(&ready(), Lang::En).tone, "caution");
+    let plain = html(&successful(), Lang::En, None);
+    assert!(!plain.contains("id=\"rounds\""));
 }

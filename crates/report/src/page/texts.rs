@@ -129,6 +129,13 @@ labels! {
     not_there "not created" "未创建";
     none "–" "–";
 
+    /* Rounds of a job that copies while its source may change. */
+    rounds "Rounds" "各轮";
+    round "Round" "轮次";
+    round_kind "What it does" "类型";
+    round_state "State" "状态";
+    round_rows "Rows written" "写入行数";
+
     /* One collection. */
     details "Collection by collection" "各 Collection 详情";
     details_hint "Expand a line to see partitions, differences, indexes and counts."

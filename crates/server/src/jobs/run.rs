@@ -185,7 +185,7 @@ async fn carried_out(
         () = canceled.cancelled() => return Err(Stopped::Canceled),
     };
     let mut migration = match prepared {
-        Resumed::Successful(report) => return Ok(*report),
+        Resumed::Successful(report) | Resumed::AtRest(report) => return Ok(*report),
         Resumed::Ready(migration) => migration.with_resources(service.resources()),
     };
     migration.probe_write(canceled).await.map_err(Stopped::Refused)?;

@@ -40,7 +40,7 @@ impl<'a> Work<'a> {
     /// behind the copy.
     pub(super) async fn load_early(&mut self) -> Result<(), Stop> {
         let (job, planned, job_id) = (self.job, self.planned, self.job.attempt.job_id());
-        if !flat_index::is_wanted(&job.target, planned, job_id) {
+        if !self.may_have_flat_indexes() {
             return Ok(());
         }
         if job.attempt.number() > 1 {

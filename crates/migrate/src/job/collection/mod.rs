@@ -2,6 +2,7 @@
 
 mod definition;
 mod early;
+mod followed;
 mod rows;
 mod source;
 mod verified;
@@ -17,8 +18,8 @@ use vecferry_store::{JobId, Position};
 use crate::cluster::connect::{denied, of_server};
 use crate::cluster::retry::WaitError;
 use crate::event::{Event, Phase};
-use crate::job::drift;
 use crate::job::run::{Ended, Job, replaced};
+use crate::job::{drift, every_row};
 use crate::plan::PlannedCollection;
 use crate::problem::store_failed;
 use crate::problem::{Code, Problem, Side, Told, Worded, words_of};
@@ -81,7 +82,10 @@ pub(super) async fn migrate(job: &Job, position: Position, planned: &PlannedColl
         _ if job.cancel.is_cancelled() => Err(Stop::Canceled),
         Ok(record) => {
             job.times.begin_collection(position, &record);
-            work.run().await
+            match work.run().await {
+                Err(Stop::Problem(problem)) if job.round.writes_go_on() => work.leave_to_next(problem).await,
+                ended => ended,
+            }
         }
         Err(error) => Err(work.store_failed(error)),
     };
@@ -189,6 +193,8 @@ struct Work<'a> {
     early: Option<Early<'a>>,
     /// An index may be there with which the target is loaded to be compared.
     flat: bool,
+    /// Where its keys may be cut when every row is compared, and what was read of the source for that.
+    cuts: Option<every_row::Cuts>,
     /// It was compared, and its planned indexes are begun when all others were compared as well.
     is_put_off: bool,
 }
@@ -211,6 +217,7 @@ impl<'a> Work<'a> {
             writes_looked_for: None,
             early: None,
             flat: false,
+            cuts: None,
             is_put_off: false,
         }
     }
@@ -330,7 +337,11 @@ impl<'a> Work<'a> {
     /// What comes behind the comparison and the indexes.
     async fn complete(&mut self) -> Result<(), Stop> {
         self.look_again().instrument(stage("look_again")).await?;
-        self.finish().instrument(stage("finish")).await?;
+        match self.job.round.writes_go_on() {
+            // Aliases and late properties are the last thing that a cut-over does.
+            true => self.tell_rejected_so_far().await?,
+            false => self.finish().instrument(stage("finish")).await?,
+        }
         self.leave().instrument(stage("leave")).await
     }
 
@@ -364,6 +375,9 @@ impl<'a> Work<'a> {
         looked: Option<Looked>,
     ) -> Result<(Expected, Option<Held<'a>>), Stop> {
         let (copied, held) = self.copy_source(made, looked).instrument(stage("copy")).await?;
+        if self.job.round.writes_go_on() {
+            return self.store_copied(held).await.map(|()| (Expected::default(), None));
+        }
         let rows = self.report.rows;
         if rows > 0 {
             self.enter(Phase::Flushing);
@@ -387,7 +401,7 @@ impl<'a> Work<'a> {
 
     /// What changed on the source, and whether the target's definition is the planned one.
     async fn look_again(&mut self) -> Result<(), Stop> {
-        if self.writes_looked_for.is_none() {
+        if self.writes_looked_for.is_none() && !self.job.round.writes_go_on() {
             let writes = self.writes_since_copy().await?;
             self.tell_writes(writes);
         }
@@ -421,7 +435,10 @@ impl<'a> Work<'a> {
                 .await
                 .map_err(|error| self.target_failed(error))?;
         }
-        self.leave_unloaded().await?;
+        match self.job.round.writes_go_on() && self.job.request.load_target {
+            true => self.leave_loaded().await?,
+            false => self.leave_unloaded().await?,
+        }
         let seconds = self.job.times.seconds();
         self.report.indexes = target::index_report(&self.job.target, &self.planned.target, seconds)
             .await

@@ -25,24 +25,30 @@ use vecferry_store::{JobId, NewSplit, Quarantined, SplitId, Writer};
 impl<'a> Work<'a> {
     /// Rows that the target refuses make the job fail, whatever else was proved.
     pub(super) async fn tell_quarantined(&mut self) -> Result<(), Stop> {
+        let refused = self.quarantined_problem(Code::RowsQuarantined).await?;
+        self.problems.extend(refused);
+        Ok(())
+    }
+
+    /// What is told of rows that the target refuses, if there are any.
+    pub(super) async fn quarantined_problem(&self, code: Code) -> Result<Option<Problem>, Stop> {
         let rows = self.quarantined().await?;
         if rows.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let shown = rows.iter().take(QUARANTINED_NAMED).map(|row| {
             let key = key_of(&row.key).map_or_else(|_| row.key.clone(), |key| key.to_string());
             format!("{key}: {}", row.reason)
         });
         let (job_id, store) = (self.job.attempt.job_id(), &self.job.store);
-        self.problems.push(
-            Problem::new(Code::RowsQuarantined)
+        Ok(Some(
+            Problem::new(code)
                 .with("collection", &self.planned.source)
                 .with("rows", rows.len())
                 .with("first", shown.collect::<Vec<_>>().join("; "))
                 .with("file", quarantine::place(&**store, job_id))
                 .with("job", job_id),
-        );
-        Ok(())
+        ))
     }
 
     pub(super) async fn quarantined(&self) -> Result<Vec<Quarantined>, Stop> {
@@ -192,7 +198,7 @@ impl<'a> Work<'a> {
             let whole = PlannedRange { range: KeyRange::default(), rows: *rows };
             let ranges =
                 plan(&counter, whole, is_text, limits).await.map_err(|error| self.source_failed(error))?;
-            let ranges = match self.job.writes_go_on {
+            let ranges = match self.job.round.writes_go_on() {
                 true => ended(&counter, ranges, is_text).await.map_err(|error| self.source_failed(error))?,
                 false => ranges,
             };

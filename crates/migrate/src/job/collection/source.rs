@@ -53,6 +53,11 @@ impl<'a> Work<'a> {
     /// A collection that cannot be read, for want of an index, was planned because it holds no rows. It must hold none at
     /// the end either.
     pub(super) async fn look_at_unreadable(&mut self) -> Result<(), Stop> {
+        if self.job.round.writes_go_on() {
+            // The cut-over looks whether rows came.
+            self.report.evidence.copied = Some(CopiedRows::default());
+            return Ok(());
+        }
         let rows = self.job.rows_of_unreadable(self.planned).await;
         let (rows, name) = (rows.map_err(|error| self.source_failed(error))?, &self.planned.source);
         let counted = || Some(CountedRows { whole: rows, ..CountedRows::default() });
@@ -170,7 +175,11 @@ impl<'a> Work<'a> {
             }
         };
         let looked = Looked { before: self.record_before(&looked.before).await?, ..looked };
-        self.refuse_ghosts(&looked.before)?;
+        match self.refuse_ghosts(&looked.before) {
+            // There is time until the cut-over, which refuses them.
+            Err(Stop::Problem(ghosts)) if self.job.round.writes_go_on() => self.warnings.push(ghosts),
+            refused => refused?,
+        }
         self.tell_writes_arriving(&looked.before);
         let parts = self.copy(made, &looked).await?;
         let Looked { reader, before, .. } = looked;
@@ -229,6 +238,12 @@ impl<'a> Work<'a> {
     /// Rows of each part now, and the stored segments where no earlier attempt looked at them.
     async fn rows_before(&self, reader: &Reader) -> Result<Holding, Stop> {
         let job = self.job;
+        if job.round.writes_go_on() {
+            // To divide it, and to show how far the copy is; nothing is concluded from it.
+            let counted = self.count_source(reader).await.map_err(|error| self.source_failed(error))?;
+            let (counts, whole) = (self.by_part(&counted), Some(counted.whole));
+            return Ok(Holding { counts, whole, ..Holding::default() });
+        }
         let look = self.stored_before().await?;
         let stored_rows = look.as_ref().and_then(Look::stored_rows);
         // After a flush, all rows are in the stored segments.

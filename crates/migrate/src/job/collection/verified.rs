@@ -11,6 +11,7 @@ use crate::event::{Awaited, Phase};
 use crate::flat_index;
 use crate::job::drift;
 use crate::job::every_row;
+use crate::job::round::Round;
 use crate::job::run::Job;
 use crate::job::{differences, without_keys};
 use crate::plan::splits::split_limits;
@@ -25,6 +26,8 @@ use crate::report::new_verification;
 use crate::request::VerifyLevel;
 use crate::target;
 use crate::verify::{Expected, Outcome};
+use futures_util::future::{Either, select};
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Collection, CollectionName, Error, Flavor, LoadState};
@@ -38,6 +41,22 @@ pub(super) async fn flush_target(job: &Job, planned: &PlannedCollection) -> Resu
     flush::wait_until_flushed(target, Side::Target, name, &handle, cancel).await
 }
 
+/// Does something meanwhile, which is asked to end when the first is done.
+async fn beside<T>(
+    first: impl Future<Output = T>,
+    meanwhile: impl Future<Output = ()>,
+    end: impl FnOnce(),
+) -> T {
+    match select(pin!(first), pin!(meanwhile)).await {
+        Either::Left((done, meanwhile)) => {
+            end();
+            meanwhile.await;
+            done
+        }
+        Either::Right(((), first)) => first.await,
+    }
+}
+
 impl<'a> Work<'a> {
     /// The target is compared with the source, and begins its indexes: behind the comparison where it can be loaded
     /// without them.
@@ -47,6 +66,11 @@ impl<'a> Work<'a> {
         expected: &Expected,
     ) -> Result<(), Stop> {
         let job = self.job;
+        if job.round.writes_go_on() {
+            // What is compared now says nothing about what the source holds in the end.
+            self.enter(Phase::Indexing);
+            return self.create_indexes(&job.cancel).await;
+        }
         let doubts = job.store.doubts(job.attempt.job_id(), self.position).await;
         let in_doubt = !doubts.map_err(|error| self.store_failed(error))?.is_empty();
         let is_proved = in_doubt || job.request.verify != VerifyLevel::None;
@@ -91,9 +115,16 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Whether the target is loaded with indexes for which nothing is built. A job that copies in rounds begins the planned
+    /// ones at once: others would have to be taken away while nobody writes.
+    pub(super) fn may_have_flat_indexes(&self) -> bool {
+        let job = self.job;
+        job.round == Round::Plain && flat_index::is_wanted(&job.target, self.planned, job.attempt.job_id())
+    }
+
     async fn remove_flat_indexes(&mut self, cancel: &CancellationToken) -> Result<(), Stop> {
         let (target, planned, job_id) = (&self.job.target, self.planned, self.job.attempt.job_id());
-        if flat_index::is_wanted(target, planned, job_id) {
+        if self.may_have_flat_indexes() {
             let removed = flat_index::remove(target, planned, job_id, cancel).await;
             removed.map_err(|error| self.target_failed(error))?;
         }
@@ -105,8 +136,7 @@ impl<'a> Work<'a> {
     /// has them built as early as can be.
     async fn create_flat_indexes(&mut self) -> Result<bool, Stop> {
         let (job, planned, job_id) = (self.job, self.planned, self.job.attempt.job_id());
-        let is_wanted = flat_index::is_wanted(&job.target, planned, job_id);
-        if !is_wanted || job.request.wait_index || self.report.rows == 0 {
+        if !self.may_have_flat_indexes() || job.request.wait_index || self.report.rows == 0 {
             return Ok(false);
         }
         self.flat = true;
@@ -198,8 +228,31 @@ impl<'a> Work<'a> {
     }
 
     async fn load_and_compare(&mut self, made: &Collection, expected: &Expected) -> Result<Outcome, Stop> {
-        self.load_target(made, self.report.rows).await?;
+        let cuts = self.cuts().await?;
+        let load = self.load_target(made, self.report.rows);
+        let loaded = match &cuts {
+            // An earlier attempt may have compared some of it.
+            Some(cuts) if self.job.attempt.number() == 1 => {
+                // A server that loads mostly waits for itself.
+                let reading = every_row::read_ahead(self.job, self.planned, cuts);
+                beside(load, reading, || cuts.end_read_ahead()).await
+            }
+            Some(_) | None => load.await,
+        };
+        loaded?;
+        self.cuts = cuts;
         self.compare_loaded(made, expected, false).await
+    }
+
+    /// Where the keys may be cut, if every row is compared by its key.
+    async fn cuts(&self) -> Result<Option<every_row::Cuts>, Stop> {
+        let is_wanted =
+            self.job.request.verify == VerifyLevel::Full && self.planned.keys != Keys::Regenerated;
+        if !is_wanted || !self.planned.readable {
+            return Ok(None);
+        }
+        let cuts = every_row::Cuts::recorded(self.job, self.position).await;
+        cuts.map(Some).map_err(|error| self.not_verified(error))
     }
 
     /// Compares the target, which is loaded. With `is_early` nothing is done about differences: a server that brings rows
@@ -258,8 +311,9 @@ impl<'a> Work<'a> {
             }
         } else if self.job.request.verify == VerifyLevel::Full {
             let set_aside = self.set_aside().await?;
+            let cuts = self.cuts.take();
             let every_row =
-                every_row::after_copy(self.job, self.planned, &of_target, self.position, set_aside);
+                every_row::after_copy(self.job, self.planned, &of_target, self.position, set_aside, cuts);
             let mut compared = Box::pin(every_row).await.map_err(|error| self.not_verified(error))?;
             let gone = self.report.rows.saturating_sub(compared.source_rows);
             if drift::expires(self.planned) && (1..=gone).contains(&compared.findings.extra.rows) {
@@ -275,6 +329,12 @@ impl<'a> Work<'a> {
             outcome.rows_compared_before = compared.rows_compared_before;
         }
         Ok(outcome)
+    }
+
+    /// The right to have the target loaded, by how large it is.
+    pub(super) async fn turn_to_load(&self) -> Result<tokio::sync::SemaphorePermit<'a>, Stop> {
+        let bytes = memory_estimate(&self.planned.described, self.report.rows);
+        self.turn_of_target(crate::job::run::target_load_units(bytes, self.job.limits)).await
     }
 
     /// The right to have the target loaded with it.

@@ -34,6 +34,7 @@ pub(super) async fn compare_every_row(
                 set_aside: std::collections::BTreeSet::new(),
                 observer: sides.observer,
                 memory: None,
+                cuts: None,
             };
             let mut finding = Finding::new(name);
             let compared = if repair {

@@ -1,5 +1,6 @@
 //! Comparisons of every row of one collection while both sides are loaded, and their repair.
 
+mod cuts;
 mod parts;
 mod pass;
 mod ranges;
@@ -13,6 +14,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use vecferry_milvus::{CollectionName, Key, KeyRange, RowSelection};
 use vecferry_store::Position;
 
+pub(super) use self::cuts::Cuts;
 use self::parts::PartOf;
 pub(super) use self::parts::{partitions, parts, parts_of};
 use self::pass::Pass;
@@ -41,6 +43,8 @@ pub(super) struct Pair<'a> {
     pub(super) observer: &'a dyn Observer,
     /// Where it is recorded how far the comparison is; nowhere for one that is not part of a job.
     pub(super) memory: Option<Memory<'a>>,
+    /// Where the keys may be cut; none where nobody knows.
+    pub(super) cuts: Option<Cuts>,
 }
 
 /// What a comparison of every row came to.
@@ -84,7 +88,7 @@ impl Pair<'_> {
         let ranges = self.ranges(&counts).await?;
         let rows_compared_before = ranges.iter().map(|todo| todo.known.rows_compared).sum();
         let rows_total = Some(counts.iter().map(|(of_source, _)| of_source).sum());
-        let pass = Pass::new(self, repair, rows_total);
+        let pass = Pass::new(self, repair, rows_total).of_ranges(&ranges);
         let mut by_part = vec![FullOutcome::default(); self.parts.len()];
         for (index, outcome) in pass.compare_all(ranges).await? {
             by_part[index].add(outcome);
@@ -128,6 +132,20 @@ impl Pair<'_> {
     }
 }
 
+/// Reads the source as of now.
+async fn source_of(job: &Job, planned: &PlannedCollection) -> Result<Reader, ReadError> {
+    let reader = reader(Side::Source, &job.source, &planned.described, &planned.described, &job.cancel);
+    Ok(reader.fresh().await?)
+}
+
+/// Reads of the source what there is memory for, before the target can be read. What fails is left to the comparison.
+pub(super) async fn read_ahead(job: &Job, planned: &PlannedCollection, cuts: &Cuts) {
+    match source_of(job, planned).await {
+        Ok(source) => cuts.read_ahead(&source).await,
+        Err(error) => tracing::debug!(%error, "the source is not read ahead"),
+    }
+}
+
 /// Compares every row after a copy, while both sides are loaded. Some rows are known to be missing on the target.
 pub(super) async fn after_copy(
     job: &Job,
@@ -135,13 +153,12 @@ pub(super) async fn after_copy(
     target: &Reader,
     position: Position,
     set_aside: BTreeSet<(Option<String>, Key)>,
+    cuts: Option<Cuts>,
 ) -> Result<Compared, ReadError> {
     if !planned.readable {
         return Ok(Compared::default());
     }
-    let source = reader(Side::Source, &job.source, &planned.described, &planned.described, &job.cancel)
-        .fresh()
-        .await?;
+    let source = source_of(job, planned).await?;
     let parts = planned.parts();
     let parts: Vec<_> = parts.iter().map(Option::as_deref).collect();
     let pair = Pair {
@@ -152,6 +169,7 @@ pub(super) async fn after_copy(
         set_aside,
         observer: &*job.observer,
         memory: Some(Memory { store: &*job.store, attempt: &job.attempt, position }),
+        cuts,
     };
     // What the source's counts say was found out right after the copy.
     let mut finding = Finding::new(&planned.source);

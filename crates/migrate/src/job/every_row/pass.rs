@@ -11,7 +11,7 @@ use super::ranges::Todo;
 use super::{Pair, RANGES_PARALLEL};
 use crate::event::Event;
 use crate::read::ReadError;
-use crate::verify::{Follow, FullOutcome, Half, Layout, Repair, Step, full};
+use crate::verify::{Cut, Follow, FullOutcome, Half, Layout, Repair, Step, by_spans, full};
 
 /// How often it is recorded how far a range is compared.
 const RECORD_INTERVAL: Duration = Duration::from_millis(500);
@@ -39,12 +39,21 @@ pub(super) struct Pass<'a> {
     repair: Option<&'a Repair<'a>>,
     /// Rows of the source that are compared in all, for the progress; `None` for a second look.
     rows_total: Option<u64>,
+    /// Ranges that are compared at the same time.
+    ranges: usize,
     hull: Mutex<Hull>,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(pair: &'a Pair<'a>, repair: Option<&'a Repair<'a>>, rows_total: Option<u64>) -> Self {
-        Self { pair, repair, rows_total, hull: Mutex::default() }
+        Self { pair, repair, rows_total, ranges: RANGES_PARALLEL, hull: Mutex::default() }
+    }
+
+    /// Where there are few ranges, each is read by several queries at the same time.
+    pub(super) fn of_ranges(mut self, ranges: &[Todo]) -> Self {
+        let open = ranges.iter().filter(|todo| !todo.is_done).count();
+        self.ranges = open.clamp(1, RANGES_PARALLEL);
+        self
     }
 
     /// Takes a range to hold differences.
@@ -69,11 +78,20 @@ impl<'a> Pass<'a> {
         let (source, target) = (&self.pair.source, &self.pair.target);
         let set_aside = &self.pair.set_aside;
         let layout = Layout { key_field: &source.key_field, columns: &source.columns, set_aside };
-        let of_source = Half { reader: source, exists: part.in_source };
-        let of_target = Half { reader: target, exists: part.in_target };
+        let ahead = self.pair.cuts.as_ref().map(|cuts| &cuts.ahead);
+        let of_source = Half { reader: source, exists: part.in_source, ahead };
+        let of_target = Half { reader: target, exists: part.in_target, ahead: None };
         let partition = part.partition.as_deref();
-        let compared = full(&of_source, &of_target, layout, partition, todo.range, &follow);
-        outcome.add(Box::pin(compared).await?);
+        outcome.add(match &self.pair.cuts {
+            Some(cuts) => {
+                let marks = cuts.within(partition, &todo.range);
+                let readers = RANGES_PARALLEL.div_ceil(self.ranges);
+                let cut = Cut { marks, readers, budget: &cuts.budget };
+                let compared = by_spans(&of_source, &of_target, layout, partition, todo.range, cut, &follow);
+                Box::pin(compared).await?
+            }
+            None => Box::pin(full(&of_source, &of_target, layout, partition, todo.range, &follow)).await?,
+        });
         if let (Some(memory), Some(id)) = (&self.pair.memory, comparison_id) {
             memory.advance(id, None, &outcome).await?;
         }

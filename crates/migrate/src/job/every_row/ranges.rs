@@ -54,6 +54,10 @@ impl Pair<'_> {
     /// Ranges of a part of about the same number of rows, so that one large part is not compared by one task alone.
     async fn divide(&self, part: &PartOf, counted: u64) -> Result<Vec<KeyRange>, ReadError> {
         let wanted = RANGES_PARALLEL.div_ceil(self.parts.len());
+        let by_marks = self.cuts.as_ref().and_then(|cuts| cuts.divide(part.partition.as_deref(), wanted));
+        if let Some(ranges) = by_marks {
+            return Ok(ranges);
+        }
         if wanted < 2 || counted < DIVIDED_ROWS_MIN {
             return Ok(vec![KeyRange::default()]);
         }

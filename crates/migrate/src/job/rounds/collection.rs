@@ -16,7 +16,7 @@ use crate::read::{CountedRows, ReadError, Reader, key_of};
 use crate::verify::Layout;
 use crate::verify::mend::{AgainRange, MendError, MendFacts, MendTuning, MendWith, Mender, ToMend};
 use crate::verify::spans::{
-    Mark, SpanComparison, SpanTuning, SpannedPart, Spans, SpansOutcome, UnfitMarks, Writers,
+    Differing, Mark, SpanComparison, SpanTuning, SpannedPart, Spans, SpansOutcome, UnfitMarks, Writers,
 };
 
 /// Name of the fact that this records.
@@ -187,6 +187,7 @@ impl RoundPair<'_> {
             partition: part.partition.clone(),
             in_source: part.in_source,
             in_target: part.in_target,
+            range: KeyRange::default(),
             marks: known.get(&part.partition).cloned().unwrap_or_default(),
         };
         self.parts.iter().map(part).collect()
@@ -218,6 +219,7 @@ impl RoundPair<'_> {
             },
             spans,
             writers: self.writers,
+            differing: Differing::Told,
             tuning: &self.tuning.spans,
             budget: self.budget,
         };

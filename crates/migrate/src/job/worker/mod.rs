@@ -20,7 +20,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use vecferry_milvus::{Client, Endpoint};
-use vecferry_store::{Control, JobId, JobKind, Position, SplitId, Store, WorkerId};
+use vecferry_store::{Control, JobId, Position, SplitId, Store, WorkerId};
 
 pub use self::by_workers::ByWorkers;
 use self::failures::Failures;
@@ -83,7 +83,8 @@ impl Worker {
             target: target.clone(),
             job_id: job_id.clone(),
             verify: request.verify,
-            writes_go_on: record.kind == JobKind::Warm,
+            // Each collection is asked for when it is opened: another round may be under way by then.
+            writes_go_on: false,
             sample_seed: record.sample_seed,
             budget: resources.budget(),
             pace: Arc::new(Pace::new(places, max_rate)),

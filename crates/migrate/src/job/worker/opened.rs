@@ -9,7 +9,9 @@ use vecferry_store::{Position, Writer};
 use super::Worker;
 use crate::copy::{CopyError, CopyJob, close_lost_writers};
 use crate::job::claim::Own;
+use crate::job::copying::Copying;
 use crate::job::drift::Holding;
+use crate::job::round::Round;
 use crate::job::run::replaced;
 use crate::plan::PlannedCollection;
 use crate::problem::{Side, Told, Worded, words_of};
@@ -71,6 +73,8 @@ impl Worker {
         let source = reader(Side::Source, &self.source, described, described, &copying.cancel);
         // The job looked at the source before it let workers in.
         let source = source.fresh().await.map_err(CopyError::Source)?;
+        let round = Round::under_way(&**store, &store.job(job_id).await?).await?;
+        let copying = Copying { writes_go_on: round.writes_go_on(), ..copying.clone() };
         let copy = copying.of_splits(position, planned, &source, &before.counts, write_name.clone()).await?;
         let (writer, target_name) = (writer.clone(), made.name.clone());
         Ok(Opened { writer, copy, target_name, write_name, is_closed: AtomicBool::new(false) })

@@ -85,6 +85,7 @@ async fn compare(
             partition: partition.clone(),
             in_source: true,
             in_target: true,
+            range: KeyRange::default(),
             marks: known.map(mark).collect(),
         }
     };
@@ -95,7 +96,14 @@ async fn compare(
     let tuning = SpanTuning { span_bytes: 2000, readers: 3, piece_rows_max: 50 };
     let budget = Pool::new(1 << 20).budget();
     let writers = Writers::Stopped;
-    let comparison = SpanComparison { layout, spans: &spans, writers, tuning: &tuning, budget: &budget };
+    let comparison = SpanComparison {
+        layout,
+        spans: &spans,
+        writers,
+        differing: Differing::Told,
+        tuning: &tuning,
+        budget: &budget,
+    };
     let told = Told::default();
     let outcome = comparison.compare(&of_source, &of_target, &told).await.unwrap();
     (outcome, told)

@@ -17,12 +17,14 @@ pub(crate) struct Mark {
     pub(crate) equal: Option<u64>,
 }
 
-/// A partition, or everything where partitions can't be named, with its marks in any order.
+/// A partition, or everything where partitions can't be named, with marks in any order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SpannedPart {
     pub(crate) partition: Option<String>,
     pub(crate) in_source: bool,
     pub(crate) in_target: bool,
+    /// What is compared of it. Marks outside of that are passed over.
+    pub(crate) range: KeyRange,
     pub(crate) marks: Vec<Mark>,
 }
 
@@ -67,13 +69,13 @@ pub(crate) struct Spans {
 }
 
 impl Spans {
-    /// The spans between the marks. Whatever these are, the first span of a part begins, and the last one ends, without a
-    /// bound.
+    /// The spans between the marks. Whatever these are, the first span of a part begins, and the last one ends, where its
+    /// range does.
     pub(crate) fn of(mut parts: Vec<SpannedPart>) -> Result<Self, UnfitMarks> {
         let mut all = Vec::new();
         for (at, part) in parts.iter_mut().enumerate() {
             let marks = std::mem::take(&mut part.marks);
-            between(at, marks, &mut all)?;
+            between(at, &part.range, marks, &mut all)?;
         }
         Ok(Self { parts, all })
     }
@@ -106,12 +108,21 @@ fn by_until(one: &Mark, other: &Mark) -> Ordering {
     }
 }
 
-fn between(part: usize, mut marks: Vec<Mark>, all: &mut Vec<Span>) -> Result<(), UnfitMarks> {
+fn between(
+    part: usize,
+    range: &KeyRange,
+    mut marks: Vec<Mark>,
+    all: &mut Vec<Span>,
+) -> Result<(), UnfitMarks> {
+    let end = Mark { until: range.until.clone(), rows: 0, equal: None };
+    let is_behind_start =
+        |mark: &Mark| range.after.is_none() || mark.until.is_none() || mark.until > range.after;
+    marks.retain(|mark| is_behind_start(mark) && by_until(mark, &end) != Ordering::Greater);
     marks.sort_by(by_until);
-    if marks.last().is_none_or(|last| last.until.is_some()) {
-        marks.push(Mark { until: None, rows: 0, equal: None });
+    if marks.last().is_none_or(|last| last.until != end.until) {
+        marks.push(end);
     }
-    let mut after: Option<Key> = None;
+    let mut after = range.after.clone();
     let mut is_first = true;
     for Mark { until, rows, equal } in marks {
         match (&after, &until) {
@@ -160,6 +171,26 @@ mod tests {
             ),
         ] {
             assert_eq!(of(marks).unwrap(), spans);
+        }
+    }
+
+    #[test]
+    fn only_what_lies_within_a_range_is_cut() {
+        let int = |key| Some(Key::Int(key));
+        let range = |after, until| KeyRange { after, until };
+        let marks = || vec![mark(int(9)), mark(int(3)), mark(None), mark(int(5)), mark(int(-4))];
+        for (of, spans) in [
+            (range(int(3), int(7)), vec![range(int(3), int(5)), range(int(5), int(7))]),
+            (range(int(4), int(5)), vec![range(int(4), int(5))]),
+            (range(int(6), int(7)), vec![range(int(6), int(7))]),
+            (range(int(5), None), vec![range(int(5), int(9)), range(int(9), None)]),
+            (range(int(20), None), vec![range(int(20), None)]),
+            (range(None, int(-4)), vec![range(None, int(-4))]),
+        ] {
+            let part = SpannedPart { marks: marks(), range: of, ..SpannedPart::default() };
+            let all: Vec<_> =
+                Spans::of(vec![part]).unwrap().all().iter().map(|span| span.range.clone()).collect();
+            assert_eq!(all, spans);
         }
     }
 

@@ -9,7 +9,7 @@ use vecferry_milvus::{Key, KeyRange};
 use super::bounds::{Span, SpannedPart};
 use super::marking::{Batch, Marked, Marker, ReadSpan};
 use super::reading::{PageEnd, Piece, Side};
-use super::{Digests, FollowSpans, SpanComparison, Writers, not_covered};
+use super::{Differing, Digests, FollowSpans, SpanComparison, Writers, not_covered};
 use crate::read::ReadError;
 use crate::verify::window::different_results;
 
@@ -51,6 +51,8 @@ pub(crate) struct SpanResult<'a> {
     pub(crate) rows: SpanRows,
     /// Bytes of both sides on the wire.
     pub(crate) bytes: u64,
+    /// Bytes of these from the source.
+    pub(crate) source_bytes: u64,
     /// Whether both sides hold the same; a row that the target refused is on one side only.
     pub(crate) is_equal: bool,
     /// It was found to be equal before, and was not read.
@@ -289,18 +291,20 @@ impl<'a, S: Digests, T: Digests, F: FollowSpans> Merger<'a, S, T, F> {
         for (at, part) in spans.parts().iter().enumerate() {
             let mut marker = Marker::new(self.comparison.tuning.span_bytes);
             let mut of_part = PartRows::default();
-            let mut covered: Option<Key> = None;
+            let mut covered = part.range.after.clone();
             let mut is_whole = false;
             while let Some((number, span)) = all.next_if(|(_, span)| span.part == at) {
-                // The first one begins at nothing, each other one where the one before ended, and nothing is behind the end.
-                if is_whole || span.range.after != covered {
+                // The first one begins with the range, each other one where the one before ended, and nothing is behind the
+                // end.
+                if is_whole || span.range.after != covered || is_behind(&span.range.until, &part.range.until)
+                {
                     return Err(not_covered());
                 }
                 let rows = self.span((number, span, part), &mut sides, &mut marker, &mut outcome).await?;
                 of_part.source += rows.source;
                 of_part.target += rows.target;
                 covered.clone_from(&span.range.until);
-                is_whole = covered.is_none();
+                is_whole = covered == part.range.until;
             }
             if !is_whole {
                 return Err(not_covered());
@@ -333,7 +337,8 @@ impl<'a, S: Digests, T: Digests, F: FollowSpans> Merger<'a, S, T, F> {
         let (is_equal, is_known) = (rows.are_equal(), span.equal.is_some());
         let bytes = source_bytes + target_bytes;
         let partition = part.partition.as_deref();
-        let result = SpanResult { partition, range: &span.range, rows, bytes, is_equal, is_known };
+        let range = &span.range;
+        let result = SpanResult { partition, range, rows, bytes, source_bytes, is_equal, is_known };
         self.follow.on_span(&result).await?;
         let batch = if is_known {
             marker.end()
@@ -401,6 +406,12 @@ impl<'a, S: Digests, T: Digests, F: FollowSpans> Merger<'a, S, T, F> {
         let merged = merge(of_source, of_target);
         let mut rows = SpanRows { source, target, both: merged.both, ..SpanRows::default() };
         if merged.missing.is_empty() && merged.extra.is_empty() && merged.changed.is_empty() {
+            tally.rows.add(&rows);
+            return Ok(());
+        }
+        if self.comparison.differing == Differing::Left {
+            (rows.missing, rows.extra) = (merged.missing.len() as u64, merged.extra.len() as u64);
+            rows.changed = merged.changed.len() as u64;
             tally.rows.add(&rows);
             return Ok(());
         }

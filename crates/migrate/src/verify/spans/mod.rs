@@ -7,7 +7,7 @@
 //! was read follow better bounds for the next time ([`marking`]).
 //!
 //! Bounds need not fit: rows may have come between and behind them, and gone. What counts is that they leave no gap. So
-//! the first span of each part begins, and its last one ends, with no bound; and that the ranges which were read and
+//! the first span of each part begins, and its last one ends, where the range does that is compared; and that the ranges which were read and
 //! compared follow each other without a gap is checked with every one of them.
 
 mod bounds;
@@ -24,11 +24,12 @@ use std::collections::BTreeSet;
 
 use vecferry_milvus::{ErrorKind, Key, KeyRange};
 
-pub(crate) use self::bounds::{Mark, SpannedPart, Spans, UnfitMarks};
+pub(crate) use self::bounds::{Mark, Span, SpannedPart, Spans, UnfitMarks};
 pub(crate) use self::marking::Marked;
 use self::merging::Merger;
 pub(crate) use self::merging::{PartRows, SpanFound, SpanResult, SpansOutcome};
 use self::reading::{AHEAD, Ahead, read_ahead};
+pub(super) use self::reading::{key_bytes, rows_max};
 use super::by_key::keys_present;
 use super::expect::unrepeated;
 use super::window::Layout;
@@ -37,7 +38,7 @@ use crate::problem::{Told, found};
 use crate::read::{DigestPage, PageSize, ReadError, Reader};
 
 /// Size of a page of a span that is aimed at.
-const SPAN_BYTES: usize = 6 << 20;
+pub(super) const SPAN_BYTES: usize = 6 << 20;
 /// Queries of one side at the same time.
 const READERS: usize = 4;
 /// Rows of one side that are read of a span before they are merged.
@@ -103,6 +104,15 @@ pub(crate) enum Writers {
     Stopped,
 }
 
+/// What becomes of a span whose rows differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Differing {
+    /// Its rows are asked for by their keys, and told.
+    Told,
+    /// It is told as not equal, and no more: whoever is told looks at it. Its rows are counted as they were answered.
+    Left,
+}
+
 /// How a comparison by spans goes about it.
 #[derive(Clone, Debug)]
 pub(crate) struct SpanTuning {
@@ -126,6 +136,7 @@ pub(crate) struct SpanComparison<'a> {
     pub(crate) layout: Layout<'a>,
     pub(crate) spans: &'a Spans,
     pub(crate) writers: Writers,
+    pub(crate) differing: Differing,
     pub(crate) tuning: &'a SpanTuning,
     /// Bytes in flight of the whole job.
     pub(crate) budget: &'a Budget,

@@ -102,9 +102,7 @@ impl<D: Digests> Side<'_, D> {
             return Ok(piece);
         }
         let mut ahead = range;
-        // A quarter more than there were: some rows come between others.
-        let expected = usize::try_from(span.rows).unwrap_or(usize::MAX);
-        let expected = expected.saturating_add(expected / 4 + 64).min(PAGE_ROWS_MAX as usize);
+        let expected = rows_max(span.rows);
         loop {
             let (mut size, bytes) = self.next_size(span, expected);
             let share = self.budget.take(bytes).await;
@@ -157,7 +155,15 @@ impl<D: Digests> Side<'_, D> {
     }
 }
 
-fn key_bytes<'a>(keys: impl IntoIterator<Item = &'a Key>) -> usize {
+/// Rows to ask for at most, of a span that held so many: half as many more, because some come between others, and the rows
+/// behind the last mark of a split are before the first one of the next.
+pub(in crate::verify) fn rows_max(rows: u64) -> usize {
+    let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+    rows.saturating_add(rows / 2 + 64).min(PAGE_ROWS_MAX as usize)
+}
+
+/// Bytes of keys in memory.
+pub(in crate::verify) fn key_bytes<'a>(keys: impl IntoIterator<Item = &'a Key>) -> usize {
     let bytes = |key: &Key| match key {
         Key::Int(_) => 0,
         Key::Text(text) => text.len(),

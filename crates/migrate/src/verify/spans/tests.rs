@@ -164,7 +164,7 @@ impl FollowSpans for Told {
     }
 
     async fn on_span(&self, span: &SpanResult<'_>) -> Result<(), ReadError> {
-        let SpanResult { partition, range, rows, bytes, is_equal, is_known } = span.clone();
+        let SpanResult { partition, range, rows, bytes, source_bytes: _, is_equal, is_known } = span.clone();
         let (partition, range) = (owned(partition), range.clone());
         self.spans.borrow_mut().push(ToldSpan { partition, range, rows, bytes, is_equal, is_known });
         Ok(())
@@ -204,7 +204,14 @@ async fn compare(
     // Less than what all readers want at once, but for a side that does not answer at all.
     let pages = if target.gate.is_some() { 100 } else { 3 };
     let budget = Pool::new(pages * SPAN_ROWS * ROW_BYTES).budget();
-    let comparison = SpanComparison { layout, spans: &spans, writers, tuning: &tuning, budget: &budget };
+    let comparison = SpanComparison {
+        layout,
+        spans: &spans,
+        writers,
+        differing: Differing::Told,
+        tuning: &tuning,
+        budget: &budget,
+    };
     comparison.compare(source, target, told).await
 }
 
@@ -306,7 +313,13 @@ fn servers(case: &Case, partition: Option<&str>) -> (Server, Server) {
 }
 
 fn part(partition: Option<&str>, marks: Vec<Mark>) -> SpannedPart {
-    SpannedPart { partition: owned(partition), in_source: true, in_target: true, marks }
+    SpannedPart {
+        partition: owned(partition),
+        in_source: true,
+        in_target: true,
+        range: KeyRange::default(),
+        marks,
+    }
 }
 
 /// Marks of a case. Nothing is known to be equal that is not.
@@ -581,8 +594,14 @@ fn a_gap_between_spans_is_an_error() {
     let all = || Spans::of(vec![part(None, every(10, 30)), part(Some("q"), Vec::new())]).unwrap();
     let run = |spans: &Spans| {
         let told = Told::default();
-        let comparison =
-            SpanComparison { layout, spans, writers: Writers::Stopped, tuning: &tuning, budget: &budget };
+        let comparison = SpanComparison {
+            layout,
+            spans,
+            writers: Writers::Stopped,
+            differing: Differing::Told,
+            tuning: &tuning,
+            budget: &budget,
+        };
         blocking(comparison.compare(&source, &source, &told)).map(drop)
     };
     run(&all()).unwrap();

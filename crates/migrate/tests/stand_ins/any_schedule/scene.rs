@@ -283,7 +283,7 @@ impl Scene {
                 let (source, target) = (endpoint(&self.source), endpoint(&self.target));
                 match Migration::resume(&**store, &job.job_id, source, target).await {
                     Ok(Resumed::Ready(migration)) => *migration,
-                    Ok(Resumed::Successful(_)) => return Ending::Replayed,
+                    Ok(Resumed::Successful(_) | Resumed::AtRest(_)) => return Ending::Replayed,
                     Err(problems) => return refused(problems),
                 }
             }

@@ -1,0 +1,166 @@
+//! `migrate --warm` with the real binary: what it takes, what it says, and what becomes of its job.
+#![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use vecferry_testkit::stand_in::generate::plain;
+use vecferry_testkit::stand_in::{Key, Options, Version};
+use vecferry_testkit::{StandIn, english_in};
+
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ended {
+    fn json(&self) -> Value {
+        serde_json::from_str(self.stdout.lines().next_back().unwrap()).unwrap()
+    }
+}
+
+fn run(state: &Path, arguments: &[&str]) -> Ended {
+    let output = Command::new(env!("CARGO_BIN_EXE_vecferry"))
+        .args(arguments)
+        .arg("--state-dir")
+        .arg(state)
+        .env("LANG", "C")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn servers() -> (StandIn, StandIn) {
+    let (source, target) =
+        (StandIn::start(Options::new(Version::V2_5)), StandIn::start(Options::new(Version::V2_5)));
+    source.add(&plain("books", false, &[("_default", (0..50).map(Key::Long).collect())]));
+    (source, target)
+}
+
+#[test]
+fn what_does_not_go_with_a_warm_copy_is_refused() {
+    let state = tempfile::tempdir().unwrap();
+    let sides = ["--source", "http://127.0.0.1:1", "--target", "http://127.0.0.1:2"];
+    let migrate = |more: &[&str]| run(state.path(), &[&["migrate"], &sides[..], more].concat());
+    for (more, says) in [
+        (&["--warm", "--allow-drift"][..], "--allow-drift"),
+        (&["--warm", "--dry-run"], "--dry-run"),
+        (&["--load-target"], "--warm"),
+        (&["--warm", "--verify", "count"], "another level of --verify than `full`"),
+        (&["--warm", "--verify", "none"], "another level of --verify than `full`"),
+        (&["--warm", "--verify", "sample"], "another level of --verify than `full`"),
+        (&["--warm", "--plan", "plan.json"], "--plan"),
+        (&["--warm", "--server", "http://127.0.0.1:3"], "the service does not take it"),
+    ] {
+        let ended = migrate(more);
+        assert_eq!(ended.code, Some(2), "{more:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains("VF-0001") && ended.stderr.contains(says),
+            "{more:?}: {}",
+            ended.stderr
+        );
+    }
+    let refused = migrate(&["--warm", "--verify", "count", "--lang", "zh"]);
+    assert!(refused.stderr.contains("--warm 只能与 --verify full 一起使用"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_warm_copy_ends_ready_and_says_what_is_left_to_do() {
+    let (source, target) = servers();
+    let state = tempfile::tempdir().unwrap();
+    let (from, to) = (source.uri(), target.uri());
+    let sides = ["--source", &from, "--target", &to];
+    let migrate =
+        |more: &[&str]| run(state.path(), &[&["migrate", "--warm", "--yes"], &sides[..], more].concat());
+    let ended = migrate(&["--load-target"]);
+    assert_eq!(ended.code, Some(0), "{}\n{}", ended.stdout, ended.stderr);
+    assert!(ended.stderr.contains("warning[VF-0446]: all rows were copied, but nothing has been verified"));
+    assert!(
+        !ended.stdout.contains("SUCCESSFUL") && !ended.stdout.contains("vecferry load"),
+        "{}",
+        ended.stdout
+    );
+    let listed = run(state.path(), &["jobs", "--json"]).json();
+    assert_eq!((&listed[0]["kind"], &listed[0]["state"]), (&"warm".into(), &"READY".into()), "{listed}");
+    let job = listed[0]["job_id"].as_str().unwrap();
+    for says in [
+        "READY",
+        "Round 1, warm copy: complete, 50 rows written",
+        "1. Stop all writers of the source.",
+        &format!("vecferry cutover --state-dir {} {job}", state.path().display()),
+        &format!("switch reads and writes to {to}."),
+        "5. Keep the source until you are sure.",
+    ] {
+        assert!(ended.stdout.contains(says), "`{says}` is not in {}", ended.stdout);
+    }
+    assert!(target.is_loaded("default", "books"));
+    let listed = run(state.path(), &["jobs"]);
+    assert!(listed.stdout.contains("READY, warm"), "{}", listed.stdout);
+    let shown = run(state.path(), &["status", job]);
+    assert!(shown.stdout.contains("copied, not yet verified"), "{}", shown.stdout);
+    assert!(!shown.stderr.contains("vecferry resume"), "{}", shown.stderr);
+    let writes = target.writes();
+    let resumed = run(state.path(), &["resume", job]);
+    assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("The job is READY, so there is nothing to resume"), "{}", resumed.stderr);
+    assert!(resumed.stdout.contains("1. Stop all writers of the source."), "{}", resumed.stdout);
+    let report = run(state.path(), &["report", job, "--json"]).json();
+    assert_eq!((&report["kind"], &report["verified"]), (&"warm".into(), &"none".into()), "{report}");
+    assert_eq!(report["rounds"][0]["kind"], "warm", "{report}");
+    // Its names are reserved.
+    let taken = run(state.path(), &[&["migrate", "--yes"], &sides[..]].concat());
+    assert_eq!(taken.code, Some(3), "{}", taken.stderr);
+    assert_eq!(target.writes(), writes);
+    let cleaned = run(state.path(), &["cancel", job, "--clean"]);
+    assert_eq!((cleaned.code, target.names("default").0.len()), (Some(0), 0), "{}", cleaned.stderr);
+}
+
+#[test]
+fn a_plan_of_a_warm_copy_is_carried_out_as_one() {
+    let (source, target) = servers();
+    let state = tempfile::tempdir().unwrap();
+    let (from, to) = (source.uri(), target.uri());
+    let file = state.path().join("plan.json");
+    let file = file.to_str().unwrap();
+    let sides = ["--source", &from, "--target", &to];
+    let planned = run(state.path(), &[&["plan", "--warm", "--output", file], &sides[..]].concat());
+    assert_eq!(planned.code, Some(0), "{}", planned.stderr);
+    assert!(planned.stderr.contains("writes may continue until the cut-over"), "{}", planned.stderr);
+    let ended = run(state.path(), &["migrate", "--yes", "--json", "--plan", file]);
+    assert_eq!(
+        (ended.code, &ended.json()["report"]["state"]),
+        (Some(0), &"READY".into()),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn a_warm_copy_speaks_chinese() {
+    let (source, target) = servers();
+    let state = tempfile::tempdir().unwrap();
+    let (from, to) = (source.uri(), target.uri());
+    let ended = run(
+        state.path(),
+        &["migrate", "--warm", "--yes", "--source", &from, "--target", &to, "--lang", "zh"],
+    );
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for line in ended.stderr.lines() {
+        assert_eq!(english_in(line, &[]), Vec::<String>::new(), "{line}");
+    }
+    for says in [
+        "READY（就绪）",
+        "第 1 轮（预复制）：已完成，写入 50 行",
+        "1. 停止对源集群的所有写入。",
+        "5. 确认无误之前，请保留源集群。",
+    ] {
+        assert!(ended.stdout.contains(says), "{says}: {}", ended.stdout);
+    }
+    let help = run(state.path(), &["migrate", "--help", "--lang", "zh"]);
+    // Until there is a command that ends such a job.
+    assert!(!help.stdout.contains("--warm"), "{}", help.stdout);
+}

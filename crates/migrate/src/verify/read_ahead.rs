@@ -1,0 +1,202 @@
+//! Digests of one side's spans, read before the other side can be: while the target is loaded, the source has nothing to do.
+//!
+//! A span is kept only if its page ended at its bound: then the page is all of it. What does not fit into memory, or is not
+//! read in time, is read when it is compared.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, stream};
+use vecferry_milvus::schema::FieldSpec;
+use vecferry_milvus::{Key, KeyRange};
+
+use super::spans::{Digests, Mark, SPAN_BYTES, Span, SpannedPart, Spans, key_bytes, rows_max};
+use crate::copy::{Budget, Kept};
+use crate::read::{DigestPage, PageSize, ReadError};
+
+/// Queries at the same time.
+const READERS: usize = 4;
+/// What was read longer ago is read again: a source that is written to meanwhile is to be seen as it is now.
+const AGE_MAX: Duration = Duration::from_secs(60);
+
+/// A partition, and where a span of it begins.
+type Place = (Option<String>, Option<Key>);
+
+struct Page {
+    until: Option<Key>,
+    page: DigestPage,
+    read_at: Instant,
+    _kept: Kept,
+}
+
+/// Digests that were read.
+#[derive(Default)]
+pub(crate) struct ReadAhead {
+    pages: Mutex<HashMap<Place, Page>>,
+    is_over: AtomicBool,
+}
+
+impl ReadAhead {
+    fn pages(&self) -> MutexGuard<'_, HashMap<Place, Page>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The digests of a span, once, if they were read a moment ago.
+    pub(super) fn take(&self, partition: Option<&str>, range: &KeyRange) -> Option<DigestPage> {
+        let page = self.pages().remove(&(partition.map(str::to_owned), range.after.clone()))?;
+        (page.until == range.until && page.read_at.elapsed() < AGE_MAX).then_some(page.page)
+    }
+
+    /// Nothing more is begun; what is under way is waited for.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads the spans of some parts, until there is no more memory for them or it is ended. What fails is left to the
+    /// comparison, which says why.
+    pub(crate) async fn fill(
+        &self,
+        digests: &impl Digests,
+        columns: &[FieldSpec],
+        parts: &[(Option<String>, &[Mark])],
+        budget: &Budget,
+    ) {
+        let mut ahead = Vec::new();
+        for (partition, marks) in parts {
+            let (partition, marks) = (partition.clone(), marks.to_vec());
+            let part = SpannedPart { partition: partition.clone(), marks, ..SpannedPart::default() };
+            let Ok(spans) = Spans::of(vec![part]) else { return };
+            // Where the last one ends can't be told from its page.
+            let bounded = spans.all().iter().filter(|span| span.range.until.is_some());
+            ahead.extend(bounded.map(|span| (partition.clone(), span.clone())));
+        }
+        let read = ahead.into_iter().map(|(partition, span)| async move {
+            let size = PageSize::new(columns, SPAN_BYTES);
+            self.read(digests, (partition, span), size, budget).await
+        });
+        let read: Vec<_> = read.collect();
+        let mut read = stream::iter(read).buffered(READERS);
+        while let Some(read) = read.next().await {
+            match read {
+                Ok(true) => {}
+                Ok(false) => self.end(),
+                Err(error) => {
+                    tracing::debug!(%error, "not all of the source is read ahead");
+                    self.end();
+                }
+            }
+        }
+    }
+
+    /// Reads a span, unless it is over. Tells whether there was room for it.
+    async fn read(
+        &self,
+        digests: &impl Digests,
+        (partition, span): (Option<String>, Span),
+        mut size: PageSize,
+        budget: &Budget,
+    ) -> Result<bool, ReadError> {
+        size.at_least(rows_max(span.rows));
+        if self.is_over.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let share = budget.take(size.bytes() + size.bytes() / 2).await;
+        let page = digests.digests(partition.as_deref(), &span.range, &mut size).await?;
+        drop(share);
+        if page.keys.last() != span.range.until.as_ref() {
+            return Ok(true);
+        }
+        let bytes = key_bytes(&page.keys) + size_of_val(page.digests.as_slice());
+        let Some(_kept) = budget.keep(bytes) else { return Ok(false) };
+        let KeyRange { after, until } = span.range;
+        self.pages().insert((partition, after), Page { until, page, read_at: Instant::now(), _kept });
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::copy::Pool;
+
+    /// Holds keys from 0 on; a key that is a multiple of 30 is gone.
+    #[derive(Default)]
+    struct Server {
+        rows: i64,
+        asked: RefCell<Vec<KeyRange>>,
+    }
+
+    impl Digests for Server {
+        async fn digests(
+            &self,
+            _: Option<&str>,
+            range: &KeyRange,
+            size: &mut PageSize,
+        ) -> Result<DigestPage, ReadError> {
+            self.asked.borrow_mut().push(range.clone());
+            let is_in = |key: &Key| {
+                range.after.as_ref().is_none_or(|after| key > after)
+                    && range.until.as_ref().is_none_or(|until| key <= until)
+            };
+            let keys = (1..=self.rows).filter(|key| key % 30 != 0).map(Key::Int).filter(is_in);
+            let keys: Vec<_> = keys.take(size.rows() as usize).collect();
+            Ok(DigestPage { digests: vec![7; keys.len()], keys, bytes: 100 })
+        }
+
+        async fn present(&self, _: Option<&str>, _: &[Key]) -> Result<BTreeSet<Key>, ReadError> {
+            Ok(BTreeSet::new())
+        }
+
+        async fn unrepeated(&self, _: Option<&str>, keys: Vec<Key>) -> Result<Vec<Key>, ReadError> {
+            Ok(keys)
+        }
+    }
+
+    async fn filled(server: &Server, pool_bytes: usize, ended: bool) -> (ReadAhead, Vec<KeyRange>) {
+        let ahead = ReadAhead::default();
+        let until = (1..=server.rows / 10).map(|at| Some(Key::Int(at * 10)));
+        let marks: Vec<_> = until.map(|until| Mark { until, rows: 10, equal: None }).collect();
+        if ended {
+            ahead.end();
+        }
+        let budget = Pool::new(pool_bytes).budget();
+        ahead.fill(server, &[], &[(Some("p".to_owned()), &marks)], &budget).await;
+        let spans = Spans::of(vec![SpannedPart { marks, ..SpannedPart::default() }]).unwrap();
+        (ahead, spans.all().iter().map(|span| span.range.clone()).collect())
+    }
+
+    #[tokio::test]
+    async fn whole_spans_are_kept_once() {
+        let server = Server { rows: 60, ..Server::default() };
+        let (ahead, ranges) = filled(&server, 1 << 20, false).await;
+        assert_eq!(*server.asked.borrow(), ranges[..6], "nothing is behind the last mark");
+        for range in &ranges {
+            let page = ahead.take(Some("p"), range);
+            // The keys 30 and 60 are gone: behind the last row of these spans there might be others.
+            let is_whole =
+                range.until.as_ref().is_some_and(|until| ![Key::Int(30), Key::Int(60)].contains(until));
+            assert_eq!(page.map(|page| page.keys.len()), is_whole.then_some(10), "{range:?}");
+            assert_eq!(ahead.take(Some("p"), range), None, "{range:?}");
+        }
+        let (ahead, ranges) = filled(&server, 1 << 20, false).await;
+        assert_eq!(ahead.take(None, &ranges[0]), None, "another part");
+        let shorter = KeyRange { after: None, until: Some(Key::Int(9)) };
+        assert_eq!(ahead.take(Some("p"), &shorter), None);
+    }
+
+    #[tokio::test]
+    async fn it_ends_where_there_is_no_room() {
+        let server = Server { rows: 1000, ..Server::default() };
+        // Two units are a quarter of these, and each span takes one.
+        filled(&server, 8 * 4096, false).await;
+        assert!((3..=2 + READERS).contains(&server.asked.borrow().len()), "{:?}", server.asked);
+        let server = Server { rows: 1000, ..Server::default() };
+        filled(&server, 1 << 20, true).await;
+        assert_eq!(server.asked.borrow().len(), 0);
+    }
+}
