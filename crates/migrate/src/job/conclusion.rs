@@ -294,6 +294,7 @@ mod tests {
     use super::*;
     use crate::cluster::Cluster;
     use crate::plan::Keys;
+    use crate::report::JobKind;
 
     fn report(collections: Vec<CollectionReport>) -> Report {
         let cluster = || Cluster { address: String::new(), version: String::new() };
