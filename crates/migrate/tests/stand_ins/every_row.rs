@@ -124,10 +124,11 @@ async fn what_differs_within_spans_is_named_as_ever() {
                 changed.delete(BOOKS, partition, &BTreeSet::from([Key::Long(key)]));
             };
             // One bit of a vector.
-            let Value::Vector(bytes) = row("_default", 111)["vector"].clone() else { panic!("no vector") };
-            let mut bytes = bytes.to_vec();
+            let Value::Vector(mut bytes) = row("_default", 111)["vector"].clone() else {
+                panic!("no vector")
+            };
             bytes[5] ^= 1;
-            changed.set(BOOKS, ("_default", &Key::Long(111)), "vector", &Value::Vector(bytes.into()));
+            changed.set(BOOKS, ("_default", &Key::Long(111)), "vector", &Value::Vector(bytes));
             // One missing, and one too much: the counts are right.
             remove("_default", 222);
             put("_default", 70_000, row("_default", 223)["vector"].clone());
