@@ -294,6 +294,7 @@ mod tests {
     use super::*;
     use crate::cluster::Cluster;
     use crate::plan::Keys;
+    use crate::report::JobKind;
 
     fn report(collections: Vec<CollectionReport>) -> Report {
         let cluster = || Cluster { address: String::new(), version: String::new() };
@@ -372,6 +373,37 @@ mod tests {
             assert_eq!((report.state, report.verified), (JobState::Failed, VerifyLevel::None), "{says}");
             assert_eq!(report.problems[0].code, Code::EvidenceMissing);
             assert!(problems[0].contains(says), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_warm_copy_is_ready_by_what_it_wrote_and_never_a_success() {
+        let copied = CopiedRows { splits_open: 0, read: 8, written: 7, set_aside: 1 };
+        let facts = || Evidence {
+            copied: Some(copied),
+            definition_compared: true,
+            there_at_end: true,
+            ..Evidence::default()
+        };
+        let concluded = |evidence, planned| {
+            let mut report = report(vec![collection(Phase::Done, evidence)]);
+            conclude(&mut report, Shown::Ready(planned), false);
+            assert_eq!(report.verified, VerifyLevel::None);
+            report.state
+        };
+        assert_eq!(concluded(facts(), 1), JobState::Ready);
+        assert_eq!(concluded(Evidence { followed_later: true, ..Evidence::default() }, 1), JobState::Ready);
+        // Also where everything was proved: nobody says when the source changed last.
+        assert_eq!(concluded(complete(), 1), JobState::Ready);
+        assert_eq!(concluded(facts(), 2), JobState::Failed);
+        for missing in [
+            Evidence { copied: None, ..facts() },
+            Evidence { copied: Some(CopiedRows { splits_open: 1, ..copied }), ..facts() },
+            Evidence { copied: Some(CopiedRows { written: 6, ..copied }), ..facts() },
+            Evidence { definition_compared: false, ..facts() },
+            Evidence { there_at_end: false, ..facts() },
+        ] {
+            assert_eq!(concluded(missing, 1), JobState::Failed);
         }
     }
 

@@ -118,11 +118,13 @@ pub async fn cancel(
     if record.attempt == 0 {
         return never_begun(store, job_id).await.map_err(failed);
     }
-    // Its process died, or it is at rest in the middle: what its own end would have done is left to do.
-    let is_cut_off = record.state.is_open() || record.state == JobState::Ready;
+    // Its process died: what its own end would have done is left to do.
+    let is_cut_off = record.state.is_open();
+    let is_ready = record.state == JobState::Ready;
     let mut removed = Vec::new();
-    if is_cut_off || clean {
-        let target = match target {
+    if is_cut_off || is_ready || clean {
+        // One that came to rest left nothing to close.
+        let target = match target.filter(|_| is_cut_off || clean) {
             Some(endpoint) => Some(connect(Side::Target, &endpoint).await),
             None => None,
         };
@@ -134,7 +136,7 @@ pub async fn cancel(
         let before = store.collections(job_id).await.map_err(failed)?;
         let attempt = store.begin_attempt(job_id).await.map_err(failed)?;
         // One that came to rest has put its source back.
-        let source = source.filter(|_| record.state != JobState::Ready);
+        let source = source.filter(|_| !is_ready);
         let problems = end(store, &attempt, &plan, source, target, clean, &mut removed).await;
         let after = store.collections(job_id).await.map_err(failed)?;
         let is_changed = before != after || !removed.is_empty();
@@ -145,6 +147,8 @@ pub async fn cancel(
             let report = cleaned(&record, &plan, &after, &removed, &now);
             let report = serde_json::to_string(&report).map_err(|error| vec![unreadable(store, &error)])?;
             (JobState::Canceled, Some(report), now)
+        } else if is_ready {
+            (JobState::Canceled, record.report.as_deref().map(canceled), now)
         } else {
             (JobState::Canceled, record.report.clone(), now)
         };
@@ -163,6 +167,13 @@ async fn never_begun(store: &dyn Store, job_id: &JobId) -> Result<Canceled, vecf
     let now = format!("{:.3}", jiff::Timestamp::now());
     store.end_attempt(&attempt, JobState::Canceled, String::new(), now).await?;
     Ok(Canceled { job_id: job_id.clone(), state: JobState::Canceled, removed: Vec::new() })
+}
+
+/// The report of a job that was ready, and is canceled: what it copied stays, and it is not to be switched to.
+fn canceled(report: &str) -> String {
+    let Ok(mut read) = serde_json::from_str::<Report>(report) else { return report.to_owned() };
+    read.state = JobState::Canceled;
+    serde_json::to_string(&read).unwrap_or_else(|_| report.to_owned())
 }
 
 /// The report of a job after a clean-up: nothing that an earlier one proved counts any more.

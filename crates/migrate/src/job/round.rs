@@ -109,6 +109,7 @@ impl Round {
         }
         let records = store.collections(&job.job_id).await.map_err(failed)?;
         if let (Some(_), Some(report)) = (newest, &job.report)
+            && tells_what_is_not_proven(report)
             && records.iter().filter(|record| record.presence == Presence::Here).all(is_copied)
         {
             return Ok(Beginning::AtRest(report.clone()));
@@ -117,6 +118,12 @@ impl Round {
         let opened = store.open_round(attempt, new).await.map_err(failed)?;
         Ok(Beginning::Round(Self::of(&opened), DoneInRound::new()))
     }
+}
+
+/// Whether a report is that of a round which came to its end. One of a clean-up that failed says nothing of the copy.
+fn tells_what_is_not_proven(report: &str) -> bool {
+    let says = |report: Report| report.warnings.iter().any(|warning| warning.code == Code::NotProven);
+    serde_json::from_str(report).is_ok_and(says)
 }
 
 /// Whether all rows of a collection were copied, and it was not removed since.

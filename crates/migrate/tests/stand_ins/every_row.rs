@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 use vecferry_migrate::event::{Event, Observer, Phase};
-use vecferry_migrate::{JobState, MigrateRequest, Migration, Report, Resumed, Tuning, VerifyLevel};
+use vecferry_migrate::{
+    Code, JobState, Lang, MigrateRequest, Migration, Report, Resumed, Tuning, VerifyLevel,
+};
 use vecferry_milvus::Endpoint;
 use vecferry_milvus::proto::milvus as pb;
 use vecferry_store::{JobPage, Position, Store, sqlite};
@@ -124,10 +126,11 @@ async fn what_differs_within_spans_is_named_as_ever() {
                 changed.delete(BOOKS, partition, &BTreeSet::from([Key::Long(key)]));
             };
             // One bit of a vector.
-            let Value::Vector(bytes) = row("_default", 111)["vector"].clone() else { panic!("no vector") };
-            let mut bytes = bytes.to_vec();
+            let Value::Vector(mut bytes) = row("_default", 111)["vector"].clone() else {
+                panic!("no vector")
+            };
             bytes[5] ^= 1;
-            changed.set(BOOKS, ("_default", &Key::Long(111)), "vector", &Value::Vector(bytes.into()));
+            changed.set(BOOKS, ("_default", &Key::Long(111)), "vector", &Value::Vector(bytes));
             // One missing, and one too much: the counts are right.
             remove("_default", 222);
             put("_default", 70_000, row("_default", 223)["vector"].clone());
@@ -234,5 +237,42 @@ async fn only_a_full_verification_needs_marks() {
         assert_successful(&report, &format!("{verify:?}"));
         let marks = store.marks(&report.job_id, Position(0)).await.unwrap();
         assert_eq!(!marks.is_empty(), has_marks, "{verify:?}");
+    }
+}
+
+/// Both servers leave out the same rows whenever they are asked for rows within bounds, and count them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_neither_side_answers_are_not_compared() {
+    for version in [Version::V2_3, Version::V2_6] {
+        let (source, target) = (Arc::new(source(version)), Arc::new(StandIn::start(Options::new(version))));
+        let servers = [Arc::clone(&source), Arc::clone(&target)];
+        let (report, _) = migrated((&source, &target), VerifyLevel::Full, move || {
+            for server in servers {
+                server.interfere(|of| {
+                    let query = (of.method == "Query").then(|| pb::QueryRequest::decode(of.message).unwrap());
+                    let is_hidden = query.is_some_and(|query| {
+                        // Rows 100 to 199, however they are asked for.
+                        let bound = |sign: &str| {
+                            let rest = query.expr.split(sign).nth(1)?;
+                            rest.trim_start().split(|c: char| !c.is_ascii_digit()).next()?.parse::<i64>().ok()
+                        };
+                        let is_rows = query.output_fields.len() > 1;
+                        is_rows && bound("id >").is_some_and(|after| (100..200).contains(&after))
+                    });
+                    if is_hidden { Interference::EmptiedPage } else { Interference::None }
+                });
+            }
+        })
+        .await;
+        source.interfere_no_more();
+        target.interfere_no_more();
+        let collection = &report.collections[0];
+        assert_eq!(report.state, JobState::Failed, "{version:?}: {:#?}", collection.verification);
+        let told: Vec<_> =
+            report.problems.iter().map(|problem| (problem.code, problem.what(Lang::En))).collect();
+        assert!(
+            told.iter().any(|(code, what)| *code == Code::NotVerified && what.contains("counts 400 rows")),
+            "{version:?}: {told:#?}"
+        );
     }
 }

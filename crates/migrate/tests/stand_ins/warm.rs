@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 use vecferry_migrate::event::{Event, Observer, Phase};
 use vecferry_migrate::report::{JobKind, RoundKind, RoundState};
 use vecferry_migrate::{
-    AutoId, Exit, JobState, MigrateRequest, Migration, PlanFile, Problem, Report, Resumed, Selection, Status,
-    Tuning, VerifyLevel, cancel,
+    AutoId, Code, Exit, JobState, MigrateRequest, Migration, PlanFile, Problem, Report, Resumed, Selection,
+    Status, Tuning, VerifyLevel, cancel,
 };
+use vecferry_milvus::Endpoint;
 use vecferry_store::{JobId, Position, Store, sqlite};
 use vecferry_testkit::StandIn;
 use vecferry_testkit::fault_proxy::FaultProxy;
@@ -392,9 +393,23 @@ async fn a_ready_job_is_at_rest_until_somebody_ends_it() {
     let was_loaded = source.is_loaded(AT.0, AT.1);
     let ended = cancel(&*store, &job_id, sides().0, sides().1, false).await.unwrap();
     assert_eq!((ended.state, source.is_loaded(AT.0, AT.1)), (JobState::Canceled, was_loaded));
+    let recorded = store.job(&job_id).await.unwrap().report.unwrap();
+    let recorded: Report = serde_json::from_str(&recorded).unwrap();
+    assert_eq!(
+        (recorded.state, recorded.rows()),
+        (JobState::Canceled, ready.rows()),
+        "nobody is to switch to it"
+    );
     let Resumed::Ready(migration) = resume().await.unwrap() else { panic!("it was canceled") };
     let report = migration.run(&store, Arc::new(Silent), CancellationToken::new()).await.unwrap();
     assert_ready(&report, "at rest once more");
+    // Nothing is removed where the target can't be reached, and the job stays what it is.
+    let nowhere = Endpoint::parse("http://127.0.0.1:1").unwrap();
+    let problems = cancel(&*store, &job_id, sides().0, Some(nowhere), true).await.unwrap_err();
+    assert_eq!(problems[0].code, Code::ConnectionRefused, "{problems:#?}");
+    assert_eq!(store.job(&job_id).await.unwrap().state, JobState::Ready);
+    let Resumed::AtRest(report) = resume().await.unwrap() else { panic!("it is not at rest") };
+    assert_ready(&report, "nothing was removed");
     // With everything removed, all is copied again, in another round.
     let ended = cancel(&*store, &job_id, sides().0, sides().1, true).await.unwrap();
     assert_eq!((ended.state, target.names("default").0.len()), (JobState::Canceled, 0));

@@ -120,6 +120,12 @@ fn is_of_source(code: Code) -> bool {
 fn is_in_the_way(change: &SourceChange) -> bool {
     match change {
         SourceChange::Partitions(names) => !names.removed.is_empty(),
-        other => !other.can_be_followed(),
+        SourceChange::Dropped
+        | SourceChange::Recreated
+        | SourceChange::Schema(_)
+        | SourceChange::SchemaUnknown(_) => true,
+        SourceChange::Aliases(_) | SourceChange::Properties { .. } | SourceChange::RowsInNewPartitions(_) => {
+            false
+        }
     }
 }

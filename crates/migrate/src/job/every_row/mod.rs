@@ -19,14 +19,15 @@ use self::parts::PartOf;
 pub(super) use self::parts::{partitions, parts, parts_of};
 use self::pass::Pass;
 use self::record::Memory;
+use super::drift::expires;
 use super::finding::Finding;
 use super::run::Job;
 use crate::event::Observer;
 use crate::plan::PlannedCollection;
-use crate::problem::{Problem, Side};
+use crate::problem::{Code, Problem, Side, Told};
 use crate::read::{ReadError, Reader, reader};
 use crate::report::{Findings, FoundRows, RepairReport, RowName};
-use crate::verify::{FullOutcome, Repair, diagnose};
+use crate::verify::{FullOutcome, Repair, Surplus, diagnose};
 
 /// Ranges that are compared at once.
 const RANGES_PARALLEL: usize = 4;
@@ -47,9 +48,29 @@ pub(super) struct Pair<'a> {
     pub(super) cuts: Option<Cuts>,
 }
 
+/// Rows of a part of one side, as it counts and as it answers them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Account {
+    side: Side,
+    partition: Option<String>,
+    counted: u64,
+    /// Distinct keys that were compared, or found on this side alone.
+    read: u64,
+    /// Rows beyond these that repeat a key, or that no query returns.
+    beyond: u64,
+}
+
+impl Account {
+    fn adds_up(&self) -> bool {
+        self.counted == self.read + self.beyond
+    }
+}
+
 /// What a comparison of every row came to.
 #[derive(Default)]
 pub(super) struct Compared {
+    /// Of every part and side, in the order of the parts.
+    pub(super) accounts: Vec<Account>,
     /// Rows that the sides count.
     pub(super) source_rows: u64,
     pub(super) target_rows: u64,
@@ -97,7 +118,15 @@ impl Pair<'_> {
         let mut distinct = Vec::new();
         for ((part, (of_source, of_target)), outcome) in self.parts.iter().zip(counts).zip(by_part) {
             let partition = part.partition.as_deref();
-            finding.explain(&self.source, partition, outcome.source_rows, of_source).await?;
+            let beyond = finding.explain(&self.source, partition, outcome.source_rows, of_source).await?;
+            let account = |side, counted, read, beyond| Account {
+                side,
+                partition: part.partition.clone(),
+                counted,
+                read,
+                beyond,
+            };
+            compared.accounts.push(account(Side::Source, of_source, outcome.source_rows, beyond));
             compared.source_rows += of_source;
             compared.target_rows += of_target;
             compared.counts_compared += 1;
@@ -105,21 +134,25 @@ impl Pair<'_> {
             distinct.push(outcome.source_rows);
             let rows_of_target = outcome.target_rows;
             compared.findings.add(outcome.findings);
+            let mut beyond = 0;
             if of_target > rows_of_target {
-                let keys = self.surplus_of_target(part, &mut compared.findings).await?;
+                let surplus = self.surplus_of_target(part, &mut compared.findings).await?;
+                beyond = surplus.duplicates + surplus.unreadable;
+                let keys = surplus.keys;
                 pass.differs(&KeyRange::default());
                 if let Some(repair) = repair {
                     let copied = repair.copy(partition, &keys).await;
                     copied.map_err(|error| ReadError::Repair(Box::new(error)))?;
                 }
             }
+            compared.accounts.push(account(Side::Target, of_target, rows_of_target, beyond));
         }
         self.find_swapped(&mut compared.findings, repair.is_none()).await?;
         Ok((compared, pass.differing(), distinct))
     }
 
-    /// Rows of the target beyond one a key. Returns their keys.
-    async fn surplus_of_target(&self, part: &PartOf, findings: &mut Findings) -> Result<Vec<Key>, ReadError> {
+    /// Rows of the target beyond one a key.
+    async fn surplus_of_target(&self, part: &PartOf, findings: &mut Findings) -> Result<Surplus, ReadError> {
         let surplus = diagnose(&self.target, part.partition.as_deref()).await?;
         let name = |key: &Key| RowName::new(part.partition.clone(), key, Vec::new());
         let first = surplus.keys.iter().map(name).collect();
@@ -128,7 +161,47 @@ impl Pair<'_> {
             extra: FoundRows { rows: surplus.unreadable, first: Vec::new() },
             ..Findings::default()
         });
-        Ok(surplus.keys)
+        Ok(surplus)
+    }
+
+    /// What a side counts and does not answer, or answers and does not count, was not compared: both sides may have left
+    /// out the same rows, and rows may have come or gone meanwhile. A server that counts wrong for a moment is asked again.
+    async fn unaccounted(&self, accounts: &[Account]) -> Result<Option<Problem>, ReadError> {
+        let mut told = Vec::new();
+        for account in accounts.iter().filter(|account| !account.adds_up()) {
+            let of_side = match account.side {
+                Side::Source => &self.source,
+                Side::Target => &self.target,
+            };
+            let partition = account.partition.as_deref();
+            let counted = of_side.clone().fresh().await?;
+            let counted = counted.count_where(partition, RowSelection::Everything).await?;
+            let again = Account { counted, ..account.clone() };
+            if !again.adds_up() {
+                told.push(again.told());
+            }
+        }
+        let problem = || {
+            let problem = Problem::new(Code::NotVerified).with("collection", self.name);
+            problem.told("detail", Told::first_of_both(&told, told.len() as u64))
+        };
+        Ok((!told.is_empty()).then(problem))
+    }
+}
+
+impl Account {
+    fn told(&self) -> (String, String) {
+        let Self { side, partition, counted, read, beyond } = self;
+        let (en, zh) = match side {
+            Side::Source => ("source", "源集群"),
+            Side::Target => ("target", "目标集群"),
+        };
+        let place = partition.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
+        let answered = read + beyond;
+        (
+            format!("{en}{place}: counts {counted} rows, answered {answered}"),
+            format!("{zh}{place}：计数 {counted} 行，返回 {answered} 行"),
+        )
     }
 }
 
@@ -173,5 +246,10 @@ pub(super) async fn after_copy(
     };
     // What the source's counts say was found out right after the copy.
     let mut finding = Finding::new(&planned.source);
-    pair.compare(&mut finding, None).await.map(|(compared, _, _)| compared)
+    let (mut compared, _, _) = pair.compare(&mut finding, None).await?;
+    // Where rows end by themselves they may do so between a count and an answer.
+    if !expires(planned) {
+        compared.problems.extend(pair.unaccounted(&compared.accounts).await?);
+    }
+    Ok(compared)
 }
