@@ -1,14 +1,15 @@
 //! Digests of values, equal exactly if two servers hold the same value.
 
-use std::collections::BTreeMap;
-
-use serde_json::value::RawValue;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::json_content::content;
 use super::values::Value;
 
 /// Digest of one value, or of one row.
 pub type Digest = u128;
+
+/// Bytes of a digest.
+pub(super) const DIGEST_BYTES: usize = 16;
 
 /// The digest of a value. Numbers, texts and vectors count by their bits. JSON counts by its content, because servers
 /// write it anew: members in any order, fractions by value, and integers by their text, however long.
@@ -30,46 +31,6 @@ pub fn digest(value: &Value) -> Digest {
         }
     }
     hasher.digest128()
-}
-
-/// The digest of a document's content; `None` of what is no JSON.
-pub(super) fn content(text: &[u8]) -> Option<Digest> {
-    let mut hasher = Xxh3::new();
-    let json: &RawValue = serde_json::from_slice(text).ok()?;
-    feed(json.get(), &mut hasher).ok()?;
-    Some(hasher.digest128())
-}
-/// Feeds a document's content. Values are taken from the text itself, because a parsed number has lost digits.
-fn feed(json: &str, hasher: &mut Xxh3) -> Result<(), serde_json::Error> {
-    let mut sized = |tag: u8, bytes: &[u8]| {
-        hasher.update(&[tag]);
-        hasher.update(&(bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
-    };
-    match json.as_bytes().first() {
-        Some(b'{') => {
-            let members: BTreeMap<String, &RawValue> = serde_json::from_str(json)?;
-            sized(b'o', &(members.len() as u64).to_le_bytes());
-            for (name, value) in members {
-                hasher.update(&(name.len() as u64).to_le_bytes());
-                hasher.update(name.as_bytes());
-                feed(value.get(), hasher)?;
-            }
-        }
-        Some(b'[') => {
-            let items: Vec<&RawValue> = serde_json::from_str(json)?;
-            sized(b'a', &(items.len() as u64).to_le_bytes());
-            for item in items {
-                feed(item.get(), hasher)?;
-            }
-        }
-        Some(b'"') => sized(b's', serde_json::from_str::<String>(json)?.as_bytes()),
-        _ => match json.parse::<f64>() {
-            Ok(fraction) if json.contains(['.', 'e', 'E']) => sized(b'f', &fraction.to_bits().to_le_bytes()),
-            _ => sized(b'v', json.as_bytes()),
-        },
-    }
-    Ok(())
 }
 
 #[cfg(test)]

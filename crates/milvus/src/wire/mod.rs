@@ -10,6 +10,7 @@
 
 pub mod digest;
 pub mod insert;
+mod json_content;
 pub mod page;
 pub mod pick;
 pub mod rewrite;

@@ -3,7 +3,8 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128, xxh3_128_with_seed};
 
-use super::digest::{Digest, content};
+use super::digest::{DIGEST_BYTES, Digest};
+use super::json_content::content;
 use super::values::{Cell, for_each_cell};
 use super::{Page, WireError};
 use crate::schema::FieldSpec;
@@ -14,9 +15,6 @@ const BITS: u8 = 1;
 const JSON: u8 = 2;
 /// JSON that is none, compared as it is.
 const TEXT: u8 = 3;
-
-/// Bytes of a digest.
-const DIGEST_BYTES: usize = 16;
 
 /// The digests of a page's rows, one a row. Fields count by their names, in whatever order they are asked for and came;
 /// their values count as in [`super::digest::digest`].
