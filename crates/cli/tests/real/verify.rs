@@ -524,9 +524,9 @@ fn a_comparison_that_was_killed_goes_on_behind_what_it_had_compared() {
     let (mut child, state) = Vecferry::new(slow(), "migrate", &arguments).spawn();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("\"verifying\"")));
-    // The source answers so slowly that it is recorded behind each page how far the comparison is.
-    let slowly = proxy.arm("Query", When::Always, Fault::Delay(Duration::from_millis(600)));
-    assert!(slowly.wait_until_fired_times(14, Duration::from_secs(60)), "{slowly:?}");
+    // The source answers so slowly that it is recorded behind each span how far the comparison is.
+    let slowly = proxy.arm("Query", When::Always, Fault::Delay(Duration::from_millis(1500)));
+    assert!(slowly.wait_until_fired_times(9, Duration::from_secs(60)), "{slowly:?}");
     child.kill().unwrap();
     child.wait().unwrap();
     slowly.disarm();
