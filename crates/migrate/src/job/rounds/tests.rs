@@ -743,39 +743,6 @@ async fn while_writers_go_on_each_round_comes_nearer_and_the_last_one_is_equal()
     }
 }
 
-/// What a target leaves out of its answers is neither mended for ever nor taken for mended.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_that_is_loading_ends_equal_or_in_an_error() {
-    let mut equal = 0;
-    for seed in 0..8 {
-        let context = format!("seed {seed}");
-        let scene = Scene::new(Version::V2_3, &books(), seed);
-        edit(&scene);
-        let (mut random, mut left) = (StdRng::seed_from_u64(seed), 40);
-        scene.target.interfere(move |call| {
-            let is_emptied = call.method == "Query" && !is_count(call.message) && left > 0;
-            if is_emptied && random.random_bool(0.3) {
-                left -= 1;
-                return Interference::EmptiedPage;
-            }
-            Interference::None
-        });
-        let ended = scene.round().await;
-        scene.target.interfere_no_more();
-        // Where the counts contradict what was read, whoever concludes from the facts sees no success.
-        let counted = |facts: &ComparedFacts| {
-            let rows: u64 = facts.parts.iter().map(|(_, source, _)| source).sum();
-            (facts.target.sum(), facts.target.whole) == (rows, rows)
-        };
-        if let Some(facts) = ended.ok().filter(counted) {
-            assert_complete(&facts, &context);
-            scene.assert_equal(false, &context);
-            equal += 1;
-        }
-    }
-    assert!(equal > 0);
-}
-
 /// Somebody else writes to the target.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_never_stays_as_it_was_written_fails_the_round() {
