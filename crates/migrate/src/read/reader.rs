@@ -22,7 +22,7 @@ use crate::cluster::retry::{Backoff, Verdict, WaitError, repeat, sleep};
 use crate::problem::{Side, Told, Worded, found};
 
 /// Answers to lookups are not much larger.
-pub(super) const LOOKUP_BYTES: usize = 8 << 20;
+const LOOKUP_BYTES: usize = 8 << 20;
 /// Rows of a page of keys only.
 const KEY_PAGE_ROWS: u32 = 8192;
 /// Answers without a row, where the server counts some, before they are taken for rows that no query returns.
@@ -221,12 +221,27 @@ impl Reader {
         }
     }
 
-    /// Digests of the rows of some keys; a key that is not there is absent.
+    /// Digests of the rows of some keys, one a column; a key that is not there is absent.
     pub(crate) async fn digests(
         &self,
         partition: Option<&str>,
         keys: &[Key],
     ) -> Result<BTreeMap<Key, Vec<Digest>>, ReadError> {
+        self.of_keys(partition, keys, Self::column_digests).await
+    }
+
+    fn column_digests(&self, page: &Page) -> Result<Vec<Vec<Digest>>, WireError> {
+        let rows = values_of(page, &self.columns)?;
+        Ok(rows.iter().map(|row| row.iter().map(digest).collect()).collect())
+    }
+
+    /// What is made of the rows of some keys; a key that is not there is absent.
+    pub(super) async fn of_keys<Made>(
+        &self,
+        partition: Option<&str>,
+        keys: &[Key],
+        of_page: fn(&Self, &Page) -> Result<Vec<Made>, WireError>,
+    ) -> Result<BTreeMap<Key, Made>, ReadError> {
         let names: Vec<_> = self.columns.iter().map(|column| column.name.clone()).collect();
         let mut found = BTreeMap::new();
         let mut sorted = keys.to_vec();
@@ -244,11 +259,7 @@ impl Reader {
                 if page.rows == 0 {
                     break;
                 }
-                let digests = values_of(&page, &self.columns)?
-                    .iter()
-                    .map(|row| row.iter().map(digest).collect())
-                    .collect::<Vec<Vec<_>>>();
-                found.extend(page.all_keys(&self.key_field)?.into_iter().zip(digests));
+                found.extend(page.all_keys(&self.key_field)?.into_iter().zip(of_page(self, &page)?));
                 let asked = rest.len();
                 rest.retain(|key| !found.contains_key(key));
                 if rest.len() == asked {

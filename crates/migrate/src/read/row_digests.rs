@@ -7,9 +7,8 @@ use vecferry_milvus::wire::row_digests::row_digests;
 use vecferry_milvus::wire::{Page, WireError};
 use vecferry_milvus::{Key, KeyRange};
 
-use super::chunks::Chunks;
 use super::page_size::PageSize;
-use super::reader::{LOOKUP_BYTES, ReadError, Reader, none_returned};
+use super::reader::{ReadError, Reader};
 
 /// The rows of a page as digests, in the order of their keys. The key itself is in no digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,34 +54,6 @@ impl Reader {
         partition: Option<&str>,
         keys: &[Key],
     ) -> Result<BTreeMap<Key, Digest>, ReadError> {
-        let names: Vec<_> = self.columns.iter().map(|column| column.name.clone()).collect();
-        let mut found = BTreeMap::new();
-        let mut chunks = Chunks::new(keys);
-        'chunks: while let Some(now) = chunks.next() {
-            let mut rest = now.to_vec();
-            // An answer may be short; only an empty one says that there are no more of these rows.
-            while !rest.is_empty() {
-                self.stop_if_canceled()?;
-                let (page, bytes) = match self.rows_of(partition, &rest, &names).await {
-                    Err(ReadError::Server(error)) if chunks.are_halved(error.kind()) => continue 'chunks,
-                    answer => answer?,
-                };
-                if page.rows == 0 {
-                    break;
-                }
-                let digests = self.digests_of_page(&page)?;
-                found.extend(page.all_keys(&self.key_field)?.into_iter().zip(digests));
-                let asked = rest.len();
-                rest.retain(|key| !found.contains_key(key));
-                if rest.len() == asked {
-                    return Err(none_returned().into());
-                }
-                if bytes > LOOKUP_BYTES {
-                    chunks.halve();
-                }
-            }
-            chunks.answered(now.len());
-        }
-        Ok(found)
+        self.of_keys(partition, keys, Self::digests_of_page).await
     }
 }
