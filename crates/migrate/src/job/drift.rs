@@ -70,7 +70,7 @@ impl Holding {
     }
 
     /// Why updates will not be seen; none if they will.
-    fn unseen(&self) -> Option<UnseenWrites> {
+    pub(super) fn unseen(&self) -> Option<UnseenWrites> {
         match &self.stored {
             Some(Look::Segments(_)) => None,
             Some(Look::Unseen(reason)) => Some(*reason),
@@ -189,7 +189,7 @@ pub(super) fn unseen(report: &Report) -> Vec<Problem> {
         let is_proved = collection.verification.as_ref().is_some_and(reads_all);
         match drift.writes? {
             // What a look behind the comparison did not see is not what that compared.
-            Writes::Unknown { reason } if !is_proved || reason.is_of_later_look() => {
+            Writes::Unknown { reason } if !is_proved || drift.read_ahead || reason.is_of_later_look() => {
                 Some((reason, collection.source_name().to_string()))
             }
             Writes::Unknown { .. } | Writes::None | Writes::Written { .. } => None,
@@ -294,6 +294,7 @@ pub(super) fn report(before: &Holding, after: &Holding, change: Change) -> Drift
         drifted: change.drifted,
         changes: Vec::new(),
         writes: None,
+        read_ahead: false,
     }
 }
 

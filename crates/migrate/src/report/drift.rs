@@ -26,6 +26,10 @@ pub struct DriftReport {
     /// Whether somebody wrote by the stored segments, which show updates of existing rows; absent in older reports.
     #[serde(default)]
     pub writes: Option<Writes>,
+    /// Rows of the source may have been compared that were read a moment before the comparison: what was written meanwhile
+    /// is told by `writes` alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_ahead: bool,
 }
 
 /// What the stored segments say of writes.

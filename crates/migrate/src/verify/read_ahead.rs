@@ -36,6 +36,7 @@ struct Page {
 pub(crate) struct ReadAhead {
     pages: Mutex<HashMap<Place, Page>>,
     is_over: AtomicBool,
+    is_full: AtomicBool,
 }
 
 impl ReadAhead {
@@ -49,13 +50,18 @@ impl ReadAhead {
         (page.until == range.until && page.read_at.elapsed() < AGE_MAX).then_some(page.page)
     }
 
+    /// Reading may begin, or go on behind an end. To be called before the reading that may be ended.
+    pub(crate) fn begin(&self) {
+        self.is_over.store(false, Ordering::Relaxed);
+    }
+
     /// Nothing more is begun; what is under way is waited for.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    /// Reads the spans of some parts, until there is no more memory for them or it is ended. What fails is left to the
-    /// comparison, which says why.
+    /// Reads the spans of some parts that were not read yet, until there is no more memory for them or it is ended. What
+    /// fails is left to the comparison, which says why.
     pub(crate) async fn fill(
         &self,
         digests: &impl Digests,
@@ -81,16 +87,16 @@ impl ReadAhead {
         while let Some(read) = read.next().await {
             match read {
                 Ok(true) => {}
-                Ok(false) => self.end(),
+                Ok(false) => self.is_full.store(true, Ordering::Relaxed),
                 Err(error) => {
                     tracing::debug!(%error, "not all of the source is read ahead");
-                    self.end();
+                    self.is_full.store(true, Ordering::Relaxed);
                 }
             }
         }
     }
 
-    /// Reads a span, unless it is over. Tells whether there was room for it.
+    /// Reads a span, unless it is over. Tells false where there was no room for it.
     async fn read(
         &self,
         digests: &impl Digests,
@@ -98,20 +104,22 @@ impl ReadAhead {
         mut size: PageSize,
         budget: &Budget,
     ) -> Result<bool, ReadError> {
-        size.at_least(rows_max(span.rows));
-        if self.is_over.load(Ordering::Relaxed) {
-            return Ok(false);
+        let is_over = self.is_over.load(Ordering::Relaxed) || self.is_full.load(Ordering::Relaxed);
+        let place = (partition, span.range.after.clone());
+        if is_over || self.pages().contains_key(&place) {
+            return Ok(true);
         }
+        size.at_least(rows_max(span.rows));
         let share = budget.take(size.bytes() + size.bytes() / 2).await;
-        let page = digests.digests(partition.as_deref(), &span.range, &mut size).await?;
+        let page = digests.digests(place.0.as_deref(), &span.range, &mut size).await?;
         drop(share);
         if page.keys.last() != span.range.until.as_ref() {
             return Ok(true);
         }
         let bytes = key_bytes(&page.keys) + size_of_val(page.digests.as_slice());
         let Some(_kept) = budget.keep(bytes) else { return Ok(false) };
-        let KeyRange { after, until } = span.range;
-        self.pages().insert((partition, after), Page { until, page, read_at: Instant::now(), _kept });
+        let until = span.range.until;
+        self.pages().insert(place, Page { until, page, read_at: Instant::now(), _kept });
         Ok(true)
     }
 }
@@ -159,15 +167,22 @@ mod tests {
 
     async fn filled(server: &Server, pool_bytes: usize, ended: bool) -> (ReadAhead, Vec<KeyRange>) {
         let ahead = ReadAhead::default();
-        let until = (1..=server.rows / 10).map(|at| Some(Key::Int(at * 10)));
-        let marks: Vec<_> = until.map(|until| Mark { until, rows: 10, equal: None }).collect();
         if ended {
             ahead.end();
         }
-        let budget = Pool::new(pool_bytes).budget();
-        ahead.fill(server, &[], &[(Some("p".to_owned()), &marks)], &budget).await;
-        let spans = Spans::of(vec![SpannedPart { marks, ..SpannedPart::default() }]).unwrap();
+        fill(&ahead, server, pool_bytes).await;
+        let spans = Spans::of(vec![SpannedPart { marks: marks(server), ..SpannedPart::default() }]).unwrap();
         (ahead, spans.all().iter().map(|span| span.range.clone()).collect())
+    }
+
+    fn marks(server: &Server) -> Vec<Mark> {
+        let until = (1..=server.rows / 10).map(|at| Some(Key::Int(at * 10)));
+        until.map(|until| Mark { until, rows: 10, equal: None }).collect()
+    }
+
+    async fn fill(ahead: &ReadAhead, server: &Server, pool_bytes: usize) {
+        let budget = Pool::new(pool_bytes).budget();
+        ahead.fill(server, &[], &[(Some("p".to_owned()), &marks(server))], &budget).await;
     }
 
     #[tokio::test]
@@ -187,6 +202,21 @@ mod tests {
         assert_eq!(ahead.take(None, &ranges[0]), None, "another part");
         let shorter = KeyRange { after: None, until: Some(Key::Int(9)) };
         assert_eq!(ahead.take(Some("p"), &shorter), None);
+    }
+
+    #[tokio::test]
+    async fn it_goes_on_behind_an_end() {
+        let server = Server { rows: 60, ..Server::default() };
+        let (ahead, ranges) = filled(&server, 1 << 20, false).await;
+        assert!(ahead.take(Some("p"), &ranges[1]).is_some());
+        server.asked.borrow_mut().clear();
+        ahead.end();
+        fill(&ahead, &server, 1 << 20).await;
+        assert_eq!(*server.asked.borrow(), [], "it was ended");
+        ahead.begin();
+        fill(&ahead, &server, 1 << 20).await;
+        // What was taken, and what was not whole, is asked for again.
+        assert_eq!(*server.asked.borrow(), [ranges[1].clone(), ranges[2].clone(), ranges[5].clone()]);
     }
 
     #[tokio::test]

@@ -38,30 +38,41 @@ fn source(version: Version) -> StandIn {
     source
 }
 
-/// Acts when the rows are about to be compared.
-struct BeforeComparison<Act>(Mutex<Option<Act>>);
+/// Acts when a phase begins.
+struct At<Act>(Phase, Mutex<Option<Act>>);
 
-impl<Act: FnOnce() + Send> Observer for BeforeComparison<Act> {
+impl<Act: FnOnce() + Send> Observer for At<Act> {
     fn on_event(&self, event: Event) {
-        if let Event::Phase { phase: Phase::Verifying, .. } = event
-            && let Some(act) = self.0.lock().unwrap().take()
+        if let Event::Phase { phase, .. } = event
+            && phase == self.0
+            && let Some(act) = self.1.lock().unwrap().take()
         {
             act();
         }
     }
 }
 
-/// Migrates and verifies every row. Somebody acts in between.
+/// Migrates and verifies every row. Somebody acts when the rows are about to be compared.
 async fn migrated(
+    servers: (&StandIn, &StandIn),
+    verify: VerifyLevel,
+    act: impl FnOnce() + Send + 'static,
+) -> (Report, Arc<dyn Store>) {
+    migrated_and(servers, verify, Phase::Verifying, act).await
+}
+
+/// Migrates and verifies every row. Somebody acts when a phase begins.
+async fn migrated_and(
     (source, target): (&StandIn, &StandIn),
     verify: VerifyLevel,
+    phase: Phase,
     act: impl FnOnce() + Send + 'static,
 ) -> (Report, Arc<dyn Store>) {
     let state = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = sqlite::open(state.path()).unwrap();
     let request = MigrateRequest { verify, ..request(source, target) };
     let migration = Migration::prepare(request).await.unwrap().with_tuning(small_pages());
-    let observer = Arc::new(BeforeComparison(Mutex::new(Some(act))));
+    let observer = Arc::new(At(phase, Mutex::new(Some(act))));
     let report = migration.run(&store, observer, CancellationToken::new()).await.unwrap();
     (report, store)
 }
@@ -89,10 +100,10 @@ async fn rows_that_are_equal_are_read_once_with_both_bounds() {
         let (source, target) = (Arc::new(source(version)), StandIn::start(Options::new(version)));
         let (of_source, asked) = (Arc::clone(&source), Arc::new(Mutex::new(None)));
         let begun = Arc::clone(&asked);
-        let (report, store) = migrated((&source, &target), VerifyLevel::Full, move || {
-            *begun.lock().unwrap() = Some(pages_asked(&of_source));
-        })
-        .await;
+        // It is read while the target stores what it took.
+        let note = move || *begun.lock().unwrap() = Some(pages_asked(&of_source));
+        let servers = (&*source, &target);
+        let (report, store) = migrated_and(servers, VerifyLevel::Full, Phase::Flushing, note).await;
         source.interfere_no_more();
         assert_successful(&report, &format!("{version:?}"));
         let verification = report.collections[0].verification.clone().unwrap();
@@ -275,4 +286,82 @@ async fn rows_that_neither_side_answers_are_not_compared() {
             "{version:?}: {told:#?}"
         );
     }
+}
+
+/// A change of the source behind the reading ahead, right before the comparison.
+fn changed(source: &StandIn, change: &str) {
+    match change {
+        "deleted" => source.delete(BOOKS, "more", &BTreeSet::from([Key::Long(450)])),
+        "updated" => {
+            let rows = source.rows(BOOKS.0, BOOKS.1);
+            let row = &rows[&("_default".to_owned(), Key::Long(7))][0];
+            let vector = row["vector"].altered().unwrap();
+            source.update(BOOKS, ("_default", &Key::Long(7)), "vector", &vector);
+        }
+        "updated, and nobody tells" => {
+            changed(source, "updated");
+            source.interfere(|of| match of.method {
+                "Flush" => Interference::Denied,
+                _ => Interference::None,
+            });
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_behind_the_reading_ahead_is_told() {
+    for version in [Version::V2_3, Version::V2_6] {
+        for change in ["deleted", "updated", "updated, and nobody tells"] {
+            let context = format!("{version:?}, {change}");
+            let (source, target) = (Arc::new(source(version)), StandIn::start(Options::new(version)));
+            let of_source = Arc::clone(&source);
+            let (report, _) =
+                migrated((&source, &target), VerifyLevel::Full, move || changed(&of_source, change)).await;
+            source.interfere_no_more();
+            let read_ahead = report.collections[0].drift.as_ref().is_some_and(|drift| drift.read_ahead);
+            assert!(read_ahead, "{context}");
+            let warned: Vec<_> = report.warnings.iter().map(|problem| problem.code).collect();
+            match report.state {
+                JobState::Failed => {}
+                JobState::Successful if change == "updated, and nobody tells" => {
+                    let is_told = |code: &Code| [Code::UpdatesUnseen, Code::UpdatesHidden].contains(code);
+                    assert!(warned.iter().any(is_told), "{context}: {warned:?}");
+                }
+                state => panic!("{context}: {state:?}, {warned:?}"),
+            }
+        }
+    }
+}
+
+/// A 2.3 that is loaded since before its first row leaves rows out until it is loaded again from what it stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loaded_target_that_answers_too_little_is_loaded_again() {
+    let (source, target) = (source(Version::V2_3), Arc::new(StandIn::start(Options::new(Version::V2_3))));
+    let (of_target, released) = (Arc::clone(&target), Arc::new(AtomicBool::new(false)));
+    let (hidden, is_released) = (Arc::new(Mutex::new(0)), Arc::clone(&released));
+    let times = Arc::clone(&hidden);
+    let (report, _) = migrated((&source, &target), VerifyLevel::Full, move || {
+        of_target.interfere(move |of| {
+            let released = &is_released;
+            if of.method == "ReleaseCollection" {
+                released.store(true, Ordering::Relaxed);
+            }
+            let query = (of.method == "Query").then(|| pb::QueryRequest::decode(of.message).unwrap());
+            let is_page = query.is_some_and(|query| query.output_fields.len() > 1);
+            if !is_page || released.load(Ordering::Relaxed) {
+                return Interference::None;
+            }
+            *times.lock().unwrap() += 1;
+            Interference::EmptiedPage
+        });
+    })
+    .await;
+    target.interfere_no_more();
+    assert_successful(&report, "loaded again");
+    assert_arrived(&source, &target, "books", "loaded again");
+    assert!(*hidden.lock().unwrap() > 0 && released.load(Ordering::Relaxed));
+    let verification = report.collections[0].verification.clone().unwrap();
+    assert_eq!(verification.rows_compared, ALL_ROWS as u64);
+    assert_eq!(report.warnings.len(), 0, "{:#?}", report.warnings);
 }

@@ -51,6 +51,7 @@ struct Scene {
     loaded: bool,
     slice_time: Duration,
     auto_id: AutoId,
+    verify: VerifyLevel,
     warm: bool,
 }
 
@@ -69,7 +70,8 @@ impl Scene {
         let slice_time = if seed.is_multiple_of(2) { Duration::ZERO } else { Duration::from_secs(30) };
         let state = tempfile::tempdir().unwrap();
         let (loaded, auto_id) = (generated.loaded, AutoId::Refuse);
-        Self { source, target, gate, state, loaded, slice_time, auto_id, warm: false }
+        let verify = VerifyLevel::Sample;
+        Self { source, target, gate, state, loaded, slice_time, auto_id, verify, warm: false }
     }
 
     /// Begins the job, or goes on with it. None if it was killed.
@@ -96,7 +98,7 @@ impl Scene {
         let migration = match store.jobs(JobPage::newest()).await.unwrap().first() {
             None => {
                 let mut request = request(&self.source, &self.target);
-                request.verify = VerifyLevel::Sample;
+                request.verify = self.verify;
                 request.auto_id = self.auto_id;
                 request.warm = self.warm;
                 Migration::prepare(request).await.unwrap()
@@ -233,37 +235,41 @@ async fn killed_in_a_warm_copy() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_where_the_target_is_loaded_early() {
     let generated = Generated { loaded: true, ..books(false) };
-    let (mut most, mut left) = (0, 0);
-    for at in (1..).step_by(2) {
-        let stop = if at % 4 == 1 { Stop::Before } else { Stop::After };
-        let scene = Scene::of(Version::V2_3, &generated, at);
-        let context = format!("call {at}, {stop:?}");
-        let ended = Box::pin(scene.attempt(Kill::Call(at, stop))).await;
-        let is_over = ended.is_some();
-        if !is_over && scene.target.names("default").0 == ["books"] {
-            let is_flat = index_types(&scene.target) == ["FLAT"];
-            left += usize::from(is_flat);
-            if is_flat && at % 3 == 0 {
-                scene.gate.open(None);
-                let store = sqlite::open(scene.state.path()).unwrap();
-                let job_id = store.jobs(JobPage::newest()).await.unwrap()[0].job_id.clone();
-                let (source, target) = (Some(endpoint(&scene.source)), Some(endpoint(&scene.target)));
-                cancel(&*store, &job_id, source, target, false).await.unwrap();
-                assert_eq!(index_types(&scene.target), [""; 0], "{context}");
-                assert!(!scene.target.is_loaded("default", "books"), "{context}");
+    for (verify, first) in [(VerifyLevel::Sample, 1), (VerifyLevel::Full, 3)] {
+        let (mut most, mut left) = (0, 0);
+        for at in (first..).step_by(4) {
+            let stop = if at % 8 < 4 { Stop::Before } else { Stop::After };
+            let scene = Scene { verify, ..Scene::of(Version::V2_3, &generated, at) };
+            let context = format!("{verify:?}, call {at}, {stop:?}");
+            let ended = Box::pin(scene.attempt(Kill::Call(at, stop))).await;
+            let is_over = ended.is_some();
+            if !is_over && scene.target.names("default").0 == ["books"] {
+                let is_flat = index_types(&scene.target) == ["FLAT"];
+                left += usize::from(is_flat);
+                if is_flat && at % 3 == 0 {
+                    scene.gate.open(None);
+                    let store = sqlite::open(scene.state.path()).unwrap();
+                    let job_id = store.jobs(JobPage::newest()).await.unwrap()[0].job_id.clone();
+                    let (source, target) = (Some(endpoint(&scene.source)), Some(endpoint(&scene.target)));
+                    cancel(&*store, &job_id, source, target, false).await.unwrap();
+                    assert_eq!(index_types(&scene.target), [""; 0], "{context}");
+                    assert!(!scene.target.is_loaded("default", "books"), "{context}");
+                }
             }
+            let report = match ended {
+                Some(report) => report,
+                None => Box::pin(scene.attempt(Kill::Never)).await.unwrap(),
+            };
+            scene.check(&report, &context);
+            if is_over {
+                break;
+            }
+            most = at;
         }
-        let report = match ended {
-            Some(report) => report,
-            None => Box::pin(scene.attempt(Kill::Never)).await.unwrap(),
-        };
-        scene.check(&report, &context);
-        if is_over {
-            break;
-        }
-        most = at;
+        let context =
+            format!("{verify:?}: {most} calls, {left} times with an index that was to be taken away");
+        assert!(most > 60 && left > 10, "{context}");
     }
-    assert!(most > 60 && left > 20, "{most} calls, {left} times with an index that was to be taken away");
 }
 
 /// Of two collections, the one that is compared first waits for the other with its planned index; no other is left of it,

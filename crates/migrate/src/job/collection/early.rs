@@ -18,7 +18,9 @@ use crate::cluster::retry::{repeat, sleep};
 use crate::cluster::waits::shown;
 use crate::event::Awaited;
 use crate::flat_index;
+use crate::plan::Keys;
 use crate::problem::Side;
+use crate::report::DriftReport;
 use crate::request::VerifyLevel;
 use crate::verify::{Expected, Outcome};
 
@@ -49,12 +51,14 @@ impl<'a> Work<'a> {
             self.end_early().await;
             return self.stop_if_canceled();
         }
-        let is_compared = matches!(job.request.verify, VerifyLevel::Count | VerifyLevel::Sample);
+        let is_compared = match job.request.verify {
+            VerifyLevel::None => false,
+            VerifyLevel::Count => true,
+            // Without keys the comparison takes longer than the load.
+            VerifyLevel::Sample | VerifyLevel::Full => planned.keys != Keys::Regenerated,
+        };
         let needed = memory_estimate(&planned.described, planned.rows_estimate);
-        let is_worth_it = is_compared
-            && !self.compares_every_row()
-            && planned.rows_estimate > 0
-            && needed <= LOADED_BYTES_MAX;
+        let is_worth_it = is_compared && planned.rows_estimate > 0 && needed <= LOADED_BYTES_MAX;
         // It must not wait for others while it is loaded, nor be copied slowly: rows that a loaded 2.5 takes cost it almost
         // as much again (100,000 x 768: 7.9 s instead of 4.4 s, and a load behind the copy takes 2 s).
         let is_quick = !job.target.version().at_least(2, 4)
@@ -109,14 +113,30 @@ impl<'a> Work<'a> {
             let awaited = Awaited::Load { side: Side::Target, percent: None };
             shown(awaited, sleep(LOAD_POLL, &self.job.cancel)).await;
         }
+        let (warnings, drift) = (self.warnings.len(), self.report.drift.clone());
         let compared = match self.compare_loaded(made, expected, true).await {
             Ok(compared) => compared,
             Err(Stop::Canceled) => return Err(Stop::Canceled),
-            Err(Stop::Problem(_) | Stop::InDoubt(_)) => return Ok(None),
+            Err(Stop::Problem(_) | Stop::InDoubt(_)) => return self.compare_later(warnings, drift),
         };
         let stored = repeat(&self.job.cancel, || stored_rows(target, &made.name)).await.ok().flatten();
         let is_stored = stored.is_some_and(|stored| stored >= compared.target_rows);
-        Ok((is_stored && compared.problems.is_empty()).then_some(compared))
+        if !is_stored || !compared.problems.is_empty() {
+            return self.compare_later(warnings, drift);
+        }
+        Ok(Some(compared))
+    }
+
+    /// What the comparison said that does not count is said by the next one.
+    fn compare_later(
+        &mut self,
+        warnings: usize,
+        drift: Option<DriftReport>,
+    ) -> Result<Option<Outcome>, Stop> {
+        self.warnings.truncate(warnings);
+        self.report.drift = drift;
+        self.cuts = None;
+        Ok(None)
     }
 
     /// What was made to load the target is not needed any more. Where the target can't be reached, whoever goes on with the

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use tokio::sync::SemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use vecferry_milvus::{Collection, ErrorKind, Key};
 use vecferry_store::{JobId, Position};
@@ -289,8 +290,8 @@ impl<'a> Work<'a> {
             // Whatever may still be on its way finds neither the name that it was sent to nor the collection.
             super::control::clean_up(&self.claim(), &record, true).await?;
             self.report = new_report(self.planned);
-            (self.writes_looked_for, self.early, self.flat) = (None, None, false);
-            self.is_put_off = false;
+            (self.writes_looked_for, self.early, self.cuts) = (None, None, None);
+            (self.flat, self.is_put_off) = (false, false);
             times += 1;
         }
     }
@@ -383,11 +384,19 @@ impl<'a> Work<'a> {
             self.enter(Phase::Flushing);
         }
         let (job, planned) = (self.job, self.planned);
+        let is_stored = CancellationToken::new();
         let stored = async {
+            let _is_stored = is_stored.clone().drop_guard();
             if rows > 0 { flush_target(job, planned).instrument(stage("flush")).await } else { Ok(()) }
         };
-        let (asked, stored) =
-            tokio::join!(self.ask_and_release(copied, held).instrument(stage("ask_source")), stored);
+        let asked = async {
+            let asked = self.ask_and_release(copied, held).instrument(stage("ask_source")).await?;
+            // A record that can't be read is told by whoever compares.
+            let _ = self.find_cuts().await;
+            self.with_source_read(is_stored.cancelled()).instrument(stage("read_ahead")).await;
+            Ok::<_, Stop>(asked)
+        };
+        let (asked, stored) = tokio::join!(asked, stored);
         let (expected, held) = asked?;
         let stored = stored.map_err(|error| self.target_failed(error));
         if let Err(stop) = stored.and_then(|()| self.stop_if_canceled()) {

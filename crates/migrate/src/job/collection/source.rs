@@ -375,6 +375,10 @@ impl<'a> Work<'a> {
         let reader = &reader.fresh().await.map_err(|error| self.source_failed(error))?;
         let mut finding = Finding::new(&self.planned.source);
         let after = self.look_for_drift(reader, &before, &mut finding).await?;
+        let may_read_ahead = self.may_read_ahead(&before);
+        if let Some(drift) = &mut self.report.drift {
+            drift.read_ahead = may_read_ahead;
+        }
         let mut expected = Expected::default();
         let is_proved = self.job.request.verify != VerifyLevel::None;
         for ((copied, counted), before) in parts.into_iter().zip(after).zip(&before.counts) {

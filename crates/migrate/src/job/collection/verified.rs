@@ -9,7 +9,7 @@ use crate::cluster::waits::shown;
 use crate::copy::{CopyJob, Refusals, SettleError, settle_doubts};
 use crate::event::{Awaited, Phase};
 use crate::flat_index;
-use crate::job::drift;
+use crate::job::drift::{self, Holding};
 use crate::job::every_row;
 use crate::job::round::Round;
 use crate::job::run::Job;
@@ -21,8 +21,8 @@ use crate::problem::{Code, Problem, Side, Told, Worded, words_of};
 use crate::read::range_of;
 use crate::read::reader;
 use crate::read::{Part, Reader};
+use crate::report::CountedRows;
 use crate::report::new_verification;
-use crate::report::{CountedRows, DriftReport, Writes};
 use crate::request::VerifyLevel;
 use crate::target;
 use crate::verify::{Expected, Outcome};
@@ -228,38 +228,45 @@ impl<'a> Work<'a> {
     }
 
     async fn load_and_compare(&mut self, made: &Collection, expected: &Expected) -> Result<Outcome, Stop> {
-        let cuts = self.cuts().await?;
-        let load = self.load_target(made, self.report.rows);
-        let loaded = match &cuts {
-            // An earlier attempt may have compared some of it.
-            Some(cuts) if self.job.attempt.number() == 1 && self.is_looked_at_later() => {
-                // A server that loads mostly waits for itself.
-                let reading = every_row::read_ahead(self.job, self.planned, cuts);
-                beside(load, reading, || cuts.end_read_ahead()).await
-            }
-            Some(_) | None => load.await,
-        };
-        loaded?;
-        self.cuts = cuts;
+        self.find_cuts().await?;
+        self.with_source_read(self.load_target(made, self.report.rows)).await?;
         self.compare_loaded(made, expected, false).await
     }
 
-    /// Whether a look behind the comparison will tell what was written to the source until then, so that rows may be
-    /// compared that were read a moment before it.
-    fn is_looked_at_later(&self) -> bool {
-        let is_seen = |drift: &DriftReport| drift.writes == Some(Writes::None);
-        !self.planned.needs_load && self.report.drift.as_ref().is_some_and(is_seen)
+    /// Waits for the target, and reads the source meanwhile: a server that stores or loads mostly waits for itself.
+    pub(super) async fn with_source_read<T>(&self, waits: impl Future<Output = T>) -> T {
+        let is_allowed = self.report.drift.as_ref().is_some_and(|drift| drift.read_ahead);
+        match &self.cuts {
+            Some(cuts) if is_allowed => {
+                cuts.begin_read_ahead();
+                let reading = every_row::read_ahead(self.job, self.planned, cuts);
+                beside(waits, reading, || cuts.end_read_ahead()).await
+            }
+            Some(_) | None => waits.await,
+        }
     }
 
-    /// Where the keys may be cut, if every row is compared by its key.
-    async fn cuts(&self) -> Result<Option<every_row::Cuts>, Stop> {
-        let is_wanted =
-            self.job.request.verify == VerifyLevel::Full && self.planned.keys != Keys::Regenerated;
-        if !is_wanted || !self.planned.readable {
-            return Ok(None);
+    /// Finds out where the keys may be cut, if every row is compared by its key.
+    pub(super) async fn find_cuts(&mut self) -> Result<(), Stop> {
+        let is_wanted = self.compares_by_key() && self.cuts.is_none() && self.planned.readable;
+        if is_wanted {
+            let cuts = every_row::Cuts::recorded(self.job, self.position).await;
+            self.cuts = Some(cuts.map_err(|error| self.not_verified(error))?);
         }
-        let cuts = every_row::Cuts::recorded(self.job, self.position).await;
-        cuts.map(Some).map_err(|error| self.not_verified(error))
+        Ok(())
+    }
+
+    /// Whether the source may be read before the comparison: a look behind that tells what was written until then, or that
+    /// it can't be told.
+    pub(super) fn may_read_ahead(&self, before: &Holding) -> bool {
+        // An earlier attempt may have compared some of it.
+        let is_first = self.job.attempt.number() == 1;
+        is_first && self.compares_by_key() && !self.planned.needs_load && before.unseen().is_none()
+    }
+
+    /// Whether every row is compared with the one of its key.
+    pub(super) fn compares_by_key(&self) -> bool {
+        self.job.request.verify == VerifyLevel::Full && self.planned.keys != Keys::Regenerated
     }
 
     /// Compares the target, which is loaded. With `is_early` nothing is done about differences: a server that brings rows
@@ -319,8 +326,10 @@ impl<'a> Work<'a> {
         } else if self.job.request.verify == VerifyLevel::Full {
             let set_aside = self.set_aside().await?;
             let cuts = self.cuts.take();
+            // What was compared while the target was not all stored counts only as a whole.
+            let recorded_for = (!is_early).then_some(self.position);
             let every_row =
-                every_row::after_copy(self.job, self.planned, &of_target, self.position, set_aside, cuts);
+                every_row::after_copy(self.job, self.planned, &of_target, recorded_for, set_aside, cuts);
             let mut compared = Box::pin(every_row).await.map_err(|error| self.not_verified(error))?;
             let gone = self.report.rows.saturating_sub(compared.source_rows);
             if drift::expires(self.planned) && (1..=gone).contains(&compared.findings.extra.rows) {

@@ -49,6 +49,11 @@ impl Cuts {
         self.ahead.fill(source, &source.columns, &parts, &self.budget).await;
     }
 
+    /// It may be read ahead, again or for the first time.
+    pub(in crate::job) fn begin_read_ahead(&self) {
+        self.ahead.begin();
+    }
+
     /// Nothing more of it is begun.
     pub(in crate::job) fn end_read_ahead(&self) {
         self.ahead.end();

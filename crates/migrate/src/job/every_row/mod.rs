@@ -219,12 +219,13 @@ pub(super) async fn read_ahead(job: &Job, planned: &PlannedCollection, cuts: &Cu
     }
 }
 
-/// Compares every row after a copy, while both sides are loaded. Some rows are known to be missing on the target.
+/// Compares every row after a copy, while both sides are loaded. Some rows are known to be missing on the target. With a
+/// position it is recorded how far it is, from which a later attempt goes on.
 pub(super) async fn after_copy(
     job: &Job,
     planned: &PlannedCollection,
     target: &Reader,
-    position: Position,
+    recorded_for: Option<Position>,
     set_aside: BTreeSet<(Option<String>, Key)>,
     cuts: Option<Cuts>,
 ) -> Result<Compared, ReadError> {
@@ -241,7 +242,7 @@ pub(super) async fn after_copy(
         parts: parts_of(&parts, &parts),
         set_aside,
         observer: &*job.observer,
-        memory: Some(Memory { store: &*job.store, attempt: &job.attempt, position }),
+        memory: recorded_for.map(|position| Memory { store: &*job.store, attempt: &job.attempt, position }),
         cuts,
     };
     // What the source's counts say was found out right after the copy.
