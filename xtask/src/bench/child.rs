@@ -65,8 +65,8 @@ impl Migration<'_> {
 
 /// Runs `vecferry migrate` for one collection; its report must name as many rows as expected.
 pub(crate) fn vecferry(servers: &Servers, migration: &Migration<'_>) -> Result<Leg, Failure> {
-    let uris = [Side::Source, Side::Target].map(|side| servers.info(side).uri.as_str());
-    vecferry_at(servers, migration, uris)
+    let [source, target] = [Side::Source, Side::Target].map(|side| servers.info(side).uri);
+    vecferry_at(servers, migration, [&source, &target])
 }
 
 /// The same by other ways to the servers.

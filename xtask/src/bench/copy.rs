@@ -231,7 +231,7 @@ impl Bench<'_> {
         (1..=runs).map(|run| self.walk(row, (run, runs), &mut walk)).collect()
     }
 
-    /// Walks a leg once, from idle servers and an empty target.
+    /// Walks a leg once, from idle servers and a new target.
     fn walk(
         &self,
         row: Row,
@@ -241,19 +241,7 @@ impl Bench<'_> {
         let started_idle = self.servers.wait_until_idle()?;
         let leg = Leg { started_idle, ..walk()? };
         output::note(&format!("{}, run {run} of {runs}: {:.2} s", row.title(), leg.seconds));
-        self.empty_target()?;
+        self.servers.renew_target()?;
         Ok(leg)
-    }
-
-    fn empty_target(&self) -> Result<(), Failure> {
-        self.runtime.block_on(async {
-            let client = self.servers.connect(Side::Target).await?;
-            for name in [FULL, EMPTY].map(data::collection) {
-                if client.collections(&name.db).await?.contains(&name.name) {
-                    client.drop_collection(&name).await?;
-                }
-            }
-            Ok(())
-        })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,9 +23,17 @@ const CONNECTIONS: usize = 4;
 
 /// Source and target; dropping it ends both.
 pub(crate) struct Servers {
+    program: PathBuf,
+    kind: ServerKind,
     sandbox: Sandbox,
     source: ServerInfo,
-    target: ServerInfo,
+    target: Mutex<Target>,
+}
+
+/// The target, and the sandbox that holds it if it replaces the first one.
+struct Target {
+    info: ServerInfo,
+    own: Option<Sandbox>,
 }
 
 /// One of the two.
@@ -44,28 +53,33 @@ impl Servers {
 
     /// Starts both.
     pub(crate) fn start_of(kind: ServerKind, program: &Path, with_pymilvus: bool) -> Result<Self, Failure> {
-        let server = |name| match kind {
-            ServerKind::Milvus235 => ServerSpec::new(name, kind).with_authorization(),
-            ServerKind::Lite251 | ServerKind::Lite322 => ServerSpec::new(name, kind),
-        };
-        let mut spec = SandboxSpec::new([server("source"), server("target")]);
+        let mut spec = SandboxSpec::new([server(kind, "source"), server(kind, "target")]);
         if with_pymilvus {
             spec = spec.with_pymilvus();
         }
-        let mut supervisor = Command::new(program);
-        supervisor.arg("sandbox");
-        let on_step = |step: SetupStep| output::note(&step.to_string());
-        let sandbox = Sandbox::start(supervisor, &spec, &on_step)
-            .map_err(|error| format!("{error}; {}", error.hint()))?;
-        let (source, target) = (sandbox.server("source")?.clone(), sandbox.server("target")?.clone());
-        Ok(Self { sandbox, source, target })
+        let sandbox = sandbox(program, &spec, &|step| output::note(&step.to_string()))?;
+        let (source, info) = (sandbox.server("source")?.clone(), sandbox.server("target")?.clone());
+        let target = Mutex::new(Target { info, own: None });
+        Ok(Self { program: program.to_owned(), kind, sandbox, source, target })
+    }
+
+    /// Replaces the target by a new one. What the former was still at, as an index build of minutes, is not waited for.
+    pub(crate) fn renew_target(&self) -> Result<(), Failure> {
+        let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        match target.own.take() {
+            Some(own) => drop(own),
+            None => self.sandbox.kill("target")?,
+        }
+        let own = sandbox(&self.program, &SandboxSpec::new([server(self.kind, "target")]), &|_| ())?;
+        *target = Target { info: own.server("target")?.clone(), own: Some(own) };
+        Ok(())
     }
 
     /// What is known of one.
-    pub(crate) fn info(&self, side: Side) -> &ServerInfo {
+    pub(crate) fn info(&self, side: Side) -> ServerInfo {
         match side {
-            Side::Source => &self.source,
-            Side::Target => &self.target,
+            Side::Source => self.source.clone(),
+            Side::Target => self.target.lock().unwrap_or_else(PoisonError::into_inner).info.clone(),
         }
     }
 
@@ -114,4 +128,18 @@ impl Servers {
     fn cpu_of_both(&self) -> Result<f64, Failure> {
         Ok(self.cpu_seconds(Side::Source)? + self.cpu_seconds(Side::Target)?)
     }
+}
+
+fn server(kind: ServerKind, name: &str) -> ServerSpec {
+    match kind {
+        ServerKind::Milvus235 => ServerSpec::new(name, kind).with_authorization(),
+        ServerKind::Lite251 | ServerKind::Lite322 => ServerSpec::new(name, kind),
+    }
+}
+
+fn sandbox(program: &Path, spec: &SandboxSpec, on_step: &dyn Fn(SetupStep)) -> Result<Sandbox, Failure> {
+    let mut supervisor = Command::new(program);
+    supervisor.arg("sandbox");
+    Ok(Sandbox::start(supervisor, spec, &|step| on_step(step))
+        .map_err(|error| format!("{error}; {}", error.hint()))?)
 }
