@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         (!delay.is_zero()).then(|| own.each_ref().map(|uri| FaultProxy::start_with_delay(uri, delay)));
     let ways = proxies.as_ref().map_or(own, |proxies| proxies.each_ref().map(FaultProxy::uri));
     let uris = ways.each_ref().map(String::as_str);
-    let mut command = migration.command(&servers, uris, directory.path());
+    let mut command = migration.command(&servers, uris, &directory.path().join("state"));
     command.args(["--log", LOG, "--log-format", "json"]).stderr(File::create(&log)?);
     let (marks, samples) = follow(&servers, command)?;
     let calls = log::calls(&std::fs::read_to_string(&log)?, uris)?;
