@@ -12,6 +12,7 @@ use super::drift::Holding;
 use super::run::Ended;
 use super::run::Job;
 use super::run::replaced;
+use crate::cluster::connect::same_server;
 use crate::cluster::flush;
 use crate::cluster::retry::repeat;
 use crate::event::Phase;
@@ -97,11 +98,17 @@ impl Job {
                 return vec![problem.told("detail", words_of(&error))];
             }
         };
-        // Within one cluster, what the job made is there as well.
-        let is_known = |name: &CollectionName| {
-            plan.here().any(|(_, planned)| planned.source == *name || planned.target == *name)
-        };
-        let new: Vec<_> = names.into_iter().filter(|name| !is_known(name)).collect();
+        let is_planned = |name: &CollectionName| plan.here().any(|(_, planned)| planned.source == *name);
+        let is_made = |name: &CollectionName| plan.here().any(|(_, planned)| planned.target == *name);
+        let mut new: Vec<_> = names.into_iter().filter(|name| !is_planned(name)).collect();
+        if new.iter().any(is_made) {
+            // Within one cluster, what the job made is there as well; elsewhere it is another of the same name.
+            match same_server(&self.source, &self.target).await {
+                Ok(Some(_)) => new.retain(|name| !is_made(name)),
+                Ok(None) => {}
+                Err(problem) => return vec![problem],
+            }
+        }
         if self.round.writes_go_on() {
             let job_id = self.attempt.job_id();
             let came = |new| Problem::new(Code::CollectionsCame).with("job", job_id).told("collections", new);

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 use vecferry_migrate::event::{Event, Observer, Phase};
 use vecferry_migrate::{
-    JobState, Migration, Problem, RepairScope, Report, Resumed, Selection, VerifyLevel, VerifyRequest, verify,
+    JobState, MigrateRequest, Migration, Problem, RepairScope, Report, Resumed, Selection, VerifyLevel,
+    VerifyRequest, verify,
 };
 use vecferry_store::{JobId, JobPage, Store, sqlite};
 use vecferry_testkit::StandIn;
-use vecferry_testkit::stand_in::generate::plain;
+use vecferry_testkit::stand_in::generate::{Generated, plain};
 use vecferry_testkit::stand_in::{Key, Options, Value, Version};
 
 use super::{Silent, assert_successful, endpoint, request};
@@ -288,4 +289,27 @@ async fn a_collection_that_comes_to_the_source_of_a_job_of_all_is_told() {
     let add = move || of.add(&plain("films", false, &[("_default", keys(0..5))]));
     let report = run(migration, &store, at("books", Phase::Copying, add)).await;
     assert_successful(&report, "named");
+}
+
+/// Two clusters hold different collections under one name: what comes to the source is not what the job made.
+#[tokio::test]
+async fn a_collection_that_comes_to_the_source_under_the_name_of_a_copy_is_told() {
+    let (source, target) = servers();
+    let archive = |name: &str, rows| {
+        let made = plain(name, false, &[("_default", keys(rows))]);
+        Generated { db: "archive".to_owned(), ..made }
+    };
+    source.add(&archive("films", 0..5));
+    let state = tempfile::tempdir().unwrap();
+    let store = sqlite::open(state.path()).unwrap();
+    let target_dbs = BTreeMap::from([("default", "archive"), ("archive", "films")]);
+    let target_dbs = target_dbs.into_iter().map(|(from, to)| (from.to_owned(), to.to_owned())).collect();
+    let migration =
+        Migration::prepare(MigrateRequest { target_dbs, ..request(&source, &target) }).await.unwrap();
+    let of = Arc::clone(&source);
+    let observer = at("books", Phase::Copying, move || of.add(&archive("books", 0..7)));
+    let report = run(migration, &store, observer).await;
+    assert_eq!(report.state, JobState::Failed);
+    assert_eq!(codes(&report.problems), ["VF-0417"], "{:#?}", report.problems);
+    assert!(report.problems[0].to_string().contains("archive.books"), "{}", report.problems[0]);
 }
