@@ -22,6 +22,8 @@ struct State {
     free: usize,
     /// Units of what is kept beside the pages.
     kept: usize,
+    /// Units of what was read and waits for its turn.
+    waiting: usize,
     /// Jobs that share it.
     jobs: usize,
 }
@@ -31,7 +33,7 @@ impl Pool {
         let units = (bytes_max / UNIT_BYTES).max(1);
         Arc::new(Self {
             units,
-            state: Mutex::new(State { free: units, kept: 0, jobs: 0 }),
+            state: Mutex::new(State { free: units, kept: 0, waiting: 0, jobs: 0 }),
             freed: Notify::new(),
         })
     }
@@ -42,6 +44,13 @@ impl Pool {
         self.state().jobs += 1;
         let of_job = OfJob { pool: Arc::clone(self), held: Mutex::new(0), turn: tokio::sync::Mutex::new(()) };
         Budget { of_job: Arc::new(of_job) }
+    }
+
+    /// Bytes of pages, and of what was read and waits.
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> (usize, usize) {
+        let state = self.state();
+        ((self.units - state.free) * UNIT_BYTES, state.waiting * UNIT_BYTES)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -124,7 +133,49 @@ impl Drop for Kept {
     }
 }
 
+/// Memory of what was read and waits for its turn; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    of_job: Arc<OfJob>,
+    units: usize,
+}
+
+impl Waiting {
+    /// Counts what it really is, also if that is more than there is memory for.
+    pub(crate) fn resize(&mut self, bytes: usize) {
+        let mut state = self.of_job.pool.state();
+        let units = bytes.div_ceil(UNIT_BYTES);
+        state.waiting = state.waiting - self.units + units;
+        self.units = units;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.of_job.pool.state().waiting -= self.units;
+    }
+}
+
 impl Budget {
+    /// Memory beside that of pages, for what is read before it can be used: so much is there at once, or nothing.
+    pub(crate) fn wait_with(&self, bytes: usize) -> Option<Waiting> {
+        let (pool, units) = (&self.of_job.pool, bytes.div_ceil(UNIT_BYTES));
+        let mut state = pool.state();
+        if state.waiting + units > pool.units / KEPT_SHARE {
+            return None;
+        }
+        state.waiting += units;
+        Some(Waiting { of_job: Arc::clone(&self.of_job), units })
+    }
+
+    /// Bytes of which a job is sure while all others go on, too. Whoever asks for more at once may wait until the job has
+    /// nothing else, and lets nobody of it pass meanwhile.
+    pub(crate) fn fair_bytes(&self) -> usize {
+        let pool = &self.of_job.pool;
+        let jobs = pool.state().jobs.max(1);
+        (pool.units / jobs).max(1) * UNIT_BYTES
+    }
+
     /// Memory beside that of pages, for what may be given up: so much is there at once, or nothing. Whoever has some waits
     /// for pages without keeping others from theirs.
     pub(crate) fn keep(&self, bytes: usize) -> Option<Kept> {
@@ -192,6 +243,37 @@ mod tests {
         assert_eq!(pool.state().free, 40);
         drop((kept, rest));
         assert!(one.keep(10 * UNIT_BYTES).is_some());
+    }
+
+    #[test]
+    fn what_waits_has_a_quarter_of_its_own_and_counts_as_what_it_is() {
+        let pool = Pool::new(40 * UNIT_BYTES);
+        let (one, other) = (pool.budget(), pool.budget());
+        let _kept = one.keep(10 * UNIT_BYTES).unwrap();
+        let mut waiting = one.wait_with(9 * UNIT_BYTES).unwrap();
+        assert!(other.wait_with(2 * UNIT_BYTES).is_none());
+        waiting.resize(UNIT_BYTES + 1);
+        let rest = other.wait_with(8 * UNIT_BYTES).unwrap();
+        waiting.resize(20 * UNIT_BYTES);
+        assert_eq!(pool.state().waiting, 28);
+        drop((waiting, rest));
+        // One look at a time.
+        assert_eq!(pool.state().waiting, 0);
+        assert_eq!(pool.state().free, 40);
+    }
+
+    #[tokio::test]
+    async fn a_fair_part_is_given_while_other_jobs_hold_theirs() {
+        let pool = Pool::new(12 * UNIT_BYTES);
+        let (one, other) = (pool.budget(), pool.budget());
+        assert_eq!(one.fair_bytes(), 6 * UNIT_BYTES);
+        let theirs = other.take(other.fair_bytes()).await;
+        assert!(one.take(one.fair_bytes() + 1).now_or_never().is_none());
+        assert!(one.take(one.fair_bytes()).now_or_never().is_some());
+        drop((theirs, other));
+        assert_eq!(one.fair_bytes(), 12 * UNIT_BYTES);
+        let many: Vec<_> = (0..20).map(|_| pool.budget()).collect();
+        assert_eq!(many[0].fair_bytes(), UNIT_BYTES);
     }
 
     #[tokio::test]

@@ -25,7 +25,7 @@ mod slice;
 mod stride;
 mod writing;
 
-pub(crate) use budget::{Budget, Kept, Pool};
+pub(crate) use budget::{Budget, Kept, Pool, Waiting};
 pub(crate) use completeness::rows_of_split;
 pub(crate) use copy_job::CopyJob;
 pub use dispatch::{Dispatcher, InProcess, Slice, SliceRunner, SplitsToCopy};

@@ -89,6 +89,14 @@ impl PageSize {
         self.rows = fitting.min(grown).clamp(1, self.ceiling);
     }
 
+    /// Takes over what a copy of this learnt: that pages as large as these are refused.
+    pub(crate) fn learn(&mut self, (before, after): (&Self, &Self)) {
+        if after.ceiling < before.ceiling {
+            self.ceiling = self.ceiling.min(after.ceiling);
+            self.rows = self.rows.min(self.ceiling);
+        }
+    }
+
     /// A page was refused as too large. False if it was a single row already.
     pub(crate) fn refused(&mut self) -> bool {
         // Asked for were those that the rate allows.
@@ -137,6 +145,22 @@ mod tests {
         assert_eq!(size.rows(), (6 << 20) / 1000);
         size.limit((1, usize::MAX));
         assert!(!size.refused(), "a single row is no smaller page");
+    }
+
+    #[test]
+    fn what_a_copy_was_refused_is_learnt() {
+        let mut size = PageSize::new(&[column(DataType::Int64, None)], 6 << 20);
+        let before = size.clone();
+        let mut copy = size.clone();
+        assert!(copy.refused());
+        copy.came(10, 1000);
+        size.learn((&before, &copy));
+        size.at_least(usize::MAX);
+        assert_eq!(size.rows(), PAGE_ROWS_MAX / 2 + PAGE_ROWS_MAX / 16 + 1);
+        let (before, mut copy) = (size.clone(), size.clone());
+        copy.came(10, 1000);
+        size.learn((&before, &copy));
+        assert_eq!(size.rows(), before.rows(), "nothing was refused");
     }
 
     #[test]

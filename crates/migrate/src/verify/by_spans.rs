@@ -9,7 +9,7 @@
 use tokio::sync::Mutex;
 use vecferry_milvus::KeyRange;
 
-use super::full::{PAGE_BYTES_TARGET, full};
+use super::full::{PAGE_BYTES_TARGET, full, full_in_pages};
 use super::pages::Pages;
 use super::spans::{
     Differing as DifferingSpans, Digests, FollowSpans, Mark, Marked, SpanComparison, SpanFound, SpanResult,
@@ -93,9 +93,11 @@ impl<S: Pages, T: Pages, F: Follow> FollowSpans for Told<'_, S, T, F> {
     async fn on_span(&self, span: &SpanResult<'_>) -> Result<(), ReadError> {
         let mut outcome = self.outcome.lock().await;
         if !span.is_equal {
-            let _share = self.budget.take(PAGES_HELD * PAGE_BYTES_TARGET).await;
-            let (partition, range) = (span.partition, span.range.clone());
-            let compared = full(self.source, self.target, self.layout, partition, range, self.follow);
+            // More than a fair part might not come before all of it is free at once.
+            let page_bytes = PAGE_BYTES_TARGET.min(self.budget.fair_bytes() / PAGES_HELD);
+            let _share = self.budget.take(PAGES_HELD * page_bytes).await;
+            let (sides, range) = ((self.source, self.target), span.range.clone());
+            let compared = full_in_pages(sides, self.layout, span.partition, range, self.follow, page_bytes);
             outcome.add(Box::pin(compared).await?);
             return Ok(());
         }

@@ -27,8 +27,20 @@ pub(crate) async fn full(
     range: KeyRange,
     follow: &impl Follow,
 ) -> Result<FullOutcome, ReadError> {
+    full_in_pages((source, target), layout, partition, range, follow, PAGE_BYTES_TARGET).await
+}
+
+/// The same in pages of a size.
+pub(super) async fn full_in_pages(
+    (source, target): (&impl Pages, &impl Pages),
+    layout: Layout<'_>,
+    partition: Option<&str>,
+    range: KeyRange,
+    follow: &impl Follow,
+    page_bytes: usize,
+) -> Result<FullOutcome, ReadError> {
     let mut outcome = FullOutcome::default();
-    let mut of_source = PageSize::new(layout.columns, PAGE_BYTES_TARGET);
+    let mut of_source = PageSize::new(layout.columns, page_bytes);
     let mut of_target = of_source.clone();
     let mut after = range.after.clone();
     let mut next = Some(source.page(partition, &range, &mut of_source).await?);
@@ -90,6 +102,9 @@ mod tests {
     use crate::verify::spans::{Digests, Mark};
     use crate::verify::step::{Differing, Step};
 
+    /// Arrays around the object in each document.
+    const LEVELS: usize = 130;
+
     /// A row: a text that may be null, a number inside of JSON, and the bits of a vector.
     type Row = (Option<String>, i64, u32);
     type Rows = BTreeMap<i64, Row>;
@@ -140,7 +155,9 @@ mod tests {
             let any_null = rows.iter().any(|(_, row)| row.0.is_none());
             let texts = rows.iter().filter(|(_, row)| row.0.is_some() || !self.is_other);
             let space = if self.is_other { " " } else { "" };
-            let json = |row: &Row| format!("{{\"n\":{space}{}}}", row.1).into_bytes().into();
+            // So deep that no plain parser reads it.
+            let (open, close) = (format!("[{space}").repeat(LEVELS), "]".repeat(LEVELS));
+            let json = |row: &Row| format!("{open}{{\"n\":{space}{}}}{close}", row.1).into_bytes().into();
             let mut fields = vec![
                 scalars(
                     "id",
@@ -288,7 +305,11 @@ mod tests {
             let mark =
                 |(key, rows): (&i64, &u64)| Mark { until: Some(Key::Int(*key)), rows: *rows, equal: None };
             let marks: Vec<_> = marks.iter().map(mark).collect();
-            let cut = Cut { marks: &marks, readers: 3, budget: &Pool::new(1 << 20).budget() };
+            let pool = Pool::new(1 << 20);
+            let (budget, other) = (pool.budget(), pool.budget());
+            // Another job holds its part all the time.
+            let _theirs = other.take(other.fair_bytes()).await;
+            let cut = Cut { marks: &marks, readers: 3, budget: &budget };
             by_spans(source, target, layout, Some("p"), range, cut, &steps).await
         });
         let outcome = outcome.unwrap();

@@ -4,17 +4,19 @@
 //! read in time, is read when it is compared.
 
 use std::collections::HashMap;
+use std::slice::Iter;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
 use vecferry_milvus::schema::FieldSpec;
 use vecferry_milvus::{Key, KeyRange};
 
-use super::spans::{Digests, Mark, SPAN_BYTES, Span, SpannedPart, Spans, key_bytes, rows_max};
+use super::spans::{Digests, Mark, Most, SPAN_BYTES, Sizes, key_bytes};
 use crate::copy::{Budget, Kept};
-use crate::read::{DigestPage, PageSize, ReadError};
+use crate::read::{DigestPage, PAGE_ROWS_MAX, ReadError};
 
 /// Queries at the same time.
 const READERS: usize = 4;
@@ -60,8 +62,12 @@ impl ReadAhead {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    /// Reads the spans of some parts that were not read yet, until there is no more memory for them or it is ended. What
-    /// fails is left to the comparison, which says why.
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed) || self.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Reads the spans of some parts that were not read yet, whose marks come in the order of keys, until there is no more
+    /// memory for them or it is ended. What fails is left to the comparison, which says why.
     pub(crate) async fn fill(
         &self,
         digests: &impl Digests,
@@ -69,26 +75,22 @@ impl ReadAhead {
         parts: &[(Option<String>, &[Mark])],
         budget: &Budget,
     ) {
-        let mut ahead = Vec::new();
-        for (partition, marks) in parts {
-            let (partition, marks) = (partition.clone(), marks.to_vec());
-            let part = SpannedPart { partition: partition.clone(), marks, ..SpannedPart::default() };
-            let Ok(spans) = Spans::of(vec![part]) else { return };
-            // Where the last one ends can't be told from its page.
-            let bounded = spans.all().iter().filter(|span| span.range.until.is_some());
-            ahead.extend(bounded.map(|span| (partition.clone(), span.clone())));
-        }
-        let read = ahead.into_iter().map(|(partition, span)| async move {
-            let size = PageSize::new(columns, SPAN_BYTES);
-            self.read(digests, (partition, span), size, budget).await
-        });
-        let read: Vec<_> = read.collect();
-        let mut read = stream::iter(read).buffered(READERS);
-        while let Some(read) = read.next().await {
-            match read {
-                Ok(true) => {}
-                Ok(false) => self.is_full.store(true, Ordering::Relaxed),
-                Err(error) => {
+        let sizes = Mutex::new(Sizes::new(columns, SPAN_BYTES));
+        let mut todo = Bounded::new(parts);
+        let mut reading = FuturesOrdered::new();
+        loop {
+            // Begun one by one: there may be very many spans.
+            while reading.len() < READERS
+                && !self.is_over()
+                && let Some(span) = todo.next()
+            {
+                reading.push_back(self.read(digests, span, &sizes, budget));
+            }
+            match reading.next().await {
+                None => return,
+                Some(Ok(true)) => {}
+                Some(Ok(false)) => self.is_full.store(true, Ordering::Relaxed),
+                Some(Err(error)) => {
                     tracing::debug!(%error, "not all of the source is read ahead");
                     self.is_full.store(true, Ordering::Relaxed);
                 }
@@ -100,28 +102,88 @@ impl ReadAhead {
     async fn read(
         &self,
         digests: &impl Digests,
-        (partition, span): (Option<String>, Span),
-        mut size: PageSize,
+        span: BoundedSpan<'_>,
+        sizes: &Mutex<Sizes>,
         budget: &Budget,
     ) -> Result<bool, ReadError> {
-        let is_over = self.is_over.load(Ordering::Relaxed) || self.is_full.load(Ordering::Relaxed);
-        let place = (partition, span.range.after.clone());
-        if is_over || self.pages().contains_key(&place) {
+        let BoundedSpan { partition, range, rows } = span;
+        let place = (partition.map(str::to_owned), range.after.clone());
+        if self.pages().contains_key(&place) {
             return Ok(true);
         }
-        size.at_least(rows_max(span.rows));
-        let share = budget.take(size.bytes() + size.bytes() / 2).await;
-        let page = digests.digests(place.0.as_deref(), &span.range, &mut size).await?;
-        drop(share);
-        if page.keys.last() != span.range.until.as_ref() {
-            return Ok(true);
+        let mut ahead = range.clone();
+        let mut whole = DigestPage::default();
+        while ahead.after != range.until {
+            if self.is_over() {
+                return Ok(true);
+            }
+            let fair = budget.fair_bytes();
+            let is_one_page = locked(sizes).is_one_page(rows, fair);
+            let (mut size, bytes) = locked(sizes).next(rows, Most::counted(PAGE_ROWS_MAX as usize), fair);
+            let asked = size.clone();
+            let share = budget.take(bytes).await;
+            let page = digests.digests(partition, &ahead, &mut size).await?;
+            drop(share);
+            locked(sizes).learn((&asked, &size));
+            locked(sizes).came(&page.keys, page.bytes);
+            let last = page.keys.last().cloned();
+            whole.keys.extend(page.keys);
+            whole.digests.extend(page.digests);
+            whole.bytes += page.bytes;
+            // It is not what it was.
+            let is_changed = last.is_none() || whole.keys.len() as u64 > rows.saturating_mul(2);
+            if last != range.until && (is_one_page || is_changed) {
+                return Ok(true);
+            }
+            ahead.after = last;
         }
-        let bytes = key_bytes(&page.keys) + size_of_val(page.digests.as_slice());
+        let bytes = key_bytes(&whole.keys) + size_of_val(whole.digests.as_slice());
         let Some(_kept) = budget.keep(bytes) else { return Ok(false) };
-        let until = span.range.until;
-        self.pages().insert(place, Page { until, page, read_at: Instant::now(), _kept });
+        let page = Page { until: range.until, page: whole, read_at: Instant::now(), _kept };
+        self.pages().insert(place, page);
         Ok(true)
     }
+}
+
+/// A span that has an end. Where others end can't be told from their pages.
+struct BoundedSpan<'a> {
+    partition: Option<&'a str>,
+    range: KeyRange,
+    rows: u64,
+}
+
+/// The spans of some parts that end at marks, one by one.
+struct Bounded<'a> {
+    parts: Iter<'a, (Option<String>, &'a [Mark])>,
+    partition: Option<&'a str>,
+    marks: Iter<'a, Mark>,
+    after: Option<Key>,
+}
+
+impl<'a> Bounded<'a> {
+    fn new(parts: &'a [(Option<String>, &'a [Mark])]) -> Self {
+        Self { parts: parts.iter(), partition: None, marks: [].iter(), after: None }
+    }
+}
+
+impl<'a> Iterator for Bounded<'a> {
+    type Item = BoundedSpan<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(mark) = self.marks.find(|mark| mark.until.is_some()) {
+                let after = std::mem::replace(&mut self.after, mark.until.clone());
+                let range = KeyRange { after, until: mark.until.clone() };
+                return Some(BoundedSpan { partition: self.partition, range, rows: mark.rows });
+            }
+            let (partition, marks) = self.parts.next()?;
+            (self.partition, self.marks, self.after) = (partition.as_deref(), marks.iter(), None);
+        }
+    }
+}
+
+fn locked(sizes: &Mutex<Sizes>) -> MutexGuard<'_, Sizes> {
+    sizes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -131,12 +193,17 @@ mod tests {
 
     use super::*;
     use crate::copy::Pool;
+    use crate::read::PageSize;
+    use crate::verify::spans::{SpannedPart, Spans};
 
     /// Holds keys from 0 on; a key that is a multiple of 30 is gone.
     #[derive(Default)]
     struct Server {
         rows: i64,
+        row_bytes: usize,
         asked: RefCell<Vec<KeyRange>>,
+        /// Pages that were too large at first.
+        refused: RefCell<usize>,
     }
 
     impl Digests for Server {
@@ -152,8 +219,14 @@ mod tests {
                     && range.until.as_ref().is_none_or(|until| key <= until)
             };
             let keys = (1..=self.rows).filter(|key| key % 30 != 0).map(Key::Int).filter(is_in);
-            let keys: Vec<_> = keys.take(size.rows() as usize).collect();
-            Ok(DigestPage { digests: vec![7; keys.len()], keys, bytes: 100 })
+            let keys: Vec<_> = keys.collect();
+            let rows = |size: &PageSize| keys.len().min(size.rows() as usize);
+            let asked = rows(size);
+            while rows(size) * self.row_bytes > 16 << 20 && size.refused() {}
+            *self.refused.borrow_mut() += usize::from(rows(size) < asked);
+            let keys = &keys[..rows(size)];
+            let bytes = 100 + keys.len() * self.row_bytes;
+            Ok(DigestPage { digests: vec![7; keys.len()], keys: keys.to_vec(), bytes })
         }
 
         async fn present(&self, _: Option<&str>, _: &[Key]) -> Result<BTreeSet<Key>, ReadError> {
@@ -217,6 +290,19 @@ mod tests {
         fill(&ahead, &server, 1 << 20).await;
         // What was taken, and what was not whole, is asked for again.
         assert_eq!(*server.asked.borrow(), [ranges[1].clone(), ranges[2].clone(), ranges[5].clone()]);
+    }
+
+    #[tokio::test]
+    async fn spans_that_are_no_page_are_read_in_several_and_kept() {
+        let server = Server { rows: 200, row_bytes: 2 << 20, ..Server::default() };
+        let (ahead, ranges) = filled(&server, 1 << 30, false).await;
+        assert!(*server.refused.borrow() <= READERS, "{:?}", server.refused);
+        for range in &ranges[READERS..20] {
+            let is_whole =
+                range.until.as_ref().is_some_and(|until| !(1..7).any(|at| *until == Key::Int(at * 30)));
+            let page = ahead.take(Some("p"), range);
+            assert_eq!(page.map(|page| page.keys.len()), is_whole.then_some(10), "{range:?}");
+        }
     }
 
     #[tokio::test]

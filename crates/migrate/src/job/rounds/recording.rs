@@ -37,6 +37,83 @@ impl Marks<'_> {
     }
 }
 
+/// More marks of a collection, or more bytes of their keys, are joined: each of them is in memory several times.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MarksMax {
+    pub(super) marks: usize,
+    pub(super) key_bytes: usize,
+}
+
+impl Default for MarksMax {
+    fn default() -> Self {
+        Self { marks: 65_536, key_bytes: 16 << 20 }
+    }
+}
+
+/// Marks that are changed together.
+const JOINED_TOGETHER: usize = 4096;
+
+impl MarksMax {
+    fn are_exceeded(self, marks: &MarksOf) -> bool {
+        let all = || marks.values().flatten();
+        let key_bytes = |mark: &Mark| match &mark.until {
+            Some(Key::Text(text)) => text.len(),
+            Some(Key::Int(_)) | None => 0,
+        };
+        all().count() > self.marks || all().map(key_bytes).sum::<usize>() > self.key_bytes
+    }
+}
+
+impl Marks<'_> {
+    /// Joins neighbours in pairs until there are no more marks than are kept.
+    pub(super) async fn join_if_many(&self, most: MarksMax) -> Result<(), MendError> {
+        let mut marks = self.read().await?;
+        while most.are_exceeded(&marks) {
+            let mut are_fewer = false;
+            for (partition, marks) in &mut marks {
+                are_fewer |= marks.len() > 1;
+                self.join(partition.as_ref(), marks).await?;
+            }
+            if !are_fewer {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn join(&self, partition: Option<&String>, marks: &mut Vec<Mark>) -> Result<(), MendError> {
+        // Without a key is behind every key.
+        marks.sort_by(|one, other| {
+            let place = |mark: &Mark| (mark.until.is_none(), mark.until.clone());
+            place(one).cmp(&place(other))
+        });
+        let mut joined = Vec::with_capacity(marks.len().div_ceil(2));
+        for some in marks.chunks(JOINED_TOGETHER) {
+            let (mut removed, mut set) = (Vec::new(), Vec::new());
+            for pair in some.chunks(2) {
+                let [first, second] = pair else {
+                    joined.extend_from_slice(pair);
+                    continue;
+                };
+                removed.push(first.until.as_ref().map(key_text));
+                let equal = first.equal.zip(second.equal).map(|(one, other)| one + other);
+                let mark = Mark { until: second.until.clone(), rows: first.rows + second.rows, equal };
+                set.push(RecordedMark {
+                    partition: partition.cloned(),
+                    until: mark.until.as_ref().map(key_text),
+                    rows: mark.rows,
+                    equal: mark.equal.map(|rows| (self.round, rows)),
+                });
+                joined.push(mark);
+            }
+            let Marks { store, attempt, position, .. } = *self;
+            store.set_marks(attempt, position, partition.cloned(), removed, set).await?;
+        }
+        *marks = joined;
+        Ok(())
+    }
+}
+
 /// The ends of a part's spans. Without a key it is the end of everything, which lies behind all others.
 #[derive(Debug, Default)]
 struct Ends {
@@ -159,6 +236,13 @@ impl FollowSpans for Recorder<'_> {
         ends.keys.extend(new.iter().flatten().cloned());
         ends.has_last |= new.contains(&None);
         let removed = removed.into_iter().map(|end| end.as_ref().map(key_text)).collect();
+        let mut recorded = recorded;
+        // What lies before the range is another span from now on, and nothing is known of it.
+        if let Some(after) = marked.range.after.as_ref().filter(|after| !ends.keys.contains(after)) {
+            ends.keys.insert(after.clone());
+            let until = Some(key_text(after));
+            recorded.push(RecordedMark { partition: partition.clone(), until, rows: 0, equal: None });
+        }
         Ok(store.set_marks(attempt, position, partition, removed, recorded).await?)
     }
 }

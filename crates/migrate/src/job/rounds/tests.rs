@@ -1,6 +1,7 @@
 //! Rounds between stand-in servers, whose memory is compared afterwards: nothing of that comparison is Vecferry's own code.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::proto::common::Status;
 use vecferry_milvus::proto::milvus as pb;
-use vecferry_milvus::{Client, Collection, CollectionName, Endpoint};
+use vecferry_milvus::{Client, Collection, CollectionName, Endpoint, KeyRange};
 use vecferry_store::{
     Attempt, JobId, JobKind, NewCollectionRecord, NewJob, NewRound, Position, RoundKind, Store, WorkerId,
     sqlite,
@@ -24,13 +25,14 @@ use vecferry_testkit::stand_in::generate::{Generated, Shape, collection, plain};
 use vecferry_testkit::stand_in::{Gate, Interference, Key, Options, RowsByKey, Stop, Value, Version};
 
 use super::collection::{ComparedFacts, RoundPair, RoundPart, RoundStop, RoundTuning};
+use super::recording::{Marks, MarksMax, MarksOf, Recorder};
 use super::writer::Mended;
 use crate::copy::{Pace, Places, Pool};
 use crate::plan::Keys;
 use crate::problem::Side;
-use crate::read::reader;
-use crate::verify::mend::{MendFacts, MendTuning};
-use crate::verify::spans::{SpanTuning, Writers};
+use crate::read::{key_text, reader};
+use crate::verify::mend::{MendError, MendFacts, MendTuning, ToMend};
+use crate::verify::spans::{FollowSpans, Marked, NewMark, SpanTuning, Writers};
 
 const BOOKS: (&str, &str) = ("default", "books");
 const KEPT: (&str, &str) = ("allow_insert_auto_id", "true");
@@ -57,7 +59,13 @@ struct Process {
 fn tuning() -> RoundTuning {
     RoundTuning {
         spans: SpanTuning { span_bytes: 600, readers: 3, piece_rows_max: 20 },
-        mend: MendTuning { keys_max: 4, bytes_max: 2000, kept_max: 1000, kept_bytes_max: 10_000 },
+        mend: MendTuning {
+            keys_max: 4,
+            bytes_max: 2000,
+            kept_max: 1000,
+            kept_bytes_max: 10_000,
+            recount_interval: Duration::from_millis(1),
+        },
     }
 }
 
@@ -251,7 +259,8 @@ async fn what_differs_is_mended_and_a_second_time_nothing_does() {
         assert_complete(&facts, &format!("{version:?}"));
         assert_eq!((facts.missing, facts.extra, facts.changed), (8, 6, 3));
         assert_eq!((facts.mended.found, facts.mended.deleted), (17, 6));
-        // Another attempt of the round compares nothing, opens nothing and sends nothing.
+        // Another attempt of the round compares nothing, opens nothing and sends nothing. It may be the one before that did
+        // not have everything stored.
         scene.gate.open(None);
         let again = scene.round().await.unwrap();
         assert_eq!(again.mended, MendFacts::default());
@@ -264,7 +273,7 @@ async fn what_differs_is_mended_and_a_second_time_nothing_does() {
         });
         scene.round().await.unwrap();
         let calls = calls.lock().unwrap().clone();
-        for method in ["CreateAlias", "Upsert", "Delete", "DropAlias", "Flush"] {
+        for method in ["CreateAlias", "Upsert", "Delete", "DropAlias"] {
             assert!(!calls.contains(method), "{calls:?}");
         }
     }
@@ -606,6 +615,217 @@ async fn nothing_is_removed_where_the_source_counts_other_rows_than_it_returned(
             Writers::GoOn => assert_eq!(ended.unwrap().mended.left, 1),
         }
     }
+}
+
+/// Empties answers of the target to queries for rows, by chance that depends on what is asked and how often it was.
+fn leave_out(server: &StandIn, seed: u64, share: f64) {
+    let mut asked: BTreeMap<(String, Vec<String>), u64> = BTreeMap::new();
+    server.interfere(move |call| {
+        if call.method != "Query" || is_count(call.message) {
+            return Interference::None;
+        }
+        let request = pb::QueryRequest::decode(call.message).unwrap();
+        let times = asked.entry((request.expr.clone(), request.partition_names.clone())).or_default();
+        *times += 1;
+        let mut hash = DefaultHasher::new();
+        (seed, &request.expr, &request.partition_names, *times).hash(&mut hash);
+        let is_emptied = *times <= 40 && StdRng::seed_from_u64(hash.finish()).random_bool(share);
+        if is_emptied { Interference::EmptiedPage } else { Interference::None }
+    });
+}
+
+/// What a target leaves out of its answers is neither mended for ever nor taken for mended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_is_loading_ends_equal_or_in_an_error() {
+    let mut equal = 0;
+    for seed in 0..12 {
+        let context = format!("seed {seed}");
+        let scene = Scene::new(Version::V2_3, &books(), seed);
+        edit(&scene);
+        leave_out(&scene.target, seed, [0.05, 0.1, 0.2, 0.3][usize::try_from(seed % 4).unwrap()]);
+        let ended = scene.round().await;
+        scene.target.interfere_no_more();
+        if let Ok(facts) = &ended {
+            assert_complete(facts, &context);
+            scene.assert_equal(false, &context);
+            equal += 1;
+        }
+    }
+    assert!(equal >= 5, "{equal}");
+}
+
+/// A row that the target alone has and that is not among its answers is only counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_too_much_that_the_target_does_not_answer_is_found_by_its_count() {
+    let mut scene = Scene::new(Version::V2_3, &books(), 3);
+    // All rows of the source are a page; what lies behind them is asked for once, and nothing of it is answered.
+    scene.tuning.spans.span_bytes = 40 * 24;
+    add(&scene.target, "_default", &[(110_000, 2)]);
+    let hidden = Arc::new(AtomicU64::new(0));
+    let counts = Arc::clone(&hidden);
+    scene.target.interfere(move |call| {
+        if call.method == "Query" && !is_count(call.message) {
+            let request = pb::QueryRequest::decode(call.message).unwrap();
+            let is_behind = request.partition_names == ["_default"] && request.expr.ends_with("> 39");
+            if is_behind && counts.fetch_add(1, Ordering::Relaxed) == 0 {
+                return Interference::EmptiedPage;
+            }
+        }
+        Interference::None
+    });
+    let facts = scene.round().await.unwrap();
+    scene.target.interfere_no_more();
+    assert!(hidden.load(Ordering::Relaxed) > 1, "compared once more");
+    scene.assert_equal(false, "hidden");
+    assert_complete(&facts, "hidden");
+    assert_eq!((facts.extra, facts.mended.deleted), (1, 1));
+}
+
+/// What an attempt found equal does not hide a row that is counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_that_were_equal_are_compared_again_where_counts_do_not_add_up() {
+    let scene = Scene::new(Version::V2_5, &books(), 3);
+    scene.round().await.unwrap();
+    add(&scene.target, "more", &[(110_000, 2)]);
+    take(&scene.target, "_default", &[7]);
+    let facts = scene.round().await.unwrap();
+    assert!(facts.spans_known > 0);
+    scene.assert_equal(false, "known");
+    assert_complete(&facts, "known");
+    assert_eq!((facts.mended.deleted, facts.mended.upserted), (1, 1));
+}
+
+/// Nothing but its count tells of a row that is there twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_the_target_has_twice_without_a_doubt_is_there_once() {
+    for version in [Version::V2_3, Version::V2_5] {
+        let scene = Scene::new(version, &books(), 4);
+        add(&scene.target, "more", &[(101, 101), (130, 3)]);
+        let facts = scene.round().await.unwrap();
+        scene.assert_equal(false, "twice");
+        assert_complete(&facts, "twice");
+    }
+}
+
+/// A side that counts more than it answers, however often it is asked, proves nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_side_that_counts_other_rows_than_it_answers_ends_the_round() {
+    let scene = Scene::new(Version::V2_3, &books(), 2);
+    scene.target.count_twice(BOOKS, u32::MAX, 1);
+    let ended = scene.round().await;
+    assert!(matches!(ended, Err(RoundStop::Mend(_))), "{ended:?}");
+    let scene = Scene::new(Version::V2_3, &books(), 2);
+    scene.source.count_twice(BOOKS, u32::MAX, 1);
+    let ended = scene.round().await;
+    assert!(
+        matches!(ended, Err(RoundStop::Mend(MendError::NotAccounted { side: Side::Source, .. }))),
+        "{ended:?}"
+    );
+}
+
+/// A row that the target refuses keeps its old value there: each attempt says so, and no span counts as equal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_row_that_the_target_refuses_is_on_record() {
+    let scene = Scene::new(Version::V2_5, &books(), 2);
+    set(&scene.source, "more", 120, 99);
+    let reason = "invalid parameter";
+    let refused = Status { code: 1100, error_code: 1100, reason: reason.into(), ..Status::default() };
+    fail_writes(&scene, &["Upsert"], u64::MAX, Interference::Refused(refused));
+    for attempt in 1..=2 {
+        let process = scene.process().await;
+        let facts = scene.round_of(&process).await.unwrap();
+        let mended = facts.mended;
+        assert_eq!((facts.changed, mended.refused, mended.upserted), (1, 1, 0), "attempt {attempt}");
+        let refused = process.store.quarantined(&scene.job_id, Position(0)).await.unwrap();
+        assert_eq!(refused.iter().map(|row| &*row.key).collect::<Vec<_>>(), ["i120"]);
+        let facts = process.store.round_facts(&scene.job_id, process.round).await.unwrap();
+        assert_eq!(facts.len(), attempt, "what each attempt saw is recorded");
+    }
+    scene.target.interfere_no_more();
+    let facts = scene.round().await.unwrap();
+    assert_complete(&facts, "taken");
+    scene.assert_equal(false, "taken");
+}
+
+#[tokio::test]
+async fn very_many_marks_are_joined_and_leave_no_key_out() {
+    let scene = Scene::new(Version::V2_5, &books(), 2);
+    let process = scene.process().await;
+    let marks = |partition: &str, numbers: std::ops::Range<i64>| {
+        let mark = |number: i64| vecferry_store::Mark {
+            partition: Some(partition.to_owned()),
+            until: Some(key_text(&vecferry_milvus::Key::Int(number))),
+            rows: 1,
+            equal: (number % 8 < 4).then_some((process.round, 1)),
+        };
+        let end = vecferry_store::Mark { partition: Some(partition.to_owned()), ..Default::default() };
+        numbers.map(mark).chain([end]).collect::<Vec<_>>()
+    };
+    for (partition, numbers) in [("_default", 0..33), ("more", 0..10)] {
+        let set = process.store.set_marks(
+            &process.attempt,
+            Position(0),
+            Some(partition.to_owned()),
+            Vec::new(),
+            marks(partition, numbers),
+        );
+        set.await.unwrap();
+    }
+    let (store, attempt, round) = (&*process.store, &process.attempt, process.round);
+    let recorded = Marks { store, attempt, position: Position(0), round };
+    recorded.join_if_many(MarksMax { marks: 45, key_bytes: 0 }).await.unwrap();
+    let untouched = recorded.read().await.unwrap();
+    assert_eq!(untouched.values().map(Vec::len).sum::<usize>(), 45);
+    recorded.join_if_many(MarksMax { marks: 12, key_bytes: 0 }).await.unwrap();
+    let joined = recorded.read().await.unwrap();
+    let mut of_default = joined[&Some("_default".to_owned())].clone();
+    of_default.sort_by_key(|mark| (mark.until.is_none(), mark.until.clone()));
+    let until = |number: i64| Some(vecferry_milvus::Key::Int(number));
+    let ends: Vec<_> = of_default.iter().map(|mark| (mark.until.clone(), mark.rows, mark.equal)).collect();
+    // Four each, of which all are equal or none; and what is left with the end of everything.
+    let mut expected: Vec<_> = (0..8).map(|at| (until(at * 4 + 3), 4, (at % 2 == 0).then_some(4))).collect();
+    expected.push((None, 1, None));
+    assert_eq!(ends, expected);
+    let rows: u64 = joined.values().flatten().map(|mark| mark.rows).sum();
+    assert_eq!(rows, 33 + 10);
+}
+
+/// A text key may be as long as many marks.
+#[tokio::test]
+async fn marks_with_long_keys_are_joined_and_one_mark_stays() {
+    let scene = Scene::new(Version::V2_5, &books(), 2);
+    let process = scene.process().await;
+    let mark = |text: &str| vecferry_store::Mark {
+        until: Some(key_text(&vecferry_milvus::Key::Text(text.repeat(100)))),
+        rows: 2,
+        ..Default::default()
+    };
+    let marks = ["a", "b", "c"].map(mark).to_vec();
+    process.store.set_marks(&process.attempt, Position(0), None, Vec::new(), marks).await.unwrap();
+    let (store, attempt, round) = (&*process.store, &process.attempt, process.round);
+    let recorded = Marks { store, attempt, position: Position(0), round };
+    recorded.join_if_many(MarksMax { marks: 65_536, key_bytes: 50 }).await.unwrap();
+    let joined = recorded.read().await.unwrap();
+    assert_eq!(joined[&None].iter().map(|mark| mark.rows).collect::<Vec<_>>(), [6]);
+}
+
+/// A range that begins where no span ends says nothing of what lies before it.
+#[tokio::test]
+async fn what_lies_before_a_range_that_was_compared_is_not_equal_for_that() {
+    let scene = Scene::new(Version::V2_5, &books(), 2);
+    let process = scene.process().await;
+    let (store, attempt, round) = (&*process.store, &process.attempt, process.round);
+    let marks = Marks { store, attempt, position: Position(0), round };
+    let recorder = Recorder::new(marks, &MarksOf::new(), ToMend::new().0);
+    let until = |number: i64| Some(vecferry_milvus::Key::Int(number));
+    let range = KeyRange { after: until(10), until: until(20) };
+    let new = [NewMark { until: until(20), rows: 3, is_equal: true }];
+    let marked = Marked { partition: None, range: &range, marks: &new, is_new: true };
+    recorder.on_marks(&marked).await.unwrap();
+    let mut recorded = marks.read().await.unwrap().remove(&None).unwrap();
+    recorded.sort_by_key(|mark| mark.until.clone());
+    let equal: Vec<_> = recorded.iter().map(|mark| (mark.until.clone(), mark.equal)).collect();
+    assert_eq!(equal, [(until(10), None), (until(20), Some(3))]);
 }
 
 /// A write to the target is answered so, the first times.

@@ -44,6 +44,8 @@ impl<'a> RoundWriter<'a> {
         let record = of.store.collection(job_id, of.position).await?;
         let rows = AtomicU64::new(record.round_rows);
         let writer = Self { of, rows, open: Mutex::default(), doubt: Mutex::default() };
+        // Also those of this attempt: rows that were refused may have been tried again.
+        of.store.lose_writers(of.attempt, of.position).await?;
         if !of.store.lost_writers(job_id, of.position).await?.is_empty() {
             writer.close().await?;
         }

@@ -1,6 +1,6 @@
 //! Why something could not be mended.
 
-use crate::problem::{Told, Worded, canceled, words_of, zh};
+use crate::problem::{Side, Told, Worded, canceled, words_of, zh};
 use crate::read::{NoKey, ReadError};
 
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,12 @@ pub(crate) enum MendError {
     /// It leaves rows out, or somebody writes to it: nothing may be removed that it does not return.
     #[error("the source counts {counted} rows and returned {returned}{}", of_partition(.partition))]
     NotAllRead { partition: Option<String>, counted: u64, returned: u64 },
+    /// However often it is read, what a side counts is not what it returns: rows may be there that nobody compared.
+    #[error("the {} counts {counted} rows{}, and {expected} were compared", .side.name(), of_partition(.partition))]
+    NotAccounted { side: Side, partition: Option<String>, counted: u64, expected: u64 },
+    /// A row was not among those of a range, and was there when it was asked for by its key, again and again.
+    #[error("the source returns different rows for the same query{}", of_partition(.0))]
+    Contradicts(Option<String>),
     /// A row that it returned a moment ago.
     #[error("the source does not return the row with primary key {0} any more")]
     Gone(String),
@@ -81,6 +87,20 @@ impl Worded for MendError {
                 let place =
                     partition.as_ref().map_or_else(String::new, |name| format!(" Partition `{name}` "));
                 zh(self, format!("源集群{place}计数为 {counted} 行，但返回了 {returned} 行"))
+            }
+            Self::NotAccounted { side, partition, counted, expected } => {
+                let side = match side {
+                    Side::Source => "源集群",
+                    Side::Target => "目标集群",
+                };
+                let place =
+                    partition.as_ref().map_or_else(String::new, |name| format!(" Partition `{name}`"));
+                zh(self, format!("{side}{place}：计数为 {counted} 行，而比对了 {expected} 行"))
+            }
+            Self::Contradicts(partition) => {
+                let place =
+                    partition.as_ref().map_or_else(String::new, |name| format!(" Partition `{name}` "));
+                zh(self, format!("源集群{place}对同一查询返回不同的行"))
             }
             Self::Gone(key) => zh(self, format!("源集群不再返回主键为 {key} 的行")),
             Self::TooManyRefused { key, error } => {

@@ -69,6 +69,7 @@ impl<Access: WriteAccess> Mender<'_, Access> {
             } else {
                 let (held, beyond) = (keys.len() as u64, beyond.map_or(0, |(_, rows)| rows));
                 self.facts.left += held + beyond;
+                self.left_in.insert(part);
                 self.facts.found += beyond;
             }
         }
@@ -112,6 +113,7 @@ impl<Access: WriteAccess> Mender<'_, Access> {
             let elsewhere = self.homes_of(part, now).await?;
             for key in now.iter().filter(|key| !elsewhere.contains_key(*key)) {
                 self.facts.left += 1;
+                self.left_in.insert(part);
                 self.facts.deleted -= u64::from(self.unread.forget(&(part, key.clone())));
             }
             let keys: Vec<_> = elsewhere.keys().cloned().collect();

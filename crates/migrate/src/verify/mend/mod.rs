@@ -15,7 +15,8 @@ mod held;
 mod reading_again;
 mod sending;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -24,6 +25,7 @@ use vecferry_milvus::{CollectionName, Key, KeyRange};
 
 pub(crate) use self::error::MendError;
 use self::held::Held;
+use super::by_key::absent;
 use super::spans::{PartRows, SpanFound, SpannedPart, Writers};
 use crate::copy::{Budget, Pace};
 use crate::plan::Keys;
@@ -67,11 +69,19 @@ pub(crate) struct MendTuning {
     pub(crate) kept_max: usize,
     /// Bytes of these keys, where they are texts.
     pub(crate) kept_bytes_max: usize,
+    /// Between two counts of one moment: a server that hands rows over to a segment counts wrong meanwhile.
+    pub(crate) recount_interval: Duration,
 }
 
 impl Default for MendTuning {
     fn default() -> Self {
-        Self { keys_max: 256, bytes_max: 4 << 20, kept_max: 262_144, kept_bytes_max: 16 << 20 }
+        Self {
+            keys_max: 256,
+            bytes_max: 4 << 20,
+            kept_max: 262_144,
+            kept_bytes_max: 16 << 20,
+            recount_interval: Duration::from_millis(500),
+        }
     }
 }
 
@@ -212,6 +222,10 @@ pub(crate) struct Mender<'a, Access> {
     queue: Queue,
     held: Held,
     unread: Unread,
+    /// Rows that the target refused; no more than are tried.
+    refused: BTreeSet<Place>,
+    /// Parts with rows that were left as they are.
+    left_in: BTreeSet<usize>,
     facts: MendFacts,
 }
 
@@ -248,6 +262,8 @@ impl<'a, Access: WriteAccess> Mender<'a, Access> {
             queue: Queue::default(),
             held: Held::default(),
             unread: Unread::default(),
+            refused: BTreeSet::new(),
+            left_in: BTreeSet::new(),
             facts: MendFacts::default(),
         };
         mender.take_out_repeated().await?;
@@ -260,7 +276,8 @@ impl<'a, Access: WriteAccess> Mender<'a, Access> {
         let doubts = self.with.access.doubts().await?;
         for (partition, range) in &doubts {
             for part in 0..self.parts.len() {
-                let is_meant = partition.is_none() || *partition == self.parts[part].partition;
+                let of_part = &self.parts[part].partition;
+                let is_meant = partition.is_none() || of_part.is_none() || partition == of_part;
                 if is_meant {
                     self.take_out_repeated_of(part, range).await?;
                 }
@@ -321,6 +338,38 @@ impl<'a, Access: WriteAccess> Mender<'a, Access> {
     /// What was done so far.
     pub(crate) fn facts(&self) -> MendFacts {
         self.facts
+    }
+
+    /// Parts with rows that were left as they are, because the source has them after all.
+    pub(crate) fn left_in(&self) -> &BTreeSet<usize> {
+        &self.left_in
+    }
+
+    /// Takes back that such rows were found to differ, before all of them are compared once more. Returns how many.
+    pub(crate) fn forget_left(&mut self) -> u64 {
+        self.left_in.clear();
+        let left = std::mem::take(&mut self.facts.left);
+        self.facts.found -= left;
+        left
+    }
+
+    /// Rows of a part that the target refused and does not have.
+    pub(crate) async fn refused_of(&self, part: usize) -> Result<u64, MendError> {
+        let of_part = self.refused.iter().filter(|(of, _)| *of == part);
+        let keys: Vec<_> = of_part.map(|(_, key)| key.clone()).collect();
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let target = self.target.clone().fresh().await;
+        let target = target.map_err(|error| MendError::target(error.into()))?;
+        let absent = absent(&target, self.parts[part].partition.as_deref(), &keys).await;
+        Ok(absent.map_err(MendError::target)?.len() as u64)
+    }
+
+    /// Removes every row of a part whose key the target has more than once. It is compared behind that.
+    pub(crate) async fn take_out_repeated_in(&mut self, part: usize) -> Result<(), MendError> {
+        self.take_out_repeated_of(part, &KeyRange::default()).await?;
+        self.close().await
     }
 
     fn partition(&self, part: usize) -> Option<String> {

@@ -9,6 +9,7 @@ use super::{MendError, Mender, Place, Unread, Wanted, WriteAccess};
 use crate::read::ReadError;
 use crate::verify::by_key::{absent, keys_present};
 use crate::verify::expect::unrepeated;
+use crate::verify::spans::Writers;
 
 /// How often what does not arrive is mended anew.
 const AGAIN_MAX: u32 = 3;
@@ -147,7 +148,12 @@ impl<Access: WriteAccess> Mender<'_, Access> {
                 self.target.row_digests_of(partition, &keys),
             );
             let (mine, theirs) = (mine.map_err(MendError::source)?, theirs.map_err(MendError::target)?);
-            for key in keys.iter().filter(|key| mine.get(*key) != theirs.get(*key)) {
+            let differs = |key: &&Key| match self.with.writers {
+                Writers::Stopped => mine.get(*key) != theirs.get(*key),
+                // It may have been written since it was compared: the next round looks at its values.
+                Writers::GoOn => mine.contains_key(*key) && !theirs.contains_key(*key),
+            };
+            for key in keys.iter().filter(differs) {
                 failing.row(home, key);
                 failing.places.insert((part, key.clone()));
             }

@@ -197,6 +197,7 @@ impl<Access: WriteAccess> Mender<'_, Access> {
     fn want_rows(&mut self, part: usize, sent: impl Iterator<Item = (Key, Digest)>) -> u64 {
         let mut new = 0;
         for (key, digest) in sent {
+            self.refused.remove(&(part, key.clone()));
             new += u64::from(self.unread.want((part, key), Wanted::Row(digest)));
         }
         self.facts.upserted += new;
@@ -218,6 +219,7 @@ impl<Access: WriteAccess> Mender<'_, Access> {
 
     fn leave(&mut self, place: &Place) {
         self.facts.left += 1;
+        self.left_in.insert(place.0);
         self.facts.upserted -= u64::from(self.unread.forget(place));
     }
 
@@ -231,6 +233,7 @@ impl<Access: WriteAccess> Mender<'_, Access> {
         self.with.access.refused(partition.as_deref(), key, error.to_string()).await?;
         let place = (part, key.clone());
         self.facts.upserted -= u64::from(self.unread.forget(&place));
+        self.refused.insert(place);
         Ok(())
     }
 

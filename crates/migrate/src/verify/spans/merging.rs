@@ -106,6 +106,8 @@ impl SpanRows {
 pub(crate) struct PartRows {
     pub(crate) source: u64,
     pub(crate) target: u64,
+    /// Of the source, known to be missing on the target.
+    pub(crate) set_aside: u64,
 }
 
 /// What a comparison by spans came to.
@@ -170,7 +172,7 @@ impl<'a, D: Digests> Cursor<'a, D> {
                     Feed::Ahead(pieces) => pieces.recv().await.ok_or_else(not_covered)?,
                     Feed::Again { side, rest } => {
                         let range = rest.take().ok_or_else(not_covered)?;
-                        let mut piece = side.piece(within, range).await?;
+                        let mut piece = side.piece(within, range, side.most()).await?;
                         *rest = piece.take_rest();
                         piece
                     }
@@ -303,6 +305,7 @@ impl<'a, S: Digests, T: Digests, F: FollowSpans> Merger<'a, S, T, F> {
                 let rows = self.span((number, span, part), &mut sides, &mut marker, &mut outcome).await?;
                 of_part.source += rows.source;
                 of_part.target += rows.target;
+                of_part.set_aside += rows.set_aside;
                 covered.clone_from(&span.range.until);
                 is_whole = covered == part.range.until;
             }

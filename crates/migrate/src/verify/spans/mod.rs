@@ -14,9 +14,12 @@ mod bounds;
 mod marking;
 mod merging;
 mod reading;
+mod sizes;
 
 #[cfg(test)]
 mod between_servers;
+#[cfg(test)]
+mod peak;
 #[cfg(test)]
 mod tests;
 
@@ -24,12 +27,14 @@ use std::collections::BTreeSet;
 
 use vecferry_milvus::{ErrorKind, Key, KeyRange};
 
-pub(crate) use self::bounds::{Mark, Span, SpannedPart, Spans, UnfitMarks};
+pub(crate) use self::bounds::{Mark, SpannedPart, Spans, UnfitMarks};
 pub(crate) use self::marking::Marked;
+#[cfg(test)]
+pub(crate) use self::marking::NewMark;
 use self::merging::Merger;
 pub(crate) use self::merging::{PartRows, SpanFound, SpanResult, SpansOutcome};
 use self::reading::{AHEAD, Ahead, read_ahead};
-pub(super) use self::reading::{key_bytes, rows_max};
+pub(super) use self::sizes::{Most, Sizes, key_bytes};
 use super::by_key::keys_present;
 use super::expect::unrepeated;
 use super::window::Layout;

@@ -5,7 +5,7 @@
 //! So neither side can keep the other from going on.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
@@ -14,9 +14,10 @@ use vecferry_milvus::wire::digest::Digest;
 use vecferry_milvus::{Key, KeyRange};
 
 use super::bounds::{Span, SpannedPart};
-use super::{Digests, KEY_BYTES_MAX, SpanComparison, not_covered};
-use crate::copy::Budget;
-use crate::read::{PAGE_ROWS_MAX, PageSize, ReadError};
+use super::sizes::{Most, Sizes, key_bytes};
+use super::{Digests, SpanComparison, not_covered};
+use crate::copy::{Budget, Waiting};
+use crate::read::ReadError;
 
 /// Pieces of one side that may be read and not merged yet.
 pub(super) const AHEAD: usize = 8;
@@ -44,6 +45,8 @@ pub(super) struct Piece {
     rest: Option<KeyRange>,
     /// Its place among those that are not merged; free when it is dropped.
     turn: Option<OwnedSemaphorePermit>,
+    /// Its memory, if there was some.
+    waiting: Option<Waiting>,
 }
 
 impl Piece {
@@ -51,13 +54,6 @@ impl Piece {
     pub(super) fn take_rest(&mut self) -> Option<KeyRange> {
         self.rest.take()
     }
-}
-
-/// What all pages of a side say of the next ones.
-struct Sizes {
-    page: PageSize,
-    /// Bytes of a row of the last page.
-    row_bytes: usize,
 }
 
 /// One side of the comparison.
@@ -71,6 +67,15 @@ pub(super) struct Side<'a, D> {
 }
 
 impl<D: Digests> Side<'_, D> {
+    fn sizes(&self) -> MutexGuard<'_, Sizes> {
+        self.sizes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a piece may hold for which there is memory.
+    pub(super) fn most(&self) -> Most {
+        Most::counted(self.piece_rows_max)
+    }
+
     pub(super) async fn present(&self, part: &SpannedPart, keys: &[Key]) -> Result<BTreeSet<Key>, ReadError> {
         if keys.is_empty() || !(self.exists)(part) {
             return Ok(BTreeSet::new());
@@ -88,6 +93,7 @@ impl<D: Digests> Side<'_, D> {
         &self,
         (at, span, part): (usize, &Span, &SpannedPart),
         range: KeyRange,
+        most: Most,
     ) -> Result<Piece, ReadError> {
         let mut piece = Piece {
             span: at,
@@ -97,24 +103,26 @@ impl<D: Digests> Side<'_, D> {
             pages: Vec::new(),
             rest: None,
             turn: None,
+            waiting: None,
         };
         if !(self.exists)(part) {
             return Ok(piece);
         }
         let mut ahead = range;
-        let expected = rows_max(span.rows);
         loop {
-            let (mut size, bytes) = self.next_size(span, expected);
+            let (mut size, bytes) = self.sizes().next(span.rows, most, self.budget.fair_bytes());
+            let asked = size.clone();
             let share = self.budget.take(bytes).await;
             let page = self.digests.digests(part.partition.as_deref(), &ahead, &mut size).await?;
             drop(share);
+            self.sizes().learn((&asked, &size));
             let Some(last) = page.keys.last().cloned() else {
                 return Ok(piece);
             };
             if !follows(&ahead, &page.keys) || page.keys.len() != page.digests.len() {
                 return Err(not_covered());
             }
-            self.came(&page.keys, page.bytes);
+            self.sizes().came(&page.keys, page.bytes);
             let rows = page.keys.len() as u64;
             piece.pages.push(PageEnd { last: last.clone(), rows, bytes: page.bytes as u64 });
             piece.keys.extend(page.keys);
@@ -123,52 +131,13 @@ impl<D: Digests> Side<'_, D> {
                 return Ok(piece);
             }
             ahead.after = Some(last.clone());
-            if piece.keys.len() >= self.piece_rows_max || key_bytes(&piece.keys) >= KEY_BYTES_MAX {
+            if piece.keys.len() >= most.piece_rows || key_bytes(&piece.keys) >= most.key_bytes {
                 piece.range.until = Some(last);
                 piece.rest = Some(ahead);
                 return Ok(piece);
             }
         }
     }
-
-    /// Rows to ask for, and the bytes that may come: a span that was long may be one page all the same.
-    fn next_size(&self, span: &Span, expected: usize) -> (PageSize, usize) {
-        let sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut size, row_bytes) = (sizes.page.clone(), sizes.row_bytes);
-        drop(sizes);
-        if span.rows > 0 {
-            size.at_least(expected);
-        }
-        let rows = usize::try_from(span.rows).unwrap_or(usize::MAX).min(size.rows() as usize);
-        let bytes = size.bytes().max(rows.saturating_mul(row_bytes));
-        (size, bytes)
-    }
-
-    /// Later pages are as large as wanted, and bring no more keys than memory is reckoned with.
-    fn came(&self, keys: &[Key], bytes: usize) {
-        let key_bytes = (key_bytes(keys) / keys.len().max(1)).max(1);
-        let rows_max = u32::try_from(KEY_BYTES_MAX / key_bytes).unwrap_or(PAGE_ROWS_MAX);
-        let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
-        sizes.page.limit((rows_max.min(PAGE_ROWS_MAX), usize::MAX));
-        sizes.page.came(keys.len(), bytes);
-        sizes.row_bytes = bytes / keys.len().max(1);
-    }
-}
-
-/// Rows to ask for at most, of a span that held so many: half as many more, because some come between others, and the rows
-/// behind the last mark of a split are before the first one of the next.
-pub(in crate::verify) fn rows_max(rows: u64) -> usize {
-    let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-    rows.saturating_add(rows / 2 + 64).min(PAGE_ROWS_MAX as usize)
-}
-
-/// Bytes of keys in memory.
-pub(in crate::verify) fn key_bytes<'a>(keys: impl IntoIterator<Item = &'a Key>) -> usize {
-    let bytes = |key: &Key| match key {
-        Key::Int(_) => 0,
-        Key::Text(text) => text.len(),
-    };
-    keys.into_iter().map(|key| size_of::<Key>() + bytes(key)).sum()
 }
 
 /// Whether keys strictly increase and lie in a range: a server that does not keep to the bounds would have its rows counted
@@ -184,6 +153,8 @@ pub(super) struct Ahead<'a, D> {
     pub(super) side: Side<'a, D>,
     comparison: &'a SpanComparison<'a>,
     turns: Arc<Semaphore>,
+    /// All turns but those of the other readers.
+    turns_alone: u32,
 }
 
 impl<'a, D: Digests> Ahead<'a, D> {
@@ -198,22 +169,42 @@ impl<'a, D: Digests> Ahead<'a, D> {
             digests,
             exists,
             budget: comparison.budget,
-            sizes: Mutex::new(Sizes {
-                page: PageSize::new(comparison.layout.columns, tuning.span_bytes),
-                row_bytes: 0,
-            }),
+            sizes: Mutex::new(Sizes::new(comparison.layout.columns, tuning.span_bytes)),
             piece_rows_max: tuning.piece_rows_max,
         };
-        Self { side, comparison, turns: Arc::new(Semaphore::new(ahead)) }
+        let turns_alone = u32::try_from((ahead + 1).saturating_sub(tuning.readers.max(1))).unwrap_or(1);
+        Self { side, comparison, turns: Arc::new(Semaphore::new(ahead)), turns_alone }
     }
 
-    async fn read(&self, at: usize, range: KeyRange) -> Result<Piece, ReadError> {
+    /// Memory for a piece of a span, if there is some now.
+    fn memory(&self, span: &Span) -> Option<Waiting> {
+        let bytes = self.side.sizes().digested_bytes(span.rows, self.side.most());
+        self.comparison.budget.wait_with(bytes)
+    }
+
+    /// Reads a piece. Where there is no memory for it, it is small, and is read when hardly any other one waits: no more
+    /// than all readers might have begun, because none of them can wait for one that comes behind it.
+    async fn read(
+        &self,
+        at: usize,
+        range: KeyRange,
+        mut waiting: Option<Waiting>,
+    ) -> Result<Piece, ReadError> {
+        let piece_rows = self.side.piece_rows_max;
+        let (turns, most) = match &waiting {
+            Some(_) => (1, self.side.most()),
+            None => (self.turns_alone, Most::uncounted(piece_rows)),
+        };
         // Never closed while it is waited for.
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| ReadError::Canceled)?;
+        let turns = Arc::clone(&self.turns).acquire_many_owned(turns).await;
+        let turn = turns.map_err(|_| ReadError::Canceled)?.split(1);
         let span = &self.comparison.spans.all()[at];
         let part = self.comparison.spans.part(span);
-        let mut piece = self.side.piece((at, span, part), range).await?;
-        piece.turn = Some(turn);
+        let mut piece = self.side.piece((at, span, part), range, most).await?;
+        if let Some(waiting) = &mut waiting {
+            waiting.resize(key_bytes(&piece.keys) + piece.digests.len() * size_of::<Digest>());
+        }
+        (piece.turn, piece.waiting) = (turn, waiting);
         Ok(piece)
     }
 }
@@ -228,19 +219,27 @@ pub(super) async fn read_ahead<D: Digests>(
     ahead: &Ahead<'_, D>,
     pieces: mpsc::Sender<Piece>,
 ) -> Result<(), ReadError> {
-    let spans = ahead.comparison.spans.all().iter().enumerate();
-    let mut todo = spans.filter(|(_, span)| span.equal.is_none());
+    let spans = ahead.comparison.spans.all();
+    let next = |from: usize| (from..spans.len()).find(|at| spans[*at].equal.is_none());
+    let mut todo = next(0);
     let mut reading = FuturesOrdered::new();
     loop {
         while reading.len() < ahead.comparison.tuning.readers.max(1)
-            && let Some((at, span)) = todo.next()
+            && let Some(at) = todo
         {
-            reading.push_back(ahead.read(at, span.range.clone()));
+            let memory = ahead.memory(&spans[at]);
+            // One goes on also without.
+            if memory.is_none() && !reading.is_empty() {
+                break;
+            }
+            reading.push_back(ahead.read(at, spans[at].range.clone(), memory));
+            todo = next(at + 1);
         }
         let Some(piece) = reading.next().await else { return Ok(()) };
         let mut piece = piece?;
         if let Some(rest) = piece.take_rest() {
-            reading.push_front(ahead.read(piece.span, rest));
+            let memory = ahead.memory(&spans[piece.span]);
+            reading.push_front(ahead.read(piece.span, rest, memory));
         }
         // Whom it is for has failed, and says why.
         if pieces.send(piece).await.is_err() {

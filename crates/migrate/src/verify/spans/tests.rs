@@ -35,6 +35,10 @@ struct Server {
     asked: Cell<usize>,
     under_way: Cell<usize>,
     under_way_max: Cell<usize>,
+    /// Larger ones than the usual.
+    row_bytes: Option<usize>,
+    /// Pages that were too large.
+    refused: Cell<usize>,
     /// Nothing is answered before.
     gate: Option<Rc<Notify>>,
 }
@@ -77,11 +81,15 @@ impl Digests for Server {
                 is_there
             });
         }
+        let row_bytes = self.row_bytes.unwrap_or(ROW_BYTES);
+        while rows.len().min(size.rows() as usize) * row_bytes > 16 << 20 && size.refused() {
+            self.refused.set(self.refused.get() + 1);
+        }
         rows.truncate(limit.min(size.rows()) as usize);
         let copy = self.copies + u128::from(turn % 2);
         let any = |key: &Key, digest| if self.repeated.contains(key) { copy } else { digest };
         Ok(DigestPage {
-            bytes: rows.len() * ROW_BYTES,
+            bytes: rows.len() * row_bytes,
             digests: rows.iter().map(|(key, digest)| any(key, *digest)).collect(),
             keys: rows.into_iter().map(|(key, _)| key).collect(),
         })
@@ -191,27 +199,40 @@ fn blocking<T>(future: impl Future<Output = T>) -> T {
 }
 
 async fn compare(
-    (source, target): (&Server, &Server),
+    servers: (&Server, &Server),
     parts: Vec<SpannedPart>,
     writers: Writers,
     told: &Told,
 ) -> Result<SpansOutcome, ReadError> {
-    let (columns, tuning) = (columns(), tuning());
+    // Less than what all readers want at once.
+    let budget = Pool::new(3 * SPAN_ROWS * ROW_BYTES).budget();
+    compare_with(servers, parts, writers, told, (&tuning(), &budget)).await
+}
+
+/// With memory for everything.
+async fn compare_amply(
+    servers: (&Server, &Server),
+    parts: Vec<SpannedPart>,
+    told: &Told,
+) -> Result<SpansOutcome, ReadError> {
+    let budget = Pool::new(100 * SPAN_ROWS * ROW_BYTES).budget();
+    compare_with(servers, parts, Writers::Stopped, told, (&tuning(), &budget)).await
+}
+
+async fn compare_with(
+    (source, target): (&Server, &Server),
+    parts: Vec<SpannedPart>,
+    writers: Writers,
+    told: &Told,
+    (tuning, budget): (&SpanTuning, &Budget),
+) -> Result<SpansOutcome, ReadError> {
+    let columns = columns();
     let set_aside =
         BTreeSet::from([(None, Key::Int(SET_ASIDE)), (Some("p".to_owned()), Key::Int(SET_ASIDE))]);
     let layout = Layout { key_field: "id", columns: &columns, set_aside: &set_aside };
     let spans = Spans::of(parts).unwrap();
-    // Less than what all readers want at once, but for a side that does not answer at all.
-    let pages = if target.gate.is_some() { 100 } else { 3 };
-    let budget = Pool::new(pages * SPAN_ROWS * ROW_BYTES).budget();
-    let comparison = SpanComparison {
-        layout,
-        spans: &spans,
-        writers,
-        differing: Differing::Told,
-        tuning: &tuning,
-        budget: &budget,
-    };
+    let comparison =
+        SpanComparison { layout, spans: &spans, writers, differing: Differing::Told, tuning, budget };
     comparison.compare(source, target, told).await
 }
 
@@ -372,7 +393,7 @@ proptest! {
         let rows = outcome.rows;
         prop_assert_eq!((rows.source, rows.target), (mine.len() as u64, theirs.len() as u64));
         prop_assert_eq!(rows.both, both);
-        prop_assert_eq!(&outcome.parts, &[PartRows { source: rows.source, target: rows.target }]);
+        prop_assert_eq!(&outcome.parts, &[PartRows { source: rows.source, target: rows.target, set_aside: rows.set_aside }]);
         prop_assert_eq!(rows.missing, expected.missing.len() as u64);
         prop_assert_eq!(rows.extra, expected.extra.len() as u64);
         prop_assert_eq!(rows.changed, expected.changed.len() as u64);
@@ -447,7 +468,7 @@ proptest! {
         let (source, _) = servers(&case, Some("p"));
         let same = Server { rows: source.rows.clone(), limits: vec![7], ..Server::default() };
         let told = Told::default();
-        let first = compare((&same, &same), vec![part(Some("p"), Vec::new())], Writers::Stopped, &told);
+        let first = compare_amply((&same, &same), vec![part(Some("p"), Vec::new())], &told);
         blocking(first).unwrap();
         let marks: Vec<_> = told.marks.take().into_iter().flat_map(|told| told.marks).collect();
         prop_assert_eq!(&marks.last().unwrap().until, &None);
@@ -457,7 +478,7 @@ proptest! {
         let marks = marks.into_iter();
         let marks = marks.map(|mark| Mark { until: mark.until, rows: mark.rows, equal: None }).collect();
         let again = Server { rows: source.rows.clone(), ..Server::default() };
-        let second = compare((&again, &again), vec![part(Some("p"), marks)], Writers::Stopped, &told);
+        let second = compare_amply((&again, &again), vec![part(Some("p"), marks)], &told);
         let outcome = blocking(second).unwrap();
         // One query a span and side, but for the empty page behind the last row.
         let behind = u64::from(told.spans.take().last().unwrap().rows.source > 0);
@@ -483,7 +504,7 @@ fn spans_that_fit_are_one_query_a_side() {
     let (source, target) = (server(), server());
     let told = Told::default();
     let parts = vec![part(None, every(8, 800))];
-    let outcome = blocking(compare((&source, &target), parts, Writers::Stopped, &told)).unwrap();
+    let outcome = blocking(compare_amply((&source, &target), parts, &told)).unwrap();
     assert_eq!(outcome.spans, 101);
     assert_eq!((source.asked.get(), target.asked.get()), (101, 101));
     assert_eq!(outcome.rows, SpanRows { source: 800, target: 800, both: 800, ..SpanRows::default() });
@@ -492,13 +513,15 @@ fn spans_that_fit_are_one_query_a_side() {
     assert!((2..=3).contains(&source.under_way_max.get()), "{}", source.under_way_max.get());
 }
 
-#[test]
-fn a_side_is_read_a_few_spans_ahead_and_no_more() {
+/// Pages of a side that are read while the other one does not answer.
+fn read_ahead_of(budget: &Budget) -> usize {
     let gate = Rc::new(Notify::new());
     let source = Server { rows: [(None, many(800))].into(), ..Server::default() };
     let target = Server { gate: Some(Rc::clone(&gate)), rows: source.rows.clone(), ..Server::default() };
-    let told = Told::default();
-    let compared = compare((&source, &target), vec![part(None, every(8, 800))], Writers::Stopped, &told);
+    let (told, tuning) = (Told::default(), tuning());
+    let parts = vec![part(None, every(8, 800))];
+    let with = (&tuning, budget);
+    let compared = compare_with((&source, &target), parts, Writers::Stopped, &told, with);
     let opened = async {
         let mut before = usize::MAX;
         while before != source.asked.get() {
@@ -507,12 +530,72 @@ fn a_side_is_read_a_few_spans_ahead_and_no_more() {
                 tokio::task::yield_now().await;
             }
         }
-        assert_eq!(before, AHEAD, "read while the other side did not answer");
         assert_eq!(told.spans.borrow().len(), 0);
         gate.notify_one();
+        before
     };
-    let (outcome, ()) = blocking(async { tokio::join!(compared, opened) });
+    let (outcome, before) = blocking(async { tokio::join!(compared, opened) });
     assert_eq!(outcome.unwrap().rows.both, 800);
+    before
+}
+
+#[test]
+fn a_side_is_read_a_few_spans_ahead_and_no_more() {
+    assert_eq!(read_ahead_of(&Pool::new(100 * SPAN_ROWS * ROW_BYTES).budget()), AHEAD);
+}
+
+#[test]
+fn what_waits_has_its_memory_and_without_it_all_goes_on() {
+    let pool_bytes = 100 * SPAN_ROWS * ROW_BYTES;
+    let pool = Pool::new(pool_bytes);
+    let (budget, other) = (pool.budget(), pool.budget());
+    let used = other.wait_with(pool_bytes / 5).unwrap();
+    let some = read_ahead_of(&budget);
+    assert!((1..=AHEAD).contains(&some), "{some}");
+    drop(used);
+    assert!(budget.wait_with(pool_bytes / 5).is_some(), "all of it came back");
+    let quarter = pool_bytes / 4 / 4096 * 4096;
+    let _used = other.wait_with(quarter).unwrap();
+    let few = read_ahead_of(&budget);
+    assert!((1..=tuning().readers).contains(&few), "{few}");
+}
+
+#[test]
+fn spans_that_are_no_page_are_read_in_pages_and_not_twice() {
+    let server = || {
+        let rows = [(None, many(40_000))].into();
+        Server { rows, row_bytes: Some(10_000), ..Server::default() }
+    };
+    let (source, target, told) = (server(), server(), Told::default());
+    let (budget, tuning) = (Pool::new(60 << 20).budget(), SpanTuning::default());
+    let parts = vec![part(None, every(2000, 40_000))];
+    let with = (&tuning, &budget);
+    let compared = compare_with((&source, &target), parts, Writers::Stopped, &told, with);
+    assert_eq!(blocking(compared).unwrap().rows.both, 40_000);
+    // Those with which it began, before anything was known.
+    assert!(source.refused.get() <= READERS, "{}", source.refused.get());
+    assert!(source.asked.get() <= 20 * 5, "{}", source.asked.get());
+}
+
+#[test]
+fn a_comparison_goes_on_while_another_job_holds_its_part() {
+    let server = || {
+        let rows = [(None, many(10_000))].into();
+        Server { rows, row_bytes: Some(10_000), ..Server::default() }
+    };
+    let (source, target, told) = (server(), server(), Told::default());
+    let pool = Pool::new(16 << 20);
+    let (budget, other) = (pool.budget(), pool.budget());
+    let tuning = SpanTuning::default();
+    let outcome = blocking(async {
+        let _theirs = other.take(other.fair_bytes()).await;
+        // Each span is more than a fair part.
+        let parts = vec![part(None, every(1000, 10_000))];
+        let with = (&tuning, &budget);
+        let compared = compare_with((&source, &target), parts, Writers::Stopped, &told, with);
+        tokio::time::timeout(std::time::Duration::from_secs(60), compared).await
+    });
+    assert_eq!(outcome.unwrap().unwrap().rows.both, 10_000);
 }
 
 #[test]
@@ -543,7 +626,7 @@ fn partitions_of_one_side_are_missing_or_extra_as_a_whole() {
     });
     let told = Told::default();
     let outcome = blocking(compare((&source, &target), parts.into(), Writers::Stopped, &told)).unwrap();
-    let rows = |source, target| PartRows { source, target };
+    let rows = |source, target| PartRows { source, target, set_aside: 0 };
     assert_eq!(outcome.parts, [rows(20, 0), rows(20, 20), rows(0, 20)]);
     let (spans, marks) = (told.spans.take(), told.marks.take());
     for name in ["a", "b", "c"].map(|name| owned(Some(name))) {
