@@ -37,7 +37,9 @@ struct Page {
 #[derive(Default)]
 pub(crate) struct ReadAhead {
     pages: Mutex<HashMap<Place, Page>>,
+    /// Nobody waits any more; it may go on later.
     is_over: AtomicBool,
+    /// There was no more memory, or a query failed: for good.
     is_full: AtomicBool,
 }
 
