@@ -60,6 +60,8 @@ impl Sizes {
         }
         let expected = usize::try_from(rows).unwrap_or(usize::MAX).min(size.rows() as usize);
         let bytes = size.bytes().max(expected.saturating_mul(self.row_bytes));
+        // As many rows may come as are asked for, which is half as many more.
+        let bytes = bytes.saturating_add(bytes / 2);
         (size, bytes.min(bytes_most))
     }
 
