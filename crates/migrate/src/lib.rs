@@ -34,8 +34,8 @@ pub use copy::{
 };
 pub use job::worker::{ByWorkers, Worker};
 pub use job::{
-    Canceled, CollectionStatus, DryCollection, DryRunReport, JobStatus, Migration, Passed, PreCheck, RateSet,
-    Resumed, Status, StatusPart, cancel, load, set_max_rate, verify,
+    Canceled, CollectionStatus, DryCollection, DryRunReport, JobStatus, Migration, NextRound, Passed, PreCheck,
+    Purpose, RateSet, Resumed, RoundOptions, Status, StatusPart, cancel, load, set_max_rate, verify,
 };
 pub use plan::file::PlanFile;
 pub use plan::{Change, CollectionSummary, Keys, Plan, PlanSummary, PlannedCollection};
@@ -78,7 +78,9 @@ mod spawned {
         is_send(&Migration::check(request.clone(), None));
         is_send(&Migration::prepare(request));
         is_send(&Migration::prepare_planned(file, source, target, 0.0, None));
-        is_send(&Migration::resume(&**store, job_id, again, there));
+        is_send(&Migration::resume(&**store, job_id, again.clone(), there.clone()));
+        let next = NextRound { purpose: Purpose::CutOver, options: RoundOptions::default() };
+        is_send(&Migration::next_round(&**store, job_id, again, there, next));
         is_send(&probed.probe_write(cancel_token));
         is_send(&measured.measure_steps(cancel_token));
         let (observer, token) = watched();

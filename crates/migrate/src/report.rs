@@ -14,7 +14,7 @@ use vecferry_store::JobId;
 pub use vecferry_store::{JobKind, JobState, RoundKind, RoundState};
 
 pub(crate) use collection::new_report;
-pub use collection::{CollectionReport, IndexReport, PartitionReport};
+pub use collection::{CaughtUp, CollectionReport, IndexReport, PartitionReport};
 pub use drift::{DriftReport, UnseenWrites, Writes};
 pub use evidence::{CopiedRows, Evidence};
 pub use pace::{PaceReport, WaitReport};

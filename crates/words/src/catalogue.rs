@@ -492,6 +492,54 @@ catalogue! {
            "请不使用 --warm，在停机窗口内迁移"
         service "migrate in one downtime window"
                 "请改为在一个停机窗口内迁移";
+    /// A further round of a job that has none.
+    NotWarm 242 Refused
+        en "job {job} copies in one downtime window: it has no catch-up and no cut-over"
+           "continue it with `vecferry resume {job}`; to copy first and switch later, begin with `vecferry migrate --warm`"
+        zh "任务 {job} 在一个停机窗口内迁移，没有更新与切换"
+           "请用 `vecferry resume {job}` 继续该任务；如需先复制、后切换，请以 `vecferry migrate --warm` 开始"
+        service "continue the job; to copy first and switch later, begin a warm copy"
+                "请继续该任务；如需先复制、后切换，请以预复制开始";
+    /// A further round before the warm copy came to its end.
+    WarmCopyOpen 243 Refused
+        en "the warm copy of job {job} is not complete"
+           "complete it with `vecferry resume {job}`"
+        zh "任务 {job} 的预复制尚未完成"
+           "请用 `vecferry resume {job}` 完成预复制"
+        service "resume job {job} first"
+                "请先继续任务 {job}";
+    /// A catch-up after the switch began.
+    SwitchBegun 244 Refused
+        en "job {job} has begun to switch to the target: its rows are not touched any more"
+           "finish it with `vecferry cutover {job}`"
+        zh "任务 {job} 已开始切换到目标集群，不再改动任何行"
+           "请用 `vecferry cutover {job}` 完成切换"
+        service "finish the cut-over of job {job}"
+                "请完成任务 {job} 的切换";
+    /// Collections that the source dropped since the last round.
+    SourceDropped 245 Refused
+        en "the source no longer has {collections}, which job {job} copied"
+           "if that is intended, add --accept-dropped: they are removed from the target too; otherwise check the address of the source"
+        zh "源集群上已没有任务 {job} 复制过的 {collections}"
+           "如属预期，请加上 --accept-dropped，目标集群上也会删除它们；否则请检查源集群地址"
+        service "if that is intended, accept that they are removed from the target too; otherwise check the source"
+                "如属预期，请选择在目标集群上也删除它们；否则请检查源集群";
+    /// A collection of which a round can't follow the change.
+    SourceNotFollowed 246 Refused
+        en "`{collection}` is not what job {job} copied: {detail}"
+           "add --recopy: it is removed from the target and copied again; with a large collection, use `vecferry catch-up {job} --recopy` before the window"
+        zh "`{collection}` 已不是任务 {job} 复制时的样子：{detail}"
+           "请加上 --recopy：会将其从目标集群删除并重新复制；数据量大时，请在停机窗口之前用 `vecferry catch-up {job} --recopy`"
+        service "choose to copy it again: it is removed from the target and copied anew, best by a catch-up before the window"
+                "请选择重新复制：会将其从目标集群删除后重新复制，最好在停机窗口之前通过一轮更新完成";
+    /// Rows of somebody else on the target.
+    TargetWrittenTo 247 Refused
+        en "`{collection}`: the target holds {found} rows, but job {job} left {expected}: somebody else writes to it"
+           "stop whoever writes to the target; add --overwrite-target to remove rows that the source does not have"
+        zh "`{collection}`：目标集群有 {found} 行，而任务 {job} 只留下 {expected} 行：有其他程序在写入"
+           "请停止对目标集群的写入；加上 --overwrite-target 可删除源集群没有的行"
+        service "stop whoever writes to the target; choose to overwrite it to remove rows that the source does not have"
+                "请停止对目标集群的写入；选择覆盖目标集群可删除源集群没有的行";
     /// Nothing selected.
     NothingSelected 211 Refused
         en "no collection of the source is selected"
@@ -851,6 +899,14 @@ catalogue! {
            "请停止对源集群的写入；然后用 `vecferry cancel JOB --clean` 删除该任务创建的内容，再用 `vecferry resume JOB` 从头重新复制"
         service "stop writes to the source; then cancel the job and remove what it created, and resume it to copy again from scratch"
                 "请停止对源集群的写入；然后取消该任务并删除它创建的内容，再继续该任务，从头重新复制";
+    /// The source was written to during a cut-over.
+    CutOverDrift 454 Different
+        en "the source was written to during the cut-over, so job {job} did not switch to the target"
+           "stop all writers of the source, then run `vecferry cutover {job}` again; or let them go on, and cut over later"
+        zh "切换期间源集群有写入，任务 {job} 没有切换到目标集群"
+           "请停止对源集群的所有写入，然后再次运行 `vecferry cutover {job}`；也可以让写入继续，以后再切换"
+        service "stop all writers of the source, then begin the cut-over again; or let them go on, and cut over later"
+                "请停止对源集群的所有写入，然后再次开始切换；也可以让写入继续，以后再切换";
     /// The source changed while `vecferry verify` compared it: there was no copy, and there is no job.
     DriftWhileCompared 443 Different
         en "`{collection}`: the source changed during the comparison: {before} rows at the start, {after} at the end"

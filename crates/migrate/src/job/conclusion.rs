@@ -346,6 +346,7 @@ mod tests {
             quarantined: 0,
             keys: Keys::Copied,
             drift: None,
+            caught_up: None,
             evidence,
         }
     }

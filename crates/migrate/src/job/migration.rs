@@ -2,6 +2,7 @@
 
 use super::clock::Clock;
 use super::duplicates::refuse_duplicates;
+use super::next_round::NextRound;
 use crate::cluster::connect::{connect, on_one_machine, product, refusal};
 use crate::cluster::inventory::as_of_now;
 use crate::cluster::waits::shown;
@@ -41,6 +42,8 @@ pub struct Migration {
     pub(super) record: Option<JobRecord>,
     /// Whether it was recorded through this handle, and not begun yet.
     pub(super) is_created_now: bool,
+    /// The round that is to begin, behind the warm copy.
+    pub(super) next: Option<NextRound>,
     pub(super) tuning: Tuning,
     pub(super) resources: Resources,
     pub(super) dispatcher: Option<Arc<dyn Dispatcher>>,
@@ -236,6 +239,7 @@ impl Migration {
             job_id,
             record: None,
             is_created_now: false,
+            next: None,
             tuning: Tuning::default(),
             resources: Resources::new(Limits::default()),
             dispatcher: None,

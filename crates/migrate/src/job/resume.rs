@@ -1,12 +1,11 @@
 //! A job that goes on where an earlier attempt ended.
 
 use vecferry_milvus::{Client, Endpoint};
-use vecferry_store::{CollectionRecord, JobId, JobKind, JobRecord, JobState, RoundState, Store};
+use vecferry_store::{CollectionRecord, JobId, JobKind, JobRecord, JobState, Store};
 
 use super::claim::Own;
 use super::control::unreadable;
 use super::migration::Migration;
-use super::round::carried_out;
 use super::run::replaced;
 use crate::cluster::connect::connect_both;
 use crate::cluster::connect::refusal;
@@ -51,46 +50,59 @@ impl Migration {
             let report = Box::new(report);
             return Ok(if is_ready { Resumed::AtRest(report) } else { Resumed::Successful(report) });
         }
-        if store.is_live(&record.job_id).await.map_err(failed)? {
-            return Err(vec![Problem::new(Code::JobIsLive).with("job", &record.job_id)]);
-        }
-        let round = store.round(&record.job_id).await.map_err(failed)?;
-        if let Some(open) = round.filter(|round| round.state == RoundState::Open) {
-            carried_out(store, &open).map_err(|problem| vec![problem])?;
-        }
-        let plan = read_plan(&record.plan).map_err(|error| vec![unreadable(store, &error)])?;
-        let request = read_request(&record.request, &plan, source, target)
-            .map_err(|error| vec![unreadable(store, &error)])?;
-        let records = store.collections(&record.job_id).await.map_err(failed)?;
-        let (source, target) = connect_both(&request.source, &request.target).await?;
-        let mut problems = Vec::new();
-        for (planned, of_store) in plan.collections.iter().zip(&records) {
-            // A job that copies in rounds looks for itself, and follows what changed.
-            if planned.presence.is_here() && !of_store.done && record.kind == JobKind::Plain {
-                problems.extend(check_source(&source, planned, &record, request.allow_drift).await.err());
-            }
-            problems.extend(check_target(&target, planned, of_store, &record).await.err());
-        }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let job_id = record.job_id.clone();
-        Ok(Resumed::Ready(Box::new(Self {
-            request,
-            source,
-            target,
-            plan,
-            checks: Vec::new(),
-            job_id,
-            record: Some(record),
-            is_created_now: false,
-            tuning: Tuning::default(),
-            resources: Resources::new(Limits::default()),
-            dispatcher: None,
-            max_rate: None,
-            counted_at: None,
-        })))
+        let migration = Box::pin(reopen(store, record, source, target)).await?;
+        Ok(Resumed::Ready(Box::new(migration)))
     }
+}
+
+/// What is recorded of a job, to go on with it.
+///
+/// # Errors
+/// Every reason for which it can't go on.
+pub(super) async fn reopen(
+    store: &dyn Store,
+    record: JobRecord,
+    source: Endpoint,
+    target: Endpoint,
+) -> Result<Migration, Vec<Problem>> {
+    let failed =
+        |error: vecferry_store::Error| vec![store_problem(store, record.job_id.as_str(), &error)];
+    if store.is_live(&record.job_id).await.map_err(failed)? {
+        return Err(vec![Problem::new(Code::JobIsLive).with("job", &record.job_id)]);
+    }
+    let plan = read_plan(&record.plan).map_err(|error| vec![unreadable(store, &error)])?;
+    let request = read_request(&record.request, &plan, source, target)
+        .map_err(|error| vec![unreadable(store, &error)])?;
+    let records = store.collections(&record.job_id).await.map_err(failed)?;
+    let (source, target) = connect_both(&request.source, &request.target).await?;
+    let mut problems = Vec::new();
+    for (planned, of_store) in plan.collections.iter().zip(&records) {
+        // A job that copies in rounds looks for itself, and follows what changed.
+        if planned.presence.is_here() && !of_store.done && record.kind == JobKind::Plain {
+            problems.extend(check_source(&source, planned, &record, request.allow_drift).await.err());
+        }
+        problems.extend(check_target(&target, planned, of_store, &record).await.err());
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let job_id = record.job_id.clone();
+    Ok(Migration {
+        request,
+        source,
+        target,
+        plan,
+        checks: Vec::new(),
+        job_id,
+        record: Some(record),
+        is_created_now: false,
+        next: None,
+        tuning: Tuning::default(),
+        resources: Resources::new(Limits::default()),
+        dispatcher: None,
+        max_rate: None,
+        counted_at: None,
+    })
 }
 
 /// The source collection must be the one that was planned, with the same schema.

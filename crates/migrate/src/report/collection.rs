@@ -55,6 +55,9 @@ pub struct CollectionReport {
     /// Whether the source changed meanwhile, as far as could be looked at.
     #[serde(default)]
     pub drift: Option<DriftReport>,
+    /// What the last round behind the warm copy found to differ, and made equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caught_up: Option<CaughtUp>,
     /// The facts from which its success is concluded.
     #[serde(default)]
     pub evidence: Evidence,
@@ -69,6 +72,29 @@ impl CollectionReport {
     /// Its name on the target.
     pub fn target_name(&self) -> CollectionName {
         CollectionName::new(&self.target_db, &self.collection)
+    }
+}
+
+/// How far source and target were apart when a round compared them. All of it was made equal, but for what a problem names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CaughtUp {
+    /// Rows of the source that were compared.
+    pub rows_compared: u64,
+    /// Bytes that were read of both sides for that.
+    pub bytes_read: u64,
+    /// Rows that the target lacked.
+    pub rows_missing: u64,
+    /// Rows that had other values there.
+    pub rows_changed: u64,
+    /// Rows that only the target had.
+    pub rows_extra: u64,
+}
+
+impl CaughtUp {
+    /// Rows that were written or removed.
+    pub fn rows_differing(&self) -> u64 {
+        self.rows_missing + self.rows_changed + self.rows_extra
     }
 }
 
@@ -137,6 +163,7 @@ pub(crate) fn new_report(planned: &PlannedCollection) -> CollectionReport {
         quarantined: 0,
         keys: planned.keys,
         drift: None,
+        caught_up: None,
         evidence: Evidence::default(),
     }
 }

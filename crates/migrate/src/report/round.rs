@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use vecferry_store::{RoundKind, RoundRecord, RoundState};
 
+use super::collection::CaughtUp;
+
 /// A round of a job that copies while its source may change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoundReport {
@@ -26,6 +28,12 @@ pub struct RoundReport {
     /// Bytes of these on the wire.
     #[serde(default)]
     pub bytes: u64,
+    /// What the round found to differ, of all collections; absent for a warm copy, and where it did not come so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caught_up: Option<CaughtUp>,
+    /// Seconds from the begin of a cut-over to its end, in which nobody was to write to the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_seconds: Option<f64>,
 }
 
 impl RoundReport {
@@ -41,6 +49,8 @@ impl RoundReport {
             seconds: 0.0,
             rows: 0,
             bytes: 0,
+            caught_up: None,
+            window_seconds: None,
         })
     }
 }

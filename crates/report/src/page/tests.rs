@@ -67,6 +67,7 @@ fn collection(name: &str, rows: u64) -> CollectionReport {
         created: true,
         quarantined: 0,
         drift: None,
+        caught_up: None,
         evidence: Evidence::default(),
         keys: vecferry_migrate::Keys::Copied,
     }
@@ -519,6 +520,8 @@ fn ready() -> Report {
         seconds: 396.7,
         rows: 1_302_311,
         bytes: 4_000_000_000,
+        caught_up: None,
+        window_seconds: None,
     };
     let unproved = |name, rows| CollectionReport { verification: None, ..collection(name, rows) };
     Report {

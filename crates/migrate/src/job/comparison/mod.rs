@@ -95,6 +95,7 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
         quarantined: 0,
         keys,
         drift: None,
+        caught_up: None,
         evidence,
     };
     Ended { report, problems, warnings, looked_at: None, is_put_off: false }
