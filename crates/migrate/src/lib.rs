@@ -34,8 +34,9 @@ pub use copy::{
 };
 pub use job::worker::{ByWorkers, Worker};
 pub use job::{
-    Canceled, CollectionStatus, DryCollection, DryRunReport, JobStatus, Migration, NextRound, Passed, PreCheck,
-    Purpose, RateSet, Resumed, RoundOptions, Status, StatusPart, cancel, load, set_max_rate, verify,
+    Canceled, CollectionStatus, DryCollection, DryRunReport, JobStatus, Migration, NextRound, Passed,
+    PreCheck, Purpose, RateSet, Resumed, RoundOptions, Status, StatusPart, cancel, load, set_max_rate,
+    verify,
 };
 pub use plan::file::PlanFile;
 pub use plan::{Change, CollectionSummary, Keys, Plan, PlanSummary, PlannedCollection};

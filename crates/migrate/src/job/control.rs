@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{Client, Endpoint, Error};
-use vecferry_store::{Attempt, CollectionRecord, JobId, JobRecord, JobState, Position, Store};
+use vecferry_store::{Attempt, CollectionRecord, JobId, JobRecord, JobState, Position, RoundState, Store};
 
 use super::claim::Claim;
 use super::pace::Looked;
@@ -115,6 +115,11 @@ pub async fn cancel(
         wait_for_end(store, job_id).await?;
     }
     let record = store.job(job_id).await.map_err(failed)?;
+    // Applications may use it by now.
+    let round = store.round(job_id).await.map_err(failed)?.filter(|round| round.state == RoundState::Open);
+    if clean && round.is_some_and(|round| round.switch_intended) {
+        return Err(vec![Problem::new(Code::SwitchBegun).with("job", job_id)]);
+    }
     if record.attempt == 0 {
         return never_begun(store, job_id).await.map_err(failed);
     }

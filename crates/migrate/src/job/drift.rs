@@ -22,8 +22,8 @@ use crate::report::{CollectionReport, CountedRows, DriftReport, Report, UnseenWr
 use crate::request::VerifyLevel;
 
 /// What a source collection held at one time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Holding {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Holding {
     /// Rows of each part.
     pub(super) counts: Vec<u64>,
     /// Rows of the loaded segments, deleted ones too; absent where the server does not tell, or the stored ones are seen.

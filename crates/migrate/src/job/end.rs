@@ -136,7 +136,7 @@ impl Job {
     }
 
     /// What the source holds now of the databases that are meant as a whole.
-    async fn collections_meant(&self) -> Result<Vec<CollectionName>, Error> {
+    pub(super) async fn collections_meant(&self) -> Result<Vec<CollectionName>, Error> {
         let selection = &self.request.selection;
         let databases = match selection.included() {
             [] => repeat(&self.cancel, || self.source.databases()).await?,
@@ -303,9 +303,16 @@ impl Job {
         let job_id = self.attempt.job_id();
         let record = self.store.collection(job_id, position).await;
         let recorded = record.map_err(|error| store_failed(job_id, &error))?.source_counts;
+        let of_round = ended.before.clone();
         let report = ended.report.drift.as_mut().filter(|drift| drift.writes == Some(Writes::None));
-        let (Some(recorded), Some(report)) = (recorded, report) else { return Ok(None) };
-        let before = Holding::read(&recorded).map_err(|error| store_failed(job_id, &error))?;
+        let Some(report) = report else { return Ok(None) };
+        let before = match (of_round, recorded) {
+            (Some(before), _) => before,
+            (None, Some(recorded)) => {
+                Holding::read(&recorded).map_err(|error| store_failed(job_id, &error))?
+            }
+            (None, None) => return Ok(None),
+        };
         let writes = drift::writes_at_end(self, planned, &before).await.map_err(|error| {
             let problem = Problem::new(Code::SourceFailed).with("collection", &planned.source);
             problem.told("detail", words_of(&error))

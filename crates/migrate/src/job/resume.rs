@@ -65,8 +65,7 @@ pub(super) async fn reopen(
     source: Endpoint,
     target: Endpoint,
 ) -> Result<Migration, Vec<Problem>> {
-    let failed =
-        |error: vecferry_store::Error| vec![store_problem(store, record.job_id.as_str(), &error)];
+    let failed = |error: vecferry_store::Error| vec![store_problem(store, record.job_id.as_str(), &error)];
     if store.is_live(&record.job_id).await.map_err(failed)? {
         return Err(vec![Problem::new(Code::JobIsLive).with("job", &record.job_id)]);
     }

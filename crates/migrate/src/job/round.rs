@@ -5,16 +5,19 @@
 //! round that compared everything says anything of a success.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use vecferry_store::{
-    Attempt, CollectionRecord, EndedRound, JobKind, JobRecord, JobState, NewRound, Position, Presence,
+    Attempt, CollectionRecord, EndedRound, JobId, JobKind, JobRecord, JobState, NewRound, Position, Presence,
     RoundKind, RoundRecord, RoundState, Store,
 };
 
+use super::control::unreadable;
+use super::next_round::{NextRound, Purpose, RoundOptions};
 use super::run::{Ended, Job};
 use crate::problem::store_problem;
-use crate::problem::{Code, Problem, Told, store_failed};
-use crate::report::{Report, RoundReport};
+use crate::problem::{Code, Problem, store_failed};
+use crate::report::{CaughtUp, Report, RoundReport};
 
 /// Rounds of a job that its report lists: the newest ones.
 const ROUNDS_SHOWN: usize = 64;
@@ -38,10 +41,32 @@ pub(super) type DoneInRound = BTreeMap<Position, String>;
 
 /// How an attempt begins.
 pub(super) enum Beginning {
-    /// With work. Of some collections, the round may have nothing left to do.
-    Round(Round, DoneInRound),
+    /// With work.
+    Round(Box<Begun>),
     /// With nothing: the last round came to its end, and no other one was begun. This is the job's report.
     AtRest(String),
+}
+
+/// The round that an attempt is a part of, as it is recorded.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) round: Round,
+    /// What earlier attempts of the round completed.
+    pub(super) done: DoneInRound,
+    pub(super) course: Course,
+}
+
+/// What an attempt knows of its round.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Course {
+    /// What the round may do.
+    pub(super) options: RoundOptions,
+    /// Whether the target has begun to take over: rows are not touched any more.
+    pub(super) is_switching: bool,
+    /// Whether the round before came to its end, so that nothing is left of an attempt but what it recorded.
+    pub(super) follows_done: bool,
+    /// Rows that the round before left on the target, if it came to its end.
+    pub(super) left: BTreeMap<Position, u64>,
 }
 
 impl Round {
@@ -86,37 +111,80 @@ impl Round {
         }
     }
 
-    /// Begins an attempt: with the round that is open, or else with the first one. A job whose rounds have come to an end has
-    /// nothing to go on with, unless what they copied was removed again.
+    /// Whether this is a round behind the warm copy.
+    pub(super) fn purpose(self) -> Option<Purpose> {
+        match self {
+            Self::Plain | Self::Numbered { kind: RoundKind::Warm, .. } => None,
+            Self::Numbered { kind: RoundKind::CatchUp, .. } => Some(Purpose::CatchUp),
+            Self::Numbered { kind: RoundKind::CutOver, .. } => Some(Purpose::CutOver),
+        }
+    }
+
+    /// Begins an attempt: with the round that is wanted, with the one that is open, or else with the first one. A switch that
+    /// was begun can only be finished. A job whose rounds have come to an end has nothing to go on with, unless what they
+    /// copied was removed again.
     ///
     /// # Errors
-    /// The round that is open is none that this version carries out, or the record fails.
+    /// The record fails.
     pub(super) async fn begin(
         store: &dyn Store,
         attempt: &Attempt,
         job: &JobRecord,
+        next: Option<NextRound>,
         begun_at: String,
     ) -> Result<Beginning, Problem> {
         let failed = |error: vecferry_store::Error| store_problem(store, job.job_id.as_str(), &error);
         if job.kind == JobKind::Plain {
-            return Ok(Beginning::Round(Self::Plain, DoneInRound::new()));
+            let (round, done, course) = (Self::Plain, DoneInRound::new(), Course::default());
+            return Ok(Beginning::Round(Box::new(Begun { round, done, course })));
         }
         let newest = store.round(&job.job_id).await.map_err(failed)?;
-        if let Some(open) = newest.as_ref().filter(|round| round.state == RoundState::Open) {
-            carried_out(store, open)?;
-            let done = store.round_reports(&job.job_id, open.number).await.map_err(failed)?;
-            return Ok(Beginning::Round(Self::of(open), done.into_iter().collect()));
+        let open = newest.as_ref().filter(|round| round.state == RoundState::Open);
+        if let Some(open) = open.filter(|open| next.is_none() || open.switch_intended) {
+            return Begun::of(store, &job.job_id, open).await.map(Beginning::Round);
         }
-        let records = store.collections(&job.job_id).await.map_err(failed)?;
-        if let (Some(_), Some(report)) = (newest, &job.report)
-            && tells_what_is_not_proven(report)
-            && records.iter().filter(|record| record.presence == Presence::Here).all(is_copied)
-        {
-            return Ok(Beginning::AtRest(report.clone()));
-        }
-        let new = NewRound { kind: RoundKind::Warm, options: "{}".to_owned(), begun_at };
+        let new = match next {
+            Some(NextRound { purpose, options }) => {
+                let options = serde_json::to_string(&options).map_err(|error| unreadable(store, &error))?;
+                NewRound { kind: purpose.kind(), options, begun_at }
+            }
+            None => {
+                let records = store.collections(&job.job_id).await.map_err(failed)?;
+                if let (Some(_), Some(report)) = (newest, &job.report)
+                    && tells_what_is_not_proven(report)
+                    && records.iter().filter(|record| record.presence == Presence::Here).all(is_copied)
+                {
+                    return Ok(Beginning::AtRest(report.clone()));
+                }
+                NewRound { kind: RoundKind::Warm, options: "{}".to_owned(), begun_at }
+            }
+        };
         let opened = store.open_round(attempt, new).await.map_err(failed)?;
-        Ok(Beginning::Round(Self::of(&opened), DoneInRound::new()))
+        Begun::of(store, &job.job_id, &opened).await.map(Beginning::Round)
+    }
+}
+
+impl Begun {
+    async fn of(store: &dyn Store, job_id: &JobId, open: &RoundRecord) -> Result<Box<Self>, Problem> {
+        let failed = |error: vecferry_store::Error| store_problem(store, job_id.as_str(), &error);
+        let done = store.round_reports(job_id, open.number).await.map_err(failed)?;
+        let rounds = store.rounds(job_id, 2).await.map_err(failed)?;
+        let former = rounds.iter().find(|round| round.number < open.number);
+        let former = former.filter(|former| former.state == RoundState::Done);
+        let reports = match former {
+            Some(former) => store.round_reports(job_id, former.number).await.map_err(failed)?,
+            None => Vec::new(),
+        };
+        let course = Course {
+            options: RoundOptions::of(open).map_err(|error| unreadable(store, &error))?,
+            is_switching: open.switch_intended,
+            follows_done: former.is_some(),
+            left: reports
+                .iter()
+                .filter_map(|(position, report)| Some((*position, left_by(report)?)))
+                .collect(),
+        };
+        Ok(Box::new(Self { round: Round::of(open), done: done.into_iter().collect(), course }))
     }
 }
 
@@ -126,24 +194,16 @@ fn tells_what_is_not_proven(report: &str) -> bool {
     serde_json::from_str(report).is_ok_and(says)
 }
 
+/// Rows of a collection on the target behind a round: as it counted them, or else as many as it wrote.
+fn left_by(report: &str) -> Option<u64> {
+    let evidence = serde_json::from_str::<Ended>(report).ok()?.report.evidence;
+    let counted = evidence.target.map(|target| target.whole);
+    counted.or(evidence.copied.map(|copied| copied.written))
+}
+
 /// Whether all rows of a collection were copied, and it was not removed since.
 fn is_copied(record: &CollectionRecord) -> bool {
     record.copied && record.target_id.is_some() && !record.removal_intended
-}
-
-/// Refuses a round of which a newer version knows more than this one does.
-pub(super) fn carried_out(store: &dyn Store, open: &RoundRecord) -> Result<(), Problem> {
-    match open.kind {
-        RoundKind::Warm => Ok(()),
-        RoundKind::CatchUp | RoundKind::CutOver => {
-            let (number, kind) = (open.number, open.kind.name());
-            let detail = Told::both(
-                format!("round {number} is of the kind `{kind}`, which this version can't continue"),
-                format!("第 {number} 轮的类型为 `{kind}`，当前版本无法继续"),
-            );
-            Err(Problem::new(Code::LedgerCorrupt).with("dir", store.place()).told("detail", detail))
-        }
-    }
 }
 
 impl Job {
@@ -162,11 +222,11 @@ impl Job {
         let (state, ended_at) = (report.state, report.ended_at.clone());
         let of_round = report.rounds.last().filter(|of| Some(of.number) == self.round.number());
         match of_round {
-            Some(of_round) if of_round.state == RoundState::Done => {
-                let of_round = serde_json::to_string(of_round).unwrap_or_default();
-                let (job, report) = (state, document);
+            Some(of) if of.state != RoundState::Open => {
+                let of_round = serde_json::to_string(of).unwrap_or_default();
+                let window = of.window_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 let ended =
-                    EndedRound { state: RoundState::Done, job, report, of_round, window: None, ended_at };
+                    EndedRound { state: of.state, job: state, report: document, of_round, window, ended_at };
                 self.store.end_round(&self.attempt, ended).await
             }
             Some(_) | None => self.store.end_attempt(&self.attempt, state, document, ended_at).await,
@@ -183,12 +243,61 @@ impl Job {
         let former: f64 = rounds.iter().filter(|of| of.number != number).map(|of| of.seconds).sum();
         for round in rounds.iter_mut().filter(|of| of.number == number) {
             round.seconds = (report.seconds - former).max(0.0);
-            (round.rows, round.bytes) = (report.rows(), report.bytes());
-            if report.state == JobState::Ready {
-                round.state = RoundState::Done;
+            round.caught_up = caught_up(report);
+            (round.rows, round.bytes) = match self.round.purpose() {
+                None => (report.rows(), report.bytes()),
+                Some(_) => written_in_round(report),
+            };
+            round.state = self.state_of_round(report);
+            if round.state != RoundState::Open {
                 round.ended_at = Some(report.ended_at.clone());
+            }
+            if self.round.purpose() == Some(Purpose::CutOver) && report.state == JobState::Successful {
+                round.window_seconds = seconds_between(&round.started_at, &report.ended_at);
             }
         }
         Ok(rounds)
     }
+
+    /// A round that did not come to its end stays open, to be gone on with. A cut-over in which somebody wrote to the source
+    /// proves nothing any more: another one has to be begun.
+    fn state_of_round(&self, report: &Report) -> RoundState {
+        let saw_writes = report.problems.iter().any(|problem| problem.code == Code::CutOverDrift);
+        match report.state {
+            JobState::Ready | JobState::Successful => RoundState::Done,
+            JobState::Failed if saw_writes && !self.course.is_switching => RoundState::Failed,
+            JobState::Failed
+            | JobState::Canceled
+            | JobState::Canceling
+            | JobState::InProgress
+            | JobState::Pending => RoundState::Open,
+        }
+    }
+}
+
+/// What the collections of a report were apart, if any was compared.
+fn caught_up(report: &Report) -> Option<CaughtUp> {
+    let each = report.collections.iter().filter_map(|collection| collection.caught_up);
+    each.reduce(|one, other| CaughtUp {
+        rows_compared: one.rows_compared + other.rows_compared,
+        bytes_read: one.bytes_read + other.bytes_read,
+        rows_missing: one.rows_missing + other.rows_missing,
+        rows_changed: one.rows_changed + other.rows_changed,
+        rows_extra: one.rows_extra + other.rows_extra,
+    })
+}
+
+/// Rows that a round behind the warm copy wrote, and bytes of collections that it copied.
+fn written_in_round(report: &Report) -> (u64, u64) {
+    let written = report.collections.iter().map(|collection| match collection.caught_up {
+        Some(caught_up) => (caught_up.rows_missing + caught_up.rows_changed, 0),
+        None => (collection.rows, collection.bytes),
+    });
+    written.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
+/// Seconds from one moment to another, RFC 3339.
+fn seconds_between(from: &str, until: &str) -> Option<f64> {
+    let (from, until): (jiff::Timestamp, jiff::Timestamp) = (from.parse().ok()?, until.parse().ok()?);
+    Some((until - from).total(jiff::Unit::Second).ok()?.max(0.0))
 }

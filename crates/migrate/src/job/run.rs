@@ -8,8 +8,10 @@ use super::conclusion::Shown;
 use super::conclusion::conclude;
 use super::copying::Copying;
 use super::drift;
+use super::drift::Holding;
 use super::end;
-use super::round::{DoneInRound, Round};
+use super::next_round::Purpose;
+use super::round::{Course, DoneInRound, Round};
 use super::times::Times;
 use crate::cluster::load_state::memory_estimate;
 use crate::cluster::shared_flush::SharedFlush;
@@ -51,6 +53,8 @@ pub(crate) struct Job {
     pub(super) target: Client,
     /// What the attempt is a part of.
     pub(super) round: Round,
+    /// What is recorded of that.
+    pub(super) course: Course,
     /// What earlier attempts of the round completed.
     pub(super) done_before: DoneInRound,
     pub(super) store: Arc<dyn Store>,
@@ -95,6 +99,9 @@ pub(crate) struct Job {
 #[derive(serde::Serialize, serde::Deserialize)]
 pub(crate) struct Ended {
     pub(crate) report: CollectionReport,
+    /// What the source held before a cut-over compared it; absent where it was copied in one go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) before: Option<Holding>,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
     /// When its source was begun to be looked at for the last time; none if that was an earlier attempt, or rows of it
@@ -109,10 +116,21 @@ pub(crate) struct Ended {
 
 impl Job {
     pub(super) async fn carry_out(&self, plan: &Plan, record: &JobRecord, clock: &Clock) -> Report {
+        if self.course.is_switching {
+            return self.carry_on_switch(plan, record, clock).await;
+        }
         let mut problems = Vec::new();
         if let Err(problem) = self.create_databases().await {
             problems.push(problem);
         }
+        let followed = match self.round.purpose() {
+            Some(_) if problems.is_empty() => {
+                let followed = Box::pin(self.follow_source(plan)).await;
+                followed.map_err(|found| problems.extend(found)).ok()
+            }
+            Some(_) | None => None,
+        };
+        let plan = followed.as_ref().unwrap_or(plan);
         let (mut ended, mut came) = (Vec::new(), Vec::new());
         let mut rbac = None;
         if problems.is_empty() {
@@ -125,7 +143,76 @@ impl Job {
             came = self.came_to_source(plan).await;
             self.forget_canceled_look(&mut ended);
         }
-        let mut report = Report {
+        let mut report = self.report_of(plan, record, clock);
+        report.warnings = rbac::warnings(plan, rbac.as_ref());
+        (report.rbac, report.problems) = (rbac, problems);
+        for outcome in ended {
+            report.problems.extend(outcome.problems);
+            report.warnings.extend(outcome.warnings);
+            report.collections.push(outcome.report);
+        }
+        let is_let_pass =
+            self.request.allow_drift || came.iter().all(|came| came.code == Code::CollectionsCame);
+        let of_came = if is_let_pass { &mut report.warnings } else { &mut report.problems };
+        of_came.append(&mut came);
+        let unseen = drift::unseen(&report);
+        report.warnings.extend(unseen);
+        if !self.round.writes_go_on() {
+            report.warnings.extend(end::deletes_unseen(plan, &report));
+        }
+        let asked: Vec<_> = plan.here().map(|(_, planned)| self.asked(planned)).collect();
+        if self.may_switch(&report, &asked) {
+            self.switch(plan, &mut report).await;
+        }
+        self.tell_writes_of_cut_over(&mut report);
+        self.tell_times(&mut report, clock);
+        let shown = match self.round.writes_go_on() {
+            true => Shown::Ready(plan.here().count()),
+            false => Shown::Job(asked),
+        };
+        conclude(&mut report, shown, self.cancel.is_cancelled());
+        if report.state == JobState::Ready {
+            report.warnings.insert(0, Problem::new(Code::NotProven).with("job", &report.job_id));
+        }
+        report
+    }
+
+    /// Goes on with a switch that an earlier attempt began: what was proved before stays, and nothing else is looked at.
+    async fn carry_on_switch(&self, plan: &Plan, record: &JobRecord, clock: &Clock) -> Report {
+        let mut report = self.report_of(plan, record, clock);
+        match self.proved().await {
+            Ok(proved) => {
+                let Report { collections, warnings, rbac, .. } = proved;
+                (report.collections, report.warnings, report.rbac) = (collections, warnings, rbac);
+                self.finish_switch(plan, &mut report).await;
+            }
+            Err(problem) => report.problems.push(problem),
+        }
+        self.tell_times(&mut report, clock);
+        let asked = plan.here().map(|(_, planned)| self.asked(planned)).collect();
+        conclude(&mut report, Shown::Job(asked), self.cancel.is_cancelled());
+        report
+    }
+
+    /// Says of a cut-over in which the source was seen to change that it switched nothing.
+    fn tell_writes_of_cut_over(&self, report: &mut Report) {
+        let is_write = |problem: &Problem| matches!(problem.code, Code::Drift | Code::SourceObjectsChanged);
+        if self.round.purpose() == Some(Purpose::CutOver) && report.problems.iter().any(is_write) {
+            let problem = Problem::new(Code::CutOverDrift).with("job", &report.job_id);
+            report.problems.insert(0, problem);
+            // The job is as it was before.
+            report.warnings.insert(0, Problem::new(Code::NotProven).with("job", &report.job_id));
+        }
+    }
+
+    fn tell_times(&self, report: &mut Report, clock: &Clock) {
+        report.ended_at = clock.now();
+        (report.seconds, report.last_attempt_seconds) = (self.times.seconds(), clock.seconds());
+    }
+
+    /// The report of an attempt that has not come to anything yet.
+    fn report_of(&self, plan: &Plan, record: &JobRecord, clock: &Clock) -> Report {
+        Report {
             job_id: record.job_id.clone(),
             kind: self.round.job_kind(),
             // Until the facts show otherwise.
@@ -143,37 +230,14 @@ impl Job {
             sample_seed: self.sample_seed,
             rounds: Vec::new(),
             collections: Vec::new(),
-            warnings: rbac::warnings(plan, rbac.as_ref()),
-            rbac,
+            warnings: Vec::new(),
+            rbac: None,
             resource_groups: plan.resource_groups.clone(),
-            problems,
+            problems: Vec::new(),
             estimate: plan.duration.as_ref().map(|estimate| self.estimate_report(estimate)),
             pace: None,
             quarantine_file: None,
-        };
-        for outcome in ended {
-            report.problems.extend(outcome.problems);
-            report.warnings.extend(outcome.warnings);
-            report.collections.push(outcome.report);
         }
-        let is_let_pass =
-            self.request.allow_drift || came.iter().all(|came| came.code == Code::CollectionsCame);
-        let of_came = if is_let_pass { &mut report.warnings } else { &mut report.problems };
-        of_came.append(&mut came);
-        let unseen = drift::unseen(&report);
-        report.warnings.extend(unseen);
-        if !self.round.writes_go_on() {
-            report.warnings.extend(end::deletes_unseen(plan, &report));
-        }
-        let shown = match self.round.writes_go_on() {
-            true => Shown::Ready(plan.here().count()),
-            false => Shown::Job(plan.here().map(|(_, planned)| self.asked(planned)).collect()),
-        };
-        conclude(&mut report, shown, self.cancel.is_cancelled());
-        if report.state == JobState::Ready {
-            report.warnings.insert(0, Problem::new(Code::NotProven).with("job", &report.job_id));
-        }
-        report
     }
 
     pub(super) fn asked(&self, planned: &PlannedCollection) -> Asked {
@@ -300,10 +364,14 @@ impl Job {
     /// One collection. What an earlier attempt completed is counted again, and only copied if that attempt did not record
     /// what its success is concluded from.
     pub(super) async fn collection(&self, position: Position, planned: &PlannedCollection) -> Ended {
-        if let Some(ended) = self.done_in_round(position) {
+        if let Some(mut ended) = self.done_in_round(position) {
             let (collection, phase) = (planned.source.clone(), ended.report.phase);
             let (rows, bytes) = (ended.report.rows, ended.report.bytes);
             self.observer.on_event(Event::Resumed { collection: collection.clone(), rows, bytes });
+            if self.round.purpose() == Some(Purpose::CutOver) {
+                let work = collection::count_again(self, planned, &mut ended);
+                Box::pin(self.watched(planned, work)).await;
+            }
             self.observer.on_event(Event::Phase { collection, phase });
             return ended;
         }

@@ -94,9 +94,9 @@ impl Migration {
             self.take_back(&**store, &attempt, record, is_new).await.map_err(|problem| vec![problem])?;
             return Err(vec![problem]);
         }
-        let begun = Round::begin(&**store, &attempt, &record, clock.started_at()).await;
-        let (round, done_before) = match begun {
-            Ok(Beginning::Round(round, done_before)) => (round, done_before),
+        let begun = Round::begin(&**store, &attempt, &record, self.next, clock.started_at()).await;
+        let begun = match begun {
+            Ok(Beginning::Round(begun)) => begun,
             Ok(Beginning::AtRest(report)) => {
                 return rest(&**store, &attempt, &report, clock.now()).await.map_err(|problem| vec![problem]);
             }
@@ -112,8 +112,9 @@ impl Migration {
         let of_target = self.resources.cluster(self.target.endpoint());
         let (recorder, mut recording) = history::record(observer, store, &attempt);
         let job = Job {
-            round,
-            done_before,
+            round: begun.round,
+            course: begun.course,
+            done_before: begun.done,
             store: Arc::clone(store),
             attempt,
             worker: WorkerId::generate(),

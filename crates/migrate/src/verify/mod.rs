@@ -15,7 +15,6 @@ mod multiset;
 mod pages;
 mod read_ahead;
 mod repair;
-#[cfg_attr(not(test), expect(dead_code, reason = "the rounds behind a warm copy will use all of it"))]
 pub(crate) mod spans;
 mod step;
 mod surplus;

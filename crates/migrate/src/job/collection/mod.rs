@@ -1,5 +1,6 @@
 //! One collection of a job, from loading the source to the aliases of the target.
 
+mod brought_up;
 mod definition;
 mod early;
 mod followed;
@@ -19,6 +20,9 @@ use vecferry_store::{JobId, Position};
 use crate::cluster::connect::{denied, of_server};
 use crate::cluster::retry::WaitError;
 use crate::event::{Event, Phase};
+use crate::job::drift::Holding;
+use crate::job::next_round::Purpose;
+use crate::job::round::Round;
 use crate::job::run::{Ended, Job, replaced};
 use crate::job::{drift, every_row};
 use crate::plan::PlannedCollection;
@@ -184,6 +188,8 @@ struct Work<'a> {
     position: Position,
     planned: &'a PlannedCollection,
     report: CollectionReport,
+    /// What the source held before a cut-over compared it.
+    before: Option<Holding>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
     /// Indexes that the target refused in this attempt.
@@ -212,6 +218,7 @@ impl<'a> Work<'a> {
             position,
             planned,
             report: new_report(planned),
+            before: None,
             problems: Vec::new(),
             warnings: Vec::new(),
             refused_indexes: Vec::new(),
@@ -243,7 +250,7 @@ impl<'a> Work<'a> {
         }
         self.report.seconds = self.job.times.end_collection(self.position);
         let (problems, warnings, looked_at) = (self.problems, self.warnings, self.writes_looked_for);
-        Ended { report: self.report, problems, warnings, looked_at, is_put_off }
+        Ended { report: self.report, before: self.before, problems, warnings, looked_at, is_put_off }
     }
 
     fn enter(&mut self, phase: Phase) {
@@ -298,6 +305,12 @@ impl<'a> Work<'a> {
 
     /// The stages of a collection. Source and target are asked side by side where neither waits for what the other says.
     async fn run_once(&mut self) -> Result<(), Stop> {
+        if let Some(purpose) = self.job.round.purpose()
+            && self.planned.readable
+            && self.is_copied().await?
+        {
+            return self.bring_up(purpose).await;
+        }
         let (made, looked) = self.begin().await?;
         self.load_early().await?;
         let (expected, held) = if self.planned.readable {
@@ -318,6 +331,13 @@ impl<'a> Work<'a> {
         let writes = self.writes_since_copy().await?;
         self.tell_writes(writes);
         Ok(())
+    }
+
+    /// Whether all its rows were copied, by this round or one before.
+    async fn is_copied(&self) -> Result<bool, Stop> {
+        let record = self.job.store.collection(self.job.attempt.job_id(), self.position).await;
+        let record = record.map_err(|error| self.store_failed(error))?;
+        Ok(record.copied && record.target_id.is_some() && !record.removal_intended)
     }
 
     /// The name may be another collection's by now: hours lie between the comparison and what comes behind it.
@@ -419,12 +439,13 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Aliases and TTL, only where everything else was found to be right.
+    /// Aliases and TTL, only where everything else was found to be right. A cut-over sets them when all collections are.
     async fn finish(&mut self) -> Result<(), Stop> {
         let is_verified = self.problems.is_empty();
         self.tell_quarantined().await?;
         let takes_refused_rows = self.job.request.on_bad_row == OnBadRow::Quarantine;
-        if !is_verified || (self.report.quarantined > 0 && !takes_refused_rows) {
+        let is_of_switch = self.job.round.purpose() == Some(Purpose::CutOver);
+        if is_of_switch || !is_verified || (self.report.quarantined > 0 && !takes_refused_rows) {
             return Ok(());
         }
         target::finish(&self.job.target, self.planned, &self.job.cancel)
@@ -444,7 +465,7 @@ impl<'a> Work<'a> {
                 .await
                 .map_err(|error| self.target_failed(error))?;
         }
-        match self.job.round.writes_go_on() && self.job.request.load_target {
+        match self.job.round != Round::Plain && self.job.request.load_target {
             true => self.leave_loaded().await?,
             false => self.leave_unloaded().await?,
         }

@@ -79,27 +79,9 @@ impl<'a> Work<'a> {
         made: &Collection,
         looked: Option<Looked>,
     ) -> Result<(Copied, Option<Held<'a>>), Stop> {
-        // Held until the source is released again: the permit is what bounds the loads.
-        let permits = match self.planned.needs_load {
-            true => {
-                let units =
-                    source_load_units(memory_estimate(&self.planned.described, self.planned.rows_estimate));
-                let turn = async {
-                    let of_job = self.job.source_loads.acquire_many(units).await;
-                    (of_job, self.job.of_source.source_loads.acquire().await)
-                };
-                let turn = shown(Awaited::Turn { side: Side::Source }, turn);
-                let (of_job, of_cluster) = tokio::select! {
-                    turn = turn => turn,
-                    () = self.job.cancel.cancelled() => return Err(Stop::Canceled),
-                };
-                Some((of_job.map_err(|_| Stop::Canceled)?, of_cluster.map_err(|_| Stop::Canceled)?))
-            }
-            false => None,
-        };
+        let held = self.turn_of_source().await?;
         self.stop_if_canceled()?;
         let result = self.load_and_copy(made, looked).await;
-        let held = permits.map(|permits| Held { _permits: permits });
         match (result, held) {
             (Ok(copied), held) => Ok((copied, held)),
             (Err(stop), held) => {
@@ -109,6 +91,25 @@ impl<'a> Work<'a> {
                 Err(stop)
             }
         }
+    }
+
+    /// The right to have the source loaded for this job, where that is needed. Held until it is released again.
+    pub(super) async fn turn_of_source(&self) -> Result<Option<Held<'a>>, Stop> {
+        if !self.planned.needs_load {
+            return Ok(None);
+        }
+        let units = source_load_units(memory_estimate(&self.planned.described, self.planned.rows_estimate));
+        let turn = async {
+            let of_job = self.job.source_loads.acquire_many(units).await;
+            (of_job, self.job.of_source.source_loads.acquire().await)
+        };
+        let turn = shown(Awaited::Turn { side: Side::Source }, turn);
+        let (of_job, of_cluster) = tokio::select! {
+            turn = turn => turn,
+            () = self.job.cancel.cancelled() => return Err(Stop::Canceled),
+        };
+        let permits = (of_job.map_err(|_| Stop::Canceled)?, of_cluster.map_err(|_| Stop::Canceled)?);
+        Ok(Some(Held { _permits: permits }))
     }
 
     /// Asks the source what the target must hold. Puts it back, unless every row of it is to be compared: then that is left
@@ -187,7 +188,7 @@ impl<'a> Work<'a> {
     }
 
     /// Loads the source.
-    async fn load_source(&mut self) -> Result<(), Stop> {
+    pub(super) async fn load_source(&mut self) -> Result<(), Stop> {
         let source = &self.job.source;
         self.enter(Phase::LoadingSource);
         let name = &self.planned.source;
@@ -245,6 +246,12 @@ impl<'a> Work<'a> {
             return Ok(Holding { counts, whole, ..Holding::default() });
         }
         let look = self.stored_before().await?;
+        self.held(reader, look).await
+    }
+
+    /// Rows of each part now, beside the stored segments as they were seen a moment ago.
+    pub(super) async fn held(&self, reader: &Reader, look: Option<Look>) -> Result<Holding, Stop> {
+        let job = self.job;
         let stored_rows = look.as_ref().and_then(Look::stored_rows);
         // After a flush, all rows are in the stored segments.
         let is_possible = |counted: &CountedRows| stored_rows.is_none_or(|stored| counted.whole <= stored);
@@ -292,9 +299,14 @@ impl<'a> Work<'a> {
         if record.map_err(|error| self.store_failed(error))?.source_counts.is_some() {
             return Ok(None);
         }
-        let look = drift::looker(job, self.planned, true).before(&self.planned.source).await;
+        self.stored_now().await.map(Some)
+    }
+
+    /// The source's stored segments, which hold all rows that were written before.
+    pub(super) async fn stored_now(&self) -> Result<Look, Stop> {
+        let look = drift::looker(self.job, self.planned, true).before(&self.planned.source).await;
         self.stop_if_canceled()?;
-        look.map(Some).map_err(|error| self.source_failed(error))
+        look.map_err(|error| self.source_failed(error))
     }
 
     /// Looks whether rows of the source were written since before the copy; none where that can't be told from a record.

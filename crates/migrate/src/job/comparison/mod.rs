@@ -98,7 +98,7 @@ pub(super) async fn compare_pair(sides: &Sides<'_>, of_source: &Found, of_target
         caught_up: None,
         evidence,
     };
-    Ended { report, problems, warnings, looked_at: None, is_put_off: false }
+    Ended { report, before: None, problems, warnings, looked_at: None, is_put_off: false }
 }
 
 /// Compares the rows in the way that fits the collection, and tells whether that was by their keys.

@@ -22,7 +22,7 @@ use crate::verify::spans::{
 use crate::verify::{Layout, diagnose};
 
 /// Name of the fact that this records.
-pub(super) const FACT_COMPARED: &str = "compared";
+pub(in crate::job) const FACT_COMPARED: &str = "compared";
 
 /// How often a collection is compared once more because more rows are to be removed than are held.
 const AGAIN_MAX: u32 = 1000;
@@ -35,58 +35,60 @@ const COUNTS_MAX: u32 = 4;
 
 /// A partition, or everything where partitions can't be named.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RoundPart {
-    pub(super) partition: Option<String>,
-    pub(super) in_source: bool,
-    pub(super) in_target: bool,
+pub(in crate::job) struct RoundPart {
+    pub(in crate::job) partition: Option<String>,
+    pub(in crate::job) in_source: bool,
+    pub(in crate::job) in_target: bool,
 }
 
 /// How a round compares and mends.
 #[derive(Clone, Debug, Default)]
-pub(super) struct RoundTuning {
-    pub(super) spans: SpanTuning,
-    pub(super) mend: MendTuning,
+pub(in crate::job) struct RoundTuning {
+    pub(in crate::job) spans: SpanTuning,
+    pub(in crate::job) mend: MendTuning,
 }
 
 /// Both sides of a collection in a round. Both are loaded, and all partitions of the source are on the target.
-pub(super) struct RoundPair<'a> {
-    pub(super) of: Mended<'a>,
+pub(in crate::job) struct RoundPair<'a> {
+    pub(in crate::job) of: Mended<'a>,
     /// The number of the round.
-    pub(super) round: u64,
-    pub(super) writers: Writers,
-    pub(super) keys: Keys,
+    pub(in crate::job) round: u64,
+    pub(in crate::job) writers: Writers,
+    /// Whether all of it is compared, also what an earlier attempt of the round found equal.
+    pub(in crate::job) anew: bool,
+    pub(in crate::job) keys: Keys,
     /// Of the moment as of which the source is compared.
-    pub(super) source: Reader,
-    pub(super) target: Reader,
-    pub(super) parts: Vec<RoundPart>,
+    pub(in crate::job) source: Reader,
+    pub(in crate::job) target: Reader,
+    pub(in crate::job) parts: Vec<RoundPart>,
     /// Rows that the target refused, by partition and key.
-    pub(super) set_aside: BTreeSet<(Option<String>, Key)>,
-    pub(super) pace: &'a Pace,
-    pub(super) budget: &'a Budget,
-    pub(super) tuning: &'a RoundTuning,
+    pub(in crate::job) set_aside: BTreeSet<(Option<String>, Key)>,
+    pub(in crate::job) pace: &'a Pace,
+    pub(in crate::job) budget: &'a Budget,
+    pub(in crate::job) tuning: &'a RoundTuning,
 }
 
 /// What was seen of a collection in a round.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ComparedFacts {
+pub(in crate::job) struct ComparedFacts {
     /// Distinct keys of each part, on the source and on the target as it was found.
-    pub(super) parts: Vec<(Option<String>, u64, u64)>,
-    pub(super) spans: u64,
+    pub(in crate::job) parts: Vec<(Option<String>, u64, u64)>,
+    pub(in crate::job) spans: u64,
     /// Spans of these that an earlier attempt of the round found equal.
-    pub(super) spans_known: u64,
-    pub(super) bytes: u64,
-    pub(super) missing: u64,
-    pub(super) extra: u64,
-    pub(super) changed: u64,
-    pub(super) set_aside: u64,
-    pub(super) mended: MendFacts,
+    pub(in crate::job) spans_known: u64,
+    pub(in crate::job) bytes: u64,
+    pub(in crate::job) missing: u64,
+    pub(in crate::job) extra: u64,
+    pub(in crate::job) changed: u64,
+    pub(in crate::job) set_aside: u64,
+    pub(in crate::job) mended: MendFacts,
     /// Rows of the target when everything was mended and stored.
-    pub(super) target: CountedRows,
+    pub(in crate::job) target: CountedRows,
 }
 
 /// Why a collection could not be brought to its end.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RoundStop {
+pub(in crate::job) enum RoundStop {
     #[error("{0}")]
     Compare(#[from] ReadError),
     #[error("{0}")]
@@ -125,7 +127,7 @@ impl Worded for RoundStop {
 impl RoundPair<'_> {
     /// Compares everything, mends what differs, and records what was seen. Nobody else writes to the target from the
     /// first query on, because the names of all who did are taken away before.
-    pub(super) async fn compare_and_mend(&self) -> Result<ComparedFacts, RoundStop> {
+    pub(in crate::job) async fn compare_and_mend(&self) -> Result<ComparedFacts, RoundStop> {
         let access = RoundWriter::begin(self.of).await?;
         let ended = Box::pin(self.compare_through(&access)).await;
         if ended.is_err() {
@@ -146,10 +148,14 @@ impl RoundPair<'_> {
         let marks = self.marks();
         marks.join_if_many(MarksMax::default()).await?;
         let known = marks.read().await?;
-        let parts = self.spanned(&known);
+        let mut parts = self.spanned(&known);
+        if self.anew {
+            parts.iter_mut().flat_map(|part| &mut part.marks).for_each(|mark| mark.equal = None);
+        }
         let mut mender = Mender::begin(&self.source, &self.target, &parts, with).await?;
         let found = self.found_on_target().await?;
         let (mut facts, mut proof) = (ComparedFacts::default(), Proof::new(parts.len()));
+        proof.written_before = access.has_written_before();
         let mut todo = (known, parts);
         for pass in 0.. {
             let (known, parts) = todo;
@@ -212,7 +218,8 @@ impl RoundPair<'_> {
         facts: &ComparedFacts,
     ) -> Result<(), RoundStop> {
         let MendFacts { rows_sent, deleted, .. } = mender.facts();
-        let written = rows_sent + deleted + u64::from(facts.spans_known > 0);
+        let earlier = facts.spans_known > 0 || proof.written_before;
+        let written = rows_sent + deleted + u64::from(earlier);
         if written > proof.stored {
             let (client, name, cancel) = (&self.target.client, &self.target.name, &self.target.cancel);
             flush(client, Side::Target, name, cancel).await.map_err(|error| self.target_failed(error))?;
@@ -450,6 +457,8 @@ struct Proof {
     anew: u32,
     /// What of the writes is stored.
     stored: u64,
+    /// An earlier attempt of the round may have written.
+    written_before: bool,
 }
 
 impl Proof {
@@ -461,6 +470,7 @@ impl Proof {
             target: CountedRows::default(),
             anew: 0,
             stored: 0,
+            written_before: false,
         }
     }
 

@@ -6,3 +6,6 @@ mod writer;
 
 #[cfg(test)]
 mod tests;
+
+pub(super) use collection::{ComparedFacts, RoundPair, RoundPart, RoundStop, RoundTuning};
+pub(super) use writer::Mended;

@@ -138,6 +138,7 @@ impl Scene {
             },
             round: process.round,
             writers: self.writers,
+            anew: false,
             keys: self.keys,
             source,
             target,

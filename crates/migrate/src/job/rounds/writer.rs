@@ -15,22 +15,24 @@ use crate::verify::mend::{MendError, WriteAccess};
 
 /// Whom a collection is mended for.
 #[derive(Clone, Copy)]
-pub(super) struct Mended<'a> {
-    pub(super) store: &'a dyn Store,
-    pub(super) attempt: &'a Attempt,
-    pub(super) position: Position,
-    pub(super) worker: &'a WorkerId,
-    pub(super) ttl: Duration,
-    pub(super) target: &'a Client,
-    pub(super) made: &'a Collection,
-    pub(super) cancel: &'a CancellationToken,
+pub(in crate::job) struct Mended<'a> {
+    pub(in crate::job) store: &'a dyn Store,
+    pub(in crate::job) attempt: &'a Attempt,
+    pub(in crate::job) position: Position,
+    pub(in crate::job) worker: &'a WorkerId,
+    pub(in crate::job) ttl: Duration,
+    pub(in crate::job) target: &'a Client,
+    pub(in crate::job) made: &'a Collection,
+    pub(in crate::job) cancel: &'a CancellationToken,
 }
 
 /// Opens and closes the names through which one attempt mends a collection.
-pub(super) struct RoundWriter<'a> {
+pub(in crate::job) struct RoundWriter<'a> {
     of: Mended<'a>,
     /// Rows that the round may have written, by all attempts.
     rows: AtomicU64,
+    /// Rows of these of earlier attempts.
+    rows_before: u64,
     /// The writer, and when it said last that it lives.
     open: Mutex<Option<(Writer, Instant)>>,
     /// What was recorded last as being in doubt.
@@ -39,11 +41,11 @@ pub(super) struct RoundWriter<'a> {
 
 impl<'a> RoundWriter<'a> {
     /// Takes away the names of whoever wrote to the collection before: before anything is read of it.
-    pub(super) async fn begin(of: Mended<'a>) -> Result<Self, MendError> {
+    pub(in crate::job) async fn begin(of: Mended<'a>) -> Result<Self, MendError> {
         let job_id = of.attempt.job_id();
         let record = of.store.collection(job_id, of.position).await?;
-        let rows = AtomicU64::new(record.round_rows);
-        let writer = Self { of, rows, open: Mutex::default(), doubt: Mutex::default() };
+        let (rows, rows_before) = (AtomicU64::new(record.round_rows), record.round_rows);
+        let writer = Self { of, rows, rows_before, open: Mutex::default(), doubt: Mutex::default() };
         // Also those of this attempt: rows that were refused may have been tried again.
         of.store.lose_writers(of.attempt, of.position).await?;
         if !of.store.lost_writers(job_id, of.position).await?.is_empty() {
@@ -52,8 +54,13 @@ impl<'a> RoundWriter<'a> {
         Ok(writer)
     }
 
+    /// Whether an earlier attempt of the round may have written.
+    pub(in crate::job) fn has_written_before(&self) -> bool {
+        self.rows_before > 0
+    }
+
     /// Takes the name away that is open, if the target is there: the next attempt does it in any case.
-    pub(super) async fn try_close(&self) {
+    pub(in crate::job) async fn try_close(&self) {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((writer, _)) = open else { return };
         let name = &self.of.made.name;

@@ -19,6 +19,7 @@ pub(crate) struct Marked<'a> {
     /// Their ends in order; the last one is the range's.
     pub(crate) marks: &'a [NewMark],
     /// Whether they are other bounds than those of before.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests look at it"))]
     pub(crate) is_new: bool,
 }
 

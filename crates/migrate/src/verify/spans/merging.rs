@@ -50,12 +50,14 @@ pub(crate) struct SpanResult<'a> {
     /// What it came to.
     pub(crate) rows: SpanRows,
     /// Bytes of both sides on the wire.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests look at it"))]
     pub(crate) bytes: u64,
     /// Bytes of these from the source.
     pub(crate) source_bytes: u64,
     /// Whether both sides hold the same; a row that the target refused is on one side only.
     pub(crate) is_equal: bool,
     /// It was found to be equal before, and was not read.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests look at it"))]
     pub(crate) is_known: bool,
 }
 
