@@ -9,6 +9,7 @@ use vecferry_store::Position;
 
 use super::drift;
 use super::drift::Holding;
+use super::round::Round;
 use super::run::Ended;
 use super::run::Job;
 use super::run::replaced;
@@ -38,11 +39,13 @@ impl Job {
     pub(super) async fn look_at_end(&self, plan: &Plan, ended: &mut [Ended]) {
         // While others were copied behind it, much may have happened.
         let is_alone = plan.here().count() == 1;
+        // Behind a cut-over the target takes over: what was written since the comparison would be lost.
+        let is_looked_at = is_alone && self.round.purpose().is_none();
         let complete = ended.iter_mut().zip(plan.here());
         let looks: Vec<_> = complete
             .filter(|(ended, _)| ended.report.phase == Phase::Done)
             .map(|(ended, (position, planned))| {
-                if !is_alone {
+                if !is_looked_at {
                     ended.looked_at = None;
                 }
                 self.look_once_more(position, planned, ended)
@@ -159,6 +162,10 @@ impl Job {
 
     /// Keeps for later attempts that a source changed: what shows it now, compaction may hide until then.
     pub(super) async fn record_drift(&self, plan: &Plan, ended: &mut [Ended]) {
+        // A cut-over that saw it is not gone on with.
+        if self.round != Round::Plain {
+            return;
+        }
         for (ended, (position, _)) in ended.iter_mut().zip(plan.here()) {
             let said = ended.problems.iter().chain(&ended.warnings);
             let Some(drift) = said.into_iter().find(|problem| problem.code == Code::Drift) else { continue };
@@ -208,7 +215,8 @@ impl Job {
         };
         let made = target::describe_own(&self.target, &planned.target, id).await.map_err(failed)?;
         let made = made.ok_or_else(|| replaced(planned, job_id))?;
-        let is_finished = !self.round.writes_go_on();
+        // The last step of a cut-over comes behind this.
+        let is_finished = self.round == Round::Plain;
         // What was looked at when it was complete may have been changed while others were copied.
         let changes =
             target::changes_of_complete(&self.target, planned, &made, is_finished, &self.cancel).await;

@@ -59,7 +59,8 @@ impl Job {
     /// # Errors
     /// Everything that a user has to accept first, or a server or the record fails.
     pub(super) async fn follow_source(&self, plan: &Plan) -> Result<Plan, Vec<Problem>> {
-        if self.round.purpose() == Some(Purpose::CutOver) && self.has_followed().await? {
+        let is_first = !self.has_followed().await?;
+        if self.round.purpose() == Some(Purpose::CutOver) && !is_first {
             return Ok(plan.clone());
         }
         let names = self.collections_meant().await.map_err(|error| vec![refusal(Side::Source, &error)])?;
@@ -76,7 +77,7 @@ impl Job {
         for (position, course) in looked {
             let Some(planned) = plan.collections.get_mut(position.index()) else { continue };
             match course {
-                Course::Stay(now) => self.follow_collection(planned, *now),
+                Course::Stay(now) => self.follow_collection(planned, *now, is_first),
                 Course::Dropped => planned.presence = Presence::Going,
                 Course::Changed(_) => {
                     planned.presence = Presence::Going;
@@ -244,7 +245,7 @@ impl Job {
     }
 
     /// Takes over what changed of a collection that stays.
-    fn follow_collection(&self, planned: &mut PlannedCollection, now: Now) {
+    fn follow_collection(&self, planned: &mut PlannedCollection, now: Now, is_first: bool) {
         let Now { parts, load, rows_estimate } = now;
         planned.follow(parts.partitions, parts.aliases);
         planned.rows_estimate = rows_estimate;
@@ -255,7 +256,7 @@ impl Job {
             planned.described.properties = parts.described.properties;
         }
         // An attempt that was killed may have left it loaded: then what it was before is what counts.
-        if self.course.follows_done || !planned.needs_load {
+        if is_first && self.course.follows_ended || !planned.needs_load {
             planned.needs_load = planned.readable && !load.is_complete();
             planned.load = load;
         }

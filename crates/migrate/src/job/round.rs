@@ -63,8 +63,8 @@ pub(super) struct Course {
     pub(super) options: RoundOptions,
     /// Whether the target has begun to take over: rows are not touched any more.
     pub(super) is_switching: bool,
-    /// Whether the round before came to its end, so that nothing is left of an attempt but what it recorded.
-    pub(super) follows_done: bool,
+    /// Whether the last attempt of the round before put the source back.
+    pub(super) follows_ended: bool,
     /// Rows that the round before left on the target, if it came to its end.
     pub(super) left: BTreeMap<Position, u64>,
 }
@@ -170,15 +170,16 @@ impl Begun {
         let done = store.round_reports(job_id, open.number).await.map_err(failed)?;
         let rounds = store.rounds(job_id, 2).await.map_err(failed)?;
         let former = rounds.iter().find(|round| round.number < open.number);
-        let former = former.filter(|former| former.state == RoundState::Done);
-        let reports = match former {
+        let done_before = former.filter(|former| former.state == RoundState::Done);
+        let reports = match done_before {
             Some(former) => store.round_reports(job_id, former.number).await.map_err(failed)?,
             None => Vec::new(),
         };
         let course = Course {
             options: RoundOptions::of(open).map_err(|error| unreadable(store, &error))?,
             is_switching: open.switch_intended,
-            follows_done: former.is_some(),
+            // One that was given up for another has none.
+            follows_ended: former.is_some_and(|former| former.report.is_some()),
             left: reports
                 .iter()
                 .filter_map(|(position, report)| Some((*position, left_by(report)?)))

@@ -40,6 +40,7 @@ mod registered;
 mod released;
 mod releases;
 mod restored;
+mod rounds;
 mod together;
 mod untrue_answers;
 mod updates;

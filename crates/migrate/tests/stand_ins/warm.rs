@@ -24,9 +24,9 @@ use super::killed::with_a_bad_row;
 use super::{Silent, assert_arrived, assert_successful, endpoint, request};
 
 const ROWS: i64 = 300;
-const FIRST: Position = Position(0);
+pub(super) const FIRST: Position = Position(0);
 
-fn small_pages() -> Tuning {
+pub(super) fn small_pages() -> Tuning {
     Tuning { page_bytes_target: 500, split_bytes_min: 26 * 30, ..Tuning::default() }
 }
 
@@ -56,7 +56,7 @@ fn servers() -> (Arc<StandIn>, StandIn) {
     (source, StandIn::start(Options::new(Version::V2_6)))
 }
 
-fn wanted(source: &StandIn, target: &StandIn) -> MigrateRequest {
+pub(super) fn wanted(source: &StandIn, target: &StandIn) -> MigrateRequest {
     MigrateRequest { warm: true, verify: VerifyLevel::Full, ..request(source, target) }
 }
 
@@ -89,7 +89,7 @@ pub(super) fn assert_ready(report: &Report, context: &str) {
     }
 }
 
-fn codes(problems: &[Problem]) -> Vec<String> {
+pub(super) fn codes(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(|problem| problem.code.to_string()).collect()
 }
 
@@ -156,14 +156,14 @@ async fn other_jobs_record_no_marks_and_read_to_the_end() {
     assert!(splits.iter().any(|split| split.until.is_none()), "{splits:?}");
 }
 
-const AT: (&str, &str) = ("default", "books");
+pub(super) const AT: (&str, &str) = ("default", "books");
 
-fn index_types(server: &StandIn) -> Vec<String> {
+pub(super) fn index_types(server: &StandIn) -> Vec<String> {
     let indexes = server.definition(AT.0, AT.1).indexes;
     indexes.into_values().map(|params| params["index_type"].clone()).collect()
 }
 
-fn row(key: i64, part: f32) -> Vec<Vec<Value>> {
+pub(super) fn row(key: i64, part: f32) -> Vec<Vec<Value>> {
     let vector = [part; 4].iter().flat_map(|part| part.to_le_bytes()).collect();
     vec![vec![Value::Long(key)], vec![Value::Vector(vector)]]
 }
@@ -203,16 +203,16 @@ impl<Act: FnOnce() + Send> Observer for When<Act> {
     }
 }
 
-fn when(phase: Phase, act: impl FnOnce() + Send + 'static) -> Arc<dyn Observer> {
+pub(super) fn when(phase: Phase, act: impl FnOnce() + Send + 'static) -> Arc<dyn Observer> {
     Arc::new(When(phase, Mutex::new(Some(act))))
 }
 
 /// Both servers of a release, with the collection in two partitions.
-fn servers_of(version: Version) -> (Arc<StandIn>, StandIn) {
+pub(super) fn servers_of(version: Version) -> (Arc<StandIn>, StandIn) {
     servers_of_loaded(version, true)
 }
 
-fn servers_of_loaded(version: Version, loaded: bool) -> (Arc<StandIn>, StandIn) {
+pub(super) fn servers_of_loaded(version: Version, loaded: bool) -> (Arc<StandIn>, StandIn) {
     let source = Arc::new(StandIn::start(Options::new(version)));
     let more = (ROWS..ROWS + 50).map(Key::Long).collect();
     let books = plain("books", false, &[("_default", (0..ROWS).map(Key::Long).collect()), ("more", more)]);

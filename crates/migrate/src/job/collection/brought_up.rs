@@ -33,6 +33,8 @@ impl Work<'_> {
         let made = self.create(&created).instrument(stage("find_target")).await;
         self.report.created |= created.load(Ordering::Relaxed);
         let made = made?;
+        // An attempt may have ended between the last row and the indexes.
+        self.create_indexes(&self.job.cancel).await?;
         let held = self.turn_of_source().await?;
         self.stop_if_canceled()?;
         let compared = self.load_both_and_compare(&made, purpose).instrument(stage("compare")).await;
@@ -45,7 +47,6 @@ impl Work<'_> {
         }
         compared?;
         self.enter(Phase::Indexing);
-        self.create_indexes(&self.job.cancel).await?;
         self.complete().await
     }
 
