@@ -9,7 +9,8 @@ use vecferry_milvus::Key;
 use vecferry_store::{JobId, Store};
 
 use crate::plan::Plan;
-use crate::problem::{Code, Problem, Worded, words_of};
+use crate::plan::stored::read_plan;
+use crate::problem::{Code, Problem, Worded, store_failed, words_of};
 use crate::read::key_of;
 
 /// One row, for machines. No values: rows are on no disk but the servers'.
@@ -70,6 +71,13 @@ pub(super) async fn write(store: &dyn Store, job_id: &JobId, plan: &Plan) -> Res
     }
     replace(&path, &text).map_err(|error| failed(&error))?;
     Ok(Some(path.display().to_string()))
+}
+
+/// The same by the plan that is recorded by now: rounds change it.
+pub(super) async fn write_as_recorded(store: &dyn Store, job_id: &JobId) -> Result<Option<String>, Problem> {
+    let record = store.job(job_id).await.map_err(|error| store_failed(job_id, &error))?;
+    let plan = read_plan(&record.plan).map_err(|error| store_failed(job_id, &error))?;
+    write(store, job_id, &plan).await
 }
 
 /// The file is there as a whole or as it was; for its owner only.

@@ -208,8 +208,12 @@ fn is_copied(record: &CollectionRecord) -> bool {
 }
 
 impl Job {
-    /// What the round that is under way has nothing left to do for, with what it came to there.
+    /// What the round that is under way has nothing left to do for, with what it came to there. A cut-over compares all of it
+    /// again: between two attempts somebody may have written.
     pub(super) fn done_in_round(&self, position: Position) -> Option<Ended> {
+        if self.round.purpose() == Some(Purpose::CutOver) {
+            return None;
+        }
         // One that can't be read is worked on again.
         serde_json::from_str(self.done_before.get(&position)?).ok()
     }

@@ -24,7 +24,7 @@ use crate::plan::{Plan, PlannedCollection};
 use crate::problem::store_failed;
 use crate::problem::{Code, Problem, Told, Worded};
 use crate::rbac;
-use crate::report::{CollectionReport, Report};
+use crate::report::{CollectionReport, Report, UnseenWrites, Writes};
 use crate::request::{MigrateRequest, VerifyLevel};
 use crate::tuning::Tuning;
 use futures_util::StreamExt;
@@ -43,6 +43,8 @@ use vecferry_store::{Attempt, JobId, JobRecord, JobState, Position, Store, Worke
 const COLLECTION_UNITS: u32 = 8;
 /// So many small collections of the source may be loaded instead of a large one.
 pub(super) const SOURCE_LOAD_UNITS: u32 = 8;
+/// How often collections are compared once more at the end of a cut-over.
+const REWRITTEN_TIMES_MAX: u32 = 2;
 /// Up to this size in the memory of a server a collection is small.
 const SMALL_BYTES_MAX: u64 = 16 << 20;
 
@@ -139,6 +141,9 @@ impl Job {
             }
             ended = self.collections(plan).await;
             self.look_at_end(plan, &mut ended).await;
+            if self.round.purpose() == Some(Purpose::CutOver) {
+                self.compare_rewritten(plan, &mut ended).await;
+            }
             self.record_drift(plan, &mut ended).await;
             came = self.came_to_source(plan).await;
             self.forget_canceled_look(&mut ended);
@@ -316,6 +321,32 @@ impl Job {
         self.complete_put_off(plan, ended).await
     }
 
+    /// Compares the collections once more whose segments the source rewrote while others were compared: writes may hide
+    /// behind that.
+    async fn compare_rewritten(&self, plan: &Plan, ended: &mut [Ended]) {
+        for _ in 0..REWRITTEN_TIMES_MAX {
+            let is_rewritten = |ended: &Ended| {
+                let writes = ended.report.drift.as_ref().and_then(|drift| drift.writes);
+                let unknown = Some(Writes::Unknown { reason: UnseenWrites::Rewritten });
+                ended.report.phase == Phase::Done && writes == unknown
+            };
+            let again = ended.iter_mut().zip(plan.here()).filter(|(ended, _)| is_rewritten(ended));
+            let again: Vec<_> = again
+                .map(|(ended, (position, planned))| async move {
+                    *ended = self.in_turn(position, planned).await.1;
+                })
+                .collect();
+            if again.is_empty() || self.cancel.is_cancelled() {
+                return;
+            }
+            stream::iter(again)
+                .buffer_unordered(self.limits.collections_max.max(1) as usize)
+                .collect::<Vec<()>>()
+                .await;
+            self.look_at_end(plan, ended).await;
+        }
+    }
+
     /// Goes on with the collections that waited for all others to be compared.
     async fn complete_put_off(&self, plan: &Plan, ended: Vec<Ended>) -> Vec<Ended> {
         let each: Vec<_> = ended
@@ -364,14 +395,10 @@ impl Job {
     /// One collection. What an earlier attempt completed is counted again, and only copied if that attempt did not record
     /// what its success is concluded from.
     pub(super) async fn collection(&self, position: Position, planned: &PlannedCollection) -> Ended {
-        if let Some(mut ended) = self.done_in_round(position) {
+        if let Some(ended) = self.done_in_round(position) {
             let (collection, phase) = (planned.source.clone(), ended.report.phase);
             let (rows, bytes) = (ended.report.rows, ended.report.bytes);
             self.observer.on_event(Event::Resumed { collection: collection.clone(), rows, bytes });
-            if self.round.purpose() == Some(Purpose::CutOver) {
-                let work = collection::count_again(self, planned, &mut ended);
-                Box::pin(self.watched(planned, work)).await;
-            }
             self.observer.on_event(Event::Phase { collection, phase });
             return ended;
         }

@@ -157,7 +157,11 @@ impl Migration {
         };
         recording.finish().await;
         report.pace = Some(looked.report(&job));
-        match quarantine::write(&**store, &record.job_id, &self.plan).await {
+        let written = match job.round.purpose() {
+            Some(_) => quarantine::write_as_recorded(&**store, &record.job_id).await,
+            None => quarantine::write(&**store, &record.job_id, &self.plan).await,
+        };
+        match written {
             Ok(file) => report.quarantine_file = file,
             // The record holds the rows as well.
             Err(problem) => report.problems.push(problem),

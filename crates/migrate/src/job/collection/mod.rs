@@ -459,7 +459,8 @@ impl<'a> Work<'a> {
 
     /// The target's indexes and load state, as they are left.
     async fn leave(&mut self) -> Result<(), Stop> {
-        if self.job.request.wait_index {
+        // In a cut-over nobody waits for what the last rows need.
+        if self.job.request.wait_index && self.job.round.purpose() != Some(Purpose::CutOver) {
             self.enter(Phase::Indexing);
             target::wait_for_indexes(&self.job.target, &self.planned.target, &self.job.cancel)
                 .await

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use prost::Message;
 use tokio_util::sync::CancellationToken;
-use vecferry_migrate::event::Phase;
+use vecferry_migrate::event::{Event, Observer, Phase};
 use vecferry_migrate::report::{RoundKind, RoundState};
 use vecferry_migrate::{
     JobState, MigrateRequest, Migration, Purpose, RbacRequest, RbacUsers, Resumed, cancel,
 };
 use vecferry_milvus::proto::common::Status;
 use vecferry_milvus::proto::milvus::CreateAliasRequest;
+use vecferry_testkit::StandIn;
 use vecferry_testkit::stand_in::generate::plain;
 use vecferry_testkit::stand_in::{Interference, Key, Version};
 
@@ -133,6 +134,41 @@ async fn a_source_that_compacts_is_compared_once_more() {
     assert_eq!(apart(&report, "books"), (2, 3, 1));
 }
 
+/// Compacts a collection of the source when it was compared.
+struct Compared {
+    source: Arc<StandIn>,
+    done: AtomicBool,
+}
+
+impl Observer for Compared {
+    fn on_event(&self, event: Event) {
+        if let Event::Phase { collection, phase: Phase::Indexing } = event
+            && collection.name == "books"
+            && !self.done.swap(true, Ordering::Relaxed)
+        {
+            self.source.compact(AT.0, AT.1);
+        }
+    }
+}
+
+/// The same while other collections are compared, which may take hours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_compacts_while_others_are_compared_is_compared_once_more() {
+    let scene = Scene::new(Version::V2_5);
+    scene.source.add(&plain("films", false, &[("_default", (0..40).map(Key::Long).collect())]));
+    scene.warm().await;
+    scene.change();
+    scene.source.seal(AT.0, AT.1);
+    let source = Arc::clone(&scene.source);
+    let observer = Arc::new(Compared { source, done: AtomicBool::new(false) });
+    let report = scene.next(Purpose::CutOver, NOTHING_MORE, observer).await.unwrap();
+    assert_cut_over(&scene, &report, "compacted");
+    let codes = codes(&report.warnings);
+    assert!(!codes.contains(&"VF-0434".to_owned()), "{codes:?}");
+    let drift = report.collections[0].drift.as_ref().unwrap();
+    assert_eq!(drift.writes, Some(vecferry_migrate::report::Writes::None));
+}
+
 /// A role that can't be made keeps the target from taking over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_without_its_roles_is_not_switched_to() {
@@ -235,6 +271,9 @@ async fn a_canceled_cut_over_goes_on_or_is_given_up_for_a_catch_up() {
         assert!(!scene.target.is_loaded(AT.0, AT.1));
         drop(store);
         if goes_on {
+            // Also what an attempt before found equal is compared again.
+            scene.update(9, 33.0);
+            scene.insert(6002, 2.0);
             let Resumed::Ready(migration) = scene.resume().await else { panic!("it is open") };
             let report =
                 migration.run(&scene.store(), Arc::new(Silent), CancellationToken::new()).await.unwrap();
