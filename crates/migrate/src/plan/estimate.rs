@@ -44,6 +44,13 @@ pub struct DurationEstimate {
     pub steps_seconds: f64,
     /// Of them the verification: what grows with the rows.
     pub verify_seconds: f64,
+    /// Seconds of the cut-over behind a warm copy, in which nobody is to write: both sides are read and compared. Absent where
+    /// the target takes no warm copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_window_seconds: Option<f64>,
+    /// Of them what grows with the rows.
+    #[serde(default)]
+    pub warm_compare_seconds: f64,
     /// What the steps of a collection cost.
     pub steps: StepCosts,
     /// Seconds of building the target's indexes, which goes on behind the job; absent where its cores are not known.
@@ -194,13 +201,16 @@ fn from_rates(parts: &[Part<'_>], measured: Option<f64>, circumstances: Circumst
     let write = write_quota.map_or(assumed, |quota| assumed.min(quota as f64));
     let both = |one: f64, other: f64| if one_machine { one + other } else { one.max(other) };
     let copied = |part: &Part<'_>| both(part.bytes() / read, part.bytes() / write);
-    let verified = |part: &Part<'_>| {
-        let loaded = part.rows as f64 * part.size.vector_bytes() / LOAD_RATE;
-        match circumstances.verify {
-            VerifyLevel::None => 0.0,
-            VerifyLevel::Count | VerifyLevel::Sample => loaded,
-            VerifyLevel::Full => loaded + both(part.bytes() / read, part.bytes() / read),
-        }
+    let loaded = |part: &Part<'_>| part.rows as f64 * part.size.vector_bytes() / LOAD_RATE;
+    let compared = |part: &Part<'_>| loaded(part) + both(part.bytes() / read, part.bytes() / read);
+    let verified = |part: &Part<'_>| match circumstances.verify {
+        VerifyLevel::None => 0.0,
+        VerifyLevel::Count | VerifyLevel::Sample => loaded(part),
+        VerifyLevel::Full => compared(part),
+    };
+    let takes_warm_copies = match circumstances.target {
+        Product::Milvus(_) => true,
+        Product::LiteNative | Product::LitePython => false,
     };
     let steps = StepCosts::assumed(circumstances.target);
     let sum = |of: &dyn Fn(&Part<'_>) -> f64| parts.iter().map(of).sum::<f64>();
@@ -211,6 +221,9 @@ fn from_rates(parts: &[Part<'_>], measured: Option<f64>, circumstances: Circumst
         copy_seconds: sum(&copied),
         steps_seconds: 0.0,
         verify_seconds: sum(&verified),
+        // Until its steps are known.
+        warm_window_seconds: takes_warm_copies.then_some(0.0),
+        warm_compare_seconds: sum(&compared),
         steps: StepCosts::default(),
         index_seconds: circumstances
             .target_cores
@@ -256,7 +269,8 @@ impl DurationEstimate {
     pub(crate) fn with_steps(self, steps: StepCosts, collections: usize, partitions: usize) -> Self {
         let steps_seconds = steps.of(collections, partitions);
         let seconds = self.copy_seconds + self.verify_seconds + steps_seconds;
-        Self { seconds, steps_seconds, steps, ..self }
+        let warm_window_seconds = self.warm_window_seconds.map(|_| self.warm_compare_seconds + steps_seconds);
+        Self { seconds, steps_seconds, warm_window_seconds, steps, ..self }
     }
 }
 
@@ -414,6 +428,12 @@ mod tests {
             assert!((estimate.seconds - sum).abs() < 1e-6 && sum > longest, "{estimate:?}");
             longest = sum;
         }
+        // Whatever was asked for, a cut-over compares everything, and copies next to nothing.
+        let full = of(1, VerifyLevel::Full);
+        let window = of(1, VerifyLevel::None).warm_window_seconds.unwrap();
+        assert!((window - full.verify_seconds - full.steps_seconds).abs() < 1e-6, "{full:?}");
+        let lite = estimated(1, Circumstances { target: Product::LitePython, ..ALONE });
+        assert_eq!(lite.warm_window_seconds, None);
         let measured = StepCosts { once_seconds: 1.0, each_seconds: 7.0, ..StepCosts::default() };
         let changed = ten.clone().with_steps(measured, 10, 10);
         assert!((changed.steps_seconds - 71.0).abs() < 1e-6);
