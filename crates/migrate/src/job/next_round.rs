@@ -42,6 +42,8 @@ pub struct RoundOptions {
     pub recopy: bool,
     /// Rows are removed that others brought to the target.
     pub overwrite_target: bool,
+    /// Of key ranges that the round before found equal, a cut-over compares only the keys, and some values at random.
+    pub trust_unchanged: bool,
 }
 
 impl Purpose {

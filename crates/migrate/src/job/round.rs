@@ -18,6 +18,7 @@ use super::run::{Ended, Job};
 use crate::problem::store_problem;
 use crate::problem::{Code, Problem, store_failed};
 use crate::report::{CaughtUp, Report, RoundReport};
+use crate::request::VerifyLevel;
 
 /// Rounds of a job that its report lists: the newest ones.
 const ROUNDS_SHOWN: usize = 64;
@@ -65,6 +66,8 @@ pub(super) struct Course {
     pub(super) is_switching: bool,
     /// Whether the last attempt of the round before put the source back.
     pub(super) follows_ended: bool,
+    /// The newest round that came to its end, if spans that it found equal need not be read again.
+    pub(super) trusted: Option<u64>,
     /// Rows that the round before left on the target, if it came to its end.
     pub(super) left: BTreeMap<Position, u64>,
 }
@@ -175,8 +178,10 @@ impl Begun {
             Some(former) => store.round_reports(job_id, former.number).await.map_err(failed)?,
             None => Vec::new(),
         };
+        let options = RoundOptions::of(open).map_err(|error| unreadable(store, &error))?;
         let course = Course {
-            options: RoundOptions::of(open).map_err(|error| unreadable(store, &error))?,
+            options,
+            trusted: done_before.map(|done| done.number).filter(|_| options.trust_unchanged),
             is_switching: open.switch_intended,
             // One that was given up for another has none.
             follows_ended: former.is_some_and(|former| former.report.is_some()),
@@ -216,6 +221,14 @@ impl Job {
         }
         // One that can't be read is worked on again.
         serde_json::from_str(self.done_before.get(&position)?).ok()
+    }
+
+    /// How thoroughly both sides are compared.
+    pub(super) fn level(&self) -> VerifyLevel {
+        match self.round.purpose() {
+            Some(Purpose::CutOver) if self.course.options.trust_unchanged => VerifyLevel::Sample,
+            Some(Purpose::CatchUp | Purpose::CutOver) | None => self.request.verify,
+        }
     }
 
     /// The end of a round and of its job, both or neither. A round that did not come to its end stays open.
@@ -285,6 +298,7 @@ fn caught_up(report: &Report) -> Option<CaughtUp> {
     let each = report.collections.iter().filter_map(|collection| collection.caught_up);
     each.reduce(|one, other| CaughtUp {
         rows_compared: one.rows_compared + other.rows_compared,
+        rows_trusted: one.rows_trusted + other.rows_trusted,
         bytes_read: one.bytes_read + other.bytes_read,
         rows_missing: one.rows_missing + other.rows_missing,
         rows_changed: one.rows_changed + other.rows_changed,

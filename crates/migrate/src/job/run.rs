@@ -230,8 +230,8 @@ impl Job {
             seconds: self.times.seconds(),
             last_attempt_seconds: clock.seconds(),
             attempts: self.attempt.number().unsigned_abs(),
-            verify: self.request.verify,
-            verified: self.request.verify,
+            verify: self.level(),
+            verified: self.level(),
             sample_seed: self.sample_seed,
             rounds: Vec::new(),
             collections: Vec::new(),
@@ -247,7 +247,7 @@ impl Job {
 
     pub(super) fn asked(&self, planned: &PlannedCollection) -> Asked {
         Asked {
-            verify: self.request.verify,
+            verify: self.level(),
             allow_drift: self.request.allow_drift,
             expires: drift::expires(planned),
         }

@@ -81,6 +81,9 @@ impl CollectionReport {
 pub struct CaughtUp {
     /// Rows of the source that were compared.
     pub rows_compared: u64,
+    /// Rows of which only the keys were compared, and some values at random, because the round before found them equal.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rows_trusted: u64,
     /// Bytes that were read of both sides for that.
     pub bytes_read: u64,
     /// Rows that the target lacked.
@@ -89,6 +92,10 @@ pub struct CaughtUp {
     pub rows_changed: u64,
     /// Rows that only the target had.
     pub rows_extra: u64,
+}
+
+fn is_zero(rows: &u64) -> bool {
+    *rows == 0
 }
 
 impl CaughtUp {

@@ -10,7 +10,7 @@ use vecferry_milvus::{Collection, Error};
 
 use super::{Failure, RECOUNT_INTERVAL, RECOUNTS_MAX, Stop, Work, source_problem, stage, target_problem};
 use crate::cluster::retry::sleep;
-use crate::event::Phase;
+use crate::event::{Event, Phase};
 use crate::job::drift::{self, Holding};
 use crate::job::finding::Finding;
 use crate::job::next_round::Purpose;
@@ -18,7 +18,6 @@ use crate::job::rounds::{ComparedFacts, Mended, RoundPair, RoundPart, RoundStop,
 use crate::problem::{Code, Problem, Side, Told};
 use crate::read::{ReadError, reader};
 use crate::report::{CaughtUp, CopiedRows, PartitionReport, UnseenWrites, Writes, new_verification};
-use crate::request::VerifyLevel;
 use crate::verify::mend::MendError;
 use crate::verify::spans::{SpanTuning, Writers};
 
@@ -152,6 +151,11 @@ impl Work<'_> {
             },
             ..RoundTuning::default()
         };
+        let (observer, rows_total) = (&job.observer, planned.rows_estimate);
+        let progress = |rows, bytes| {
+            let collection = planned.source.clone();
+            observer.on_event(Event::Compared { collection, rows, bytes, rows_total });
+        };
         let part = |partition| RoundPart { partition, in_source: true, in_target: true };
         let pair = RoundPair {
             of: Mended {
@@ -170,6 +174,7 @@ impl Work<'_> {
                 Purpose::CutOver => Writers::Stopped,
             },
             anew: purpose == Purpose::CutOver,
+            trusted: job.course.trusted.filter(|_| purpose == Purpose::CutOver),
             keys: planned.keys,
             source: self.source_reader().await?,
             target: reader(Side::Target, &job.target, made, &planned.described, &job.cancel),
@@ -178,6 +183,7 @@ impl Work<'_> {
             pace: &job.pace,
             budget: &job.budget,
             tuning: &tuning,
+            progress: &progress,
         };
         Box::pin(pair.compare_and_mend()).await.map_err(|stop| self.not_compared(stop))
     }
@@ -247,7 +253,8 @@ impl Work<'_> {
         let before = self.report.caught_up.unwrap_or_default();
         let (read, set_aside) = rows_of(facts);
         self.report.caught_up = Some(CaughtUp {
-            rows_compared: read,
+            rows_compared: read - facts.rows_trusted.min(read),
+            rows_trusted: facts.rows_trusted,
             bytes_read: before.bytes_read + facts.bytes,
             rows_missing: before.rows_missing + facts.missing,
             rows_changed: before.rows_changed + facts.changed,
@@ -303,18 +310,19 @@ impl Work<'_> {
         let (problems, warnings) = (&mut self.problems, &mut self.warnings);
         finding.conclude(self.job.request.duplicates, false, problems, warnings);
         self.tell_not_mended(facts);
-        let mut verification = new_verification(VerifyLevel::Full);
+        let level = self.job.level();
+        let mut verification = new_verification(level);
         let (read, _) = rows_of(facts);
         verification.source_rows = self.report.evidence.source_after.as_ref().map_or(0, |after| after.sum());
         verification.target_rows = facts.target.whole;
         verification.counts_compared = facts.parts.len() as u64;
-        verification.rows_compared = read;
+        verification.rows_compared = read - facts.rows_trusted.min(read);
         verification.duplicate_rows = duplicates;
         verification.passed = self.problems.is_empty();
         self.report.verification = Some(verification);
         self.tell_writes(Some(writes));
         if self.problems.is_empty() && facts.mended.are_complete() {
-            self.report.evidence.verified = Some(VerifyLevel::Full);
+            self.report.evidence.verified = Some(level);
         }
         self.before = Some(before);
         Ok(true)

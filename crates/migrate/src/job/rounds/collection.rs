@@ -56,6 +56,8 @@ pub(in crate::job) struct RoundPair<'a> {
     pub(in crate::job) writers: Writers,
     /// Whether all of it is compared, also what an earlier attempt of the round found equal.
     pub(in crate::job) anew: bool,
+    /// The former round of which spans that it found equal are only sampled.
+    pub(in crate::job) trusted: Option<u64>,
     pub(in crate::job) keys: Keys,
     /// Of the moment as of which the source is compared.
     pub(in crate::job) source: Reader,
@@ -66,6 +68,8 @@ pub(in crate::job) struct RoundPair<'a> {
     pub(in crate::job) pace: &'a Pace,
     pub(in crate::job) budget: &'a Budget,
     pub(in crate::job) tuning: &'a RoundTuning,
+    /// Is told of rows that were compared, and their bytes on one side.
+    pub(in crate::job) progress: &'a (dyn Fn(u64, u64) + Send + Sync),
 }
 
 /// What was seen of a collection in a round.
@@ -76,6 +80,9 @@ pub(in crate::job) struct ComparedFacts {
     pub(in crate::job) spans: u64,
     /// Spans of these that an earlier attempt of the round found equal.
     pub(in crate::job) spans_known: u64,
+    /// Rows of spans that were only sampled, because a former round found them equal.
+    #[serde(default)]
+    pub(in crate::job) rows_trusted: u64,
     pub(in crate::job) bytes: u64,
     pub(in crate::job) missing: u64,
     pub(in crate::job) extra: u64,
@@ -152,9 +159,14 @@ impl RoundPair<'_> {
         if self.anew {
             parts.iter_mut().flat_map(|part| &mut part.marks).for_each(|mark| mark.equal = None);
         }
+        let rows_trusted = match self.trusted {
+            Some(round) => self.take_unchanged(&mut parts, round).await?,
+            None => 0,
+        };
         let mut mender = Mender::begin(&self.source, &self.target, &parts, with).await?;
         let found = self.found_on_target().await?;
-        let (mut facts, mut proof) = (ComparedFacts::default(), Proof::new(parts.len()));
+        let mut facts = ComparedFacts { rows_trusted, ..ComparedFacts::default() };
+        let mut proof = Proof::new(parts.len());
         proof.written_before = access.has_written_before();
         let mut todo = (known, parts);
         for pass in 0.. {
@@ -198,7 +210,7 @@ impl RoundPair<'_> {
         mender: &mut Mender<'_, RoundWriter<'_>>,
     ) -> Result<(SpansOutcome, Vec<EqualSpan>), RoundStop> {
         let (to_mend, found) = ToMend::new();
-        let recorder = Recorder::new(self.marks(), known, to_mend);
+        let recorder = Recorder::new(self.marks(), known, to_mend, self.progress);
         let target = self.fresh_target().await?;
         let compared = async {
             let outcome = self.comparison(spans, &target, &recorder).await?;
@@ -351,7 +363,7 @@ impl RoundPair<'_> {
         }
     }
 
-    async fn fresh_target(&self) -> Result<Reader, RoundStop> {
+    pub(super) async fn fresh_target(&self) -> Result<Reader, RoundStop> {
         self.target.clone().fresh().await.map_err(|error| self.target_failed(error))
     }
 
@@ -369,12 +381,12 @@ impl RoundPair<'_> {
         }
     }
 
-    fn marks(&self) -> Marks<'_> {
+    pub(super) fn marks(&self) -> Marks<'_> {
         let Mended { store, attempt, position, .. } = self.of;
         Marks { store, attempt, position, round: self.round }
     }
 
-    fn spanned(&self, known: &MarksOf) -> Vec<SpannedPart> {
+    pub(super) fn spanned(&self, known: &MarksOf) -> Vec<SpannedPart> {
         let part = |part: &RoundPart| SpannedPart {
             partition: part.partition.clone(),
             in_source: part.in_source,

@@ -2,6 +2,7 @@
 
 mod collection;
 mod recording;
+mod unchanged;
 mod writer;
 
 #[cfg(test)]

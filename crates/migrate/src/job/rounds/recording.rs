@@ -153,16 +153,23 @@ pub(super) struct Recorder<'a> {
     to_mend: ToMend,
     ends: tokio::sync::Mutex<BTreeMap<Option<String>, Ends>>,
     differing: Mutex<Differing>,
+    progress: &'a (dyn Fn(u64, u64) + Send + Sync),
 }
 
 impl<'a> Recorder<'a> {
-    pub(super) fn new(marks: Marks<'a>, known: &MarksOf, to_mend: ToMend) -> Self {
+    pub(super) fn new(
+        marks: Marks<'a>,
+        known: &MarksOf,
+        to_mend: ToMend,
+        progress: &'a (dyn Fn(u64, u64) + Send + Sync),
+    ) -> Self {
         let ends = known.iter().map(|(partition, marks)| {
             let keys = marks.iter().filter_map(|mark| mark.until.clone()).collect();
             let has_last = marks.iter().any(|mark| mark.until.is_none());
             (partition.clone(), Ends { keys, has_last })
         });
-        Self { marks, to_mend, ends: tokio::sync::Mutex::new(ends.collect()), differing: Mutex::default() }
+        let (ends, differing) = (tokio::sync::Mutex::new(ends.collect()), Mutex::default());
+        Self { marks, to_mend, ends, differing, progress }
     }
 
     /// The spans that are equal when everything was mended.
@@ -202,6 +209,7 @@ impl FollowSpans for Recorder<'_> {
 
     async fn on_span(&self, span: &SpanResult<'_>) -> Result<(), ReadError> {
         let rows = &span.rows;
+        (self.progress)(rows.source, span.source_bytes);
         if rows.moved + rows.repeated + rows.set_aside > 0 {
             let range = (span.partition.map(str::to_owned), span.range.clone());
             self.differing(|differing| differing.not_mended.push(range));

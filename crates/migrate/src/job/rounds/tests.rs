@@ -139,6 +139,7 @@ impl Scene {
             round: process.round,
             writers: self.writers,
             anew: false,
+            trusted: None,
             keys: self.keys,
             source,
             target,
@@ -147,6 +148,7 @@ impl Scene {
             pace: &pace,
             budget: &budget,
             tuning: &self.tuning,
+            progress: &|_, _| {},
         };
         pair.compare_and_mend().await
     }
@@ -817,7 +819,7 @@ async fn what_lies_before_a_range_that_was_compared_is_not_equal_for_that() {
     let process = scene.process().await;
     let (store, attempt, round) = (&*process.store, &process.attempt, process.round);
     let marks = Marks { store, attempt, position: Position(0), round };
-    let recorder = Recorder::new(marks, &MarksOf::new(), ToMend::new().0);
+    let recorder = Recorder::new(marks, &MarksOf::new(), ToMend::new().0, &|_, _| {});
     let until = |number: i64| Some(vecferry_milvus::Key::Int(number));
     let range = KeyRange { after: until(10), until: until(20) };
     let new = [NewMark { until: until(20), rows: 3, is_equal: true }];

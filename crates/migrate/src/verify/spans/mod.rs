@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 
 use vecferry_milvus::{ErrorKind, Key, KeyRange};
 
-pub(crate) use self::bounds::{Mark, SpannedPart, Spans, UnfitMarks};
+pub(crate) use self::bounds::{Mark, Span, SpannedPart, Spans, UnfitMarks};
 pub(crate) use self::marking::Marked;
 #[cfg(test)]
 pub(crate) use self::marking::NewMark;

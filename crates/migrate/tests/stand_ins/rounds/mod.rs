@@ -31,7 +31,7 @@ struct Scene {
 
 /// What a round may do beside the usual.
 const NOTHING_MORE: RoundOptions =
-    RoundOptions { accept_dropped: false, recopy: false, overwrite_target: false };
+    RoundOptions { accept_dropped: false, recopy: false, overwrite_target: false, trust_unchanged: false };
 
 impl Scene {
     /// Two partitions of 350 rows together, with an alias.
