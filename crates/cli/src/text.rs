@@ -466,3 +466,29 @@ pub(crate) fn no_command(lang: Lang, commands: &str) -> String {
         format!("未指定命令（可用命令：{commands}）"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_next_depends_on_the_round() {
+        let hint = |lang, kind, state| round_hint(lang, "j", kind, state);
+        let (open, failed, done) = (RoundState::Open, RoundState::Failed, RoundState::Done);
+        for (kind, state, commands) in [
+            (RoundKind::Warm, open, &["resume j"][..]),
+            (RoundKind::CatchUp, open, &["resume j"]),
+            (RoundKind::CutOver, open, &["resume j", "catch-up j"]),
+            (RoundKind::CatchUp, failed, &["catch-up j"]),
+            (RoundKind::CutOver, failed, &["cutover j"]),
+            (RoundKind::CutOver, done, &["resume j"]),
+        ] {
+            for lang in [Lang::En, Lang::Zh] {
+                let hint = hint(lang, kind, state);
+                let named: Vec<_> = hint.lines().filter_map(|line| line.split_once("vecferry ")).collect();
+                let named: Vec<_> = named.into_iter().map(|(_, command)| command).collect();
+                assert_eq!(named, [commands, &["cancel j --clean"]].concat(), "{kind:?} {state:?}");
+            }
+        }
+    }
+}
