@@ -1,6 +1,7 @@
 //! `migrate --warm` with the real binary: what it takes, what it says, and what becomes of its job.
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -176,6 +177,67 @@ fn a_cut_over_does_not_begin_before_somebody_says_that_writers_are_stopped() {
     assert!(chinese.stderr.contains("错误[VF-0003]：无法请求确认"), "{}", chinese.stderr);
     let listed = run(state.path(), &["jobs", "--json"]).json();
     assert_eq!((&listed[0]["state"], target.writes()), (&"READY".into(), writes));
+}
+
+/// Runs the program at a terminal of its own, at which something is typed.
+fn at_terminal(state: &Path, arguments: &[&str], typed: &str) -> Ended {
+    let program = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut child = Command::new("python3")
+        .args(["-c", program, env!("CARGO_BIN_EXE_vecferry")])
+        .args(arguments)
+        .arg("--state-dir")
+        .arg(state)
+        .env("LANG", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut terminal = child.stdin.take().unwrap();
+    terminal.write_all(typed.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(terminal);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[test]
+fn a_cut_over_asks_whether_writers_are_stopped() {
+    let (source, target) = servers();
+    let state = tempfile::tempdir().unwrap();
+    let (from, to) = (source.uri(), target.uri());
+    let ended = run(state.path(), &["migrate", "--warm", "--yes", "--source", &from, "--target", &to]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let (job, writes) = (newest(state.path()), target.writes());
+    for (lang, says) in [
+        (
+            "en",
+            [
+                "all writers of the source must be stopped",
+                "Every row is compared. Rows on the target that the source does not have are removed.",
+                "Then the aliases are set on the target, and the applications can switch to it.",
+                "should the cut-over start? [y/N]",
+                "Not started; nothing was written.",
+            ],
+        ),
+        (
+            "zh",
+            [
+                "必须停止对源集群的所有写入",
+                "切换会比对每一行。目标集群上有而源集群没有的行将被删除。",
+                "之后在目标集群上设置别名，应用即可切换到目标集群。",
+                "并开始切换？[y/N]",
+                "未开始；未写入任何内容。",
+            ],
+        ),
+    ] {
+        let asked = at_terminal(state.path(), &["cutover", &job, "--lang", lang], "n\n");
+        assert_eq!(asked.code, Some(130), "{}{}", asked.stdout, asked.stderr);
+        for says in says {
+            assert!(asked.stdout.contains(says), "`{says}` is not in {}", asked.stdout);
+        }
+    }
+    assert_eq!(target.writes(), writes);
 }
 
 #[test]
