@@ -1,14 +1,15 @@
 //! `migrate --warm` with the real binary: what it takes, what it says, and what becomes of its job.
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::Value as Json;
 use vecferry_milvus::proto::common::Status;
 use vecferry_testkit::stand_in::generate::plain;
-use vecferry_testkit::stand_in::{Interference, Key, Options, Version};
+use vecferry_testkit::stand_in::{Interference, Key, Options, Value, Version};
 use vecferry_testkit::{StandIn, english_in};
 
 struct Ended {
@@ -18,7 +19,7 @@ struct Ended {
 }
 
 impl Ended {
-    fn json(&self) -> Value {
+    fn json(&self) -> Json {
         serde_json::from_str(self.stdout.lines().next_back().unwrap()).unwrap()
     }
 }
@@ -297,6 +298,55 @@ fn a_warm_copy_that_is_not_complete_is_completed_first() {
     assert!(shown.stderr.contains("To continue: vecferry resume"), "{}", shown.stderr);
     let resumed = run(state.path(), &["resume", &job, "--json"]);
     assert_eq!(resumed.json()["report"]["state"], "READY", "{}", resumed.stderr);
+}
+
+#[test]
+fn a_warm_copy_is_ended_by_a_cut_over() {
+    let (source, target) = servers();
+    source.add_alias(("default", "books"), "shelf");
+    let state = tempfile::tempdir().unwrap();
+    let (from, to) = (source.uri(), target.uri());
+    let ended = run(state.path(), &["migrate", "--warm", "--yes", "--source", &from, "--target", &to]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let (job, books) = (newest(state.path()), ("default", "books"));
+    let value = Value::Vector([7.0_f32; 4].iter().flat_map(|part| part.to_le_bytes()).collect());
+    let change = |changed: i64, gone: i64, new: i64| {
+        source.update(books, ("_default", &Key::Long(changed)), "vector", &value);
+        source.delete(books, "_default", &BTreeSet::from([Key::Long(gone)]));
+        source.insert(books, "_default", vec![vec![Value::Long(new)], vec![value.clone()]]);
+    };
+    change(1, 2, 100);
+    let caught_up = run(state.path(), &["catch-up", &job]);
+    assert_eq!(caught_up.code, Some(0), "{}", caught_up.stderr);
+    for says in [
+        "Round 2, catch-up: complete",
+        "50 rows compared: 1 missing, 1 changed, 1 extra (3 in total); made equal",
+        "Source and target were 3 rows apart at the last catch-up",
+        "READY",
+    ] {
+        assert!(caught_up.stdout.contains(says), "`{says}` is not in {}", caught_up.stdout);
+    }
+    assert!(target.names("default").1.is_empty());
+    change(3, 4, 101);
+    let cut_over = run(state.path(), &["cutover", &job, "--yes"]);
+    assert_eq!(cut_over.code, Some(0), "{}", cut_over.stderr);
+    for says in [
+        "Round 3, cut-over: complete",
+        ", downtime window ",
+        "50 rows compared: 1 missing, 1 changed, 1 extra (3 in total); made equal",
+        "SUCCESSFUL",
+        &format!("1. Switch reads and writes to {to}."),
+        "2. Let the writers continue, on the target.",
+        "3. Keep the source until you are sure.",
+    ] {
+        assert!(cut_over.stdout.contains(says), "`{says}` is not in {}", cut_over.stdout);
+    }
+    assert_eq!(source.rows("default", "books"), target.rows("default", "books"));
+    assert_eq!(target.names("default").1, ["shelf"]);
+    let again = run(state.path(), &["cutover", &job, "--yes", "--lang", "zh"]);
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert!(again.stderr.contains("任务已完成切换，无需再做任何操作"), "{}", again.stderr);
+    assert!(again.stdout.contains("2. 在目标集群上恢复写入。"), "{}", again.stdout);
 }
 
 #[test]
