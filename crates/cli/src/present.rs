@@ -4,7 +4,7 @@ use vecferry_migrate::capacity::CapacityReport;
 use vecferry_migrate::cluster::row_size::SizeBasis;
 use vecferry_migrate::plan::estimate::{DurationEstimate, WriteBasis};
 use vecferry_migrate::precheck::{Check, Outcome};
-use vecferry_migrate::report::{CollectionReport, Findings, LoadExtent, Verification};
+use vecferry_migrate::report::{CollectionReport, Findings, JobKind, LoadExtent, Verification};
 use vecferry_migrate::{Change, Cluster, DryRunReport, Exit, JobState, Lang, PlanSummary, Report};
 use vecferry_milvus::{CollectionName, Endpoint};
 use vecferry_report::phrases::{self, LIST_MAX, loadable, names, resource_groups, verification, wait_shares};
@@ -496,6 +496,7 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
                 }),
             ),
         ),
+        (labels::differences_found(lang), found_lines(lang, report)),
     ];
     for (heading, lines) in sections {
         if !lines.is_empty() {
@@ -540,7 +541,7 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
         output.result(&line);
     }
     if report.state == JobState::Ready {
-        checklist_lines(lang, report).iter().for_each(|line| output.result(&output.commands(line)));
+        ready_lines(lang, report).iter().for_each(|line| output.result(&output.commands(line)));
         return;
     }
     let loadable = loadable(report);
@@ -558,16 +559,45 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
             output.result(&format!("  {}", text::load_hint_token(lang)));
         }
     }
+    if report.kind == JobKind::Warm && report.state == JobState::Successful {
+        let steps = phrases::checklist_after(lang, &harmless(&report.target.address));
+        checklist_lines(lang, &steps).iter().for_each(|line| output.result(line));
+    }
 }
 
 /// What was done in which round; nothing of a job that copies in one go.
 fn round_lines(lang: Lang, report: &Report) -> Vec<String> {
-    report.rounds.iter().map(|round| phrases::round(lang, round)).collect()
+    let of_round = |round| {
+        let found = phrases::round_found(lang, round).map(|found| format!("  {found}"));
+        std::iter::once(phrases::round(lang, round)).chain(found)
+    };
+    report.rounds.iter().flat_map(of_round).collect()
+}
+
+/// How far the collections were apart that were, when the last round compared them.
+fn found_lines(lang: Lang, report: &Report) -> Vec<String> {
+    let differed = report
+        .collections
+        .iter()
+        .filter(|collection| collection.caught_up.is_some_and(|found| found.rows_differing() > 0));
+    let lines = differed.filter_map(|collection| {
+        let found = phrases::collection_found(lang, report, collection)?;
+        Some(harmless(&format!("{}{}{found}", collection.source_name(), labels::colon(lang))))
+    });
+    lines.collect()
 }
 
 /// What is left to be done once a job is ready.
-fn checklist_lines(lang: Lang, report: &Report) -> Vec<String> {
-    let steps = phrases::checklist(lang, report.job_id.as_str(), &harmless(&report.target.address));
+fn ready_lines(lang: Lang, report: &Report) -> Vec<String> {
+    let job_id = report.job_id.as_str();
+    let steps = phrases::checklist(lang, job_id, &harmless(&report.target.address));
+    let before = phrases::before_window(lang, job_id);
+    let before = phrases::apart(lang, report).into_iter().chain([format!("\n{before}")]);
+    before.chain(checklist_lines(lang, &steps)).collect()
+}
+
+/// Steps under their heading.
+fn checklist_lines(lang: Lang, steps: &[String]) -> Vec<String> {
     let heading = format!("\n{}{}", labels::checklist(lang), labels::colon(lang).trim_end());
     let steps = steps.iter().enumerate().map(|(at, step)| format!("  {}. {step}", at + 1));
     std::iter::once(heading).chain(steps).collect()
@@ -591,6 +621,99 @@ pub(crate) fn comparison(output: &Output, report: &Report) {
         Exit::Canceled => {}
         Exit::Usage | Exit::Refused | Exit::Failed | Exit::Different => {
             output.result(labels::not_equal(lang))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn round(number: u64, kind: &str, found: Option<[u64; 3]>) -> Value {
+        let mut round = json!({
+            "number": number, "kind": kind, "state": "done", "started_at": "2026-07-28T23:10:05Z", "seconds": 42.0,
+            "rows": 15, "bytes": 48_000,
+        });
+        if let Some([missing, changed, extra]) = found {
+            round["caught_up"] = json!({
+                "rows_compared": 20_000, "rows_missing": missing, "rows_changed": changed, "rows_extra": extra,
+            });
+        }
+        if kind == "cut_over" {
+            round["window_seconds"] = json!(48.0);
+        }
+        round
+    }
+
+    fn report(state: &str, rounds: &[Value]) -> Report {
+        let cluster = json!({"address": "http://new:19530", "version": "Milvus 2.5.10"});
+        let collection = |name: &str, found: &Value| {
+            json!({
+                "source_db": "default", "collection": name, "target_db": "default", "phase": "done", "rows": 15,
+                "bytes": 48_000, "copy_seconds": 1.0, "seconds": 2.0, "partitions": [], "verification": null,
+                "indexes": [], "aliases": [], "changes": [], "loaded": true, "created": true, "caught_up": found,
+            })
+        };
+        let nothing = json!({"rows_compared": 7});
+        let found = rounds.last().map_or(&Value::Null, |round| &round["caught_up"]);
+        serde_json::from_value(json!({
+            "job_id": "j", "kind": "warm", "state": state, "vecferry_version": "0", "source": cluster,
+            "target": cluster, "started_at": "2026-07-28T23:10:05Z", "ended_at": "2026-07-28T23:12:05Z",
+            "seconds": 120.0, "last_attempt_seconds": 42.0, "attempts": 2, "verify": "full", "verified": "none",
+            "sample_seed": 1, "rounds": rounds, "collections": [collection("books", found), collection("same", &nothing)],
+            "problems": [], "warnings": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn rounds_say_what_they_found() {
+        let rounds = [
+            round(1, "warm", None),
+            round(2, "catch_up", Some([5000, 300, 1])),
+            round(3, "cut_over", Some([12, 3, 1])),
+        ];
+        let report = report("SUCCESSFUL", &rounds);
+        assert_eq!(
+            round_lines(Lang::En, &report),
+            [
+                "Round 1, warm copy: complete, 15 rows written (48.0 KB) in 42.0 s",
+                "Round 2, catch-up: complete, 15 rows written (48.0 KB) in 42.0 s",
+                "  20,000 rows compared: 5,000 missing, 300 changed, 1 extra (5,301 in total); made equal",
+                "Round 3, cut-over: complete, 15 rows written (48.0 KB) in 42.0 s, downtime window 48.0 s",
+                "  20,000 rows compared: 12 missing, 3 changed, 1 extra (16 in total); made equal",
+            ]
+        );
+        let chinese = round_lines(Lang::Zh, &report);
+        assert_eq!(
+            chinese[3],
+            "第 3 轮（切换）：已完成，写入 15 行（48.0 KB），用时 42.0 s，停机窗口 48.0 s"
+        );
+        // Of a collection that did not differ, nothing needs to be said.
+        assert_eq!(
+            found_lines(Lang::En, &report),
+            ["default.books: 20,000 rows compared: 12 missing, 3 changed, 1 extra (16 in total); made equal"]
+        );
+    }
+
+    #[test]
+    fn a_ready_job_says_whether_another_catch_up_pays() {
+        let warm = report("READY", &[round(1, "warm", None)]);
+        let lines = ready_lines(Lang::En, &warm);
+        assert!(
+            lines[0].starts_with("\nWhile the applications still write, `vecferry catch-up j`"),
+            "{lines:?}"
+        );
+        assert_eq!((lines[1].as_str(), lines.len()), ("\nTo switch:", 7));
+        let caught_up = report("READY", &[round(1, "warm", None), round(2, "catch_up", Some([12, 3, 1]))]);
+        for (lang, says) in [
+            (Lang::En, "Source and target were 16 rows apart at the last catch-up (42.0 s)."),
+            (Lang::Zh, "上一轮更新时源集群与目标集群相差 16 行（用时 42.0 s）。"),
+        ] {
+            let lines = ready_lines(lang, &caught_up);
+            assert!(lines[0].starts_with(says), "{lines:?}");
         }
     }
 }
