@@ -17,6 +17,7 @@ mod place;
 mod refused;
 mod roles;
 mod session;
+mod warm;
 
 /// Makes a test of each function on each store.
 macro_rules! on_both_stores {
