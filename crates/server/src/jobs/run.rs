@@ -8,7 +8,7 @@ use vecferry_migrate::problem::Check;
 use vecferry_migrate::{Code, JobState, MaxRate, Migration, PlanFile, PlanHints, Problem, Report, Resumed};
 use vecferry_milvus::Endpoint;
 use vecferry_policy::{Deployment, Edition, limits};
-use vecferry_store::{Error as StoreError, ErrorKind, JobId, JobRecord};
+use vecferry_store::{Error as StoreError, ErrorKind, JobId, JobRecord, RoundState};
 use vecferry_words::Told;
 
 use super::end::{End, end};
@@ -175,28 +175,49 @@ async fn refused_state(service: &Service, record: &MigrationRecord) -> Result<Jo
     })
 }
 
-/// Whether the engine is to be asked for the round that is wanted of a job: none where it has begun that, or is asked for
-/// the copy. The newest round right before is recorded first, so that whoever comes after a restart can tell.
-async fn not_begun(service: &Service, record: &MigrationRecord) -> Result<Option<WantedRound>, Stopped> {
-    let Some(wanted) = record.next_round else { return Ok(None) };
-    let newest = service.store().round(&JobId::from(record.job_id.as_str())).await;
-    let newest = match newest {
-        Ok(newest) => newest.map_or(0, |round| round.number),
-        Err(error) if error.kind() == ErrorKind::UnknownJob => 0,
+/// What the engine is to do for a job.
+enum Todo {
+    /// Begin the round that is wanted.
+    Begin(WantedRound),
+    /// Go on with what it recorded, or begin the job where it recorded nothing.
+    GoOn,
+    /// Nothing: the round that is wanted came to its end, and nobody recorded that here.
+    Nothing,
+}
+
+/// Whether the round that is wanted of a job has begun. The newest round right before is recorded first, so that whoever
+/// comes after a restart can tell.
+async fn todo(service: &Service, record: &MigrationRecord) -> Result<Todo, Stopped> {
+    let Some(wanted) = record.next_round else { return Ok(Todo::GoOn) };
+    let newest = match service.store().round(&JobId::from(record.job_id.as_str())).await {
+        Ok(newest) => newest,
+        Err(error) if error.kind() == ErrorKind::UnknownJob => None,
         Err(_) => return Err(Stopped::NotNow),
     };
-    match wanted.behind {
-        Some(behind) if newest > behind => return Ok(None),
-        Some(_) => return Ok(Some(wanted)),
-        None => {}
+    let number = newest.as_ref().map_or(0, |round| round.number);
+    match (wanted.behind, newest) {
+        (Some(behind), Some(round)) if round.number > behind => {
+            return Ok(match round.state {
+                RoundState::Open => Todo::GoOn,
+                RoundState::Done | RoundState::Failed => Todo::Nothing,
+            });
+        }
+        (Some(_), _) => return Ok(Todo::Begin(wanted)),
+        (None, _) => {}
     }
-    let round = WantedRound { behind: Some(newest), ..wanted };
-    let recorded = service.tables().record_behind((&record.job_id, service.process()), round).await;
+    let wanted = WantedRound { behind: Some(number), ..wanted };
+    let recorded = service.tables().record_behind((&record.job_id, service.process()), wanted).await;
     match recorded {
-        Ok(true) => Ok(Some(round)),
+        Ok(true) => Ok(Todo::Begin(wanted)),
         // It was canceled in between, or the store is away.
         Ok(false) | Err(_) => Err(Stopped::NotNow),
     }
+}
+
+/// The report that the engine recorded of a job that is not worked on.
+fn recorded_report(of_engine: Option<&JobRecord>) -> Option<Report> {
+    let of_engine = of_engine.filter(|of_engine| !of_engine.state.is_open())?;
+    serde_json::from_str(of_engine.report.as_deref()?).ok()
 }
 
 async fn carried_out(
@@ -206,20 +227,25 @@ async fn carried_out(
 ) -> Result<Report, Stopped> {
     let job_id = JobId::from(record.job_id.as_str());
     let of_engine = engine_record(service, &job_id).await.map_err(|_| Stopped::NotNow)?;
-    let round = not_begun(service, record).await?;
+    let todo = todo(service, record).await?;
+    if matches!(todo, Todo::Nothing)
+        && let Some(report) = recorded_report(of_engine.as_ref())
+    {
+        return Ok(report);
+    }
     let sides = sides(service, record).await.map_err(|problem| Stopped::Refused(vec![problem]))?;
     let prepared = async {
-        match (round, of_engine) {
-            (Some(round), _) => {
+        match (todo, of_engine) {
+            (Todo::Begin(round), _) => {
                 let Sides { source, target, .. } = sides;
                 let next = round.to_engine();
                 Migration::next_round(&**service.store(), &job_id, source, target, next).await
             }
-            (None, Some(_)) => {
+            (Todo::GoOn | Todo::Nothing, Some(_)) => {
                 let Sides { source, target, .. } = sides;
                 Migration::resume(&**service.store(), &job_id, source, target).await
             }
-            (None, None) => {
+            (Todo::GoOn | Todo::Nothing, None) => {
                 let mut migration = checked(service, record, &sides).await?;
                 if let Some(max_rate) = max_rate(record).map_err(|problem| vec![problem])? {
                     migration.set_max_rate(Some(max_rate));

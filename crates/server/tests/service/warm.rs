@@ -18,7 +18,7 @@ on_both_stores!(
     rounds_are_refused_where_they_do_not_belong,
     a_round_that_is_refused_leaves_the_job_ready,
     a_wanted_round_outlives_its_service,
-    a_round_that_has_begun_is_not_begun_again,
+    a_round_that_has_ended_is_not_begun_again,
     a_canceled_round_ends_with_its_job,
     a_ready_job_is_not_forgotten_and_keeps_its_clusters,
     a_ready_job_keeps_the_access_to_its_source,
@@ -270,14 +270,16 @@ async fn a_wanted_round_outlives_its_service(place: Place) {
     assert_eq!((wanted_round(&ready).await, ready.rounds().await.len()), (None, 1));
 }
 
-/// A process recorded that the round behind an older one is wanted, and was killed when the engine had begun that.
-async fn a_round_that_has_begun_is_not_begun_again(place: Place) {
+/// A process was killed when the engine had ended the round that it was asked for: the end is taken over from the record.
+async fn a_round_that_has_ended_is_not_begun_again(place: Place) {
     let ready = Ready::start(place).await.queued().await;
     ready.world.owner.post(&ready.path("catch-up"), json!({})).await.data();
     let mut wanted = wanted_round(&ready).await.unwrap();
     wanted["behind"] = json!(0);
     let sql = "UPDATE migrations SET next_round = $2 WHERE job_id = $1";
     change(&ready.world.store, sql, &[(&ready.job_id).into(), wanted.to_string().into()]).await;
+    // Nothing is asked of the clusters.
+    ready.proxy.refuse_all(true);
     let ready = ready.again(settings()).await;
     let details = ready.settled("READY").await;
     assert_eq!((details["problems"].clone(), ready.rounds().await.len()), (json!([]), 1), "{details:#}");
