@@ -16,6 +16,7 @@ mod openapi;
 mod place;
 mod refused;
 mod roles;
+mod rounds;
 mod session;
 mod warm;
 

@@ -25,24 +25,24 @@ on_both_stores!(
 );
 
 /// The body of a warm job for everything.
-fn warm(source_id: &str, target_id: &str) -> Value {
+pub(crate) fn warm(source_id: &str, target_id: &str) -> Value {
     let mut body = everything(source_id, target_id);
     body["options"] = json!({"warm": true});
     body
 }
 
 /// Two servers with a warm job between them that is READY, and a proxy before the source.
-struct Ready {
-    world: World,
-    source: StandIn,
-    target: StandIn,
-    proxy: FaultProxy,
-    ids: (String, String),
-    job_id: String,
+pub(crate) struct Ready {
+    pub(crate) world: World,
+    pub(crate) source: StandIn,
+    pub(crate) target: StandIn,
+    pub(crate) proxy: FaultProxy,
+    pub(crate) ids: (String, String),
+    pub(crate) job_id: String,
 }
 
 impl Ready {
-    async fn start(place: Place) -> Self {
+    pub(crate) async fn start(place: Place) -> Self {
         let world = World::start(place).await;
         let (source, target) = (server(), server());
         source.add(&books("books"));
@@ -56,37 +56,40 @@ impl Ready {
         Self { world, source, target, proxy, ids, job_id }
     }
 
-    fn path(&self, way: &str) -> String {
+    pub(crate) fn path(&self, way: &str) -> String {
         format!("/v2/jobs/{}/{way}", self.job_id)
     }
 
     /// The same with another process.
-    async fn again(self, settings: vecferry_server::Settings) -> Self {
+    pub(crate) async fn again(self, settings: vecferry_server::Settings) -> Self {
         let world = self.world.again(settings).await;
         Self { world, ..self }
     }
 
     /// With a process that takes no jobs.
-    async fn queued(self) -> Self {
+    pub(crate) async fn queued(self) -> Self {
         let mut queued = settings();
         queued.jobs.per_process_max = 0;
         self.again(queued).await
     }
 
-    async fn details(&self) -> Value {
+    pub(crate) async fn details(&self) -> Value {
         self.world.owner.get(&self.path("details")).await.data()
     }
 
     /// The rounds that the engine recorded, newest first.
-    async fn rounds(&self) -> Vec<RoundRecord> {
+    pub(crate) async fn rounds(&self) -> Vec<RoundRecord> {
         self.world.store.rounds(&JobId::from(self.job_id.as_str()), 100).await.unwrap()
     }
 
     /// Waits until the round that is wanted has come to an end.
-    async fn settled(&self, status: &str) -> Value {
+    pub(crate) async fn settled(&self, status: &str) -> Value {
         eventually(&format!("the round ended, and the job is {status}"), async || {
             let details = self.details().await;
-            let is_settled = details["nextRound"].is_null() && details["job"]["status"] == status;
+            let (job, is_ended) = (&details["job"], details["nextRound"].is_null());
+            let is_there = job["status"] == status;
+            let is_settled = is_ended && (is_there || job["endTime"].is_string());
+            assert!(is_there || !is_settled, "the job is not {status}: {details:#}");
             is_settled.then_some(details)
         })
         .await
@@ -94,7 +97,7 @@ impl Ready {
 }
 
 /// The round that the service recorded as wanted.
-async fn wanted_round(of: &Ready) -> Option<Value> {
+pub(crate) async fn wanted_round(of: &Ready) -> Option<Value> {
     let sql = "SELECT next_round FROM migrations WHERE job_id = $1";
     let found = rows(&of.world.store, sql, &[(&of.job_id).into()]).await;
     found[0].text_or_none(0).unwrap().map(|text| serde_json::from_str(&text).unwrap())
