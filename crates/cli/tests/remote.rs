@@ -386,6 +386,42 @@ fn a_job_is_created_followed_and_shown_as_one_of_this_machine() {
 }
 
 #[test]
+fn a_warm_copy_is_followed_until_it_is_ready() {
+    let world = World::registered();
+    world.source.add(&books("books"));
+    let done = world.run(&migrate(&["--warm", "--load-target"]));
+    done.assert_code(0);
+    assert_eq!(world.target.rows("default", "books"), world.source.rows("default", "books"));
+    assert!(world.target.is_loaded("default", "books"));
+    let job_id = world.only_job()["jobId"].as_str().unwrap().to_owned();
+    done.assert_says(&[
+        "warning[VF-0446]: all rows were copied, but nothing has been verified",
+        "1. Stop all writers of the source.",
+        &format!("vecferry cutover --server {} {job_id}", world.service.url),
+    ]);
+    for never in ["SUCCESSFUL", "vecferry load", "vecferry resume"] {
+        assert!(!done.stdout.contains(never) && !done.stderr.contains(never), "{never}: {}", done.stdout);
+    }
+    let details = world.get(&format!("/v2/jobs/{job_id}/details"));
+    let options = &details["request"]["options"];
+    assert_eq!((&options["verify"], &options["load_target"]), (&json!("full"), &json!(true)), "{options}");
+    let listed = world.run(&["jobs"]);
+    assert!(listed.stdout.contains("READY, warm"), "{}", listed.stdout);
+    let listed = world.run(&["jobs", "--json"]).events();
+    assert_eq!((&listed[0][0]["kind"], &listed[0][0]["state"]), (&json!("warm"), &json!("READY")));
+    let status = world.run(&["status", &job_id]);
+    assert!(status.stdout.contains("READY, warm"), "{}", status.stdout);
+    let resumed = world.run(&["resume", &job_id]);
+    resumed.assert_code(0);
+    resumed.assert_says(&["The job is READY, so there is nothing to resume", "1. Stop all writers"]);
+    let refused = world.run(&migrate(&["--warm", "--verify", "count"]));
+    refused.assert_code(2);
+    refused.assert_says(&["another level of --verify than `full`"]);
+    world.run(&["cancel", &job_id, "--clean"]).assert_code(0);
+    assert!(world.target.names("default").0.is_empty());
+}
+
+#[test]
 fn events_are_told_to_programs() {
     let world = World::registered();
     world.source.add(&books("books"));

@@ -57,7 +57,7 @@ fn what_does_not_go_with_a_warm_copy_is_refused() {
         (&["--warm", "--verify", "none"], "another level of --verify than `full`"),
         (&["--warm", "--verify", "sample"], "another level of --verify than `full`"),
         (&["--warm", "--plan", "plan.json"], "--plan"),
-        (&["--warm", "--server", "http://127.0.0.1:3"], "the service does not take it"),
+        (&["--warm", "--exclude", "x", "--server", "http://127.0.0.1:3"], "`--exclude` can't be used"),
     ] {
         let ended = migrate(more);
         assert_eq!(ended.code, Some(2), "{more:?}: {}", ended.stderr);

@@ -389,7 +389,7 @@ pub(crate) async fn request(
 }
 
 /// How a job verifies. A warm copy is ended by a cut-over, which compares every row.
-fn level(wanted: VerifyLevel, warm: bool) -> Result<VerifyLevel, Problem> {
+pub(crate) fn level(wanted: VerifyLevel, warm: bool) -> Result<VerifyLevel, Problem> {
     if !warm || wanted == VerifyLevel::Full {
         return Ok(wanted);
     }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 use vecferry_migrate::{CollectionStatus, JobState, PlanSummary, Problem};
+use vecferry_store::JobKind;
 
 /// A cluster that is registered there.
 #[derive(Clone, Debug, Deserialize)]
@@ -40,6 +41,9 @@ pub(super) struct JobMade {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Job {
     pub(super) job_id: String,
+    /// Older services have one kind, and name none.
+    #[serde(default)]
+    pub(super) kind: String,
     pub(super) status: String,
     pub(super) progress: String,
     pub(super) create_time: String,
@@ -53,6 +57,16 @@ impl Job {
     /// Its state, if this version knows it.
     pub(super) fn state(&self) -> Option<JobState> {
         JobState::of_name(&self.status)
+    }
+
+    /// How it copies, if this version knows it.
+    pub(super) fn kind(&self) -> JobKind {
+        JobKind::of_name(&self.kind).unwrap_or_default()
+    }
+
+    /// Whether it copies while the application writes.
+    pub(super) fn is_warm(&self) -> bool {
+        self.kind() == JobKind::Warm
     }
 
     /// Whether nothing more happens by itself.

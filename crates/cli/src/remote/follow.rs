@@ -213,7 +213,9 @@ fn show(output: &Output, report: &Report) {
 /// The end of a job that never began.
 fn without_report(output: &Output, details: &Details, problems: &[Problem]) -> Exit {
     let (job_id, state) = (details.job.job_id.as_str(), details.job.status.as_str());
-    if details.job.state() == Some(JobState::Failed) && !problems.is_empty() {
+    // A round that was refused leaves its job READY.
+    let is_refused = matches!(details.job.state(), Some(JobState::Ready | JobState::Failed));
+    if is_refused && !problems.is_empty() {
         return output.refuse(problems);
     }
     problems.iter().for_each(|problem| output.problem(Severity::Error, problem));

@@ -54,6 +54,7 @@ async fn all_jobs(client: &Client) -> Result<Vec<Job>, Failure> {
 fn summary(job: &Job) -> Value {
     json!({
         "job_id": job.job_id,
+        "kind": job.kind().name(),
         "state": job.status,
         "percent": job.progress,
         "source": job.source_address,
@@ -76,7 +77,7 @@ fn job_table(output: &Output, jobs: &[Job]) -> Table {
     for job in jobs {
         table.row(vec![
             harmless(&job.job_id),
-            harmless(&job.status),
+            harmless(&labels::state_of_kind(lang, job.kind(), &job.status)),
             harmless(&format!("{} %", job.progress)),
             harmless(&job.create_time),
             harmless(&job.source_address),

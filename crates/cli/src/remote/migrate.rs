@@ -55,8 +55,12 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
     if output.json && !output.quiet {
         output.json_line(&PlanLine::new(checked.plan));
     }
+    let question = match args.job.warm {
+        true => text::start_warm_question(output.lang),
+        false => text::start_question(output.lang),
+    };
     if !args.yes
-        && let Err(exit) = ask(output, signals, text::start_question(output.lang)).await
+        && let Err(exit) = ask(output, signals, question).await
     {
         return exit;
     }

@@ -21,6 +21,8 @@ const KNOWN: &[(&str, &[&str])] = &[
             "auto_id",
             "keep_index_params",
             "wait_index",
+            "warm",
+            "load_target",
             "max_rate",
             "yes",
         ],
@@ -96,6 +98,7 @@ mod tests {
             foreign(&format!("{migrate} --collection c --target-db a=b --max-rate none --yes --json")),
             [""; 0]
         );
+        assert_eq!(foreign(&format!("{migrate} --warm --load-target --verify full")), [""; 0]);
         for option in [
             "--exclude x",
             "--visible-only",

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use vecferry_migrate::request::Selector;
-use vecferry_migrate::{AutoId, Code, MaxRate, Problem, SourceLoad, VerifyLevel};
+use vecferry_migrate::{AutoId, Code, MaxRate, Problem, SourceLoad};
 use vecferry_words::Told;
 
 use super::answers::Cluster;
 use crate::args::{JobArgs, MigrateArgs, SelectionArgs};
-use crate::commands::migrate::{max_rate, selection};
+use crate::commands::migrate::{level, max_rate, selection};
 use crate::connection::both;
 
 /// What is asked for, without the clusters.
@@ -22,8 +22,9 @@ pub(super) struct Asked {
 impl Asked {
     /// What the arguments ask for, or everything that is wrong with them.
     pub(super) fn of(args: &MigrateArgs) -> Result<Self, Vec<Problem>> {
-        let (databases, max_rate) = both(databases(&args.selection), max_rate(&args.pace))?;
-        let mut options = options(&args.job);
+        let options = options(&args.job).map_err(|problem| vec![problem]);
+        let ((databases, max_rate), mut options) =
+            both(both(databases(&args.selection), max_rate(&args.pace)), options)?;
         if let Some(max_rate) = max_rate.flatten() {
             options["maxRate"] = json!(max_rate.to_string());
         }
@@ -49,14 +50,20 @@ pub(super) fn rate_text(rate: Option<MaxRate>) -> String {
     rate.map_or_else(|| "none".to_owned(), |rate| rate.to_string())
 }
 
-fn options(args: &JobArgs) -> Value {
-    json!({
-        "verify": VerifyLevel::from(args.verify),
+fn options(args: &JobArgs) -> Result<Value, Problem> {
+    let mut options = json!({
+        "verify": level(args.verify.into(), args.warm)?,
         "autoId": AutoId::from(args.auto_id),
         "sourceLoad": SourceLoad::from(args.source_load),
         "waitIndex": args.wait_index,
         "keepIndexParams": args.keep_index_params,
-    })
+    });
+    // Older services take any other migration.
+    if args.warm {
+        options["warm"] = json!(true);
+        options["loadTarget"] = json!(args.load_target);
+    }
+    Ok(options)
 }
 
 /// The databases, each with its collections or as a whole; none where everything is meant.

@@ -33,6 +33,10 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArg
         output.note(text::nothing_to_resume(output.lang));
         return finish(output, &client, &found).await;
     }
+    if found.job.state() == Some(JobState::Ready) {
+        output.note(text::at_rest(output.lang));
+        return finish(output, &client, &found).await;
+    }
     let job_id = found.job.job_id;
     let max_rate = max_rate.map(rate_text);
     let resume = resume(&client, &job_id);

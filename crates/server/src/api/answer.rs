@@ -227,6 +227,7 @@ fn status(code: Code) -> StatusCode {
         Code::Conflict | Code::IdempotencyConflict | Code::ClusterInUse | Code::ProjectInUse => {
             StatusCode::CONFLICT
         }
+        Code::NotWarm | Code::WarmCopyOpen | Code::SwitchBegun => StatusCode::CONFLICT,
         Code::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::ServiceUnavailable | Code::StoreFull | Code::KeyMissing | Code::IdentityProviderUnavailable => {

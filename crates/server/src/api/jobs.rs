@@ -20,6 +20,7 @@ use super::clusters;
 use super::extract::{Body, OptionalBody, Path, Query, Signed, not_allowed, optional_text, page_rows};
 use super::migrations::{Source, access, sealed};
 use super::projects::project;
+use super::rounds::NextRound;
 use crate::access::{Action, Caller};
 use crate::jobs::{Job, shown, time};
 use crate::service::Service;
@@ -76,6 +77,9 @@ pub(crate) struct JobDetails {
     /// What was asked for.
     #[schema(value_type = Object)]
     pub(crate) request: Value,
+    /// The round that was asked for, from then until it ends; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_round: Option<NextRound>,
     /// Progress by collection, a page of them in the order of the plan, and the newest 1,000 steps that collections entered, with
     /// how many older ones are left out in `history_left_out`: `GET /v2/jobs/{jobId}/events` brings all. Absent before the
     /// job began.
@@ -276,6 +280,7 @@ pub(crate) async fn details(
     answer(JobDetails {
         job: shown(&record, language.0),
         request: document(Some(&record.request)).unwrap_or_default(),
+        next_round: record.next_round.map(NextRound::from),
         progress,
         cursor,
         pace: service.tables().pace(&job_id).await?.points().iter().map(PacePoint::from).collect(),

@@ -117,7 +117,7 @@ pub(crate) struct DbCollections {
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct MigrationOptions {
-    /// `none`, `count`, `sample` or `full`.
+    /// `none`, `count`, `sample` or `full`; with `warm`, only `full`, which is the default then.
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "full")]
     pub(crate) verify: Option<VerifyLevel>,
@@ -139,6 +139,13 @@ pub(crate) struct MigrationOptions {
     #[serde(default)]
     #[schema(example = "20MB/s")]
     pub(crate) max_rate: Option<String>,
+    /// Whether it copies while the application still writes to the source. Such a job becomes `READY`, is brought up to date by
+    /// `POST /v2/jobs/{jobId}/catch-up`, and ends with `POST /v2/jobs/{jobId}/cutover`.
+    #[serde(default)]
+    pub(crate) warm: bool,
+    /// Whether such a job leaves its target collections loaded, so that the cut-over need not wait for it.
+    #[serde(default)]
+    pub(crate) load_target: bool,
 }
 
 /// A migration into a cluster that exists.
@@ -280,15 +287,33 @@ pub(crate) fn name_of(field: &str, given: &str) -> std::result::Result<String, R
     Ok(name)
 }
 
-fn options(given: &MigrationOptions) -> Options {
+fn options(given: &MigrationOptions) -> std::result::Result<Options, Refusal> {
     let default = Options::default();
-    Options {
-        verify: given.verify.unwrap_or(default.verify),
+    let verify = match (given.warm, given.verify) {
+        (true, None | Some(VerifyLevel::Full)) => VerifyLevel::Full,
+        (true, Some(VerifyLevel::None | VerifyLevel::Count | VerifyLevel::Sample)) => {
+            return Err(Refusal::bad_told(
+                "with `warm`, `verify` can only be `full`: the cut-over compares every row",
+                "使用 `warm` 时，`verify` 只能为 `full`：切换时会逐行比对",
+            ));
+        }
+        (false, given) => given.unwrap_or(default.verify),
+    };
+    if given.load_target && !given.warm {
+        return Err(Refusal::bad_told(
+            "`loadTarget` is only for jobs with `warm`",
+            "`loadTarget` 只能与 `warm` 一起使用",
+        ));
+    }
+    Ok(Options {
+        verify,
         auto_id: given.auto_id.unwrap_or(default.auto_id),
         source_load: given.source_load.unwrap_or(default.source_load),
         wait_index: given.wait_index,
         keep_index_params: given.keep_index_params,
-    }
+        warm: given.warm,
+        load_target: given.load_target,
+    })
 }
 
 /// The limit as text, if it is one.
@@ -344,7 +369,7 @@ async fn asked(
     let sides = Sides { source: endpoint, source_plan, target: target_side.0, target_plan: target_side.1 };
     let request = JobRequest {
         databases: given.db_collections.map(databases).transpose()?,
-        options: options(&given.options),
+        options: options(&given.options)?,
         max_rate: max_rate(&given.options)?,
     };
     let edition = edition(service, &caller.org_id).await?;
@@ -531,6 +556,7 @@ async fn create(
         source_address,
         target_cluster_id: asked.target.cluster_id,
         target_address: asked.target.address,
+        kind: asked.request.options.kind(),
         request: serde_json::to_string(&asked.request).map_err(Refusal::unavailable)?,
         created_by: caller.actor.to_string(),
         start_ms,

@@ -17,6 +17,7 @@ pub(crate) mod migrations;
 mod oidc;
 pub(crate) mod projects;
 pub(crate) mod request;
+mod rounds;
 pub(crate) mod session;
 pub(crate) mod tasks;
 pub(crate) mod webhooks;
@@ -75,6 +76,8 @@ pub(crate) const PATHS: &[&str] = &[
     "/v2/jobs/{jobId}/report",
     "/v2/jobs/{jobId}/cancel",
     "/v2/jobs/{jobId}/resume",
+    "/v2/jobs/{jobId}/catch-up",
+    "/v2/jobs/{jobId}/cutover",
     "/v2/jobs/{jobId}/rate",
     "/v2/jobs/{jobId}/events",
     "/v2/jobs/{jobId}/load",
@@ -156,6 +159,8 @@ fn ways() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(jobs::report))
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::resume))
+        .routes(routes!(rounds::catch_up))
+        .routes(routes!(rounds::cut_over))
         .routes(routes!(jobs::set_rate))
         .routes(routes!(tasks::load))
         .routes(routes!(tasks::verify))

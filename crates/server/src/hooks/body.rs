@@ -44,6 +44,7 @@ fn text(event: &'static str, delivery_id: &str, at_ms: i64, job: Option<Job>) ->
 mod tests {
     use serde_json::{Value, json};
     use vecferry_migrate::JobState;
+    use vecferry_store::JobKind;
 
     use super::*;
     use crate::tables::MigrationSource;
@@ -58,9 +59,11 @@ mod tests {
             source_address: "http://source:19530".into(),
             target_cluster_id: "vf-1".into(),
             target_address: "http://target:19530".into(),
+            kind: JobKind::Plain,
             request: "{}".into(),
             state: JobState::Successful,
             wanted: None,
+            next_round: None,
             progress: 100,
             reason: None,
             is_planned: false,
@@ -97,6 +100,7 @@ mod tests {
                 "time": "1970-01-01T00:00:02Z",
                 "jobId": "job",
                 "type": "MIGRATION",
+                "kind": "plain",
                 "status": "IN_PROGRESS",
                 "progress": "7",
                 "createTime": "1970-01-01T00:00:00Z",

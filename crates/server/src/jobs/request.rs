@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use vecferry_migrate::{AutoId, MigrateRequest, PlanHints, Problem, Selection, SourceLoad, VerifyLevel};
 use vecferry_milvus::{Endpoint, Secret};
 use vecferry_policy::{CuType, Deployment, Edition};
+use vecferry_store::JobKind;
 
 use crate::tables::ClusterRecord;
 
@@ -28,6 +29,17 @@ pub(crate) struct Options {
     pub(crate) source_load: SourceLoad,
     pub(crate) wait_index: bool,
     pub(crate) keep_index_params: bool,
+    #[serde(default)]
+    pub(crate) warm: bool,
+    #[serde(default)]
+    pub(crate) load_target: bool,
+}
+
+impl Options {
+    /// How a job with them copies.
+    pub(crate) fn kind(self) -> JobKind {
+        if self.warm { JobKind::Warm } else { JobKind::Plain }
+    }
 }
 
 impl Default for Options {
@@ -38,6 +50,8 @@ impl Default for Options {
             source_load: SourceLoad::Temporary,
             wait_index: false,
             keep_index_params: false,
+            warm: false,
+            load_target: false,
         }
     }
 }
@@ -112,7 +126,8 @@ impl JobRequest {
                 target_dbs.insert(database.db.clone(), database.target_db.clone());
             }
         }
-        let Options { verify, auto_id, source_load, wait_index, keep_index_params } = self.options;
+        let Options { verify, auto_id, source_load, wait_index, keep_index_params, warm, load_target } =
+            self.options;
         Ok(MigrateRequest {
             selection: Selection::parse(&names, &[])?,
             target_dbs,
@@ -121,6 +136,8 @@ impl JobRequest {
             source_load,
             wait_index,
             keep_index_params,
+            warm,
+            load_target,
             policy,
             source_plan: sides.source_plan.clone(),
             target_plan: sides.target_plan.clone(),

@@ -8,7 +8,7 @@ use vecferry_migrate::problem::Check;
 use vecferry_migrate::{Code, JobState, MaxRate, Migration, PlanFile, PlanHints, Problem, Report, Resumed};
 use vecferry_milvus::Endpoint;
 use vecferry_policy::{Deployment, Edition, limits};
-use vecferry_store::{Error as StoreError, ErrorKind, JobId, JobRecord};
+use vecferry_store::{Error as StoreError, ErrorKind, JobId, JobRecord, RoundState};
 use vecferry_words::Told;
 
 use super::end::{End, end};
@@ -18,7 +18,9 @@ use super::request::{Access, JobRequest, Sides, hints};
 use crate::access::Action;
 use crate::problem::of_store;
 use crate::service::Service;
-use crate::tables::{KEY_PREFIX, MigrationRecord, MigrationSource, Taken, Wanted, source_purpose};
+use crate::tables::{
+    KEY_PREFIX, MigrationRecord, MigrationSource, Taken, Wanted, WantedRound, source_purpose,
+};
 
 /// A start at a time is tried for so long where a cluster can't be reached.
 const START_RETRIED_MS: i64 = 10 * 60 * 1000;
@@ -77,13 +79,15 @@ async fn run(
         Ok(report) if is_paused(&report) => return Ok(Again::Soon),
         Ok(report) => End { state: report.state, problems: report.problems },
         Err(Stopped::NotNow) => return Ok(Again::Soon),
+        // What is recorded of the engine is to end with it.
+        Err(Stopped::Canceled) if record.next_round.is_some() => return Ok(Again::AtOnce),
         Err(Stopped::Canceled) => End { state: JobState::Canceled, problems: Vec::new() },
         Err(Stopped::Refused(problems)) if problems.iter().any(is_passing) => return Ok(Again::Soon),
         Err(Stopped::Refused(problems)) if waits_for_cluster(service, record, &problems).await? => {
             tracing::info!("the job waits for a cluster that can't be reached");
             return Ok(Again::Soon);
         }
-        Err(Stopped::Refused(problems)) => End { state: JobState::Failed, problems },
+        Err(Stopped::Refused(problems)) => End { state: refused_state(service, record).await?, problems },
     };
     end(service, record, Wanted::Run, ended).await
 }
@@ -141,7 +145,8 @@ async fn waits_for_cluster(
     record: &MigrationRecord,
     problems: &[Problem],
 ) -> Result<bool, StoreError> {
-    let is_scheduled = record.is_planned;
+    // Somebody asked for a round, and is told at once.
+    let is_scheduled = record.is_planned && record.next_round.is_none();
     if !is_scheduled || !problems.iter().any(is_unreachable) {
         return Ok(false);
     }
@@ -156,6 +161,65 @@ fn is_unreachable(problem: &Problem) -> bool {
     [Code::UnknownHost, Code::ConnectionRefused, Code::NoAnswer].contains(&problem.code)
 }
 
+/// What a job is that the engine refuses. A round that is refused before it begins leaves the job as it was.
+async fn refused_state(service: &Service, record: &MigrationRecord) -> Result<JobState, StoreError> {
+    if record.next_round.is_none() {
+        return Ok(JobState::Failed);
+    }
+    let of_engine = engine_record(service, &JobId::from(record.job_id.as_str())).await?;
+    Ok(match of_engine.map(|of_engine| of_engine.state) {
+        Some(state @ (JobState::Ready | JobState::Canceled | JobState::Successful)) => state,
+        Some(JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Failed) | None => {
+            JobState::Failed
+        }
+    })
+}
+
+/// What the engine is to do for a job.
+enum Todo {
+    /// Begin the round that is wanted.
+    Begin(WantedRound),
+    /// Go on with what it recorded, or begin the job where it recorded nothing.
+    GoOn,
+    /// Nothing: the round that is wanted came to its end, and nobody recorded that here.
+    Nothing,
+}
+
+/// Whether the round that is wanted of a job has begun. The newest round right before is recorded first, so that whoever
+/// comes after a restart can tell.
+async fn todo(service: &Service, record: &MigrationRecord) -> Result<Todo, Stopped> {
+    let Some(wanted) = record.next_round else { return Ok(Todo::GoOn) };
+    let newest = match service.store().round(&JobId::from(record.job_id.as_str())).await {
+        Ok(newest) => newest,
+        Err(error) if error.kind() == ErrorKind::UnknownJob => None,
+        Err(_) => return Err(Stopped::NotNow),
+    };
+    let number = newest.as_ref().map_or(0, |round| round.number);
+    match (wanted.behind, newest) {
+        (Some(behind), Some(round)) if round.number > behind => {
+            return Ok(match round.state {
+                RoundState::Open => Todo::GoOn,
+                RoundState::Done | RoundState::Failed => Todo::Nothing,
+            });
+        }
+        (Some(_), _) => return Ok(Todo::Begin(wanted)),
+        (None, _) => {}
+    }
+    let wanted = WantedRound { behind: Some(number), ..wanted };
+    let recorded = service.tables().record_behind((&record.job_id, service.process()), wanted).await;
+    match recorded {
+        Ok(true) => Ok(Todo::Begin(wanted)),
+        // It was canceled in between, or the store is away.
+        Ok(false) | Err(_) => Err(Stopped::NotNow),
+    }
+}
+
+/// The report that the engine recorded of a job that is not worked on.
+fn recorded_report(of_engine: Option<&JobRecord>) -> Option<Report> {
+    let of_engine = of_engine.filter(|of_engine| !of_engine.state.is_open())?;
+    serde_json::from_str(of_engine.report.as_deref()?).ok()
+}
+
 async fn carried_out(
     service: &Arc<Service>,
     record: &MigrationRecord,
@@ -163,14 +227,25 @@ async fn carried_out(
 ) -> Result<Report, Stopped> {
     let job_id = JobId::from(record.job_id.as_str());
     let of_engine = engine_record(service, &job_id).await.map_err(|_| Stopped::NotNow)?;
+    let todo = todo(service, record).await?;
+    if matches!(todo, Todo::Nothing)
+        && let Some(report) = recorded_report(of_engine.as_ref())
+    {
+        return Ok(report);
+    }
     let sides = sides(service, record).await.map_err(|problem| Stopped::Refused(vec![problem]))?;
     let prepared = async {
-        match of_engine {
-            Some(_) => {
+        match (todo, of_engine) {
+            (Todo::Begin(round), _) => {
+                let Sides { source, target, .. } = sides;
+                let next = round.to_engine();
+                Migration::next_round(&**service.store(), &job_id, source, target, next).await
+            }
+            (Todo::GoOn | Todo::Nothing, Some(_)) => {
                 let Sides { source, target, .. } = sides;
                 Migration::resume(&**service.store(), &job_id, source, target).await
             }
-            None => {
+            (Todo::GoOn | Todo::Nothing, None) => {
                 let mut migration = checked(service, record, &sides).await?;
                 if let Some(max_rate) = max_rate(record).map_err(|problem| vec![problem])? {
                     migration.set_max_rate(Some(max_rate));
@@ -188,7 +263,10 @@ async fn carried_out(
         Resumed::Successful(report) | Resumed::AtRest(report) => return Ok(*report),
         Resumed::Ready(migration) => migration.with_resources(service.resources()),
     };
-    migration.probe_write(canceled).await.map_err(Stopped::Refused)?;
+    // The target has taken what a further round writes, which is not to take longer than it must.
+    if record.next_round.is_none() {
+        migration.probe_write(canceled).await.map_err(Stopped::Refused)?;
+    }
     if canceled.is_cancelled() {
         return Err(Stopped::Canceled);
     }

@@ -16,7 +16,11 @@ pub(crate) struct Job {
     /// Always `MIGRATION`.
     #[schema(example = "MIGRATION")]
     pub(crate) r#type: &'static str,
-    /// `PENDING`, `IN_PROGRESS`, `CANCELING`, `SUCCESSFUL`, `FAILED` or `CANCELED`.
+    /// `plain`, or `warm` for a job that copies while the application writes, and ends with a cut-over.
+    #[schema(example = "plain")]
+    pub(crate) kind: &'static str,
+    /// `PENDING`, `IN_PROGRESS`, `CANCELING`, `READY`, `SUCCESSFUL`, `FAILED` or `CANCELED`. `READY` is only of a warm job: its
+    /// copy is complete, and it waits for a catch-up or the cut-over.
     #[schema(example = "IN_PROGRESS")]
     pub(crate) status: &'static str,
     /// In percent; 100 only of a job that is successful.
@@ -27,6 +31,7 @@ pub(crate) struct Job {
     pub(crate) planned_start_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) start_time: Option<String>,
+    /// When it ended, or became `READY`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) end_time: Option<String>,
     /// Why it is not successful.
@@ -51,6 +56,7 @@ pub(crate) fn shown(record: &MigrationRecord, lang: Lang) -> Job {
     Job {
         job_id: record.job_id.clone(),
         r#type: "MIGRATION",
+        kind: record.kind.name(),
         status: record.state.name(),
         progress: record.progress.to_string(),
         create_time: time(record.created_ms),

@@ -262,7 +262,7 @@ impl Tables {
     /// The job that needs a cluster and is not at its end, if there is one.
     pub(crate) async fn job_of_cluster(&self, cluster_id: &str) -> Result<Option<String>, Error> {
         let sql = "SELECT job_id FROM migrations WHERE (source_cluster_id = $1 OR target_cluster_id = $1) \
-            AND (wanted IS NOT NULL OR holder IS NOT NULL) ORDER BY job_id LIMIT 1";
+            AND (wanted IS NOT NULL OR holder IS NOT NULL OR state = 'READY') ORDER BY job_id LIMIT 1";
         self.row(sql, [cluster_id.into()], |record| record.text(0)).await
     }
 
@@ -271,7 +271,7 @@ impl Tables {
         let now = self.now_ms().await?;
         let sql = "UPDATE clusters SET removed_ms = $2, token = NULL WHERE cluster_id = $1 AND removed_ms IS NULL \
             AND NOT EXISTS (SELECT 1 FROM migrations m WHERE (m.source_cluster_id = $1 OR m.target_cluster_id = $1) \
-                AND (m.wanted IS NOT NULL OR m.holder IS NOT NULL))";
+                AND (m.wanted IS NOT NULL OR m.holder IS NOT NULL OR m.state = 'READY'))";
         // PostgreSQL looks at other tables as they were when the statement began: a job that is added meanwhile is seen only
         // by a statement that begins when the row is locked.
         let locked = "UPDATE clusters SET name = name WHERE cluster_id = $1";

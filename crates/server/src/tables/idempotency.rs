@@ -116,6 +116,7 @@ mod tests {
             source_address: known.source_address,
             target_cluster_id: known.target_cluster_id,
             target_address: known.target_address,
+            kind: known.kind,
             request: "{}".into(),
             created_by: "user".into(),
             start_ms: 0,

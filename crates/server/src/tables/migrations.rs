@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use vecferry_migrate::JobState;
-use vecferry_store::{Change, Error, ErrorKind, Record, Value};
+use vecferry_store::{Change, Error, ErrorKind, JobKind, Record, Value};
 
 use super::drafts::removed;
 use super::idempotency::still_reserved;
+use super::rounds::WantedRound;
 use super::webhooks::state_told;
 use super::{CLOCK_STEP_MS, Tables, unknown};
 
@@ -56,6 +57,7 @@ pub(crate) struct NewMigration {
     pub(crate) source_address: String,
     pub(crate) target_cluster_id: String,
     pub(crate) target_address: String,
+    pub(crate) kind: JobKind,
     /// What was asked for, as JSON, without secrets.
     pub(crate) request: String,
     pub(crate) created_by: String,
@@ -84,9 +86,12 @@ pub(crate) struct MigrationRecord {
     pub(crate) source_address: String,
     pub(crate) target_cluster_id: String,
     pub(crate) target_address: String,
+    pub(crate) kind: JobKind,
     pub(crate) request: String,
     pub(crate) state: JobState,
     pub(crate) wanted: Option<Wanted>,
+    /// The round that it runs for; none for its copy.
+    pub(crate) next_round: Option<WantedRound>,
     /// In percent.
     pub(crate) progress: i64,
     /// Why it is not successful, as a JSON list of problems.
@@ -158,7 +163,7 @@ pub(crate) struct Taken {
 
 const COLUMNS: &str = "job_id, org_id, project_id, source_project_id, source_cluster_id, source_secret, \
     source_address, target_cluster_id, target_address, request, state, wanted, progress, reason, checks IS NOT NULL, created_by, \
-    created_ms, start_ms, started_ms, ended_ms, holder";
+    created_ms, start_ms, started_ms, ended_ms, holder, kind, next_round";
 
 /// Of so many projects, each is looked for by itself. More of them have so many of the jobs of an organization that a page is
 /// full soon.
@@ -207,6 +212,7 @@ fn read(record: &Record) -> Result<MigrationRecord, Error> {
         _ => MigrationSource::Elsewhere { secret: record.bytes_or_none(5)? },
     };
     let (state, wanted) = (record.text(10)?, record.text_or_none(11)?);
+    let kind = record.text(21)?;
     Ok(MigrationRecord {
         job_id: record.text(0)?,
         org_id: record.text(1)?,
@@ -215,6 +221,7 @@ fn read(record: &Record) -> Result<MigrationRecord, Error> {
         source_address: record.text(6)?,
         target_cluster_id: record.text(7)?,
         target_address: record.text(8)?,
+        kind: JobKind::of_name(&kind).ok_or_else(|| unknown("kind", kind))?,
         request: record.text(9)?,
         state: JobState::of_name(&state).ok_or_else(|| unknown("state", state))?,
         wanted: wanted.map(|name| Wanted::of_name(&name).ok_or_else(|| unknown("wish", name))).transpose()?,
@@ -227,6 +234,7 @@ fn read(record: &Record) -> Result<MigrationRecord, Error> {
         started_ms: record.integer_or_none(18)?,
         ended_ms: record.integer_or_none(19)?,
         holder: record.text_or_none(20)?,
+        next_round: record.text_or_none(22)?.as_deref().map(WantedRound::of_text).transpose()?,
     })
 }
 
@@ -317,7 +325,7 @@ impl Tables {
         changes.extend(cluster_id.as_deref().map(touched));
         changes.extend(along.request.map(|of| still_reserved(of, &job_id)));
         changes.extend(along.draft_id.map(|draft_id| removed(draft_id).exactly(1)));
-        let values: [Value; 16] = [
+        let values: [Value; 17] = [
             job.job_id.into(),
             job.org_id.into(),
             job.project_id.into(),
@@ -334,12 +342,13 @@ impl Tables {
             now.into(),
             job.start_ms.into(),
             job.checks.into(),
+            job.kind.name().into(),
         ];
         changes.push(Change::new(
             "INSERT INTO migrations (job_id, org_id, project_id, source_project_id, source_cluster_id, \
              target_cluster_id, source_address, target_address, source_secret, request, state, wanted, created_by, \
-             created_ms, start_ms, checks, progress, held_until_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, 0)",
+             created_ms, start_ms, checks, kind, progress, held_until_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 0, 0)",
             values,
         ));
         changes.extend(state_told(&job_id, now));
@@ -394,6 +403,17 @@ impl Tables {
         wanted: Wanted,
         states: &[JobState],
     ) -> Result<bool, Error> {
+        self.want_with(job_id, wanted, states, None).await
+    }
+
+    /// The same, for a round where one is given.
+    pub(super) async fn want_with(
+        &self,
+        job_id: &str,
+        wanted: Wanted,
+        states: &[JobState],
+        next_round: Option<String>,
+    ) -> Result<bool, Error> {
         let names: Vec<_> = states.iter().map(|state| format!("'{}'", state.name())).collect();
         let state = match wanted {
             Wanted::Run => JobState::Pending,
@@ -402,12 +422,13 @@ impl Tables {
         let now = self.now_ms().await?;
         let sql = format!(
             "UPDATE migrations SET wanted = CASE WHEN wanted = 'clean' AND $2 = 'cancel' THEN wanted ELSE $2 END, \
-             state = $3, ended_ms = NULL, start_ms = CASE WHEN $2 = 'run' THEN $4 ELSE start_ms END, \
+             state = $3, next_round = $5, ended_ms = NULL, start_ms = CASE WHEN $2 = 'run' THEN $4 ELSE start_ms END, \
              started_ms = CASE WHEN $2 = 'run' AND started_ms IS NULL THEN $4 ELSE started_ms END \
              WHERE job_id = $1 AND state IN ({})",
             names.join(", ")
         );
-        let values = [job_id.into(), wanted.name().into(), state.name().into(), now.into()];
+        let values =
+            [job_id.into(), wanted.name().into(), state.name().into(), now.into(), next_round.into()];
         self.change_state(job_id, now, Change::new(sql, values)).await
     }
 
@@ -519,8 +540,8 @@ impl Tables {
         self.change([Change::new(sql, [job_id.into(), holder.into(), percent.into()])]).await.map(drop)
     }
 
-    /// Records the end of a job. Access to a source elsewhere is erased with it, unless it is ready to be ended. One that is to be cleaned up is at its end
-    /// only when that was tried.
+    /// Records the end of a job, or that it is ready for its next round. Access to a source elsewhere is erased at the end, and
+    /// kept for the next round. A job that is to be cleaned up is at its end only when that was tried.
     pub(crate) async fn record_end(
         &self,
         (job_id, holder): (&str, &str),
@@ -530,7 +551,7 @@ impl Tables {
     ) -> Result<bool, Error> {
         let now = self.now_ms().await?;
         let sql = "UPDATE migrations SET state = $3, progress = $4, reason = $5, ended_ms = $6, wanted = NULL, \
-            holder = NULL, held_until_ms = 0, source_secret = CASE WHEN $3 = 'READY' THEN source_secret END \
+            next_round = NULL, holder = NULL, held_until_ms = 0, source_secret = CASE WHEN $3 = 'READY' THEN source_secret END \
             WHERE job_id = $1 AND holder = $2 AND (wanted = $7 OR wanted <> 'clean')";
         let values = [
             job_id.into(),

@@ -13,6 +13,7 @@ mod migrations;
 mod pace;
 mod projects;
 mod retention;
+mod rounds;
 mod schema;
 mod sealed;
 mod sessions;
@@ -36,6 +37,7 @@ pub(crate) use migrations::{
 };
 pub(crate) use pace::{Pace, Point};
 pub(crate) use projects::{ProjectPage, ProjectRecord};
+pub(crate) use rounds::WantedRound;
 pub(crate) use sealed::Sealed;
 pub(crate) use tasks::{NewTask, TaskEnd, TaskKind, TaskRecord, TaskState};
 pub(crate) use users::UserRecord;

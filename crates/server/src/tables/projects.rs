@@ -201,7 +201,7 @@ impl Tables {
         let sql = "UPDATE projects SET removed_ms = $2 WHERE project_id = $1 AND removed_ms IS NULL \
             AND NOT EXISTS (SELECT 1 FROM clusters c WHERE c.project_id = $1 AND c.removed_ms IS NULL) \
             AND NOT EXISTS (SELECT 1 FROM migrations m WHERE (m.project_id = $1 OR m.source_project_id = $1) \
-                AND (m.wanted IS NOT NULL OR m.holder IS NOT NULL))";
+                AND (m.wanted IS NOT NULL OR m.holder IS NOT NULL OR m.state = 'READY'))";
         let now = self.now_ms().await?;
         // As with clusters: what is added meanwhile is seen behind the lock only.
         let locked = "UPDATE projects SET name = name WHERE project_id = $1";

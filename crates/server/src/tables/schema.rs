@@ -1,7 +1,7 @@
 //! The versions of the tables. A version that was released is never changed: what comes later is a step of its own.
 
 /// SQL that both stores understand.
-pub(crate) const STEPS: [&str; 8] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH];
+pub(crate) const STEPS: [&str; 9] = [FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH];
 
 const FIRST: &str = r#"
 CREATE TABLE organizations (
@@ -276,4 +276,10 @@ CREATE TABLE paces (
     points TEXT NOT NULL
 );
 ALTER TABLE migrations ADD COLUMN looked_ms BIGINT;
+"#;
+
+/// How a job copies; and the round that somebody wants of one whose warm copy came to its end.
+const NINTH: &str = r#"
+ALTER TABLE migrations ADD COLUMN kind TEXT NOT NULL DEFAULT 'plain';
+ALTER TABLE migrations ADD COLUMN next_round TEXT;
 "#;

@@ -294,8 +294,8 @@ pub(crate) mod tests {
     use std::future::Future;
     use std::sync::{Arc, LazyLock};
 
-    use vecferry_store::Store;
     use vecferry_store::postgres::PostgresStore;
+    use vecferry_store::{JobKind, Store};
     use vecferry_testkit::Postgres;
 
     use super::super::{Along, MigrationSource, NewCluster, NewMigration, QueueLimits, Sight, Wanted};
@@ -351,6 +351,7 @@ pub(crate) mod tests {
             source_address: "http://source:19530".into(),
             target_cluster_id: cluster_id,
             target_address: "http://target:19530".into(),
+            kind: JobKind::Plain,
             request: "{}".into(),
             created_by: "user".into(),
             start_ms: 0,
@@ -435,6 +436,7 @@ pub(crate) mod tests {
                 source_address: job.source_address.clone(),
                 target_cluster_id: job.target_cluster_id.clone(),
                 target_address: job.target_address.clone(),
+                kind: JobKind::Plain,
                 request: "{}".into(),
                 created_by: "user".into(),
                 start_ms: 0,

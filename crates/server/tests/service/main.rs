@@ -16,7 +16,9 @@ mod openapi;
 mod place;
 mod refused;
 mod roles;
+mod rounds;
 mod session;
+mod warm;
 
 /// Makes a test of each function on each store.
 macro_rules! on_both_stores {

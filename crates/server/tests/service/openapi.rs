@@ -82,5 +82,5 @@ async fn examples_of_bodies_are_understood() {
             sent.push(text(&operation["operationId"]));
         }
     }
-    assert_eq!(sent.len(), 25, "{sent:?}");
+    assert_eq!(sent.len(), 27, "{sent:?}");
 }

@@ -96,8 +96,8 @@ fn needs(operation: &str, is_session: bool) -> (Needs, u16) {
         | "showJobDetails" | "listTasks" | "listenToJob" => (Needs::Look, 200),
         // It has none yet, and did not begin.
         "showReport" => (Needs::Look, 409),
-        // It did not begin, or is not successful.
-        "setJobRate" | "loadJob" | "verifyJob" => (Needs::Administer, 409),
+        // It did not begin, is not successful, or not warm.
+        "setJobRate" | "loadJob" | "verifyJob" | "catchUpJob" | "cutOverJob" => (Needs::Administer, 409),
         "renameProject"
         | "setProjectUser"
         | "removeProjectUser"
@@ -256,6 +256,7 @@ impl Scene {
             }
             "listDeliveries" | "testWebhook" => (vec![("webhookId", self.webhook_id.clone())], None),
             "loadJob" | "listTasks" => (vec![("jobId", self.ended_job().await)], None),
+            "catchUpJob" | "cutOverJob" => (vec![("jobId", self.ended_job().await)], Some(json!({}))),
             "verifyJob" => (vec![("jobId", self.ended_job().await)], Some(json!({"level": "count"}))),
             "changeCluster" => {
                 (vec![("clusterId", self.source_id.clone())], Some(json!({"clusterName": "renamed"})))

@@ -402,6 +402,7 @@ pub(super) async fn change_options(visit: Visit, Path(path): Path<(String, Strin
         source_load: serde_json::from_value(named("source_load")).unwrap_or(at.draft.options.source_load),
         wait_index: form.has("wait_index"),
         keep_index_params: form.has("keep_index_params"),
+        ..at.draft.options
     };
     if options != at.draft.options {
         at.draft.options = options;

@@ -145,13 +145,16 @@ impl Draft {
             })
         });
         request.insert("dbCollections".into(), Value::Array(databases.collect()));
-        let Options { verify, auto_id, source_load, wait_index, keep_index_params } = self.options;
+        let Options { verify, auto_id, source_load, wait_index, keep_index_params, warm, load_target } =
+            self.options;
         let options = json!({
             "verify": verify,
             "autoId": auto_id,
             "sourceLoad": source_load,
             "waitIndex": wait_index,
             "keepIndexParams": keep_index_params,
+            "warm": warm,
+            "loadTarget": load_target,
         });
         request.insert("options".into(), options);
         if let Some(start_time) = start_time {
