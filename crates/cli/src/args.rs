@@ -107,10 +107,8 @@ pub(crate) enum Command {
     /// Continue a job that failed, was canceled or was interrupted
     Resume(Box<ResumeArgs>),
     /// Bring the target of a warm copy up to date, while the application still writes
-    #[command(hide = true)]
     CatchUp(Box<CatchUpArgs>),
     /// End a warm copy: compare every row, copy what changed, and set the aliases
-    #[command(hide = true)]
     Cutover(Box<CutoverArgs>),
     /// Change the rate limit of a job, even while it runs in another process
     Rate(RateArgs),
@@ -157,8 +155,8 @@ impl Command {
             Self::Jobs(args) => &args.state,
             Self::Status(args) => &args.state,
             Self::Resume(args) => &args.job.state,
-            Self::CatchUp(args) => &args.round.state,
-            Self::Cutover(args) => &args.round.state,
+            Self::CatchUp(args) => &args.round.job.state,
+            Self::Cutover(args) => &args.round.job.state,
             Self::Rate(args) => &args.state,
             Self::Cancel(args) => &args.job.state,
             Self::Report(args) => &args.job.state,
@@ -178,6 +176,8 @@ impl Command {
             Self::Jobs(args) => &args.server,
             Self::Status(args) => &args.server,
             Self::Resume(args) => &args.job.server,
+            Self::CatchUp(args) => &args.round.job.server,
+            Self::Cutover(args) => &args.round.job.server,
             Self::Rate(args) => &args.server,
             Self::Cancel(args) => &args.job.server,
             Self::Report(args) => &args.job.server,
@@ -185,8 +185,6 @@ impl Command {
             Self::Verify(args) => &args.server,
             Self::Demo(_)
             | Self::Plan(_)
-            | Self::CatchUp(_)
-            | Self::Cutover(_)
             | Self::Capacity(_)
             | Self::Serve(_)
             | Self::Config(_)
@@ -488,10 +486,10 @@ pub(crate) struct JobArgs {
     /// Copy while the application still writes, and switch later with `vecferry cutover`
     ///
     /// The job ends READY: nothing is verified before the cut-over, which compares every row.
-    #[arg(long, conflicts_with = "allow_drift", hide = true)]
+    #[arg(long, conflicts_with = "allow_drift", help_heading = "Migration")]
     pub(crate) warm: bool,
     /// Load the target collections, so that the switch need not wait for it
-    #[arg(long, requires = "warm", hide = true)]
+    #[arg(long, requires = "warm", help_heading = "Migration")]
     pub(crate) load_target: bool,
     /// Source collections that are not loaded: load them for the copy only, or reject them
     #[arg(long, value_name = "HOW", value_enum, default_value_t = SourceLoadArg::Temporary)]
@@ -727,16 +725,26 @@ pub(crate) struct CutoverArgs {
     /// Start without confirmation: all writers of the source are stopped
     #[arg(long, help_heading = "Migration")]
     pub(crate) yes: bool,
+    /// Sample key ranges that the last catch-up found equal, instead of comparing every row
+    ///
+    /// Their keys are compared, and some values at random: a row that was updated since may be missed. The report says
+    /// `sample`.
+    #[arg(long, help_heading = "Migration")]
+    pub(crate) trust_unchanged: bool,
+}
+
+impl CutoverArgs {
+    /// What the round may do.
+    pub(crate) fn options(&self) -> RoundOptions {
+        RoundOptions { trust_unchanged: self.trust_unchanged, ..self.round.accepted.into() }
+    }
 }
 
 /// A round behind a warm copy.
 #[derive(Debug, Args)]
 pub(crate) struct RoundArgs {
-    /// Job ID, or a unique beginning of it
-    #[arg(value_name = "JOB")]
-    pub(crate) job: String,
     #[command(flatten)]
-    pub(crate) state: StateArgs,
+    pub(crate) job: JobName,
     #[command(flatten)]
     pub(crate) accepted: AcceptedArgs,
     /// Limit writes: 20MB/s (B to GB, KiB to GiB), 5000rows/s, or `none`
@@ -772,7 +780,7 @@ pub(crate) struct AcceptedArgs {
 impl From<AcceptedArgs> for RoundOptions {
     fn from(args: AcceptedArgs) -> Self {
         let AcceptedArgs { accept_dropped, recopy, overwrite_target } = args;
-        Self { accept_dropped, recopy, overwrite_target }
+        Self { accept_dropped, recopy, overwrite_target, trust_unchanged: false }
     }
 }
 

@@ -122,6 +122,12 @@ fn by_service(output: &Output, command: &Command) -> Option<Exit> {
         Command::Resume(args) => {
             in_runtime(output, async |signals| remote::resume::run(output, signals, args).await)
         }
+        Command::CatchUp(args) => {
+            in_runtime(output, async |signals| remote::rounds::catch_up(output, signals, args).await)
+        }
+        Command::Cutover(args) => {
+            in_runtime(output, async |signals| remote::rounds::cut_over(output, signals, args).await)
+        }
         Command::Cancel(args) => {
             in_runtime(output, async |signals| remote::cancel::run(output, signals, args).await)
         }
@@ -133,8 +139,6 @@ fn by_service(output: &Output, command: &Command) -> Option<Exit> {
         }
         Command::Demo(_)
         | Command::Plan(_)
-        | Command::CatchUp(_)
-        | Command::Cutover(_)
         | Command::Capacity(_)
         | Command::Serve(_)
         | Command::Config(_)

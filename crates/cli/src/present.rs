@@ -273,6 +273,8 @@ pub(crate) fn duration_lines(lang: Lang, estimate: &DurationEstimate) -> Vec<Str
             &figures::seconds(estimate.verify_seconds),
         ),
     ];
+    let window = estimate.warm_window_seconds;
+    lines.extend(window.map(|seconds| labels::warm_window(lang, &figures::seconds(seconds))));
     // A moment needs no line.
     let of_indexes = estimate.index_seconds.filter(|seconds| *seconds >= 1.0);
     lines.extend(of_indexes.map(|seconds| labels::searchable_after(lang, &figures::seconds(seconds))));

@@ -15,8 +15,6 @@ mod options;
 pub(crate) mod rate;
 mod request;
 pub(crate) mod resume;
-// The commands that use it come with their local form.
-#[expect(dead_code, reason = "`catch-up` and `cutover` are no commands yet")]
 pub(crate) mod rounds;
 mod task;
 pub(crate) mod verify;

@@ -1,6 +1,6 @@
 //! `vecferry catch-up` and `vecferry cutover`: the rounds behind a warm copy.
 
-use vecferry_migrate::{Exit, Migration, NextRound, Problem, Purpose, Resumed};
+use vecferry_migrate::{Exit, Migration, NextRound, Problem, Purpose, Resumed, RoundOptions};
 
 use super::migrate::{ask, carry_out, finish, not_started, rate};
 use super::resume::endpoints;
@@ -13,13 +13,13 @@ use crate::{state, text};
 
 /// Brings the target up to date, while the source may change.
 pub(crate) async fn catch_up(output: &Output, signals: &mut Signals, args: &CatchUpArgs) -> Exit {
-    run(output, signals, &args.round, Purpose::CatchUp, None).await
+    run(output, signals, &args.round, (Purpose::CatchUp, args.round.accepted.into()), None).await
 }
 
 /// Ends the job: the target takes over.
 pub(crate) async fn cut_over(output: &Output, signals: &mut Signals, args: &CutoverArgs) -> Exit {
     let question = (!args.yes).then(|| text::cut_over_question(output.lang));
-    run(output, signals, &args.round, Purpose::CutOver, question).await
+    run(output, signals, &args.round, (Purpose::CutOver, args.options()), question).await
 }
 
 /// Carries a round out, once the question is answered with yes, if there is one.
@@ -27,16 +27,16 @@ async fn run(
     output: &Output,
     signals: &mut Signals,
     args: &RoundArgs,
-    purpose: Purpose,
+    (purpose, options): (Purpose, RoundOptions),
     question: Option<&str>,
 ) -> Exit {
-    let store = state::store(&args.state).await.map_err(|problem| vec![problem]);
+    let store = state::store(&args.job.state).await.map_err(|problem| vec![problem]);
     let (max_rate, store) = match both(rate(args.max_rate.as_deref()), store) {
         Ok(checked) => checked,
         Err(problems) => return output.refuse(&problems),
     };
     let asked = async {
-        let job_id = state::job(&*store, &args.job).await.map_err(|problem| vec![problem])?;
+        let job_id = state::job(&*store, &args.job.job).await.map_err(|problem| vec![problem])?;
         let (source, target) = endpoints(&*store, &job_id, &args.source, &args.target).await?;
         Ok::<_, Vec<Problem>>((job_id, source, target))
     };
@@ -47,7 +47,7 @@ async fn run(
     if !output.quiet {
         output.note(&output.styled_note(Style::Dim, text::checking(output.lang)));
     }
-    let next = NextRound { purpose, options: args.accepted.into() };
+    let next = NextRound { purpose, options };
     let opened = Migration::next_round(&*store, &job_id, source, target.clone(), next);
     let opened = Box::pin(Progress::while_preparing(output, opened));
     let report = match signals.unless_signaled(opened).await {

@@ -30,6 +30,11 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("jobs", &[]),
     ("status", &["job"]),
     ("resume", &["job", "max_rate"]),
+    ("catch-up", &["job", "accept_dropped", "recopy", "overwrite_target", "max_rate"]),
+    (
+        "cutover",
+        &["job", "accept_dropped", "recopy", "overwrite_target", "trust_unchanged", "max_rate", "yes"],
+    ),
     ("rate", &["job", "rate"]),
     ("cancel", &["job", "clean"]),
     ("report", &["job", "html"]),

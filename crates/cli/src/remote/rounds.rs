@@ -6,28 +6,55 @@ use vecferry_migrate::{Exit, JobState, MaxRate, Problem, Purpose, RoundOptions};
 use super::client::{Client, Failure};
 use super::follow::{begin_and_follow, details, finish};
 use super::{find, request::rate_text};
-use crate::args::JobName;
-use crate::commands::migrate::ask;
+use crate::args::{CatchUpArgs, CutoverArgs, JobName, RoundArgs};
+use crate::commands::migrate::{ask, rate};
 use crate::output::Output;
 use crate::signals::Signals;
 use crate::text;
 
 /// A round that a service is to carry out.
-pub(crate) struct Round<'a> {
+struct Round<'a> {
     /// Of which job, in which service.
-    pub(crate) job: &'a JobName,
+    job: &'a JobName,
     /// What it is for.
-    pub(crate) purpose: Purpose,
+    purpose: Purpose,
     /// What it may do.
-    pub(crate) options: RoundOptions,
+    options: RoundOptions,
     /// Another limit of the data rate, if one is wanted.
-    pub(crate) max_rate: Option<Option<MaxRate>>,
+    max_rate: Option<Option<MaxRate>>,
     /// What is asked before; none where nobody is to be asked.
-    pub(crate) question: Option<&'a str>,
+    question: Option<&'a str>,
+}
+
+/// A catch-up by a service.
+pub(crate) async fn catch_up(output: &Output, signals: &mut Signals, args: &CatchUpArgs) -> Exit {
+    of_args(output, signals, &args.round, Purpose::CatchUp, (args.round.accepted.into(), None)).await
+}
+
+/// A cut-over by a service.
+pub(crate) async fn cut_over(output: &Output, signals: &mut Signals, args: &CutoverArgs) -> Exit {
+    let question = (!args.yes).then(|| text::cut_over_question(output.lang));
+    of_args(output, signals, &args.round, Purpose::CutOver, (args.options(), question)).await
+}
+
+async fn of_args(
+    output: &Output,
+    signals: &mut Signals,
+    args: &RoundArgs,
+    purpose: Purpose,
+    (options, question): (RoundOptions, Option<&str>),
+) -> Exit {
+    match rate(args.max_rate.as_deref()) {
+        Ok(max_rate) => {
+            let round = Round { job: &args.job, purpose, options, max_rate, question };
+            run(output, signals, &round).await
+        }
+        Err(problems) => output.refuse(&problems),
+    }
 }
 
 /// Has a round begun, and follows it to its end.
-pub(crate) async fn run(output: &Output, signals: &mut Signals, round: &Round<'_>) -> Exit {
+async fn run(output: &Output, signals: &mut Signals, round: &Round<'_>) -> Exit {
     let client = match Client::open(output, &round.job.server) {
         Ok(client) => client,
         Err(problems) => return output.refuse(&problems),
@@ -60,11 +87,12 @@ async fn begin(client: &Client, job_id: &str, round: &Round<'_>) -> Result<Strin
         Purpose::CatchUp => "catch-up",
         Purpose::CutOver => "cutover",
     };
-    let RoundOptions { accept_dropped, recopy, overwrite_target } = round.options;
+    let RoundOptions { accept_dropped, recopy, overwrite_target, trust_unchanged } = round.options;
     let body = json!({
         "acceptDropped": accept_dropped,
         "recopy": recopy,
         "overwriteTarget": overwrite_target,
+        "trustUnchanged": trust_unchanged,
     });
     let begun = client.order(&format!("/v2/jobs/{job_id}/{way}"), &body).await;
     begun.map(|()| job_id.to_owned()).map_err(Failure::problems)

@@ -60,6 +60,14 @@ fn known_by(lang: Lang, is_measured: bool) -> &'static str {
     }
 }
 
+/// How long the window is behind a warm copy.
+pub fn warm_window(lang: Lang, seconds: &str) -> String {
+    lang.pick(
+        format!("Downtime window: this time; with --warm (copy now, switch later), about {seconds}"),
+        format!("停机窗口：即以上时间；使用 --warm（先复制，后切换）时约 {seconds}"),
+    )
+}
+
 /// How long the target builds its indexes.
 pub fn searchable_after(lang: Lang, seconds: &str) -> String {
     match lang {

@@ -32,6 +32,9 @@ pub(crate) struct RoundRequest {
     /// Whether rows that others wrote to the target are removed.
     #[serde(default)]
     pub(crate) overwrite_target: bool,
+    /// Whether of key ranges that the round before found equal, a cut-over compares only the keys, and some values at random.
+    #[serde(default)]
+    pub(crate) trust_unchanged: bool,
     /// Only where the source is not registered and the job failed or was canceled: its credential was erased then.
     #[serde(default)]
     pub(crate) source: Option<Source>,
@@ -47,12 +50,14 @@ pub(crate) struct NextRound {
     pub(crate) accept_dropped: bool,
     pub(crate) recopy: bool,
     pub(crate) overwrite_target: bool,
+    pub(crate) trust_unchanged: bool,
 }
 
 impl From<WantedRound> for NextRound {
     fn from(round: WantedRound) -> Self {
-        let RoundOptions { accept_dropped, recopy, overwrite_target } = round.options;
-        Self { kind: round.purpose.kind().name(), accept_dropped, recopy, overwrite_target }
+        let RoundOptions { accept_dropped, recopy, overwrite_target, trust_unchanged } = round.options;
+        let kind = round.purpose.kind().name();
+        Self { kind, accept_dropped, recopy, overwrite_target, trust_unchanged }
     }
 }
 
@@ -95,7 +100,7 @@ async fn wanted(
     job_id: &str,
     (purpose, request): (Purpose, RoundRequest),
 ) -> Result<Done> {
-    let RoundRequest { accept_dropped, recopy, overwrite_target, source } = request;
+    let RoundRequest { accept_dropped, recopy, overwrite_target, trust_unchanged, source } = request;
     let record = job(service, caller, job_id, Action::Administer).await?;
     let at_rest = [JobState::Ready, JobState::Failed, JobState::Canceled];
     may_begin(service, &record, purpose, &at_rest).await?;
@@ -114,7 +119,8 @@ async fn wanted(
         (MigrationSource::Elsewhere { secret: None }, None) => return Err(needs_source()),
         (MigrationSource::Cluster { .. }, Some(_)) => return Err(needs_no_source()),
     }
-    let round = WantedRound::new(purpose, RoundOptions { accept_dropped, recopy, overwrite_target });
+    let options = RoundOptions { accept_dropped, recopy, overwrite_target, trust_unchanged };
+    let round = WantedRound::new(purpose, options);
     if !service.tables().want_round(job_id, round, &at_rest).await? {
         return Err(under_way());
     }
