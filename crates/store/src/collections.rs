@@ -101,7 +101,7 @@ pub struct CollectionRecord {
     pub worked: Duration,
     /// The same while its rows were copied.
     pub copied_for: Duration,
-    /// Rows that the newest round may have written to it beside those of its splits.
+    /// Rows that rounds may have written to it, beside those of its splits, since the last one that came to its end.
     pub round_rows: u64,
 }
 

@@ -189,8 +189,9 @@ pub struct EqualSpan {
 #[async_trait]
 pub trait Rounds {
     /// Begins a round, with the plan that is recorded of the job. The same round a second time is no error, and changes
-    /// nothing; another one that is open is ended as failed. Rows that collections may have been written by a round are
-    /// counted anew, and what earlier rounds knew of collections is forgotten, but for the last one that came to its end.
+    /// nothing; another one that is open is ended as failed. Behind a round that came to its end, the rows that collections
+    /// may have been written are counted anew. What earlier rounds knew of collections is forgotten, but for the last one that
+    /// came to its end.
     ///
     /// # Errors
     /// [`ErrorKind::Moved`] if the round that is open has begun its switch.

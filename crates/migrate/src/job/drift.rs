@@ -189,7 +189,13 @@ pub(super) fn unseen(report: &Report) -> Vec<Problem> {
         let is_proved = collection.verification.as_ref().is_some_and(reads_all);
         match drift.writes? {
             // What a look behind the comparison did not see is not what that compared.
-            Writes::Unknown { reason } if !is_proved || drift.read_ahead || reason.is_of_later_look() => {
+            // Nor does a comparison show what was written until the switch behind it.
+            Writes::Unknown { reason }
+                if !is_proved
+                    || drift.read_ahead
+                    || reason.is_of_later_look()
+                    || collection.caught_up.is_some() =>
+            {
                 Some((reason, collection.source_name().to_string()))
             }
             Writes::Unknown { .. } | Writes::None | Writes::Written { .. } => None,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use vecferry_milvus::{CollectionName, Error};
+use vecferry_milvus::{CollectionName, Error, ErrorKind};
 use vecferry_store::Position;
 
 use super::drift;
@@ -153,7 +153,11 @@ impl Job {
         };
         let mut names = Vec::new();
         for db in &databases {
-            let listed = repeat(&self.cancel, || self.source.collections(db)).await?;
+            let listed = match repeat(&self.cancel, || self.source.collections(db)).await {
+                // It was dropped: of a job that copies in one go, its collections tell that.
+                Err(error) if error.kind() == ErrorKind::DatabaseNotFound => Vec::new(),
+                listed => listed?,
+            };
             names.extend(listed.into_iter().map(|name| CollectionName::new(db, name)));
         }
         names.retain(|name| !selection.excludes(name));
@@ -321,7 +325,12 @@ impl Job {
             }
             (None, None) => return Ok(None),
         };
-        let writes = drift::writes_at_end(self, planned, &before).await.map_err(|error| {
+        // In front of a switch, also what was not flushed counts.
+        let writes = match self.round.purpose() {
+            Some(_) => drift::writes_since(self, planned, &before).await,
+            None => drift::writes_at_end(self, planned, &before).await,
+        };
+        let writes = writes.map_err(|error| {
             let problem = Problem::new(Code::SourceFailed).with("collection", &planned.source);
             problem.told("detail", words_of(&error))
         })?;

@@ -9,7 +9,8 @@
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use vecferry_milvus::{CollectionName, Error};
+use tokio_util::sync::CancellationToken;
+use vecferry_milvus::{CollectionName, Error, ErrorKind};
 use vecferry_store::{ChangedPlan, NewCollectionRecord, Position, Presence};
 
 use super::control::clean_up;
@@ -25,7 +26,7 @@ use crate::plan::stored::write_plan;
 use crate::plan::{Plan, PlannedCollection, SourceChange};
 use crate::precheck::{self, CheckList};
 use crate::problem::{Code, Problem, Side, Told, store_failed, words_of};
-use crate::request::{MigrateRequest, Selection, SourceLoad};
+use crate::request::{MigrateRequest, Selection, Selector, SourceLoad};
 
 /// Collections that are looked at, at once.
 const LOOKS_PARALLEL: usize = 8;
@@ -53,52 +54,134 @@ struct Now {
     rows_estimate: u64,
 }
 
+/// Collections that are new in a plan, and the databases that they need.
+#[derive(Default)]
+struct New {
+    collections: Vec<PlannedCollection>,
+    databases: Vec<String>,
+}
+
+impl New {
+    fn extend(&mut self, more: Self) {
+        self.collections.extend(more.collections);
+        self.databases.extend(more.databases);
+    }
+}
+
 impl Job {
-    /// Makes of the plan what the source is now, and of the target what follows from that.
+    /// Makes of the plan what the source is now, and of the target what follows from that. With what a catch-up leaves to
+    /// later rounds, as warnings.
     ///
     /// # Errors
     /// Everything that a user has to accept first, or a server or the record fails.
-    pub(super) async fn follow_source(&self, plan: &Plan) -> Result<Plan, Vec<Problem>> {
-        let is_first = !self.has_followed().await?;
-        if self.round.purpose() == Some(Purpose::CutOver) && !is_first {
-            return Ok(plan.clone());
+    pub(super) async fn follow_source(&self, plan: &Plan) -> Result<(Plan, Vec<Problem>), Vec<Problem>> {
+        self.put_source_back(plan).await?;
+        if self.round.purpose() == Some(Purpose::CutOver) && self.has_followed().await? {
+            return Ok((self.with_loads_of_now(plan).await?, Vec::new()));
         }
-        let names = self.collections_meant().await.map_err(|error| vec![refusal(Side::Source, &error)])?;
-        let looked = self.look_at_all(plan).await?;
+        let mut names =
+            self.collections_meant().await.map_err(|error| vec![refusal(Side::Source, &error)])?;
+        names.extend(self.named_collections().await?);
+        let looked = self.look_at_all(plan, &names).await?;
         let came = self.came(plan, &names).await?;
-        let refused = self.refused(plan, &looked);
+        let refused = self.refused(plan, &looked, &came);
         if !refused.is_empty() {
             return Err(refused);
         }
-        let mut new = self.plan_new(&came).await?;
         let mut plan = plan.clone();
-        self.follow_partitions(&plan, &looked).await.map_err(|problem| vec![problem])?;
-        let mut again = Vec::new();
-        for (position, course) in looked {
+        let (mut going, mut again) = (false, Vec::new());
+        for (position, course) in &looked {
             let Some(planned) = plan.collections.get_mut(position.index()) else { continue };
             match course {
-                Course::Stay(now) => self.follow_collection(planned, *now, is_first),
-                Course::Dropped => planned.presence = Presence::Going,
+                Course::Stay(_) => {}
+                Course::Dropped => (planned.presence, going) = (Presence::Going, true),
                 Course::Changed(_) => {
-                    planned.presence = Presence::Going;
+                    (planned.presence, going) = (Presence::Going, true);
                     again.push(planned.source.clone());
                 }
             }
         }
+        // A name on the target may be free only when what goes is gone.
+        let mut warnings = Vec::new();
+        let mut new = if going { New::default() } else { self.plan_came(&came, &mut warnings).await? };
+        self.follow_partitions(&plan, &looked).await.map_err(|problem| vec![problem])?;
+        for (position, course) in looked {
+            if let (Some(planned), Course::Stay(now)) = (plan.collections.get_mut(position.index()), course) {
+                follow_collection(planned, *now);
+            }
+        }
         self.change_plan(&plan, Vec::new(), Vec::new()).await?;
         self.remove_going(&mut plan).await?;
-        if !again.is_empty() {
-            let more = self.plan_new(&again).await?;
-            new.0.extend(more.0);
-            new.1.extend(more.1);
+        if going {
+            new = self.plan_came(&came, &mut warnings).await?;
+            new.extend(self.plan_new(&again).await?);
         }
         self.add(&mut plan, new).await?;
         let recorded = self.store.record_round_fact(&self.attempt, OF_ROUND, FACT_FOLLOWED, "{}".to_owned());
-        if !plan.collections.is_empty() {
-            recorded.await.map_err(|error| self.not_recorded(error))?;
-        }
+        recorded.await.map_err(|error| self.not_recorded(error))?;
         self.create_databases().await.map_err(|problem| vec![problem])?;
+        Ok((plan, warnings))
+    }
+
+    /// An attempt that was killed may have left collections of the source loaded: what they were before is what counts, until
+    /// they are looked at.
+    async fn put_source_back(&self, plan: &Plan) -> Result<(), Vec<Problem>> {
+        if self.course.source_is_put_back {
+            return Ok(());
+        }
+        let never = CancellationToken::new();
+        let mut problems = Vec::new();
+        for (_, planned) in plan.here().filter(|(_, planned)| planned.needs_load) {
+            match repeat(&never, || planned.load.restore(&self.source, &planned.source)).await {
+                Err(error) if error.kind() != ErrorKind::CollectionNotFound => problems.push(
+                    Problem::new(Code::SourceNotRestored)
+                        .with("collection", &planned.source)
+                        .told("detail", words_of(&error))
+                        .told("state", planned.load.describe()),
+                ),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// The plan, with what the source has loaded now: that is what it is put back into.
+    async fn with_loads_of_now(&self, plan: &Plan) -> Result<Plan, Vec<Problem>> {
+        let mut plan = plan.clone();
+        for planned in plan.collections.iter_mut().filter(|planned| planned.presence.is_here()) {
+            let read = async {
+                let numbered = repeat(&self.cancel, || self.source.partitions(&planned.source)).await?;
+                LoadedParts::read(&self.source, &planned.described, &numbered).await
+            };
+            match read.await {
+                Ok(load) => {
+                    planned.needs_load = planned.readable && !load.is_complete();
+                    planned.load = load;
+                }
+                // Whoever compares it finds that it is gone.
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(vec![refusal(Side::Source, &error)]),
+            }
+        }
         Ok(plan)
+    }
+
+    /// Collections that the job means by their names, as far as they are there.
+    async fn named_collections(&self) -> Result<Vec<CollectionName>, Vec<Problem>> {
+        let named = self.request.selection.included().iter().filter_map(|selector| match selector {
+            Selector::Collection(name) => Some(name.clone()),
+            Selector::Database(_) => None,
+        });
+        let mut there = Vec::new();
+        for name in named {
+            match repeat(&self.cancel, || self.source.describe(&name)).await {
+                Ok(found) if found.name == name => there.push(name),
+                Ok(_) => {}
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(vec![refusal(Side::Source, &error)]),
+            }
+        }
+        Ok(there)
     }
 
     async fn has_followed(&self) -> Result<bool, Vec<Problem>> {
@@ -112,36 +195,80 @@ impl Job {
         vec![store_failed(self.attempt.job_id(), &error)]
     }
 
-    async fn look_at_all(&self, plan: &Plan) -> Result<BTreeMap<Position, Course>, Vec<Problem>> {
+    async fn look_at_all(
+        &self,
+        plan: &Plan,
+        names: &[CollectionName],
+    ) -> Result<BTreeMap<Position, Course>, Vec<Problem>> {
         let looks: Vec<_> = plan
             .here()
             .map(|(position, planned)| async move {
-                let course = self.look_at(planned).await;
-                course.map(|course| (position, course))
+                let course = self.look_at(position, planned, names).await?;
+                Ok::<_, Problem>((position, course))
             })
             .collect();
-        let looked: Result<Vec<_>, Error> = stream::iter(looks).buffered(LOOKS_PARALLEL).try_collect().await;
-        let looked = looked.map_err(|error| vec![refusal(Side::Source, &error)])?;
-        Ok(looked.into_iter().collect())
+        let looked: Result<Vec<_>, Problem> =
+            stream::iter(looks).buffered(LOOKS_PARALLEL).try_collect().await;
+        Ok(looked.map_err(|problem| vec![problem])?.into_iter().collect())
     }
 
-    async fn look_at(&self, planned: &PlannedCollection) -> Result<Course, Error> {
+    async fn look_at(
+        &self,
+        position: Position,
+        planned: &PlannedCollection,
+        names: &[CollectionName],
+    ) -> Result<Course, Problem> {
         let name = &planned.source;
-        let Some(parts) = look(&self.source, name).await? else { return Ok(Course::Dropped) };
+        let failed = |error: Error| refusal(Side::Source, &error);
+        let found = match look(&self.source, name).await {
+            Err(error) if is_absent(&error) => None,
+            found => found.map_err(failed)?,
+        };
+        // An alias of that name leads to another collection.
+        let Some(mut parts) = found.filter(|parts| parts.described.name == *name) else {
+            // A server that starts, or hides it from this user, may list it all the same.
+            if names.contains(name) {
+                let told = Told::both(
+                    "it is listed, but can't be described",
+                    "该 Collection 在列表中，但无法查询其定义",
+                );
+                return Err(Problem::new(Code::SourceFailed).with("collection", name).told("detail", told));
+            }
+            return Ok(Course::Dropped);
+        };
+        let numbered = repeat(&self.cancel, || self.source.partitions(name)).await.map_err(failed)?;
+        // One that either answer names is there.
+        let is_new = |(partition, _): &&(String, i64)| !parts.partitions.contains(partition);
+        let more: Vec<_> = numbered.iter().filter(is_new).map(|(partition, _)| partition.clone()).collect();
+        parts.partitions.extend(more);
         let changes = planned.changes_of_source(&parts.described, &parts.partitions, &parts.aliases);
-        let mut told: Vec<_> =
-            changes.iter().filter(|change| !is_followed(change)).flat_map(SourceChange::told).collect();
-        let rows_estimate = repeat(&self.cancel, || self.source.row_estimate(name)).await?;
+        let of_changes = changes.iter().filter(|change| !is_followed(change));
+        let mut told: Vec<_> = of_changes.flat_map(SourceChange::told).collect();
+        let rows_estimate = repeat(&self.cancel, || self.source.row_estimate(name)).await.map_err(failed)?;
         if !planned.readable && rows_estimate > 0 {
             let en = format!("it was empty and had no index, and has {rows_estimate} row(s) now");
             told.push(Told::both(en, format!("原先为空且没有索引，现在有 {rows_estimate} 行")));
         }
+        if !self.is_on_target(position, planned).await? {
+            let en = "somebody dropped or replaced it on the target";
+            told.push(Told::both(en, "它已在目标集群上被删除或替换"));
+        }
         if !told.is_empty() {
             return Ok(Course::Changed(told));
         }
-        let numbered = repeat(&self.cancel, || self.source.partitions(name)).await?;
-        let load = LoadedParts::read(&self.source, &parts.described, &numbered).await?;
+        let load = LoadedParts::read(&self.source, &parts.described, &numbered).await.map_err(failed)?;
         Ok(Course::Stay(Box::new(Now { parts, load, rows_estimate })))
+    }
+
+    /// Whether the target still has what the job made, if it made any.
+    async fn is_on_target(&self, position: Position, planned: &PlannedCollection) -> Result<bool, Problem> {
+        let record = self.store.collection(self.attempt.job_id(), position).await;
+        let record = record.map_err(|error| store_failed(self.attempt.job_id(), &error))?;
+        if record.target_id.is_none() || record.removal_intended {
+            return Ok(true);
+        }
+        let own = self.claim(position, planned).own().find(&record).await;
+        Ok(own.map_err(|error| refusal(Side::Target, &error))?.is_some())
     }
 
     /// Collections that the job means and does not copy yet.
@@ -158,9 +285,22 @@ impl Job {
     }
 
     /// What a user has to accept first.
-    fn refused(&self, plan: &Plan, looked: &BTreeMap<Position, Course>) -> Vec<Problem> {
+    fn refused(
+        &self,
+        plan: &Plan,
+        looked: &BTreeMap<Position, Course>,
+        came: &[CollectionName],
+    ) -> Vec<Problem> {
         let (options, job_id) = (self.course.options, self.attempt.job_id());
         let (mut dropped, mut problems) = (Vec::new(), Vec::new());
+        let is_dropped = |course: &Course| match course {
+            Course::Dropped => true,
+            Course::Stay(_) | Course::Changed(_) => false,
+        };
+        // Nothing at all is what an empty server has under the address of the source.
+        if came.is_empty() && looked.values().all(is_dropped) {
+            problems.push(Problem::new(Code::NothingSelected));
+        }
         for (position, course) in looked {
             let Some(planned) = plan.collections.get(position.index()) else { continue };
             match course {
@@ -187,13 +327,25 @@ impl Job {
         problems
     }
 
-    /// New collections as they are planned, with the databases that they need: checked as those of any other job.
-    async fn plan_new(
+    /// New collections that the source has. A catch-up goes on without those that the target does not take, and tells.
+    async fn plan_came(
         &self,
         names: &[CollectionName],
-    ) -> Result<(Vec<PlannedCollection>, Vec<String>), Vec<Problem>> {
+        warnings: &mut Vec<Problem>,
+    ) -> Result<New, Vec<Problem>> {
+        match self.plan_new(names).await {
+            Err(problems) if self.round.purpose() == Some(Purpose::CatchUp) => {
+                warnings.extend(problems);
+                Ok(New::default())
+            }
+            planned => planned,
+        }
+    }
+
+    /// New collections as they are planned: checked as those of any other job.
+    async fn plan_new(&self, names: &[CollectionName]) -> Result<New, Vec<Problem>> {
         if names.is_empty() {
-            return Ok((Vec::new(), Vec::new()));
+            return Ok(New::default());
         }
         let request =
             MigrateRequest { selection: Selection::of(names.iter().cloned()), ..self.request.clone() };
@@ -202,7 +354,8 @@ impl Job {
         let checked = precheck::check(&request, &self.source, &self.target, now, &mut list);
         let plan = Box::pin(checked).await?;
         let refusals = list.refusals();
-        if refusals.is_empty() { Ok((plan.collections, plan.new_databases)) } else { Err(refusals) }
+        let new = New { collections: plan.collections, databases: plan.new_databases };
+        if refusals.is_empty() { Ok(new) } else { Err(refusals) }
     }
 
     /// Partitions that the source does not have any more go from the target. What was not copied to its end begins anew if
@@ -242,24 +395,6 @@ impl Job {
             }
         }
         Ok(())
-    }
-
-    /// Takes over what changed of a collection that stays.
-    fn follow_collection(&self, planned: &mut PlannedCollection, now: Now, is_first: bool) {
-        let Now { parts, load, rows_estimate } = now;
-        planned.follow(parts.partitions, parts.aliases);
-        planned.rows_estimate = rows_estimate;
-        if parts.described.properties != planned.described.properties {
-            // Only the TTL can have changed: see `is_followed`.
-            let of_source = parts.described.properties.iter().filter(|pair| pair.key == PROPERTY_TTL);
-            planned.late_properties = of_source.map(|pair| (pair.key.clone(), pair.value.clone())).collect();
-            planned.described.properties = parts.described.properties;
-        }
-        // An attempt that was killed may have left it loaded: then what it was before is what counts.
-        if is_first && self.course.follows_ended || !planned.needs_load {
-            planned.needs_load = planned.readable && !load.is_complete();
-            planned.load = load;
-        }
     }
 
     async fn change_plan(
@@ -302,11 +437,8 @@ impl Job {
     }
 
     /// Takes new collections into the plan, at the next positions.
-    async fn add(
-        &self,
-        plan: &mut Plan,
-        (collections, databases): (Vec<PlannedCollection>, Vec<String>),
-    ) -> Result<(), Vec<Problem>> {
+    async fn add(&self, plan: &mut Plan, new: New) -> Result<(), Vec<Problem>> {
+        let New { collections, databases } = new;
         let first = plan.collections.len();
         let added = collections.iter().enumerate().map(|(index, planned)| {
             let new = NewCollectionRecord {
@@ -322,6 +454,25 @@ impl Job {
         plan.new_databases.extend(new.clone());
         self.change_plan(plan, added, new).await
     }
+}
+
+/// Takes over what changed of a collection that stays.
+fn follow_collection(planned: &mut PlannedCollection, now: Now) {
+    let Now { parts, load, rows_estimate } = now;
+    planned.follow(parts.partitions, parts.aliases);
+    planned.rows_estimate = rows_estimate;
+    if parts.described.properties != planned.described.properties {
+        // Only the TTL can have changed: see `is_followed`.
+        let of_source = parts.described.properties.iter().filter(|pair| pair.key == PROPERTY_TTL);
+        planned.late_properties = of_source.map(|pair| (pair.key.clone(), pair.value.clone())).collect();
+        planned.described.properties = parts.described.properties;
+    }
+    planned.needs_load = planned.readable && !load.is_complete();
+    planned.load = load;
+}
+
+fn is_absent(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::CollectionNotFound | ErrorKind::DatabaseNotFound)
 }
 
 /// Whether a round goes on with the same collection after a change. Properties say how a collection is made; only its TTL is

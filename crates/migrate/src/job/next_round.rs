@@ -88,7 +88,7 @@ impl Migration {
             return Ok(Resumed::Successful(Box::new(report)));
         }
         may_begin(store, &record, next.purpose).await.map_err(|problem| vec![problem])?;
-        let mut migration = Box::pin(reopen(store, record, source, target)).await?;
+        let mut migration = Box::pin(reopen(store, record, (source, target), false)).await?;
         migration.next = Some(next);
         Ok(Resumed::Ready(Box::new(migration)))
     }

@@ -1,7 +1,7 @@
 //! A job that goes on where an earlier attempt ended.
 
 use vecferry_milvus::{Client, Endpoint};
-use vecferry_store::{CollectionRecord, JobId, JobKind, JobRecord, JobState, Store};
+use vecferry_store::{CollectionRecord, JobId, JobKind, JobRecord, JobState, RoundState, Store};
 
 use super::claim::Own;
 use super::control::unreadable;
@@ -50,20 +50,25 @@ impl Migration {
             let report = Box::new(report);
             return Ok(if is_ready { Resumed::AtRest(report) } else { Resumed::Successful(report) });
         }
-        let migration = Box::pin(reopen(store, record, source, target)).await?;
+        let round = store.round(&record.job_id).await.map_err(failed)?;
+        let open = round.filter(|round| round.state == RoundState::Open);
+        // What took over is the applications' own.
+        let is_switching = open.is_some_and(|open| open.switch_intended);
+        let migration = Box::pin(reopen(store, record, (source, target), !is_switching)).await?;
         Ok(Resumed::Ready(Box::new(migration)))
     }
 }
 
-/// What is recorded of a job, to go on with it.
+/// What is recorded of a job, to go on with it. Whoever looks at what it made on the target by himself need not have it looked
+/// at here.
 ///
 /// # Errors
 /// Every reason for which it can't go on.
 pub(super) async fn reopen(
     store: &dyn Store,
     record: JobRecord,
-    source: Endpoint,
-    target: Endpoint,
+    (source, target): (Endpoint, Endpoint),
+    looks_at_target: bool,
 ) -> Result<Migration, Vec<Problem>> {
     let failed = |error: vecferry_store::Error| vec![store_problem(store, record.job_id.as_str(), &error)];
     if store.is_live(&record.job_id).await.map_err(failed)? {
@@ -80,7 +85,9 @@ pub(super) async fn reopen(
         if planned.presence.is_here() && !of_store.done && record.kind == JobKind::Plain {
             problems.extend(check_source(&source, planned, &record, request.allow_drift).await.err());
         }
-        problems.extend(check_target(&target, planned, of_store, &record).await.err());
+        if looks_at_target {
+            problems.extend(check_target(&target, planned, of_store, &record).await.err());
+        }
     }
     if !problems.is_empty() {
         return Err(problems);

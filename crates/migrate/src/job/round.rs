@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use vecferry_store::{
-    Attempt, CollectionRecord, EndedRound, JobId, JobKind, JobRecord, JobState, NewRound, Position, Presence,
+    Attempt, CollectionRecord, EndedRound, JobKind, JobRecord, JobState, NewRound, Position, Presence,
     RoundKind, RoundRecord, RoundState, Store,
 };
 
@@ -17,7 +17,7 @@ use super::next_round::{NextRound, Purpose, RoundOptions};
 use super::run::{Ended, Job};
 use crate::problem::store_problem;
 use crate::problem::{Code, Problem, store_failed};
-use crate::report::{CaughtUp, Report, RoundReport};
+use crate::report::{CaughtUp, PartitionReport, Report, RoundReport};
 use crate::request::VerifyLevel;
 
 /// Rounds of a job that its report lists: the newest ones.
@@ -64,12 +64,13 @@ pub(super) struct Course {
     pub(super) options: RoundOptions,
     /// Whether the target has begun to take over: rows are not touched any more.
     pub(super) is_switching: bool,
-    /// Whether the last attempt of the round before put the source back.
-    pub(super) follows_ended: bool,
+    /// Whether the attempt before, of this round or the one before, put back what it had loaded of the source.
+    pub(super) source_is_put_back: bool,
     /// The newest round that came to its end, if spans that it found equal need not be read again.
     pub(super) trusted: Option<u64>,
-    /// Rows that the round before left on the target, if it came to its end.
-    pub(super) left: BTreeMap<Position, u64>,
+    /// Rows of each partition that the newest round that came to its end left on the target; without a name where a field's
+    /// value places them.
+    pub(super) left: BTreeMap<Position, BTreeMap<String, u64>>,
 }
 
 impl Round {
@@ -144,7 +145,7 @@ impl Round {
         let newest = store.round(&job.job_id).await.map_err(failed)?;
         let open = newest.as_ref().filter(|round| round.state == RoundState::Open);
         if let Some(open) = open.filter(|open| next.is_none() || open.switch_intended) {
-            return Begun::of(store, &job.job_id, open).await.map(Beginning::Round);
+            return Begun::of(store, job, open).await.map(Beginning::Round);
         }
         let new = match next {
             Some(NextRound { purpose, options }) => {
@@ -163,18 +164,21 @@ impl Round {
             }
         };
         let opened = store.open_round(attempt, new).await.map_err(failed)?;
-        Begun::of(store, &job.job_id, &opened).await.map(Beginning::Round)
+        Begun::of(store, job, &opened).await.map(Beginning::Round)
     }
 }
 
 impl Begun {
-    async fn of(store: &dyn Store, job_id: &JobId, open: &RoundRecord) -> Result<Box<Self>, Problem> {
+    async fn of(store: &dyn Store, job: &JobRecord, open: &RoundRecord) -> Result<Box<Self>, Problem> {
+        let job_id = &job.job_id;
         let failed = |error: vecferry_store::Error| store_problem(store, job_id.as_str(), &error);
         let done = store.round_reports(job_id, open.number).await.map_err(failed)?;
-        let rounds = store.rounds(job_id, 2).await.map_err(failed)?;
+        let rounds = store.rounds(job_id, ROUNDS_SHOWN).await.map_err(failed)?;
         let former = rounds.iter().find(|round| round.number < open.number);
         let done_before = former.filter(|former| former.state == RoundState::Done);
-        let reports = match done_before {
+        let newest_done =
+            rounds.iter().find(|round| round.number < open.number && round.state == RoundState::Done);
+        let reports = match newest_done {
             Some(former) => store.round_reports(job_id, former.number).await.map_err(failed)?,
             None => Vec::new(),
         };
@@ -183,8 +187,7 @@ impl Begun {
             options,
             trusted: done_before.map(|done| done.number).filter(|_| options.trust_unchanged),
             is_switching: open.switch_intended,
-            // One that was given up for another has none.
-            follows_ended: former.is_some_and(|former| former.report.is_some()),
+            source_is_put_back: put_back(job),
             left: reports
                 .iter()
                 .filter_map(|(position, report)| Some((*position, left_by(report)?)))
@@ -200,11 +203,23 @@ fn tells_what_is_not_proven(report: &str) -> bool {
     serde_json::from_str(report).is_ok_and(says)
 }
 
-/// Rows of a collection on the target behind a round: as it counted them, or else as many as it wrote.
-fn left_by(report: &str) -> Option<u64> {
-    let evidence = serde_json::from_str::<Ended>(report).ok()?.report.evidence;
-    let counted = evidence.target.map(|target| target.whole);
-    counted.or(evidence.copied.map(|copied| copied.written))
+/// Rows of the partitions of a collection on the target behind a round.
+fn left_by(report: &str) -> Option<BTreeMap<String, u64>> {
+    let report = serde_json::from_str::<Ended>(report).ok()?.report;
+    // What was left to the next round may have been written in part.
+    let is_known = !report.evidence.followed_later && report.evidence.copied.is_some();
+    let rows = |part: PartitionReport| (part.partition, part.rows_written);
+    is_known.then(|| report.partitions.into_iter().map(rows).collect())
+}
+
+/// Whether the last attempt of a job came to an end of its own, and said nothing of a source that it could not put back.
+fn put_back(job: &JobRecord) -> bool {
+    let says_not = |report: Report| {
+        let said = report.problems.iter().chain(&report.warnings);
+        said.into_iter().any(|problem| problem.code == Code::SourceNotRestored)
+    };
+    let report = job.report.as_deref().and_then(|report| serde_json::from_str(report).ok());
+    !job.state.is_open() && !report.is_some_and(says_not)
 }
 
 /// Whether all rows of a collection were copied, and it was not removed since.
@@ -213,10 +228,10 @@ fn is_copied(record: &CollectionRecord) -> bool {
 }
 
 impl Job {
-    /// What the round that is under way has nothing left to do for, with what it came to there. A cut-over compares all of it
-    /// again: between two attempts somebody may have written.
+    /// What the round that is under way has nothing left to do for, with what it came to there. Behind the warm copy, all of
+    /// it is compared again: between two attempts somebody may have written.
     pub(super) fn done_in_round(&self, position: Position) -> Option<Ended> {
-        if self.round.purpose() == Some(Purpose::CutOver) {
+        if self.round.purpose().is_some() {
             return None;
         }
         // One that can't be read is worked on again.

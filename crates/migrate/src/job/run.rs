@@ -132,6 +132,7 @@ impl Job {
             }
             Some(_) | None => None,
         };
+        let (followed, mut not_followed) = followed.unzip();
         let plan = followed.as_ref().unwrap_or(plan);
         let (mut ended, mut came) = (Vec::new(), Vec::new());
         let mut rbac = None;
@@ -140,16 +141,24 @@ impl Job {
                 rbac = rbac::carry_out(&self.rbac_work(), plan.rbac.as_ref(), &mut problems).await;
             }
             ended = self.collections(plan).await;
+            if self.round.purpose() == Some(Purpose::CutOver) {
+                came = self.came_to_source(plan).await;
+                problems.extend(self.aliases_of_others(plan).await);
+            }
+            // The last thing in front of a switch.
             self.look_at_end(plan, &mut ended).await;
             if self.round.purpose() == Some(Purpose::CutOver) {
                 self.compare_rewritten(plan, &mut ended).await;
             }
             self.record_drift(plan, &mut ended).await;
-            came = self.came_to_source(plan).await;
+            if self.round.purpose() != Some(Purpose::CutOver) {
+                came = self.came_to_source(plan).await;
+            }
             self.forget_canceled_look(&mut ended);
         }
         let mut report = self.report_of(plan, record, clock);
         report.warnings = rbac::warnings(plan, rbac.as_ref());
+        report.warnings.extend(not_followed.take().unwrap_or_default());
         (report.rbac, report.problems) = (rbac, problems);
         for outcome in ended {
             report.problems.extend(outcome.problems);
@@ -324,12 +333,12 @@ impl Job {
     /// Compares the collections once more whose segments the source rewrote while others were compared: writes may hide
     /// behind that.
     async fn compare_rewritten(&self, plan: &Plan, ended: &mut [Ended]) {
+        let is_rewritten = |ended: &Ended| {
+            let writes = ended.report.drift.as_ref().and_then(|drift| drift.writes);
+            let unknown = Some(Writes::Unknown { reason: UnseenWrites::Rewritten });
+            ended.report.phase == Phase::Done && writes == unknown
+        };
         for _ in 0..REWRITTEN_TIMES_MAX {
-            let is_rewritten = |ended: &Ended| {
-                let writes = ended.report.drift.as_ref().and_then(|drift| drift.writes);
-                let unknown = Some(Writes::Unknown { reason: UnseenWrites::Rewritten });
-                ended.report.phase == Phase::Done && writes == unknown
-            };
             let again = ended.iter_mut().zip(plan.here()).filter(|(ended, _)| is_rewritten(ended));
             let again: Vec<_> = again
                 .map(|(ended, (position, planned))| async move {
@@ -344,6 +353,14 @@ impl Job {
                 .collect::<Vec<()>>()
                 .await;
             self.look_at_end(plan, ended).await;
+        }
+        for (ended, (_, planned)) in
+            ended.iter_mut().zip(plan.here()).filter(|(ended, _)| is_rewritten(ended))
+        {
+            let en = "the source kept rewriting its segments, so that writes may hide behind that";
+            let detail = Told::both(en, "源集群一直在重写 Segment，其间的写入可能无法发现");
+            let problem = Problem::new(Code::NotVerified).with("collection", &planned.source);
+            ended.problems.push(problem.told("detail", detail));
         }
     }
 

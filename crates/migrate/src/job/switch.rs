@@ -4,6 +4,8 @@
 //! touched or judged any more. What was seen until then is recorded beside that, and is what the success is concluded from,
 //! whichever attempt comes to the end.
 
+use std::collections::BTreeSet;
+
 use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{CollectionName, ErrorKind};
@@ -41,19 +43,15 @@ impl Job {
 
     /// Switches to the target, and tells what kept it from that.
     pub(super) async fn switch(&self, plan: &Plan, report: &mut Report) {
-        let begun = self.begin_switch(plan, report).await;
+        let begun = self.begin_switch(report).await;
         match begun {
             Ok(()) => self.finish_switch(plan, report).await,
             Err(problems) => report.problems.extend(problems),
         }
     }
 
-    async fn begin_switch(&self, plan: &Plan, report: &Report) -> Result<(), Vec<Problem>> {
+    async fn begin_switch(&self, report: &Report) -> Result<(), Vec<Problem>> {
         let failed = |error: vecferry_store::Error| vec![store_failed(self.attempt.job_id(), &error)];
-        let taken = self.aliases_of_others(plan).await;
-        if !taken.is_empty() {
-            return Err(taken);
-        }
         let document =
             serde_json::to_string(report).map_err(|error| vec![unreadable(&*self.store, &error)])?;
         let name = format!("{FACT_PROVED}-{:09}", self.attempt.number());
@@ -61,12 +59,19 @@ impl Job {
         self.store.intend_switch(&self.attempt).await.map_err(failed)
     }
 
-    /// Aliases that lead to collections of others on the target: they can't be given.
-    async fn aliases_of_others(&self, plan: &Plan) -> Vec<Problem> {
+    /// Aliases that lead to collections of others on the target, or that two collections are to have there: they can't be
+    /// given.
+    pub(super) async fn aliases_of_others(&self, plan: &Plan) -> Vec<Problem> {
         let mut problems = Vec::new();
+        let mut names: BTreeSet<_> = plan.here().map(|(_, planned)| planned.target.clone()).collect();
         for (_, planned) in plan.here() {
             for alias in &planned.aliases {
                 let name = CollectionName::new(&planned.target.db, alias);
+                if !names.insert(name.clone()) {
+                    let problem = Problem::new(Code::AliasTaken).with("alias", alias);
+                    problems.push(problem.with("collection", &planned.source));
+                    continue;
+                }
                 match repeat(&self.cancel, || self.target.describe(&name)).await {
                     Ok(owner) if owner.name == planned.target => {}
                     Ok(_) => {
@@ -103,6 +108,13 @@ impl Job {
         report.problems.extend(ended.into_iter().filter_map(Result::err));
     }
 
+    /// What an earlier attempt switched.
+    fn finished_before(&self, position: Position) -> Option<CollectionReport> {
+        let ended: Ended = serde_json::from_str(self.done_before.get(&position)?).ok()?;
+        let is_finished = self.course.is_switching && ended.report.evidence.finished;
+        is_finished.then_some(ended.report)
+    }
+
     async fn switch_one(
         &self,
         position: Position,
@@ -110,6 +122,11 @@ impl Job {
         collection: &mut CollectionReport,
     ) -> Result<(), Problem> {
         let job_id = self.attempt.job_id();
+        // An earlier attempt came so far: applications may have changed it since.
+        if let Some(finished) = self.finished_before(position) {
+            *collection = finished;
+            return Ok(());
+        }
         // Half of it would be worse than all: it is short.
         let never = CancellationToken::new();
         let record = self.store.collection(job_id, position).await;

@@ -297,7 +297,9 @@ async fn begin(
     let id = job_id.as_str();
     let number = (former.map_or(0, |former| former.number) + 1).cast_signed();
     let collections = "UPDATE collections SET round_rows = 0 WHERE job_id = $1";
-    change.execute(collections, &[&id]).await?;
+    if former.is_none_or(|former| former.state == RoundState::Done) {
+        change.execute(collections, &[&id]).await?;
+    }
     let open = "UPDATE rounds SET state = 'failed', ended_at = $2 WHERE job_id = $1 AND state = 'open'";
     change.execute(open, &[&id, &new.begun_at]).await?;
     change.execute("UPDATE rounds SET plan = NULL WHERE job_id = $1", &[&id]).await?;

@@ -309,7 +309,9 @@ fn begin(
          SELECT job_id, ?2, ?3, 'open', ?4, plan, ?5 FROM jobs WHERE job_id = ?1",
         params![id, signed(number), new.kind.name(), new.options, new.begun_at],
     )?;
-    connection.execute("UPDATE collections SET round_rows = 0 WHERE job_id = ?1", params![id])?;
+    if former.is_none_or(|former| former.state == RoundState::Done) {
+        connection.execute("UPDATE collections SET round_rows = 0 WHERE job_id = ?1", params![id])?;
+    }
     for table in ["round_facts", "round_reports"] {
         let sql = format!(
             "DELETE FROM {table} WHERE job_id = ?1 AND round IS NOT \

@@ -17,7 +17,9 @@ use crate::job::next_round::Purpose;
 use crate::job::rounds::{ComparedFacts, Mended, RoundPair, RoundPart, RoundStop, RoundTuning};
 use crate::problem::{Code, Problem, Side, Told};
 use crate::read::{ReadError, reader};
-use crate::report::{CaughtUp, CopiedRows, PartitionReport, UnseenWrites, Writes, new_verification};
+use crate::report::{
+    CaughtUp, CopiedRows, CountedRows, PartitionReport, UnseenWrites, Writes, new_verification,
+};
 use crate::verify::mend::MendError;
 use crate::verify::spans::{SpanTuning, Writers};
 
@@ -81,34 +83,38 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Others may have taken the target for theirs already: their rows are not removed unless somebody says so. What an
-    /// attempt left that did not come to its end can't be told from them.
+    /// Others may have taken the target for theirs already: their rows are not removed unless somebody says so. What rounds
+    /// wrote that did not come to their end is allowed for, wherever it is.
     async fn refuse_rows_of_others(&self, made: &Collection) -> Result<(), Stop> {
         let job = self.job;
         let (job_id, store) = (job.attempt.job_id(), &job.store);
         let record =
             store.collection(job_id, self.position).await.map_err(|error| self.store_failed(error))?;
         let doubts = store.doubts(job_id, self.position).await.map_err(|error| self.store_failed(error))?;
-        let left =
-            job.course.left.get(&self.position).filter(|_| record.round_rows == 0 && doubts.is_empty());
-        let Some(expected) = left.copied().filter(|_| !job.course.options.overwrite_target) else {
-            return Ok(());
+        let left = job.course.left.get(&self.position).filter(|_| doubts.is_empty());
+        let Some(left) = left.filter(|_| !job.course.options.overwrite_target) else { return Ok(()) };
+        let whole = left.values().sum::<u64>() + record.round_rows;
+        let too_many = |found: &CountedRows| {
+            let is_more = |(name, rows): (&String, &u64)| {
+                *rows > left.get(name).copied().unwrap_or_default() + record.round_rows
+            };
+            found.whole > whole || !left.contains_key("") && found.partitions.iter().any(is_more)
         };
         let of_target = reader(Side::Target, &job.target, made, &self.planned.described, &job.cancel);
-        let mut found = 0;
+        let mut found = CountedRows::default();
         for count in 0..=RECOUNTS_MAX {
             if count > 0 {
                 sleep(RECOUNT_INTERVAL, &job.cancel).await;
             }
             let now = of_target.clone().fresh().await.map_err(|error| self.target_failed(error))?;
-            found = self.count_target(&now).await?.whole;
-            if found <= expected {
+            found = self.count_target(&now).await?;
+            if !too_many(&found) {
                 return Ok(());
             }
             self.stop_if_canceled()?;
         }
         let problem = Problem::new(Code::TargetWrittenTo).with("collection", &self.planned.target);
-        Err(problem.with("found", found).with("expected", expected).with("job", job_id).into())
+        Err(problem.with("found", found.whole).with("expected", whole).with("job", job_id).into())
     }
 
     /// What the source holds before it is compared. Only where nobody is to write, its stored segments are looked at.

@@ -307,9 +307,13 @@ impl<'a> Work<'a> {
     async fn run_once(&mut self) -> Result<(), Stop> {
         if let Some(purpose) = self.job.round.purpose()
             && self.planned.readable
-            && self.is_copied().await?
         {
-            return self.bring_up(purpose).await;
+            if self.is_copied().await? {
+                return self.bring_up(purpose).await;
+            }
+            if purpose == Purpose::CutOver {
+                self.drop_what_a_round_began().await?;
+            }
         }
         let (made, looked) = self.begin().await?;
         self.load_early().await?;
@@ -338,6 +342,18 @@ impl<'a> Work<'a> {
         let record = self.job.store.collection(self.job.attempt.job_id(), self.position).await;
         let record = record.map_err(|error| self.store_failed(error))?;
         Ok(record.copied && record.target_id.is_some() && !record.removal_intended)
+    }
+
+    /// What a round began to copy while the source could change can't be ended by a cut-over: nobody looked whether it did.
+    async fn drop_what_a_round_began(&self) -> Result<(), Stop> {
+        let record = self.job.store.collection(self.job.attempt.job_id(), self.position).await;
+        let record = record.map_err(|error| self.store_failed(error))?;
+        let before = record.source_counts.as_deref().map(Holding::read).transpose();
+        let before = before.map_err(|error| self.store_failed(error))?;
+        if before.is_some_and(|before| before.stored.is_none()) {
+            super::control::clean_up(&self.claim(), &record, true).await?;
+        }
+        Ok(())
     }
 
     /// The name may be another collection's by now: hours lie between the comparison and what comes behind it.

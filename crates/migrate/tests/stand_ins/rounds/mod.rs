@@ -1,5 +1,6 @@
 //! Rounds behind a warm copy: catch-ups while the source is written to, and the cut-over that ends the job.
 
+mod attacked;
 mod cut_over;
 mod followed;
 mod killed;
