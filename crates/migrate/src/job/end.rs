@@ -349,14 +349,15 @@ impl Job {
 }
 
 /// Collections that cannot be counted when the job ends, because the source holds them no longer in memory. Inserted
-/// and updated rows show in the stored segments; deleted ones do not. With one collection, its own end is the job's.
-pub(super) fn deletes_unseen(plan: &Plan, report: &Report) -> Option<Problem> {
+/// and updated rows show in the stored segments; deleted ones do not. With one collection, its own end is the job's, but
+/// behind that of a cut-over comes the switch.
+pub(super) fn deletes_unseen(plan: &Plan, report: &Report, round: Round) -> Option<Problem> {
     let released = plan
         .here()
         .zip(&report.collections)
         .filter(|((_, planned), collection)| planned.needs_load && collection.phase == Phase::Done);
     let names: Vec<_> = released.map(|((_, planned), _)| planned.source.to_string()).collect();
-    let is_told = !names.is_empty() && plan.here().count() > 1;
+    let is_told = !names.is_empty() && (plan.here().count() > 1 || round.purpose().is_some());
     is_told.then(|| Problem::new(Code::DeletesUnseen).told("collections", Told::names(&names)))
 }
 

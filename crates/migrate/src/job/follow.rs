@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use vecferry_milvus::{CollectionName, Error, ErrorKind};
 use vecferry_store::{ChangedPlan, NewCollectionRecord, Position, Presence};
 
+use super::collection;
 use super::control::clean_up;
 use super::next_round::Purpose;
 use super::run::Job;
@@ -89,7 +90,8 @@ impl Job {
             return Err(refused);
         }
         let mut plan = plan.clone();
-        let (mut going, mut again) = (false, Vec::new());
+        let mut going = plan.collections.iter().any(|planned| planned.presence == Presence::Going);
+        let mut again = Vec::new();
         for (position, course) in &looked {
             let Some(planned) = plan.collections.get_mut(position.index()) else { continue };
             match course {
@@ -382,6 +384,10 @@ impl Job {
                 problem.told("detail", words_of(&error))
             };
             let Some(own) = claim.own().find(&record).await.map_err(failed)? else { continue };
+            let stays = |name: &String| now.parts.partitions.contains(name);
+            if planned.readable && !planned.partitions.iter().all(stays) {
+                collection::refuse_rows_of_others(self, position, planned, &own).await?;
+            }
             let gone = |name: &&String| !now.parts.partitions.contains(name);
             let there = repeat(&self.cancel, || self.target.partitions(&own.name)).await.map_err(failed)?;
             let mut gone = planned.partitions.iter().filter(gone).peekable();
@@ -428,6 +434,12 @@ impl Job {
             let record = self.store.collection(self.attempt.job_id(), position).await;
             let record = record.map_err(|error| self.not_recorded(error))?;
             let claim = self.claim(position, planned);
+            let own = claim.own().find(&record).await;
+            let own = own.map_err(|error| vec![refusal(Side::Target, &error)])?;
+            if let Some(own) = own.filter(|_| record.copied && planned.readable && !record.removal_intended) {
+                let asked = collection::refuse_rows_of_others(self, position, planned, &own).await;
+                asked.map_err(|problem| vec![problem])?;
+            }
             clean_up(&claim, &record, true).await.map_err(|problem| vec![problem])?;
             let gone = self.store.record_gone(&self.attempt, position).await;
             gone.map_err(|error| self.not_recorded(error))?;

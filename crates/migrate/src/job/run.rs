@@ -24,7 +24,7 @@ use crate::plan::{Plan, PlannedCollection};
 use crate::problem::store_failed;
 use crate::problem::{Code, Problem, Told, Worded};
 use crate::rbac;
-use crate::report::{CollectionReport, Report, UnseenWrites, Writes};
+use crate::report::{CollectionReport, Report, UnseenWrites, Writes, new_report};
 use crate::request::{MigrateRequest, VerifyLevel};
 use crate::tuning::Tuning;
 use futures_util::StreamExt;
@@ -132,6 +132,10 @@ impl Job {
             }
             Some(_) | None => None,
         };
+        // Whatever a call said that nobody waited for.
+        if followed.is_none() && self.round.purpose().is_some() && self.cancel.is_cancelled() {
+            return self.canceled_before_all(plan, record, clock);
+        }
         let (followed, mut not_followed) = followed.unzip();
         let plan = followed.as_ref().unwrap_or(plan);
         let (mut ended, mut came) = (Vec::new(), Vec::new());
@@ -172,7 +176,7 @@ impl Job {
         let unseen = drift::unseen(&report);
         report.warnings.extend(unseen);
         if !self.round.writes_go_on() {
-            report.warnings.extend(end::deletes_unseen(plan, &report));
+            report.warnings.extend(end::deletes_unseen(plan, &report, self.round));
         }
         let asked: Vec<_> = plan.here().map(|(_, planned)| self.asked(planned)).collect();
         if self.may_switch(&report, &asked) {
@@ -188,6 +192,17 @@ impl Job {
         if report.state == JobState::Ready {
             report.warnings.insert(0, Problem::new(Code::NotProven).with("job", &report.job_id));
         }
+        report
+    }
+
+    /// The report of a round that was canceled before it came to any collection.
+    fn canceled_before_all(&self, plan: &Plan, record: &JobRecord, clock: &Clock) -> Report {
+        let mut report = self.report_of(plan, record, clock);
+        report.collections.extend(
+            plan.here()
+                .map(|(_, planned)| CollectionReport { phase: Phase::Canceled, ..new_report(planned) }),
+        );
+        conclude(&mut report, Shown::Ready(plan.here().count()), true);
         report
     }
 

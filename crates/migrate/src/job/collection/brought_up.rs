@@ -85,7 +85,7 @@ impl Work<'_> {
 
     /// Others may have taken the target for theirs already: their rows are not removed unless somebody says so. What rounds
     /// wrote that did not come to their end is allowed for, wherever it is.
-    async fn refuse_rows_of_others(&self, made: &Collection) -> Result<(), Stop> {
+    pub(super) async fn refuse_rows_of_others(&self, made: &Collection) -> Result<(), Stop> {
         let job = self.job;
         let (job_id, store) = (job.attempt.job_id(), &job.store);
         let record =

@@ -161,6 +161,29 @@ pub(super) async fn count_again(job: &Job, planned: &PlannedCollection, ended: &
     }
 }
 
+/// Refuses to take away what holds rows that others brought to the target, unless that was accepted. The target is left
+/// loaded: whoever asks takes it away.
+pub(super) async fn refuse_rows_of_others(
+    job: &Job,
+    position: Position,
+    planned: &PlannedCollection,
+    own: &Collection,
+) -> Result<(), Problem> {
+    let work = Work::new(job, position, planned);
+    let asked = async {
+        let _turn = work.turn_to_load().await?;
+        work.load_target(own, planned.rows_estimate).await?;
+        work.refuse_rows_of_others(own).await
+    };
+    match asked.await {
+        Ok(()) => Ok(()),
+        Err(Stop::Problem(problem)) => Err(problem),
+        Err(Stop::Canceled | Stop::InDoubt(_)) => {
+            Err(Problem::new(Code::Canceled).with("job", job.attempt.job_id()))
+        }
+    }
+}
+
 /// Around everything that a stage does.
 fn stage(name: &'static str) -> tracing::Span {
     tracing::info_span!("stage", name)
@@ -312,7 +335,7 @@ impl<'a> Work<'a> {
                 return self.bring_up(purpose).await;
             }
             if purpose == Purpose::CutOver {
-                self.drop_what_a_round_began().await?;
+                self.drop_what_was_begun().await?;
             }
         }
         let (made, looked) = self.begin().await?;
@@ -344,13 +367,11 @@ impl<'a> Work<'a> {
         Ok(record.copied && record.target_id.is_some() && !record.removal_intended)
     }
 
-    /// What a round began to copy while the source could change can't be ended by a cut-over: nobody looked whether it did.
-    async fn drop_what_a_round_began(&self) -> Result<(), Stop> {
+    /// What another attempt began to copy can't be ended by a cut-over: nobody looked whether the source changed since.
+    async fn drop_what_was_begun(&self) -> Result<(), Stop> {
         let record = self.job.store.collection(self.job.attempt.job_id(), self.position).await;
         let record = record.map_err(|error| self.store_failed(error))?;
-        let before = record.source_counts.as_deref().map(Holding::read).transpose();
-        let before = before.map_err(|error| self.store_failed(error))?;
-        if before.is_some_and(|before| before.stored.is_none()) {
+        if record.source_counts.is_some() {
             super::control::clean_up(&self.claim(), &record, true).await?;
         }
         Ok(())
