@@ -63,7 +63,7 @@ fn no_command_is_explained() {
     assert_eq!(
         ended.stderr,
         "error[VF-0001]: invalid arguments: no command given (commands: demo, plan, migrate, capacity, jobs, status, resume, \
-         rate, cancel, report, verify, load, serve, config, backup, restore, completions)\n  hint: run the command with --help to see its options\n"
+         catch-up, cutover, rate, cancel, report, verify, load, serve, config, backup, restore, completions)\n  hint: run the command with --help to see its options\n"
     );
 }
 
