@@ -842,7 +842,7 @@ async fn killed_while_collections_are_exchanged() {
     let mut wrong = Vec::new();
     for version in [Version::V2_3, Version::V2_6] {
         for purpose in [Purpose::CatchUp, Purpose::CutOver] {
-            for at in (1..).step_by(9) {
+            for at in (1..).step_by(17) {
                 let context = format!("{version:?}, {purpose:?}, call {at}");
                 let gate = Gate::new();
                 gate.open(None);
@@ -933,7 +933,7 @@ async fn killed_while_collections_are_exchanged() {
 async fn killed_in_a_cut_over_before_a_write() {
     let mut wrong = Vec::new();
     for (version, loaded) in [(Version::V2_3, false), (Version::V2_6, true), (Version::V2_6, false)] {
-        for at in (1..).step_by(9) {
+        for at in (1..).step_by(17) {
             let context = format!("{version:?}, loaded {loaded}, call {at}");
             let gate = Gate::new();
             gate.open(None);

@@ -164,22 +164,22 @@ fn check(scene: &Scene, purpose: Purpose, report: &Report, context: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_in_a_catch_up() {
-    let calls = kill_at_some(Purpose::CatchUp, true, 7, |at| {
+    let calls = kill_at_some(Purpose::CatchUp, true, 11, |at| {
         Kill::Call(at, [Stop::Before, Stop::After][(at % 2) as usize])
     })
     .await;
     assert!(calls > 50, "only {calls} calls");
-    let commits = kill_at_some(Purpose::CatchUp, false, 5, Kill::Commit).await;
+    let commits = kill_at_some(Purpose::CatchUp, false, 7, Kill::Commit).await;
     assert!(commits > 10, "only {commits} commits");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_in_a_cut_over() {
-    let calls = kill_at_some(Purpose::CutOver, false, 5, |at| {
+    let calls = kill_at_some(Purpose::CutOver, false, 9, |at| {
         Kill::Call(at, [Stop::Before, Stop::After][(at % 2) as usize])
     })
     .await;
     assert!(calls > 50, "only {calls} calls");
-    let commits = kill_at_some(Purpose::CutOver, true, 3, Kill::Commit).await;
+    let commits = kill_at_some(Purpose::CutOver, true, 5, Kill::Commit).await;
     assert!(commits > 10, "only {commits} commits");
 }
