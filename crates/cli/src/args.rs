@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use vecferry_migrate::{AutoId, Duplicates, Lang, OnBadRow, RbacUsers, SourceLoad, VerifyLevel};
+use vecferry_migrate::{
+    AutoId, Duplicates, Lang, OnBadRow, RbacUsers, RoundOptions, SourceLoad, VerifyLevel,
+};
 use vecferry_milvus::Secret;
 use vecferry_policy::{CuType, Deployment, EDITION_DEFAULT};
 use vecferry_report::typed::shell;
@@ -104,6 +106,12 @@ pub(crate) enum Command {
     Status(JobName),
     /// Continue a job that failed, was canceled or was interrupted
     Resume(Box<ResumeArgs>),
+    /// Bring the target of a warm copy up to date, while the application still writes
+    #[command(hide = true)]
+    CatchUp(Box<CatchUpArgs>),
+    /// End a warm copy: compare every row, copy what changed, and set the aliases
+    #[command(hide = true)]
+    Cutover(Box<CutoverArgs>),
     /// Change the rate limit of a job, even while it runs in another process
     Rate(RateArgs),
     /// Cancel a job; with --clean, also remove everything that it created
@@ -149,6 +157,8 @@ impl Command {
             Self::Jobs(args) => &args.state,
             Self::Status(args) => &args.state,
             Self::Resume(args) => &args.job.state,
+            Self::CatchUp(args) => &args.round.state,
+            Self::Cutover(args) => &args.round.state,
             Self::Rate(args) => &args.state,
             Self::Cancel(args) => &args.job.state,
             Self::Report(args) => &args.job.state,
@@ -175,6 +185,8 @@ impl Command {
             Self::Verify(args) => &args.server,
             Self::Demo(_)
             | Self::Plan(_)
+            | Self::CatchUp(_)
+            | Self::Cutover(_)
             | Self::Capacity(_)
             | Self::Serve(_)
             | Self::Config(_)
@@ -700,6 +712,70 @@ pub(crate) struct ResumeArgs {
     pub(crate) target: TargetAccess,
 }
 
+/// `catch-up`
+#[derive(Debug, Args)]
+pub(crate) struct CatchUpArgs {
+    #[command(flatten)]
+    pub(crate) round: RoundArgs,
+}
+
+/// `cutover`
+#[derive(Debug, Args)]
+pub(crate) struct CutoverArgs {
+    #[command(flatten)]
+    pub(crate) round: RoundArgs,
+    /// Start without confirmation: all writers of the source are stopped
+    #[arg(long, help_heading = "Migration")]
+    pub(crate) yes: bool,
+}
+
+/// A round behind a warm copy.
+#[derive(Debug, Args)]
+pub(crate) struct RoundArgs {
+    /// Job ID, or a unique beginning of it
+    #[arg(value_name = "JOB")]
+    pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) accepted: AcceptedArgs,
+    /// Limit writes: 20MB/s (B to GB, KiB to GiB), 5000rows/s, or `none`
+    #[arg(long, value_name = "RATE", help_heading = "Migration")]
+    pub(crate) max_rate: Option<String>,
+    #[command(flatten)]
+    pub(crate) source: SourceAccess,
+    #[command(flatten)]
+    pub(crate) target: TargetAccess,
+}
+
+/// What a round does only if somebody asks for it.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Migration")]
+pub(crate) struct AcceptedArgs {
+    /// Remove collections from the target that the source dropped since
+    ///
+    /// Without it, the round is rejected: a wrong source address looks the same.
+    #[arg(long)]
+    pub(crate) accept_dropped: bool,
+    /// Copy collections again that the source recreated or redefined since
+    ///
+    /// They are removed from the target first. Without it, the round is rejected.
+    #[arg(long)]
+    pub(crate) recopy: bool,
+    /// Remove rows that others wrote to the target
+    ///
+    /// Without it, a collection with more rows on the target than the job left there is rejected.
+    #[arg(long)]
+    pub(crate) overwrite_target: bool,
+}
+
+impl From<AcceptedArgs> for RoundOptions {
+    fn from(args: AcceptedArgs) -> Self {
+        let AcceptedArgs { accept_dropped, recopy, overwrite_target } = args;
+        Self { accept_dropped, recopy, overwrite_target }
+    }
+}
+
 /// `worker`
 #[derive(Debug, Args)]
 pub(crate) struct WorkerArgs {
@@ -983,6 +1059,43 @@ mod tests {
         }
         for more in ["--warm --allow-drift", "--warm --dry-run", "--load-target", "--warm --plan p"] {
             assert!(parse(&format!("vecferry migrate --source a --target b {more}")).is_err(), "{more}");
+        }
+    }
+
+    #[test]
+    fn a_round_does_nothing_unusual_unless_somebody_says_so() {
+        let round = |line: &str| match parse(line).unwrap().command {
+            Command::CatchUp(args) => (RoundOptions::from(args.round.accepted), None, args.round.max_rate),
+            Command::Cutover(args) => {
+                (RoundOptions::from(args.round.accepted), Some(args.yes), args.round.max_rate)
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(round("vecferry catch-up 01"), (RoundOptions::default(), None, None));
+        assert_eq!(round("vecferry cutover 01"), (RoundOptions::default(), Some(false), None));
+        let only = |options| (options, Some(true), None);
+        let none = RoundOptions::default();
+        for (flag, options) in [
+            ("--accept-dropped", RoundOptions { accept_dropped: true, ..none }),
+            ("--recopy", RoundOptions { recopy: true, ..none }),
+            ("--overwrite-target", RoundOptions { overwrite_target: true, ..none }),
+        ] {
+            assert_eq!(round(&format!("vecferry cutover 01 --yes {flag}")), only(options));
+            assert_eq!(round(&format!("vecferry catch-up 01 {flag}")).0, options);
+        }
+        let limited = round("vecferry catch-up --max-rate 5MB/s 01 --source-token t --state-dir d");
+        assert_eq!(limited.2.as_deref(), Some("5MB/s"));
+        for wrong in [
+            "catch-up",
+            "cutover",
+            "catch-up 01 --yes",
+            "cutover 01 02",
+            "cutover 01 --by-workers",
+            "cutover 01 --server http://h",
+            "cut-over 01",
+            "catchup 01",
+        ] {
+            assert!(parse(&format!("vecferry {wrong}")).is_err(), "{wrong}");
         }
     }
 

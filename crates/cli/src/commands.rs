@@ -12,6 +12,7 @@ pub(crate) mod migrate;
 pub(crate) mod plan;
 pub(crate) mod rate;
 pub(crate) mod resume;
+pub(crate) mod round;
 pub(crate) mod sandbox;
 pub(crate) mod serve;
 pub(crate) mod verify;

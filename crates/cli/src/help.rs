@@ -46,6 +46,8 @@ static COMMANDS: &[(&str, &str)] = &[
     ("jobs", "列出任务，最新的在前"),
     ("status", "查看任务进度"),
     ("resume", "继续已失败、已取消或已中断的任务"),
+    ("catch-up", "在应用继续写入时更新预复制任务的目标集群"),
+    ("cutover", "结束预复制：比对每一行、复制变化的数据并设置别名"),
     ("rate", "修改任务的限速，任务在其他进程中运行时也可修改"),
     ("cancel", "取消任务；加上 --clean 则同时删除它创建的所有内容"),
     ("report", "查看任务报告"),
@@ -172,6 +174,22 @@ static ARGUMENTS: &[(&str, &str, &str)] = &[
         "目标集群的地址：https://host:port、http://host:port，或 Zilliz Cloud 集群 ID；使用 --server 时为服务中集群的 ID 或名称",
     ),
     ("", "job", "任务 ID，或足以区分的开头部分"),
+    ("cutover", "yes", "不请求确认，直接开始：对源集群的所有写入已停止"),
+    (
+        "",
+        "accept_dropped",
+        "从目标集群删除源集群此后已删除的 Collection；不加此选项时拒绝执行，因为源集群地址错误时情形与此相同",
+    ),
+    (
+        "",
+        "recopy",
+        "重新复制源集群此后重建或修改过定义的 Collection，并先将其从目标集群删除；不加此选项时拒绝执行",
+    ),
+    (
+        "",
+        "overwrite_target",
+        "删除其他程序写入目标集群的行；不加此选项时，若某个 Collection 在目标集群上的行数多于任务所留下的行数，则拒绝执行",
+    ),
     ("", "rate", "限速：20MB/s（B 至 GB、KiB 至 GiB）、5000rows/s，或 `none`"),
     ("", "clean", "从目标集群删除该任务创建的所有内容，且只删除这些内容"),
     ("", "html", "将报告写为一个独立的 HTML 页面"),
@@ -345,6 +363,9 @@ mod tests {
     use super::*;
     use crate::args::Cli;
 
+    /// Commands that the program uses itself: nobody reads their pages. Others that are hidden wait to be shown.
+    const INTERNAL: [&str; 2] = ["sandbox", "worker"];
+
     fn has_han(text: &str) -> bool {
         text.chars().any(|character| ('\u{4e00}'..='\u{9fff}').contains(&character))
     }
@@ -363,7 +384,8 @@ mod tests {
         let mut visible = vec![&root];
         let mut at = 0;
         while let Some(command) = visible.get(at).copied() {
-            visible.extend(command.get_subcommands().filter(|command| !command.is_hide_set()));
+            visible
+                .extend(command.get_subcommands().filter(|command| !INTERNAL.contains(&command.get_name())));
             at += 1;
         }
         for command in visible {

@@ -85,6 +85,12 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Exit {
         Command::Resume(args) => {
             in_runtime(&output, async |signals| commands::resume::run(&output, signals, args).await)
         }
+        Command::CatchUp(args) => {
+            in_runtime(&output, async |signals| commands::round::catch_up(&output, signals, args).await)
+        }
+        Command::Cutover(args) => {
+            in_runtime(&output, async |signals| commands::round::cut_over(&output, signals, args).await)
+        }
         Command::Worker(args) => {
             in_runtime(&output, async |signals| commands::worker::run(&output, signals, args).await)
         }
@@ -127,6 +133,8 @@ fn by_service(output: &Output, command: &Command) -> Option<Exit> {
         }
         Command::Demo(_)
         | Command::Plan(_)
+        | Command::CatchUp(_)
+        | Command::Cutover(_)
         | Command::Capacity(_)
         | Command::Serve(_)
         | Command::Config(_)

@@ -4,7 +4,7 @@ use vecferry_migrate::capacity::CapacityReport;
 use vecferry_migrate::cluster::row_size::SizeBasis;
 use vecferry_migrate::plan::estimate::{DurationEstimate, WriteBasis};
 use vecferry_migrate::precheck::{Check, Outcome};
-use vecferry_migrate::report::{CollectionReport, Findings, LoadExtent, Verification};
+use vecferry_migrate::report::{CollectionReport, Findings, JobKind, LoadExtent, Verification};
 use vecferry_migrate::{Change, Cluster, DryRunReport, Exit, JobState, Lang, PlanSummary, Report};
 use vecferry_milvus::{CollectionName, Endpoint};
 use vecferry_report::phrases::{self, LIST_MAX, loadable, names, resource_groups, verification, wait_shares};
@@ -496,6 +496,7 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
                 }),
             ),
         ),
+        (labels::differences_found(lang), found_lines(lang, report)),
     ];
     for (heading, lines) in sections {
         if !lines.is_empty() {
@@ -540,7 +541,7 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
         output.result(&line);
     }
     if report.state == JobState::Ready {
-        checklist_lines(lang, report).iter().for_each(|line| output.result(&output.commands(line)));
+        ready_lines(lang, report).iter().for_each(|line| output.result(&output.commands(line)));
         return;
     }
     let loadable = loadable(report);
@@ -558,16 +559,45 @@ pub(crate) fn migration(output: &Output, report: &Report, load_with: Option<(&En
             output.result(&format!("  {}", text::load_hint_token(lang)));
         }
     }
+    if report.kind == JobKind::Warm && report.state == JobState::Successful {
+        let steps = phrases::checklist_after(lang, &harmless(&report.target.address));
+        checklist_lines(lang, &steps).iter().for_each(|line| output.result(line));
+    }
 }
 
 /// What was done in which round; nothing of a job that copies in one go.
 fn round_lines(lang: Lang, report: &Report) -> Vec<String> {
-    report.rounds.iter().map(|round| phrases::round(lang, round)).collect()
+    let of_round = |round| {
+        let found = phrases::round_found(lang, round).map(|found| format!("  {found}"));
+        std::iter::once(phrases::round(lang, round)).chain(found)
+    };
+    report.rounds.iter().flat_map(of_round).collect()
+}
+
+/// How far the collections were apart that were, when the last round compared them.
+fn found_lines(lang: Lang, report: &Report) -> Vec<String> {
+    let differed = report
+        .collections
+        .iter()
+        .filter(|collection| collection.caught_up.is_some_and(|found| found.rows_differing() > 0));
+    let lines = differed.filter_map(|collection| {
+        let found = phrases::collection_found(lang, report, collection)?;
+        Some(harmless(&format!("{}{}{found}", collection.source_name(), labels::colon(lang))))
+    });
+    lines.collect()
 }
 
 /// What is left to be done once a job is ready.
-fn checklist_lines(lang: Lang, report: &Report) -> Vec<String> {
-    let steps = phrases::checklist(lang, report.job_id.as_str(), &harmless(&report.target.address));
+fn ready_lines(lang: Lang, report: &Report) -> Vec<String> {
+    let job_id = report.job_id.as_str();
+    let steps = phrases::checklist(lang, job_id, &harmless(&report.target.address));
+    let before = phrases::before_window(lang, job_id);
+    let before = phrases::apart(lang, report).into_iter().chain([format!("\n{before}")]);
+    before.chain(checklist_lines(lang, &steps)).collect()
+}
+
+/// Steps under their heading.
+fn checklist_lines(lang: Lang, steps: &[String]) -> Vec<String> {
     let heading = format!("\n{}{}", labels::checklist(lang), labels::colon(lang).trim_end());
     let steps = steps.iter().enumerate().map(|(at, step)| format!("  {}. {step}", at + 1));
     std::iter::once(heading).chain(steps).collect()

@@ -15,6 +15,7 @@ use vecferry_migrate::event::{Awaited, Bottleneck, Event, Observer, Phase, Wait}
 use vecferry_migrate::{Lang, MaxRate, Plan, observed};
 use vecferry_milvus::CollectionName;
 use vecferry_report::{columns, figures, harmless, labels};
+use vecferry_store::{RoundKind, RoundRecord, RoundState};
 
 use crate::output::{Output, Style};
 
@@ -46,6 +47,35 @@ enum Message {
     End,
 }
 
+/// Which rows say how far something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// Those that are copied. They are compared behind that.
+    Copied,
+    /// Those that are compared; of a collection that is copied only now, first those that are copied.
+    Compared,
+    /// All that is told of.
+    Both,
+}
+
+impl Counted {
+    /// Of a job that goes on with its newest round, if it has rounds.
+    pub(crate) fn of_round(newest: Option<&RoundRecord>) -> Self {
+        match newest.filter(|round| round.state == RoundState::Open).map(|round| round.kind) {
+            None | Some(RoundKind::Warm) => Self::Copied,
+            Some(RoundKind::CatchUp | RoundKind::CutOver) => Self::Compared,
+        }
+    }
+
+    /// Whether comparing moves the figures on.
+    fn compares(self) -> bool {
+        match self {
+            Self::Copied => false,
+            Self::Compared | Self::Both => true,
+        }
+    }
+}
+
 /// The display of a running job.
 pub(crate) struct Progress {
     sender: Sender<Message>,
@@ -65,11 +95,19 @@ impl Observer for Listener {
 }
 
 impl Progress {
-    /// Begins to show a job; of a migration the plan says what is to be expected.
-    pub(crate) fn start(output: &Output, plan: Option<&Plan>) -> Self {
+    /// Begins to show what has no plan.
+    pub(crate) fn start(output: &Output) -> Self {
+        Self::show(output, Job::empty())
+    }
+
+    /// Begins to show a job, of which the plan says what is to be expected.
+    pub(crate) fn of_plan(output: &Output, plan: &Plan, counted: Counted) -> Self {
+        Self::show(output, Job::new(plan, counted))
+    }
+
+    fn show(output: &Output, job: Job) -> Self {
         let (sender, receiver) = channel();
         let view = View::new(output.clone());
-        let job = Job::new(plan);
         let thread = std::thread::Builder::new()
             .name("vecferry-progress".to_owned())
             .spawn(move || show(&receiver, job, view))
@@ -83,7 +121,7 @@ impl Progress {
         output: &Output,
         work: impl Future<Output = Answer>,
     ) -> Answer {
-        let progress = Self::start(output, None);
+        let progress = Self::start(output);
         let done = observed(Arc::new(progress.listener()), work).await;
         progress.end();
         done
@@ -147,6 +185,13 @@ impl Meter {
         self.bytes += bytes;
     }
 
+    /// Rows that do not count any more.
+    fn take_back(&mut self, rows: u64, bytes: u64, now: Instant) {
+        (self.rows, self.bytes) = (self.rows.saturating_sub(rows), self.bytes.saturating_sub(bytes));
+        self.samples.clear();
+        self.sample(now);
+    }
+
     /// Rows that were there before: they count, but not for the rate.
     fn found(&mut self, rows: u64, bytes: u64, now: Instant) {
         self.add(rows, bytes);
@@ -187,6 +232,8 @@ struct Item {
     phase: Phase,
     rows_total: u64,
     meter: Meter,
+    /// Rows and bytes in the meter that were copied, in a round that compares.
+    copied: (u64, u64),
     waited: Option<(Wait, Instant)>,
     awaiting: Awaiting,
 }
@@ -243,8 +290,26 @@ impl Item {
             phase: Phase::Waiting,
             rows_total,
             meter: Meter::default(),
+            copied: (0, 0),
             waited: None,
             awaiting: Awaiting::default(),
+        }
+    }
+
+    fn is_copying(&self) -> bool {
+        self.phase == Phase::Copying
+    }
+
+    /// Whether its figures move.
+    fn is_measured(&self, counted: Counted) -> bool {
+        self.is_copying() || counted.compares() && self.phase == Phase::Verifying
+    }
+
+    /// Rows that are expected of it. A round that compares has nothing left of one that ended, whatever the estimate was.
+    fn rows_expected(&self, counted: Counted) -> u64 {
+        match counted {
+            Counted::Compared if self.has_ended() => self.meter.rows,
+            Counted::Compared | Counted::Copied | Counted::Both => self.rows_total.max(self.meter.rows),
         }
     }
 
@@ -271,6 +336,7 @@ struct Job {
     meter: Meter,
     /// Whether it was known from the beginning which collections there are.
     planned: bool,
+    counted: Counted,
     /// What the copy waits for most.
     bound_by: Option<Bottleneck>,
     inserts_at_once: usize,
@@ -286,13 +352,12 @@ enum News {
 }
 
 impl Job {
-    fn new(plan: Option<&Plan>) -> Self {
-        let planned = plan.map(|plan| plan.collections.as_slice()).unwrap_or_default();
+    fn new(plan: &Plan, counted: Counted) -> Self {
+        let planned = plan.collections.iter().filter(|collection| collection.presence.is_here());
         let items = planned
-            .iter()
             .map(|collection| (collection.source.clone(), Item::new(collection.rows_estimate)))
             .collect();
-        Self { items, planned: plan.is_some(), ..Self::empty() }
+        Self { items, planned: true, counted, ..Self::empty() }
     }
 
     fn empty() -> Self {
@@ -301,6 +366,7 @@ impl Job {
             awaiting: Awaiting::default(),
             meter: Meter::default(),
             planned: false,
+            counted: Counted::Both,
             bound_by: None,
             inserts_at_once: 0,
             max_rate: None,
@@ -315,8 +381,37 @@ impl Job {
         })
     }
 
+    /// Counts rows of a collection.
+    fn add(&mut self, collection: &CollectionName, rows: u64, bytes: u64, now: Instant) {
+        self.item(collection, now).meter.add(rows, bytes);
+        self.meter.add(rows, bytes);
+    }
+
+    /// Whether rows that were copied count. Where comparing is what counts, those of a comparison were counted already.
+    fn counts_copied(&mut self, collection: &CollectionName, rows: u64, bytes: u64, now: Instant) -> bool {
+        if self.counted != Counted::Compared {
+            return true;
+        }
+        let item = self.item(collection, now);
+        let counts = item.is_copying();
+        if counts {
+            item.copied = (item.copied.0 + rows, item.copied.1 + bytes);
+        }
+        counts
+    }
+
+    /// Begins to compare a collection: what was copied of it does not count any more.
+    fn begin_comparing(&mut self, collection: &CollectionName, now: Instant) {
+        let item = self.item(collection, now);
+        let (rows, bytes) = std::mem::take(&mut item.copied);
+        if rows > 0 {
+            item.meter.take_back(rows, bytes, now);
+            self.meter.take_back(rows, bytes, now);
+        }
+    }
+
     fn take(&mut self, event: Event, now: Instant) -> Option<News> {
-        let planned = self.planned;
+        let counted = self.counted;
         match event {
             Event::Phase { collection, phase } => {
                 let item = self.item(&collection, now);
@@ -325,33 +420,42 @@ impl Job {
                 }
                 item.phase = phase;
                 item.awaiting = Awaiting::default();
-                if phase == Phase::Copying || !planned && phase == Phase::Verifying {
+                if item.is_measured(counted) {
                     item.meter.samples.clear();
                     item.meter.sample(now);
                     if self.meter.samples.is_empty() {
                         self.meter.sample(now);
                     }
                 }
+                if phase == Phase::Verifying {
+                    self.begin_comparing(&collection, now);
+                }
                 Some(News::Phase(collection))
             }
-            Event::Copied { collection, rows, bytes } | Event::Read { collection, rows, bytes } => {
-                self.item(&collection, now).meter.add(rows, bytes);
-                self.meter.add(rows, bytes);
+            Event::Copied { collection, rows, bytes } => {
+                if self.counts_copied(&collection, rows, bytes, now) {
+                    self.add(&collection, rows, bytes, now);
+                }
+                None
+            }
+            Event::Read { collection, rows, bytes } => {
+                self.add(&collection, rows, bytes, now);
                 None
             }
             Event::Resumed { collection, rows, bytes } => {
                 // They came before: they count, but not for the rate.
-                self.item(&collection, now).meter.found(rows, bytes, now);
-                self.meter.found(rows, bytes, now);
+                if self.counts_copied(&collection, rows, bytes, now) {
+                    self.item(&collection, now).meter.found(rows, bytes, now);
+                    self.meter.found(rows, bytes, now);
+                }
                 None
             }
             Event::Compared { collection, rows, bytes, rows_total } => {
                 // After a copy the rows were counted already.
-                if !planned {
+                if counted.compares() {
                     let item = self.item(&collection, now);
                     item.rows_total = item.rows_total.max(rows_total);
-                    item.meter.add(rows, bytes);
-                    self.meter.add(rows, bytes);
+                    self.add(&collection, rows, bytes, now);
                 }
                 None
             }
@@ -388,20 +492,27 @@ impl Job {
     }
 
     fn sample(&mut self, now: Instant) {
-        let planned = self.planned;
+        let counted = self.counted;
         if !self.meter.samples.is_empty() {
             self.meter.sample(now);
         }
-        let is_measured =
-            |item: &&mut Item| item.phase == Phase::Copying || !planned && item.phase == Phase::Verifying;
-        for item in self.items.values_mut().filter(is_measured) {
+        for item in self.items.values_mut().filter(|item| item.is_measured(counted)) {
             item.meter.sample(now);
         }
     }
 
     /// Rows that are expected in all; estimates that were too low do not make it go backwards.
     fn rows_total(&self) -> u64 {
-        self.items.values().map(|item| item.rows_total.max(item.meter.rows)).sum()
+        self.items.values().map(|item| item.rows_expected(self.counted)).sum()
+    }
+
+    /// Rows that are expected in all, once there is something to say of them: a round may compare in a way of which nothing
+    /// is told.
+    fn rows_shown(&self) -> u64 {
+        match self.counted {
+            Counted::Compared if self.meter.rows == 0 => 0,
+            Counted::Compared | Counted::Copied | Counted::Both => self.rows_total(),
+        }
     }
 
     fn ended(&self) -> usize {
@@ -409,7 +520,7 @@ impl Job {
     }
 
     fn summary(&self, lang: Lang, now: Instant) -> String {
-        let total = self.rows_total();
+        let total = self.rows_shown();
         let known = self.planned.then_some(self.items.len());
         let mut parts = vec![labels::collections_done(lang, self.ended(), known)];
         if self.meter.rows > 0 || total > 0 {
@@ -577,7 +688,7 @@ impl View {
             }
             (Kind::Lines { .. }, News::Phase(collection)) => {
                 if let Some(item) = job.items.get(collection) {
-                    let line = phase_line(lang, collection, item);
+                    let line = phase_line(lang, collection, item, job.counted);
                     self.note(&line);
                 }
             }
@@ -585,7 +696,7 @@ impl View {
                 let ended = job.items.get(collection).filter(|item| item.has_ended());
                 if let Some(item) = ended {
                     bars.remove(collection);
-                    let line = phase_line(lang, collection, item);
+                    let line = phase_line(lang, collection, item, job.counted);
                     self.note(&line);
                 }
                 if let Kind::Bars(bars) = &mut self.kind {
@@ -602,7 +713,7 @@ impl View {
             Kind::Bars(bars) => bars.draw(lang, job, now),
             Kind::Lines { last } => {
                 let line = job.summary(lang, now);
-                if job.rows_total() > 0 && *last != line {
+                if job.rows_shown() > 0 && *last != line {
                     self.output.note(&self.output.styled_note(Style::Dim, &line));
                     *last = line;
                 }
@@ -653,12 +764,18 @@ fn json_progress(job: &Job, now: Instant) -> JsonEvent<'static> {
 }
 
 /// A collection that entered a step.
-fn phase_line(lang: Lang, collection: &CollectionName, item: &Item) -> String {
-    let mut line = format!("{collection}{}{}", labels::colon(lang), labels::phase(lang, item.phase));
+fn phase_line(lang: Lang, collection: &CollectionName, item: &Item, counted: Counted) -> String {
+    let mut line = format!("{collection}{}{}", labels::colon(lang), phase_name(lang, item.phase, counted));
     let detail = match item.phase {
         Phase::Copying if item.rows_total > 0 => labels::about_rows(lang, item.rows_total),
+        Phase::Verifying if counted == Counted::Compared && item.rows_total > 0 => {
+            labels::about_rows(lang, item.rows_total)
+        }
         Phase::Done | Phase::Failed | Phase::Canceled if item.meter.rows > 0 => {
-            labels::some_rows(lang, item.meter.rows)
+            match counted == Counted::Compared && item.copied.0 == 0 {
+                true => labels::rows_compared(lang, item.meter.rows),
+                false => labels::some_rows(lang, item.meter.rows),
+            }
         }
         Phase::Copying
         | Phase::Done
@@ -676,6 +793,14 @@ fn phase_line(lang: Lang, collection: &CollectionName, item: &Item) -> String {
         line.push_str(&detail);
     }
     harmless(&line)
+}
+
+/// The step of a collection. What a round compares while the source changes is not verified by that.
+fn phase_name(lang: Lang, phase: Phase, counted: Counted) -> &'static str {
+    match counted {
+        Counted::Compared => labels::phase_of_round(lang, phase),
+        Counted::Copied | Counted::Both => labels::phase(lang, phase),
+    }
 }
 
 /// Bars of the collections that are under way, and a line for all of them.
@@ -720,21 +845,25 @@ impl Bars {
             }
             let Some(bar) = self.shown.get(name) else { continue };
             bar.set_prefix(columns::fit(&harmless(&name.to_string()), columns));
-            let rows_total = item.rows_total.max(item.meter.rows);
+            let rows_total = item.rows_expected(job.counted);
             bar.set_length(rows_total.max(1));
             bar.set_position(item.meter.rows);
-            let mut message = labels::phase(lang, item.phase).to_owned();
+            let mut message = phase_name(lang, item.phase, job.counted).to_owned();
             if let Some((awaited, seconds)) = item.awaiting.fresh(now) {
                 // Instead of the rows: those do not move meanwhile, and the line is short.
                 message.push_str(labels::colon(lang));
                 message.push_str(&labels::awaited(lang, awaited, seconds));
-            } else if rows_total > 0 {
+            } else if rows_total > 0 && (item.meter.rows > 0 || job.counted != Counted::Compared) {
+                let under_way = match job.counted {
+                    Counted::Compared => item.is_measured(job.counted),
+                    Counted::Copied | Counted::Both => item.is_copying(),
+                };
                 message.push(' ');
-                message.push_str(&bar_text(lang, &item.meter, rows_total, now, item.phase == Phase::Copying));
+                message.push_str(&bar_text(lang, &item.meter, rows_total, now, under_way));
             }
             bar.set_message(harmless(&message));
         }
-        let rows_total = job.rows_total();
+        let rows_total = job.rows_shown();
         self.total.set_prefix(columns::fit(labels::total(lang), columns));
         self.total.set_length(rows_total.max(1));
         self.total.set_position(job.meter.rows);
@@ -783,7 +912,8 @@ mod tests {
     }
 
     fn job(rows_total: u64) -> Job {
-        Job { items: [(books(), Item::new(rows_total))].into(), planned: true, ..Job::empty() }
+        let counted = Counted::Copied;
+        Job { items: [(books(), Item::new(rows_total))].into(), planned: true, counted, ..Job::empty() }
     }
 
     #[test]
@@ -822,6 +952,79 @@ mod tests {
         assert!(job.take(Event::Copied { collection: books(), rows: 25, bytes: 100 }, now).is_none());
         assert_eq!(job.rows_total(), 25);
         assert_eq!(job.summary(Lang::En, now), "0 of 1 collections, 25 of about 25 rows (100 %), 100 B");
+    }
+
+    #[test]
+    fn a_round_shows_the_rows_that_it_compares() {
+        let mut job = Job { counted: Counted::Compared, ..job(20) };
+        let now = Instant::now();
+        let enter = |phase| Event::Phase { collection: books(), phase };
+        let compared = |rows| Event::Compared { collection: books(), rows, bytes: 100, rows_total: 20 };
+        job.take(enter(Phase::Verifying), now);
+        let line = phase_line(Lang::En, &books(), &job.items[&books()], job.counted);
+        assert_eq!(line, "default.books: comparing, about 20 rows");
+        let line = phase_line(Lang::Zh, &books(), &job.items[&books()], job.counted);
+        assert_eq!(line, "default.books：比对中，约 20 行");
+        // As long as nothing is told, nothing is claimed to be at its beginning.
+        assert_eq!(job.summary(Lang::En, now), "0 of 1 collections");
+        job.take(compared(10), now);
+        // What is mended was compared before.
+        job.take(Event::Copied { collection: books(), rows: 3, bytes: 30 }, now);
+        assert!(
+            job.summary(Lang::En, now).starts_with("0 of 1 collections, 10 of about 20 rows (50 %), 100 B")
+        );
+        // The source shrank.
+        job.take(compared(5), now);
+        job.take(enter(Phase::Done), now);
+        assert_eq!(job.summary(Lang::En, now), "1 of 1 collections, 15 of about 15 rows (100 %), 200 B");
+        let line = phase_line(Lang::En, &books(), &job.items[&books()], job.counted);
+        assert_eq!(line, "default.books: done, 15 rows compared");
+    }
+
+    #[test]
+    fn a_round_that_copies_a_collection_first_begins_anew_with_comparing() {
+        let mut job = Job { counted: Counted::Compared, ..job(20) };
+        let now = Instant::now();
+        let enter = |phase| Event::Phase { collection: books(), phase };
+        job.take(enter(Phase::Copying), now);
+        job.take(Event::Copied { collection: books(), rows: 20, bytes: 100 }, now);
+        assert_eq!(job.meter.rows, 20);
+        job.take(enter(Phase::Verifying), now);
+        assert_eq!((job.meter.rows, job.items[&books()].meter.rows), (0, 0));
+        let later = now + Duration::from_secs(1);
+        job.take(Event::Compared { collection: books(), rows: 5, bytes: 50, rows_total: 20 }, later);
+        assert_eq!((job.meter.rows, job.meter.rates(later)), (5, (5.0, 50.0)));
+        // The source may have to be loaded anew in between.
+        job.take(enter(Phase::LoadingSource), later);
+        job.take(enter(Phase::Verifying), later);
+        assert_eq!(job.meter.rows, 5);
+    }
+
+    #[test]
+    fn a_job_that_goes_on_counts_as_its_round_does() {
+        let round = |kind, state| RoundRecord {
+            number: 2,
+            kind,
+            state,
+            options: "{}".to_owned(),
+            plan: None,
+            read_timestamp: None,
+            switch_intended: false,
+            begun_at: String::new(),
+            ended_at: None,
+            window: None,
+            report: None,
+        };
+        for (kind, state, counted) in [
+            (RoundKind::Warm, RoundState::Open, Counted::Copied),
+            (RoundKind::CatchUp, RoundState::Open, Counted::Compared),
+            (RoundKind::CutOver, RoundState::Open, Counted::Compared),
+            // A warm copy begins again.
+            (RoundKind::CatchUp, RoundState::Done, Counted::Copied),
+        ] {
+            assert_eq!(Counted::of_round(Some(&round(kind, state))), counted, "{kind:?} {state:?}");
+        }
+        assert_eq!(Counted::of_round(None), Counted::Copied);
     }
 
     #[test]
@@ -895,10 +1098,13 @@ mod tests {
     fn lines_of_phases_name_the_collection_and_its_rows() {
         let mut item = Item::new(15_000);
         item.phase = Phase::Copying;
-        assert_eq!(phase_line(Lang::En, &books(), &item), "default.books: copying, about 15,000 rows");
+        assert_eq!(
+            phase_line(Lang::En, &books(), &item, Counted::Copied),
+            "default.books: copying, about 15,000 rows"
+        );
         item.phase = Phase::Done;
         item.meter.add(15_001, 1);
-        assert_eq!(phase_line(Lang::Zh, &books(), &item), "default.books：完成，15,001 行");
+        assert_eq!(phase_line(Lang::Zh, &books(), &item, Counted::Copied), "default.books：完成，15,001 行");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use vecferry_migrate::{Code, Problem, database_problem, state_problem, store_problem};
 use vecferry_store::postgres::{PostgresStore, Settings, without_password};
-use vecferry_store::{JobId, Store, sqlite};
+use vecferry_store::{JobId, RoundRecord, Store, sqlite};
 
 use vecferry_words::Told;
 
@@ -42,6 +42,11 @@ pub(crate) fn directory(args: &StateArgs) -> Result<PathBuf, Problem> {
 /// The job whose ID begins with what is given.
 pub(crate) async fn job(store: &dyn Store, beginning: &str) -> Result<JobId, Problem> {
     store.find_job(beginning).await.map_err(|error| store_problem(store, beginning, &error))
+}
+
+/// The round of a job that was begun last; a job that copies in one go has none.
+pub(crate) async fn newest_round(store: &dyn Store, job_id: &JobId) -> Result<Option<RoundRecord>, Problem> {
+    store.round(job_id).await.map_err(|error| store_problem(store, job_id.as_str(), &error))
 }
 
 /// The platform's directory for what programs remember.

@@ -2,6 +2,7 @@
 //! [`vecferry_report::labels`], and of problems in the catalogue.
 
 use vecferry_migrate::Lang;
+use vecferry_migrate::report::{RoundKind, RoundState};
 use vecferry_report::labels::colon;
 use vecferry_sandbox::SetupStep;
 use vecferry_words::Told;
@@ -28,6 +29,18 @@ vecferry_words::sentences! {
     start_warm_question
         "Start to copy, while the application may continue writing? [y/N]"
         "开始复制？应用可以继续写入。[y/N]";
+    /// The question before a cut-over.
+    cut_over_question
+        "\
+Before a cut-over, all writers of the source must be stopped, and stay stopped until it has ended.
+Every row is compared. Rows on the target that the source does not have are removed.
+Then the aliases are set on the target, and the applications can switch to it.
+Are all writers stopped, and should the cut-over start? [y/N]"
+        "\
+切换之前必须停止对源集群的所有写入，并保持停止，直到切换结束。
+切换会比对每一行。目标集群上有而源集群没有的行将被删除。
+之后在目标集群上设置别名，应用即可切换到目标集群。
+是否已停止所有写入，并开始切换？[y/N]";
     /// The question before a repair.
     repair_question
         "Rows on the target that differ from the source will be overwritten or removed. Start? [y/N]"
@@ -64,6 +77,10 @@ vecferry_words::sentences! {
         "（凭证：请设置环境变量 VECFERRY_TARGET_TOKEN）";
     /// A job that is complete was to be resumed.
     nothing_to_resume "The job is already complete; this is its report." "任务已完成；以下是其报告。";
+    /// A job that is complete was to get a further round.
+    nothing_to_round
+        "The cut-over of the job is already complete, so there is nothing left to do; this is its report."
+        "任务已完成切换，无需再做任何操作；以下是其报告。";
     /// A job that is ready was to be resumed.
     at_rest
         "The job is READY, so there is nothing to resume; this is its report."
@@ -221,6 +238,54 @@ pub(crate) fn resume_hint(lang: Lang, job: &str) -> String {
         ),
         format!(
             "继续任务：vecferry resume {job}\n删除该任务在目标集群上创建的内容：vecferry cancel {job} --clean"
+        ),
+    )
+}
+
+/// How to continue a job whose newest round did not come to its end.
+pub(crate) fn round_hint(lang: Lang, job: &str, kind: RoundKind, state: RoundState) -> String {
+    let command = match kind {
+        RoundKind::Warm => return resume_hint(lang, job),
+        RoundKind::CatchUp => "catch-up",
+        RoundKind::CutOver => "cutover",
+    };
+    let next = match (state, kind) {
+        // It was canceled at rest, and comes to rest again.
+        (RoundState::Done, _) => return resume_hint(lang, job),
+        (RoundState::Open, RoundKind::CutOver) => lang.pick(
+            format!(
+                "To continue the cut-over, while all writers of the source are stopped: vecferry resume {job}\n\
+                 To let them go on, and bring the target up to date meanwhile: vecferry catch-up {job}"
+            ),
+            format!(
+                "在停止对源集群的所有写入的情况下继续切换：vecferry resume {job}\n\
+                 恢复写入，并在此期间更新目标集群：vecferry catch-up {job}"
+            ),
+        ),
+        (RoundState::Open, RoundKind::Warm | RoundKind::CatchUp) => lang.pick(
+            format!("To continue the catch-up: vecferry resume {job}"),
+            format!("继续更新：vecferry resume {job}"),
+        ),
+        (RoundState::Failed, _) => lang.pick(
+            format!("To try again: vecferry {command} {job}"),
+            format!("再次尝试：vecferry {command} {job}"),
+        ),
+    };
+    format!("{next}\n{}", clean_hint(lang, job))
+}
+
+/// What to do with a job that is ready.
+pub(crate) fn ready_hint(lang: Lang, job: &str) -> String {
+    lang.pick(
+        format!(
+            "To bring the target up to date while the application writes: vecferry catch-up {job}\n\
+             To end the job, once all writers of the source are stopped: vecferry cutover {job}\n\
+             To give it up, and remove what it created on the target: vecferry cancel {job} --clean"
+        ),
+        format!(
+            "在应用继续写入时更新目标集群：vecferry catch-up {job}\n\
+             停止对源集群的所有写入后，完成切换：vecferry cutover {job}\n\
+             放弃任务，并删除其在目标集群上创建的内容：vecferry cancel {job} --clean"
         ),
     )
 }
@@ -400,4 +465,30 @@ pub(crate) fn no_command(lang: Lang, commands: &str) -> String {
         format!("no command given (commands: {commands})"),
         format!("未指定命令（可用命令：{commands}）"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_next_depends_on_the_round() {
+        let hint = |lang, kind, state| round_hint(lang, "j", kind, state);
+        let (open, failed, done) = (RoundState::Open, RoundState::Failed, RoundState::Done);
+        for (kind, state, commands) in [
+            (RoundKind::Warm, open, &["resume j"][..]),
+            (RoundKind::CatchUp, open, &["resume j"]),
+            (RoundKind::CutOver, open, &["resume j", "catch-up j"]),
+            (RoundKind::CatchUp, failed, &["catch-up j"]),
+            (RoundKind::CutOver, failed, &["cutover j"]),
+            (RoundKind::CutOver, done, &["resume j"]),
+        ] {
+            for lang in [Lang::En, Lang::Zh] {
+                let hint = hint(lang, kind, state);
+                let named: Vec<_> = hint.lines().filter_map(|line| line.split_once("vecferry ")).collect();
+                let named: Vec<_> = named.into_iter().map(|(_, command)| command).collect();
+                assert_eq!(named, [commands, &["cancel j --clean"]].concat(), "{kind:?} {state:?}");
+            }
+        }
+    }
 }

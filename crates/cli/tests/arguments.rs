@@ -93,6 +93,69 @@ fn help_speaks_chinese() {
 }
 
 #[test]
+fn help_says_what_rounds_do_only_if_asked() {
+    for (command, more) in [("catch-up", &[][..]), ("cutover", &["Start without confirmation"][..])] {
+        let help = run(&[command, "--help"]);
+        assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+        for says in [
+            "Usage: vecferry",
+            "--accept-dropped",
+            "Remove collections from the target that the source dropped since",
+            "--recopy",
+            "They are removed from the target first",
+            "--overwrite-target",
+            "Remove rows that others wrote to the target",
+            "--max-rate",
+            "--source-token",
+            "--target-ca",
+            "--state-dir",
+        ]
+        .iter()
+        .chain(more)
+        {
+            assert!(help.stdout.contains(says), "{command}: `{says}` is not in {}", help.stdout);
+        }
+        assert!(!help.stdout.contains("--by-workers"), "{}", help.stdout);
+        let chinese = run(&[command, "--help", "--lang", "zh"]);
+        let of_command = format!("用法：vecferry {command} [OPTIONS] <JOB>");
+        for says in
+            [&of_command, "源集群此后已删除的 Collection", "其他程序写入目标集群的行", "重新复制源集群"]
+        {
+            assert!(chinese.stdout.contains(says), "{command}: `{says}` is not in {}", chinese.stdout);
+        }
+        assert!(!chinese.stdout.contains("Without it"), "{}", chinese.stdout);
+    }
+    assert!(!run(&["catch-up", "--help"]).stdout.contains("--yes"));
+}
+
+#[test]
+fn rounds_take_a_job_and_nothing_else() {
+    for (arguments, says) in [
+        (&["cutover"][..], "<JOB>"),
+        (&["catch-up"], "<JOB>"),
+        (&["catch-up", "01", "--yes"], "unexpected argument '--yes'"),
+        (&["cutover", "01", "02"], "unexpected argument '02'"),
+        (&["cutover", "01", "--recopy", "--recopy"], "--recopy"),
+        (&["cutover", "01", "--collection", "books"], "unexpected argument '--collection'"),
+    ] {
+        let ended = run(arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("VF-0001") && ended.stderr.contains(says), "{}", ended.stderr);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().to_string_lossy();
+    let of_job = |command, more: &[&str]| run(&[&[command, "01", "--state-dir", &dir], more].concat());
+    for command in ["catch-up", "cutover"] {
+        let ended = of_job(command, &["--max-rate", "quick"]);
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("`quick`"), "{}", ended.stderr);
+        let ended = of_job(command, &[]);
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("error[VF-0007]: no such job"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn help_names_variables_but_never_their_values() {
     let help = ended(vecferry(&["migrate", "--help"]).env("VECFERRY_SOURCE_TOKEN", "root:hunter2"));
     assert!(help.stdout.contains("VECFERRY_SOURCE_TOKEN") && help.stdout.contains("VECFERRY_TARGET_TOKEN"));

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use vecferry_milvus::proto::common::Status;
 use vecferry_testkit::stand_in::generate::plain;
-use vecferry_testkit::stand_in::{Key, Options, Version};
+use vecferry_testkit::stand_in::{Interference, Key, Options, Version};
 use vecferry_testkit::{StandIn, english_in};
 
 struct Ended {
@@ -117,6 +118,123 @@ fn a_warm_copy_ends_ready_and_says_what_is_left_to_do() {
     assert_eq!(target.writes(), writes);
     let cleaned = run(state.path(), &["cancel", job, "--clean"]);
     assert_eq!((cleaned.code, target.names("default").0.len()), (Some(0), 0), "{}", cleaned.stderr);
+}
+
+/// The job that was begun last.
+fn newest(state: &Path) -> String {
+    let listed = run(state, &["jobs", "--json"]).json();
+    listed[0]["job_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_ready_job_says_what_may_come_next() {
+    let (source, target) = servers();
+    let state = tempfile::tempdir().unwrap();
+    let (from, to) = (source.uri(), target.uri());
+    let ended = run(state.path(), &["migrate", "--warm", "--yes", "--source", &from, "--target", &to]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let (job, record) = (newest(state.path()), format!("--state-dir {}", state.path().display()));
+    assert!(
+        ended.stdout.contains(&format!("`vecferry catch-up {record} {job}` brings the target up to date")),
+        "{}",
+        ended.stdout
+    );
+    for (command, job) in [(&["status", &job][..], job.as_str()), (&["jobs"], "JOB")] {
+        let shown = run(state.path(), command);
+        for next in ["catch-up", "cutover"] {
+            let says = format!("vecferry {next} {record} {job}\n");
+            assert!(shown.stderr.contains(&says), "`{says}` is not in {}", shown.stderr);
+        }
+        let chinese = run(state.path(), &[command, &["--lang", "zh"]].concat());
+        assert!(chinese.stderr.contains("停止对源集群的所有写入后，完成切换"), "{}", chinese.stderr);
+    }
+    let canceled = run(state.path(), &["cancel", &job]);
+    assert_eq!(canceled.code, Some(0), "{}", canceled.stderr);
+    let shown = run(state.path(), &["status", &job]);
+    assert!(
+        shown.stderr.contains("vecferry resume") && !shown.stderr.contains("cutover"),
+        "{}",
+        shown.stderr
+    );
+}
+
+#[test]
+fn a_cut_over_does_not_begin_before_somebody_says_that_writers_are_stopped() {
+    let (source, target) = servers();
+    let state = tempfile::tempdir().unwrap();
+    let (from, to) = (source.uri(), target.uri());
+    let ended = run(state.path(), &["migrate", "--warm", "--yes", "--source", &from, "--target", &to]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let (job, writes) = (newest(state.path()), target.writes());
+    // Nobody can be asked here; the beginning of an ID is enough.
+    for more in [&[][..], &["--json"], &["--overwrite-target", "--recopy", "--accept-dropped"]] {
+        let ended = run(state.path(), &[&["cutover", &job[..30]], more].concat());
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("VF-0003") && ended.stderr.contains("add --yes"), "{}", ended.stderr);
+    }
+    let chinese = run(state.path(), &["cutover", &job, "--lang", "zh"]);
+    assert!(chinese.stderr.contains("错误[VF-0003]：无法请求确认"), "{}", chinese.stderr);
+    let listed = run(state.path(), &["jobs", "--json"]).json();
+    assert_eq!((&listed[0]["state"], target.writes()), (&"READY".into(), writes));
+}
+
+#[test]
+fn a_job_without_a_warm_copy_has_no_further_rounds() {
+    let (source, target) = servers();
+    let state = tempfile::tempdir().unwrap();
+    let (from, to) = (source.uri(), target.uri());
+    let ended = run(state.path(), &["migrate", "--yes", "--source", &from, "--target", &to]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let (job, writes) = (newest(state.path()), target.writes());
+    for round in [&["catch-up", &job][..], &["cutover", &job], &["cutover", &job, "--yes"]] {
+        let ended = run(state.path(), round);
+        assert_eq!(ended.code, Some(3), "{round:?}: {}", ended.stderr);
+        let says = format!("error[VF-0242]: job {job} copies in one downtime window");
+        assert!(ended.stderr.contains(&says), "`{says}` is not in {}", ended.stderr);
+        assert!(ended.stderr.contains("vecferry migrate --warm"), "{}", ended.stderr);
+        let chinese = run(state.path(), &[round, &["--lang", "zh"]].concat());
+        assert!(chinese.stderr.contains("错误[VF-0242]：任务"), "{}", chinese.stderr);
+    }
+    assert_eq!(target.writes(), writes);
+}
+
+#[test]
+fn a_warm_copy_that_is_not_complete_is_completed_first() {
+    let (source, target) = servers();
+    let state = tempfile::tempdir().unwrap();
+    let (from, to) = (source.uri(), target.uri());
+    target.interfere(|seen| {
+        // Not that of a collection which only tries what the target allows.
+        let is_of_books = seen.message.windows(5).any(|part| part == b"books");
+        match seen.method == "CreateIndex" && is_of_books {
+            true => Interference::Refused(Status {
+                code: 1100,
+                reason: "no such index".to_owned(),
+                ..Status::default()
+            }),
+            false => Interference::None,
+        }
+    });
+    let ended = run(state.path(), &["migrate", "--warm", "--yes", "--source", &from, "--target", &to]);
+    assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+    assert!(ended.stderr.contains("To continue: vecferry resume"), "{}", ended.stderr);
+    target.interfere_no_more();
+    let (job, writes) = (newest(state.path()), target.writes());
+    for round in [&["catch-up", &job][..], &["cutover", &job], &["cutover", &job, "--yes"]] {
+        let ended = run(state.path(), round);
+        assert_eq!(ended.code, Some(3), "{round:?}: {}", ended.stderr);
+        let says = format!("error[VF-0243]: the warm copy of job {job} is not complete");
+        assert!(ended.stderr.contains(&says), "`{says}` is not in {}", ended.stderr);
+        let way_out = format!("vecferry resume --state-dir {} {job}", state.path().display());
+        assert!(ended.stderr.contains(&way_out), "`{way_out}` is not in {}", ended.stderr);
+        let chinese = run(state.path(), &[round, &["--lang", "zh"]].concat());
+        assert!(chinese.stderr.contains("错误[VF-0243]：任务"), "{}", chinese.stderr);
+    }
+    assert_eq!(target.writes(), writes);
+    let shown = run(state.path(), &["status", &job]);
+    assert!(shown.stderr.contains("To continue: vecferry resume"), "{}", shown.stderr);
+    let resumed = run(state.path(), &["resume", &job, "--json"]);
+    assert_eq!(resumed.json()["report"]["state"], "READY", "{}", resumed.stderr);
 }
 
 #[test]

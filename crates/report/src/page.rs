@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 
 use askama::Template;
 use vecferry_migrate::event::Phase;
-use vecferry_migrate::report::{CollectionReport, PartitionReport, RoundReport, Verification};
+use vecferry_migrate::report::{CollectionReport, JobKind, PartitionReport, RoundReport, Verification};
 use vecferry_migrate::{Change, JobState, Report, VerifyLevel};
 use vecferry_words::{Code, Exit, Lang, Problem};
 
@@ -175,10 +175,14 @@ struct Round {
     time: String,
     rows: String,
     size: String,
+    /// What it found, and the downtime window that it was.
+    more: Vec<String>,
 }
 
 impl Round {
-    fn new(lang: Lang, round: &RoundReport) -> Self {
+    fn new(t: &Labels, lang: Lang, round: &RoundReport) -> Self {
+        let window =
+            round.window_seconds.map(|time| format!("{}{}{}", t.window, t.colon, figures::seconds(time)));
         Self {
             number: round.number,
             kind: labels::round_kind(lang, round.kind),
@@ -187,6 +191,7 @@ impl Round {
             time: figures::seconds(round.seconds),
             rows: figures::count(round.rows),
             size: figures::size(round.bytes),
+            more: phrases::round_found(lang, round).into_iter().chain(window).collect(),
         }
     }
 }
@@ -238,6 +243,8 @@ struct Collection {
     aliases: String,
     load_state: &'static str,
     proof: Option<Proof>,
+    /// What the last round found to differ.
+    found: Option<String>,
     partitions: Vec<Partition>,
     more_partitions: Option<Partition>,
     changes: Vec<Change>,
@@ -315,7 +322,7 @@ impl Page {
             problems: troubles(lang, &report.problems),
             warnings: troubles(lang, &report.warnings),
             steps: steps(t, lang, report, done, record),
-            rounds: report.rounds.iter().map(|round| Round::new(lang, round)).collect(),
+            rounds: report.rounds.iter().map(|round| Round::new(t, lang, round)).collect(),
             charts: charts(t, lang, report),
             rbac: report.rbac.as_ref().map(|rbac| {
                 let RbacText { numbers, passwords, lists } = RbacText::of_report(lang, rbac);
@@ -362,6 +369,7 @@ impl Collection {
                 (false, false) => t.not_there,
             },
             proof: collection.verification.as_ref().map(Proof::new),
+            found: phrases::collection_found(lang, report, collection),
             partitions,
             more_partitions,
             changes: collection
@@ -508,7 +516,7 @@ fn meaning(lang: Lang, report: &Report, done: usize) -> Vec<String> {
         JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Failed => {
             vec![texts::broken(lang), complete()]
         }
-        JobState::Ready => vec![texts::ready(lang)],
+        JobState::Ready => std::iter::once(texts::ready(lang)).chain(phrases::apart(lang, report)).collect(),
         JobState::Canceled => vec![texts::canceled(lang), complete()],
     }
 }
@@ -520,6 +528,7 @@ fn steps(t: &Labels, lang: Lang, report: &Report, done: usize, record: Option<&s
         let mut steps = vec![say(t.stay)];
         if report.state == JobState::Ready {
             let target = clean(&report.target.address);
+            steps.push(say(&phrases::before_window(lang, report.job_id.as_str())));
             steps.extend(
                 phrases::checklist(lang, report.job_id.as_str(), &target).iter().map(|step| say(step)),
             );
@@ -567,7 +576,11 @@ fn steps(t: &Labels, lang: Lang, report: &Report, done: usize, record: Option<&s
         }
         steps.push(say(&text));
     }
-    steps.extend([say(t.switch), say(t.keep_source)]);
+    steps.push(say(t.switch));
+    if report.kind == JobKind::Warm {
+        steps.push(say(t.resume_writes));
+    }
+    steps.push(say(t.keep_source));
     steps
 }
 

@@ -1,7 +1,7 @@
 //! Parts of plans and reports in words, for a cell or a line.
 
 use vecferry_migrate::event::Phase;
-use vecferry_migrate::report::{CollectionReport, PaceReport, RoundReport};
+use vecferry_migrate::report::{CaughtUp, CollectionReport, PaceReport, RoundReport, RoundState};
 use vecferry_migrate::{JobState, Report, VerifyLevel};
 use vecferry_milvus::CollectionName;
 use vecferry_words::Lang;
@@ -89,9 +89,108 @@ pub fn round(lang: Lang, round: &RoundReport) -> String {
     let (kind, state) = (labels::round_kind(lang, round.kind), labels::round_state(lang, round.state));
     let (rows, size) = (labels::some_rows(lang, round.rows), figures::size(round.bytes));
     let (number, time) = (round.number, figures::seconds(round.seconds));
+    let window = round.window_seconds.map(figures::seconds);
+    let of_window = |text: &str| window.as_deref().map(|time| format!("{text} {time}")).unwrap_or_default();
     lang.pick(
-        format!("Round {number}, {kind}: {state}, {rows} written ({size}) in {time}"),
-        format!("第 {number} 轮（{kind}）：{state}，写入 {rows}（{size}），用时 {time}"),
+        format!(
+            "Round {number}, {kind}: {state}, {rows} written ({size}) in {time}{}",
+            of_window(", downtime window")
+        ),
+        format!(
+            "第 {number} 轮（{kind}）：{state}，写入 {rows}（{size}），用时 {time}{}",
+            of_window("，停机窗口")
+        ),
+    )
+}
+
+/// How far source and target were apart, as a round found it, if it compared them.
+pub fn round_found(lang: Lang, round: &RoundReport) -> Option<String> {
+    round.caught_up.as_ref().map(|found| caught_up(lang, found, round.state == RoundState::Done))
+}
+
+/// The same of a collection. It may be that not all of it could be made equal; then a problem names it.
+pub fn collection_found(lang: Lang, report: &Report, collection: &CollectionReport) -> Option<String> {
+    let is_equal = collection.phase == Phase::Done && codes_of(report, &collection.source_name()).is_empty();
+    collection.caught_up.as_ref().map(|found| caught_up(lang, found, is_equal))
+}
+
+fn caught_up(lang: Lang, found: &CaughtUp, is_equal: bool) -> String {
+    let compared = labels::rows_compared(lang, found.rows_compared);
+    let count = figures::count;
+    let (missing, changed, extra) =
+        (count(found.rows_missing), count(found.rows_changed), count(found.rows_extra));
+    let total = match found.rows_differing() {
+        0 => return format!("{compared}{}", lang.pick(", none differed", "，未发现差异")),
+        total => count(total),
+    };
+    let equal = if is_equal { lang.pick("; made equal", "；已修正一致") } else { "" };
+    lang.pick(
+        format!("{compared}: {missing} missing, {changed} changed, {extra} extra ({total} in total){equal}"),
+        format!("{compared}：缺失 {missing} 行，改变 {changed} 行，多余 {extra} 行（共 {total} 行）{equal}"),
+    )
+}
+
+/// Of a job that is ready after a catch-up: how far source and target were apart, for whoever decides on another one.
+pub fn apart(lang: Lang, report: &Report) -> Option<String> {
+    let mut compared =
+        report.rounds.iter().rev().filter_map(|round| Some((round, round.caught_up.as_ref()?)));
+    let (last, found) = compared.next()?;
+    let is_newest = report.rounds.last().is_some_and(|round| round.number == last.number);
+    if report.state != JobState::Ready || !is_newest || last.state != RoundState::Done {
+        return None;
+    }
+    let rows = found.rows_differing();
+    if rows == 0 {
+        return Some(
+            lang.pick(
+                "The last catch-up found no differences: another one hardly shortens the downtime window."
+                    .to_owned(),
+                "上一轮更新未发现差异，再次更新几乎不会缩短停机窗口。".to_owned(),
+            ),
+        );
+    }
+    let (rows, time) = (labels::some_rows(lang, rows), figures::seconds(last.seconds));
+    let before = compared.next().map(|(_, found)| figures::count(found.rows_differing()));
+    let of_before = |text: &str| before.as_deref().map(|rows| format!("{text}{rows}")).unwrap_or_default();
+    Some(lang.pick(
+        format!(
+            "Source and target were {rows} apart at the last catch-up ({time}{}). Another one shortens the downtime \
+             window if that number still falls.",
+            of_before("; at the one before: ")
+        ),
+        format!(
+            "上一轮更新时源集群与目标集群相差 {rows}（用时 {time}{}）。如果该数字仍在下降，再次更新可缩短停机窗口。",
+            of_before("；再上一轮：")
+        ),
+    ))
+}
+
+/// What a person may do with a job that is ready, before the downtime window.
+pub fn before_window(lang: Lang, job: &str) -> String {
+    lang.pick(
+        format!(
+            "While the applications still write, `vecferry catch-up {job}` brings the target up to date, as often as you \
+             like: the downtime window gets shorter."
+        ),
+        format!(
+            "在应用继续写入期间，可多次运行 `vecferry catch-up {job}` 更新目标集群，以缩短停机窗口。"
+        ),
+    )
+}
+
+/// What is left of that once the job was cut over.
+pub fn checklist_after(lang: Lang, target: &str) -> [String; 3] {
+    lang.pick(
+        [
+            format!("Switch reads and writes to {target}."),
+            "Let the writers continue, on the target.".to_owned(),
+            "Keep the source until you are sure.".to_owned(),
+        ],
+        [
+            format!("将读写切换到 {target}。"),
+            "在目标集群上恢复写入。".to_owned(),
+            "确认无误之前，请保留源集群。".to_owned(),
+        ],
     )
 }
 

@@ -4,11 +4,12 @@
 pub const COLLECTIONS_MAX: usize = 10;
 
 /// Commands that need to know where the job that they are about is recorded.
-const COMMANDS_ABOUT_JOBS: [&str; 9] = [
+const COMMANDS_ABOUT_JOBS: [&str; 10] = [
     "vecferry jobs",
     "vecferry status",
     "vecferry resume",
     "vecferry rate",
+    "vecferry catch-up",
     "vecferry cutover",
     "vecferry cancel",
     "vecferry report",
@@ -64,13 +65,13 @@ mod tests {
     #[test]
     fn commands_about_jobs_name_their_directory() {
         let text = "run `vecferry resume j`, `vecferry load --job j`, `vecferry load --target t`, \
-                    `vecferry jobs` or `vecferry migrate`: vecferry cancel j --clean";
+                    `vecferry jobs` or `vecferry migrate`: vecferry cancel j --clean; vecferry catch-up j";
         assert_eq!(with_record(text, None), text);
         assert_eq!(
             with_record(text, Some(" --state-dir '/a b'")),
             "run `vecferry resume --state-dir '/a b' j`, `vecferry load --state-dir '/a b' --job j`, \
              `vecferry load --target t`, `vecferry jobs --state-dir '/a b'` or `vecferry migrate`: \
-             vecferry cancel --state-dir '/a b' j --clean"
+             vecferry cancel --state-dir '/a b' j --clean; vecferry catch-up --state-dir '/a b' j"
         );
         assert_eq!(with_record("vecferry resumed", Some(" --store a")), "vecferry resumed");
         assert_eq!(with_record("vecferry", Some(" --store a")), "vecferry");

@@ -13,6 +13,7 @@ use vecferry_words::Told;
 
 use crate::commands::migrate;
 use crate::output::{Output, Style};
+use crate::progress::Counted;
 use crate::signals::Signals;
 use crate::text;
 
@@ -115,7 +116,7 @@ async fn migrate_sample(output: &Output, signals: &mut Signals, sandbox: &Sandbo
         Ok(store) => store,
         Err(problem) => return output.refuse(&[problem]),
     };
-    match migrate::carry_out(output, signals, migration, &store).await {
+    match migrate::carry_out(output, signals, migration, &store, Counted::Copied).await {
         Ok(report) => {
             migrate::finish(output, &report, None);
             report.exit()

@@ -46,6 +46,9 @@ pub(crate) async fn list(output: &Output, args: &JobsArgs) -> Exit {
                 .lines(output.result_columns())
                 .iter()
                 .for_each(|line| output.result(line));
+            if jobs.iter().any(|job| job.state == JobState::Ready) {
+                output.note(&output.commands(&text::ready_hint(output.lang, "JOB")));
+            }
         }
         Ok(())
     };
@@ -111,12 +114,38 @@ pub(crate) async fn status(output: &Output, args: &JobName) -> Exit {
         }
         pace_lines(output, &job).iter().for_each(|line| output.result(line));
         status.warnings.iter().for_each(|warning| output.result(&warning.what(output.lang)));
-        if !job.live && !matches!(job.state, JobState::Ready | JobState::Successful) {
-            output.note(&output.commands(&text::resume_hint(output.lang, job.job_id.as_str())));
+        if !job.live
+            && let Some(hint) = next_steps(output, &*store, &job).await?
+        {
+            output.note(&output.commands(&hint));
         }
         Ok(())
     };
     shown(output, result.await)
+}
+
+/// What a person may do with a job that no process runs.
+async fn next_steps(
+    output: &Output,
+    store: &dyn Store,
+    job: &JobSummary,
+) -> Result<Option<String>, Vec<Problem>> {
+    let (lang, job_id) = (output.lang, job.job_id.as_str());
+    Ok(match job.state {
+        JobState::Successful => None,
+        JobState::Ready => Some(text::ready_hint(lang, job_id)),
+        JobState::Pending
+        | JobState::InProgress
+        | JobState::Canceling
+        | JobState::Failed
+        | JobState::Canceled => {
+            let newest = state::newest_round(store, &job.job_id).await.map_err(|problem| vec![problem])?;
+            Some(match newest {
+                Some(round) => text::round_hint(lang, job_id, round.kind, round.state),
+                None => text::resume_hint(lang, job_id),
+            })
+        }
+    })
 }
 
 /// How fast a job may go, and what it waits for.

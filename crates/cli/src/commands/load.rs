@@ -29,7 +29,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &LoadArgs)
         Some(Err(problems)) => return output.refuse(&problems),
         None => return Exit::Canceled,
     };
-    let progress = Progress::start(output, None);
+    let progress = Progress::start(output);
     let cancel = CancellationToken::new();
     let work = Box::pin(load(request, Arc::new(progress.listener()), cancel.clone()));
     let result = signals.cancelable(&cancel, || progress.note(text::ending(output.lang)), work).await;

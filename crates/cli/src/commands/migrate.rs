@@ -26,7 +26,7 @@ use crate::args::{
 use crate::connection::{both, endpoint, reach};
 use crate::output::{Output, Style};
 use crate::present::Place;
-use crate::progress::Progress;
+use crate::progress::{Counted, Progress};
 use crate::signals::Signals;
 use crate::text::{self, Severity};
 use crate::{present, state};
@@ -124,7 +124,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &MigrateAr
         }
     }
     let migration = by_workers(&args.pace, migration, &store);
-    match carry_out(output, signals, migration, &store).await {
+    match carry_out(output, signals, migration, &store, Counted::Copied).await {
         Ok(report) => {
             finish(output, &report, Some((&target, &files)));
             report.exit()
@@ -206,7 +206,7 @@ struct DryRun<'a> {
 
 /// Reads everything and writes nothing.
 async fn dry_run(output: &Output, signals: &mut Signals, migration: &Migration) -> Exit {
-    let progress = Progress::start(output, Some(migration.plan()));
+    let progress = Progress::of_plan(output, migration.plan(), Counted::Copied);
     let cancel = CancellationToken::new();
     let work = Box::pin(migration.dry_run(Arc::new(progress.listener()), cancel.clone()));
     let result = signals.cancelable(&cancel, || progress.note(text::ending(output.lang)), work).await;
@@ -429,7 +429,12 @@ pub(crate) fn rbac(args: &RbacArgs, state_dir: &Path) -> Result<Option<RbacReque
 
 /// The limit that is asked for, if one is; `none` asks for no limit.
 pub(crate) fn max_rate(args: &PaceArgs) -> Result<Option<Option<MaxRate>>, Vec<Problem>> {
-    args.max_rate.as_deref().map(MaxRate::parse).transpose().map_err(|problem| vec![problem])
+    rate(args.max_rate.as_deref())
+}
+
+/// The same of the value of `--max-rate`.
+pub(crate) fn rate(text: Option<&str>) -> Result<Option<Option<MaxRate>>, Vec<Problem>> {
+    text.map(MaxRate::parse).transpose().map_err(|problem| vec![problem])
 }
 
 /// Has the splits copied by other processes, if that is asked for.
@@ -529,8 +534,9 @@ pub(crate) async fn carry_out(
     signals: &mut Signals,
     migration: Migration,
     store: &Arc<dyn Store>,
+    counted: Counted,
 ) -> Result<Report, Exit> {
-    let progress = Progress::start(output, Some(migration.plan()));
+    let progress = Progress::of_plan(output, migration.plan(), counted);
     let cancel = CancellationToken::new();
     let work = Box::pin(migration.run(store, Arc::new(progress.listener()), cancel.clone()));
     let report = signals.cancelable(&cancel, || progress.note(text::ending(output.lang)), work).await;
@@ -557,7 +563,12 @@ pub(crate) fn finish(output: &Output, report: &Report, load_with: Option<(&Endpo
         present::migration(output, report, load_with);
     }
     if !matches!(report.state, JobState::Ready | JobState::Successful) && load_with.is_some() {
-        output.note(&output.commands(&text::resume_hint(output.lang, report.job_id.as_str())));
+        let (lang, job) = (output.lang, report.job_id.as_str());
+        let hint = match report.rounds.last() {
+            Some(round) => text::round_hint(lang, job, round.kind, round.state),
+            None => text::resume_hint(lang, job),
+        };
+        output.note(&output.commands(&hint));
     }
 }
 

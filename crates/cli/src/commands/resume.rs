@@ -8,7 +8,7 @@ use super::migrate::{by_workers, carry_out, finish, max_rate};
 use crate::args::{ResumeArgs, SourceAccess, TargetAccess};
 use crate::connection::{both, endpoint};
 use crate::output::{Output, Style};
-use crate::progress::Progress;
+use crate::progress::{Counted, Progress};
 use crate::signals::Signals;
 use crate::{state, text};
 
@@ -52,8 +52,12 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &ResumeArg
             if let Some(max_rate) = max_rate {
                 migration.set_max_rate(max_rate);
             }
+            let counted = match state::newest_round(&*store, &job_id).await {
+                Ok(round) => Counted::of_round(round.as_ref()),
+                Err(problem) => return output.refuse(&[problem]),
+            };
             let migration = by_workers(&args.pace, *migration, &store);
-            match carry_out(output, signals, migration, &store).await {
+            match carry_out(output, signals, migration, &store, counted).await {
                 Ok(report) => report,
                 Err(exit) => return exit,
             }

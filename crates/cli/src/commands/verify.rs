@@ -30,7 +30,7 @@ pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &VerifyArg
     {
         return exit;
     }
-    let progress = Progress::start(output, None);
+    let progress = Progress::start(output);
     let cancel = CancellationToken::new();
     let work = Box::pin(verify(request, Arc::new(progress.listener()), cancel.clone()));
     let result = signals.cancelable(&cancel, || progress.note(text::ending(output.lang)), work).await;

@@ -14,7 +14,7 @@ use crate::{state, text};
 
 /// Copies until no attempt of the job is under way any more.
 pub(crate) async fn run(output: &Output, signals: &mut Signals, args: &WorkerArgs) -> Exit {
-    let progress = Progress::start(output, None);
+    let progress = Progress::start(output);
     let cancel = CancellationToken::new();
     let work = Box::pin(work(args, Arc::new(progress.listener()), cancel.clone()));
     let worked = signals.cancelable(&cancel, || progress.note(text::ending(output.lang)), work).await;

@@ -23,6 +23,11 @@ pub fn some_rows(lang: Lang, rows: u64) -> String {
     lang.pick(format!("{number} {noun}"), format!("{number} 行"))
 }
 
+/// `12 rows compared`
+pub fn rows_compared(lang: Lang, rows: u64) -> String {
+    lang.pick(format!("{} compared", some_rows(lang, rows)), format!("已比对 {}", some_rows(lang, rows)))
+}
+
 /// `3 collections`
 pub fn some_collections(lang: Lang, collections: usize) -> String {
     let noun = if collections == 1 { "collection" } else { "collections" };

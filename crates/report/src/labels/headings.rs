@@ -6,6 +6,8 @@ vecferry_words::sentences! {
     collection "collection" "Collection";
     /// Heading of what is left to be done once a job is ready.
     checklist "To switch" "切换步骤";
+    /// Heading of what the newest round found to differ, by collection.
+    differences_found "Differences that the last round found" "最近一轮发现的差异";
     /// Name of a column.
     collections "collections" "Collection 数";
     /// Name of a column.

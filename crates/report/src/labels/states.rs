@@ -89,6 +89,22 @@ pub fn phase(lang: Lang, phase: Phase) -> &'static str {
     }
 }
 
+/// A step of a collection in a round that compares while the source may change: that verifies nothing.
+pub fn phase_of_round(lang: Lang, step: Phase) -> &'static str {
+    match step {
+        Phase::Verifying => lang.pick("comparing", "比对中"),
+        Phase::Waiting
+        | Phase::LoadingSource
+        | Phase::Creating
+        | Phase::Copying
+        | Phase::Flushing
+        | Phase::Indexing
+        | Phase::Done
+        | Phase::Failed
+        | Phase::Canceled => phase(lang, step),
+    }
+}
+
 /// How far an index is built.
 pub fn index_state(lang: Lang, index: &IndexReport) -> String {
     let percent = index.built_percent();

@@ -4,7 +4,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use vecferry_migrate::event::Bottleneck;
 use vecferry_migrate::report::{
-    Evidence, IndexReport, JobKind, PaceReport, RoundKind, RoundState, WaitReport,
+    CaughtUp, Evidence, IndexReport, JobKind, PaceReport, RoundKind, RoundState, WaitReport,
 };
 
 use super::*;
@@ -552,6 +552,144 @@ fn a_job_that_is_ready_claims_nothing_and_says_what_comes_next() {
         assert!(!page.contains("<tr class=\"good\">") && !page.contains("vecferry load"));
     }
     assert_eq!(Verdict::of(&ready(), Lang::En).tone, "caution");
+    assert_eq!(Verdict::of(&ready(), Lang::En).meaning.len(), 1);
     let plain = html(&successful(), Lang::En, None);
     assert!(!plain.contains("id=\"rounds\""));
+}
+
+/// A round behind the warm copy, and what it found.
+fn later(number: u64, kind: RoundKind, [missing, changed, extra]: [u64; 3]) -> RoundReport {
+    let found = CaughtUp {
+        rows_compared: 1_302_311,
+        bytes_read: 8_000_000_000,
+        rows_missing: missing,
+        rows_changed: changed,
+        rows_extra: extra,
+    };
+    RoundReport {
+        number,
+        kind,
+        seconds: 42.0,
+        rows: missing + changed,
+        caught_up: Some(found),
+        window_seconds: (kind == RoundKind::CutOver).then_some(48.0),
+        ..ready().rounds[0].clone()
+    }
+}
+
+fn caught_up(rounds: Vec<RoundReport>) -> Report {
+    let mut report = ready();
+    report.collections[0].caught_up = rounds.last().and_then(|round| round.caught_up);
+    report.rounds.extend(rounds);
+    report
+}
+
+#[test]
+fn a_catch_up_says_how_far_both_sides_were_apart() {
+    let record = Some(" --state-dir d");
+    let first = caught_up(vec![later(2, RoundKind::CatchUp, [5000, 300, 1])]);
+    let second = caught_up(vec![
+        later(2, RoundKind::CatchUp, [5000, 300, 1]),
+        later(3, RoundKind::CatchUp, [12, 3, 1]),
+    ]);
+    let equal = caught_up(vec![later(2, RoundKind::CatchUp, [0; 3])]);
+    for (report, lang, says) in [
+        (
+            &first,
+            Lang::En,
+            &[
+                "Source and target were 5,301 rows apart at the last catch-up (42.0 s).",
+                "1,302,311 rows compared: 5,000 missing, 300 changed, 1 extra (5,301 in total); made equal",
+            ][..],
+        ),
+        (&first, Lang::Zh, &["上一轮更新时源集群与目标集群相差 5,301 行（用时 42.0 s）。"]),
+        (
+            &second,
+            Lang::En,
+            &[
+                "Source and target were 16 rows apart at the last catch-up (42.0 s; at the one before: 5,301).",
+                "5,000 missing, 300 changed, 1 extra",
+                "12 missing, 3 changed, 1 extra (16 in total); made equal",
+            ],
+        ),
+        (
+            &second,
+            Lang::Zh,
+            &[
+                "（用时 42.0 s；再上一轮：5,301）",
+                "已比对 1,302,311 行：缺失 12 行，改变 3 行，多余 1 行（共 16 行）；已修正一致",
+            ],
+        ),
+        (
+            &equal,
+            Lang::En,
+            &["The last catch-up found no differences", "1,302,311 rows compared, none differed"],
+        ),
+        (&equal, Lang::Zh, &["上一轮更新未发现差异", "已比对 1,302,311 行，未发现差异"]),
+    ] {
+        let page = html(report, lang, record);
+        for says in says {
+            assert!(page.contains(says), "{says} is missing");
+        }
+        let command = "<code>vecferry catch-up --state-dir d 01985a3f-77c2-7d10-9a5e-3c1f0b6d2a44</code>";
+        assert!(page.contains(command));
+        assert!(!page.contains("Downtime window") && !page.contains("停机窗口："));
+    }
+}
+
+#[test]
+fn what_a_problem_names_was_not_made_equal() {
+    let mut report = caught_up(vec![later(2, RoundKind::CutOver, [12, 3, 1])]);
+    report.state = JobState::Failed;
+    report.rounds[1].state = RoundState::Open;
+    let problem = Problem::new(Code::TargetWrittenTo).with("collection", "default.books").with("job", "j");
+    report.problems.push(problem.with("found", 3).with("expected", 2));
+    for lang in [Lang::En, Lang::Zh] {
+        let page = html(&report, lang, None);
+        assert!(page.contains(lang.pick("12 missing, 3 changed", "缺失 12 行，改变 3 行")), "{page}");
+        assert!(!page.contains("made equal") && !page.contains("已修正一致"));
+    }
+}
+
+#[test]
+fn a_cut_over_tells_its_window_and_what_is_left_to_do() {
+    let rounds = vec![later(2, RoundKind::CatchUp, [5000, 300, 1]), later(3, RoundKind::CutOver, [12, 3, 1])];
+    let report = Report {
+        state: JobState::Successful,
+        verified: VerifyLevel::Full,
+        verify: VerifyLevel::Full,
+        ..caught_up(rounds)
+    };
+    for (lang, says) in [
+        (
+            Lang::En,
+            [
+                "cut-over",
+                "Downtime window: 48.0 s",
+                "Compared in the last round",
+                "Aliases already point to the new collections.",
+                "Let the writers continue, on the target.",
+                "Keep the source unchanged",
+            ],
+        ),
+        (
+            Lang::Zh,
+            [
+                "切换",
+                "停机窗口：48.0 s",
+                "最近一轮的比对",
+                "别名已指向新的 Collection。",
+                "在目标集群上恢复写入。",
+                "请原样保留源集群",
+            ],
+        ),
+    ] {
+        let page = html(&report, lang, None);
+        for says in says {
+            assert!(page.contains(says), "{says} is missing");
+        }
+        assert!(page.contains("class=\"verdict good\""));
+        assert!(!page.contains("vecferry catch-up") && !page.contains("vecferry cutover"));
+    }
+    assert!(!html(&successful(), Lang::En, None).contains("Let the writers continue"));
 }

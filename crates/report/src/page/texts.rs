@@ -89,6 +89,9 @@ labels! {
     switch
         "Try a search, then switch the applications to the target's address. Aliases already point to the new collections."
         "先试一次检索，再将应用切换到目标集群的地址。别名已指向新的 Collection。";
+    resume_writes
+        "Let the writers continue, on the target."
+        "在目标集群上恢复写入。";
     keep_source
         "Keep the source unchanged until the target has run well in production, so that you can go back."
         "在目标集群经过生产环境验证之前，请原样保留源集群，以便随时回退。";
@@ -135,6 +138,8 @@ labels! {
     round_kind "What it does" "类型";
     round_state "State" "状态";
     round_rows "Rows written" "写入行数";
+    window "Downtime window" "停机窗口";
+    found "Compared in the last round" "最近一轮的比对";
 
     /* One collection. */
     details "Collection by collection" "各 Collection 详情";
