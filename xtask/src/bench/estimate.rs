@@ -168,13 +168,9 @@ impl Bench<'_> {
     }
 
     fn command(&self, command: &str, state: &Path) -> Command {
-        let (source, target) = (self.servers.info(Side::Source), self.servers.info(Side::Target));
-        let mut process = Command::new(&self.program);
-        process.args([command, "--json", "--lang", "en"]);
-        process.args(["--source", &source.uri, "--target", &target.uri]);
-        process.arg("--state-dir").arg(state);
-        process.env("VECFERRY_SOURCE_TOKEN", source.token.as_deref().unwrap_or_default());
-        process.env("VECFERRY_TARGET_TOKEN", target.token.as_deref().unwrap_or_default());
+        let [source, target] = [Side::Source, Side::Target].map(|side| self.servers.info(side).uri);
+        let mut process = child::job_command(&self.program, &self.servers, command, state);
+        process.args(["--source", &source, "--target", &target]);
         process
     }
 }
