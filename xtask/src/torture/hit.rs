@@ -188,7 +188,7 @@ impl Moment {
         let (step, delay_max_ms) = match random.random_range(0..100) {
             0..45 => (Some("verifying"), 1500),
             45..55 => (Some("indexing"), 300),
-            _ => (None, 6000),
+            _ => (None, 4000),
         };
         Self { step, delay: Duration::from_millis(random.random_range(0..delay_max_ms)) }
     }
