@@ -337,7 +337,7 @@ impl fmt::Display for Report {
             let peak = runs.iter().filter_map(|run| run.leg.peak_bytes).max();
             writeln!(
                 f,
-                "| {:<20} | {:>4} | {:>7.2} | {:>8} | {:>12.2} | {:>6.2} | {:>6.2} | {:>6.2} | {:>8} | {:>14} |",
+                "| {:<20} | {:>4} | {:>7} | {:>8} | {:>12} | {:>6} | {:>6} | {:>6} | {:>8} | {:>14} |",
                 row.title(),
                 runs.len(),
                 Shown(of(|run| Some(run.leg.seconds)), 2),
