@@ -1064,12 +1064,16 @@ mod tests {
 
     #[test]
     fn a_round_does_nothing_unusual_unless_somebody_says_so() {
-        let round = |line: &str| match parse(line).unwrap().command {
-            Command::CatchUp(args) => (RoundOptions::from(args.round.accepted), None, args.round.max_rate),
-            Command::Cutover(args) => {
-                (RoundOptions::from(args.round.accepted), Some(args.yes), args.round.max_rate)
-            }
-            other => panic!("{other:?}"),
+        let round = |line: &str| {
+            let command = parse(line).unwrap().command;
+            let (round, yes) = if let Command::CatchUp(args) = command {
+                (args.round, None)
+            } else if let Command::Cutover(args) = command {
+                (args.round, Some(args.yes))
+            } else {
+                panic!("another command")
+            };
+            (RoundOptions::from(round.accepted), yes, round.max_rate)
         };
         assert_eq!(round("vecferry catch-up 01"), (RoundOptions::default(), None, None));
         assert_eq!(round("vecferry cutover 01"), (RoundOptions::default(), Some(false), None));

@@ -624,3 +624,96 @@ pub(crate) fn comparison(output: &Output, report: &Report) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn round(number: u64, kind: &str, found: Option<[u64; 3]>) -> Value {
+        let mut round = json!({
+            "number": number, "kind": kind, "state": "done", "started_at": "2026-07-28T23:10:05Z", "seconds": 42.0,
+            "rows": 15, "bytes": 48_000,
+        });
+        if let Some([missing, changed, extra]) = found {
+            round["caught_up"] = json!({
+                "rows_compared": 20_000, "rows_missing": missing, "rows_changed": changed, "rows_extra": extra,
+            });
+        }
+        if kind == "cut_over" {
+            round["window_seconds"] = json!(48.0);
+        }
+        round
+    }
+
+    fn report(state: &str, rounds: &[Value]) -> Report {
+        let cluster = json!({"address": "http://new:19530", "version": "Milvus 2.5.10"});
+        let collection = |name: &str, found: &Value| {
+            json!({
+                "source_db": "default", "collection": name, "target_db": "default", "phase": "done", "rows": 15,
+                "bytes": 48_000, "copy_seconds": 1.0, "seconds": 2.0, "partitions": [], "verification": null,
+                "indexes": [], "aliases": [], "changes": [], "loaded": true, "created": true, "caught_up": found,
+            })
+        };
+        let nothing = json!({"rows_compared": 7});
+        let found = rounds.last().map_or(&Value::Null, |round| &round["caught_up"]);
+        serde_json::from_value(json!({
+            "job_id": "j", "kind": "warm", "state": state, "vecferry_version": "0", "source": cluster,
+            "target": cluster, "started_at": "2026-07-28T23:10:05Z", "ended_at": "2026-07-28T23:12:05Z",
+            "seconds": 120.0, "last_attempt_seconds": 42.0, "attempts": 2, "verify": "full", "verified": "none",
+            "sample_seed": 1, "rounds": rounds, "collections": [collection("books", found), collection("same", &nothing)],
+            "problems": [], "warnings": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn rounds_say_what_they_found() {
+        let rounds = [
+            round(1, "warm", None),
+            round(2, "catch_up", Some([5000, 300, 1])),
+            round(3, "cut_over", Some([12, 3, 1])),
+        ];
+        let report = report("SUCCESSFUL", &rounds);
+        assert_eq!(
+            round_lines(Lang::En, &report),
+            [
+                "Round 1, warm copy: complete, 15 rows written (48.0 KB) in 42.0 s",
+                "Round 2, catch-up: complete, 15 rows written (48.0 KB) in 42.0 s",
+                "  20,000 rows compared: 5,000 missing, 300 changed, 1 extra (5,301 in total); made equal",
+                "Round 3, cut-over: complete, 15 rows written (48.0 KB) in 42.0 s, downtime window 48.0 s",
+                "  20,000 rows compared: 12 missing, 3 changed, 1 extra (16 in total); made equal",
+            ]
+        );
+        let chinese = round_lines(Lang::Zh, &report);
+        assert_eq!(
+            chinese[3],
+            "第 3 轮（切换）：已完成，写入 15 行（48.0 KB），用时 42.0 s，停机窗口 48.0 s"
+        );
+        // Of a collection that did not differ, nothing needs to be said.
+        assert_eq!(
+            found_lines(Lang::En, &report),
+            ["default.books: 20,000 rows compared: 12 missing, 3 changed, 1 extra (16 in total); made equal"]
+        );
+    }
+
+    #[test]
+    fn a_ready_job_says_whether_another_catch_up_pays() {
+        let warm = report("READY", &[round(1, "warm", None)]);
+        let lines = ready_lines(Lang::En, &warm);
+        assert!(
+            lines[0].starts_with("\nWhile the applications still write, `vecferry catch-up j`"),
+            "{lines:?}"
+        );
+        assert_eq!((lines[1].as_str(), lines.len()), ("\nTo switch:", 7));
+        let caught_up = report("READY", &[round(1, "warm", None), round(2, "catch_up", Some([12, 3, 1]))]);
+        for (lang, says) in [
+            (Lang::En, "Source and target were 16 rows apart at the last catch-up (42.0 s)."),
+            (Lang::Zh, "上一轮更新时源集群与目标集群相差 16 行（用时 42.0 s）。"),
+        ] {
+            let lines = ready_lines(lang, &caught_up);
+            assert!(lines[0].starts_with(says), "{lines:?}");
+        }
+    }
+}

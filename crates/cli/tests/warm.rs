@@ -1,13 +1,15 @@
 //! `migrate --warm` with the real binary: what it takes, what it says, and what becomes of its job.
 #![expect(clippy::unwrap_used, reason = "a test that meets an error has failed")]
 
+use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::Value as Json;
 use vecferry_milvus::proto::common::Status;
 use vecferry_testkit::stand_in::generate::plain;
-use vecferry_testkit::stand_in::{Interference, Key, Options, Version};
+use vecferry_testkit::stand_in::{Interference, Key, Options, Value, Version};
 use vecferry_testkit::{StandIn, english_in};
 
 struct Ended {
@@ -17,7 +19,7 @@ struct Ended {
 }
 
 impl Ended {
-    fn json(&self) -> Value {
+    fn json(&self) -> Json {
         serde_json::from_str(self.stdout.lines().next_back().unwrap()).unwrap()
     }
 }
@@ -178,6 +180,67 @@ fn a_cut_over_does_not_begin_before_somebody_says_that_writers_are_stopped() {
     assert_eq!((&listed[0]["state"], target.writes()), (&"READY".into(), writes));
 }
 
+/// Runs the program at a terminal of its own, at which something is typed.
+fn at_terminal(state: &Path, arguments: &[&str], typed: &str) -> Ended {
+    let program = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut child = Command::new("python3")
+        .args(["-c", program, env!("CARGO_BIN_EXE_vecferry")])
+        .args(arguments)
+        .arg("--state-dir")
+        .arg(state)
+        .env("LANG", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut terminal = child.stdin.take().unwrap();
+    terminal.write_all(typed.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(terminal);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[test]
+fn a_cut_over_asks_whether_writers_are_stopped() {
+    let (source, target) = servers();
+    let state = tempfile::tempdir().unwrap();
+    let (from, to) = (source.uri(), target.uri());
+    let ended = run(state.path(), &["migrate", "--warm", "--yes", "--source", &from, "--target", &to]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let (job, writes) = (newest(state.path()), target.writes());
+    for (lang, says) in [
+        (
+            "en",
+            [
+                "all writers of the source must be stopped",
+                "Every row is compared. Rows on the target that the source does not have are removed.",
+                "Then the aliases are set on the target, and the applications can switch to it.",
+                "should the cut-over start? [y/N]",
+                "Not started; nothing was written.",
+            ],
+        ),
+        (
+            "zh",
+            [
+                "必须停止对源集群的所有写入",
+                "切换会比对每一行。目标集群上有而源集群没有的行将被删除。",
+                "之后在目标集群上设置别名，应用即可切换到目标集群。",
+                "并开始切换？[y/N]",
+                "未开始；未写入任何内容。",
+            ],
+        ),
+    ] {
+        let asked = at_terminal(state.path(), &["cutover", &job, "--lang", lang], "n\n");
+        assert_eq!(asked.code, Some(130), "{}{}", asked.stdout, asked.stderr);
+        for says in says {
+            assert!(asked.stdout.contains(says), "`{says}` is not in {}", asked.stdout);
+        }
+    }
+    assert_eq!(target.writes(), writes);
+}
+
 #[test]
 fn a_job_without_a_warm_copy_has_no_further_rounds() {
     let (source, target) = servers();
@@ -235,6 +298,55 @@ fn a_warm_copy_that_is_not_complete_is_completed_first() {
     assert!(shown.stderr.contains("To continue: vecferry resume"), "{}", shown.stderr);
     let resumed = run(state.path(), &["resume", &job, "--json"]);
     assert_eq!(resumed.json()["report"]["state"], "READY", "{}", resumed.stderr);
+}
+
+#[test]
+fn a_warm_copy_is_ended_by_a_cut_over() {
+    let (source, target) = servers();
+    source.add_alias(("default", "books"), "shelf");
+    let state = tempfile::tempdir().unwrap();
+    let (from, to) = (source.uri(), target.uri());
+    let ended = run(state.path(), &["migrate", "--warm", "--yes", "--source", &from, "--target", &to]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let (job, books) = (newest(state.path()), ("default", "books"));
+    let value = Value::Vector([7.0_f32; 4].iter().flat_map(|part| part.to_le_bytes()).collect());
+    let change = |changed: i64, gone: i64, new: i64| {
+        source.update(books, ("_default", &Key::Long(changed)), "vector", &value);
+        source.delete(books, "_default", &BTreeSet::from([Key::Long(gone)]));
+        source.insert(books, "_default", vec![vec![Value::Long(new)], vec![value.clone()]]);
+    };
+    change(1, 2, 100);
+    let caught_up = run(state.path(), &["catch-up", &job]);
+    assert_eq!(caught_up.code, Some(0), "{}", caught_up.stderr);
+    for says in [
+        "Round 2, catch-up: complete",
+        "50 rows compared: 1 missing, 1 changed, 1 extra (3 in total); made equal",
+        "Source and target were 3 rows apart at the last catch-up",
+        "READY",
+    ] {
+        assert!(caught_up.stdout.contains(says), "`{says}` is not in {}", caught_up.stdout);
+    }
+    assert!(target.names("default").1.is_empty());
+    change(3, 4, 101);
+    let cut_over = run(state.path(), &["cutover", &job, "--yes"]);
+    assert_eq!(cut_over.code, Some(0), "{}", cut_over.stderr);
+    for says in [
+        "Round 3, cut-over: complete",
+        ", downtime window ",
+        "50 rows compared: 1 missing, 1 changed, 1 extra (3 in total); made equal",
+        "SUCCESSFUL",
+        &format!("1. Switch reads and writes to {to}."),
+        "2. Let the writers continue, on the target.",
+        "3. Keep the source until you are sure.",
+    ] {
+        assert!(cut_over.stdout.contains(says), "`{says}` is not in {}", cut_over.stdout);
+    }
+    assert_eq!(source.rows("default", "books"), target.rows("default", "books"));
+    assert_eq!(target.names("default").1, ["shelf"]);
+    let again = run(state.path(), &["cutover", &job, "--yes", "--lang", "zh"]);
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert!(again.stderr.contains("任务已完成切换，无需再做任何操作"), "{}", again.stderr);
+    assert!(again.stdout.contains("2. 在目标集群上恢复写入。"), "{}", again.stdout);
 }
 
 #[test]
