@@ -207,7 +207,19 @@ impl Moment {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+
     use super::*;
+
+    #[test]
+    fn a_warm_copy_is_hit_by_all_that_its_shares_name() {
+        assert_eq!(SHARES_OF_WARM.iter().map(|(_, share)| share).sum::<u32>(), 100);
+        let mut random = StdRng::seed_from_u64(1);
+        let hits: Vec<_> = (0..2000).map(|_| Hit::of_warm(&mut random)).collect();
+        for (hit, _) in SHARES_OF_WARM {
+            assert!(hits.contains(&hit), "{hit:?}");
+        }
+    }
 
     #[test]
     fn a_hundred_rounds_have_what_the_shares_say_and_few_rounds_the_most_important() {

@@ -232,3 +232,24 @@ fn rows_differing(report: &Value) -> u64 {
     let count = |name| found[name].as_u64().unwrap_or_default();
     ["rows_missing", "rows_changed", "rows_extra"].into_iter().map(count).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_report_of_the_round_before_does_not_count() {
+        let report = json!({"rounds": [
+            {"number": 1, "kind": "warm", "state": "done"},
+            {"number": 2, "kind": "catch_up", "state": "done",
+                "caught_up": {"rows_missing": 1, "rows_changed": 2, "rows_extra": 3}},
+        ]});
+        assert!(is_reached(RoundKind::CatchUp, 1, &report));
+        assert!(!is_reached(RoundKind::CatchUp, 2, &report));
+        assert!(!is_reached(RoundKind::CutOver, 1, &report));
+        assert!(!is_reached(RoundKind::Warm, 0, &json!({})));
+        assert_eq!(rows_differing(&report), 6);
+    }
+}
