@@ -104,6 +104,8 @@ impl Torture {
         rounds.cut_over += rows_differing(&report);
         rounds.windows.extend(last_round(&report)["window_seconds"].as_f64());
         self.check_names(&job)?;
+        let source = self.direct(Side::Source)?;
+        self.runtime.block_on(data::reload(&source))?;
         self.check(&job, &report)?;
         Ok(application)
     }
