@@ -78,6 +78,20 @@ fn batch(dim: usize) -> usize {
     ((4 << 20) / (dim * 4)).clamp(1, 16_384)
 }
 
+/// Makes a collection, fills it and loads it. Returns the size of a row as [`fill`] does.
+pub(crate) async fn make(
+    client: &Client,
+    name: &CollectionName,
+    rows: usize,
+    dim: usize,
+) -> Result<usize, Failure> {
+    create(client, name, dim).await?;
+    let row_bytes = fill(client, name, rows, dim).await?;
+    flush(client, name).await?;
+    load(client, name).await?;
+    Ok(row_bytes)
+}
+
 /// Writes some rows into a partition, with keys from one on.
 pub(crate) async fn fill_partition(
     client: &Client,

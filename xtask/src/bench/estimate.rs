@@ -127,10 +127,7 @@ impl Bench<'_> {
         let client = &self.servers.connect(Side::Source).await?;
         client.create_database(db, Vec::new()).await?;
         let make = async |name: &CollectionName, rows: usize, dim: usize| {
-            data::create(client, name, dim).await?;
-            data::fill(client, name, rows, dim).await?;
-            data::flush(client, name).await?;
-            data::load(client, name).await
+            data::make(client, name, rows, dim).await.map(drop)
         };
         if has_large {
             let (rows, dim) = (self.arguments.size.rows as usize, usize::from(self.arguments.size.dim));

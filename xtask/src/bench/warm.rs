@@ -175,11 +175,8 @@ impl Bench<'_> {
         let rows = self.arguments.size.rows as usize;
         output::note(&format!("filling the source with {rows} rows"));
         self.runtime.block_on(async {
-            let (client, name) = (self.servers.connect(Side::Source).await?, self.name());
-            data::create(&client, &name, self.dim()).await?;
-            data::fill(&client, &name, rows, self.dim()).await?;
-            data::flush(&client, &name).await?;
-            data::load(&client, &name).await
+            let client = self.servers.connect(Side::Source).await?;
+            data::make(&client, &self.name(), rows, self.dim()).await.map(drop)
         })
     }
 
