@@ -15,6 +15,7 @@ mod read;
 mod report;
 mod servers;
 mod service;
+mod warm;
 
 use clap::Subcommand;
 
@@ -40,6 +41,8 @@ pub(crate) enum Bench {
     Latency(latency::Arguments),
     /// Read one collection of two servers, page behind page or by ranges with both bounds, and compare what the servers use
     Read(read::Arguments),
+    /// Copy one collection while it may change, change some rows, and compare the time of the cut-over with that of plain jobs
+    Warm(warm::Arguments),
     /// Ask the service for its lists with many clusters, jobs and listeners, and watch its memory
     Service(service::Arguments),
 }
@@ -53,6 +56,7 @@ pub(crate) fn run(bench: &Bench) -> Result<(), Failure> {
         Bench::Profile(arguments) => profile::run(arguments),
         Bench::Latency(arguments) => latency::run(arguments),
         Bench::Read(arguments) => read::run(arguments),
+        Bench::Warm(arguments) => warm::run(arguments),
         Bench::Service(arguments) => service::run(arguments),
     }
 }

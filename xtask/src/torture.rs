@@ -6,14 +6,20 @@
 //! successfully, every row of both servers is compared without the engine's code, what the job made is removed by
 //! `cancel --clean`, and the next one begins. After every round, collections of somebody else on the target are as they
 //! were. In which step a fault hit is what the job's store says.
+//!
+//! With `--warm`, a round is a whole job: a warm copy, two catch-ups and a cut-over, with several faults in each, while an
+//! application writes to the source until the cut-over.
 
 mod data;
 mod hit;
 mod job;
 mod others;
 mod tally;
+mod warm;
 mod whole;
+mod writer;
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,11 +36,14 @@ use vecferry_testkit::fault_proxy::{Act, Armed, Fault, FaultProxy, When};
 use crate::bench::{Servers, Side, build, collection};
 use crate::{Failure, output};
 use hit::{Hit, Moment};
-use job::{Job, Outcome};
+use job::{Job, Outcome, Run};
 use others::Written;
 use tally::{Found, Tally};
 use whole::{Foreign, patiently};
 
+/// Rounds, unless they are told.
+const ROUNDS: u32 = 100;
+const ROUNDS_OF_WARM: u32 = 30;
 /// Events of a job that are read at most.
 const EVENTS_MAX: usize = 100_000;
 /// Longest time that a job may take between a fault and its end.
@@ -59,12 +68,15 @@ const UPDATES_TOLD: [&str; 2] = ["VF-0433", "VF-0434"];
 /// How long, and with how many rows
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Faults, one a round
-    #[arg(long, default_value_t = 100)]
-    rounds: u32,
+    /// Faults, one a round: 100; with --warm, jobs with several faults each: 30
+    #[arg(long)]
+    rounds: Option<u32>,
     /// Rows of the source, in two collections: numbers and texts as keys, several partitions
     #[arg(long, default_value_t = 200_000)]
     rows: u32,
+    /// Hit warm copies, catch-ups and cut-overs instead, while an application writes to the source
+    #[arg(long)]
+    warm: bool,
     /// Seed of all that is random
     #[arg(long)]
     seed: Option<u64>,
@@ -87,23 +99,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut torture = Torture {
         source: FaultProxy::start(&servers.info(Side::Source).uri),
         target: FaultProxy::start(&servers.info(Side::Target).uri),
-        state: tempfile::tempdir()?,
+        directory: tempfile::tempdir()?,
         random: StdRng::seed_from_u64(seed),
         tally: Tally::default(),
         program,
         servers,
         runtime,
+        is_warm: arguments.warm,
         rows_each: arguments.rows / 2,
         foreign: Vec::new(),
         raced: Arc::default(),
         written: Vec::new(),
         turn: 0,
     };
+    std::fs::create_dir(torture.state())?;
     torture.make_foreign()?;
     let begin = Instant::now();
-    torture.all_rounds(arguments.rounds)?;
+    let outcome = if arguments.warm {
+        torture.all_warm_rounds(arguments.rounds.unwrap_or(ROUNDS_OF_WARM))
+    } else {
+        torture.all_rounds(arguments.rounds.unwrap_or(ROUNDS))
+    };
     torture.tally.print(begin.elapsed(), seed);
-    torture.tally.verdict()
+    let verdict = match outcome {
+        Ok(()) if arguments.warm => torture.tally.verdict_of_rows(),
+        Ok(()) => torture.tally.verdict(),
+        Err(failure) => Err(failure),
+    };
+    verdict.map_err(|failure| {
+        let kept = torture.directory.keep();
+        format!("seed {seed}: {failure}\nthe records of all jobs and what they printed: {}", kept.display())
+            .into()
+    })
 }
 
 struct Torture {
@@ -111,10 +138,12 @@ struct Torture {
     servers: Servers,
     source: FaultProxy,
     target: FaultProxy,
-    state: tempfile::TempDir,
+    /// The records of the jobs, and what they printed.
+    directory: tempfile::TempDir,
     runtime: Runtime,
     random: StdRng,
     tally: Tally,
+    is_warm: bool,
     /// Rows that each collection began with.
     rows_each: u32,
     /// Collections of somebody else that are there all the time.
@@ -128,6 +157,16 @@ struct Torture {
 }
 
 impl Torture {
+    /// Where the jobs are recorded.
+    fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    /// What every run printed.
+    fn log(&self) -> Result<File, Failure> {
+        Ok(File::options().create(true).append(true).open(self.directory.path().join("runs.log"))?)
+    }
+
     fn all_rounds(&mut self, rounds: u32) -> Result<(), Failure> {
         let mut hits = hit::deck(rounds);
         hits.shuffle(&mut self.random);
@@ -138,7 +177,8 @@ impl Torture {
                 return Err(format!("{} faults did not hit in {tries} tries", hits.len()).into());
             }
             let begin = Instant::now();
-            let (has_hit, outcome, number) = self.round(hit, job.as_deref())?;
+            let moment = if hit == Hit::OutsideWrites { Moment::of_copy } else { Moment::draw };
+            let (has_hit, outcome, number) = self.round(hit, Run::of(job.as_deref()), moment)?;
             let (round, seconds) = (rounds as usize - hits.len() + 1, begin.elapsed().as_secs());
             let missed = if has_hit { "" } else { " (missed)" };
             output::note(&format!("round {round}: {hit:?}{missed}, {outcome}, {seconds} s"));
@@ -180,18 +220,23 @@ impl Torture {
     }
 
     /// One fault, and what follows from it. Tells whether it hit, how the job ended, and its number.
-    fn round(&mut self, hit: Hit, job: Option<&str>) -> Result<(bool, Outcome, Option<String>), Failure> {
+    fn round(
+        &mut self,
+        hit: Hit,
+        run: Run<'_>,
+        moment: fn(&mut StdRng) -> Moment,
+    ) -> Result<(bool, Outcome, Option<String>), Failure> {
         // What hits a single call is there before the job is, so that it can't miss it.
         let armed = match hit.fault(&mut self.random) {
             Some(fault) => {
                 let proxy = if fault.on_source { &self.source } else { &self.target };
                 let at = When::Nth(self.random.random_range(1..=fault.calls_max));
-                Some(proxy.arm(fault.method, at, fault.fault))
+                Some(proxy.arm(fault.calls(self.is_warm), at, fault.fault))
             }
-            None if hit == Hit::RacedCreation && job.is_none() => Some(self.arm_race()),
+            None if hit == Hit::RacedCreation && run.job().is_none() => Some(self.arm_race()),
             None => None,
         };
-        let running = Job::start(self, job)?;
+        let running = Job::start(self, run)?;
         let has_hit = match &armed {
             Some(armed) => {
                 while !armed.wait_until_fired(LOOK_INTERVAL) && running.is_alive() {}
@@ -200,11 +245,7 @@ impl Torture {
             // A job that is resumed has its collections.
             None if hit == Hit::RacedCreation => false,
             None => {
-                let moment = if hit == Hit::OutsideWrites {
-                    Moment::of_copy(&mut self.random)
-                } else {
-                    Moment::draw(&mut self.random)
-                };
+                let moment = moment(&mut self.random);
                 running.wait_for(moment, END_TIMEOUT)
             }
         };
@@ -220,13 +261,13 @@ impl Torture {
         let former = running.former().clone();
         let outcome = self.strike(hit, running, armed, number.as_deref())?;
         // The first calls of a job are made before it is recorded.
-        let number = number.or_else(|| job::newer(self.state.path(), &former));
+        let number = number.or_else(|| job::newer(&self.state(), &former));
         Ok((true, outcome, number))
     }
 
     /// The step that each collection is in, by the job's store.
     fn steps(&self, number: &str) -> Result<Vec<String>, Failure> {
-        let store = vecferry_store::sqlite::open(self.state.path())?;
+        let store = vecferry_store::sqlite::open(&self.state())?;
         let job_id = self.runtime.block_on(store.find_job(number))?;
         let events = self.runtime.block_on(store.events(&job_id, None, EVENTS_MAX))?;
         let mut steps = std::collections::BTreeMap::new();
@@ -286,7 +327,7 @@ impl Torture {
     ) -> Result<Outcome, Failure> {
         let outcome = running.kill()?;
         let (Some(armed), Some(number)) = (armed, number) else { return Ok(outcome) };
-        let resumed = Job::start(self, Some(number))?.end(END_TIMEOUT)?;
+        let resumed = Job::start(self, Run::Resume(number))?.end(END_TIMEOUT)?;
         let reply = armed.release(Duration::from_secs(60))?;
         let refused = reply.status().is_some_and(|status| status.code != 0 || status.error_code != 0);
         self.tally.late_insert(refused);
@@ -383,7 +424,7 @@ impl Torture {
             output::note(&found.problems);
         }
         self.tally.compared(&found);
-        let store = vecferry_store::sqlite::open(self.state.path())?;
+        let store = vecferry_store::sqlite::open(&self.state())?;
         self.tally.doubts += self.runtime.block_on(store.doubts_total(&JobId::from(number)))?;
         drop(store);
         job::clean(self, number)
@@ -441,7 +482,7 @@ impl Torture {
     fn finish(&mut self, job: Option<String>) -> Result<(), Failure> {
         let Some(number) = job else { return Ok(()) };
         for _ in 0..5 {
-            match Job::start(self, Some(&number))?.end(END_TIMEOUT)? {
+            match Job::start(self, Run::Resume(&number))?.end(END_TIMEOUT)? {
                 Outcome::Successful { number, report } => return self.check(&number, &report),
                 Outcome::Different { .. } if !self.written.is_empty() => return job::clean(self, &number),
                 Outcome::Different { .. }

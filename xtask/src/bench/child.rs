@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::meter::{Leg, Meter};
 use super::process;
@@ -52,15 +53,33 @@ pub(crate) struct Migration<'a> {
 impl Migration<'_> {
     /// `vecferry migrate` with these addresses of source and target.
     pub(crate) fn command(&self, servers: &Servers, uris: [&str; 2], state: &Path) -> Command {
-        let (source, target) = (servers.info(Side::Source), servers.info(Side::Target));
-        let mut command = Command::new(self.program);
-        command.args(["migrate", "--yes", "--json", "--lang", "en", "--verify", self.verify]);
+        let mut command = job_command(self.program, servers, "migrate", state);
+        command.args(["--yes", "--verify", self.verify]);
         command.args(["--collection", self.collection, "--source", uris[0], "--target", uris[1]]);
-        command.arg("--state-dir").arg(state);
-        command.env("VECFERRY_SOURCE_TOKEN", source.token.as_deref().unwrap_or_default());
-        command.env("VECFERRY_TARGET_TOKEN", target.token.as_deref().unwrap_or_default());
         command
     }
+}
+
+/// A `vecferry` that prints JSON and may access both servers.
+pub(crate) fn job_command(program: &Path, servers: &Servers, verb: &str, state: &Path) -> Command {
+    let (source, target) = (servers.info(Side::Source), servers.info(Side::Target));
+    let mut command = Command::new(program);
+    command.args([verb, "--json", "--lang", "en", "--state-dir"]).arg(state);
+    command.env("VECFERRY_SOURCE_TOKEN", source.token.as_deref().unwrap_or_default());
+    command.env("VECFERRY_TARGET_TOKEN", target.token.as_deref().unwrap_or_default());
+    command
+}
+
+/// Runs a `vecferry` that prints JSON, and returns its report.
+pub(crate) fn reported(servers: &Servers, mut command: Command) -> Result<(Leg, Value), Failure> {
+    command.stderr(Stdio::null());
+    let mut report = None;
+    let leg = run(servers, command, |line, _| {
+        let line = serde_json::from_str::<Value>(line).ok();
+        report = line.and_then(|mut line| line.get_mut("report").map(Value::take)).or(report.take());
+        Ok(())
+    })?;
+    Ok((leg, report.ok_or("vecferry printed no report")?))
 }
 
 /// Runs `vecferry migrate` for one collection; its report must name as many rows as expected.
@@ -136,7 +155,7 @@ struct Moved {
 impl Moved {
     /// Reads the line of `--json` that holds the report.
     fn read(line: &str) -> Option<Self> {
-        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        let line: Value = serde_json::from_str(line).ok()?;
         let collection = line.pointer("/report/collections/0")?;
         let indexes = collection.get("indexes")?.as_array()?;
         let pace = line.pointer("/report/pace")?;
@@ -155,7 +174,7 @@ impl Moved {
 
 /// The phase that a line of `--json` says a collection enters.
 pub(crate) fn phase(line: &str) -> Option<String> {
-    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let line: Value = serde_json::from_str(line).ok()?;
     if line.get("event")?.as_str()? != "phase" {
         return None;
     }

@@ -212,10 +212,7 @@ impl Bench<'_> {
             let mut row_bytes = 0;
             for (name, rows) in [(FULL, self.rows()), (EMPTY, 0)] {
                 let name = data::collection(name);
-                data::create(&client, &name, self.dim()).await?;
-                row_bytes = row_bytes.max(data::fill(&client, &name, rows, self.dim()).await?);
-                data::flush(&client, &name).await?;
-                data::load(&client, &name).await?;
+                row_bytes = row_bytes.max(data::make(&client, &name, rows, self.dim()).await?);
             }
             Ok(Source { name: data::collection(FULL), row_bytes })
         })

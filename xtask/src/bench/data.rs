@@ -22,6 +22,8 @@ pub(crate) const KEY_FIELD: &str = "id";
 const VECTOR_FIELD: &str = "embedding";
 /// Writes under way at once.
 pub(crate) const WRITES_MAX: usize = 4;
+/// Rows that one call deletes.
+const DELETED_AT_ONCE: usize = 1000;
 /// How often it is looked whether something has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a new partition may be unknown.
@@ -58,18 +60,36 @@ pub(crate) async fn fill(
     rows: usize,
     dim: usize,
 ) -> Result<usize, Failure> {
-    let batch = (4 << 20) / (dim * 4);
-    let batch = batch.clamp(1, 16_384);
+    let batch = batch(dim);
     let (mut numbers, mut bytes) = (StdRng::seed_from_u64(1), 0);
     let mut writes = JoinSet::new();
     for first in (0..rows).step_by(batch) {
         let count = batch.min(rows - first);
-        let page = Rows::of(&columns(&mut numbers, first, count, dim), count);
+        let page = Rows::of(&columns(&mut numbers, keys(first, count), dim), count);
         bytes += page.bytes();
         write_behind(&mut writes, client, name, page).await?;
     }
     finish(&mut writes).await?;
     Ok(bytes.div_ceil(rows.max(1)))
+}
+
+/// Rows of one write.
+fn batch(dim: usize) -> usize {
+    ((4 << 20) / (dim * 4)).clamp(1, 16_384)
+}
+
+/// Makes a collection, fills it and loads it. Returns the size of a row as [`fill`] does.
+pub(crate) async fn make(
+    client: &Client,
+    name: &CollectionName,
+    rows: usize,
+    dim: usize,
+) -> Result<usize, Failure> {
+    create(client, name, dim).await?;
+    let row_bytes = fill(client, name, rows, dim).await?;
+    flush(client, name).await?;
+    load(client, name).await?;
+    Ok(row_bytes)
 }
 
 /// Writes some rows into a partition, with keys from one on.
@@ -81,7 +101,7 @@ pub(crate) async fn fill_partition(
     rows: usize,
     dim: usize,
 ) -> Result<(), Failure> {
-    let page = Rows::of(&columns(&mut StdRng::seed_from_u64(1), first, rows, dim), rows);
+    let page = Rows::of(&columns(&mut StdRng::seed_from_u64(1), keys(first, rows), dim), rows);
     let begin = std::time::Instant::now();
     loop {
         match client.write(name, partition, &page, WriteMode::Insert).await {
@@ -94,6 +114,50 @@ pub(crate) async fn fill_partition(
             written => return Ok(written?),
         }
     }
+}
+
+/// What an application changes of a collection of some rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Changes {
+    /// Rows that the collection was filled with.
+    pub(crate) rows: usize,
+    /// Rows that are updated, and as many that are deleted and that are new.
+    pub(crate) each: usize,
+    /// How often that was done before.
+    pub(crate) turn: usize,
+}
+
+impl Changes {
+    /// Rows from one that changes to the next.
+    pub(crate) fn apart(&self) -> usize {
+        self.rows / self.each.max(1)
+    }
+}
+
+/// Changes rows all over a collection: other ones in each turn, if there are not more turns than half the rows that are
+/// apart.
+pub(crate) async fn change(
+    client: &Client,
+    name: &CollectionName,
+    dim: usize,
+    changes: Changes,
+) -> Result<(), Failure> {
+    let Changes { rows, each, turn } = changes;
+    let spread =
+        |offset: usize| -> Vec<i64> { (0..each).map(|at| (at * changes.apart() + offset) as i64).collect() };
+    let (updated, deleted) = (spread(2 * turn), spread(2 * turn + 1));
+    let mut numbers = StdRng::seed_from_u64(2 + turn as u64);
+    for (keys, mode) in [(updated, WriteMode::Upsert), (keys(rows + turn * each, each), WriteMode::Insert)] {
+        for keys in keys.chunks(batch(dim)) {
+            let page = Rows::of(&columns(&mut numbers, keys.to_vec(), dim), keys.len());
+            client.write(name, None, &page, mode).await?;
+        }
+    }
+    for keys in deleted.chunks(DELETED_AT_ONCE) {
+        let keys: Vec<_> = keys.iter().map(i64::to_string).collect();
+        client.delete(name, None, &format!("{KEY_FIELD} in [{}]", keys.join(", "))).await?;
+    }
+    Ok(())
 }
 
 /// Starts a write as soon as fewer than [`WRITES_MAX`] are under way.
@@ -169,8 +233,12 @@ fn fields(dim: usize) -> Vec<FieldSchema> {
     ]
 }
 
-fn columns(numbers: &mut StdRng, first: usize, count: usize, dim: usize) -> Vec<FieldData> {
-    let keys: Vec<_> = (first..first + count).map(|row| row as i64).collect();
+fn keys(first: usize, count: usize) -> Vec<i64> {
+    (first..first + count).map(|row| row as i64).collect()
+}
+
+fn columns(numbers: &mut StdRng, keys: Vec<i64>, dim: usize) -> Vec<FieldData> {
+    let count = keys.len();
     let titles = keys.iter().map(|key| format!("row {key} of the benchmark")).collect();
     let prices = keys.iter().map(|_| numbers.random_range(-1.0f32..1.0) * 100.0).collect();
     let tags = keys
@@ -197,7 +265,7 @@ mod tests {
 
     #[test]
     fn the_rows_are_the_same_every_time() {
-        let rows = || columns(&mut StdRng::seed_from_u64(1), 0, 20, 8);
+        let rows = || columns(&mut StdRng::seed_from_u64(1), keys(0, 20), 8);
         assert_eq!(rows(), rows());
         assert_eq!(rows().len(), fields(8).len());
     }

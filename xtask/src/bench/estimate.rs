@@ -127,10 +127,7 @@ impl Bench<'_> {
         let client = &self.servers.connect(Side::Source).await?;
         client.create_database(db, Vec::new()).await?;
         let make = async |name: &CollectionName, rows: usize, dim: usize| {
-            data::create(client, name, dim).await?;
-            data::fill(client, name, rows, dim).await?;
-            data::flush(client, name).await?;
-            data::load(client, name).await
+            data::make(client, name, rows, dim).await.map(drop)
         };
         if has_large {
             let (rows, dim) = (self.arguments.size.rows as usize, usize::from(self.arguments.size.dim));
@@ -168,13 +165,9 @@ impl Bench<'_> {
     }
 
     fn command(&self, command: &str, state: &Path) -> Command {
-        let (source, target) = (self.servers.info(Side::Source), self.servers.info(Side::Target));
-        let mut process = Command::new(&self.program);
-        process.args([command, "--json", "--lang", "en"]);
-        process.args(["--source", &source.uri, "--target", &target.uri]);
-        process.arg("--state-dir").arg(state);
-        process.env("VECFERRY_SOURCE_TOKEN", source.token.as_deref().unwrap_or_default());
-        process.env("VECFERRY_TARGET_TOKEN", target.token.as_deref().unwrap_or_default());
+        let [source, target] = [Side::Source, Side::Target].map(|side| self.servers.info(side).uri);
+        let mut process = child::job_command(&self.program, &self.servers, command, state);
+        process.args(["--source", &source, "--target", &target]);
         process
     }
 }

@@ -131,11 +131,8 @@ impl Bench<'_> {
         let (rows, dim) = (self.arguments.size.rows as usize, usize::from(self.arguments.size.dim));
         output::note(&format!("filling the source with {rows} rows"));
         self.runtime.block_on(async {
-            let (client, name) = (self.servers.connect(Side::Source).await?, data::collection(NAME));
-            data::create(&client, &name, dim).await?;
-            data::fill(&client, &name, rows, dim).await?;
-            data::flush(&client, &name).await?;
-            data::load(&client, &name).await
+            let client = self.servers.connect(Side::Source).await?;
+            data::make(&client, &data::collection(NAME), rows, dim).await.map(drop)
         })
     }
 

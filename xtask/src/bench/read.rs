@@ -125,10 +125,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 async fn fill(servers: &Servers, side: Side, rows: usize, dim: usize) -> Result<Filled, Failure> {
     let (client, name) = (servers.connect(side).await?, data::collection(NAME));
-    data::create(&client, &name, dim).await?;
-    let row_bytes = data::fill(&client, &name, rows, dim).await?;
-    data::flush(&client, &name).await?;
-    data::load(&client, &name).await?;
+    let row_bytes = data::make(&client, &name, rows, dim).await?;
     let columns = client.describe(&name).await?.schema.columns();
     Ok(Filled { client, name, columns, row_bytes, rows })
 }

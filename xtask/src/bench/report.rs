@@ -200,7 +200,11 @@ impl Subject {
 
 /// The median of a figure over some runs.
 pub(crate) fn median(legs: &[Leg], figure: impl Fn(&Leg) -> Option<f64>) -> Option<f64> {
-    let mut figures: Vec<_> = legs.iter().filter_map(figure).collect();
+    median_of(legs.iter().filter_map(figure).collect())
+}
+
+/// The median of some figures.
+pub(crate) fn median_of(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     let upper = *figures.get(figures.len() / 2)?;
     let lower = *figures.get(figures.len().saturating_sub(1) / 2)?;
@@ -240,7 +244,8 @@ impl Line {
 }
 
 impl Leg {
-    fn is_disturbed(&self, cores: usize) -> bool {
+    /// Whether others used much of the machine, or the servers were still busy at the start.
+    pub(super) fn is_disturbed(&self, cores: usize) -> bool {
         let others = self.other_cpu_seconds + self.stolen_cpu_seconds;
         !self.started_idle || others > DISTURBED_SHARE * self.seconds * cores as f64
     }
@@ -334,7 +339,7 @@ fn commits_per_page(subject: &Subject) -> Option<f64> {
 }
 
 /// A figure with some digits behind the point, or a dash.
-struct Shown(Option<f64>, usize);
+pub(super) struct Shown(pub(super) Option<f64>, pub(super) usize);
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -36,12 +36,26 @@ pub(super) async fn fill(servers: &Servers, rows: u32) -> Result<u64, Failure> {
         }
         flush(&client, &collection(name)).await?;
         index(&client, &collection(name)).await?;
-        client.load_collection(&collection(name), 1).await?;
-        while client.load_state(&collection(name), None).await? != LoadState::Loaded {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        load(&client, &collection(name)).await?;
     }
     Ok(u64::from(each) * 2)
+}
+
+async fn load(client: &Client, name: &CollectionName) -> Result<(), Failure> {
+    client.load_collection(name, 1).await?;
+    while client.load_state(name, None).await? != LoadState::Loaded {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// Loads all partitions of the source. A server calls a collection loaded of which single partitions are not.
+pub(super) async fn reload(client: &Client) -> Result<(), Failure> {
+    for name in COLLECTIONS.map(collection) {
+        client.release_collection(&name).await?;
+        load(client, &name).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn make(client: &Client, name: &str, is_text: bool) -> Result<(), Failure> {

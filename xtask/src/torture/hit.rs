@@ -6,7 +6,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use vecferry_milvus::proto::common::Status;
 use vecferry_testkit::DeniedBy;
-use vecferry_testkit::fault_proxy::{Answer, Cut, Fault, Garbage};
+use vecferry_testkit::fault_proxy::{Answer, Calls, Cut, Fault, Garbage};
 
 /// What hits a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +34,21 @@ pub(crate) enum Hit {
     /// Somebody writes to the source.
     OutsideWrites,
 }
+
+/// How many of a hundred that hit a warm copy or a round behind it each has. The servers stay: somebody writes all the time.
+const SHARES_OF_WARM: [(Hit, u32); 11] = [
+    (Hit::KillVecferry, 50),
+    (Hit::NetworkGone, 8),
+    (Hit::CutAfterApply, 8),
+    (Hit::FailedInsert, 7),
+    (Hit::HeldInsert, 7),
+    (Hit::EmptiedPage, 6),
+    (Hit::CutBeforeSend, 4),
+    (Hit::Garbage, 3),
+    (Hit::Delayed, 3),
+    (Hit::RateLimited, 2),
+    (Hit::HalfOpen, 2),
+];
 
 /// How many rounds of a hundred each has.
 const SHARES: [(Hit, i64); 17] = [
@@ -75,7 +90,30 @@ pub(super) struct CallFault {
     pub(super) fault: Fault,
 }
 
+impl CallFault {
+    /// The calls that are hit. A round behind a warm copy writes in other ways too.
+    pub(super) fn calls(&self, is_warm: bool) -> Calls {
+        if is_warm && self.method == "Insert" {
+            return ["Insert", "Upsert", "Delete"].into();
+        }
+        self.method.into()
+    }
+}
+
 impl Hit {
+    /// One of those that hit a warm copy or a round behind it.
+    pub(super) fn of_warm(random: &mut StdRng) -> Self {
+        let total = SHARES_OF_WARM.iter().map(|(_, share)| share).sum();
+        let mut at = random.random_range(0..total);
+        for (hit, share) in SHARES_OF_WARM {
+            match at.checked_sub(share) {
+                Some(left) => at = left,
+                None => return hit,
+            }
+        }
+        Self::KillVecferry
+    }
+
     /// What the proxy does to a call; none for what hits a process or the whole network, and for a race, which needs
     /// somebody else.
     pub(super) fn fault(self, random: &mut StdRng) -> Option<CallFault> {
@@ -145,6 +183,16 @@ impl Moment {
         Self { step: Some("copying"), delay: Duration::from_millis(random.random_range(0..300)) }
     }
 
+    /// In a round behind a warm copy, which compares most of the time.
+    pub(super) fn of_round(random: &mut StdRng) -> Self {
+        let (step, delay_max_ms) = match random.random_range(0..100) {
+            0..45 => (Some("verifying"), 1500),
+            45..55 => (Some("indexing"), 300),
+            _ => (None, 4000),
+        };
+        Self { step, delay: Duration::from_millis(random.random_range(0..delay_max_ms)) }
+    }
+
     pub(super) fn draw(random: &mut StdRng) -> Self {
         let (step, delay_max_ms) = match random.random_range(0..100) {
             0..60 => (Some("copying"), 1500),
@@ -159,7 +207,19 @@ impl Moment {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+
     use super::*;
+
+    #[test]
+    fn a_warm_copy_is_hit_by_all_that_its_shares_name() {
+        assert_eq!(SHARES_OF_WARM.iter().map(|(_, share)| share).sum::<u32>(), 100);
+        let mut random = StdRng::seed_from_u64(1);
+        let hits: Vec<_> = (0..2000).map(|_| Hit::of_warm(&mut random)).collect();
+        for (hit, _) in SHARES_OF_WARM {
+            assert!(hits.contains(&hit), "{hit:?}");
+        }
+    }
 
     #[test]
     fn a_hundred_rounds_have_what_the_shares_say_and_few_rounds_the_most_important() {

@@ -1,7 +1,7 @@
 //! Runs of the real program.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -66,7 +66,55 @@ struct Said {
     last: Value,
 }
 
-/// A run of `migrate` or `resume`.
+/// What is run.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Run<'a> {
+    /// A new job.
+    Migrate,
+    /// A new job that copies while somebody writes.
+    MigrateWarm,
+    /// What a job has under way.
+    Resume(&'a str),
+    CatchUp(&'a str),
+    CutOver(&'a str),
+}
+
+impl<'a> Run<'a> {
+    /// Goes on with a job, or begins one.
+    pub(super) fn of(job: Option<&'a str>) -> Self {
+        job.map_or(Self::Migrate, Self::Resume)
+    }
+
+    /// The job, if it is there already.
+    pub(super) fn job(self) -> Option<&'a str> {
+        match self {
+            Self::Migrate | Self::MigrateWarm => None,
+            Self::Resume(job) | Self::CatchUp(job) | Self::CutOver(job) => Some(job),
+        }
+    }
+
+    fn command(self, torture: &Torture) -> Command {
+        let (verb, more): (_, &[&str]) = match self {
+            Self::Migrate => ("migrate", &["--yes"]),
+            Self::MigrateWarm => ("migrate", &["--yes", "--warm"]),
+            Self::Resume(_) => ("resume", &[]),
+            Self::CatchUp(_) => ("catch-up", &[]),
+            Self::CutOver(_) => ("cutover", &["--yes"]),
+        };
+        let mut command = command(torture, verb);
+        command.args(more).args(self.job());
+        if self.job().is_none() {
+            command.args(["--source", &torture.source.uri(), "--target", &torture.target.uri()]);
+            for name in COLLECTIONS {
+                command.args(["--collection", name]);
+            }
+        }
+        command.arg("--state-dir").arg(torture.state());
+        command
+    }
+}
+
+/// A run of the program.
 pub(super) struct Job {
     child: Child,
     said: Arc<Mutex<Said>>,
@@ -88,32 +136,21 @@ fn command(torture: &Torture, verb: &str) -> Command {
 }
 
 impl Job {
-    /// Begins a new job, or goes on with one.
-    pub(super) fn start(torture: &Torture, number: Option<&str>) -> Result<Self, Failure> {
-        let mut command = match number {
-            Some(number) => {
-                let mut command = command(torture, "resume");
-                command.arg(number);
-                command
-            }
-            None => {
-                let mut command = command(torture, "migrate");
-                command.args(["--yes", "--source", &torture.source.uri(), "--target", &torture.target.uri()]);
-                for name in COLLECTIONS {
-                    command.args(["--collection", name]);
-                }
-                command
-            }
-        };
-        command.arg("--state-dir").arg(torture.state.path());
-        let former = jobs(torture.state.path()).unwrap_or_default().into_iter().collect();
-        let mut child = command.spawn()?;
+    /// Starts one. All that it prints is kept in the log too.
+    pub(super) fn start(torture: &Torture, run: Run<'_>) -> Result<Self, Failure> {
+        let mut log = torture.log()?;
+        writeln!(log, "# {run:?}")?;
+        let mut log_of_errors = log.try_clone()?;
+        let former = jobs(&torture.state()).unwrap_or_default().into_iter().collect();
+        let mut child = run.command(torture).spawn()?;
         let said = Arc::new(Mutex::new(Said::default()));
         let stdout = BufReader::new(child.stdout.take().ok_or("no stdout")?);
         let stderr = BufReader::new(child.stderr.take().ok_or("no stderr")?);
         let of_reader = Arc::clone(&said);
         let listen = std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
+                // What can't be kept is no reason to let the program wait.
+                drop(writeln!(log, "{line}"));
                 let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
                 let mut said = of_reader.lock().unwrap_or_else(PoisonError::into_inner);
                 if event["event"] == "phase" {
@@ -126,11 +163,12 @@ impl Job {
             String::new()
         });
         let remember = std::thread::spawn(move || {
-            let lines: Vec<_> = stderr.lines().map_while(Result::ok).collect();
+            let keep = |line: &String| drop(writeln!(log_of_errors, "{line}"));
+            let lines: Vec<_> = stderr.lines().map_while(Result::ok).inspect(keep).collect();
             lines[lines.len().saturating_sub(12)..].join("\n")
         });
-        let (readers, begun) = (vec![listen, remember], number.map(str::to_owned));
-        Ok(Self { child, said, readers, state: torture.state.path().to_owned(), begun, former })
+        let (readers, begun) = (vec![listen, remember], run.job().map(str::to_owned));
+        Ok(Self { child, said, readers, state: torture.state(), begun, former })
     }
 
     /// Whether the process runs.
@@ -232,7 +270,7 @@ pub(super) fn newer(state: &std::path::Path, former: &BTreeSet<String>) -> Optio
 /// Removes what a job made.
 pub(super) fn clean(torture: &Torture, number: &str) -> Result<(), Failure> {
     let mut command = command(torture, "cancel");
-    command.args(["--clean", number, "--state-dir"]).arg(torture.state.path());
+    command.args(["--clean", number, "--state-dir"]).arg(torture.state());
     let output = command.output()?;
     if output.status.success() {
         return Ok(());

@@ -14,6 +14,23 @@ const ROWS: u32 = 20;
 /// Rows that come later have numbers from here on.
 const LATER_FIRST: u32 = 1_000_000_000;
 
+/// A way to write to the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Way {
+    /// New rows in one of the first partitions.
+    Insert,
+    /// Rows of the beginning are removed.
+    Delete,
+    /// Rows of the beginning get other values; those that were removed come back.
+    Update,
+    /// New rows in a partition of their own.
+    Partition,
+}
+
+impl Way {
+    const ALL: [Self; 4] = [Self::Insert, Self::Delete, Self::Update, Self::Partition];
+}
+
 /// Rows that somebody wrote to the source, by collection.
 #[derive(Clone, Debug)]
 pub(super) struct Written {
@@ -30,6 +47,18 @@ pub(super) async fn write(
     rows: u32,
     turn: u32,
 ) -> Result<Written, Failure> {
+    let way = Way::ALL[random.random_range(0..Way::ALL.len())];
+    write_in(client, random, way, rows, turn).await
+}
+
+/// One write of a kind.
+pub(super) async fn write_in(
+    client: &Client,
+    random: &mut StdRng,
+    way: Way,
+    rows: u32,
+    turn: u32,
+) -> Result<Written, Failure> {
     let collection_at = random.random_range(0..COLLECTIONS.len());
     let name = COLLECTIONS[collection_at];
     let (of, is_text) = (collection(name), is_text(name));
@@ -37,35 +66,43 @@ pub(super) async fn write(
     let later = LATER_FIRST + turn * ROWS;
     let keys = |first: u32| (first..first + ROWS).map(|number| data::key(number, is_text)).collect();
     let written = |first, is_update| Written { collection: name, keys: keys(first), is_update };
-    match random.random_range(0..4) {
-        0 => {
+    match way {
+        Way::Insert => {
             let partition = PARTITIONS[random.random_range(0..PARTITIONS.len())];
             let page = data::page(later..later + ROWS, is_text, 0);
             client.write(&of, Some(partition), &page, WriteMode::Insert).await?;
             Ok(written(later, false))
         }
-        1 => {
+        Way::Delete => {
             let literals: Vec<_> = keys(first).iter().map(Key::literal).collect();
             let expression = format!("id in [{}]", literals.join(", "));
             client.delete(&of, Some(partition_of(first)), &expression).await?;
             Ok(written(first, false))
         }
-        2 => {
+        Way::Update => {
             let page = data::page(first..first + ROWS, is_text, turn + 1);
             client.write(&of, Some(partition_of(first)), &page, WriteMode::Upsert).await?;
             Ok(written(first, true))
         }
-        _ => {
-            let partition = format!("late_{turn}");
-            client.create_partition(&of, &partition).await?;
-            let page = data::page(later..later + ROWS, is_text, 0);
-            super::whole::patiently(async || {
-                Ok(client.write(&of, Some(&partition), &page, WriteMode::Insert).await?)
-            })
-            .await?;
+        Way::Partition => {
+            make_partition(client, &of, &format!("late_{turn}"), turn).await?;
             Ok(written(later, false))
         }
     }
+}
+
+/// Makes a partition with some new rows. `turn` is a number never used before.
+pub(super) async fn make_partition(
+    client: &Client,
+    of: &CollectionName,
+    partition: &str,
+    turn: u32,
+) -> Result<(), Failure> {
+    client.create_partition(of, partition).await?;
+    let later = LATER_FIRST + turn * ROWS;
+    let page = data::page(later..later + ROWS, is_text(&of.name), 0);
+    super::whole::patiently(async || Ok(client.write(of, Some(partition), &page, WriteMode::Insert).await?))
+        .await
 }
 
 /// Makes a collection with some rows, which is no job's. Nothing if there is one of that name.

@@ -1,6 +1,6 @@
 //! What a collection holds, row by row, read without any code of the engine, and what somebody else has on the target.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
@@ -146,6 +146,22 @@ fn floats(column: &FieldData) -> Result<&[f32], Failure> {
         }
     }
     Err(format!("column {} is of another type", column.field_name).into())
+}
+
+/// What a collection has beside its rows, and a user may ask for by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names {
+    partitions: BTreeSet<String>,
+    aliases: BTreeSet<String>,
+}
+
+impl Names {
+    pub(super) async fn read(client: &Client, name: &CollectionName) -> Result<Self, Failure> {
+        let described = client.describe(name).await?;
+        let partitions = client.partitions(name).await?.into_iter().map(|(partition, _)| partition);
+        let aliases = client.aliases(&described).await?;
+        Ok(Self { partitions: partitions.collect(), aliases: aliases.into_iter().collect() })
+    }
 }
 
 /// A collection of somebody else, as it was made.
