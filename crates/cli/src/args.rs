@@ -1095,6 +1095,12 @@ mod tests {
             assert_eq!(round(&format!("vecferry cutover 01 --yes {flag}")), only(options));
             assert_eq!(round(&format!("vecferry catch-up 01 {flag}")).0, options);
         }
+        let trusting = RoundOptions { trust_unchanged: true, ..none };
+        let Command::Cutover(args) = parse("vecferry cutover 01 --yes --trust-unchanged").unwrap().command
+        else {
+            panic!("another command")
+        };
+        assert_eq!(args.options(), trusting);
         let limited = round("vecferry catch-up --max-rate 5MB/s 01 --source-token t --state-dir d");
         assert_eq!(limited.2.as_deref(), Some("5MB/s"));
         for wrong in [
@@ -1103,7 +1109,7 @@ mod tests {
             "catch-up 01 --yes",
             "cutover 01 02",
             "cutover 01 --by-workers",
-            "cutover 01 --server http://h",
+            "catch-up 01 --trust-unchanged",
             "cut-over 01",
             "catchup 01",
         ] {

@@ -5,7 +5,7 @@
 //! its state, and after a load the loaded segments must hold the stored rows.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -112,6 +112,8 @@ impl LoadedParts {
                 }
                 // Servers without partition loads answer for the whole.
                 Err(error) if error.kind() == ErrorKind::Unsupported => parts.loaded.push(partition),
+                // Dropped since it was listed.
+                Err(error) if error.kind() == ErrorKind::PartitionNotFound => {}
                 Err(error) => return Err(error),
             }
         }
@@ -210,13 +212,22 @@ impl LoadedParts {
         if self.missing.is_empty() {
             return Ok(());
         }
+        let mut missing = self.missing.clone();
         if self.loaded.is_empty() {
             release(client, name).await?;
-        } else {
-            client.release_partitions(name, &self.missing).await?;
+        } else if let Err(error) = client.release_partitions(name, &missing).await {
+            if error.kind() != ErrorKind::PartitionNotFound {
+                return Err(error);
+            }
+            // What was dropped meanwhile has no load state to be put back into.
+            let there = client.partitions(name).await?;
+            missing.retain(|missing| there.iter().any(|(partition, _)| partition == missing));
+            if !missing.is_empty() {
+                client.release_partitions(name, &missing).await?;
+            }
         }
         let still_loaded = async {
-            for partition in &self.missing {
+            for partition in &missing {
                 if client.load_state(name, Some(partition)).await? != LoadState::NotLoaded {
                     return Ok::<_, Error>(true);
                 }
@@ -242,6 +253,28 @@ pub(crate) async fn wait_until_complete(
     wait_until_loaded(client, side, name, None, cancel).await
 }
 
+/// The same where the rows of some stored segments are served, although these are not loaded: a flush brought them, and until
+/// they are loaded the server has their rows as they were before it.
+pub(crate) async fn wait_until_served(
+    client: &Client,
+    side: Side,
+    name: &CollectionName,
+    served: &BTreeSet<i64>,
+    cancel: &CancellationToken,
+) -> Result<(), WaitError> {
+    let wanted = Wanted { partitions: None, served };
+    unless_canceled(cancel, Box::pin(poll_until_loaded(client, side, name, wanted, cancel))).await
+}
+
+/// What of a collection is waited for.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    /// Some partitions, or all.
+    partitions: Option<&'a [String]>,
+    /// Segments that need not be loaded.
+    served: &'a BTreeSet<i64>,
+}
+
 /// Waits until a collection answers for all its rows, or for those of some partitions.
 pub(crate) async fn wait_until_loaded(
     client: &Client,
@@ -251,7 +284,8 @@ pub(crate) async fn wait_until_loaded(
     cancel: &CancellationToken,
 ) -> Result<(), WaitError> {
     // On the heap: whoever reads rows may have to wait, and would carry this along.
-    unless_canceled(cancel, Box::pin(poll_until_loaded(client, side, name, partitions, cancel))).await
+    let wanted = Wanted { partitions, served: &BTreeSet::new() };
+    unless_canceled(cancel, Box::pin(poll_until_loaded(client, side, name, wanted, cancel))).await
 }
 
 /// Waits until what was stored is sorted, which servers do since 2.5, and which gives it other numbers. A load that is
@@ -290,7 +324,7 @@ async fn poll_until_loaded(
     client: &Client,
     side: Side,
     name: &CollectionName,
-    partitions: Option<&[String]>,
+    Wanted { partitions, served }: Wanted<'_>,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let ids = match partitions {
@@ -305,10 +339,12 @@ async fn poll_until_loaded(
     loop {
         let state = repeat(cancel, || state_of(client, name, partitions)).await?;
         let rows = match state {
-            LoadState::Loaded => repeat(cancel, || rows_in_memory(client, name, ids.as_deref())).await?,
+            LoadState::Loaded => {
+                repeat(cancel, || rows_in_memory(client, name, ids.as_deref(), served)).await?
+            }
             // For people only; what servers say of a load that goes on is not recorded.
             LoadState::Loading => {
-                let told = rows_in_memory(client, name, ids.as_deref()).await;
+                let told = rows_in_memory(client, name, ids.as_deref(), served).await;
                 told.unwrap_or(InMemory::NotTold)
             }
             LoadState::NotLoaded => InMemory::NotTold,
@@ -410,6 +446,7 @@ async fn rows_in_memory(
     client: &Client,
     name: &CollectionName,
     partitions: Option<&[i64]>,
+    served_otherwise: &BTreeSet<i64>,
 ) -> Result<InMemory, Error> {
     let Some(stored) = client.stored_segments(name).await? else { return Ok(InMemory::NotOffered) };
     let loaded = match client.loaded_segments(name).await {
@@ -424,11 +461,13 @@ async fn rows_in_memory(
     let counts = |id: i64| partitions.is_none_or(|partitions| partitions.contains(&id));
     let mut missing: BTreeMap<i64, i64> = BTreeMap::new();
     let mut all = 0;
-    for segment in stored.iter().filter(|segment| is_expected(segment) && counts(segment.partition_id)) {
+    let is_served = |id: i64| served_otherwise.contains(&id);
+    let expected = stored.iter().filter(|segment| is_expected(segment) && counts(segment.partition_id));
+    for segment in expected.filter(|segment| !is_served(segment.id)) {
         *missing.entry(segment.partition_id).or_default() += segment.rows;
         all += segment.rows.max(0);
     }
-    for segment in loaded {
+    for segment in loaded.into_iter().filter(|segment| !is_served(segment.id)) {
         *missing.entry(segment.partition_id).or_default() -= segment.rows;
     }
     let missing: i64 = missing.values().map(|rows| (*rows).max(0)).sum();

@@ -73,6 +73,7 @@ impl CopyJob {
             columns: self.columns.clone(),
             consistency: self.consistency,
             cancel: self.cancel.clone(),
+            served_otherwise: Arc::default(),
         }
     }
 

@@ -81,6 +81,8 @@ impl From<Segment> for Stored {
 pub(super) struct Looked {
     pub(super) look: Look,
     pub(super) sealed: Vec<i64>,
+    /// The segments that were stored before it.
+    pub(super) known: BTreeSet<i64>,
 }
 
 /// How to look at the collections of a server.
@@ -98,10 +100,11 @@ pub(super) struct Looker<'a> {
 }
 
 impl Looker<'_> {
-    /// Looks before the first row is read.
-    pub(super) async fn before(&self, name: &CollectionName) -> Result<Look, Error> {
+    /// Looks before the first row is read. With the segments that its flush brought: until the server has loaded them, their
+    /// rows are served as they were before it.
+    pub(super) async fn before(&self, name: &CollectionName) -> Result<(Look, BTreeSet<i64>), Error> {
         let looked = self.look(name).await?;
-        let Look::Segments(_) = looked.look else { return Ok(looked.look) };
+        let Look::Segments(_) = looked.look else { return Ok((looked.look, BTreeSet::new())) };
         // What the flush sealed is sorted in a moment, which gives it another number.
         let (started, mut waiting) = (Instant::now(), Waiting::begin());
         loop {
@@ -110,7 +113,9 @@ impl Looker<'_> {
             let sorts = self.source.version().at_least(2, 5) || segments.iter().any(|one| one.is_sorted);
             let waits = sorts && segments.iter().any(is_new) && !self.cancel.is_cancelled();
             if !waits || started.elapsed() > SORT_WAIT_MAX {
-                return Ok(Look::Segments(segments.into_iter().map(Stored::from).collect()));
+                let ids = segments.iter().map(|segment| segment.id);
+                let brought = ids.filter(|id| !looked.known.contains(id)).collect();
+                return Ok((Look::Segments(segments.into_iter().map(Stored::from).collect()), brought));
             }
             waiting.during(&Awaited::Sorted { side: Side::Source }, sleep(SORT_POLL, self.cancel)).await;
         }
@@ -132,20 +137,22 @@ impl Looker<'_> {
     ) -> Result<Writes, Error> {
         let listed = repeat(self.cancel, || self.source.list_stored_segments(name)).await?;
         let look = Look::Segments(listed.into_iter().map(Stored::from).collect());
-        Ok(judge(before, &Looked { look, sealed: Vec::new() }))
+        Ok(judge(before, &Looked { look, sealed: Vec::new(), known: BTreeSet::new() }))
     }
 
     async fn look(&self, name: &CollectionName) -> Result<Looked, Error> {
-        let unseen = |reason| Ok(Looked { look: Look::Unseen(reason), sealed: Vec::new() });
+        let unseen =
+            |reason| Ok(Looked { look: Look::Unseen(reason), sealed: Vec::new(), known: BTreeSet::new() });
         let list = || repeat(self.cancel, || self.source.list_stored_segments(name));
         // A server that does not tell its segments is not flushed for nothing.
         let Some(listed) = told(list().await)? else { return unseen(UnseenWrites::SegmentsNotTold) };
+        let known: BTreeSet<_> = listed.iter().map(|segment| segment.id).collect();
         if self.is_all_stored(name).await {
             let again = list().await?;
             // What was flushed meanwhile is in the second list alone, and may not have been counted.
             if listed == again {
                 let segments = again.into_iter().map(Stored::from).collect();
-                return Ok(Looked { look: Look::Segments(segments), sealed: Vec::new() });
+                return Ok(Looked { look: Look::Segments(segments), sealed: Vec::new(), known });
             }
         }
         let handle = match told(self.flush(name).await) {
@@ -173,7 +180,7 @@ impl Looker<'_> {
             }
         }
         let segments = list().await?.into_iter().map(Stored::from).collect();
-        Ok(Looked { look: Look::Segments(segments), sealed: handle.segments().to_vec() })
+        Ok(Looked { look: Look::Segments(segments), sealed: handle.segments().to_vec(), known })
     }
 
     /// Whether a flush of it, of which others may be limited now, was made here a moment ago.
@@ -338,7 +345,7 @@ mod tests {
             ("a sealed segment that was dropped as empty", &[a, b, c], &[4], Writes::None),
             ("a segment that still grew at the first look", &[a, (2, 10, 1002), c], &[], written(2)),
         ] {
-            let after = Looked { look: look(after), sealed: sealed.to_vec() };
+            let after = Looked { look: look(after), sealed: sealed.to_vec(), known: BTreeSet::new() };
             assert_eq!(judge(&look(&BEFORE), &after), expected, "{what}");
         }
     }
@@ -350,7 +357,8 @@ mod tests {
             let rows = BEFORE.iter().map(|(id, of, rows)| Stored(*id, *of, *rows, false));
             Look::Segments(rows.chain(more).collect())
         };
-        let judged = |before, look| judge(&before, &Looked { look, sealed: Vec::new() });
+        let judged =
+            |before, look| judge(&before, &Looked { look, sealed: Vec::new(), known: BTreeSet::new() });
         assert_eq!(judged(with(None), with(Some(deletes.clone()))), Writes::Written { rows: 1 });
         assert_eq!(judged(with(Some(deletes.clone())), with(Some(deletes.clone()))), Writes::None);
         assert_eq!(judged(with(Some(deletes)), with(None)), Writes::None);
@@ -361,7 +369,7 @@ mod tests {
         let reason = UnseenWrites::FlushNotAllowed;
         let unseen = || Look::Unseen(reason);
         let unknown = Writes::Unknown { reason };
-        let looked = |look| Looked { look, sealed: Vec::new() };
+        let looked = |look| Looked { look, sealed: Vec::new(), known: BTreeSet::new() };
         assert_eq!(judge(&unseen(), &looked(look(&BEFORE))), unknown);
         assert_eq!(judge(&look(&BEFORE), &looked(unseen())), unknown);
     }

@@ -5,7 +5,7 @@ use vecferry_milvus::{ErrorKind, KeyRange, Query};
 
 use super::page_size::PageSize;
 use super::reader::{ReadError, Reader};
-use crate::cluster::load_state::wait_until_complete;
+use crate::cluster::load_state::wait_until_served;
 use crate::cluster::retry::{Backoff, Verdict, sleep};
 
 /// A larger page is asked for again, smaller.
@@ -61,6 +61,7 @@ impl Reader {
 
     /// A server that was away answers short while it loads again, without an error: rows would look missing.
     pub(crate) async fn wait_until_complete(&self) -> Result<(), ReadError> {
-        Ok(wait_until_complete(&self.client, self.side, &self.name, &self.cancel).await?)
+        let served = &self.served_otherwise;
+        Ok(wait_until_served(&self.client, self.side, &self.name, served, &self.cancel).await?)
     }
 }

@@ -1,6 +1,7 @@
 //! Reads one collection of one server: counts, keys, digests of rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use vecferry_milvus::schema::FieldSpec;
@@ -40,6 +41,8 @@ pub(crate) struct Reader {
     pub(crate) columns: Vec<FieldSpec>,
     pub(crate) consistency: Consistency,
     pub(crate) cancel: CancellationToken,
+    /// Stored segments that need not be loaded: their rows are served as they were before a flush.
+    pub(crate) served_otherwise: Arc<BTreeSet<i64>>,
 }
 
 /// A part whose rows are counted: a partition, or a range of keys.
@@ -88,6 +91,11 @@ impl Reader {
         let now = repeat(&self.cancel, || self.client.timestamp()).await?;
         self.consistency = now.map_or(Consistency::Strong, Consistency::At);
         Ok(self)
+    }
+
+    /// With segments that a flush brought, of a collection that was complete before it.
+    pub(crate) fn serving(self, brought: BTreeSet<i64>) -> Self {
+        Self { served_otherwise: Arc::new(brought), ..self }
     }
 
     /// Half a look shows nothing.
@@ -315,6 +323,7 @@ pub(crate) fn reader(
         columns: columns_of.schema.columns(),
         consistency: Consistency::Strong,
         cancel: cancel.clone(),
+        served_otherwise: Arc::default(),
     }
 }
 /// A server that was asked for rows by their keys and returned none of them.

@@ -241,6 +241,7 @@ async fn rows_that_a_round_may_have_written_never_become_less(place: Place) {
     store.open_round(&attempt, new_round(RoundKind::CatchUp, "second")).await.unwrap();
     assert_eq!(rows().await, 512, "nobody knows what the one before left");
     store.end_round(&attempt, ended_round(JobState::Ready, "later")).await.unwrap();
+    drop(attempt);
     let attempt = store.begin_attempt(&id("j1")).await.unwrap();
     store.open_round(&attempt, new_round(RoundKind::CatchUp, "third")).await.unwrap();
     assert_eq!(rows().await, 0);

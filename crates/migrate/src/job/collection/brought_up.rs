@@ -61,8 +61,8 @@ impl Work<'_> {
         self.enter(Phase::Verifying);
         for pass in 1.. {
             let began = Instant::now();
-            let before = self.look_before(purpose).await?;
-            let compared = self.compare_once(made, purpose).await;
+            let (before, brought) = self.look_before(purpose).await?;
+            let compared = self.compare_once(made, purpose, brought).await;
             let facts = match compared {
                 Ok(facts) => facts,
                 Err(stop) => return Err(self.or_drift(purpose, &before, stop).await),
@@ -118,14 +118,17 @@ impl Work<'_> {
     }
 
     /// What the source holds before it is compared. Only where nobody is to write, its stored segments are looked at.
-    async fn look_before(&self, purpose: Purpose) -> Result<Holding, Stop> {
-        let of_source = self.source_reader().await?;
+    async fn look_before(&self, purpose: Purpose) -> Result<(Holding, BTreeSet<i64>), Stop> {
         match purpose {
-            Purpose::CatchUp => Ok(Holding::default()),
+            Purpose::CatchUp => Ok(Default::default()),
             Purpose::CutOver => {
-                let look = self.stored_now().await?;
+                // Before the flush: behind it, a server may take long to load what it brings, and serves it all the while.
+                let of_source = self.source_reader().await?;
+                let complete = of_source.wait_until_complete().await;
+                complete.map_err(|error| self.source_stopped(&error))?;
+                let (look, brought) = self.stored_now().await?;
                 let of_source = of_source.fresh().await.map_err(|error| self.source_failed(error))?;
-                self.held(&of_source, Some(look)).await
+                Ok((self.held(&of_source, Some(look)).await?, brought))
             }
         }
     }
@@ -147,7 +150,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn compare_once(&self, made: &Collection, purpose: Purpose) -> Result<ComparedFacts, Stop> {
+    async fn compare_once(
+        &self,
+        made: &Collection,
+        purpose: Purpose,
+        brought: BTreeSet<i64>,
+    ) -> Result<ComparedFacts, Stop> {
         let (job, planned) = (self.job, self.planned);
         self.forget_refused().await?;
         let tuning = RoundTuning {
@@ -182,7 +190,7 @@ impl Work<'_> {
             anew: purpose == Purpose::CutOver,
             trusted: job.course.trusted.filter(|_| purpose == Purpose::CutOver),
             keys: planned.keys,
-            source: self.source_reader().await?,
+            source: self.source_reader().await?.serving(brought),
             target: reader(Side::Target, &job.target, made, &planned.described, &job.cancel),
             parts: planned.parts().into_iter().map(part).collect(),
             set_aside: BTreeSet::new(),

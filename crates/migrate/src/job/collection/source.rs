@@ -299,11 +299,11 @@ impl<'a> Work<'a> {
         if record.map_err(|error| self.store_failed(error))?.source_counts.is_some() {
             return Ok(None);
         }
-        self.stored_now().await.map(Some)
+        Ok(Some(self.stored_now().await?.0))
     }
 
-    /// The source's stored segments, which hold all rows that were written before.
-    pub(super) async fn stored_now(&self) -> Result<Look, Stop> {
+    /// The source's stored segments, which hold all rows that were written before, and those that a flush brought just now.
+    pub(super) async fn stored_now(&self) -> Result<(Look, BTreeSet<i64>), Stop> {
         let look = drift::looker(self.job, self.planned, true).before(&self.planned.source).await;
         self.stop_if_canceled()?;
         look.map_err(|error| self.source_failed(error))
