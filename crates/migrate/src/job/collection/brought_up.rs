@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tracing::Instrument;
-use vecferry_milvus::{Collection, Error};
+use vecferry_milvus::{Collection, Error, ErrorKind};
 
 use super::{Failure, RECOUNT_INTERVAL, RECOUNTS_MAX, Stop, Work, source_problem, stage, target_problem};
 use crate::cluster::retry::sleep;
@@ -124,10 +124,19 @@ impl Work<'_> {
             Purpose::CutOver => {
                 // Before the flush: behind it, a server may take long to load what it brings, and serves it all the while.
                 let of_source = self.source_reader().await?;
-                let complete = of_source.wait_until_complete().await;
-                complete.map_err(|error| self.source_stopped(&error))?;
+                let is_complete = match of_source.wait_until_complete().await {
+                    Ok(()) => true,
+                    // Then nothing tells what a flush brings, either.
+                    Err(ReadError::Server(error)) if error.kind() == ErrorKind::PermissionDenied => false,
+                    Err(ReadError::Canceled) => return Err(Stop::Canceled),
+                    Err(ReadError::Store(error)) => return Err(self.store_failed(error)),
+                    Err(error @ (ReadError::Server(_) | ReadError::Protocol(_) | ReadError::Repair(_))) => {
+                        return Err(self.source_stopped(&error));
+                    }
+                };
                 let (look, brought) = self.stored_now().await?;
                 let of_source = of_source.fresh().await.map_err(|error| self.source_failed(error))?;
+                let brought = if is_complete { brought } else { BTreeSet::new() };
                 Ok((self.held(&of_source, Some(look)).await?, brought))
             }
         }

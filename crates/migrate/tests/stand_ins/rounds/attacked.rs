@@ -76,7 +76,7 @@ async fn books_fails(scene: &Scene, purpose: Purpose) {
     scene.target.interfere_no_more();
     assert_eq!(report.state, JobState::Failed, "{:?}", report.problems);
     let films = report.collections.iter().find(|one| one.collection == "films").unwrap();
-    assert_eq!(films.phase, Phase::Done);
+    assert_eq!(films.phase, Phase::Done, "{:#?}", report.problems);
 }
 
 /// Refused once, others' rows are not removed by the same command given again.
