@@ -18,6 +18,9 @@ use crate::access::{Action, Caller};
 use crate::service::Service;
 use crate::tables::{MigrationRecord, MigrationSource, WantedRound};
 
+/// States of a job in which nothing of it runs, and a round can begin.
+const AT_REST: [JobState; 3] = [JobState::Ready, JobState::Failed, JobState::Canceled];
+
 /// What a round may do; nothing of it unless somebody says so.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -32,6 +35,9 @@ pub(crate) struct RoundRequest {
     /// Whether rows that others wrote to the target are removed.
     #[serde(default)]
     pub(crate) overwrite_target: bool,
+    /// Whether the cut-over samples what the round before it found equal, instead of comparing every row of it once more.
+    #[serde(default)]
+    pub(crate) trust_unchanged: bool,
     /// Only where the source is not registered and the job failed or was canceled: its credential was erased then.
     #[serde(default)]
     pub(crate) source: Option<Source>,
@@ -47,12 +53,13 @@ pub(crate) struct NextRound {
     pub(crate) accept_dropped: bool,
     pub(crate) recopy: bool,
     pub(crate) overwrite_target: bool,
+    pub(crate) trust_unchanged: bool,
 }
 
 impl From<WantedRound> for NextRound {
     fn from(round: WantedRound) -> Self {
-        let RoundOptions { accept_dropped, recopy, overwrite_target } = round.options;
-        Self { kind: round.purpose.kind().name(), accept_dropped, recopy, overwrite_target }
+        let RoundOptions { accept_dropped, recopy, overwrite_target, trust_unchanged } = round.options;
+        Self { kind: round.purpose.kind().name(), accept_dropped, recopy, overwrite_target, trust_unchanged }
     }
 }
 
@@ -95,10 +102,9 @@ async fn wanted(
     job_id: &str,
     (purpose, request): (Purpose, RoundRequest),
 ) -> Result<Done> {
-    let RoundRequest { accept_dropped, recopy, overwrite_target, source } = request;
+    let RoundRequest { accept_dropped, recopy, overwrite_target, trust_unchanged, source } = request;
     let record = job(service, caller, job_id, Action::Administer).await?;
-    let at_rest = [JobState::Ready, JobState::Failed, JobState::Canceled];
-    may_begin(service, &record, purpose, &at_rest).await?;
+    may_begin(service, &record, purpose).await?;
     clusters::cluster(service, caller, &record.target_cluster_id, Action::Administer).await?;
     match (&record.source, source) {
         (MigrationSource::Cluster { cluster_id, .. }, None) => {
@@ -114,8 +120,9 @@ async fn wanted(
         (MigrationSource::Elsewhere { secret: None }, None) => return Err(needs_source()),
         (MigrationSource::Cluster { .. }, Some(_)) => return Err(needs_no_source()),
     }
-    let round = WantedRound::new(purpose, RoundOptions { accept_dropped, recopy, overwrite_target });
-    if !service.tables().want_round(job_id, round, &at_rest).await? {
+    let round =
+        WantedRound::new(purpose, RoundOptions { accept_dropped, recopy, overwrite_target, trust_unchanged });
+    if !service.tables().want_round(job_id, round, &AT_REST).await? {
         return Err(under_way());
     }
     service.wake.notify_one();
@@ -123,11 +130,10 @@ async fn wanted(
 }
 
 /// What the records say about whether a round can begin. The engine looks at all of it once more, and at the clusters.
-async fn may_begin(
+pub(crate) async fn may_begin(
     service: &Service,
     record: &MigrationRecord,
     purpose: Purpose,
-    at_rest: &[JobState],
 ) -> std::result::Result<(), Refusal> {
     let refused = |code| Refusal::from(Problem::new(code).with("job", &record.job_id));
     if record.kind == JobKind::Plain {
@@ -136,7 +142,7 @@ async fn may_begin(
     if record.state == JobState::Successful {
         return Err(Refusal::conflict("the job is at its end", "任务已结束"));
     }
-    if !at_rest.contains(&record.state) {
+    if !AT_REST.contains(&record.state) {
         return Err(under_way());
     }
     let newest = match service.store().round(&JobId::from(record.job_id.as_str())).await {
