@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use vecferry_migrate::event::{Bottleneck, Phase};
-use vecferry_migrate::{Code, JobState, Problem, Report, VerifyLevel};
+use vecferry_migrate::{Code, JobState, Problem, Purpose, Report, RoundOptions, VerifyLevel};
 use vecferry_report::page::Verdict;
 use vecferry_report::{figures, labels, phrases};
 use vecferry_store::JobSummary;
@@ -13,6 +13,7 @@ use vecferry_words::Lang;
 use super::chart::{Chart, chart};
 use super::checks::Checks;
 use super::record::{Recorded, Step};
+use super::rounds::{Offered, Rounds};
 use super::stages::{Order, Stage, stages};
 use super::verification::Comparison;
 use super::words;
@@ -112,6 +113,8 @@ pub(super) struct Typed {
     pub(super) rate: Option<String>,
     pub(super) level: String,
     pub(super) ca: String,
+    /// What a round may do.
+    pub(super) options: RoundOptions,
     /// Whether what was created is to be removed.
     pub(super) clean: bool,
     pub(super) confirm: String,
@@ -133,6 +136,8 @@ pub(super) struct Part {
     pub(super) needs_source: bool,
     pub(super) source_address: String,
     pub(super) target_address: String,
+    /// The round that is wanted or under way, and whether it is a cut-over.
+    pub(super) round: Option<RoundNow>,
     pub(super) wait: Option<Wait>,
     pub(super) band: Option<Band>,
     pub(super) end: Option<End>,
@@ -145,6 +150,9 @@ pub(super) struct Part {
     pub(super) loads: Option<Loads>,
     pub(super) tasks: Vec<TaskLine>,
     pub(super) facts: Option<Facts>,
+    /// Of a job that copies while its source may change.
+    pub(super) rounds: Option<Rounds>,
+    pub(super) offered: Offered,
 }
 
 /// What a migration waits for that has not begun.
@@ -152,6 +160,12 @@ pub(super) struct Wait {
     pub(super) told: String,
     /// When it is to start.
     pub(super) planned: Option<String>,
+}
+
+/// A round behind the warm copy that is wanted or under way.
+pub(super) struct RoundNow {
+    pub(super) title: &'static str,
+    pub(super) text: &'static str,
 }
 
 /// How far a migration is.
@@ -309,6 +323,10 @@ impl Part {
             needs_source: matches!(record.source, crate::tables::MigrationSource::Elsewhere { .. }),
             source_address: record.source_address.clone(),
             target_address: record.target_address.clone(),
+            round: record
+                .next_round
+                .filter(|_| recorded.is_open())
+                .map(|round| RoundNow::new(t, round.purpose)),
             wait: None,
             band: None,
             end: None,
@@ -320,6 +338,8 @@ impl Part {
             loads: None,
             tasks: Vec::new(),
             facts: None,
+            rounds: None,
+            offered: Offered::read(visit, recorded).await,
         };
         let lines = if show.has_lines() || recorded.is_open() { recorded.lines(visit).await? } else { None };
         let report = if show.has_report() { recorded.report(visit).await? } else { None };
@@ -334,6 +354,7 @@ impl Part {
             Show::Overview => {
                 part.table = lines.map(|lines| Table::new(t, lines, &Wanted::default(), FEW));
                 part.events = Some(Events::read(visit, recorded, lines, (0, FEW_EVENTS)).await?);
+                part.rounds = Rounds::read(visit, recorded).await?;
                 let pace = visit.service.tables().pace(&record.job_id).await?;
                 part.chart = chart(t, pace.points(), recorded.is_open());
                 part.loads = report
@@ -368,6 +389,28 @@ impl Part {
     /// Whether a comparison can be asked for.
     pub(super) fn may_verify(&self) -> bool {
         self.may_act && self.is_successful && self.comparison.is_some() && self.is_over
+    }
+}
+
+impl RoundNow {
+    fn new(t: Say, purpose: Purpose) -> Self {
+        let (title, text) = match purpose {
+            Purpose::CatchUp => (
+                t.0.pick("Catch-up", "更新"),
+                t.0.pick(
+                    "What changed on the source is copied. The applications may go on writing to the source.",
+                    "正在复制源集群上变化的数据。应用可以继续写入源集群。",
+                ),
+            ),
+            Purpose::CutOver => (
+                t.0.pick("Cut-over", "切换"),
+                t.0.pick(
+                    "Every row is compared, and what changed is copied. Keep all writers of the source stopped until it has ended.",
+                    "正在逐行比对并复制变化的数据。请保持停止对源集群的所有写入，直到切换结束。",
+                ),
+            ),
+        };
+        Self { title, text }
     }
 }
 
