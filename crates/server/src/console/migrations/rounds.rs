@@ -52,7 +52,10 @@ impl Rounds {
             RoundLine::new(visit.t(), record, is_open && at == 0 && record.state == RoundState::Open)
         };
         Ok(Some(Self {
-            apart: last_compared(&records).map(|(_, found)| apart(visit.t(), &found)),
+            // Once it was cut over, both sides are equal.
+            apart: last_compared(&records)
+                .filter(|_| recorded.record.state != JobState::Successful)
+                .map(|(_, found)| apart(visit.t(), &found)),
             lines: records.iter().enumerate().map(line).collect(),
         }))
     }

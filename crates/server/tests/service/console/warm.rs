@@ -45,11 +45,16 @@ async fn a_job_is_led_from_ready_to_its_end(place: Place) {
             "It is not verified yet",
             "don&#39;t use the target",
             "1 · warm copy",
+            "copied, not yet verified",
+            "Ready for the cut-over",
             &format!("action=\"{catch_up}\""),
             &format!("class=\"btn main\" href=\"{cut_over}\""),
         ],
     );
-    assert_untold(&page, &["At the last comparison", "data-live", "/resume\""]);
+    assert_untold(
+        &page,
+        &["At the last comparison", "Migration ended", "data-live", "/resume\"", "compared bit for bit"],
+    );
     assert_chinese(&browser.chinese().page(&path).await);
     let before = browser.page(&cut_over).await;
     assert_told(&before, &["Downtime window, estimated", "about ", "Stop all writers of the source."]);
