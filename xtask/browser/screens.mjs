@@ -1,7 +1,7 @@
 // Every screen of which pictures are taken. To add one: a name, and the path; `prepare` makes what it shows, once, and what it
 // returns is given to `path`. `signedIn: false` for what nobody needs to sign in for, `as` for somebody else than the owner.
 // `ready` waits for what comes later, `act` opens what only a click shows.
-import { Rest, demo } from "./harness/service.mjs";
+import { Rest, demo, removeProducts } from "./harness/service.mjs";
 
 /** Slow enough that it still runs when the last picture is taken. */
 const SLOW = "1rows/s";
@@ -57,6 +57,29 @@ const jobs = once(async ({ rest }) => {
   return { projectId, source, target, successful, failed, canceled, tonight, running };
 });
 
+/** Jobs that copy while the application writes: one that is ready behind a catch-up, and one that was cut over. */
+const warm = once(async ({ rest }) => {
+  const { projectId, source, target } = await place({ rest });
+  const live = await rest.register(projectId, "milvus-live", demo.target);
+  await rest.ended(await rest.migrate(source, live, ["products"], "live"));
+  const copied = async (database) => {
+    const job = await rest.migrate(live, target, ["products"], database, { warm: true }, "live");
+    await rest.ended(job, "READY");
+    return job;
+  };
+  const round = async (job, way, status) => {
+    await rest.post(`/v2/jobs/${job}/${way}`);
+    await rest.until(`/v2/jobs/${job}/details`, ({ job: seen, nextRound }) => !nextRound && seen.status === status);
+  };
+  const [ready, switched] = [await copied("warm"), await copied("switched")];
+  await removeProducts("live", [1, 2, 3, 4, 5]);
+  for (const job of [ready, switched]) await round(job, "catch-up", "READY");
+  await removeProducts("live", [6, 7]);
+  await round(ready, "catch-up", "READY");
+  await round(switched, "cutover", "SUCCESSFUL");
+  return { projectId, ready, switched };
+});
+
 async function scheduled(rest, source, target, destDbName, startTime) {
   const { jobId } = await rest.post("/v2/migrations/toExisting", {
     source: { clusterId: source },
@@ -75,15 +98,25 @@ async function draft(rest, database, collections) {
   const chosen = Object.entries(collections).map(([name, rows]) => ["collection", `${rows} default.${name}`]);
   await rest.visit(`${path}/collections`, chosen);
   await rest.visit(`${path}/target`, [["cluster", target], ["databases", "rename"], ["database default", database]]);
-  // The review is there when the check is over: until then its page asks for it again and again.
+  await checked(rest, path);
+  return { path };
+}
+
+/** The review is there when the check is over: until then its page asks for it again and again. */
+async function checked(rest, path) {
   const end = Date.now() + CHECK_MILLISECONDS_MAX;
   while ((await (await rest.visit(`${path}?step=check`)).text()).includes("data-live")) {
     if (Date.now() > end) throw new Error(`${path} is still checked`);
     await new Promise((done) => setTimeout(done, 200));
   }
-  return { path };
 }
 
+const warmDraft = once(async ({ rest }) => {
+  const made = await draft(rest, "later", CHOSEN);
+  await rest.visit(`${made.path}/way`, [["way", "warm"], ["load_target", "1"]]);
+  await checked(rest, made.path);
+  return made;
+});
 const goodDraft = once(({ rest }) => draft(rest, "next", CHOSEN));
 const badDraft = once(async ({ rest }) => {
   await jobs({ rest });
@@ -104,6 +137,7 @@ const key = once(async ({ rest }) => {
   return {};
 });
 
+const warmJob = (which, page = "") => ({ prepare: warm, path: (given) => `/p/${given.projectId}/migrations/${given[which]}${page}` });
 const shown = (selector) => (page) => page.locator(selector).first().waitFor();
 const job = (which, show = "") => ({
   prepare: jobs,
@@ -162,6 +196,8 @@ export const screens = [
   { name: "wizard-check", prepare: goodDraft, path: ({ path }) => `${path}?step=check`, ready: shown("main a.main") },
   { name: "wizard-check-failed", prepare: badDraft, path: ({ path }) => `${path}?step=check`, ready: shown(".check.bad") },
   { name: "wizard-review", prepare: goodDraft, path: ({ path }) => `${path}?step=review`, ready: shown(".aloud") },
+  { name: "wizard-check-warm", prepare: warmDraft, path: ({ path }) => `${path}?step=check`, ready: shown("main a.main") },
+  { name: "wizard-review-warm", prepare: warmDraft, path: ({ path }) => `${path}?step=review`, ready: shown(".aloud") },
   {
     name: "wizard-not-allowed",
     prepare: async (given) => ({ ...(await people(given)), ...(await place(given)) }),
@@ -181,6 +217,11 @@ export const screens = [
   { name: "job-pre-check", ...job("successful", "pre-check") },
   { name: "job-verification", ...job("successful", "verification") },
   { name: "job-report", ...job("successful", "report") },
+  { name: "job-warm-ready", ...warmJob("ready") },
+  { name: "job-warm-catch-up", ...warmJob("ready"), act: (page) => page.locator("#catch-up > summary").click() },
+  { name: "job-warm-cut-over", ...warmJob("ready", "/cut-over"), act: (page) => page.locator("#allowed > summary").click() },
+  { name: "job-warm-cut-over-done", ...warmJob("switched", "/cut-over") },
+  { name: "job-warm-switched", ...warmJob("switched") },
   { name: "project-members", prepare: async (given) => ({ ...(await people(given)), ...(await place(given)) }), path: ({ projectId }) => `/p/${projectId}/members` },
   { name: "members", prepare: people, path: ({ org }) => `/o/${org}/members` },
   { name: "member-new", path: ({ org }) => `/o/${org}/members/new` },

@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 
 import { assertSeen, unique } from "./test.mjs";
-import { demo } from "./service.mjs";
+import { demo, milvus } from "./service.mjs";
+
+export { milvus };
 
 export const ENGLISH = {
   locale: "en-US",
@@ -24,6 +26,7 @@ export const ENGLISH = {
   noLimit: "Remove limit",
   result: "Result",
   successful: "Successful",
+  ready: "Ready",
 };
 
 export const CHINESE = {
@@ -45,6 +48,7 @@ export const CHINESE = {
   noLimit: "取消限速",
   result: "结果",
   successful: "成功",
+  ready: "就绪",
 };
 
 /** So slow that no test sees the end of `products` before it lifts the limit, however slow the machine is. */
@@ -122,17 +126,6 @@ export async function assertSuccessful(page, words) {
 export async function liftLimit(page, words) {
   await page.getByText(words.limit, { exact: true }).click();
   await page.getByRole("button", { name: words.noLimit, exact: true }).click();
-}
-
-/** Asks a server's own HTTP API, which refuses with a code that is not 200. */
-export async function milvus(address, path, body) {
-  const answer = await fetch(`${address}/v1/vector/${path}`, {
-    method: body ? "POST" : "GET",
-    headers: { "Content-Type": "application/json", Authorization: `Bearer ${demo.credential}` },
-    body: body && JSON.stringify(body),
-    signal: AbortSignal.timeout(30_000),
-  });
-  return answer.json();
 }
 
 /** The collections in a database of the target; none where there is no such database. */

@@ -14,7 +14,29 @@ export const demo = {
 
 const COOKIE = "vecferry_session";
 const REQUEST_MILLISECONDS_MAX = 60_000;
-const ENDS = ["SUCCESSFUL", "FAILED", "CANCELED"];
+/** A job that is ready waits for its cut-over. */
+const ENDS = ["READY", "SUCCESSFUL", "FAILED", "CANCELED"];
+
+/** Asks a server's own HTTP API, which refuses with a code that is not 200. */
+export async function milvus(address, path, body) {
+  const answer = await fetch(`${address}/v1/vector/${path}`, {
+    method: body ? "POST" : "GET",
+    headers: { "Content-Type": "application/json", Authorization: `Bearer ${demo.credential}` },
+    body: body && JSON.stringify(body),
+    signal: AbortSignal.timeout(30_000),
+  });
+  return answer.json();
+}
+
+/** The ID of the first row of `products`. */
+const FIRST_PRODUCT = 100_000;
+
+/** Removes rows of `products`, by their numbers, in a database of the second server, as an application does. */
+export async function removeProducts(dbName, rows) {
+  const id = rows.map((row) => FIRST_PRODUCT + row);
+  const told = await milvus(demo.target, "delete", { dbName, collectionName: "products", id });
+  if (told.code !== 200) throw new Error(JSON.stringify(told));
+}
 
 /** Somebody who makes requests. Without a session it is nobody. */
 export class Rest {
@@ -128,13 +150,13 @@ export class Rest {
     return this.post("/v2/users", { email, name, organizationRole });
   }
 
-  /** Migrates collections of the default database into another one: the ID of the job. */
-  async migrate(source, target, collections, destDbName, options = {}) {
+  /** Migrates collections of a database into another one: the ID of the job. */
+  async migrate(source, target, collections, destDbName, options = {}, dbName = "default") {
     const named = collections.map((collectionName) => ({ collectionName }));
     const { jobId } = await this.post("/v2/migrations/toExisting", {
       source: { clusterId: source },
       destination: { clusterId: target },
-      dbCollections: [{ dbName: "default", destDbName, collections: named }],
+      dbCollections: [{ dbName, destDbName, collections: named }],
       options,
     });
     return jobId;

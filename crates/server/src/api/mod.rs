@@ -17,7 +17,7 @@ pub(crate) mod migrations;
 mod oidc;
 pub(crate) mod projects;
 pub(crate) mod request;
-mod rounds;
+pub(crate) mod rounds;
 pub(crate) mod session;
 pub(crate) mod tasks;
 pub(crate) mod webhooks;

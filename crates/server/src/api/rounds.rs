@@ -18,6 +18,9 @@ use crate::access::{Action, Caller};
 use crate::service::Service;
 use crate::tables::{MigrationRecord, MigrationSource, WantedRound};
 
+/// States of a job in which nothing of it runs, and a round can begin.
+const AT_REST: [JobState; 3] = [JobState::Ready, JobState::Failed, JobState::Canceled];
+
 /// What a round may do; nothing of it unless somebody says so.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -102,8 +105,7 @@ async fn wanted(
 ) -> Result<Done> {
     let RoundRequest { accept_dropped, recopy, overwrite_target, trust_unchanged, source } = request;
     let record = job(service, caller, job_id, Action::Administer).await?;
-    let at_rest = [JobState::Ready, JobState::Failed, JobState::Canceled];
-    may_begin(service, &record, purpose, &at_rest).await?;
+    may_begin(service, &record, purpose).await?;
     clusters::cluster(service, caller, &record.target_cluster_id, Action::Administer).await?;
     match (&record.source, source) {
         (MigrationSource::Cluster { cluster_id, .. }, None) => {
@@ -121,7 +123,7 @@ async fn wanted(
     }
     let options = RoundOptions { accept_dropped, recopy, overwrite_target, trust_unchanged };
     let round = WantedRound::new(purpose, options);
-    if !service.tables().want_round(job_id, round, &at_rest).await? {
+    if !service.tables().want_round(job_id, round, &AT_REST).await? {
         return Err(under_way());
     }
     service.wake.notify_one();
@@ -129,11 +131,10 @@ async fn wanted(
 }
 
 /// What the records say about whether a round can begin. The engine looks at all of it once more, and at the clusters.
-async fn may_begin(
+pub(crate) async fn may_begin(
     service: &Service,
     record: &MigrationRecord,
     purpose: Purpose,
-    at_rest: &[JobState],
 ) -> std::result::Result<(), Refusal> {
     let refused = |code| Refusal::from(Problem::new(code).with("job", &record.job_id));
     if record.kind == JobKind::Plain {
@@ -142,7 +143,7 @@ async fn may_begin(
     if record.state == JobState::Successful {
         return Err(Refusal::conflict("the job is at its end", "任务已结束"));
     }
-    if !at_rest.contains(&record.state) {
+    if !AT_REST.contains(&record.state) {
         return Err(under_way());
     }
     let newest = match service.store().round(&JobId::from(record.job_id.as_str())).await {

@@ -34,7 +34,7 @@ fn row(key: i64, part: f32) -> Vec<Vec<Cell>> {
 }
 
 /// A row more, one less, and one that is another one.
-fn written_to(source: &StandIn, round: i64) {
+pub(crate) fn written_to(source: &StandIn, round: i64) {
     source.insert(AT, "_default", row(1_000 + round, 1.0));
     source.upsert(AT, "_default", row(round, 7.0));
     source.delete(AT, "_default", &BTreeSet::from([Key::Long(20 + round)]));
@@ -137,7 +137,7 @@ async fn a_round_in_the_queue_begins_once(place: Place) {
 }
 
 /// Begins a round, and waits until it is held where it reads its source.
-async fn held(ready: &Ready, way: &str) -> Armed {
+pub(crate) async fn held(ready: &Ready, way: &str) -> Armed {
     let armed = ready.proxy.arm(["Query", "QueryIterator"], When::Always, Fault::HalfOpen);
     ready.world.owner.post(&ready.path(way), json!({})).await.data();
     let (fired, armed) =
@@ -148,7 +148,7 @@ async fn held(ready: &Ready, way: &str) -> Armed {
 }
 
 /// Answers from now on, also what is held.
-async fn release(armed: Armed) {
+pub(crate) async fn release(armed: Armed) {
     armed.disarm();
     let released = move || {
         while armed.held() > 0 {

@@ -259,9 +259,10 @@ async fn a_wanted_round_outlives_its_service(place: Place) {
     assert_eq!(details["job"]["status"], "PENDING", "{details:#}");
     assert_eq!(
         details["nextRound"],
-        json!({"kind": "cut_over", "acceptDropped": true, "recopy": false, "overwriteTarget": true})
+        json!({"kind": "cut_over", "acceptDropped": true, "recopy": false, "overwriteTarget": true, "trustUnchanged": false})
     );
-    let options = json!({"accept_dropped": true, "recopy": false, "overwrite_target": true});
+    let options =
+        json!({"accept_dropped": true, "recopy": false, "overwrite_target": true, "trust_unchanged": false});
     assert_eq!(wanted_round(&ready).await, Some(json!({"purpose": "cut_over", "options": options})));
     assert_eq!(ready.rounds().await.len(), 1);
 

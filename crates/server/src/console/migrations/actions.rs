@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use vecferry_migrate::{JobState, VerifyLevel};
+use vecferry_migrate::{JobState, Purpose, VerifyLevel};
 
 use super::job::{address, refused};
 use super::part::Typed;
 use super::record::Recorded;
+use super::rounds::{needs_credential, options};
 use super::words;
 use crate::access::Action;
 use crate::api::extract::OptionalBody;
 use crate::api::jobs::{self, CancelRequest, RateRequest, ResumeRequest};
 use crate::api::migrations::Source;
+use crate::api::rounds::{self, RoundRequest};
 use crate::api::tasks::{self, LoadRequest, VerifyRequest};
 use crate::api::{Body, Path, Refusal, Signed};
 use crate::console::form::Form;
@@ -94,6 +96,47 @@ pub(super) async fn resume(visit: Visit, Path((project_id, job_id)): Ids, form: 
     let done = jobs::resume(state, signed, Path(job_id.clone()), body).await.map(drop);
     let typed = Typed { form: "resume", ca: form.text("ca").to_owned(), ..Typed::default() };
     back(&visit, (&project_id, &job_id), "", (done, typed)).await
+}
+
+/// Copies what changed on the source since.
+pub(super) async fn catch_up(visit: Visit, Path((project_id, job_id)): Ids, form: Form) -> Shown {
+    let recorded = Recorded::read(&visit, &project_id, &job_id).await?;
+    let done = round(&visit, &recorded, Purpose::CatchUp, &form).await;
+    let (ca, options) = (form.text("ca").to_owned(), options(&form));
+    let typed = Typed { form: "catch-up", ca, options, ..Typed::default() };
+    back(&visit, (&project_id, &job_id), "", (done, typed)).await
+}
+
+/// Asks for a round with what a form allows it.
+pub(super) async fn round(
+    visit: &Visit,
+    recorded: &Recorded,
+    purpose: Purpose,
+    form: &Form,
+) -> Result<(), Refusal> {
+    let job_id = recorded.record.job_id.as_str();
+    // Whoever may not do it is not asked to confirm it.
+    jobs::job(&visit.service, &visit.caller, job_id, Action::Administer).await?;
+    if purpose == Purpose::CutOver && !form.has("stopped") {
+        return Err(Refusal::bad_told(
+            "all writers of the source have to be stopped before a cut-over; check the box that says so",
+            "切换之前必须停止对源集群的所有写入；请勾选相应的确认框",
+        ));
+    }
+    let allowed = options(form);
+    let request = RoundRequest {
+        accept_dropped: allowed.accept_dropped,
+        recopy: allowed.recopy,
+        overwrite_target: allowed.overwrite_target,
+        trust_unchanged: allowed.trust_unchanged,
+        source: source(recorded, form).filter(|_| needs_credential(recorded)),
+    };
+    let ((state, signed), path, body) = (of(visit), Path(job_id.to_owned()), OptionalBody(request));
+    let done = match purpose {
+        Purpose::CatchUp => rounds::catch_up(state, signed, path, body).await,
+        Purpose::CutOver => rounds::cut_over(state, signed, path, body).await,
+    };
+    done.map(drop)
 }
 
 /// The source of another organization, with the credential that was erased at the end.

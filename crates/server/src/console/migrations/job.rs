@@ -7,6 +7,7 @@ use vecferry_report::{figures, labels};
 
 use super::part::{Part, Show, Typed, Wanted};
 use super::record::Recorded;
+use super::rounds::{Allowed, allowed, needs_credential};
 use super::words::{self, Chip};
 use crate::api::{Path, Query, Refusal};
 use crate::console::frame::{Frame, Place, Visit};
@@ -28,6 +29,8 @@ struct Head {
     target: String,
     chip: Chip,
     relation: &'static str,
+    /// How it copies, where that is not in one go.
+    kind: Option<&'static str>,
     collections: String,
     created: String,
     started: Option<String>,
@@ -42,6 +45,8 @@ struct Actions {
     can_limit: bool,
     can_resume: bool,
     can_clean: bool,
+    /// The next step of a job that is ready.
+    is_ready: bool,
     /// What a clean-up removes.
     destroys: String,
     /// Whether the name of the target is to be typed before that: the migration was successful.
@@ -61,6 +66,9 @@ struct JobPage {
     head: Head,
     tabs: Vec<Tab>,
     actions: Actions,
+    /// What a catch-up may do.
+    boxes: Vec<Allowed>,
+    needs_credential: bool,
     query: String,
     part: Part,
     troubles: Vec<Trouble>,
@@ -133,6 +141,8 @@ async fn read(
         project_id: project_id.to_owned(),
         head: Head::new(visit.t(), &recorded),
         tabs: tabs(visit.t(), part.show),
+        boxes: allowed(visit.t(), typed.options, false),
+        needs_credential: needs_credential(&recorded),
         actions: Actions::new(&recorded, part.may_act, typed, destroys),
         query: query(wanted, part.show, &recorded.stand()),
         part,
@@ -173,6 +183,7 @@ impl Head {
             target,
             chip: words::chip(t, record, recorded.now_ms),
             relation: words::relation(t, record),
+            kind: words::kind(t, record),
             collections: words::collections(t, record, count),
             created: time(record.created_ms),
             started: record.started_ms.map(time),
@@ -219,6 +230,7 @@ impl Actions {
                     state,
                     JobState::Ready | JobState::Successful | JobState::Failed | JobState::Canceled
                 ),
+            is_ready: state == JobState::Ready,
             asks_name: state == JobState::Successful,
             destroys,
             has_rate: set.is_some(),

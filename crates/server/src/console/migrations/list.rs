@@ -279,11 +279,8 @@ fn remark(t: Say, record: &MigrationRecord) -> Option<String> {
             let level = words::level(t.0, request.options.verify);
             Some(t.with("verified: {}", "校验：{}", level))
         }
-        JobState::Pending
-        | JobState::InProgress
-        | JobState::Canceling
-        | JobState::Ready
-        | JobState::Canceled => None,
+        JobState::Ready => Some(t.say("waits for its cut-over", "等待切换").to_owned()),
+        JobState::Pending | JobState::InProgress | JobState::Canceling | JobState::Canceled => None,
     }
 }
 

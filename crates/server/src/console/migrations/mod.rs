@@ -3,10 +3,12 @@
 mod actions;
 mod chart;
 mod checks;
+mod cut_over;
 mod job;
 mod list;
 mod part;
 mod record;
+mod rounds;
 mod stages;
 mod verification;
 mod words;
@@ -26,6 +28,8 @@ pub(super) const PATHS: &[&str] = &[
     "/p/{project}/migrations/{job}/live",
     "/p/{project}/migrations/{job}/cancel",
     "/p/{project}/migrations/{job}/resume",
+    "/p/{project}/migrations/{job}/catch-up",
+    "/p/{project}/migrations/{job}/cut-over",
     "/p/{project}/migrations/{job}/rate",
     "/p/{project}/migrations/{job}/load",
     "/p/{project}/migrations/{job}/verify",
@@ -39,6 +43,8 @@ pub(super) fn ways() -> Router<Arc<Service>> {
         .route("/p/{project}/migrations/{job}/live", get(job::live))
         .route("/p/{project}/migrations/{job}/cancel", post(actions::cancel))
         .route("/p/{project}/migrations/{job}/resume", post(actions::resume))
+        .route("/p/{project}/migrations/{job}/catch-up", post(actions::catch_up))
+        .route("/p/{project}/migrations/{job}/cut-over", get(cut_over::page).post(cut_over::start))
         .route("/p/{project}/migrations/{job}/rate", post(actions::limit))
         .route("/p/{project}/migrations/{job}/load", post(actions::load))
         .route("/p/{project}/migrations/{job}/verify", post(actions::verify))

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use vecferry_migrate::event::{Bottleneck, Phase};
-use vecferry_migrate::{Code, JobState, Problem, Report, VerifyLevel};
+use vecferry_migrate::{Code, JobState, Problem, Purpose, Report, RoundOptions, VerifyLevel};
 use vecferry_report::page::Verdict;
 use vecferry_report::{figures, labels, phrases};
-use vecferry_store::JobSummary;
+use vecferry_store::{JobKind, JobSummary};
 use vecferry_words::Lang;
 
 use super::chart::{Chart, chart};
 use super::checks::Checks;
 use super::record::{Recorded, Step};
-use super::stages::{Order, Stage, stages};
+use super::rounds::{Offered, Rounds};
+use super::stages::{Order, Stage, stages, stages_of_copied};
 use super::verification::Comparison;
 use super::words;
 use crate::api::Refusal;
@@ -112,6 +113,8 @@ pub(super) struct Typed {
     pub(super) rate: Option<String>,
     pub(super) level: String,
     pub(super) ca: String,
+    /// What a round may do.
+    pub(super) options: RoundOptions,
     /// Whether what was created is to be removed.
     pub(super) clean: bool,
     pub(super) confirm: String,
@@ -133,6 +136,8 @@ pub(super) struct Part {
     pub(super) needs_source: bool,
     pub(super) source_address: String,
     pub(super) target_address: String,
+    /// The round that is wanted or under way, and whether it is a cut-over.
+    pub(super) round: Option<RoundNow>,
     pub(super) wait: Option<Wait>,
     pub(super) band: Option<Band>,
     pub(super) end: Option<End>,
@@ -145,6 +150,9 @@ pub(super) struct Part {
     pub(super) loads: Option<Loads>,
     pub(super) tasks: Vec<TaskLine>,
     pub(super) facts: Option<Facts>,
+    /// Of a job that copies while its source may change.
+    pub(super) rounds: Option<Rounds>,
+    pub(super) offered: Offered,
 }
 
 /// What a migration waits for that has not begun.
@@ -152,6 +160,12 @@ pub(super) struct Wait {
     pub(super) told: String,
     /// When it is to start.
     pub(super) planned: Option<String>,
+}
+
+/// A round behind the warm copy that is wanted or under way.
+pub(super) struct RoundNow {
+    pub(super) title: &'static str,
+    pub(super) text: &'static str,
 }
 
 /// How far a migration is.
@@ -309,6 +323,10 @@ impl Part {
             needs_source: matches!(record.source, crate::tables::MigrationSource::Elsewhere { .. }),
             source_address: record.source_address.clone(),
             target_address: record.target_address.clone(),
+            round: record
+                .next_round
+                .filter(|_| recorded.is_open())
+                .map(|round| RoundNow::new(t, round.purpose)),
             wait: None,
             band: None,
             end: None,
@@ -320,6 +338,8 @@ impl Part {
             loads: None,
             tasks: Vec::new(),
             facts: None,
+            rounds: None,
+            offered: Offered::read(visit, recorded).await,
         };
         let lines = if show.has_lines() || recorded.is_open() { recorded.lines(visit).await? } else { None };
         let report = if show.has_report() { recorded.report(visit).await? } else { None };
@@ -332,15 +352,18 @@ impl Part {
         let (lines, report) = (lines.as_deref(), report.as_ref());
         match show {
             Show::Overview => {
-                part.table = lines.map(|lines| Table::new(t, lines, &Wanted::default(), FEW));
+                part.table = lines.map(|lines| Table::new(t, lines, &Wanted::default(), (FEW, record.state)));
                 part.events = Some(Events::read(visit, recorded, lines, (0, FEW_EVENTS)).await?);
+                part.rounds = Rounds::read(visit, recorded).await?;
                 let pace = visit.service.tables().pace(&record.job_id).await?;
                 part.chart = chart(t, pace.points(), recorded.is_open());
                 part.loads = report
                     .filter(|_| record.state == JobState::Successful)
                     .map(|report| Loads::new(t, report, &tasks));
             }
-            Show::Collections => part.table = lines.map(|lines| Table::new(t, lines, wanted, MANY)),
+            Show::Collections => {
+                part.table = lines.map(|lines| Table::new(t, lines, wanted, (MANY, record.state)));
+            }
             Show::Events => {
                 part.events = Some(Events::read(visit, recorded, lines, (wanted.page, MANY)).await?);
             }
@@ -368,6 +391,28 @@ impl Part {
     /// Whether a comparison can be asked for.
     pub(super) fn may_verify(&self) -> bool {
         self.may_act && self.is_successful && self.comparison.is_some() && self.is_over
+    }
+}
+
+impl RoundNow {
+    fn new(t: Say, purpose: Purpose) -> Self {
+        let (title, text) = match purpose {
+            Purpose::CatchUp => (
+                t.0.pick("Catch-up", "更新"),
+                t.0.pick(
+                    "What changed on the source is copied. The applications may go on writing to the source.",
+                    "正在复制源集群上变化的数据。应用可以继续写入源集群。",
+                ),
+            ),
+            Purpose::CutOver => (
+                t.0.pick("Cut-over", "切换"),
+                t.0.pick(
+                    "Every row is compared, and what changed is copied. Keep all writers of the source stopped until it has ended.",
+                    "正在逐行比对并复制变化的数据。请保持停止对源集群的所有写入，直到切换结束。",
+                ),
+            ),
+        };
+        Self { title, text }
     }
 }
 
@@ -579,7 +624,7 @@ fn not_begun(t: Say, state: JobState) -> &'static str {
 }
 
 impl Table {
-    fn new(t: Say, all: &[Line], wanted: &Wanted, rows_max: usize) -> Self {
+    fn new(t: Say, all: &[Line], wanted: &Wanted, (rows_max, state): (usize, JobState)) -> Self {
         let name = wanted.name.trim().to_lowercase();
         let is_wanted = |line: &&Line| name.is_empty() || line.name.to_lowercase().contains(&name);
         let mut lines: Vec<_> = all.iter().filter(is_wanted).collect();
@@ -596,7 +641,7 @@ impl Table {
         let shown = lines.iter().skip(page * rows_max).take(rows_max);
         let order = Order::of(all);
         Self {
-            lines: shown.map(|line| Row::new(t, line, order)).collect(),
+            lines: shown.map(|line| Row::new(t, line, order).at_rest(t, (line, order), state)).collect(),
             stages: order.told(t),
             count: figures::count(all.len() as u64),
             name: wanted.name.clone(),
@@ -657,6 +702,23 @@ impl Row {
     }
 }
 
+impl Row {
+    /// The same of a job in a state. What was copied to one that is ready is not complete before its cut-over, and waits for
+    /// nothing else.
+    fn at_rest(self, t: Say, (line, order): (&Line, Order), state: JobState) -> Self {
+        if state != JobState::Ready || line.phase != Phase::Waiting {
+            return self;
+        }
+        Self {
+            phase: labels::collection_copied(t.0),
+            tone: "caution",
+            bar: "done",
+            stages: stages_of_copied(t, line, order),
+            ..self
+        }
+    }
+}
+
 impl Events {
     /// A page of them. The steps of collections lie between the begin of the migration and its end, and only those of the
     /// page are read.
@@ -684,7 +746,8 @@ impl Events {
             let of_name: BTreeMap<_, _> =
                 lines.unwrap_or_default().iter().map(|line| (line.name.as_str(), line)).collect();
             let steps = recorded.newest_steps(visit, (skipped_steps, wanted)).await?;
-            events.extend(steps.into_iter().map(|step| EventLine::new(t, step, &of_name)));
+            let kind = recorded.record.kind;
+            events.extend(steps.into_iter().map(|step| EventLine::new(t, step, (kind, &of_name))));
         }
         let first = skipped.saturating_sub(count - before.len());
         let room = (skipped + events_max).saturating_sub(count - before.len());
@@ -704,7 +767,15 @@ fn around(t: Say, recorded: &Recorded) -> (Vec<EventLine>, Vec<EventLine>) {
     let event = |at_ms: i64, told: &str| EventLine { at: time(at_ms), name: None, told: told.to_owned() };
     let ended = record.ended_ms.filter(|_| !recorded.is_open()).map(|at| {
         let word = words::chip(t, record, recorded.now_ms).word;
-        event(at, &t.with("Migration ended: {}", "迁移任务结束：{}", word))
+        match record.state {
+            JobState::Ready => event(at, t.say("Ready for the cut-over", "就绪，等待切换")),
+            JobState::Pending
+            | JobState::InProgress
+            | JobState::Canceling
+            | JobState::Successful
+            | JobState::Failed
+            | JobState::Canceled => event(at, &t.with("Migration ended: {}", "迁移任务结束：{}", word)),
+        }
     });
     let started = record.started_ms.map(|at| event(at, t.say("Migration started", "迁移任务开始")));
     let created = event(record.created_ms, t.say("Migration created", "已创建迁移任务"));
@@ -712,8 +783,9 @@ fn around(t: Say, recorded: &Recorded) -> (Vec<EventLine>, Vec<EventLine>) {
 }
 
 impl EventLine {
-    fn new(t: Say, step: Step, of_name: &BTreeMap<&str, &Line>) -> Self {
-        let line = of_name.get(step.collection.as_str()).copied();
+    /// What a collection came to is known of its last end only, and a job with rounds has several.
+    fn new(t: Say, step: Step, (kind, of_name): (JobKind, &BTreeMap<&str, &Line>)) -> Self {
+        let line = of_name.get(step.collection.as_str()).copied().filter(|_| kind == JobKind::Plain);
         Self { at: step.at, told: told(t, step.phase, line), name: Some(step.collection) }
     }
 }
@@ -727,7 +799,7 @@ fn told(t: Say, phase: Phase, line: Option<&Line>) -> String {
         Phase::Copying => ("rows are being copied", "正在复制数据"),
         Phase::Flushing => ("is being flushed by the target", "目标集群正在落盘"),
         Phase::Indexing => ("indexes are being built", "正在建索引"),
-        Phase::Verifying => ("source and target are being compared", "正在校验"),
+        Phase::Verifying => ("source and target are being compared", "正在比对"),
         Phase::Done => ("complete", "已完成"),
         Phase::Failed => ("failed", "失败"),
         Phase::Canceled => ("canceled", "已取消"),

@@ -120,6 +120,18 @@ pub(super) fn stages(t: Say, line: &Line, order: Order) -> Vec<Stage> {
     order.kinds(line).into_iter().map(stage).collect()
 }
 
+/// The stages of a collection of a job that is ready: it was copied, and is compared by the cut-over.
+pub(super) fn stages_of_copied(t: Say, line: &Line, order: Order) -> Vec<Stage> {
+    let stage = |kind: Kind| {
+        let (mark, word) = match kind {
+            Kind::Create | Kind::Copy | Kind::Index => ("d", t.say("done", "已完成")),
+            Kind::Verify | Kind::Finish => ("w", t.say("waiting", "等待中")),
+        };
+        Stage { mark, told: format!("{}{}{word}", kind.name(t), labels::colon(t.0)) }
+    };
+    order.kinds(line).into_iter().map(stage).collect()
+}
+
 fn state(t: Say, line: &Line, kind: Kind) -> (&'static str, &'static str) {
     let done = ("d", t.say("done", "已完成"));
     let waiting = ("w", t.say("waiting", "等待中"));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use vecferry_migrate::{JobState, VerifyLevel};
 use vecferry_report::{figures, labels};
+use vecferry_store::JobKind;
 use vecferry_words::Lang;
 
 use crate::console::show::{Say, took};
@@ -82,6 +83,14 @@ pub(super) fn relation(t: Say, record: &MigrationRecord) -> &'static str {
         }
         MigrationSource::Cluster { .. } => t.0.pick("other project", "跨项目"),
         MigrationSource::Elsewhere { .. } => t.0.pick("other organization", "跨组织"),
+    }
+}
+
+/// How a job copies, where that is not in one go.
+pub(super) fn kind(t: Say, record: &MigrationRecord) -> Option<&'static str> {
+    match record.kind {
+        JobKind::Plain => None,
+        JobKind::Warm => Some(t.0.pick("copy now, switch later", "先复制，后切换")),
     }
 }
 

@@ -76,6 +76,7 @@ const DEEDS: &[Deed] = &[
             "POST /p/{project}/migrations/new/{draft}/collections",
             "POST /p/{project}/migrations/new/{draft}/options",
             "POST /p/{project}/migrations/new/{draft}/target",
+            "POST /p/{project}/migrations/new/{draft}/way",
         ],
         ("Choose in a draft", "编辑迁移草稿"),
     ),
@@ -101,8 +102,14 @@ const DEEDS: &[Deed] = &[
         &["POST /v2/jobs/{jobId}/resume", "POST /p/{project}/migrations/{job}/resume"],
         ("Resume a migration", "继续迁移任务"),
     ),
-    (&["POST /v2/jobs/{jobId}/catch-up"], ("Catch up with the source", "更新到源集群的最新数据")),
-    (&["POST /v2/jobs/{jobId}/cutover"], ("Cut over to the target", "切换到目标集群")),
+    (
+        &["POST /v2/jobs/{jobId}/catch-up", "POST /p/{project}/migrations/{job}/catch-up"],
+        ("Catch up with the source", "更新到源集群的最新数据"),
+    ),
+    (
+        &["POST /v2/jobs/{jobId}/cutover", "POST /p/{project}/migrations/{job}/cut-over"],
+        ("Cut over to the target", "切换到目标集群"),
+    ),
     (
         &["PUT /v2/jobs/{jobId}/rate", "POST /p/{project}/migrations/{job}/rate"],
         ("Change the rate limit", "修改限速"),

@@ -7,11 +7,13 @@ use askama::Template;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::Instrument;
+use vecferry_migrate::plan::estimate::DurationEstimate;
 use vecferry_migrate::problem::{Check, CheckId, Outcome};
 use vecferry_migrate::{Code, PlanSummary, Problem};
 use vecferry_report::{figures, labels};
 use vecferry_words::{Lang, Told};
 
+use super::ways::Ways;
 use super::{At, Head, Step, at};
 use crate::access::Caller;
 use crate::api::migrations::{CheckOutcome, outcome};
@@ -152,6 +154,8 @@ impl Item {
 #[derive(Clone, Debug)]
 pub(super) struct Estimate {
     pub(super) copied: String,
+    /// The downtime window behind a warm copy.
+    pub(super) window: Option<String>,
     /// Until it can be searched at full speed, where that is known.
     pub(super) searchable: Option<String>,
     pub(super) bytes: String,
@@ -159,11 +163,12 @@ pub(super) struct Estimate {
 }
 
 impl Estimate {
-    pub(super) fn of(checked: &Checked, lang: Lang) -> Option<Self> {
+    pub(super) fn of(checked: &Checked, is_warm: bool, lang: Lang) -> Option<Self> {
         let duration = checked.plan.as_ref()?.duration.as_ref()?;
         let capacity = checked.checks.iter().find(|check| check.id == CheckId::Capacity);
         Some(Self {
             copied: took(lang, duration.seconds),
+            window: duration.warm_window_seconds.filter(|_| is_warm).map(|window| took(lang, window)),
             searchable: duration.index_seconds.map(|index| took(lang, duration.seconds + index)),
             bytes: figures::size(duration.bytes),
             capacity: capacity.map(|check| Item::of(check, lang).facts).unwrap_or_default(),
@@ -192,7 +197,7 @@ pub(super) struct ChecksShown {
 }
 
 impl ChecksShown {
-    fn of(state: State, lang: Lang) -> Self {
+    fn of(state: State, is_warm: bool, lang: Lang) -> Self {
         match state {
             State::None => Self { is_none: true, waiting: titles(lang), ..Self::default() },
             State::Running { begun_ms, is_slow } => Self {
@@ -207,14 +212,14 @@ impl ChecksShown {
                 troubles: problems.iter().map(|problem| Trouble::of(problem, lang)).collect(),
                 ..Self::default()
             },
-            State::Done(checked) => Self::done(&checked, lang),
+            State::Done(checked) => Self::done(&checked, is_warm, lang),
         }
     }
 
-    fn done(checked: &Checked, lang: Lang) -> Self {
+    fn done(checked: &Checked, is_warm: bool, lang: Lang) -> Self {
         let mut shown = Self {
             ended: time(checked.ended_ms),
-            estimate: Estimate::of(checked, lang),
+            estimate: Estimate::of(checked, is_warm, lang),
             can_go_on: checked.plan.is_some(),
             ..Self::default()
         };
@@ -265,6 +270,7 @@ struct CheckPage {
     t: Say,
     head: Head,
     checks: ChecksShown,
+    ways: Ways,
     options: OptionsShown,
     options_open: bool,
 }
@@ -297,20 +303,31 @@ impl OptionsShown {
     }
 }
 
-async fn checks(at: &At) -> Result<ChecksShown, Refusal> {
-    let now = at.visit.service.tables().now_ms().await?;
-    Ok(ChecksShown::of(state(at, now), at.visit.lang()))
+/// What the check came to, and both ways as far as it has estimated them.
+async fn checks(at: &At) -> Result<(ChecksShown, Ways), Refusal> {
+    let (lang, options) = (at.visit.lang(), &at.draft.options);
+    let state = state(at, at.visit.service.tables().now_ms().await?);
+    let ways = Ways::of(options, estimated(&state), lang);
+    Ok((ChecksShown::of(state, options.warm, lang), ways))
+}
+
+fn estimated(state: &State) -> Option<&DurationEstimate> {
+    match state {
+        State::Done(checked) => checked.plan.as_ref()?.duration.as_ref(),
+        State::None | State::Running { .. } | State::Refused { .. } => None,
+    }
 }
 
 /// The step, as far as the check is.
 pub(super) async fn shown(at: &At) -> Shown {
-    let checks = checks(at).await?;
+    let (checks, ways) = checks(at).await?;
     page(&CheckPage {
         frame: at.frame().await?,
         t: at.t(),
         head: at.head(Step::Check),
         options_open: checks.asks_for_options(),
         checks,
+        ways,
         options: OptionsShown::of(&at.draft.options),
     })
 }
@@ -321,7 +338,7 @@ pub(super) async fn part(visit: Visit, Path(path): Path<(String, String)>) -> Sh
         Ok(at) => at,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    page(&ChecksPart { t: at.t(), checks: checks(&at).await? })
+    page(&ChecksPart { t: at.t(), checks: checks(&at).await?.0 })
 }
 
 /// Checks once more.
@@ -391,7 +408,7 @@ async fn checked(service: &Service, caller: &Caller, body: String) -> Kept {
 
 /// Takes other options, and checks once more with them.
 pub(super) async fn change_options(visit: Visit, Path(path): Path<(String, String)>, form: Form) -> Shown {
-    let mut at = match at(visit, path).await? {
+    let at = match at(visit, path).await? {
         Ok(at) => at,
         Err(elsewhere) => return Ok(elsewhere),
     };
@@ -404,6 +421,21 @@ pub(super) async fn change_options(visit: Visit, Path(path): Path<(String, Strin
         keep_index_params: form.has("keep_index_params"),
         ..at.draft.options
     };
+    change(at, options).await
+}
+
+/// Takes the other way, and checks once more with it.
+pub(super) async fn change_way(visit: Visit, Path(path): Path<(String, String)>, form: Form) -> Shown {
+    let at = match at(visit, path).await? {
+        Ok(at) => at,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    let warm = form.text("way") == "warm";
+    let options = Options { warm, load_target: warm && form.has("load_target"), ..at.draft.options };
+    change(at, options).await
+}
+
+async fn change(mut at: At, options: Options) -> Shown {
     if options != at.draft.options {
         at.draft.options = options;
         at.keep().await?;

@@ -147,6 +147,8 @@ impl Draft {
         request.insert("dbCollections".into(), Value::Array(databases.collect()));
         let Options { verify, auto_id, source_load, wait_index, keep_index_params, warm, load_target } =
             self.options;
+        // The cut-over of a warm copy compares every row.
+        let verify = if warm { VerifyLevel::Full } else { verify };
         let options = json!({
             "verify": verify,
             "autoId": auto_id,
@@ -218,5 +220,8 @@ mod tests {
         assert_eq!(draft.hash(), other.hash());
         other.options.keep_index_params = true;
         assert_ne!(draft.hash(), other.hash());
+        let mut warm = draft.clone();
+        warm.options.warm = true;
+        assert_ne!(draft.hash(), warm.hash());
     }
 }

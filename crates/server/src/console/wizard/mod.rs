@@ -9,6 +9,7 @@ mod elsewhere;
 mod review;
 mod source;
 mod target;
+mod ways;
 
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ pub(super) const PATHS: &[&str] = &[
     "/p/{project}/migrations/new/{draft}/target",
     "/p/{project}/migrations/new/{draft}/check",
     "/p/{project}/migrations/new/{draft}/options",
+    "/p/{project}/migrations/new/{draft}/way",
     "/p/{project}/migrations/new/{draft}/start",
     "/p/{project}/migrations/new/{draft}/discard",
 ];
@@ -58,6 +60,7 @@ pub(super) fn ways() -> Router<Arc<Service>> {
         .route("/p/{project}/migrations/new/{draft}/target", post(target::choose))
         .route("/p/{project}/migrations/new/{draft}/check", get(check::part).post(check::begin))
         .route("/p/{project}/migrations/new/{draft}/options", post(check::change_options))
+        .route("/p/{project}/migrations/new/{draft}/way", post(check::change_way))
         .route("/p/{project}/migrations/new/{draft}/start", post(review::start))
         .route("/p/{project}/migrations/new/{draft}/discard", post(discard))
 }

@@ -6,6 +6,7 @@ use vecferry_report::{figures, labels};
 use vecferry_words::Lang;
 
 use super::check::{Checked, Estimate, OptionsShown, State, state};
+use super::ways::Ways;
 use super::{At, Head, Step, at, request_name};
 use crate::api::migrations::of_draft;
 use crate::api::{Made, Path, Refusal};
@@ -83,6 +84,7 @@ struct ReviewPage {
     /// Whether the source loads collections for the copy.
     loads_source: bool,
     waits_for_indexes: bool,
+    ways: Ways,
     typed: Typed,
 }
 
@@ -213,7 +215,8 @@ pub(super) async fn shown(at: &At, refusal: Option<&Refusal>, form: Option<&Form
         differences,
         differences_more,
         warnings: plan.warnings.iter().map(|problem| Trouble::of(problem, lang)).collect(),
-        estimate: Estimate::of(&checked, lang),
+        estimate: Estimate::of(&checked, options.warm, lang),
+        ways: Ways::of(options, plan.duration.as_ref(), lang),
         levels: levels(form.and_then(level).unwrap_or(options.verify), lang),
         options: OptionsShown::of(options),
         options_open: false,
@@ -259,7 +262,7 @@ async fn started(at: &mut At, form: &Form) -> Shown {
         ));
     }
     let start_time = start_time(form)?;
-    if !form.has("stopped") {
+    if !at.draft.options.warm && !form.has("stopped") {
         return Err(Refusal::bad_told(
             "writes to the source have to be stopped by the start; check the box that says so",
             "开始前必须停止写入源集群；请勾选相应的确认框",

@@ -6,6 +6,7 @@ mod lists;
 mod migrations;
 mod organization;
 mod sign_in;
+mod warm;
 mod wizard;
 
 use crate::client::{Answer, Client};

@@ -197,6 +197,68 @@ async fn a_cluster_of_which_nothing_is_known_is_not_said_to_run() {
     assert!(unknown.status == 400 && !unknown.text().contains("required checked"), "{}", unknown.text());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_switch_can_come_later() {
+    let scene = Scene::start().await;
+    let draft = scene.checked().await;
+    let (check, review) = (format!("{draft}?step=check"), format!("{draft}?step=review"));
+    let page = scene.browser.page(&check).await;
+    for word in
+        ["Copy in one window", "Copy now, switch later", "value=\"plain\" checked", "name=\"load_target\""]
+    {
+        assert!(page.contains(word), "{word}: {page}");
+    }
+    assert_eq!(page.matches("downtime window: about ").count(), 2, "both are estimated: {page}");
+    let plain = scene.browser.page(&review).await;
+    for word in ["name=\"stopped\"", "name=\"verify\"", "downtime window would be about", "?step=check#ways"]
+    {
+        assert!(plain.contains(word), "{word}: {plain}");
+    }
+    // The box belongs to the other way.
+    scene.send(&draft, "check", "way", &[("way", "plain"), ("load_target", "1")]).await;
+    scene.over(&draft).await;
+    assert!(!scene.browser.page(&check).await.contains("name=\"load_target\" value=\"1\" checked"));
+
+    assert_eq!(scene.send(&draft, "check", "way", &[("way", "warm"), ("load_target", "1")]).await, check);
+    let part = scene.over(&draft).await;
+    assert!(part.contains("Ready to migrate.") && part.contains("<dt>Downtime window</dt>"), "{part}");
+    let page = scene.browser.page(&check).await;
+    assert!(page.contains("value=\"warm\" checked"), "{page}");
+    assert!(page.contains("name=\"load_target\" value=\"1\" checked"), "{page}");
+    let warm = scene.browser.page(&review).await;
+    for word in [
+        "while the application goes on writing",
+        "The cut-over compares every row",
+        "stay loaded on the target",
+    ] {
+        assert!(warm.contains(word), "{word}: {warm}");
+    }
+    for word in ["name=\"stopped\"", "name=\"verify\"", "Stop writes to the source before the start"] {
+        assert!(!warm.contains(word), "{word}: {warm}");
+    }
+    for page in [&check, &review] {
+        super::migrations::assert_chinese(&scene.browser.chinese().page(page).await);
+    }
+    let job = scene.send(&draft, "review", "start", &[("when", "now")]).await;
+    let job_id = job.rsplit('/').next().unwrap();
+    let ready = scene.world.wait_for(job_id, "READY").await;
+    assert_eq!(ready["kind"], "warm", "{ready:#}");
+    let details = scene.world.owner.get(&format!("/v2/jobs/{job_id}/details")).await.data();
+    let options = &details["request"]["options"];
+    assert_eq!((&options["verify"], &options["load_target"]), (&json!("full"), &json!(true)), "{details:#}");
+    assert!(scene.target.is_loaded("default", "books"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_without_warm_copies_offers_one_window() {
+    let scene = Scene::start().await;
+    let draft = scene.checked().await;
+    let sql = "UPDATE drafts SET check_result = replace(check_result, 'warm_window_seconds', 'x')";
+    change(&scene.world.store, sql, &[]).await;
+    let page = scene.browser.page(&format!("{draft}?step=check")).await;
+    assert!(page.contains("Not possible with this target") && !page.contains("value=\"warm\""), "{page}");
+}
+
 async fn org_id(scene: &Scene) -> String {
     let organization = scene.world.owner.get("/v2/organization").await.data();
     organization["organizationId"].as_str().unwrap().to_owned()
