@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tracing::Instrument;
-use vecferry_milvus::{Collection, Error, ErrorKind};
+use vecferry_milvus::{Collection, Error, ErrorKind, LoadState};
 
 use super::{Failure, RECOUNT_INTERVAL, RECOUNTS_MAX, Stop, Work, source_problem, stage, target_problem};
-use crate::cluster::retry::sleep;
+use crate::cluster::retry::{repeat, sleep};
 use crate::event::{Event, Phase};
 use crate::job::drift::{self, Holding};
 use crate::job::finding::Finding;
@@ -56,7 +56,9 @@ impl Work<'_> {
             self.load_source().await?;
         }
         let turn = self.turn_to_load().await?;
-        self.load_target(made, self.planned.rows_estimate).instrument(stage("load_target")).await?;
+        if !self.is_left_loaded(made).await? {
+            self.load_target(made, self.planned.rows_estimate).instrument(stage("load_target")).await?;
+        }
         self.refuse_rows_of_others(made).await?;
         self.enter(Phase::Verifying);
         for pass in 1.. {
@@ -81,6 +83,16 @@ impl Work<'_> {
         }
         drop(turn);
         Ok(())
+    }
+
+    /// Whether a round before left the target loaded, as it was asked for. What that round stored last need not be in memory as
+    /// stored yet, and is served all the same; a server that leaves rows out is told by its counts, and waited for then.
+    async fn is_left_loaded(&self, made: &Collection) -> Result<bool, Stop> {
+        if !self.job.request.load_target {
+            return Ok(false);
+        }
+        let state = repeat(&self.job.cancel, || self.job.target.load_state(&made.name, None)).await;
+        Ok(state.map_err(|error| self.target_failed(error))? == LoadState::Loaded)
     }
 
     /// Others may have taken the target for theirs already: their rows are not removed unless somebody says so. What rounds
