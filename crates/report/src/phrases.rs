@@ -115,7 +115,14 @@ pub fn collection_found(lang: Lang, report: &Report, collection: &CollectionRepo
 }
 
 fn caught_up(lang: Lang, found: &CaughtUp, is_equal: bool) -> String {
-    let compared = labels::rows_compared(lang, found.rows_compared);
+    let mut compared = labels::rows_compared(lang, found.rows_compared);
+    if found.rows_trusted > 0 {
+        let sampled = labels::some_rows(lang, found.rows_trusted);
+        compared += &lang.pick(
+            format!(", {sampled} only sampled (--trust-unchanged)"),
+            format!("，另有 {sampled}仅抽样比对（--trust-unchanged）"),
+        );
+    }
     let count = figures::count;
     let (missing, changed, extra) =
         (count(found.rows_missing), count(found.rows_changed), count(found.rows_extra));

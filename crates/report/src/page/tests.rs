@@ -557,10 +557,24 @@ fn a_job_that_is_ready_claims_nothing_and_says_what_comes_next() {
     assert!(!plain.contains("id=\"rounds\""));
 }
 
+#[test]
+fn rows_that_were_only_sampled_are_told_apart() {
+    let mut round = later(2, RoundKind::CutOver, [3, 0, 0]);
+    round.caught_up.as_mut().unwrap().rows_trusted = 1_000;
+    let told = |lang| crate::phrases::round_found(lang, &round).unwrap();
+    assert!(
+        told(Lang::En).contains("1,302,311 rows compared, 1,000 rows only sampled"),
+        "{}",
+        told(Lang::En)
+    );
+    assert!(told(Lang::Zh).contains("另有 1,000 行仅抽样比对"), "{}", told(Lang::Zh));
+}
+
 /// A round behind the warm copy, and what it found.
 fn later(number: u64, kind: RoundKind, [missing, changed, extra]: [u64; 3]) -> RoundReport {
     let found = CaughtUp {
         rows_compared: 1_302_311,
+        rows_trusted: 0,
         bytes_read: 8_000_000_000,
         rows_missing: missing,
         rows_changed: changed,
