@@ -39,7 +39,7 @@ const FACT_FOLLOWED: &str = "followed";
 pub(super) const OF_ROUND: Position = Position(0);
 
 /// What is to be done about a collection of the plan.
-enum Course {
+enum Decision {
     /// It is compared. What changed is followed.
     Stay(Box<Now>),
     /// The source does not have it any more.
@@ -92,12 +92,12 @@ impl Job {
         let mut plan = plan.clone();
         let mut going = plan.collections.iter().any(|planned| planned.presence == Presence::Going);
         let mut again = Vec::new();
-        for (position, course) in &looked {
+        for (position, decision) in &looked {
             let Some(planned) = plan.collections.get_mut(position.index()) else { continue };
-            match course {
-                Course::Stay(_) => {}
-                Course::Dropped => (planned.presence, going) = (Presence::Going, true),
-                Course::Changed(_) => {
+            match decision {
+                Decision::Stay(_) => {}
+                Decision::Dropped => (planned.presence, going) = (Presence::Going, true),
+                Decision::Changed(_) => {
                     (planned.presence, going) = (Presence::Going, true);
                     again.push(planned.source.clone());
                 }
@@ -107,8 +107,10 @@ impl Job {
         let mut warnings = Vec::new();
         let mut new = if going { New::default() } else { self.plan_came(&came, &mut warnings).await? };
         self.follow_partitions(&plan, &looked).await.map_err(|problem| vec![problem])?;
-        for (position, course) in looked {
-            if let (Some(planned), Course::Stay(now)) = (plan.collections.get_mut(position.index()), course) {
+        for (position, decision) in looked {
+            if let (Some(planned), Decision::Stay(now)) =
+                (plan.collections.get_mut(position.index()), decision)
+            {
                 follow_collection(planned, *now);
             }
         }
@@ -201,12 +203,12 @@ impl Job {
         &self,
         plan: &Plan,
         names: &[CollectionName],
-    ) -> Result<BTreeMap<Position, Course>, Vec<Problem>> {
+    ) -> Result<BTreeMap<Position, Decision>, Vec<Problem>> {
         let looks: Vec<_> = plan
             .here()
             .map(|(position, planned)| async move {
-                let course = self.look_at(position, planned, names).await?;
-                Ok::<_, Problem>((position, course))
+                let decision = self.look_at(position, planned, names).await?;
+                Ok::<_, Problem>((position, decision))
             })
             .collect();
         let looked: Result<Vec<_>, Problem> =
@@ -219,7 +221,7 @@ impl Job {
         position: Position,
         planned: &PlannedCollection,
         names: &[CollectionName],
-    ) -> Result<Course, Problem> {
+    ) -> Result<Decision, Problem> {
         let name = &planned.source;
         let failed = |error: Error| refusal(Side::Source, &error);
         let found = match look(&self.source, name).await {
@@ -236,7 +238,7 @@ impl Job {
                 );
                 return Err(Problem::new(Code::SourceFailed).with("collection", name).told("detail", told));
             }
-            return Ok(Course::Dropped);
+            return Ok(Decision::Dropped);
         };
         let numbered = repeat(&self.cancel, || self.source.partitions(name)).await.map_err(failed)?;
         // One that either answer names is there.
@@ -256,10 +258,10 @@ impl Job {
             told.push(Told::both(en, "它已在目标集群上被删除或替换"));
         }
         if !told.is_empty() {
-            return Ok(Course::Changed(told));
+            return Ok(Decision::Changed(told));
         }
         let load = LoadedParts::read(&self.source, &parts.described, &numbered).await.map_err(failed)?;
-        Ok(Course::Stay(Box::new(Now { parts, load, rows_estimate })))
+        Ok(Decision::Stay(Box::new(Now { parts, load, rows_estimate })))
     }
 
     /// Whether the target still has what the job made, if it made any.
@@ -290,28 +292,28 @@ impl Job {
     fn refused(
         &self,
         plan: &Plan,
-        looked: &BTreeMap<Position, Course>,
+        looked: &BTreeMap<Position, Decision>,
         came: &[CollectionName],
     ) -> Vec<Problem> {
         let (options, job_id) = (self.course.options, self.attempt.job_id());
         let (mut dropped, mut problems) = (Vec::new(), Vec::new());
-        let is_dropped = |course: &Course| match course {
-            Course::Dropped => true,
-            Course::Stay(_) | Course::Changed(_) => false,
+        let is_dropped = |decision: &Decision| match decision {
+            Decision::Dropped => true,
+            Decision::Stay(_) | Decision::Changed(_) => false,
         };
         // Nothing at all is what an empty server has under the address of the source.
         if came.is_empty() && looked.values().all(is_dropped) {
             problems.push(Problem::new(Code::NothingSelected));
         }
-        for (position, course) in looked {
+        for (position, decision) in looked {
             let Some(planned) = plan.collections.get(position.index()) else { continue };
-            match course {
-                Course::Dropped if !options.accept_dropped => dropped.push(&planned.source),
-                Course::Changed(told) if !options.recopy => {
+            match decision {
+                Decision::Dropped if !options.accept_dropped => dropped.push(&planned.source),
+                Decision::Changed(told) if !options.recopy => {
                     let problem = Problem::new(Code::SourceNotFollowed).with("collection", &planned.source);
                     problems.push(problem.with("job", job_id).told("detail", Told::parts(told)));
                 }
-                Course::Stay(now)
+                Decision::Stay(now)
                     if planned.readable
                         && !now.load.is_complete()
                         && self.request.source_load == SourceLoad::Never =>
@@ -319,7 +321,7 @@ impl Job {
                     let problem = Problem::new(Code::SourceNotLoaded).with("collection", &planned.source);
                     problems.push(problem.told("detail", now.load.describe()));
                 }
-                Course::Dropped | Course::Changed(_) | Course::Stay(_) => {}
+                Decision::Dropped | Decision::Changed(_) | Decision::Stay(_) => {}
             }
         }
         if !dropped.is_empty() {
@@ -365,10 +367,10 @@ impl Job {
     async fn follow_partitions(
         &self,
         plan: &Plan,
-        looked: &BTreeMap<Position, Course>,
+        looked: &BTreeMap<Position, Decision>,
     ) -> Result<(), Problem> {
         for (position, planned) in plan.here() {
-            let Some(Course::Stay(now)) = looked.get(&position) else { continue };
+            let Some(Decision::Stay(now)) = looked.get(&position) else { continue };
             if planned.has_partition_key() || planned.partitions == now.parts.partitions {
                 continue;
             }
